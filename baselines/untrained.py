@@ -1,0 +1,55 @@
+"""The untrained target model as its own explainer; solved queries come with the prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.targets import TARGETS
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.backends.injection import Injection
+
+
+def target_name(suite: Suite) -> str:
+    """Return what the suite's target is loaded by: its name, or hub id and commit, or folder.
+
+    Raises:
+        UsageError: the suite was made from a folder that is not there.
+    """
+    target = suite.manifest["target"]
+    name = str(target["name"])
+    if name in {spec.name for spec in TARGETS}:
+        return name
+    if target.get("source") == "hub":
+        return f"{target['location']}@{target['revision']}"
+    if isinstance(target.get("location"), str):
+        return str(target["location"])
+    raise UsageError(f"suite {suite.name}: its manifest does not say where target {name} is")
+
+
+def load_untrained(
+    name: str,
+    *,
+    suite: Suite,
+    device: str,
+    dtype: str,
+    batch_size: int | None,
+    use_vectors: bool,
+    injection: Injection | None,
+) -> tuple[Explainer, ExplainerCard]:
+    """Load the suite's target as an explainer; see `load_local` for arguments and errors."""
+    from introspect_bench.benchmark.backends.loading import load_local
+
+    explainer, card = load_local(
+        target_name(suite),
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        use_vectors=use_vectors,
+        injection=injection,
+    )
+    return explainer, dataclasses.replace(card, name=f"baseline/{name}", kind="baseline")

@@ -1,0 +1,64 @@
+"""One call of an explainer: checks what comes back and turns it into the fields of a row.
+
+Owns the explainer's side of the contract. A reply is kept as it is; a broken contract is named,
+never mended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.explainer import Explainer
+from introspect_bench.benchmark.records import Completion, Prompt
+from introspect_bench.benchmark.task import Task
+
+
+def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
+    """Call an explainer once.
+
+    Raises:
+        UsageError: it did not return one text or `Completion` for each prompt; names its class.
+    """
+    name = type(explainer).__qualname__
+    replies = explainer.complete(prompts)
+    # A text is a sequence too, of one-letter replies.
+    if isinstance(replies, str) or not isinstance(replies, Sequence):
+        raise UsageError(
+            f"{name}.complete returned a {type(replies).__name__}, expected a list of replies"
+        )
+    if len(replies) != len(prompts):
+        raise UsageError(
+            f"{name}.complete returned {len(replies)} replies to {len(prompts)} prompts"
+        )
+    found = [Completion(text=reply) if isinstance(reply, str) else reply for reply in replies]
+    for reply in found:
+        _check(reply, name)
+    return found
+
+
+def reply_fields(task: Task, reply: Completion) -> dict[str, Any]:
+    """Return the fields of a row that come from the reply; only `raw` is ever scored."""
+    answer = task.parse(reply.text)
+    reason = None if answer else ("no answer found" if reply.text.strip() else "empty reply")
+    return {
+        "raw": reply.text,
+        "parsed": dataclasses.asdict(answer) if answer else None,
+        "status": "scored" if answer else "unparsed",
+        "reason": reason,
+        "n_in": int(reply.n_in),
+        "n_out": int(reply.n_out),
+    }
+
+
+def _check(reply: object, name: str) -> None:
+    text = reply.text if isinstance(reply, Completion) else reply
+    if not isinstance(reply, Completion) or not isinstance(text, str):
+        raise UsageError(
+            f"{name}.complete returned a {type(text).__name__} as a reply, "
+            f"expected text or a Completion"
+        )
+    if reply.n_in < 0 or reply.n_out < 0:
+        raise UsageError(f"{name}.complete returned a Completion with a negative number of tokens")

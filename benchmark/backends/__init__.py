@@ -1,0 +1,1 @@
+"""Everything that needs torch: target models, interventions, local explainers."""

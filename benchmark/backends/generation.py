@@ -1,0 +1,180 @@
+"""Explainers that are local language models: greedy replies, with an optional vector in the prompt.
+
+Owns `LocalExplainer`, which turns prompts into completions, and when a reply ends. Loading is in
+`loading.py`, prompts to tokens in `chat.py`, decoding in `decoding.py`, vectors in `injection.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from introspect_bench.benchmark.backends.chat import Encoded, Encoder
+from introspect_bench.benchmark.backends.decoding import Decoder, Head
+from introspect_bench.benchmark.backends.injection import Injection, Injector
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import Completion, Prompt
+
+MAX_NEW_TOKENS = 32
+"""Longest reply, in explainer tokens."""
+
+AUTO_BATCH_SIZE = 128
+"""Rows decoded together when the user does not say; fixed, so that runs are alike everywhere."""
+
+HEADS_KEPT = 4
+"""Heads remembered between calls; a task has a few templates."""
+
+
+class LocalExplainer:
+    """A causal language model of transformers as an explainer."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        injection: Injection | None = None,
+        use_vectors: bool = True,
+        batch_size: int = AUTO_BATCH_SIZE,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+    ) -> None:
+        """Take a loaded model with its tokenizer.
+
+        Args:
+            model: a causal language model of transformers; put into evaluation mode, and switched
+                to the shared-head attention if a probe shows that it gives the same logits.
+            tokenizer: its tokenizer.
+            injection: how vectors enter; the default `Injection()` if None.
+            use_vectors: False leaves the placeholder's own embedding in every slot (a control).
+            batch_size: rows decoded together.
+            max_new_tokens: longest reply, in tokens.
+
+        Raises:
+            UsageError: the injection does not fit the model, or a number is below 1.
+        """
+        if batch_size < 1 or max_new_tokens < 1:
+            raise UsageError("batch size and longest reply are at least 1")
+        self.model = model.eval().requires_grad_(False)
+        self.encoder = Encoder(tokenizer, use_vectors=use_vectors)
+        self.injector = Injector(model, injection or Injection())
+        self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
+        self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
+        config = model.config.get_text_config()
+        self.d_model: int = config.hidden_size
+        self.max_length: int | None = getattr(config, "max_position_embeddings", None)
+        self._stop = _stop_tokens(model, tokenizer)
+        self._heads: OrderedDict[str, Head] = OrderedDict()
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """Answer prompts that share template, instructions and shots, in order.
+
+        Raises:
+            UsageError: the prompts do not share their head, a vector has another width than the
+                explainer, or a prompt is too long for it.
+            IntegrityError: a vector is not finite, or zero where its length is to be matched.
+        """
+        if not prompts:
+            return []
+        with torch.inference_mode():
+            head, questions = self._encoded(prompts)
+            order = sorted(range(len(prompts)), key=lambda i: (len(questions[i].ids), i))
+            replies: dict[int, Completion] = {}
+            for start in range(0, len(order), self.batch_size):
+                part = order[start : start + self.batch_size]
+                found = self._replies(head, [questions[i] for i in part])
+                replies.update(zip(part, found, strict=True))
+        return [replies[index] for index in range(len(prompts))]
+
+    def first_logits(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Logits of the first reply token, float32 (n_prompts, vocabulary); as `complete`."""
+        with torch.inference_mode():
+            return self.decoder.first_logits(*self._encoded(prompts))
+
+    def settings(self) -> dict[str, Any]:
+        """Everything here that could change a reply, as JSON values for the explainer's card."""
+        use_vectors = self.encoder.use_vectors
+        return {
+            "injection": self.injector.injection.as_json() if use_vectors else None,
+            "vectors": use_vectors,
+            "prompt_form": "chat" if self.encoder.chat else "plain",
+            "engine": self.decoder.engine,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "batch_size": self.batch_size,
+            "max_new_tokens": self.max_new_tokens,
+            "decoding": "greedy",
+        }
+
+    def check_width(self, d_target: int) -> None:
+        """Refuse vectors of another width than this explainer's, unless vectors are left out.
+
+        Raises:
+            UsageError: the widths differ.
+        """
+        if self.encoder.use_vectors and d_target != self.d_model:
+            raise UsageError(
+                f"the vectors have width {d_target} but this explainer has width {self.d_model} "
+                "and brings no projection; --no-vector runs it without them, as a control"
+            )
+
+    def _encoded(self, prompts: Sequence[Prompt]) -> tuple[Head, list[Encoded]]:
+        """The prompts' common head and their questions, checked."""
+        if len({(prompt.instructions, tuple(prompt.shots)) for prompt in prompts}) > 1:
+            raise UsageError("the prompts of one call must share instructions and shots")
+        encoded, questions = self.encoder.head(prompts[0]), self.encoder.questions(prompts)
+        for part in (encoded, *questions):
+            for vector in part.vectors:
+                self.check_width(vector.shape[-1])
+        longest = len(encoded.ids) + max(len(question.ids) for question in questions)
+        if self.max_length is not None and longest + self.max_new_tokens > self.max_length:
+            raise UsageError(
+                f"a prompt has {longest} tokens and its reply up to {self.max_new_tokens}, but "
+                f"this explainer reads at most {self.max_length}"
+            )
+        return self._head(encoded), questions
+
+    def _head(self, encoded: Encoded) -> Head:
+        """The head with these tokens and vectors, from memory if it was used lately."""
+        digest = hashlib.sha256(repr((encoded.ids, encoded.columns)).encode())
+        for vector in encoded.vectors:
+            digest.update(np.ascontiguousarray(vector).tobytes())
+        key = digest.hexdigest()
+        if key not in self._heads:
+            self._heads[key] = self.decoder.head(encoded)
+            if len(self._heads) > HEADS_KEPT:
+                self._heads.popitem(last=False)
+        self._heads.move_to_end(key)
+        return self._heads[key]
+
+    def _replies(self, head: Head, questions: Sequence[Encoded]) -> list[Completion]:
+        written = self.decoder.greedy(head, questions, self._done)
+        return [
+            Completion(
+                text=self._text(ids),
+                n_in=len(head.encoded.ids) + len(question.ids),
+                n_out=len(ids),
+            )
+            for ids, question in zip(written, questions, strict=True)
+        ]
+
+    def _done(self, ids: Sequence[int]) -> bool:
+        """Whether a reply has ended: a stop token, or a line break after something else."""
+        return ids[-1] in self._stop or "\n" in self._text(ids).lstrip()
+
+    def _text(self, ids: Sequence[int]) -> str:
+        text: str = self.encoder.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+
+def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """End-of-text tokens named by the tokenizer and by the model's generation settings."""
+    settings = getattr(model, "generation_config", None)
+    named = getattr(settings, "eos_token_id", None)
+    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    return frozenset(token for token in found if token is not None)

@@ -1,0 +1,207 @@
+"""From the name of a model to a `LocalExplainer` with its card.
+
+Owns PEFT adapters, device, dtype and the card; where files come from is `targets.py` and
+`fetch.py`. Safetensors only; code that comes with weights is never run.
+
+A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
+`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ...}}`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from introspect_bench.benchmark.backends.generation import (
+    AUTO_BATCH_SIZE,
+    MAX_NEW_TOKENS,
+    LocalExplainer,
+)
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.fetch import prepare_target
+from introspect_bench.benchmark.files import read_json
+from introspect_bench.benchmark.targets import TARGETS, hub_snapshot, weight_files
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Names of dtypes weights can be loaded in."""
+
+ADAPTER = "adapter_config.json"
+"""Marks a directory as a PEFT adapter."""
+
+SETTINGS = "explainer.json"
+"""Optional file of a model directory, see the module's docstring."""
+
+_HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a model lies on this machine."""
+
+    directory: Path
+    """Folder with config, tokenizer and safetensors, or with an adapter."""
+    revision: str | None = None
+    """Commit of a hub model."""
+
+
+def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
+    """Find the folder of a model: a path, a named target, or `owner/name[@revision]` on a hub.
+
+    Raises:
+        UsageError: the name is none of these.
+        MissingPartError: the folder does not exist, or the hub cannot give the model.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return Place(directory=path)
+    for spec in TARGETS:
+        if spec.name == model:
+            return Place(directory=prepare_target(spec, on_progress=on_progress))
+    if model.startswith((".", "~", "/")) or path.exists():
+        raise MissingPartError(f"{model}: no such folder; give one with a model in it")
+    hub = _HUB_ID.fullmatch(model)
+    if hub is None:
+        raise UsageError(
+            f"unknown model '{model}': expected baseline/NAME, a folder, owner/name[@revision] on "
+            f"a hub, py:module:Class, or one of {', '.join(spec.name for spec in TARGETS)}"
+        )
+    folder = hub_snapshot(hub["id"], hub["revision"])
+    return Place(directory=folder, revision=folder.name)
+
+
+def load_local(
+    model: str,
+    *,
+    device: str = "cpu",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    injection: Injection | None = None,
+    use_vectors: bool = True,
+    on_progress: OnProgress = silent,
+) -> tuple[LocalExplainer, ExplainerCard]:
+    """Load a local language model as an explainer.
+
+    Args:
+        model: folder, hub id or target name; a PEFT adapter brings its base model.
+        device: a torch device.
+        dtype: one of `DTYPES`, or `auto`: float32 on CPU, bfloat16 elsewhere.
+        batch_size: rows decoded together; `AUTO_BATCH_SIZE` if None.
+        max_new_tokens: longest reply.
+        injection: how vectors enter; if None, what `explainer.json` says, else the default.
+        use_vectors: False leaves vectors out.
+        on_progress: told what is happening while a target is prepared.
+
+    Raises:
+        UsageError: unknown name, device or dtype, or an architecture that cannot be loaded.
+        MissingPartError: folder, weights, hub or device are missing.
+    """
+    where, number = _device(device), _dtype(dtype, device)
+    place = find_model(model, on_progress=on_progress)
+    if injection is None and (place.directory / SETTINGS).is_file():
+        injection = declared_injection(place.directory / SETTINGS)
+    net, tokenizer, hashes = _load(place.directory, number, on_progress)
+    explainer = LocalExplainer(
+        net.to(where),
+        tokenizer,
+        injection=injection,
+        use_vectors=use_vectors,
+        batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
+        max_new_tokens=max_new_tokens,
+    )
+    card = ExplainerCard(
+        name=model,
+        kind="local",
+        revision=place.revision,
+        weights_sha256=hashes,
+        settings=explainer.settings(),
+    )
+    return explainer, card
+
+
+def declared_injection(path: Path) -> Injection:
+    """Read `explainer.json`.
+
+    Raises:
+        UsageError: it holds anything but a possible injection.
+    """
+    values = read_json(path)
+    if set(values) != {"injection"} or not isinstance(values["injection"], dict):
+        raise UsageError(f"{path}: expected one key, injection, with an object")
+    return Injection.from_json(values["injection"])
+
+
+def _load(
+    directory: Path, dtype: torch.dtype, on_progress: OnProgress
+) -> tuple[Any, Any, dict[str, str]]:
+    """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
+    hashes = weight_files(directory)
+    if not (directory / ADAPTER).is_file():
+        model = _from_folder(AutoModelForCausalLM, directory, dtype=dtype, use_safetensors=True)
+        return model, _from_folder(AutoTokenizer, directory), hashes
+    base = find_model(_base_model(directory), on_progress=on_progress).directory
+    if base.resolve() == directory.resolve():
+        raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
+    model, tokenizer, base_hashes = _load(base, dtype, on_progress)
+    if (directory / "tokenizer_config.json").is_file():
+        tokenizer = _from_folder(AutoTokenizer, directory)
+    hashes |= {f"base/{name}": digest for name, digest in base_hashes.items()}
+    return _merged(model, directory), tokenizer, hashes
+
+
+def _base_model(directory: Path) -> str:
+    """Name of an adapter's base model; a folder may be given relative to the adapter's."""
+    adapter = read_json(directory / ADAPTER)
+    base, revision = adapter.get("base_model_name_or_path"), adapter.get("revision")
+    if not isinstance(base, str) or not base:
+        raise UsageError(f"{directory / ADAPTER}: base_model_name_or_path is missing")
+    if (directory / base).is_dir():
+        return str(directory / base)
+    is_hub = not Path(base).is_dir() and _HUB_ID.fullmatch(base) is not None
+    return f"{base}@{revision}" if is_hub and isinstance(revision, str) else base
+
+
+def _merged(model: Any, directory: Path) -> Any:
+    """Add an adapter into the weights of its base model."""
+    from peft import PeftModel
+
+    adapted = PeftModel.from_pretrained(model, directory)
+    if not hasattr(adapted, "merge_and_unload"):
+        raise UsageError(f"{directory}: this kind of adapter cannot be merged into its base model")
+    return adapted.merge_and_unload()
+
+
+def _from_folder(factory: Any, directory: Path, **arguments: Any) -> Any:
+    try:
+        return factory.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False, **arguments
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(f"{directory}: transformers cannot load it: {reason}") from error
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device '{name}': expected such as cpu, cuda, cuda:1") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise MissingPartError(f"device {name}: this machine has no usable CUDA device")
+    return device
+
+
+def _dtype(name: str, device: str) -> torch.dtype:
+    if name == "auto":
+        return torch.float32 if device.startswith("cpu") else torch.bfloat16
+    if name not in DTYPES:
+        raise UsageError(f"unknown dtype '{name}': expected auto, {', '.join(DTYPES)}")
+    return DTYPES[name]

@@ -1,0 +1,199 @@
+"""Attention in which many rows share one head: its keys and values are stored and read once.
+
+Owns the key-value store and the attention function given to transformers. The head is never copied
+per row: all rows' queries meet its keys in one matrix product, and the result is merged with the
+row's own part by the usual rescaling of two softmax sums (as in Hydragen, arXiv:2402.05099). Masks
+come from positions, so padding can be anywhere; a padded column has position -1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.cache_utils import Cache
+
+ATTENTION = "introspect_bench_shared_head"
+"""Name under which transformers knows the attention function."""
+
+UNSUPPORTED = ("s_aux", "position_bias")
+"""Arguments of attention variants (sinks, additive biases) that this function does not compute."""
+
+
+class CannotShareError(RuntimeError):
+    """The model's attention cannot share a head; never reaches the user."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reach:
+    """What the rows of one forward pass may attend to."""
+
+    head: list[tuple[torch.Tensor, torch.Tensor]]
+    """Keys and values of the head by layer, each (n_kv_heads, head_length, d_head); empty for no
+    head."""
+    queries: torch.Tensor
+    """Positions of the tokens in this pass, int64 (rows, width), -1 for padding."""
+    keys: torch.Tensor
+    """Positions of the rows' own cached and present tokens, int64 (rows, own_length), -1 for
+    padding."""
+    calls: int = 0
+    """Attention calls that used this object."""
+    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    """Own mask by sliding window, made once per pass."""
+
+    def own_mask(self, window: int | None) -> torch.Tensor:
+        """True where a token must not look, (rows, 1, 1, width, own_length)."""
+        if window not in self.masks:
+            distance = self.queries[:, :, None] - self.keys[:, None, :]
+            hidden = (distance < 0) | (self.keys < 0)[:, None, :]
+            if window is not None:
+                hidden |= distance >= window
+            self.masks[window] = hidden[:, None, None]
+        return self.masks[window]
+
+
+class Store(Cache):
+    """Own keys and values of all rows, written in place into buffers of a fixed length."""
+
+    def __init__(self, *, rows: int, length: int) -> None:
+        """Reserve `length` columns for each of `rows`; memory is taken on first use."""
+        super().__init__(layers=[])
+        self.rows, self.length = rows, length
+        self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.aim(slice(0, rows), first=0, start=0, stop=length)
+
+    def aim(self, rows: slice, *, first: int, start: int, stop: int) -> None:
+        """Next pass: these rows write columns start:stop and read columns first:stop."""
+        self._rows, self._first, self._start, self._stop = rows, first, start, stop
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *_args: Any,
+        **_kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write keys and values (rows, n_kv_heads, width, d_head); return those to read."""
+        if layer_idx == len(self.buffers):
+            new = [
+                states.new_zeros((self.rows, states.shape[1], self.length, states.shape[3]))
+                for states in (key_states, value_states)
+            ]
+            self.buffers.append((new[0], new[1]))
+        keys, values = self.buffers[layer_idx]
+        keys[self._rows, :, self._start : self._stop] = key_states
+        values[self._rows, :, self._start : self._stop] = value_states
+        read = (self._rows, slice(None), slice(self._first, self._stop))
+        return keys[read], values[read]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002
+        """Columns before those of this pass."""
+        return self._start
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drop all other rows."""
+        self.buffers = [(keys[rows], values[rows]) for keys, values in self.buffers]
+        self.rows = len(rows)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    reach: Reach | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of rows over the shared head and their own tokens.
+
+    Args:
+        module: the attention module; names its layer.
+        query: (rows, n_heads, width, d_head).
+        key: the row's own keys, (rows, n_kv_heads, own_length, d_head).
+        value: like `key`.
+        attention_mask: not used; masks come from `reach`.
+        scaling: factor on the scores; 1 / sqrt(d_head) if None.
+        sliding_window: number of latest positions visible, or None for all.
+        softcap: tanh cap on the scores (Gemma 2), or None.
+        reach: what may be seen in this pass.
+        **kwargs: refused if it holds a variant this function does not compute.
+
+    Returns:
+        (rows, width, n_heads, d_head) and no weights.
+    """
+    if reach is None or any(kwargs.get(name) is not None for name in UNSUPPORTED):
+        raise CannotShareError(f"{type(module).__name__}: its attention is of another kind")
+    reach.calls += 1
+    rows, n_heads, width, d_head = query.shape
+    n_kv = key.shape[1]
+    group = n_heads // n_kv
+    scale = d_head**-0.5 if scaling is None else scaling
+    asked = (query * scale).reshape(rows, n_kv, group * width, d_head)
+    own = _capped(asked @ key.transpose(-1, -2), softcap)
+    own = own.view(rows, n_kv, group, width, -1)
+    own = own.masked_fill_(reach.own_mask(sliding_window), torch.finfo(own.dtype).min)
+    own = own.view(rows, n_kv, group * width, -1)
+    if reach.head:
+        mixed = _merged(asked, own, value, reach, _layer(module), sliding_window, softcap)
+    else:
+        mixed = own.softmax(dim=-1).to(value.dtype) @ value
+    mixed = mixed.to(query.dtype).reshape(rows, n_heads, width, d_head)
+    return mixed.transpose(1, 2), None
+
+
+def _layer(module: torch.nn.Module) -> int:
+    index = module.layer_idx
+    assert isinstance(index, int)
+    return index
+
+
+def _capped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    scores = scores.float()
+    return scores if softcap is None else (scores / softcap).tanh_() * softcap
+
+
+def _merged(
+    asked: torch.Tensor,
+    own: torch.Tensor,
+    value: torch.Tensor,
+    reach: Reach,
+    layer: int,
+    window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Softmax over head and own scores together; (rows, n_kv_heads, group * width, d_head)."""
+    head_key, head_value = reach.head[layer]
+    rows, n_kv, asks, d_head = asked.shape
+    flat = asked.transpose(0, 1).reshape(n_kv, rows * asks, d_head)
+    head = _capped(
+        flat @ head_key.transpose(-1, -2), softcap
+    )  # (n_kv_heads, rows * asks, head_length)
+    if window is not None:
+        at = reach.queries[:, None, :].expand(-1, asks // reach.queries.shape[1], -1).reshape(-1)
+        far = at[:, None] - torch.arange(head.shape[-1], device=at.device)[None] >= window
+        head.masked_fill_(far[None], torch.finfo(head.dtype).min)
+    peak = head.amax(dim=-1, keepdim=True).view(n_kv, rows, asks, 1).transpose(0, 1)
+    peak = torch.maximum(peak, own.amax(dim=-1, keepdim=True))  # (rows, n_kv_heads, asks, 1)
+    head = head.sub_(peak.transpose(0, 1).reshape(n_kv, rows * asks, 1)).exp_()
+    own = own.sub_(peak).exp_()
+    total = head.sum(dim=-1).view(n_kv, rows, asks, 1).transpose(0, 1) + own.sum(-1, keepdim=True)
+    from_head = (head.to(value.dtype) @ head_value).view(n_kv, rows, asks, d_head).transpose(0, 1)
+    from_own = own.to(value.dtype) @ value
+    return (from_head.float() + from_own.float()) / total
+
+
+def install(model: Any) -> bool:
+    """Let a transformers model use `attend` from now on; False if it cannot switch attention."""
+    if not model._can_set_attn_implementation():
+        return False
+    AttentionInterface.register(ATTENTION, attend)
+    model.set_attn_implementation(ATTENTION)
+    return True

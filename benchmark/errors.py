@@ -1,0 +1,49 @@
+"""The error tree; every error a user can cause is one of these.
+
+IntrospectBenchError
+├── CheckFailedError      (exit 1)  a check ran and failed, or a difference was found
+├── UsageError            (exit 2)  unknown name, impossible argument; also a ValueError
+├── MissingPartError      (exit 3)  package, file, network or disk space is missing; also an OSError
+├── IntegrityError        (exit 4)  hash mismatch, corrupt or contradictory file; also a ValueError
+└── IncompleteRunError    (exit 5)  a run file without all its rows, resumable
+
+Messages are one sentence that names the thing (file:line, id, field), what was expected, and what
+to do. To add an error, subclass one of these; the command line prints the message and exits with
+`exit_code`.
+"""
+
+
+class IntrospectBenchError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+    exit_code = 1
+
+
+class CheckFailedError(IntrospectBenchError):
+    """A check that was asked for ran to its end and failed."""
+
+    exit_code = 1
+
+
+class UsageError(IntrospectBenchError, ValueError):
+    """The caller asked for something that does not exist or cannot be combined."""
+
+    exit_code = 2
+
+
+class MissingPartError(IntrospectBenchError, OSError):
+    """Something outside the program is missing: a package, a file, the network, disk space."""
+
+    exit_code = 3
+
+
+class IntegrityError(IntrospectBenchError, ValueError):
+    """A file is not what it claims to be."""
+
+    exit_code = 4
+
+
+class IncompleteRunError(IntrospectBenchError):
+    """A run file lacks rows; running the same command again completes it."""
+
+    exit_code = 5

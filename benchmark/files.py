@@ -1,0 +1,272 @@
+"""Strict JSON and JSONL, hashes and atomic writes: the only module that turns bytes into objects.
+
+Owns the limits every file is read under and the words used when one is broken (`file:line: what is
+wrong`). It knows nothing of queries or runs, and never repairs what it reads: a file is right or an
+`IntegrityError`. A path that can't be opened is a `UsageError`, a write that fails is a
+`MissingPartError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest JSONL line read, unless the caller sets another limit."""
+MAX_JSON_BYTES = 16 << 20
+"""Largest file `read_json` reads."""
+MAX_DEPTH = 32
+"""Deepest nesting of objects and arrays accepted."""
+MAX_INTEGER_CHARS = 19
+"""Longest integer accepted, sign included: everything below 10**18 in size."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Possessive quantifiers: without them a long string costs memory for every character.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def compact_json(value: object, *, sort_keys: bool = False) -> str:
+    """Write a value as one line of JSON without spaces.
+
+    Unpaired surrogates, which UTF-8 can't hold, are written as escapes and survive a round trip.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        TypeError: the value holds something that JSON has no form for.
+    """
+    text = json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+    )
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def canonical_json(value: object) -> str:
+    """Write a value as JSON with sorted keys and no spaces: the only form that is hashed.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        TypeError: the value holds something that JSON has no form for.
+    """
+    return compact_json(value, sort_keys=True)
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the sha256 of some bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file as 64 hexadecimal digits, reading it in pieces.
+
+    Raises:
+        UsageError: the path can't be opened or isn't a regular file.
+    """
+    with open_regular(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading bytes.
+
+    Raises:
+        UsageError: it does not exist, may not be read, or is a directory, pipe or device.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"cannot read {path}: not a regular file; give the path of a file")
+        return path.open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
+def parse_object(data: bytes, where: str) -> dict[str, Any]:
+    """Parse one JSON object, strictly.
+
+    Args:
+        data: the bytes of the object.
+        where: what to call it in an error, such as `file:line`.
+
+    Raises:
+        IntegrityError: not UTF-8, not JSON, not an object, nested deeper than `MAX_DEPTH`, a
+            duplicate key, a number that is NaN, infinite or an integer of more than
+            `MAX_INTEGER_CHARS` characters.
+    """
+    if _nesting(data) > MAX_DEPTH:
+        raise IntegrityError(f"{where}: nested deeper than {MAX_DEPTH} levels")
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_float=_finite_float,
+            parse_int=_small_integer,
+            parse_constant=_refuse_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{where}: not UTF-8 at byte {error.start}") from error
+    except RecursionError as error:
+        raise IntegrityError(f"{where}: nested too deeply") from error
+    except ValueError as error:
+        raise IntegrityError(f"{where}: not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise IntegrityError(f"{where}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def iter_lines(
+    stream: BinaryIO, name: str, *, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[int, bytes]]:
+    """Yield `(line number from 1, bytes with their line feed)`, never holding more than one line.
+
+    Only a line feed ends a line, so text may hold any other separator Unicode knows.
+
+    Raises:
+        IntegrityError: a line is longer than `max_line_bytes`.
+    """
+    number = 0
+    while line := stream.readline(max_line_bytes + 1):
+        number += 1
+        if len(line) > max_line_bytes:
+            raise IntegrityError(f"{name}:{number}: line longer than {max_line_bytes} bytes")
+        yield number, line
+
+
+def read_jsonl(
+    path: Path, *, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield `(line number from 1, object)` for every line of a JSONL file, one at a time.
+
+    Raises:
+        UsageError: the file can't be opened.
+        IntegrityError: a line is too long or not a strict JSON object; the message starts with
+            `file:line`.
+    """
+    with open_regular(path) as stream:
+        for number, line in iter_lines(stream, str(path), max_line_bytes=max_line_bytes):
+            yield number, parse_object(line, f"{path}:{number}")
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        UsageError: the file can't be opened.
+        IntegrityError: it is larger than `max_bytes` or not a strict JSON object.
+    """
+    with open_regular(path) as stream:
+        data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise IntegrityError(f"{path}: larger than {max_bytes} bytes")
+    return parse_object(data, str(path))
+
+
+def write_json_atomic(path: Path, value: Mapping[str, Any]) -> None:
+    """Write one object as canonical JSON: the file is the old one or the new one, never half.
+
+    Raises:
+        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
+    """
+    _write_atomic(path, [canonical_json(value).encode() + b"\n"])
+
+
+def write_jsonl_atomic(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write objects as canonical JSON lines: the file is the old one or the new one, never half.
+
+    Raises:
+        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
+    """
+    _write_atomic(path, (canonical_json(row).encode() + b"\n" for row in rows))
+
+
+def write_bytes_atomic(path: Path, data: bytes) -> None:
+    """Write bytes; the file is the old one or the new one, never half.
+
+    Raises:
+        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
+    """
+    _write_atomic(path, [data])
+
+
+def write_error(path: Path, error: OSError) -> MissingPartError:
+    """Turn a failed write into the error a user sees."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "no disk space left; free some and run the same command again"
+    else:
+        advice = f"{error.strerror}; check the path and its permissions"
+    return MissingPartError(f"cannot write {path}: {advice}")
+
+
+def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        # After a rename, or under a folder that could not be made, there is nothing to remove.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename survive a power cut; the file's own fsync does not cover its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _nesting(data: bytes) -> int:
+    """Return the deepest nesting; 0 if there are too few brackets for it to matter."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return 0
+    level = deepest = 0
+    for match in _BRACKET.finditer(_STRING.sub(b"", data)):
+        level += 1 if match.group() in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"duplicate key {twice[:80]!r}")
+    return found
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"number {text[:40]} is not finite")
+    return value
+
+
+def _small_integer(text: str) -> int:
+    if len(text) > MAX_INTEGER_CHARS:
+        raise ValueError(f"integer of {len(text)} characters")
+    return int(text)
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"number {text} is not allowed")

@@ -1,0 +1,156 @@
+"""Writes a suite: ids, vectors, ground truth, hashes. The only code that creates suite files.
+
+Bytes depend on the measured queries alone: no clock, no machine, no order of computation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.files import (
+    canonical_json,
+    sha256_bytes,
+    sha256_file,
+    write_json_atomic,
+    write_jsonl_atomic,
+)
+
+SUITE_SCHEMA = "introspect-bench/suite/1"
+"""Schema of `manifest.json`."""
+
+CANARY = "introspect-bench:canary:7d1c6c1e-7f0b-4b43-9c53-1a0e6a2f54d8"
+"""Marks every suite's manifest, so that training corpora can filter the files out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A measured query about to be frozen."""
+
+    kind: str
+    """Position kind or ablation kind."""
+    fields: Mapping[str, Any]
+    """What prompts may use."""
+    clean: str
+    """Output without the intervention."""
+    outcome: str
+    """Output with it."""
+    clean_ids: Sequence[int]
+    """Tokens of the clean output."""
+    outcome_ids: Sequence[int]
+    """Tokens of the outcome."""
+    margin: float
+    """Smallest top-1 gap over both outputs, in logits."""
+    source: str | None = None
+    """The source prompt's own output (patching); told to oracles only."""
+    vector: npt.NDArray[np.float16] | None = None
+    """The vector that was written, shape (d_target,); exactly these bytes were used for the
+    measurement."""
+
+
+def query_id(task: str, query: Measured) -> str:
+    """Content hash of a query: task, kind, fields and vector bytes; 16 hexadecimal digits."""
+    vector = None if query.vector is None else sha256_bytes(query.vector.tobytes())
+    asked = {"task": task, "kind": query.kind, "fields": query.fields, "vector": vector}
+    return sha256_bytes(canonical_json(asked).encode())[:16]
+
+
+def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> dict[str, int]:
+    """Write one split's four files and return its counts.
+
+    Args:
+        root: folder of the split.
+        task: task name, part of every id.
+        groups: measured queries, group by group.
+
+    Raises:
+        IntegrityError: two queries are equal, or a vector is not finite in float16.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, str, Measured]] = []
+    for members in groups:
+        ids = [query_id(task, member) for member in members]
+        group = sha256_bytes("".join(sorted(ids)).encode())[:16]
+        rows.extend((key, group, member) for key, member in zip(ids, members, strict=True))
+    rows.sort(key=lambda row: (row[1], row[0]))
+    if len({key for key, _, _ in rows}) < len(rows):
+        raise IntegrityError(f"{task}: two queries of {root.name} are the same query")
+    vectors, index = _vectors([member for _, _, member in rows])
+    if len(vectors):
+        save_file({"vectors": vectors}, root / "vectors.safetensors")
+    write_jsonl_atomic(
+        root / "queries.jsonl",
+        [
+            {
+                "id": key,
+                "group": group,
+                "kind": m.kind,
+                "vector": None if m.vector is None else index[m.vector.tobytes()],
+                "fields": dict(m.fields),
+            }
+            for key, group, m in rows
+        ],
+    )
+    write_jsonl_atomic(
+        root / "truth.jsonl",
+        [
+            {
+                "id": key,
+                "clean": m.clean,
+                "outcome": m.outcome,
+                "clean_ids": list(m.clean_ids),
+                "outcome_ids": list(m.outcome_ids),
+                "margin": round(m.margin, 6),
+            }
+            for key, _, m in rows
+        ],
+    )
+    write_jsonl_atomic(
+        root / "oracle.jsonl",
+        [{"id": key, "clean": m.clean, "source": m.source} for key, _, m in rows],
+    )
+    return {"queries": len(rows), "groups": len(groups)}
+
+
+def _vectors(members: Sequence[Measured]) -> tuple[npt.NDArray[np.float16], dict[bytes, int]]:
+    index: dict[bytes, int] = {}
+    table: list[npt.NDArray[np.float16]] = []
+    for member in members:
+        if member.vector is None:
+            continue
+        if member.vector.dtype != np.float16 or not np.isfinite(member.vector).all():
+            raise IntegrityError("a vector is not finite float16")
+        key = member.vector.tobytes()
+        if key not in index:
+            index[key] = len(table)
+            table.append(member.vector)
+    return (np.stack(table) if table else np.zeros((0, 0), np.float16)), index
+
+
+def write_manifest(root: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Hash every file below `root` and write `manifest.json` with the given fields."""
+    files = {
+        path.relative_to(root).as_posix(): {
+            "sha256": sha256_file(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.suffix in {".jsonl", ".safetensors"}
+    }
+    manifest = {
+        "schema": SUITE_SCHEMA,
+        **fields,
+        "files": files,
+        "data_sha256": hashlib.sha256(canonical_json(files).encode()).hexdigest(),
+        "canary": CANARY,
+    }
+    write_json_atomic(root / "manifest.json", manifest)
+    return manifest

@@ -1,0 +1,90 @@
+"""Where a run comes from: package, commit and environment, as an allow-list.
+
+Owns what may be written about the machine: versions and the name of the compute device. Host names,
+user names, paths, environment variables and addresses are never read into a result.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import introspect_bench
+
+PACKAGE = "introspect-bench"
+"""Name of the distribution."""
+LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
+"""Libraries whose version can change completions."""
+
+_GIT_SECONDS = 10
+
+
+def environment(*, device: str | None = None) -> dict[str, str | None]:
+    """Describe the environment of a run.
+
+    Versions are read from package metadata, so that nothing heavy is imported.
+
+    Args:
+        device: name of the compute device, such as `cpu` or `NVIDIA H200`.
+
+    Returns:
+        The Python, system and library versions; None for a library that is not installed.
+    """
+    found: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "device": device,
+    }
+    return found | {name: _version(name) for name in LIBRARIES}
+
+
+def package(directory: Path | None = None) -> dict[str, Any]:
+    """Describe this package: name, version, git commit and whether tracked files differ from it.
+
+    `commit` and `dirty` are None unless git tracks the package's own files: an installation inside
+    somebody's project must not report that project's commit.
+
+    Args:
+        directory: folder of the package; by default this package's.
+    """
+    folder = directory or Path(introspect_bench.__file__).resolve().parent
+    commit = None
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is not None:
+        commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return {
+        "name": PACKAGE,
+        "version": introspect_bench.__version__,
+        "commit": commit,
+        "dirty": None if changes is None else bool(changes),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return git's answer without its last line feed, or None if there is no answer."""
+    # Inside a git hook these variables point at another repository.
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_GIT_SECONDS,
+            env=variables,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,149 @@
+"""The records every step exchanges; frozen, no I/O, no torch.
+
+Terms: a *query* asks about one intervention on a target model; its *ground truth* is what measuring
+the target gave; a *prompt* is the query as text; a *completion* is the explainer's raw reply; an
+*answer* is what the parser read in it. Queries are grouped: the members of a contrast *group* share
+everything but the vector (patching) or the removed span (ablations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.errors import IntegrityError
+
+SPLITS = ("train", "validation", "test")
+"""Splits stored on disk; `mini` is a fixed part of `validation`."""
+
+SLOT = "⟦vector⟧"
+"""Marks, in a prompt's text, the one place where the query's vector enters the explainer."""
+
+Status = Literal["scored", "unparsed", "missing"]
+"""How a query ended; only `scored` can be above zero in any metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One question about one intervention on a target model."""
+
+    id: str
+    """Content hash of the query's fields and vector: 16 hexadecimal digits."""
+    group: str
+    """Contrast group: 16 hexadecimal digits, shared by its (usually 4) members."""
+    kind: str
+    """Position kind (patching) or ablation kind; reported apart."""
+    fields: Mapping[str, Any]
+    """What the prompt template may use; JSON values only, never the ground truth."""
+    vector: int | None = None
+    """Row of the split's `vectors.safetensors`, or None for a text-only task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a completion says: whether the output changes, and the output after the intervention."""
+
+    changed: bool
+    """The verdict."""
+    content: str
+    """The output after the intervention, as text; equal to the clean output when unchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundTruth:
+    """What the target model did, before and after the intervention."""
+
+    id: str
+    """The query's id."""
+    clean: str
+    """Output without the intervention."""
+    outcome: str
+    """Output with the intervention (patched, or with the span removed)."""
+    clean_ids: tuple[int, ...]
+    """Token ids of `clean` in the target's vocabulary."""
+    outcome_ids: tuple[int, ...]
+    """Token ids of `outcome` in the target's vocabulary."""
+    margin: float
+    """Smallest gap between the two largest logits over all tokens of both outputs, in logits."""
+
+    def __post_init__(self) -> None:
+        """Refuse empty outputs and non-finite margins."""
+        if not self.clean or not self.outcome:
+            raise IntegrityError(f"ground truth {self.id}: empty output text")
+        if not np.isfinite(self.margin):
+            raise IntegrityError(f"ground truth {self.id}: margin {self.margin} is not finite")
+
+    @property
+    def answer(self) -> Answer:
+        """The answer that scores 1."""
+        return Answer(changed=self.clean != self.outcome, content=self.outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One solved query shown before the question (few-shot)."""
+
+    question: str
+    """Rendered question; may hold one `SLOT`."""
+    answer: str
+    """The reply that would score 1."""
+    vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    """Vector of the slot, shape (d_target,), or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A query as the explainer sees it.
+
+    Explainers answer `question`, after `instructions` and `shots`.
+    """
+
+    query: Query
+    """The query itself, for explainers that are not language models."""
+    template: str
+    """Id of the template that rendered it, such as `activation-patching/2`."""
+    instructions: str
+    """Text shared by every query of this template: what is asked and how to answer."""
+    question: str
+    """Text of this query; holds `SLOT` exactly once if the task has a vector."""
+    vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    """The query's vector, shape (d_target,), or None for text-only tasks."""
+    shots: Sequence[Turn] = ()
+    """Solved training queries to show first; empty for zero-shot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """An explainer's raw reply to one prompt."""
+
+    text: str
+    """Raw text, untouched."""
+    n_in: int = 0
+    """Prompt tokens read, 0 if the explainer has no tokens."""
+    n_out: int = 0
+    """Tokens generated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One query with its truth and what the explainer made of it."""
+
+    query: Query
+    """The query."""
+    truth: GroundTruth
+    """What measuring the target gave."""
+    raw: str | None
+    """Raw completion; None if missing."""
+    answer: Answer | None
+    """Parsed answer; None if missing or unparsed."""
+
+    @property
+    def status(self) -> Status:
+        """Exactly one of scored, unparsed, missing."""
+        if self.raw is None:
+            return "missing"
+        return "unparsed" if self.answer is None else "scored"

@@ -1,0 +1,227 @@
+"""The run file: one JSONL of header, prediction rows and footer, read strictly.
+
+Owns the format `introspect-bench/run/1` and its limits. The raw text of a row is what counts;
+`parsed` and `status` are for the reader's eye. A file without a footer is a valid, incomplete run;
+its last line may be torn. Writing is in `runwriter`; nothing here changes a file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import IntegrityError
+
+SCHEMA = "introspect-bench/run/1"
+"""Value of `schema` in the header."""
+MAX_FILE_BYTES = 64 << 20
+"""Largest run file."""
+MAX_LINE_BYTES = 64 << 10
+"""Longest line of a run file: bounds the raw text of one reply."""
+MAX_ROWS = 20_000
+"""Most prediction rows in a run file."""
+
+# What two headers may differ in and still be the same run: one process, its time and its machine.
+_NOT_IDENTITY = ("run_id", "created", "env", "selftest", "declared")
+_NOT_IDENTITY_PACKAGE = ("commit", "dirty")
+
+_ID = re.compile("[0-9a-f]{16}")
+_TASK_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "id": str,
+    "version": str,
+    "split": str,
+    "suite": str,
+    "n": int,
+    "limit": (int, type(None)),
+    "query_ids": (list, type(None)),
+    "query_ids_sha256": str,
+    "data_sha256": str,
+    "prompt_sha256": str,
+}
+_EXPLAINER_FIELDS: Mapping[str, type] = {
+    "name": str,
+    "kind": str,
+    "shots": int,
+    "no_vector": bool,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run file's contents."""
+
+    path: Path
+    """Where it was read from."""
+    header: Mapping[str, Any]
+    """The first line."""
+    rows: Mapping[str, Mapping[str, Any]]
+    """Prediction rows by query id, in the order of the file."""
+    footer: Mapping[str, Any] | None
+    """The last line, or None if the run is incomplete."""
+    valid_bytes: int
+    """Length of the file without a torn last line."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every query has its row and the footer says so."""
+        return self.footer is not None
+
+
+def read_run(path: Path) -> Run:
+    """Read a run file.
+
+    Raises:
+        UsageError: the file can't be opened.
+        IntegrityError: it is over a limit, a line is wrong, a query id repeats, or the footer
+            contradicts the rest. The message starts with `file:line`.
+    """
+    with files.open_regular(path) as stream:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise IntegrityError(f"{path}: {size} bytes, a run file has at most {MAX_FILE_BYTES}")
+        return _read(files.iter_lines(stream, str(path), max_line_bytes=MAX_LINE_BYTES), path)
+
+
+def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
+    header: dict[str, Any] | None = None
+    rows: dict[str, Mapping[str, Any]] = {}
+    footer: dict[str, Any] | None = None
+    valid_bytes = 0
+    body = sha256()
+    for number, line in lines:
+        where = f"{path}:{number}"
+        if footer is not None:
+            raise IntegrityError(f"{where}: text after the footer")
+        if not line.endswith(b"\n"):
+            # Only the last line can lack its end; a header can't be torn, it is there whole or not.
+            if header is None:
+                raise IntegrityError(f"{where}: not a run file: its first line has no end")
+            break
+        row = files.parse_object(line, where)
+        if header is None:
+            header = _header(row, where)
+        elif row.get("kind") == "pred":
+            _add(row, rows, where)
+        elif row.get("kind") == "footer":
+            footer = _footer(row, header, rows, body.hexdigest(), where)
+        else:
+            raise IntegrityError(f"{where}: field kind is neither 'pred' nor 'footer'")
+        body.update(line)
+        valid_bytes += len(line)
+    if header is None:
+        raise IntegrityError(f"{path}: empty, a run file starts with a header")
+    return Run(path=path, header=header, rows=rows, footer=footer, valid_bytes=valid_bytes)
+
+
+def encode_line(row: Mapping[str, Any]) -> bytes:
+    """Return one line of a run file: compact JSON, keys in the given order, a line feed.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        TypeError: a value has no JSON form.
+    """
+    return files.compact_json(row).encode() + b"\n"
+
+
+def identity(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a header that makes two runs the same run.
+
+    Everything counts except the run's name and time, the machine, self-tests, declarations, the
+    metrics, and the commit of the package (its version counts).
+    """
+    kept = {key: value for key, value in header.items() if key not in _NOT_IDENTITY}
+    package = kept["package"]
+    kept["package"] = {key: package[key] for key in package if key not in _NOT_IDENTITY_PACKAGE}
+    # Metrics are applied when scoring; a reply does not depend on them.
+    kept["task"] = {key: value for key, value in kept["task"].items() if key != "metric_version"}
+    return kept
+
+
+def first_difference(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = ""
+) -> tuple[str, Any, Any] | None:
+    """Return the dotted path and both values of the first field in which two JSON objects differ.
+
+    A field that one of them lacks has the value `"(absent)"`.
+    """
+    for key in [*ours, *(key for key in theirs if key not in ours)]:
+        a, b = ours.get(key, "(absent)"), theirs.get(key, "(absent)")
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if inner := first_difference(a, b, f"{prefix}{key}."):
+                return inner
+        elif a != b or type(a) is not type(b):
+            return f"{prefix}{key}", a, b
+    return None
+
+
+def _header(row: dict[str, Any], where: str) -> dict[str, Any]:
+    if row.get("kind") != "header" or row.get("schema") != SCHEMA:
+        raise IntegrityError(
+            f"{where}: not the header of a run file: schema is {row.get('schema')!r}, "
+            f"expected {SCHEMA!r}"
+        )
+    for name in ("package", "task", "target", "explainer", "generation"):
+        if not isinstance(row.get(name), dict):
+            raise IntegrityError(f"{where}: field {name} is missing or not an object")
+    for name, kinds in _TASK_FIELDS.items():
+        value = row["task"].get(name, ...)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise IntegrityError(f"{where}: field task.{name} is missing or of the wrong type")
+    if not all(isinstance(key, str) for key in row["task"]["query_ids"] or ()):
+        raise IntegrityError(f"{where}: field task.query_ids is not a list of query ids")
+    for name, kind in _EXPLAINER_FIELDS.items():
+        if type(row["explainer"].get(name)) is not kind:
+            raise IntegrityError(f"{where}: field explainer.{name} is missing or of the wrong type")
+    if not isinstance(row.get("partial"), bool):
+        raise IntegrityError(f"{where}: field partial is missing or not true or false")
+    return row
+
+
+def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) -> None:
+    """Check one prediction row and add it."""
+    qid = row.get("qid")
+    if not isinstance(qid, str) or not _ID.fullmatch(qid):
+        raise IntegrityError(f"{where}: field qid is not 16 hexadecimal digits")
+    if qid in rows:
+        raise IntegrityError(f"{where}: query id {qid} appears twice")
+    if not isinstance(row.get("raw"), str):
+        raise IntegrityError(f"{where}: field raw is missing or not text")
+    for name in ("i", "n_in", "n_out", "ms"):
+        if not _is_count(row.get(name, 0)):
+            raise IntegrityError(f"{where}: field {name} is not a number of 0 or more")
+    if len(rows) >= MAX_ROWS:
+        raise IntegrityError(f"{where}: more than {MAX_ROWS} rows")
+    rows[qid] = row
+
+
+def _footer(
+    row: dict[str, Any],
+    header: Mapping[str, Any],
+    rows: Mapping[str, Any],
+    found: str,
+    where: str,
+) -> dict[str, Any]:
+    if row.get("body_sha256") != found:
+        raise IntegrityError(
+            f"{where}: body_sha256 is {row.get('body_sha256')!r}, the lines above hash to {found!r}"
+        )
+    if row.get("complete") is not True or len(rows) != header["task"]["n"]:
+        raise IntegrityError(
+            f"{where}: a footer ends a complete run, but there are {len(rows)} rows "
+            f"of {header['task']['n']}"
+        )
+    if not isinstance(row.get("claimed", {}), dict) or not isinstance(row.get("cost", {}), dict):
+        raise IntegrityError(f"{where}: fields claimed and cost must be objects")
+    return row
+
+
+def _is_count(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value >= 0

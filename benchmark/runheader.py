@@ -1,0 +1,99 @@
+"""Builds the header of a run and the parts of its rows that are known before asking.
+
+Owns what is recorded about a run. Fields are an allow-list: nothing about the user or the place of
+a file.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from introspect_bench.benchmark import provenance
+from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+from introspect_bench.benchmark.metrics import METRIC_VERSION
+from introspect_bench.benchmark.prompting import prompt_sha256
+from introspect_bench.benchmark.records import Prompt, Query
+from introspect_bench.benchmark.runfile import SCHEMA
+from introspect_bench.benchmark.selection import ids_sha256
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.task import Task
+
+
+def make_header(
+    *,
+    task: Task,
+    suite: Suite,
+    split: str,
+    selected: Sequence[Query],
+    limit: int | None,
+    query_ids: Sequence[str] | None,
+    partial: bool,
+    card: ExplainerCard,
+    shots: int,
+    no_vector: bool,
+    generation: Mapping[str, Any],
+    selftest: Mapping[str, Any],
+    device: str | None,
+) -> dict[str, Any]:
+    """Return the header of a new run; `predict` says what the arguments mean."""
+    return {
+        "kind": "header",
+        "schema": SCHEMA,
+        "run_id": uuid.uuid4().hex,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "package": provenance.package(),
+        "task": {
+            "id": task.name,
+            "version": task.version,
+            "split": split,
+            "suite": suite.name,
+            "n": len(selected),
+            "limit": limit,
+            "query_ids": None if query_ids is None else sorted(query_ids),
+            "query_ids_sha256": ids_sha256(selected),
+            "data_sha256": suite.data_sha256,
+            "prompt_sha256": task.prompt_sha256,
+            "metric_version": METRIC_VERSION,
+        },
+        "target": suite.manifest["target"],
+        "explainer": {**_card_fields(card), "shots": shots, "no_vector": no_vector},
+        "generation": dict(generation),
+        "env": provenance.environment(device=device),
+        "selftest": dict(selftest),
+        "partial": partial,
+        "declared": {},
+    }
+
+
+def _card_fields(card: ExplainerCard) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "kind": card.kind,
+        "revision": card.revision,
+        "weights_sha256": dict(card.weights_sha256),
+        "settings": dict(card.settings),
+    }
+
+
+def key_base(header: Mapping[str, Any]) -> str:
+    """Return a hash of all a row depends on besides its prompt."""
+    task = header["task"]
+    parts = [header["explainer"], header["target"], header["generation"]]
+    return sha256_bytes(canonical_json([*parts, task["id"], task["version"]]).encode())
+
+
+def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
+    """Return the fields of a row that are known before the reply.
+
+    Args:
+        base: the run's `key_base`.
+        number: place of the query in the run, from 0.
+        prompt: what the explainer is asked.
+    """
+    sha = prompt_sha256(prompt)
+    key = sha256_bytes(f"{base}:{prompt.query.id}:{sha}".encode())[:32]
+    return {"qid": prompt.query.id, "i": number, "prompt_sha": sha, "key": key}

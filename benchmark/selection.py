@@ -1,0 +1,65 @@
+"""Which queries a run is about, and whether task and suite belong together.
+
+Owns the two rules that predicting and scoring must apply alike. Reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.manifest import MANIFEST
+from introspect_bench.benchmark.records import Query
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.task import Task
+
+
+def check_task(task: Task, suite: Suite) -> None:
+    """Refuse a task that is not the one the suite was made for.
+
+    Raises:
+        IntegrityError: name, version or prompt wording differ; the message names which.
+    """
+    pairs = {
+        "task": (task.name, suite.task),
+        "version": (task.version, suite.version),
+        "prompt_sha256": (task.prompt_sha256, suite.prompt_sha256),
+    }
+    for field, (ours, theirs) in pairs.items():
+        if ours != theirs:
+            raise IntegrityError(
+                f"{suite.root / MANIFEST}: {field} is {theirs!r}, "
+                f"the task in this package has {ours!r}"
+            )
+
+
+def select_queries(
+    queries: Sequence[Query], *, limit: int | None, ids: Sequence[str] | None
+) -> tuple[Query, ...]:
+    """Return the queries a run is about: all, the first `limit`, or those with the given ids.
+
+    The order is that of `queries` in every case: one choice is one set in one order.
+
+    Raises:
+        UsageError: both are given, the limit is below 1, or an id repeats or does not exist.
+    """
+    if limit is not None and ids is not None:
+        raise UsageError("a limit and a list of query ids cannot be combined; give one")
+    if limit is not None:
+        if limit < 1:
+            raise UsageError(f"the limit is {limit}; give 1 or more")
+        return tuple(queries[:limit])
+    if ids is None:
+        return tuple(queries)
+    if not ids or len(set(ids)) != len(ids):
+        raise UsageError("the list of query ids is empty or repeats an id")
+    if unknown := sorted(set(ids) - {query.id for query in queries}):
+        raise UsageError(f"no query {unknown[0]!r} in this split")
+    wanted = set(ids)
+    return tuple(query for query in queries if query.id in wanted)
+
+
+def ids_sha256(queries: Sequence[Query]) -> str:
+    """Return a hash of the queries' ids that does not depend on their order."""
+    return files.sha256_bytes(files.canonical_json(sorted(query.id for query in queries)).encode())

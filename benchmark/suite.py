@@ -1,0 +1,276 @@
+"""A suite on disk: one target x task x version, frozen; every byte is checked as it is read.
+
+Owns the layout of a suite's folder and the checks that make its parts one whole. A *split* is a
+folder of files; `mini` is a fixed part of `validation`. Truth and oracle hints are separate files
+with separate readers, so that whoever answers queries can be kept from them. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark import files, suite_rows
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.manifest import MANIFEST, read_manifest
+from introspect_bench.benchmark.records import SPLITS, GroundTruth, Query
+
+MINI = "mini"
+"""Name of the split that is part of another."""
+ALL_SPLITS = (*SPLITS, MINI)
+"""Every name a split can have."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """One frozen suite. Reading a file checks it against the manifest's hash, every time."""
+
+    root: Path
+    """Folder of the suite."""
+    manifest: Mapping[str, Any]
+    """Contents of `manifest.json`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the suite, such as `smollm2-135m`."""
+        return str(self.manifest["suite"])
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.manifest["task"])
+
+    @property
+    def version(self) -> str:
+        """Version of the task, such as `v1`."""
+        return str(self.manifest["version"])
+
+    @property
+    def data_sha256(self) -> str:
+        """Hash over the hashes of all files: equal only if every byte is."""
+        return str(self.manifest["data_sha256"])
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Hash over the prompt templates the suite was made with."""
+        return str(self.manifest["prompt_sha256"])
+
+    def queries(self, split: str) -> tuple[Query, ...]:
+        """Return the queries of a split, in the order of the file.
+
+        Raises:
+            UsageError: no such split.
+            IntegrityError: the file is not what the manifest says, or ids repeat.
+        """
+        folder = _folder(split)
+        found = self._rows(f"{folder}/queries.jsonl", suite_rows.query)
+        count = self.manifest["splits"][folder].get("queries")
+        if count != len(found):
+            raise IntegrityError(
+                f"{self.root / MANIFEST}: splits.{folder}.queries is {count}, "
+                f"the file has {len(found)}"
+            )
+        kept = self._kept(split, found)
+        return tuple(query for key, query in found.items() if key in kept)
+
+    def vectors(self, split: str) -> npt.NDArray[np.float16]:
+        """Return the vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row.
+
+        Raises:
+            UsageError: no such split, or the suite has no vectors.
+            IntegrityError: the file is not what the manifest says, or is not finite float16.
+        """
+        # Imported here: a text-only suite does not need it.
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        name = f"{_folder(split)}/vectors.safetensors"
+        try:
+            tensors = load(self._read(name))
+        except SafetensorError as error:
+            raise IntegrityError(f"{self.root / name}: not a safetensors file: {error}") from error
+        if set(tensors) != {"vectors"}:
+            raise IntegrityError(
+                f"{self.root / name}: expected one tensor `vectors`, found {sorted(tensors)}"
+            )
+        found = tensors["vectors"]
+        if found.ndim != 2 or found.dtype != np.float16:
+            raise IntegrityError(
+                f"{self.root / name}: expected float16 (n_vectors, d_target), "
+                f"found {found.dtype} {found.shape}"
+            )
+        if not np.isfinite(found).all():
+            raise IntegrityError(f"{self.root / name}: a vector is not finite")
+        return found
+
+    def truth(self, split: str) -> dict[str, GroundTruth]:
+        """Return the ground truth of a split by query id, in the order of the file.
+
+        Raises:
+            UsageError: no such split.
+            IntegrityError: the file is not what the manifest says, or its ids are not the
+                queries' ids.
+        """
+        return self._answers(split, "truth", suite_rows.ground_truth)
+
+    def oracle(self, split: str) -> dict[str, dict[str, Any]]:
+        """Return what oracle baselines are told, by query id.
+
+        Each value is `{"clean": str, "source": str | None}`.
+
+        Raises:
+            UsageError: no such split.
+            IntegrityError: the file is not what the manifest says, or its ids are not the
+                queries' ids.
+        """
+        return self._answers(split, "oracle", suite_rows.oracle)
+
+    def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Check every byte and every cross-reference of the suite.
+
+        Args:
+            on_progress: called with file name, files done and files in all.
+
+        Raises:
+            IntegrityError: the first thing that is wrong, naming the file, and both hashes if
+                they differ.
+        """
+        listed = self.manifest["files"]
+        for done, name in enumerate(sorted(listed)):
+            if on_progress:
+                on_progress(name, done, len(listed))
+            self._read(name)
+        for path in sorted(self.root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if not path.is_dir() and name != MANIFEST and name not in listed:
+                raise IntegrityError(f"{path}: not in the suite's manifest; remove it")
+        owners: dict[str, str] = {}
+        for split in SPLITS:
+            self._verify_split(split, owners)
+        self.queries(MINI)
+
+    def _verify_split(self, split: str, owners: dict[str, str]) -> None:
+        """Check one split; `owners` maps each id and group seen so far to its split."""
+        queries = self.queries(split)
+        groups = {query.group for query in queries}
+        count = self.manifest["splits"][split].get("groups")
+        if count != len(groups):
+            raise IntegrityError(
+                f"{self.root / MANIFEST}: splits.{split}.groups is {count}, "
+                f"the file has {len(groups)}"
+            )
+        for key in sorted(groups) + [query.id for query in queries]:
+            if owners.setdefault(key, split) != split:
+                raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
+        checked_vectors(self, split, queries)
+        self.truth(split)
+        self.oracle(split)
+
+    def _answers(
+        self, split: str, part: str, build: Callable[[dict[str, Any]], tuple[str, T]]
+    ) -> dict[str, T]:
+        folder = _folder(split)
+        name = f"{folder}/{part}.jsonl"
+        found = self._rows(name, build)
+        expected = {query.id for query in self.queries(folder)}
+        if odd := sorted(expected ^ found.keys()):
+            what = "has no query" if odd[0] in found else "is missing"
+            raise IntegrityError(f"{self.root / name}: id {odd[0]} {what}")
+        kept = self._kept(split, found)
+        return {key: value for key, value in found.items() if key in kept}
+
+    def _kept(self, split: str, found: Mapping[str, object]) -> set[str]:
+        """Return which ids of the split's folder belong to the split."""
+        if split != MINI:
+            return set(found)
+        mini = set(self.manifest["mini"])
+        if unknown := sorted(mini - found.keys()):
+            raise IntegrityError(
+                f"{self.root / MANIFEST}: mini id {unknown[0]} is not in validation"
+            )
+        return mini
+
+    def _rows(self, name: str, build: Callable[[dict[str, Any]], tuple[str, T]]) -> dict[str, T]:
+        """Read a JSONL file of the suite into records by id."""
+        path = str(self.root / name)
+        found: dict[str, T] = {}
+        for number, line in files.iter_lines(BytesIO(self._read(name)), path):
+            where = f"{path}:{number}"
+            row = files.parse_object(line, where)
+            try:
+                key, record = build(row)
+            except IntegrityError as error:
+                raise IntegrityError(f"{where}: {error}") from error
+            if key in found:
+                raise IntegrityError(f"{where}: id {key} appears twice")
+            found[key] = record
+        return found
+
+    def _read(self, name: str) -> bytes:
+        """Return a file's bytes after checking them; hash and contents come from the same read."""
+        path = self.root / name
+        entry = self.manifest["files"].get(name)
+        if entry is None:
+            raise UsageError(f"suite {self.name}/{self.task}/{self.version} has no file {name}")
+        if path.is_symlink() or not path.is_file():
+            raise IntegrityError(
+                f"{path}: listed in the manifest, but missing; fetch the suite again"
+            )
+        with files.open_regular(path) as stream:
+            # One byte more than expected shows a longer file without reading all of it.
+            data = stream.read(entry["bytes"] + 1)
+        found = files.sha256_bytes(data)
+        if found != entry["sha256"]:
+            size = f", {entry['bytes']} bytes expected" if len(data) != entry["bytes"] else ""
+            raise IntegrityError(
+                f"{path}: sha256 is {found}, the manifest says {entry['sha256']}{size}; "
+                f"fetch the suite again"
+            )
+        return data
+
+
+def open_suite(root: Path) -> Suite:
+    """Open a suite's folder and check its manifest, reading none of its data.
+
+    Raises:
+        UsageError: there is no manifest.
+        IntegrityError: the manifest has another schema, lacks a field, or contradicts its own hash.
+    """
+    return Suite(root=root, manifest=read_manifest(root / MANIFEST))
+
+
+def checked_vectors(
+    suite: Suite, split: str, queries: Sequence[Query]
+) -> npt.NDArray[np.float16] | None:
+    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does.
+
+    Raises:
+        IntegrityError: some queries have a vector and others none, or a row does not exist.
+    """
+    rows = [query.vector for query in queries if query.vector is not None]
+    if not rows:
+        return None
+    if len(rows) != len(queries):
+        raise IntegrityError(
+            f"{suite.root}: some queries of {split} have a vector and some have none"
+        )
+    vectors = suite.vectors(split)
+    if max(rows) >= len(vectors):
+        raise IntegrityError(
+            f"{suite.root}: {split} has {len(vectors)} vectors, a query asks for row {max(rows)}"
+        )
+    return vectors
+
+
+def _folder(split: str) -> str:
+    if split not in ALL_SPLITS:
+        raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
+    return "validation" if split == MINI else split

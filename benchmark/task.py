@@ -1,0 +1,50 @@
+"""What a task is: a typed literal with a renderer and a parser. Owns no data and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from introspect_bench.benchmark.records import Answer, Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A query as text, before vectors and solved examples are attached."""
+
+    template: str
+    """Template id, `<task>/<number>`."""
+    instructions: str
+    """Text shared by all queries of this template."""
+    question: str
+    """Text of this query, with `SLOT` once if the task has a vector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A kind of query with its prompt, parser and metrics."""
+
+    name: str
+    """Identifier, such as `activation-patching`."""
+    version: str
+    """Version of the query format, prompts and parser, such as `v1`."""
+    summary: str
+    """One sentence: what is asked."""
+    uses_vector: bool
+    """Whether each query carries one vector of the target's width."""
+    render: Callable[[Query], Rendered]
+    """Query to text; the template is chosen by a hash of the query id, never at random."""
+    parse: Callable[[str], Answer | None]
+    """Raw completion to answer, or None if it has none; pure."""
+    format_answer: Callable[[Answer], str]
+    """The completion a perfect explainer would give; `parse` reads it back."""
+    metrics: tuple[str, ...]
+    """Names in `benchmark.metrics.METRICS`, headline first."""
+    headline: str
+    """The metric that ranks."""
+    headline_kinds: tuple[str, ...] | None = None
+    """Kinds the headline numbers are computed over; None means all. Other kinds are reported
+    apart."""
+    prompt_sha256: str = ""
+    """Hash over all templates, so that two runs with different wording are never compared as
+    equals."""

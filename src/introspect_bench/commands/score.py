@@ -1,0 +1,62 @@
+"""`introspect-bench score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from introspect_bench.console import emit_json, emit_table
+from introspect_bench.leaderboard import table
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--check", is_flag=True, help="Fail unless complete and equal to what it claims.")
+@click.option("--details", is_flag=True, help="Also each kind of query and block of layers.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document with everything.")
+def command(
+    runs: tuple[Path, ...], suite: str | None, check: bool, details: bool, as_json: bool
+) -> None:
+    """Score run files against the ground truth.
+
+    No model, no network, the same bytes every time. Every query counts; one that was not answered,
+    or whose answer cannot be read, is wrong.
+    """
+    from introspect_bench import api
+
+    results = [api.score(path, suite=suite) for path in runs]
+    if as_json:
+        emit_json({"results": results})
+    else:
+        click.echo(table.plain(results), nl=False)
+        for result in results if details else ():
+            emit_details(result)
+    if check:
+        for path, result in zip(runs, results, strict=True):
+            api.check_score(path, result)
+
+
+def emit_details(result: dict[str, Any]) -> None:
+    """Print the parts of a result that are reported apart."""
+    explainer, names = result["explainer"]["name"], result["metrics"]
+    for part, title in (("by_kind", "kind"), ("by_layers", "layers")):
+        if result[part]:
+            click.echo(f"\n{result['task']} · {result['split']} · by {title}")
+            emit_table(
+                ("explainer", title, "queries", *(table.TITLES.get(name, name) for name in names)),
+                [
+                    (explainer, key, value["n"], *(_cell(value["metrics"][name]) for name in names))
+                    for key, value in result[part].items()
+                ],
+            )
+
+
+def _cell(metric: dict[str, Any]) -> str:
+    shown = f"{100 * metric['value']:.1f}"
+    if metric["interval_95"] is None:
+        return shown
+    low, high = metric["interval_95"]
+    return f"{shown} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -1,0 +1,103 @@
+"""What a person sees: results on stdout, progress on stderr, nothing a terminal would obey.
+
+Owns printing only. Text that a model or a file wrote passes through `printable` first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Write control, format and unassigned characters as escapes, so that a terminal shows them.
+
+    Args:
+        text: any text, unpaired surrogates included.
+        keep: control characters to leave as they are, such as a line feed.
+    """
+    return "".join(
+        sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+
+
+def emit_json(value: object) -> None:
+    """Print one JSON document in ASCII, the only thing on stdout.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    click.echo(json.dumps(value, allow_nan=False, separators=(",", ":")))
+
+
+def emit_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns, separated by two spaces; the last one is not padded."""
+    from rich.cells import cell_len  # some signs are two columns wide
+
+    cells = [[printable(str(cell)) for cell in row] for row in [head, *rows]]
+    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        padded = [cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+class Bar:
+    """Progress on stderr: a bar that moves on a terminal, one line a step elsewhere."""
+
+    def __init__(self, live: Progress | None) -> None:
+        self._live = live
+        self._steps: dict[str, TaskID | None] = {}
+
+    def bytes(self, what: str, done: int, total: int | None) -> None:
+        """Show a step whose size is in bytes; 0 of None shows that it is going on."""
+        amount = f"{done / 1e6:.1f} MB" if done else ""
+        self._show(what, done, total, f"{amount} of {total / 1e6:.1f} MB" if total else amount)
+
+    def items(self, what: str, done: int, total: int | None = None) -> None:
+        """Show a step that is counted."""
+        self._show(what, done, total, f"{done} of {total}" if total else str(done))
+
+    def _show(self, what: str, done: int, total: int | None, amount: str) -> None:
+        if what not in self._steps:
+            if self._live is None:
+                click.echo(f"{printable(what)} ...", err=True)
+                self._steps[what] = None
+            else:
+                for step in self._live.tasks:  # one step at a time: the one before has ended
+                    end = step.total or step.completed or 1
+                    self._live.update(step.id, total=end, completed=end)
+                self._steps[what] = self._live.add_task(printable(what), total=total, amount=amount)
+        step_id = self._steps[what]
+        if self._live is not None and step_id is not None:
+            self._live.update(step_id, completed=done, total=total, amount=amount)
+
+
+@contextmanager
+def progress() -> Iterator[Bar]:
+    """Show progress on stderr while the block runs."""
+    if not sys.stderr.isatty():
+        yield Bar(None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns: list[Any] = [
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}", markup=False),
+        TimeElapsedColumn(),
+    ]
+    # the stream itself, not whatever `sys.stderr` is at the moment: libraries are silenced by
+    # redirecting that
+    with Progress(*columns, console=Console(file=sys.stderr)) as live:
+        yield Bar(live)

@@ -1,0 +1,76 @@
+"""What a run would cost, guessed without loading weights.
+
+Owns the arithmetic of `run --dry-run`. Guesses are for planning a lunch break: upper bounds on a
+CPU, nothing at all for devices and explainers of which nothing is known.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from introspect_bench.baselines import find_baseline
+from introspect_bench.benchmark.fetch import prepared_dir
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.targets import TARGETS, TargetSpec, layers_and_width
+from introspect_bench.explainers import BASELINE
+
+REPLY_TOKENS = 24
+"""Tokens of a usual reply, as many as a query's answer needs."""
+_MATRIX = 512
+_TRIALS = 5
+
+
+def model_seconds(
+    model: str, suite: Suite, *, device: str, tokens: int, queries: int
+) -> float | None:
+    """Guess how long a local model takes on this CPU, in seconds, or None if nothing is known.
+
+    A pass over one token costs two operations a weight; a decoder layer of width d has about 12 d²
+    weights (arXiv:2001.08361, section 2.1).
+
+    Args:
+        model: what the user typed.
+        suite: the suite, whose target a baseline may run.
+        device: a torch device; only the CPU's speed is known.
+        tokens: tokens of all prompts.
+        queries: number of replies.
+    """
+    if model.startswith(BASELINE):
+        if "target-model" not in find_baseline(model.removeprefix(BASELINE)).needs:
+            return 0.0
+        model = str(suite.manifest["target"].get("name"))
+    size = _size(model)
+    if size is None or device != "cpu":
+        return None
+    n_layers, d_model = size
+    operations = 2 * 12 * n_layers * d_model**2 * (tokens + REPLY_TOKENS * queries)
+    return operations / _operations_per_second()
+
+
+def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
+    """Return the named target that would have to be downloaded first, or None."""
+    if model.startswith(BASELINE):
+        if "target-model" not in find_baseline(model.removeprefix(BASELINE)).needs:
+            return None
+        model = str(suite.manifest["target"].get("name"))
+    spec = next((spec for spec in TARGETS if spec.name == model), None)
+    return None if spec is None or prepared_dir(spec).is_dir() else spec
+
+
+def _size(model: str) -> tuple[int, int] | None:
+    for spec in TARGETS:
+        if spec.name == model:
+            return spec.n_layers, spec.d_model
+    return layers_and_width(Path(model)) if Path(model).is_dir() else None
+
+
+def _operations_per_second() -> float:
+    """Measure this machine's float32 matrix product, in operations per second."""
+    matrix = np.ones((_MATRIX, _MATRIX), dtype=np.float32)
+    start = time.perf_counter()
+    for _ in range(_TRIALS):
+        matrix @ matrix
+    return _TRIALS * 2 * _MATRIX**3 / (time.perf_counter() - start)

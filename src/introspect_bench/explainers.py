@@ -1,0 +1,193 @@
+"""From the words after `--model` to whatever answers queries.
+
+Owns the three forms: `baseline/NAME`, `py:module:Class`, and everything else as a local language
+model (folder, hub id, named target). Nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.baselines import find_baseline, make_baseline
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.cache import OnProgress
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
+from introspect_bench.benchmark.fetch import prepare_target
+from introspect_bench.benchmark.files import sha256_file
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.targets import TARGETS
+from introspect_bench.benchmark.task import Task
+
+BASELINE = "baseline/"
+"""How the name of a baseline starts."""
+CUSTOM = "py:"
+"""How the name of a user's own explainer starts."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How an explainer is loaded, from the command line's options."""
+
+    device: str
+    """A torch device."""
+    dtype: str
+    """Dtype of its weights, or `auto`."""
+    batch_size: int
+    """Prompts decoded together."""
+    use_vectors: bool
+    """Whether prompts carry their vectors."""
+    injection: Injection | None
+    """How vectors enter; None for what the explainer declares, or the default."""
+    arguments: Mapping[str, Any]
+    """Arguments of a `py:` class."""
+
+
+def default_shots(model: str) -> int:
+    """Return how many solved queries a model's prompts show unless the user says otherwise."""
+    return find_baseline(model.removeprefix(BASELINE)).shots if model.startswith(BASELINE) else 0
+
+
+def load_explainer(
+    model: str,
+    settings: Settings,
+    *,
+    task: Task,
+    suite: Suite,
+    split: str,
+    on_progress: OnProgress,
+) -> tuple[Explainer, ExplainerCard]:
+    """Load or learn an explainer.
+
+    Args:
+        model: what the user typed.
+        settings: how.
+        task: the task it will answer.
+        suite: the suite; a baseline opens of it only what it says it needs.
+        split: the split it will answer.
+        on_progress: told what is fetched.
+
+    Raises:
+        UsageError: unknown name, or an impossible combination.
+        MissingPartError: weights, hub or device are missing.
+        IntegrityError: a file is not what it should be.
+    """
+    if model.startswith(CUSTOM):
+        return load_custom(model, settings.arguments)
+    if settings.arguments:
+        raise UsageError("explainer arguments are for py:module:Class models only")
+    if not model.startswith(BASELINE):
+        return _load_local(model, settings, on_progress)
+    name = model.removeprefix(BASELINE)
+    if "target-model" in find_baseline(name).needs:
+        for spec in TARGETS:
+            if spec.name == suite.manifest["target"].get("name"):
+                prepare_target(spec, on_progress=on_progress)
+    return make_baseline(
+        name,
+        task=task,
+        suite=suite,
+        split=split,
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_size=settings.batch_size,
+        use_vectors=settings.use_vectors,
+        injection=settings.injection,
+    )
+
+
+def _load_local(
+    model: str, settings: Settings, on_progress: OnProgress
+) -> tuple[Explainer, ExplainerCard]:
+    from introspect_bench.benchmark.backends.loading import load_local
+
+    explainer, card = load_local(
+        model,
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_size=settings.batch_size,
+        use_vectors=settings.use_vectors,
+        injection=settings.injection,
+        on_progress=on_progress,
+    )
+    if Path(model).is_dir():
+        # a run file is published; where a folder lies on this machine is nobody's business
+        card = dataclasses.replace(card, name=Path(model).resolve().name)
+    return explainer, card
+
+
+def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, ExplainerCard]:
+    """Make the user's own explainer, whose module may lie in the current folder.
+
+    Args:
+        model: `py:module:Class`.
+        arguments: keyword arguments of the class.
+
+    Raises:
+        UsageError: the module or class is not there, the arguments do not fit, or it has no
+            `complete`.
+    """
+    module_name, _, class_name = model.removeprefix(CUSTOM).partition(":")
+    if not module_name or not class_name:
+        raise UsageError(f"{model!r}: expected py:module:Class")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{model}: cannot import {module_name}: {error}") from error
+    factory = getattr(module, class_name, None)
+    if not callable(factory):
+        raise UsageError(f"{model}: {module_name} has no class {class_name}")
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise UsageError(f"{model}: {error}; see --explainer-args") from error
+    explainer: Explainer = factory(**arguments)
+    if not callable(getattr(explainer, "complete", None)):
+        raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
+    settings = dict(arguments)
+    if module.__file__:  # changed code is another explainer, so its run is not resumed
+        settings["source_sha256"] = sha256_file(Path(module.__file__))
+    return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
+
+
+def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` words; a value that is JSON is read as such, anything else is text.
+
+    Raises:
+        UsageError: a word has no `=`, or a key repeats.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key.isidentifier() or key in found:
+            raise UsageError(f"explainer argument {word!r}: expected key=value, each key once")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+def parse_injection(mode: str | None, scaling: str | None) -> Injection | None:
+    """Read `embedding`, `add:LAYER` or `replace:LAYER` with a scaling; None if neither is given.
+
+    Raises:
+        UsageError: unknown mode or scaling, or a layer that is not a number.
+    """
+    if mode is None and scaling is None:
+        return None
+    name, _, layer = (mode or "embedding").partition(":")
+    if layer and not layer.isdecimal():
+        raise UsageError(f"injection {mode!r}: expected embedding, add:LAYER or replace:LAYER")
+    values: dict[str, Any] = {"mode": name, "layer": int(layer) if layer else None}
+    return Injection.from_json(values if scaling is None else values | {"scaling": scaling})

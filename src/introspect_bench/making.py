@@ -1,0 +1,128 @@
+"""Making a suite: which target, where to, and what a killed build goes on from.
+
+Owns names and folders; measuring is the tasks' own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.fetch import prepare_target
+from introspect_bench.benchmark.targets import TargetSpec, resolve_target
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.make import Order, make_suite
+
+OnStage = Callable[[str, int], None]
+"""Told `(stage, items done in it)`."""
+
+
+def make_data(
+    target: str,
+    task: str,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    out_dir: Path = Path("suites"),
+    draft: bool = False,
+    sizes: Mapping[str, Any] | None = None,
+    on_fetch: OnProgress = silent,
+    on_stage: OnStage | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Make the suite of a task for a target from nothing, or go on where a killed build was.
+
+    Args:
+        target: a named target, a folder, or `org/model@commit`.
+        task: name of the task.
+        seed: chooses prompts, demonstrations and sources.
+        device: a torch device.
+        out_dir: gets `SUITE/TASK/VERSION`; `--suite OUT_DIR/SUITE` then runs it.
+        draft: write it even if bars are missed, marked as not frozen.
+        sizes: other sizes than the task's own.
+        on_fetch: told what is downloaded.
+        on_stage: told what is measured.
+
+    Returns:
+        Folder of the new suite, and its manifest.
+
+    Raises:
+        UsageError: unknown target or task, a hub id without a commit, or the suite exists.
+        MissingPartError: weights or device are missing, or the disk is full.
+        CheckFailedError: a self-test or a bar failed; nothing is frozen.
+    """
+    version = get_task(task).version
+    spec = resolve_target(target, pinned=True)
+    folder = prepare_target(spec, on_progress=on_fetch)
+    description = describe(spec, folder)
+    name = spec.name.rpartition("/")[2].lower()
+    identity = {"target": description, "task": task, "version": version, "seed": seed}
+    digest = files.sha256_bytes(files.canonical_json(identity).encode())[:12]
+    order = Order(
+        suite=name,
+        task=task,
+        target=description,
+        seed=seed,
+        out=out_dir / name / task / version,
+        work=cache_dir() / "work" / f"{name}-{task}-{digest}",
+        sizes=sizes,
+        draft=draft,
+    )
+    order.out.parent.mkdir(parents=True, exist_ok=True)
+    manifest = make_suite(
+        order,
+        lambda: _load(folder, device),
+        lambda: _load_rounded(folder, device),
+        _summed(on_stage),
+    )
+    return order.out, manifest
+
+
+def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
+    """Return what a suite's manifest says of its target.
+
+    Args:
+        spec: the target.
+        folder: where it was prepared.
+    """
+    return {
+        "name": spec.name,
+        "source": spec.source,
+        "location": spec.location,
+        "revision": spec.revision,
+        "licence": spec.licence,
+        "n_layers": spec.n_layers,
+        "d_model": spec.d_model,
+        "weights_sha256": dict(spec.files),
+        "tensors_sha256": spec.tensors_sha256,
+        "tokenizer_sha256": files.sha256_file(folder / "tokenizer.json"),
+    }
+
+
+def _load(folder: Path, device: str) -> Any:
+    from introspect_bench.benchmark.backends.target_model import load_target_model
+
+    return load_target_model(folder, device=device)
+
+
+def _load_rounded(folder: Path, device: str) -> Any:
+    from introspect_bench.benchmark.backends.target_model import with_rounded_weights
+
+    model = _load(folder, device)
+    with_rounded_weights(model)
+    return model
+
+
+def _summed(on_stage: OnStage | None) -> OnStage:
+    """Turn "n more" into "n so far"."""
+    done: Counter[str] = Counter()
+
+    def report(stage: str, more: int) -> None:
+        done[stage] += more
+        if on_stage is not None:
+            on_stage(stage, done[stage])
+
+    return report

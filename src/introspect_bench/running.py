@@ -1,0 +1,198 @@
+"""From a request to run files, and the same without computing anything.
+
+Owns the loop over a suite's tasks. It never opens the truth of the split it answers; scoring is a
+step of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from introspect_bench.baselines import find_baseline
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.explainer import Explainer
+from introspect_bench.benchmark.predict import Plan, plan, predict
+from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.task import Task
+from introspect_bench.estimate import fetch_target, model_seconds
+from introspect_bench.explainers import BASELINE, Settings, default_shots, load_explainer
+from introspect_bench.request import RunRequest
+from introspect_bench.suites import tasks_of
+
+AUTO_BATCH_SIZE = 128
+"""Prompts in one batch unless the user says otherwise; fixed, so a run is the same anywhere."""
+
+OnQueries = Callable[[str, int, int], None]
+"""Told `(task, queries answered, queries in all)`."""
+
+
+def run(
+    request: RunRequest, *, on_fetch: OnProgress = silent, on_queries: OnQueries | None = None
+) -> tuple[Run, ...]:
+    """Answer the queries and return what the run files hold, one a task.
+
+    A task whose vectors the explainer cannot take does not keep the others from being answered;
+    its error is raised at the end.
+
+    Raises:
+        UsageError: unknown name, or an impossible combination.
+        MissingPartError: weights, hub, device or disk space are missing.
+        IntegrityError: a file is corrupt, or the run file is another run's.
+    """
+    settings = Settings(
+        device=request.device,
+        dtype=request.dtype,
+        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        use_vectors=not request.no_vector,
+        injection=request.injection,
+        arguments=request.explainer_args,
+    )
+    done, refused, loaded = [], None, None
+    for task, suite in answerable(request):
+        # baselines learn each task anew; anything else is loaded once
+        if loaded is None or request.model.startswith(BASELINE):
+            on_fetch(f"loading {request.model}", 0, None)
+            loaded = load_explainer(
+                request.model,
+                settings,
+                task=task,
+                suite=suite,
+                split=request.split,
+                on_progress=on_fetch,
+            )
+        explainer, card = loaded
+        if task.uses_vector and not request.no_vector:
+            try:
+                check_width(explainer, suite)
+            except UsageError as error:
+                refused = UsageError(f"{task.name}: {error}")
+                continue
+        path = predict(
+            task=task,
+            suite=suite,
+            split=request.split,
+            explainer=explainer,
+            card=card,
+            out=request.path(task, suite),
+            batch_size=settings.batch_size,
+            limit=request.limit,
+            queries=request.queries,
+            resume=request.resume,
+            seed=request.seed,
+            shots=n_shots(request),
+            no_vector=request.no_vector,
+            selftest=suite.manifest.get("doctor", {}),
+            device=request.device,
+            on_progress=_counter(task.name, on_queries),
+        )
+        done.append(read_run(path))
+    if refused is not None:
+        raise refused
+    return tuple(done)
+
+
+def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
+    """Return the tasks of a request: those named, or all that the model is made for.
+
+    Raises:
+        UsageError: unknown suite, task or baseline.
+        IntegrityError: a suite's manifest is broken.
+    """
+    found = tasks_of(request.suite, request.tasks)
+    if request.tasks or not request.model.startswith(BASELINE):
+        return found
+    spec = find_baseline(request.model.removeprefix(BASELINE))
+    return [(task, suite) for task, suite in found if task.name in spec.tasks]
+
+
+def n_shots(request: RunRequest) -> int:
+    """Return how many solved queries to show before each question."""
+    return default_shots(request.model) if request.shots is None else request.shots
+
+
+def check_width(explainer: Explainer, suite: Suite) -> None:
+    """Ask an explainer that can tell whether it takes vectors of the target's width.
+
+    Raises:
+        UsageError: it does not.
+    """
+    check = getattr(explainer, "check_width", None)
+    width = suite.manifest["target"].get("d_model")
+    if check is not None and width is not None:
+        check(width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """What a run would do for one task."""
+
+    task: str
+    """Name of the task."""
+    path: str
+    """The run file."""
+    queries: int
+    """Queries to answer."""
+    prompt_tokens: int
+    """Estimated tokens of all prompts together."""
+    disk_bytes: int
+    """Estimated size of the run file."""
+    seconds: float | None
+    """Estimated time on a CPU, at most; None if nothing is known of the explainer or device."""
+    download_bytes: int
+    """What would be downloaded first, once."""
+    cache_bytes: int
+    """Room needed in the cache for that."""
+
+
+def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
+    """Say what `run` would do, without loading weights or asking anything.
+
+    Raises:
+        UsageError: unknown name, or an impossible combination.
+        IntegrityError: a file of the suite is corrupt.
+    """
+    plans = []
+    for task, suite in answerable(request):
+        found: Plan = plan(
+            task=task,
+            suite=suite,
+            split=request.split,
+            batch_size=request.batch_size or AUTO_BATCH_SIZE,
+            limit=request.limit,
+            queries=request.queries,
+            seed=request.seed,
+            shots=n_shots(request),
+        )
+        fetched = fetch_target(request.model, suite)
+        plans.append(
+            TaskPlan(
+                task=task.name,
+                path=str(request.path(task, suite)),
+                queries=found.queries,
+                prompt_tokens=found.prompt_tokens,
+                disk_bytes=found.disk_bytes,
+                seconds=model_seconds(
+                    request.model,
+                    suite,
+                    device=request.device,
+                    tokens=found.prompt_tokens,
+                    queries=found.queries,
+                ),
+                download_bytes=fetched.download_bytes if fetched else 0,
+                cache_bytes=fetched.disk_bytes if fetched else 0,
+            )
+        )
+    return tuple(plans)
+
+
+def _counter(task: str, on_queries: OnQueries | None) -> Callable[[int, int], None] | None:
+    if on_queries is None:
+        return None
+
+    def count(done: int, total: int) -> None:
+        on_queries(task, done, total)
+
+    return count

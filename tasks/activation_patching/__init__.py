@@ -1,0 +1,1 @@
+"""Activation patching: what does the target say after a vector replaces part of its stream?"""

@@ -1,0 +1,168 @@
+"""Ground truth of activation patching: what the target says, clean and patched.
+
+Runs the target model, once, when a suite is made; every stage is journaled. The vector of a query
+is the mean over a block of layers of a source prompt's residual stream at one position; it replaces
+the residual stream at the matching position of the base prompt in every layer of that block
+(arXiv:2511.08579, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+
+from introspect_bench.benchmark.backends.answers import Output, batches, greedy
+from introspect_bench.benchmark.backends.interventions import Branch, Stem, residuals
+from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+from introspect_bench.benchmark.journal import Journal
+from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks
+
+CLEAN_ROWS = 64
+"""Prompts per batch of the clean pass."""
+PATCH_ROWS = 120
+"""Branches per batch of patched runs."""
+
+Progress = Callable[[str, int], None]
+"""Called with a stage name and the number of items just finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """One patched run to be measured."""
+
+    base: int
+    """Index of the base prompt."""
+    source: int
+    """Index of the source prompt."""
+    kind: str
+    """Position kind, in both prompts."""
+    block: int
+    """Index of the block of layers."""
+
+
+def output_of(row: dict[str, object]) -> Output:
+    """Output from its journal row."""
+    return Output(text=str(row["text"]), ids=tuple(row["ids"]), margin=float(row["margin"]))  # type: ignore[arg-type]
+
+
+def clean_outputs(
+    target: TargetModel, prompts: Sequence[Sequence[int]], journal: Journal, report: Progress
+) -> list[Output]:
+    """Greedy answers of prompts without any intervention, in order."""
+    stems = [Stem(ids=(), branches=(Branch(ids=tuple(ids)),)) for ids in prompts]
+    found: dict[int, Output] = {}
+    for chosen in batches(stems, CLEAN_ROWS):
+
+        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
+            return [asdict(output) for output in greedy(target, [stems[i] for i in chosen])]
+
+        rows = journal.run(["clean", [list(prompts[i]) for i in chosen]], compute)
+        found.update({i: output_of(row) for i, row in zip(chosen, rows, strict=True)})
+        report("clean outputs", len(chosen))
+    return [found[i] for i in range(len(prompts))]
+
+
+def source_vectors(
+    target: TargetModel, prompts: Sequence[Placed], folder: Path, report: Progress
+) -> npt.NDArray[np.float16]:
+    """Block means of the residual stream at every place of every prompt.
+
+    Finished chunks lie in `folder` as safetensors, named by a hash of what they hold.
+
+    Returns:
+        float16 (n_prompts, n_kinds, n_blocks, d_model); zero where a prompt lacks the kind. The
+        float16 values are what is written into the target, so the shipped vector is exactly the
+        measured one.
+    """
+    spans = blocks(target.n_layers)
+    table = np.zeros((len(prompts), len(KINDS), len(spans), target.d_model), dtype=np.float16)
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
+    for start in range(0, len(order), CLEAN_ROWS):
+        chosen = order[start : start + CLEAN_ROWS]
+        asked = [[prompts[i].ids, [p.position for p in prompts[i].places.values()]] for i in chosen]
+        path = folder / f"{sha256_bytes(canonical_json(asked).encode())[:24]}.safetensors"
+        if not path.exists():
+            save_chunk(path, _chunk(target, [prompts[i] for i in chosen], spans))
+        table[chosen] = load_file(path)["means"]
+        report("source vectors", len(chosen))
+    return table
+
+
+def save_chunk(path: Path, means: npt.NDArray[np.float16]) -> None:
+    """Write one chunk so that it either exists whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({"means": means}, partial)
+    partial.replace(path)
+
+
+def _chunk(
+    target: TargetModel, prompts: Sequence[Placed], spans: Sequence[tuple[int, int]]
+) -> npt.NDArray[np.float16]:
+    reads = residuals(
+        target,
+        [prompt.ids for prompt in prompts],
+        [[place.position for place in prompt.places.values()] for prompt in prompts],
+    )
+    means = np.zeros((len(prompts), len(KINDS), len(spans), target.d_model), dtype=np.float16)
+    for row, (prompt, read) in enumerate(zip(prompts, reads, strict=True)):
+        for kind, values in zip(prompt.places, read.float().cpu(), strict=True):
+            for block, (low, high) in enumerate(spans):
+                means[row, KINDS.index(kind), block] = values[low : high + 1].mean(0).half().numpy()
+    return means
+
+
+def branch_of(
+    patch: Patch, prompts: Sequence[Placed], vectors: npt.NDArray[np.float16], n_layers: int
+) -> Branch:
+    """The branch that performs a patch: base tokens from the patched one on, with the vector."""
+    base = prompts[patch.base]
+    vector = vectors[patch.source, KINDS.index(patch.kind), patch.block]
+    return Branch(
+        ids=base.ids[base.places[patch.kind].position :],
+        layers=blocks(n_layers)[patch.block],
+        vector=torch.from_numpy(vector.astype(np.float32)),
+    )
+
+
+def patched_outputs(
+    target: TargetModel,
+    prompts: Sequence[Placed],
+    vectors: npt.NDArray[np.float16],
+    groups: Sequence[Sequence[Patch]],
+    journal: Journal,
+    report: Progress,
+) -> list[list[Output]]:
+    """Greedy answers after each patch, group by group; a group shares base, kind and block."""
+    stems = []
+    for group in groups:
+        base = prompts[group[0].base]
+        position = base.places[group[0].kind].position
+        branches = tuple(branch_of(patch, prompts, vectors, target.n_layers) for patch in group)
+        stems.append(Stem(ids=base.ids[:position], branches=branches))
+    found: dict[int, list[Output]] = {}
+    for chosen in batches(stems, PATCH_ROWS):
+
+        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
+            return [asdict(output) for output in greedy(target, [stems[i] for i in chosen])]
+
+        asked = [
+            [prompts[p.base].prompt.text, prompts[p.source].prompt.text, p.kind, p.block]
+            for i in chosen
+            for p in groups[i]
+        ]
+        rows = journal.run(["patched", asked], compute)
+        cursor = 0
+        for i in chosen:
+            size = len(groups[i])
+            found[i] = [output_of(row) for row in rows[cursor : cursor + size]]
+            cursor += size
+        report("patched outputs", len(rows))
+    return [found[i] for i in range(len(groups))]

@@ -1,0 +1,59 @@
+"""The activation-patching task: how a query becomes a prompt, and how it is scored.
+
+Owns the task literal and the values its templates see. Measures nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from introspect_bench.benchmark.records import SLOT, Query
+from introspect_bench.benchmark.task import Rendered, Task
+from introspect_bench.tasks.answers import format_answer, parse_answer
+from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
+
+NAME = "activation-patching"
+"""Name of the task."""
+
+PROMPTS = Path(__file__).parent / "prompts"
+"""Folder of its templates."""
+
+
+def render(query: Query) -> Rendered:
+    """Query to text: what is read, where, in which layers, and that the activation is replaced.
+
+    Tokens are numbered from 1 ("token 17 of 24"), layers from 0 as in the literature.
+    """
+    fields = query.fields
+    first, last = fields["layers"]
+    values = {
+        "text": fields["text"],
+        "token": fields["token"].strip() or fields["token"],
+        "number": fields["position"] + 1,
+        "n_tokens": fields["n_tokens"],
+        "first": first,
+        "last": last,
+        "slot": SLOT,
+    }
+    return render_prompt(PROMPTS, task=NAME, query_id=query.id, values=values)
+
+
+@cache
+def make_task() -> Task:
+    """The task literal; reads the template files once."""
+    return Task(
+        name=NAME,
+        version="v1",
+        summary=(
+            "One vector replaces the residual stream at one token in a block of layers: "
+            "what does the target model answer then?"
+        ),
+        uses_vector=True,
+        render=render,
+        parse=parse_answer,
+        format_answer=format_answer,
+        metrics=("exact_match", "has_changed_macro_f1", "content_match", "group_consistency"),
+        headline="exact_match",
+        prompt_sha256=prompts_sha256(PROMPTS),
+    )

@@ -1,0 +1,1 @@
+"""Input ablations: what does the target answer once a part of its input is removed?"""

@@ -1,0 +1,176 @@
+"""Makes a frozen suite of one task for one target: measure, check the bars, write, or refuse.
+
+The order of work is the tasks' own; this module owns splits, statistics, the mini split and the
+manifest. On a CPU it computes with one thread, so that the bytes do not depend on the number of
+cores; run two tasks side by side.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from introspect_bench import __version__
+from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.files import read_jsonl
+from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.statistics import Bar, describe, missed, require
+
+MINI_GROUPS = 8
+"""Groups of validation that form the mini split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be made."""
+
+    suite: str
+    """Name of the suite."""
+    task: str
+    """Name of the task."""
+    target: Mapping[str, Any]
+    """Description of the target for the manifest: name, source, revision, hashes."""
+    seed: int
+    """Chooses prompts, demonstrations, sources, hints and sentences."""
+    out: Path
+    """Folder to be made; must not exist, for what is frozen stays."""
+    work: Path
+    """Folder of journals; kept, so that a killed build goes on."""
+    sizes: Mapping[str, Any] | None = None
+    """Other sizes than the task's own, for drafts."""
+    draft: bool = False
+    """Write even if bars are missed, marked as not frozen."""
+
+
+def make_suite(
+    order: Order,
+    load: Callable[[], Any],
+    load_rounded: Callable[[], Any],
+    report: Callable[[str, int], None],
+) -> dict[str, Any]:
+    """Measure and freeze one suite; returns its manifest.
+
+    Args:
+        order: what to make.
+        load: gives the target model (`benchmark.backends.target_model.TargetModel`), float32.
+        load_rounded: gives it with weights rounded to bf16.
+        report: told a stage and how many items it just finished.
+
+    Raises:
+        UsageError: `order.out` exists, or the task cannot be built.
+        CheckFailedError: a self-test or a bar failed; every missed bar is named.
+    """
+    if order.out.exists():
+        raise UsageError(
+            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
+        )
+    build = _builder(order.task)
+    target = load()
+    doctor = _doctor(target)
+    partial = order.out.with_name(order.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    sizes = {} if order.sizes is None else {"sizes": order.sizes}
+    counts, statistics, stability, misses = {}, {}, {}, []
+    for split in SPLITS:
+        groups, flips = build.make_split(
+            target,
+            split,
+            seed=order.seed,
+            work=order.work / split,
+            report=lambda stage, n, split=split: report(f"{split}: {stage}", n),
+            rounded=load_rounded,
+            **sizes,
+        )
+        statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
+        misses += [f"{split}: {miss}" for miss in _misses(build, split, statistics[split])]
+        counts[split] = write_split(partial / split, order.task, groups)
+        if flips:
+            stability[split] = flips
+    if not order.draft:
+        require(misses)
+    task = get_task(order.task)
+    manifest = write_manifest(
+        partial,
+        {
+            "suite": order.suite,
+            "task": order.task,
+            "version": task.version,
+            "frozen": not misses,
+            "target": dict(order.target),
+            "splits": counts,
+            "mini": mini_ids(partial / "validation" / "queries.jsonl"),
+            "prompt_sha256": task.prompt_sha256,
+            "builder": {"package": "introspect-bench", "version": __version__},
+            "seed": order.seed,
+            "doctor": doctor,
+            "statistics": statistics,
+            "stability": stability,
+        },
+    )
+    partial.rename(order.out)
+    return manifest
+
+
+def _builder(task: str) -> ModuleType:
+    # Builders import torch; nothing else in this module does.
+    if task == "activation-patching":
+        from introspect_bench.tasks.activation_patching import build as patching
+
+        return patching
+    if task == "input-ablations":
+        from introspect_bench.tasks.input_ablations import build as ablations
+
+        return ablations
+    raise UsageError(f"task {task!r} cannot be built")
+
+
+def _doctor(target: Any) -> dict[str, str]:
+    import torch
+
+    from introspect_bench.benchmark.backends.selftests import check_model
+
+    if target.device.type == "cpu":
+        torch.set_num_threads(1)
+    checks = check_model(target)
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        raise CheckFailedError(f"self-tests failed on this target: {', '.join(failed)}")
+    return {check.name: "pass" for check in checks}
+
+
+def _statistics(
+    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
+) -> dict[str, Any]:
+    kinds = sorted({group[0].kind for group in groups})
+    main = [group for group in groups if headline is None or group[0].kind in headline]
+    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
+    return {**describe(main), "by_kind": by_kind}
+
+
+def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> list[str]:
+    bars: tuple[Bar, ...] = build.BARS[split] + build.BARS_ALL
+    found = missed(dict(statistics), bars)
+    for kind, own in build.BARS_KIND.items():
+        if kind in statistics["by_kind"]:
+            found += [f"{kind} {miss}" for miss in missed(statistics["by_kind"][kind], own)]
+    return found
+
+
+def mini_ids(queries: Path) -> list[str]:
+    """Ids of the mini split: the first groups of each kind in turn, by group id."""
+    groups: dict[str, dict[str, list[str]]] = {}
+    for _, row in read_jsonl(queries):
+        groups.setdefault(row["kind"], {}).setdefault(row["group"], []).append(row["id"])
+    queues = {kind: [found[name] for name in sorted(found)] for kind, found in groups.items()}
+    chosen: list[list[str]] = []
+    while len(chosen) < MINI_GROUPS and any(queues.values()):
+        for kind in sorted(queues):
+            if queues[kind] and len(chosen) < MINI_GROUPS:
+                chosen.append(queues[kind].pop(0))
+    return sorted(key for group in chosen for key in group)

