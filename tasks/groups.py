@@ -52,10 +52,12 @@ class Selection:
     """Number of groups wanted."""
     outcome_cap: float
     """Largest share of one answer text among outcomes."""
+    cap_size: int | None = None
+    """Number of groups the cap is a share of, if not `size`: fewer when some groups are spare."""
     changed_range: tuple[float, float] = (0.48, 0.52)
     """The running share of changed queries is steered back into this range."""
     changed_limits: tuple[float, float] = (0.42, 0.58)
-    """A group that would take the running share out of these limits, or further out, is not taken."""
+    """A group that takes the running share out of these limits, or further out, is not taken."""
     groups: list[tuple[Candidate, ...]] = field(default_factory=list)
     """Chosen groups of four."""
     cells: Counter[str] = field(default_factory=Counter)
@@ -97,7 +99,7 @@ class Selection:
 
     @property
     def _limit(self) -> int:
-        return int(self.outcome_cap * self.size * GROUP_SIZE)
+        return int(self.outcome_cap * (self.cap_size or self.size) * GROUP_SIZE)
 
     def _cost(
         self, four: Sequence[Candidate], answers: Counter[tuple[bool, str]]

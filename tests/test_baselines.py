@@ -223,10 +223,11 @@ def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 LEARNT = ("constant", "input-only", "nearest-neighbour", "unchanged", "source-oracle")
+ABLATIONS_ONLY = ("rule-of-thumb",)
 
 
 def test_the_list() -> None:
-    assert {spec.name for spec in BASELINES} == {*LEARNT, "zero-shot", "few-shot"}
+    assert {spec.name for spec in BASELINES} == {*LEARNT, *ABLATIONS_ONLY, "zero-shot", "few-shot"}
     assert {s.name for s in BASELINES if s.kind == "oracle"} == {"unchanged", "source-oracle"}
     for spec in BASELINES:
         assert ("oracle" in spec.needs) == (spec.kind == "oracle")

@@ -286,6 +286,7 @@ def test_a_conversion_that_gives_other_weights_is_refused(
         fetch.prepare_target(other)
     assert len(conversions) == 1
     assert not fetch.prepared_dir(other).exists()
+    assert [name for name in left_in_cache() if not name.endswith(".gguf")] == []
 
 
 @pytest.mark.usefixtures("wheel", "conversions")

@@ -50,14 +50,25 @@ def make_letter_tokenizer(**options: Any) -> Any:
 
 
 def make_target(
-    name: str = "llama", *, seed: int = 0, talkative: str = "", tokenizer: Any = None
+    name: str = "llama",
+    *,
+    seed: int = 0,
+    talkative: str = "",
+    heedful: float = 1.0,
+    tokenizer: Any = None,
 ) -> TargetModel:
-    """A random target; its output layer favours the characters of `talkative`."""
+    """A random target.
+
+    Its output layer favours the characters of `talkative`; what it reads at other positions
+    (Llama only) weighs `heedful` times as much, so that patching one token often matters.
+    """
     tokenizer = tokenizer or make_tokenizer()
     model = make_model(name, tokenizer, seed=seed)
     favoured = tokenizer(talkative, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         model.get_output_embeddings().weight[favoured] *= 4
+        for layer in model.model.layers if heedful != 1.0 else ():
+            layer.self_attn.o_proj.weight *= heedful
     return wrap(model, tokenizer)
 
 
@@ -124,8 +135,8 @@ def slow_answer(target: TargetModel, ids: Sequence[int], patch: Patch | None = N
         said.append(logits.tolist().index(first))
         if said[-1] == target.tokenizer.eos_token_id:
             break
-        text = target.tokenizer.decode(said, skip_special_tokens=True)
+        text = target.tokenizer.decode(said, skip_special_tokens=True).rstrip("\ufffd")
         if any(character in DELIMITERS for character in text):
             break
     end = min([text.index(c) for c in DELIMITERS if c in text], default=len(text))
-    return SlowAnswer(text=text[:end].rstrip("\ufffd").strip(), ids=tuple(said), margin=margin)
+    return SlowAnswer(text=text[:end].strip(), ids=tuple(said), margin=margin)

@@ -5,8 +5,6 @@ Owns the conversion only; paths, locks and hashes belong to `fetch.py`.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 
 import torch
@@ -28,20 +26,18 @@ def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
         MissingPartError: the disk is full.
     """
     folder, name = str(gguf_path.parent), gguf_path.name
-    # transformers draws bars of its own there, which cannot be switched off
-    with contextlib.redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            gguf_file=name,
-            # without this the weights stay packed, which is slow and cannot be saved
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float32,
-        )
-        try:
-            model.save_pretrained(out_dir)
-        except SafetensorError as error:
-            raise MissingPartError(
-                f"cannot write {out_dir / 'model.safetensors'}: {error}; make room on the disk and "
-                "run the same command again"
-            ) from error
-        AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(out_dir)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        gguf_file=name,
+        # without this the weights stay packed, which is slow and cannot be saved
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    try:
+        model.save_pretrained(out_dir)
+    except SafetensorError as error:
+        raise MissingPartError(
+            f"cannot write {out_dir / 'model.safetensors'}: {error}; make room on the disk and run "
+            "the same command again"
+        ) from error
+    AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(out_dir)

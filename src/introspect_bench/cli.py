@@ -75,9 +75,11 @@ def command_line() -> None:
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command; every expected error becomes one sentence on stderr and an exit code."""
+    # the bars that libraries draw while they load; ours take their place
+    os.environ.setdefault("TQDM_DISABLE", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # model text on an ASCII terminal
+            stream.reconfigure(errors="backslashreplace")  # terminals with few letters
     try:
         code = command_line.main(
             list(arguments), prog_name="introspect-bench", standalone_mode=False

@@ -60,7 +60,7 @@ SIZES = {
 def candidate_group(
     bench: Bench, patches: Sequence[Patch], outputs: Sequence[Output]
 ) -> CandidateGroup:
-    """Measured patches as candidates; outputs that are empty or not valid Unicode are left out."""
+    """Measured patches as candidates; outputs without a letter or digit, or not valid Unicode, are left out."""
     first = patches[0]
     clean = bench.clean[first.base]
     return CandidateGroup(
@@ -68,7 +68,7 @@ def candidate_group(
         members=tuple(
             Candidate(clean=clean.text, outcome=output.text, payload=(patch, output))
             for patch, output in zip(patches, outputs, strict=True)
-            if output.text and "\ufffd" not in output.text
+            if "\ufffd" not in output.text and any(map(str.isalnum, output.text))
         ),
     )
 

@@ -39,6 +39,8 @@ from introspect_bench.tasks.statistics import Bar
 
 HEADLINE_KINDS = ("hint", "context")
 """Kinds the headline is computed over, equally large."""
+LETTER_KINDS = ("hint", "option")
+"""Kinds whose answers are letters."""
 TEST_ONLY_KINDS = ("demonstration", "option", "word")
 """Kinds that occur in test alone and are reported apart."""
 ROUND = 240
@@ -172,21 +174,26 @@ def _usable(target: TargetModel, output: Output) -> bool:
 def collect(
     target: TargetModel, kind: str, split: str, wanted: int, seed: int, work: Path, report: Progress
 ) -> list[tuple[Candidate, ...]]:
-    """Measure groups of one kind until enough can be chosen."""
+    """Measure groups of one kind until enough can be chosen, spare ones for validation and test."""
+    size = wanted if split == "train" else round(wanted * SPARE)
+    # Four letters cannot fill more groups than the cap allows, so theirs is a share of all groups.
+    cap_size = size if kind in LETTER_KINDS else wanted
     source = proposals(kind, split, seed)
     journal = Journal(work / f"{kind}.jsonl")
     candidates: list[CandidateGroup] = []
     while True:
-        groups = list(islice(source, min(ROUND, max(48, 2 * wanted))))
+        groups = list(islice(source, min(ROUND, max(48, 2 * size))))
         texts = [measure.tokenise(target, group) for group in groups]
         outputs = measure.outputs_of(target, texts, journal, report)
         candidates += [
             as_candidates(target, Tried(group=tuple(g), texts=t, outputs=tuple(o)))
             for g, t, o in zip(groups, texts, outputs, strict=True)
         ]
-        chosen = select(candidates, Selection(size=wanted, outcome_cap=OUTCOME_CAP[kind]))
-        report(f"{kind} groups chosen: {len(chosen.groups)} of {wanted}", 0)
-        if len(chosen.groups) >= wanted or not groups:
+        chosen = select(
+            candidates, Selection(size=size, outcome_cap=OUTCOME_CAP[kind], cap_size=cap_size)
+        )
+        report(f"{kind} groups chosen: {len(chosen.groups)} of {size}", 0)
+        if len(chosen.groups) >= size or not groups:
             return chosen.groups
 
 
@@ -275,8 +282,7 @@ def make_split(
     frozen: list[list[Measured]] = []
     reports: dict[str, Any] = {}
     for kind, wanted in sizes[split].items():
-        spare = wanted if split == "train" else round(wanted * SPARE)
-        chosen = collect(target, kind, split, spare, seed, work, report)
+        chosen = collect(target, kind, split, wanted, seed, work, report)
         if split != "train":
             stable, verdict = test_stability(target, chosen, work / kind, report, rounded)
             reports[kind] = verdict.report()

@@ -110,8 +110,8 @@ def multiple_choice(fact: Fact, options: Sequence[str], salt: str) -> str:
 def hint_group(fact: Fact, options: Sequence[str], salt: str) -> list[Ablation]:
     """The same question with a hint for each letter, in two wordings.
 
-    Two, because a group of four needs hints that change nothing, and often only the hint for the target's own
-    choice is such.
+    Two, because a group of four needs hints that change nothing, and often only the hint for the
+    target's own choice is such.
     """
     question = multiple_choice(fact, options, salt)
     first = rank(salt, "hint", fact.relation, fact.subject) % len(HINTS)

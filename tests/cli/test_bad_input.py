@@ -192,6 +192,16 @@ def test_no_disk_space_is_exit_3_and_nothing_is_lost(
     assert {key: row["raw"] for key, row in rows.items()} == {r["qid"]: r["raw"] for r in expected}
 
 
+def test_a_cache_that_cannot_be_made_is_exit_3(
+    call: Call, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    (here / "file").touch()
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(here / "file" / "cache"))
+    code, _, err = call("doctor")
+    assert code == 3
+    assert str(here / "file") in the_sentence(err)
+
+
 def test_pip_without_the_wheel_is_exit_3(
     call: Call, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:

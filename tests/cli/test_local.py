@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from program import ABLATIONS, PATCHING, Call, the_sentence
+from program import ABLATIONS, PATCHING, Call, started, the_sentence
 from tiny_models import make_model, make_tokenizer
 from tiny_suites import D_TARGET, make_suite
 
@@ -42,6 +42,12 @@ def test_a_folder_answers_both_tasks(call: Call, models: Path) -> None:
     assert explainer["name"] == "same"
     assert explainer["weights_sha256"].keys() == {"model.safetensors"}
     assert str(models) not in run.path.read_text()
+
+
+def test_libraries_draw_no_bars_of_their_own(models: Path) -> None:
+    done = started("run", "--suite", "toy", "--split", "mini", "-m", str(models / "same"))
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if not line.endswith(" ...")] == []
 
 
 def test_the_way_vectors_enter_is_recorded(call: Call, models: Path) -> None:

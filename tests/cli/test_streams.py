@@ -148,13 +148,24 @@ def test_on_a_terminal_progress_moves_on_stderr_and_stdout_stays_pure() -> None:
     assert len(json.loads(out)["runs"]) == 2
 
 
-def test_elsewhere_nothing_is_coloured(call: Call) -> None:
-    for words in ((*CONSTANT, "--suite", "toy"), ("ls", "baselines"), ("--help",)):
+def test_elsewhere_nothing_is_coloured_and_each_step_is_a_line() -> None:
+    for words in (("ls", "baselines"), ("--help",)):
         done = started(*words)
-        assert "\x1b" not in done.stdout + done.stderr
-    assert call("ls", "targets")[0] == 0
+        assert done.stdout
+        assert "\x1b" not in done.stdout
+        assert done.stderr == ""
+    done = started(*CONSTANT, "--suite", "toy")
+    assert "\x1b" not in done.stdout
+    assert done.stderr.splitlines() == [
+        "loading baseline/constant ...",
+        "answering activation-patching ...",
+        "answering input-ablations ...",
+    ]
 
 
-def test_an_ascii_terminal_is_no_crash() -> None:
-    done = started("ls", "tasks", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+def test_a_terminal_with_few_letters_is_no_crash(call: Call) -> None:
+    words = ("show", str(one_run(call)), "--suite", "toy")
+    assert "Ky\u014dto" in started(*words).stdout
+    done = started(*words, PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     assert done.returncode == 0
+    assert "Ky\\u014dto" in done.stdout

@@ -1,0 +1,125 @@
+"""Answers with and without a span: shared tokens change nothing, journaled batches are reused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny_targets import SAYS, make_letter_tokenizer, make_target, slow_answer, slow_pass
+
+from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.journal import Journal
+from introspect_bench.tasks.facts.facts import Fact
+from introspect_bench.tasks.input_ablations import measure, wording
+from introspect_bench.tasks.input_ablations.wording import Ablation
+
+CITIES = ("Lima", "Oslo", "Rome", "東京", "Москва", "Bern")
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def target(request: pytest.FixtureRequest) -> TargetModel:
+    return make_target(request.param, seed=3, talkative=SAYS, tokenizer=make_letter_tokenizer())
+
+
+def fact(subject: str, answer: str) -> Fact:
+    return Fact(relation="capital", subject=subject, objects=(answer,))
+
+
+def hint_groups() -> list[list[Ablation]]:
+    groups = []
+    for name in ("Kenya", "日本", "Côte d'Ivoire"):
+        options = wording.options_for(fact(name, "Nairobi"), CITIES, "s")
+        assert options is not None
+        groups.append(wording.hint_group(fact(name, "Nairobi"), options, "s"))
+    return groups
+
+
+def text_groups() -> list[list[Ablation]]:
+    peru = fact("Perú", "Lima")
+    return [
+        wording.word_group(fact("Kenya", "Nairobi"), peru),
+        wording.demonstration_group(fact("日本", "東京"), [peru, fact("Norge", "Oslo")] * 2),
+    ]
+
+
+def quiet(_stage: str, _n: int) -> None:
+    pass
+
+
+def test_every_text_is_tokenised_once_and_whole(target: TargetModel) -> None:
+    (group, *_) = hint_groups()
+    texts = measure.tokenise(target, group)
+    assert texts.letter
+    assert set(texts.index) == {t for a in group for t in (a.text, a.without)}
+    assert len(texts.rows) == len(group) + 1  # they share the text without
+    for text, i in texts.index.items():
+        assert list(texts.rows[i]) == target.encode_chat(text, "The answer is")
+    plain = measure.tokenise(target, text_groups()[0])
+    assert not plain.letter
+    for text, i in plain.index.items():
+        assert list(plain.rows[i]) == target.encode(text)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared", "rests"),
+    [
+        ([(1, 2, 3), (1, 2, 4)], (1, 2), [(3,), (4,)]),
+        ([(1, 2), (1, 2, 3)], (1,), [(2,), (2, 3)]),  # one token is left to each
+        ([(1, 2, 3), (1, 2, 3)], (1, 2), [(3,), (3,)]),
+        ([(1,), (1, 2)], (), [(1,), (1, 2)]),
+        ([(1, 2), (3, 2)], (), [(1, 2), (3, 2)]),
+        ([(1, 9, 2), (1, 8, 2)], (1,), [(9, 2), (8, 2)]),
+    ],
+)
+def test_a_stem_is_what_all_rows_begin_with(
+    rows: list[tuple[int, ...]], shared: tuple[int, ...], rests: list[tuple[int, ...]]
+) -> None:
+    stem = measure.stem_of(rows)
+    assert stem.ids == shared
+    assert [branch.ids for branch in stem.branches] == rests
+    assert all(branch.layers is None for branch in stem.branches)
+
+
+def test_letters_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -> None:
+    texts = [measure.tokenise(target, group) for group in hint_groups()]
+    found = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
+    tokens = measure.letter_ids(target)
+    for own, outputs in zip(texts, found, strict=True):
+        assert len(outputs) == len(own.rows)
+        for row, output in zip(own.rows, outputs, strict=True):
+            logits = slow_pass(target, row)[0][-1]
+            four = [float(logits[token]) for token in tokens]
+            first, second = sorted(four, reverse=True)[:2]
+            assert output.text == "ABCD"[four.index(first)]
+            assert output.ids == (tokens[four.index(first)],)
+            assert output.margin == pytest.approx(first - second, abs=1e-3)
+
+
+def test_texts_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -> None:
+    texts = [measure.tokenise(target, group) for group in text_groups()]
+    found = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
+    for own, outputs in zip(texts, found, strict=True):
+        expected = [slow_answer(target, row) for row in own.rows]
+        assert [(o.text, o.ids) for o in outputs] == [(s.text, s.ids) for s in expected]
+
+
+def test_a_second_run_needs_no_model(
+    target: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [measure.tokenise(target, group) for group in text_groups()]
+    first = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
+    monkeypatch.setattr(measure, "greedy", None)
+    assert measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet) == first
+    with pytest.raises(TypeError):
+        measure.outputs_of(target, texts, Journal(tmp_path / "other"), quiet)
+
+
+def test_nothing_to_measure(target: TargetModel, tmp_path: Path) -> None:
+    assert measure.outputs_of(target, [], Journal(tmp_path / "j"), quiet) == []
+
+
+def test_progress_counts_texts(target: TargetModel, tmp_path: Path) -> None:
+    texts = [measure.tokenise(target, group) for group in text_groups()]
+    told: list[int] = []
+    measure.outputs_of(target, texts, Journal(tmp_path / "j"), lambda _, n: told.append(n))
+    assert sum(told) == sum(len(own.rows) for own in texts)

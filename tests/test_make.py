@@ -1,0 +1,377 @@
+"""Whole tiny suites of both tasks, from invented facts to frozen files, on a random target."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_targets import SAYS, Patch, make_letter_tokenizer, make_target, slow_answer, slow_pass
+
+from introspect_bench.benchmark.backends import interventions
+from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
+from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.tasks import make
+from introspect_bench.tasks.activation_patching import build as patching
+from introspect_bench.tasks.activation_patching import trials
+from introspect_bench.tasks.activation_patching.trials import SplitSize
+from introspect_bench.tasks.facts import prompts
+from introspect_bench.tasks.facts.facts import Fact, normalise
+from introspect_bench.tasks.input_ablations import build as ablations
+from introspect_bench.tasks.make import Order, make_suite
+
+STEMS = ("Kenya", "Peru", "Oman", "東京", "Москва", "Laos", "Togo", "Chad", "Fiji", "Mali", "Cuba")
+ENDS = ("", "ville", "land", "grad", "mouth", "ton", "stan", "berg", "wick", "holm", "ford", "by")
+ANSWERS = ("Q", "Lima", "Paris", "Rome", "東京", "Oslo", "Bern", "Cairo")
+RELATIONS = ("capital", "currency", "language")
+TASKS = ("activation-patching", "input-ablations")
+SIZES: dict[str, dict[str, Any]] = {
+    "activation-patching": {
+        "train": SplitSize(groups=6, pool=40, uses=2),
+        "validation": SplitSize(groups=3, pool=40, uses=1),
+        "test": SplitSize(groups=4, pool=40, uses=1),
+    },
+    "input-ablations": {
+        "train": {"hint": 2, "context": 2},
+        "validation": {"hint": 2, "context": 2},
+        "test": {"hint": 2, "context": 2, "demonstration": 1, "option": 1, "word": 1},
+    },
+}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def invented_facts() -> tuple[Fact, ...]:
+    subjects = [stem + end for stem in STEMS for end in ENDS]
+    return tuple(
+        Fact(
+            relation=relation,
+            subject=subject,
+            objects=(ANSWERS[prompts.rank(relation, subject) % len(ANSWERS)],),
+        )
+        for relation in RELATIONS
+        for subject in subjects
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_world() -> Iterator[None]:
+    """Few facts, a few groups a round, and caps that leave room in a suite of a few groups."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prompts, "load_facts", invented_facts)
+        patch.setattr(patching, "OUTCOME_CAP", 0.6)
+        patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 0.8))
+        patch.setattr(trials, "ROUND", 4)
+        yield
+    torch.set_num_threads(threads)
+
+
+def load() -> TargetModel:
+    return make_target(seed=4, talkative=SAYS, tokenizer=make_letter_tokenizer())
+
+
+def load_rounded() -> TargetModel:
+    target = load()
+    with_rounded_weights(target)
+    return target
+
+
+def quiet(_stage: str, _n: int) -> None:
+    pass
+
+
+def order(task: str, folder: Path, **changes: Any) -> Order:
+    return replace(
+        Order(
+            suite="tiny",
+            task=task,
+            target={"name": "tiny", "weights_sha256": {}},
+            seed=0,
+            out=folder / task / "v1",
+            work=folder / "work" / task,
+            sizes=SIZES[task],
+            draft=True,
+        ),
+        **changes,
+    )
+
+
+def make_all(task: str, folder: Path, report: Callable[[str, int], None] = quiet) -> Path:
+    (folder / task).mkdir(parents=True, exist_ok=True)
+    made = order(task, folder)
+    make_suite(made, load, load_rounded, report)
+    return made.out
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, list[str]]:
+    """What each build reported, in order."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, stages: dict[str, list[str]]) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("made")
+    found = {}
+    for task in TASKS:
+        told = stages[task] = []
+        found[task] = make_all(task, folder, lambda stage, _, told=told: told.append(stage))  # type: ignore[misc]
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_suite_opens_and_verifies(made: dict[str, Path], task: str) -> None:
+    suite = open_suite(made[task])
+    suite.verify()
+    manifest = suite.manifest
+    assert (suite.name, suite.task, suite.version) == ("tiny", task, "v1")
+    assert set(manifest["doctor"].values()) == {"pass"}
+    assert manifest["frozen"] is False  # far too small
+    assert set(manifest["stability"]) == {"validation", "test"}
+    assert len(suite.queries("mini")) == len(manifest["mini"]) > 0
+    for split in SPLITS:
+        counts = manifest["splits"][split]
+        assert counts["queries"] == 4 * counts["groups"] > 0
+        for truth in suite.truth(split).values():
+            assert truth.margin >= 0
+            assert "\ufffd" not in truth.clean + truth.outcome
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_order_gives_the_same_bytes(
+    made: dict[str, Path], tmp_path: Path, task: str
+) -> None:
+    assert contents(make_all(task, tmp_path)) == contents(made[task])
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.98])
+def test_killed_and_resumed_gives_the_same_bytes(
+    made: dict[str, Path],
+    stages: dict[str, list[str]],
+    tmp_path: Path,
+    task: str,
+    share: float,
+) -> None:
+    last = int(share * len(stages[task]))
+    seen: list[str] = []
+
+    def kill(stage: str, _n: int) -> None:
+        seen.append(stage)
+        if len(seen) > last:
+            raise Killed
+
+    with pytest.raises(Killed):
+        make_all(task, tmp_path, kill)
+    assert not order(task, tmp_path).out.exists()
+    assert contents(make_all(task, tmp_path)) == contents(made[task])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_resumed_build_measures_nothing_twice(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
+    target = load()
+    monkeypatch.setattr(make, "_doctor", lambda _: open_suite(made[task]).manifest["doctor"])
+
+    def forward(*_inputs: object, **_named: object) -> None:
+        raise Killed
+
+    target.model.forward = forward
+    (tmp_path / task).mkdir()
+    make_suite(order(task, tmp_path), lambda: target, lambda: target, quiet)
+    assert contents(order(task, tmp_path).out) == contents(made[task])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_another_seed_gives_other_queries(made: dict[str, Path], tmp_path: Path, task: str) -> None:
+    (tmp_path / task).mkdir()
+    make_suite(order(task, tmp_path, seed=1), load, load_rounded, quiet)
+    other, own = open_suite(order(task, tmp_path).out), open_suite(made[task])
+    assert other.manifest["seed"] == 1
+    assert {q.id for q in other.queries("train")} != {q.id for q in own.queries("train")}
+
+
+def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> None:
+    task = "activation-patching"
+    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
+    (tmp_path / task).mkdir()
+    strict = order(task, tmp_path, draft=False)
+    with pytest.raises(CheckFailedError) as caught:
+        make_suite(strict, load, load_rounded, quiet)
+    for part in (
+        "not frozen, bars missed",
+        "train: queries is 24, allowed 10000 to inf",
+        "validation: queries is ",
+        "test: distinct_outcomes is ",
+        "share_commonest_outcome is ",
+    ):
+        assert part in str(caught.value)
+    assert not strict.out.exists()
+
+
+def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:
+    statistics = open_suite(made["input-ablations"]).manifest["statistics"]["test"]
+    found = make._misses(ablations, "test", statistics)
+    assert "word queries is 4, allowed 150 to inf" in found
+    assert "queries is 16, allowed 1000 to inf" in found
+
+
+def test_an_existing_suite_is_never_rewritten(made: dict[str, Path]) -> None:
+    task = "activation-patching"
+    before = contents(made[task])
+    with pytest.raises(UsageError, match="exists: frozen suites are never rewritten"):
+        make_suite(order(task, made[task].parents[1]), load, load_rounded, quiet)
+    assert contents(made[task]) == before
+
+
+def test_an_unknown_task_cannot_be_built(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'poetry' cannot be built"):
+        make_suite(
+            order("activation-patching", tmp_path, task="poetry"), load, load_rounded, quiet
+        )
+
+
+def test_broken_interventions_make_no_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = interventions.patched_forward
+
+    def silent(target: TargetModel, inputs: Any, branches: Any, columns: Any) -> Any:
+        plain = [interventions.Branch(ids=branch.ids) for branch in branches]
+        return sound(target, inputs, plain, columns)
+
+    monkeypatch.setattr(interventions, "patched_forward", silent)
+    with pytest.raises(CheckFailedError, match="self-tests failed on this target: random-patch"):
+        make_suite(order("activation-patching", tmp_path), load, load_rounded, quiet)
+
+
+def subjects_of(suite: Suite, split: str) -> set[str]:
+    """Every subject that stands in a text, asked for or shown."""
+    names = sorted({fact.subject for fact in invented_facts()}, key=len, reverse=True)
+    found = set()
+    for query in suite.queries(split):
+        text = query.fields["text"]
+        for name in names:
+            if name in text:
+                found.add(normalise(name))
+                text = text.replace(name, "")
+    return found
+
+
+def test_no_subject_is_in_two_splits_of_any_task(made: dict[str, Path]) -> None:
+    suites = [open_suite(root) for root in made.values()]
+    found = {split: set.union(*(subjects_of(s, split) for s in suites)) for split in SPLITS}
+    assert all(found.values())
+    assert not found["train"] & found["validation"]
+    assert not found["train"] & found["test"]
+    assert not found["validation"] & found["test"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_patched_truth_is_what_plain_hooks_give(made: dict[str, Path], split: str) -> None:
+    """Measured again from the files alone: text, position, layers and the stored vector."""
+    suite, target = open_suite(made["activation-patching"]), load()
+    vectors = torch.from_numpy(suite.vectors(split).astype("float32"))
+    truths = suite.truth(split)
+    changed = 0
+    for query in suite.queries(split):
+        fields, truth = query.fields, truths[query.id]
+        ids = target.encode(fields["text"])
+        assert fields["n_tokens"] == len(ids)
+        assert query.vector is not None
+        patch = Patch(
+            position=fields["position"],
+            layers=(fields["layers"][0], fields["layers"][1]),
+            vector=vectors[query.vector],
+        )
+        clean, outcome = slow_answer(target, ids), slow_answer(target, ids, patch)
+        assert (truth.clean, truth.clean_ids) == (clean.text, clean.ids)
+        assert (truth.outcome, truth.outcome_ids) == (outcome.text, outcome.ids)
+        assert truth.margin == pytest.approx(min(clean.margin, outcome.margin), abs=1e-3)
+        changed += truth.clean != truth.outcome
+    assert 0 < changed < len(truths)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_ablated_truth_is_what_single_passes_give(made: dict[str, Path], split: str) -> None:
+    suite, target = open_suite(made["input-ablations"]), load()
+    truths = suite.truth(split)
+    changed = 0
+    for query in suite.queries(split):
+        fields, truth = query.fields, truths[query.id]
+        (start, end), text = fields["span"], fields["text"]
+        assert fields["removed"] == text[start:end]
+        assert truth.clean == answer(target, fields, text)
+        assert truth.outcome == answer(target, fields, text[:start] + text[end:])
+        changed += truth.clean != truth.outcome
+    assert 0 < changed < len(truths)
+
+
+def answer(target: TargetModel, fields: Any, text: str) -> str:
+    if fields["answer_form"] == "text":
+        return slow_answer(target, target.encode(text)).text
+    ids = target.encode_chat(text, fields["answer_prefix"])
+    logits = slow_pass(target, ids)[0][-1]
+    tokens = target.tokenizer.convert_tokens_to_ids([f"Ġ{letter}" for letter in "ABCD"])
+    return "ABCD"[int(logits[tokens].argmax())]
+
+
+def test_the_source_told_to_oracles_is_the_source_prompts_own_answer(
+    made: dict[str, Path],
+) -> None:
+    """Some clean answer of a prompt of the same split."""
+    suite = open_suite(made["activation-patching"])
+    for split in SPLITS:
+        assert all(told["source"] for told in suite.oracle(split).values())
+        truths = suite.truth(split)
+        assert {k: told["clean"] for k, told in suite.oracle(split).items()} == {
+            k: truth.clean for k, truth in truths.items()
+        }
+
+
+def test_groups_share_everything_but_the_vector(made: dict[str, Path]) -> None:
+    suite = open_suite(made["activation-patching"])
+    for split in SPLITS:
+        groups: dict[str, list[Any]] = {}
+        for query in suite.queries(split):
+            groups.setdefault(query.group, []).append(query)
+        truths = suite.truth(split)
+        for members in groups.values():
+            assert len(members) == 4
+            assert all(m.fields == members[0].fields for m in members)
+            assert len({m.vector for m in members}) == 4
+            assert len({truths[m.id].outcome for m in members}) >= 2
+
+
+def test_mini_takes_groups_of_each_kind_in_turn(tmp_path: Path) -> None:
+    from introspect_bench.benchmark.files import write_jsonl_atomic
+
+    rows = [
+        {"id": f"{kind}{g:02}{m}", "group": f"{kind}{g:02}", "kind": kind}
+        for kind, n in (("a", 20), ("b", 2))
+        for g in range(n)
+        for m in range(4)
+    ]
+    write_jsonl_atomic(tmp_path / "q.jsonl", rows)
+    groups = {key[:-1] for key in make.mini_ids(tmp_path / "q.jsonl")}
+    assert sorted(groups) == ["a00", "a01", "a02", "a03", "a04", "a05", "b00", "b01"]
+    assert len(make.mini_ids(tmp_path / "q.jsonl")) == 32

@@ -1,0 +1,190 @@
+"""The self-tests pass on sound interventions, and the right one fails on each broken kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from program import started
+from tiny_models import ARCHITECTURES
+from tiny_targets import SAYS, make_target
+
+from introspect_bench.benchmark.backends import interventions
+from introspect_bench.benchmark.backends.interventions import Branch
+from introspect_bench.benchmark.backends.selftests import CHECKS, check_model
+from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.cli import run_command_line
+
+NAMES = (
+    "identity-patch",
+    "random-patch",
+    "batched-equals-unbatched",
+    "left-pad-equals-right-pad",
+    "nnsight-equals-hook",
+    "position-meant",
+    "stem-equals-whole",
+)
+Forward = Callable[..., tuple[torch.Tensor, object]]
+SOUND: Forward = interventions.patched_forward
+
+
+def silent(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """No patch is written."""
+    return SOUND(target, inputs, [Branch(ids=b.ids) for b in branches], columns)
+
+
+def one_off(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """Written one column too late; too early where there is none later."""
+    width = inputs["input_ids"].shape[1]
+    moved = [c + 1 if c + 1 < width else c - 1 for c in columns]
+    return SOUND(target, inputs, branches, moved)
+
+
+def first_row_only(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """What `output[0]` does where a layer gives a tensor and not a tuple (nnsight issue 502)."""
+    return SOUND(target, inputs, [branches[0], *(Branch(ids=b.ids) for b in branches[1:])], columns)
+
+
+def everywhere(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """Written at every position."""
+    del columns
+    handles = []
+    for index, layer in enumerate(target.modules):
+
+        def write(
+            _module: object, _inputs: object, output: Any, index: int = index
+        ) -> Any:
+            hidden = (output[0] if isinstance(output, tuple) else output).clone()
+            for row, branch in enumerate(branches):
+                if branch.layers is not None and branch.layers[0] <= index <= branch.layers[1]:
+                    hidden[row] = branch.vector
+            return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+        handles.append(layer.register_forward_hook(write))
+    try:
+        with torch.inference_mode():
+            output = target.model(**inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return output.logits, output.past_key_values
+
+
+def positionless(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """Positions count padding too."""
+    rest = {name: value for name, value in inputs.items() if name != "position_ids"}
+    return SOUND(target, rest, branches, columns)
+
+
+def one_layer_late(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """Written after the next layer."""
+    moved = [
+        b
+        if b.layers is None
+        else Branch(ids=b.ids, layers=(b.layers[0] + 1, b.layers[1] + 1), vector=b.vector)
+        for b in branches
+    ]
+    return SOUND(target, inputs, moved, columns)
+
+
+def failed(target: TargetModel) -> set[str]:
+    return {check.name for check in check_model(target) if not check.passed}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_all_pass_on_every_architecture(name: str) -> None:
+    checks = check_model(make_target(name))
+    assert [check.name for check in checks] == list(NAMES)
+    assert len(CHECKS) == len(NAMES)
+    assert {c.name: c.detail for c in checks if not c.passed} == {}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "gemma3"])
+@pytest.mark.parametrize(
+    ("broken", "seen_by"),
+    [
+        (silent, {"random-patch", "nnsight-equals-hook", "position-meant"}),
+        (one_off, {"identity-patch", "nnsight-equals-hook", "position-meant"}),
+        (first_row_only, {"random-patch", "batched-equals-unbatched", "position-meant"}),
+        (everywhere, {"identity-patch", "nnsight-equals-hook", "position-meant"}),
+        (one_layer_late, {"random-patch", "nnsight-equals-hook", "position-meant"}),
+    ],
+)
+def test_a_broken_patch_is_seen(
+    monkeypatch: pytest.MonkeyPatch, name: str, broken: Forward, seen_by: set[str]
+) -> None:
+    target = make_target(name)
+    monkeypatch.setattr(interventions, "patched_forward", broken)
+    assert failed(target) >= seen_by
+
+
+def test_positions_that_count_padding_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On learned positions; rotary ones see only distances, which padding on one side keeps."""
+    target = make_target("gpt2")
+    monkeypatch.setattr(interventions, "patched_forward", positionless)
+    assert failed(target) >= {"batched-equals-unbatched", "left-pad-equals-right-pad"}
+
+
+def test_a_stem_that_is_forgotten_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(target: TargetModel, stems: Sequence[interventions.Stem]) -> Any:
+        return START(target, [interventions.Stem(ids=(), branches=s.branches) for s in stems])
+
+    START = interventions.start  # noqa: N806
+    monkeypatch.setattr(interventions, "start", forgetful)
+    assert failed(make_target()) == {"stem-equals-whole"}
+
+
+def test_one_pad_side_that_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding that may be looked at."""
+
+    def bare(
+        target: TargetModel, inputs: dict[str, Any], *rest: Any
+    ) -> tuple[torch.Tensor, object]:
+        seen = torch.ones_like(inputs["attention_mask"])
+        return SOUND(target, inputs | {"attention_mask": seen}, *rest)
+
+    monkeypatch.setattr(interventions, "patched_forward", bare)
+    assert failed(make_target()) >= {"batched-equals-unbatched", "left-pad-equals-right-pad"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "tiny"
+    target = make_target(talkative=SAYS)
+    target.model.save_pretrained(folder)
+    target.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_program_tests_a_folder(saved: Path) -> None:
+    done = started("doctor", "--target", str(saved))
+    assert done.returncode == 0, done.stderr
+    assert [name for name in NAMES if name not in done.stdout] == []
+    assert done.stdout.count("pass") == len(NAMES)
+
+
+def test_the_program_fails_if_one_check_does(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["doctor", "--target", str(saved)]) == 0
+    monkeypatch.setattr(interventions, "patched_forward", silent)
+    capsys.readouterr()
+    assert run_command_line(["doctor", "--target", str(saved)]) == 1
+    shown = capsys.readouterr()
+    assert "nnsight-equals-hook" in shown.err
+    assert "FAIL" in shown.out

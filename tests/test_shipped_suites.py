@@ -1,0 +1,165 @@
+"""The suites that ship: whole, balanced, capped, disjoint, and not beaten by reading the text."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from introspect_bench.baselines import make_baseline
+from introspect_bench.benchmark.metrics import normalise_content
+from introspect_bench.benchmark.prompting import build_prompt, render_all
+from introspect_bench.benchmark.records import SPLITS, Query
+from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks import SUITES, TASKS, suite_root
+from introspect_bench.tasks.facts.facts import load_facts, normalise, split_of
+from introspect_bench.tasks.facts.phrases import PHRASES
+
+CASES = [(suite, task) for suite in SUITES for task in TASKS]
+IDS = [f"{suite}/{task.name}" for suite, task in CASES]
+
+
+def opened(case: tuple[str, Task]) -> Suite:
+    suite, task = case
+    return open_suite(suite_root(suite, task.name))
+
+
+def subject_of(query: Query) -> set[str]:
+    """Known subjects of the sentences and questions that a query's text holds."""
+    text = query.fields["text"]
+    found = set()
+    for phrase in PHRASES:
+        for form in (phrase.cloze, phrase.question):
+            before, after = form.split("{s}")
+            for piece in text.replace("Q: ", "\n").replace(". ", ".\n").splitlines():
+                start = piece.casefold().find(before.casefold()) if before else 0
+                end = piece.find(after, start + len(before)) if after else len(piece)
+                if start == 0 and end > 0:
+                    found.add(piece[start + len(before) : end].strip())
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_every_byte_is_as_frozen(case: tuple[str, Task]) -> None:
+    suite = opened(case)
+    suite.verify()
+    assert suite.manifest["frozen"] is True
+    assert set(suite.manifest["doctor"].values()) == {"pass"}
+    assert suite.prompt_sha256 == case[1].prompt_sha256
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+@pytest.mark.parametrize("split", SPLITS)
+def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
+    suite = opened(case)
+    truth = suite.truth(split)
+    groups: dict[str, list[Query]] = {}
+    for query in suite.queries(split):
+        groups.setdefault(query.group, []).append(query)
+    differs = {"text", "removed", "span"} if case[1].name == "input-ablations" else set()
+    exact = 0
+    for members in groups.values():
+        answers = Counter((truth[q.id].answer.changed, truth[q.id].outcome) for q in members)
+        assert len(members) == 4
+        assert len(answers) >= 2
+        assert len({q.kind for q in members}) == 1
+        shared = [{k: v for k, v in q.fields.items() if k not in differs} for q in members]
+        assert all(fields == shared[0] for fields in shared)
+        if not differs:
+            assert len({q.vector for q in members}) == 4
+        if case[1].headline_kinds is None or members[0].kind in case[1].headline_kinds:
+            exact += max(answers.values())
+    statistics = suite.manifest["statistics"][split]
+    ceiling = statistics["input_only_ceiling"]["exact_match"]
+    assert exact / statistics["queries"] == pytest.approx(ceiling)
+
+
+def test_bars_of_patching() -> None:
+    suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
+    least = {"train": 10_000, "validation": 400, "test": 1_000}
+    for split in SPLITS:
+        outcomes = [one.outcome for one in suite.truth(split).values()]
+        changed = [one.answer.changed for one in suite.truth(split).values()]
+        assert len(outcomes) >= least[split]
+        assert 0.45 <= sum(changed) / len(changed) <= 0.55
+        assert max(Counter(outcomes).values()) / len(outcomes) <= 0.08
+        ceiling = suite.manifest["statistics"][split]["input_only_ceiling"]["exact_match"]
+        assert ceiling <= 0.65
+    assert len({one.outcome for one in suite.truth("test").values()}) >= 150
+
+
+def test_bars_of_ablations() -> None:
+    suite = open_suite(suite_root("smollm2-135m", "input-ablations"))
+    least = {"train": 10_000, "validation": 400, "test": 1_000}
+    for split in SPLITS:
+        truth = suite.truth(split)
+        by_kind: dict[str, list[str]] = {}
+        for query in suite.queries(split):
+            by_kind.setdefault(query.kind, []).append(query.id)
+        assert len(by_kind["hint"]) == len(by_kind["context"])
+        assert len(by_kind["hint"]) + len(by_kind["context"]) >= least[split]
+        assert set(by_kind) - {"hint", "context"} == (
+            {"demonstration", "option", "word"} if split == "test" else set()
+        )
+        for kind, ids in by_kind.items():
+            assert len(ids) >= (50 if kind in ("hint", "context") else 150)
+            assert 0.40 <= sum(truth[key].answer.changed for key in ids) / len(ids) <= 0.60
+            commonest = max(Counter(truth[key].outcome for key in ids).values()) / len(ids)
+            if kind in ("hint", "context"):
+                assert commonest <= {"hint": 0.40, "context": 0.05}[kind]
+
+
+def test_no_subject_is_in_two_splits_of_any_task() -> None:
+    known = {normalise(fact.subject) for fact in load_facts()}
+    seen = 0
+    for case in CASES:
+        suite = opened(case)
+        for split in SPLITS:
+            for query in suite.queries(split):
+                subjects = {s for s in subject_of(query) if normalise(s) in known}
+                seen += bool(subjects)
+                # several phrases may fit one sentence; at least the true subject is in this split
+                assert not subjects or split in {split_of(s) for s in subjects}, query.fields["text"]
+    assert seen > 20_000
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_texts_do_not_cross_splits(case: tuple[str, Task]) -> None:
+    suite = opened(case)
+    texts = [{query.fields["text"] for query in suite.queries(split)} for split in SPLITS]
+    assert not texts[0] & texts[1]
+    assert not texts[0] & texts[2]
+    assert not texts[1] & texts[2]
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_outputs_are_whole_text(case: tuple[str, Task]) -> None:
+    suite = opened(case)
+    for split in SPLITS:
+        for one in suite.truth(split).values():
+            for text, ids in ((one.clean, one.clean_ids), (one.outcome, one.outcome_ids)):
+                assert text == text.strip()
+                assert "\ufffd" not in text
+                assert 1 <= len(ids) <= 6
+            same = normalise_content(one.clean) == normalise_content(one.outcome)
+            assert same == (one.clean == one.outcome)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_input_only_is_not_above_the_ceiling(case: tuple[str, Task]) -> None:
+    suite, task = opened(case), case[1]
+    explainer, _ = make_baseline("input-only", task=task, suite=suite, split="test")
+    questions = render_all(task, suite.queries("test"))
+    prompts = [build_prompt(question, None, ()) for question in questions]
+    truth, right = suite.truth("test"), 0
+    answers: dict[str, set[str]] = {}
+    kinds = task.headline_kinds
+    for prompt, reply in zip(prompts, explainer.complete(prompts), strict=True):
+        query = prompt.query
+        answers.setdefault(query.group, set()).add(str(reply))
+        if kinds is None or query.kind in kinds:
+            right += str(reply) == task.format_answer(truth[query.id].answer)
+    assert all(len(found) == 1 for found in answers.values())
+    statistics = suite.manifest["statistics"]["test"]
+    assert 0 < right / statistics["queries"] <= statistics["input_only_ceiling"]["exact_match"]
