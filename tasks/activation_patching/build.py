@@ -60,17 +60,21 @@ SIZES = {
 def candidate_group(
     bench: Bench, patches: Sequence[Patch], outputs: Sequence[Output]
 ) -> CandidateGroup:
-    """Measured patches as candidates; outputs without a letter or digit, or not valid Unicode, are left out."""
+    """Measured patches as candidates.
+
+    Left out are outputs without a letter or digit or not valid Unicode, and sources that read the
+    same tokens up to the patched one as an earlier source: their vectors are the same.
+    """
     first = patches[0]
     clean = bench.clean[first.base]
-    return CandidateGroup(
-        cell=f"{first.kind}/{first.block}",
-        members=tuple(
-            Candidate(clean=clean.text, outcome=output.text, payload=(patch, output))
-            for patch, output in zip(patches, outputs, strict=True)
-            if "\ufffd" not in output.text and any(map(str.isalnum, output.text))
-        ),
-    )
+    members: dict[tuple[int, ...], Candidate] = {}
+    for patch, output in zip(patches, outputs, strict=True):
+        source = bench.prompts[patch.source]
+        read = source.ids[: source.places[patch.kind].position + 1]
+        if "\ufffd" not in output.text and any(map(str.isalnum, output.text)):
+            found = Candidate(clean=clean.text, outcome=output.text, payload=(patch, output))
+            members.setdefault(read, found)
+    return CandidateGroup(cell=f"{first.kind}/{first.block}", members=tuple(members.values()))
 
 
 def collect(bench: Bench, size: SplitSize, wanted: int, salt: str) -> list[tuple[Candidate, ...]]:
