@@ -101,9 +101,7 @@ def test_a_delimiter_ends_the_answer(target: TargetModel, delimiter: str) -> Non
         ("", "", False),
     ],
 )
-def test_what_else_ends_an_answer(
-    target: TargetModel, said: str, text: str, ended: bool
-) -> None:
+def test_what_else_ends_an_answer(target: TargetModel, said: str, text: str, ended: bool) -> None:
     assert cut(target, target.encode(said)) == (text, ended)
 
 

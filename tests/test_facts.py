@@ -68,7 +68,12 @@ def test_other_names_stay_apart(names: tuple[str, str]) -> None:
 
 
 def test_of_near_duplicates_exactly_one_stays() -> None:
-    names = ["Republic of Kenya", "republic of kenya", "Kenya, Republic of", "The Republic of Kenya"]
+    names = [
+        "Republic of Kenya",
+        "republic of kenya",
+        "Kenya, Republic of",
+        "The Republic of Kenya",
+    ]
     dropped = near_duplicates([*names, "Oslo"])
     assert len(set(names) - dropped) == 1
     assert "Oslo" not in dropped

@@ -129,7 +129,6 @@ def test_a_vector_used_twice_is_stored_once(tmp_path: Path) -> None:
     found = groups()
     for group in found:
         group[0] = replace(group[0], vector=shared)
-    write_suite(tmp_path)
     write_split(tmp_path / "one", TASK, found)
     from safetensors.numpy import load_file
 

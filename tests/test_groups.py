@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_changed_and_unchanged_are_balanced() -> None:
     changed = sum(text != "c" for four in outcomes(found) for text in four)
     assert changed == found.n_changed
     assert 0.45 <= changed / 240 <= 0.55
-    free = {"changed_range": (0.7, 0.75), "changed_limits": (0.0, 1.0)}
+    free: Any = {"changed_range": (0.7, 0.75), "changed_limits": (0.0, 1.0)}
     skewed = select(many(400), Selection(size=60, outcome_cap=1.0, **free))
     assert 0.68 <= skewed.n_changed / 240 <= 0.77
 

@@ -30,7 +30,7 @@ from introspect_bench.benchmark.backends.target_model import TargetModel
 TEXTS = ("The capital of Kenya is", "Москва", "She opened the door, and then she said", "x y")
 SEEDS = {"llama": 1, "gpt2": 3, "qwen3": 2, "gemma2": 5, "gemma3": 5}
 """Random targets whose answers differ in length and whose patches matter."""
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+TOLERANCE: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)

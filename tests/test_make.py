@@ -3,113 +3,44 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_targets import SAYS, Patch, make_letter_tokenizer, make_target, slow_answer, slow_pass
+from tiny_builds import (
+    TASKS,
+    invented_facts,
+    load,
+    load_rounded,
+    make_all,
+    order,
+    quiet,
+    small_world,
+)
+from tiny_targets import Patch, slow_answer, slow_pass
 
 from introspect_bench.benchmark.backends import interventions
-from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
+from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.tasks import make
-from introspect_bench.tasks.activation_patching import build as patching
-from introspect_bench.tasks.activation_patching import trials
-from introspect_bench.tasks.activation_patching.trials import SplitSize
-from introspect_bench.tasks.facts import prompts
-from introspect_bench.tasks.facts.facts import Fact, normalise
+from introspect_bench.tasks.facts.facts import normalise
 from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import Order, make_suite
-
-STEMS = ("Kenya", "Peru", "Oman", "東京", "Москва", "Laos", "Togo", "Chad", "Fiji", "Mali", "Cuba")
-ENDS = ("", "ville", "land", "grad", "mouth", "ton", "stan", "berg", "wick", "holm", "ford", "by")
-ANSWERS = ("Q", "Lima", "Paris", "Rome", "東京", "Oslo", "Bern", "Cairo")
-RELATIONS = ("capital", "currency", "language")
-TASKS = ("activation-patching", "input-ablations")
-SIZES: dict[str, dict[str, Any]] = {
-    "activation-patching": {
-        "train": SplitSize(groups=6, pool=40, uses=2),
-        "validation": SplitSize(groups=3, pool=40, uses=1),
-        "test": SplitSize(groups=4, pool=40, uses=1),
-    },
-    "input-ablations": {
-        "train": {"hint": 2, "context": 2},
-        "validation": {"hint": 2, "context": 2},
-        "test": {"hint": 2, "context": 2, "demonstration": 1, "option": 1, "word": 1},
-    },
-}
+from introspect_bench.tasks.make import make_suite
 
 
 class Killed(BaseException):
     """The process ends here."""
 
 
-def invented_facts() -> tuple[Fact, ...]:
-    subjects = [stem + end for stem in STEMS for end in ENDS]
-    return tuple(
-        Fact(
-            relation=relation,
-            subject=subject,
-            objects=(ANSWERS[prompts.rank(relation, subject) % len(ANSWERS)],),
-        )
-        for relation in RELATIONS
-        for subject in subjects
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
-def small_world() -> Iterator[None]:
-    """Few facts, a few groups a round, and caps that leave room in a suite of a few groups."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prompts, "load_facts", invented_facts)
-        patch.setattr(patching, "OUTCOME_CAP", 0.6)
-        patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 0.8))
-        patch.setattr(trials, "ROUND", 4)
+def _world() -> Iterator[None]:
+    with small_world():
         yield
-    torch.set_num_threads(threads)
-
-
-def load() -> TargetModel:
-    return make_target(seed=4, talkative=SAYS, tokenizer=make_letter_tokenizer())
-
-
-def load_rounded() -> TargetModel:
-    target = load()
-    with_rounded_weights(target)
-    return target
-
-
-def quiet(_stage: str, _n: int) -> None:
-    pass
-
-
-def order(task: str, folder: Path, **changes: Any) -> Order:
-    return replace(
-        Order(
-            suite="tiny",
-            task=task,
-            target={"name": "tiny", "weights_sha256": {}},
-            seed=0,
-            out=folder / task / "v1",
-            work=folder / "work" / task,
-            sizes=SIZES[task],
-            draft=True,
-        ),
-        **changes,
-    )
-
-
-def make_all(task: str, folder: Path, report: Callable[[str, int], None] = quiet) -> Path:
-    (folder / task).mkdir(parents=True, exist_ok=True)
-    made = order(task, folder)
-    make_suite(made, load, load_rounded, report)
-    return made.out
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -162,25 +93,22 @@ def test_the_same_order_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.98])
 def test_killed_and_resumed_gives_the_same_bytes(
-    made: dict[str, Path],
-    stages: dict[str, list[str]],
-    tmp_path: Path,
-    task: str,
-    share: float,
+    made: dict[str, Path], stages: dict[str, list[str]], tmp_path: Path, task: str
 ) -> None:
-    last = int(share * len(stages[task]))
-    seen: list[str] = []
+    """Killed four times: at once, twice on the way, and just before the end."""
+    for share in (0.0, 0.3, 0.7, 0.98):
+        last = int(share * len(stages[task]))
+        seen: list[str] = []
 
-    def kill(stage: str, _n: int) -> None:
-        seen.append(stage)
-        if len(seen) > last:
-            raise Killed
+        def kill(stage: str, _n: int, last: int = last, seen: list[str] = seen) -> None:
+            seen.append(stage)
+            if len(seen) > last:
+                raise Killed
 
-    with pytest.raises(Killed):
-        make_all(task, tmp_path, kill)
-    assert not order(task, tmp_path).out.exists()
+        with pytest.raises(Killed):
+            make_all(task, tmp_path, kill)
+        assert not order(task, tmp_path).out.exists()
     assert contents(make_all(task, tmp_path)) == contents(made[task])
 
 
@@ -201,8 +129,8 @@ def test_a_resumed_build_measures_nothing_twice(
     assert contents(order(task, tmp_path).out) == contents(made[task])
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_another_seed_gives_other_queries(made: dict[str, Path], tmp_path: Path, task: str) -> None:
+def test_another_seed_gives_other_queries(made: dict[str, Path], tmp_path: Path) -> None:
+    task = "input-ablations"
     (tmp_path / task).mkdir()
     make_suite(order(task, tmp_path, seed=1), load, load_rounded, quiet)
     other, own = open_suite(order(task, tmp_path).out), open_suite(made[task])
@@ -219,7 +147,7 @@ def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> 
         make_suite(strict, load, load_rounded, quiet)
     for part in (
         "not frozen, bars missed",
-        "train: queries is 24, allowed 10000 to inf",
+        "train: queries is 16, allowed 10000 to inf",
         "validation: queries is ",
         "test: distinct_outcomes is ",
         "share_commonest_outcome is ",
@@ -232,7 +160,7 @@ def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:
     statistics = open_suite(made["input-ablations"]).manifest["statistics"]["test"]
     found = make._misses(ablations, "test", statistics)
     assert "word queries is 4, allowed 150 to inf" in found
-    assert "queries is 16, allowed 1000 to inf" in found
+    assert "queries is 8, allowed 1000 to inf" in found
 
 
 def test_an_existing_suite_is_never_rewritten(made: dict[str, Path]) -> None:
@@ -244,10 +172,9 @@ def test_an_existing_suite_is_never_rewritten(made: dict[str, Path]) -> None:
 
 
 def test_an_unknown_task_cannot_be_built(tmp_path: Path) -> None:
+    unknown = replace(order("activation-patching", tmp_path), task="poetry")
     with pytest.raises(UsageError, match="'poetry' cannot be built"):
-        make_suite(
-            order("activation-patching", tmp_path, task="poetry"), load, load_rounded, quiet
-        )
+        make_suite(unknown, load, load_rounded, quiet)
 
 
 def test_broken_interventions_make_no_suite(
@@ -335,17 +262,13 @@ def answer(target: TargetModel, fields: Any, text: str) -> str:
     return "ABCD"[int(logits[tokens].argmax())]
 
 
-def test_the_source_told_to_oracles_is_the_source_prompts_own_answer(
-    made: dict[str, Path],
-) -> None:
-    """Some clean answer of a prompt of the same split."""
+def test_oracles_are_told_the_clean_answer_and_a_source(made: dict[str, Path]) -> None:
     suite = open_suite(made["activation-patching"])
     for split in SPLITS:
-        assert all(told["source"] for told in suite.oracle(split).values())
         truths = suite.truth(split)
-        assert {k: told["clean"] for k, told in suite.oracle(split).items()} == {
-            k: truth.clean for k, truth in truths.items()
-        }
+        for key, told in suite.oracle(split).items():
+            assert told["clean"] == truths[key].clean
+            assert told["source"]
 
 
 def test_groups_share_everything_but_the_vector(made: dict[str, Path]) -> None:

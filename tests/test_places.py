@@ -87,7 +87,10 @@ def test_the_first_token_is_never_patched() -> None:
     """`{s} plays the` begins with its demonstration's subject; without one, with its own."""
     fact = Fact(relation="instrument", subject="Bo", objects=("oud",))
     bare = OneShot(
-        fact=fact, shown=fact, text="B plays the", spans={"shown": (0, 0), "subject": (0, 1), "key": (2, 7)}
+        fact=fact,
+        shown=fact,
+        text="B plays the",
+        spans={"shown": (0, 0), "subject": (0, 1), "key": (2, 7)},
     )
     placed = place(make_tokenizer(), bare)
     assert set(placed.places) == {"last", "relation"}
@@ -98,7 +101,10 @@ def test_the_last_token_is_only_patched_as_last() -> None:
     """Where the relation's word ends the prompt it would be the same place twice."""
     fact = Fact(relation="x", subject="Bo", objects=("oud",))
     ends = OneShot(
-        fact=fact, shown=fact, text="So Bo sat", spans={"shown": (0, 2), "subject": (3, 5), "key": (6, 9)}
+        fact=fact,
+        shown=fact,
+        text="So Bo sat",
+        spans={"shown": (0, 2), "subject": (3, 5), "key": (6, 9)},
     )
     placed = place(make_tokenizer(), ends)
     assert placed.places["last"].position == len(placed.ids) - 1
@@ -108,6 +114,9 @@ def test_the_last_token_is_only_patched_as_last() -> None:
 def test_a_blank_token_is_shown_as_it_is() -> None:
     fact = Fact(relation="x", subject=" ", objects=("oud",))
     blank = OneShot(
-        fact=fact, shown=fact, text="So then", spans={"shown": (0, 1), "subject": (2, 3), "key": (4, 5)}
+        fact=fact,
+        shown=fact,
+        text="So then",
+        spans={"shown": (0, 1), "subject": (2, 3), "key": (4, 5)},
     )
     assert place(make_tokenizer(), blank).places["last-subject"].token == " "

@@ -62,9 +62,7 @@ def everywhere(
     handles = []
     for index, layer in enumerate(target.modules):
 
-        def write(
-            _module: object, _inputs: object, output: Any, index: int = index
-        ) -> Any:
+        def write(_module: object, _inputs: object, output: Any, index: int = index) -> Any:
             hidden = (output[0] if isinstance(output, tuple) else output).clone()
             for row, branch in enumerate(branches):
                 if branch.layers is not None and branch.layers[0] <= index <= branch.layers[1]:

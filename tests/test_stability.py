@@ -110,7 +110,9 @@ class Watched:
         self.sides: set[str] = set()
         self.fails_at = fails_at
 
-    def __call__(self, target: TargetModel, probes: Sequence[Probe], **options: Any) -> list[Output]:
+    def __call__(
+        self, target: TargetModel, probes: Sequence[Probe], **options: Any
+    ) -> list[Output]:
         if len(self.sizes) == self.fails_at:
             raise KeyboardInterrupt
         self.sizes.append(len(probes))
@@ -154,9 +156,7 @@ def test_finished_batches_are_not_measured_again(
     watched = Watched()
     monkeypatch.setattr(stability, "confirm", watched)
     reported: list[int] = []
-    resumed = measure_again(
-        target, probes, name, Journal(tmp_path / "j"), on_batch=reported.append
-    )
+    resumed = measure_again(target, probes, name, Journal(tmp_path / "j"), on_batch=reported.append)
     assert resumed == whole
     assert watched.sizes == [8]
     assert reported == [32, 8]

@@ -50,25 +50,14 @@ def make_letter_tokenizer(**options: Any) -> Any:
 
 
 def make_target(
-    name: str = "llama",
-    *,
-    seed: int = 0,
-    talkative: str = "",
-    heedful: float = 1.0,
-    tokenizer: Any = None,
+    name: str = "llama", *, seed: int = 0, talkative: str = "", tokenizer: Any = None
 ) -> TargetModel:
-    """A random target.
-
-    Its output layer favours the characters of `talkative`; what it reads at other positions
-    (Llama only) weighs `heedful` times as much, so that patching one token often matters.
-    """
+    """A random target; its output layer favours the characters of `talkative`."""
     tokenizer = tokenizer or make_tokenizer()
     model = make_model(name, tokenizer, seed=seed)
     favoured = tokenizer(talkative, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         model.get_output_embeddings().weight[favoured] *= 4
-        for layer in model.model.layers if heedful != 1.0 else ():
-            layer.self_attn.o_proj.weight *= heedful
     return wrap(model, tokenizer)
 
 

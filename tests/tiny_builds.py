@@ -1,0 +1,113 @@
+"""Whole builds of tiny suites: invented facts, a random target, a few groups a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_targets import SAYS, make_letter_tokenizer, make_target
+
+from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
+from introspect_bench.tasks.activation_patching import build as patching
+from introspect_bench.tasks.activation_patching import trials
+from introspect_bench.tasks.activation_patching.trials import SplitSize
+from introspect_bench.tasks.facts import prompts
+from introspect_bench.tasks.facts.facts import Fact
+from introspect_bench.tasks.groups import Selection
+from introspect_bench.tasks.input_ablations import build as ablations
+from introspect_bench.tasks.make import Order, make_suite
+
+STEMS = tuple(
+    first + second
+    for first in ("Ke", "Pe", "O", "東", "Жу", "La", "Ti", "Cha", "Fi", "Mu")
+    for second in ("nya", "ru", "man", "京")
+)
+ENDS = ("", "ville", "land", "grad", "mouth", "ton", "stan", "berg", "wick", "holm", "ford", "by")
+ANSWERS = ("Q", "Lima", "Paris", "Rome", "Киев", "Oslo", "Bern", "Cairo")
+RELATIONS = ("capital", "currency", "language")
+TASKS = ("activation-patching", "input-ablations")
+SIZES: dict[str, dict[str, Any]] = {
+    "activation-patching": {
+        "train": SplitSize(groups=4, pool=80, uses=2),
+        "validation": SplitSize(groups=4, pool=80, uses=2),
+        "test": SplitSize(groups=4, pool=80, uses=2),
+    },
+    "input-ablations": {
+        "train": {"hint": 1, "context": 1},
+        "validation": {"hint": 1, "context": 1},
+        "test": {"hint": 1, "context": 1, "option": 1, "word": 1},
+    },
+}
+
+
+def invented_facts() -> tuple[Fact, ...]:
+    subjects = [stem + end for stem in STEMS for end in ENDS]
+    return tuple(
+        Fact(
+            relation=relation,
+            subject=subject,
+            objects=(ANSWERS[prompts.rank(relation, subject) % len(ANSWERS)],),
+        )
+        for relation in RELATIONS
+        for subject in subjects
+    )
+
+
+@contextmanager
+def small_world() -> Iterator[None]:
+    """Few facts, a few groups a round, and caps that leave room in a suite of a few groups."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prompts, "load_facts", invented_facts)
+        patch.setattr(patching, "OUTCOME_CAP", 0.6)
+        patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
+        patch.setattr(trials, "ROUND", 6)
+        patch.setattr(trials, "POOR_YIELD", 0.0)
+        patch.setattr(ablations, "ROUND", 8)
+        for build in (patching, ablations):  # four groups cannot be balanced
+            patch.setattr(build, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
+        yield
+    torch.set_num_threads(threads)
+
+
+def load() -> TargetModel:
+    return make_target(seed=4, talkative=SAYS, tokenizer=make_letter_tokenizer())
+
+
+def load_rounded() -> TargetModel:
+    target = load()
+    with_rounded_weights(target)
+    return target
+
+
+def quiet(_stage: str, _n: int) -> None:
+    pass
+
+
+def order(task: str, folder: Path, **changes: Any) -> Order:
+    return replace(
+        Order(
+            suite="tiny",
+            task=task,
+            target={"name": "tiny", "weights_sha256": {}},
+            seed=0,
+            out=folder / task / "v1",
+            work=folder / "work" / task,
+            sizes=SIZES[task],
+            draft=True,
+        ),
+        **changes,
+    )
+
+
+def make_all(task: str, folder: Path, report: Callable[[str, int], None] = quiet) -> Path:
+    (folder / task).mkdir(parents=True, exist_ok=True)
+    made = order(task, folder)
+    make_suite(made, load, load_rounded, report)
+    return made.out
