@@ -102,7 +102,8 @@ def patching_features(query: Query) -> Features:
 
 def shared_features(query: Query) -> Features:
     """Features of an ablation query that its whole group shares: nothing of the removed part."""
-    style = _STYLE.search(query.fields["text"])
+    # only questions with options have a style; a sentence may begin with "A. J. Burnett"
+    style = _STYLE.search(query.fields["text"]) if query.fields["chat"] else None
     return {
         "relation": query.fields["relation"],
         "kind": query.kind,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tiny_models import D_MODEL
 from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
 from introspect_bench.benchmark.backends import stability
@@ -167,6 +170,33 @@ def test_finished_batches_are_not_measured_again(
     monkeypatch.setattr(stability, "confirm", Watched(fails_at=0))
     with pytest.raises(KeyboardInterrupt):
         measure_again(target, probes, "bf16-weights", Journal(tmp_path / "j"))
+
+
+VECTOR = torch.ones(D_MODEL)
+PATCHED = Branch(ids=(2, 3), layers=(0, 1), vector=VECTOR)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ids": (2, 4)},
+        {"position": 1},
+        {"branch": Branch(ids=(2, 3), layers=(0, 2), vector=VECTOR)},
+        {"branch": Branch(ids=(2, 3), layers=(0, 1), vector=VECTOR * 2)},
+        {"branch": Branch(ids=(2, 3))},
+        {"output": Output(text="x", ids=(6,), margin=1.0)},
+    ],
+)
+def test_a_changed_probe_is_measured_again(
+    target: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    probe = Probe(ids=(2, 3), branch=PATCHED, output=out("x", 1.0))
+    journal = Journal(tmp_path / "j")
+    measure_again(target, [probe], "fp32-batch-1", journal)
+    monkeypatch.setattr(stability, "confirm", Watched(fails_at=0))
+    measure_again(target, [probe], "fp32-batch-1", journal)
+    with pytest.raises(KeyboardInterrupt):
+        measure_again(target, [replace(probe, **changes)], "fp32-batch-1", journal)
 
 
 def test_letters_are_measured_as_letters(
