@@ -29,7 +29,7 @@ def environment(*, device: str | None = None) -> dict[str, str | None]:
     Versions are read from package metadata, so that nothing heavy is imported.
 
     Args:
-        device: name of the compute device, such as `cpu` or `NVIDIA H200`.
+        device: name of the compute device, such as `cpu` or `cuda`.
 
     Returns:
         The Python, system and library versions; None for a library that is not installed.
