@@ -92,7 +92,8 @@ def make_suite(
         counts[split] = write_split(partial / split, order.task, groups)
         if flips:
             stability[split] = flips
-    if not order.draft:
+    if misses and not order.draft:
+        shutil.rmtree(partial)  # what is refused leaves nothing behind
         require(misses)
     task = get_task(order.task)
     manifest = write_manifest(

@@ -154,6 +154,7 @@ def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> 
     ):
         assert part in str(caught.value)
     assert not strict.out.exists()
+    assert not list(strict.out.parent.glob("*.partial"))
 
 
 def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:

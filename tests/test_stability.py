@@ -17,6 +17,7 @@ from introspect_bench.benchmark.backends.answers import Output, Probe, confirm, 
 from introspect_bench.benchmark.backends.interventions import Branch, Stem
 from introspect_bench.benchmark.backends.stability import CONFIGURATIONS, judge, measure_again
 from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.journal import Journal
 
 
@@ -81,13 +82,12 @@ def test_without_agreement_there_is_no_measure_of_noise() -> None:
     outputs, rounded = [out("a", 99.0)], [out("b", 99.0)]
     verdict = judge(probes_for(outputs), again(outputs, bf16_weights=rounded))
     assert verdict.stable == (False,)
+    assert verdict.report()["noise_logits"] is None
 
 
 def test_nothing_to_test() -> None:
-    verdict = judge([], again([]))
-    assert verdict.stable == ()
-    assert verdict.report()["share_dropped"] == 0.0
-    assert verdict.flip_rate == dict.fromkeys(CONFIGURATIONS, 0.0)
+    with pytest.raises(CheckFailedError, match="no label could be tested"):
+        judge([], again([]))
 
 
 @pytest.fixture(scope="module")

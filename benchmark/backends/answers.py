@@ -37,8 +37,8 @@ class Output:
     """One measured output of the target."""
 
     text: str
-    """Answer text without surrounding space; always valid Unicode; empty if the target says
-    nothing."""
+    """Answer text without surrounding space, never cut inside a character; empty if the target says
+    nothing. It holds U+FFFD only where the target itself wrote invalid bytes."""
     ids: tuple[int, ...]
     """Tokens of the answer, and of the delimiter that ended it if one was generated."""
     margin: float

@@ -14,6 +14,7 @@ import numpy as np
 
 from introspect_bench.benchmark.backends.answers import Output, Probe, confirm
 from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.journal import Journal
 
 BATCH = 32
@@ -34,8 +35,9 @@ class Stability:
     """For each probe, whether its label may be frozen."""
     flip_rate: dict[str, float]
     """Share of probes whose output differs, by configuration."""
-    noise_logits: float
-    """99th percentile of the margin's change under bf16 weights, in logits."""
+    noise_logits: float | None
+    """99th percentile of the margin's change under bf16 weights, in logits; None if no output
+    agreed, so that it could not be measured."""
     n_probes: int
     """Probes tested."""
     n_dropped: int
@@ -48,7 +50,7 @@ class Stability:
             "noise_logits": self.noise_logits,
             "n_tested": self.n_probes,
             "n_dropped": self.n_dropped,
-            "share_dropped": self.n_dropped / self.n_probes if self.n_probes else 0.0,
+            "share_dropped": self.n_dropped / self.n_probes,
         }
 
 
@@ -104,7 +106,12 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
     Args:
         probes: what was measured first.
         again: outputs per configuration of `CONFIGURATIONS`, in the order of `probes`.
+
+    Raises:
+        CheckFailedError: there are no probes.
     """
+    if not probes:
+        raise CheckFailedError("no label could be tested for stability: no group was chosen")
     first = [probe.output for probe in probes]
     same = {
         name: np.array(
@@ -121,10 +128,8 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
     stable = fp32 & (agreed | (margin > noise))
     return Stability(
         stable=tuple(stable.tolist()),
-        flip_rate={
-            name: float(1 - same[name].mean()) if probes else 0.0 for name in CONFIGURATIONS
-        },
-        noise_logits=noise if np.isfinite(noise) else 0.0,
+        flip_rate={name: float(1 - same[name].mean()) for name in CONFIGURATIONS},
+        noise_logits=noise if np.isfinite(noise) else None,
         n_probes=len(probes),
         n_dropped=int((~stable).sum()),
     )
