@@ -35,6 +35,8 @@ class BaselineSpec:
     """Names of the tasks it can answer."""
     shots: int = 0
     """Solved training queries its prompts show unless the user says otherwise."""
+    opens: bool = False
+    """Whether its replies are made to begin as the task's answers do (`Task.openings`)."""
 
 
 BASELINES = (
@@ -72,8 +74,12 @@ BASELINES = (
     BaselineSpec(
         name="zero-shot",
         kind="baseline",
-        summary="The untrained target model explains itself.",
+        summary=(
+            "The untrained target model explains itself; its reply is made to begin with the "
+            "verdict it finds likelier, for left alone it writes none."
+        ),
         needs=("target-model", "vectors"),
+        opens=True,
     ),
     BaselineSpec(
         name="few-shot",
@@ -157,6 +163,7 @@ def make_baseline(
             batch_size=batch_size,
             use_vectors=use_vectors,
             injection=injection,
+            openings=task.openings if spec.opens else (),
         )
     explainer, settings = _learners()[name](task, suite, split)
     return explainer, ExplainerCard(name=f"baseline/{name}", kind=spec.kind, settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from introspect_bench.benchmark.errors import UsageError
@@ -40,6 +41,7 @@ def load_untrained(
     batch_size: int | None,
     use_vectors: bool,
     injection: Injection | None,
+    openings: Sequence[str],
 ) -> tuple[Explainer, ExplainerCard]:
     """Load the suite's target as an explainer; see `load_local` for arguments and errors."""
     from introspect_bench.benchmark.backends.loading import load_local
@@ -51,5 +53,6 @@ def load_untrained(
         batch_size=batch_size,
         use_vectors=use_vectors,
         injection=injection,
+        openings=openings,
     )
     return explainer, dataclasses.replace(card, name=f"baseline/{name}", kind="baseline")

@@ -45,6 +45,8 @@ class Task:
     headline_kinds: tuple[str, ...] | None = None
     """Kinds the headline numbers are computed over; None means all. Other kinds are reported
     apart."""
+    openings: tuple[str, ...] = ()
+    """How answers can begin, for explainers that must be held to the form; empty if freely."""
     prompt_sha256: str = ""
     """Hash over all templates, so that two runs with different wording are never compared as
     equals."""

@@ -20,6 +20,9 @@ import re
 
 from introspect_bench.benchmark.records import Answer
 
+OPENINGS = ("unchanged:", "changed:")
+"""How the short form of an answer begins."""
+
 MAX_LINE = 1000
 """Longest line that is read, in characters; a longer one has no answer."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +48,16 @@ class Order:
     """Write even if bars are missed, marked as not frozen."""
 
 
+@dataclass(slots=True)
+class _Made:
+    """What was measured, by split, and the bars it misses."""
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    stability: dict[str, Any] = field(default_factory=dict)
+    misses: list[str] = field(default_factory=list)
+
+
 def make_suite(
     order: Order,
     load: Callable[[], Any],
@@ -70,13 +80,48 @@ def make_suite(
         raise UsageError(
             f"{order.out} exists: frozen suites are never rewritten, choose another -o"
         )
-    build = _builder(order.task)
     target = load()
     doctor = _doctor(target)
     partial = order.out.with_name(order.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
+    made = _measure(order, target, load_rounded, report, partial)
+    if made.misses and not order.draft:
+        shutil.rmtree(partial)  # what is refused leaves nothing behind
+        require(made.misses)
+    task = get_task(order.task)
+    manifest = write_manifest(
+        partial,
+        {
+            "suite": order.suite,
+            "task": order.task,
+            "version": task.version,
+            "frozen": not made.misses,
+            "target": dict(order.target),
+            "splits": made.counts,
+            "mini": mini_ids(partial / "validation" / "queries.jsonl"),
+            "prompt_sha256": task.prompt_sha256,
+            "builder": {"package": "introspect-bench", "version": __version__},
+            "seed": order.seed,
+            "doctor": doctor,
+            "statistics": made.statistics,
+            "stability": made.stability,
+        },
+    )
+    partial.rename(order.out)
+    return manifest
+
+
+def _measure(
+    order: Order,
+    target: Any,
+    load_rounded: Callable[[], Any],
+    report: Callable[[str, int], None],
+    folder: Path,
+) -> _Made:
+    """Measure and write every split."""
+    build = _builder(order.task)
     sizes = {} if order.sizes is None else {"sizes": order.sizes}
-    counts, statistics, stability, misses = {}, {}, {}, []
+    made = _Made()
     for split in SPLITS:
         groups, flips = build.make_split(
             target,
@@ -87,35 +132,14 @@ def make_suite(
             rounded=load_rounded,
             **sizes,
         )
-        statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
-        misses += [f"{split}: {miss}" for miss in _misses(build, split, statistics[split])]
-        counts[split] = write_split(partial / split, order.task, groups)
+        made.statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
+        made.misses += [
+            f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
+        ]
+        made.counts[split] = write_split(folder / split, order.task, groups)
         if flips:
-            stability[split] = flips
-    if misses and not order.draft:
-        shutil.rmtree(partial)  # what is refused leaves nothing behind
-        require(misses)
-    task = get_task(order.task)
-    manifest = write_manifest(
-        partial,
-        {
-            "suite": order.suite,
-            "task": order.task,
-            "version": task.version,
-            "frozen": not misses,
-            "target": dict(order.target),
-            "splits": counts,
-            "mini": mini_ids(partial / "validation" / "queries.jsonl"),
-            "prompt_sha256": task.prompt_sha256,
-            "builder": {"package": "introspect-bench", "version": __version__},
-            "seed": order.seed,
-            "doctor": doctor,
-            "statistics": statistics,
-            "stability": stability,
-        },
-    )
-    partial.rename(order.out)
-    return manifest
+            made.stability[split] = flips
+    return made
 
 
 def _builder(task: str) -> ModuleType:

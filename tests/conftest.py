@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: toy tasks, toy suites and explainers that follow a script.
+"""Fixtures shared by all tests: toy tasks and suites, scripted explainers, and their runs.
 
 Also loaded by path, as a plain module, by the tests that start a second process.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ from safetensors.numpy import save_file
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.manifest import SCHEMA, data_hash
+from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import SLOT, SPLITS, Answer, Completion, Prompt, Query
+from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Rendered, Task
 
@@ -249,3 +253,36 @@ def perfect() -> Callable[[Task, Suite, str], dict[str, str]]:
         return {key: task.format_answer(value.answer) for key, value in truth.items()}
 
     return replies
+
+
+@pytest.fixture
+def ask(
+    toy_task: Task, toy_suite: Suite, card: ExplainerCard, tmp_path: Path
+) -> Callable[..., Path]:
+    """`predict` on the toy suite's test split, with anything changed."""
+
+    def call(explainer: Any, **changes: Any) -> Path:
+        arguments: dict[str, Any] = {
+            "task": toy_task,
+            "suite": toy_suite,
+            "split": "test",
+            "card": card,
+            "out": tmp_path / "run.jsonl",
+            "batch_size": 3,
+        }
+        return predict(explainer=explainer, **(arguments | changes))
+
+    return call
+
+
+@pytest.fixture
+def run_of(card: ExplainerCard, scripted: Callable[..., Any], tmp_path: Path) -> Callable[..., Run]:
+    """The run of an explainer that gives these replies."""
+
+    def make(task: Task, suite: Suite, replies: dict[str, str], **changes: Any) -> Run:
+        arguments: dict[str, Any] = {"split": "test", "card": card, "batch_size": 5} | changes
+        path = tmp_path / f"{time.monotonic_ns()}.jsonl"
+        explainer = scripted(replies)
+        return read_run(predict(task=task, suite=suite, explainer=explainer, out=path, **arguments))
+
+    return make

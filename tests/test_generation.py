@@ -1,64 +1,21 @@
-"""Local explainers on tiny random models: batching, the shared head, stopping, loading."""
+"""Local explainers on tiny random models: batching, the shared head, stopping."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, CHAT, D_MODEL, make_model, make_tokenizer
+from tiny_models import ARCHITECTURES, make_model, make_tokenizer
+from tiny_prompts import make_explainer, make_prompt, make_prompts, make_shots
 
-from introspect_bench.benchmark.backends import loading
-from introspect_bench.benchmark.backends.chat import Encoded, Encoder
+from introspect_bench.benchmark.backends.chat import Encoded
 from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.loading import load_local
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.files import sha256_file
-from introspect_bench.benchmark.records import SLOT, Prompt, Query, Turn
-
-TEXTS = ("Is it A?", "Is it the second one?", "So?", "What is this, in a few words?", "And B?")
-
-
-def vector(seed: int, width: int = D_MODEL) -> Any:
-    return np.random.default_rng(seed).standard_normal(width).astype(np.float32)
-
-
-def make_prompt(
-    text: str, *, seed: int | None = None, shots: Sequence[Turn] = (), instructions: str = "Say it."
-) -> Prompt:
-    slot = "" if seed is None else f" Vector {SLOT} is in."
-    return Prompt(
-        query=Query(id="0" * 16, group="0" * 16, kind="last", fields={}),
-        template="toy/1",
-        instructions=instructions,
-        question=text + slot,
-        vector=None if seed is None else vector(seed),
-        shots=shots,
-    )
-
-
-def make_shots(seed: int = 100) -> tuple[Turn, ...]:
-    return tuple(
-        Turn(question=f"Shot {i} {SLOT}?", answer="changed: A", vector=vector(seed + i))
-        for i in range(2)
-    )
-
-
-def make_prompts() -> list[Prompt]:
-    shots = make_shots()
-    return [make_prompt(text, seed=i, shots=shots) for i, text in enumerate(TEXTS)]
-
-
-def make_explainer(name: str, **arguments: Any) -> LocalExplainer:
-    tokenizer = make_tokenizer()
-    return LocalExplainer(
-        make_model(name, tokenizer), tokenizer, **{"max_new_tokens": 8, **arguments}
-    )
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.records import Prompt
 
 
 def reference_logits(explainer: LocalExplainer, prompt: Prompt) -> torch.Tensor:
@@ -210,177 +167,6 @@ def test_sizes_below_one_are_refused(arguments: dict[str, int]) -> None:
         make_explainer("llama", **arguments)
 
 
-class TestEncoder:
-    def text(self, encoder: Encoder, encoded: Encoded) -> str:
-        decoded: str = encoder.tokenizer.decode(encoded.ids)
-        return decoded
-
-    def test_chat_form(self) -> None:
-        encoder = Encoder(make_tokenizer(), use_vectors=True)
-        prompt = make_prompt("So?", shots=[Turn(question="Q", answer="R")])
-        assert self.text(encoder, encoder.head(prompt)) == (
-            "<s>system\nSay it.</s>\n<s>user\nQ</s>\n<s>assistant\nR</s>\n<s>user\n"
-        )
-        assert self.text(encoder, encoder.questions([prompt])[0]) == "So?</s>\n<s>assistant\n"
-
-    def test_a_template_without_system_turn_gets_instructions_in_the_first_user_turn(self) -> None:
-        refusing = (
-            "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-        )
-        encoder = Encoder(make_tokenizer(chat_template=refusing + CHAT), use_vectors=True)
-        shown = make_prompt("So?", shots=[Turn(question="Q", answer="R")])
-        assert self.text(encoder, encoder.head(shown)).startswith("<s>user\nSay it.\n\nQ</s>")
-        bare = encoder.head(make_prompt("So?"))
-        assert self.text(encoder, bare) == "<s>user\nSay it.\n\n"
-
-    @pytest.mark.parametrize("bos", [True, False])
-    def test_plain_form(self, bos: bool) -> None:
-        encoder = Encoder(make_tokenizer(chat_template=None, bos=bos), use_vectors=True)
-        prompt = make_prompt("So?", shots=[Turn(question="Q", answer="R")])
-        start = "<s>" if bos else ""
-        assert self.text(encoder, encoder.head(prompt)) == f"{start}Say it.\n\nQ\nAnswer: R\n\n"
-        assert self.text(encoder, encoder.questions([prompt])[0]) == "So?\nAnswer:"
-
-    def test_chat_text_gets_no_second_beginning(self) -> None:
-        encoder = Encoder(make_tokenizer(bos=True), use_vectors=True)
-        assert encoder.head(make_prompt("So?")).ids[:2].count(0) == 1
-
-    def test_the_slot_is_one_token_and_takes_the_space_before_it(self) -> None:
-        encoder = Encoder(make_tokenizer(), use_vectors=True)
-        found = encoder.questions([make_prompt("So?", seed=1)])[0]
-        (column,) = found.columns
-        assert found.ids[column] == encoder.placeholder
-        assert encoder.tokenizer.decode(found.ids[:column]) == "So? Vector"
-        assert encoder.tokenizer.decode(found.ids[column + 1 :]).startswith(" is in.")
-        np.testing.assert_array_equal(found.vectors[0], vector(1))
-
-    def test_a_slot_without_vector_is_refused_unless_vectors_are_left_out(self) -> None:
-        prompt = make_prompt(f"So {SLOT}?")
-        with pytest.raises(UsageError, match="1 slots but 0 vectors"):
-            Encoder(make_tokenizer(), use_vectors=True).questions([prompt])
-        assert Encoder(make_tokenizer(), use_vectors=False).questions([prompt])[0].vectors == ()
-
-    def test_a_template_that_drops_the_question_is_refused(self) -> None:
-        encoder = Encoder(make_tokenizer(chat_template="nothing"), use_vectors=True)
-        with pytest.raises(UsageError, match="does not print"):
-            encoder.head(make_prompt("So?"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    tokenizer = make_tokenizer()
-    path = tmp_path / "model"
-    make_model("llama", tokenizer).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
-
-
-class TestLoading:
-    def test_a_folder_loads_with_its_hashes_and_settings(self, folder: Path) -> None:
-        explainer, card = load_local(str(folder), batch_size=3, max_new_tokens=4)
-        expected = make_explainer("llama", max_new_tokens=4).complete(make_prompts())
-        assert explainer.complete(make_prompts()) == expected
-        assert card.kind == "local"
-        assert card.weights_sha256 == {
-            "model.safetensors": sha256_file(folder / "model.safetensors")
-        }
-        assert json.loads(json.dumps(card.settings)) == {
-            "injection": Injection().as_json(),
-            "vectors": True,
-            "prompt_form": "chat",
-            "engine": "shared-head",
-            "dtype": "float32",
-            "batch_size": 3,
-            "max_new_tokens": 4,
-            "decoding": "greedy",
-        }
-
-    def test_weights_of_low_precision_share_the_head_too(self, folder: Path) -> None:
-        explainer, card = load_local(str(folder), dtype="bfloat16")
-        assert card.settings["dtype"] == "bfloat16"
-        assert card.settings["engine"] == "shared-head"
-        full = make_explainer("llama").first_logits(make_prompts())
-        found = explainer.first_logits(make_prompts())
-        assert found.dtype == torch.float32
-        assert (found - full).abs().max() < 0.1 * full.abs().max()
-
-    def test_the_folder_may_say_how_vectors_enter(self, folder: Path) -> None:
-        declared = {"injection": {"mode": "add", "layer": 1, "scaling": "raw"}}
-        (folder / "explainer.json").write_text(json.dumps(declared))
-        _, card = load_local(str(folder))
-        assert card.settings["injection"] == {
-            "mode": "add",
-            "layer": 1,
-            "scaling": "raw",
-            "multiplier": 1.0,
-        }
-        _, card = load_local(str(folder), injection=Injection())
-        assert card.settings["injection"]["mode"] == "embedding"
-
-    @pytest.mark.parametrize("text", ['{"injecton": {}}', '{"injection": {"mod": "add"}}'])
-    def test_a_wrong_declaration_is_refused(self, folder: Path, text: str) -> None:
-        (folder / "explainer.json").write_text(text)
-        with pytest.raises(UsageError, match="injection"):
-            load_local(str(folder))
-
-    # peft 0.21 reads a property that transformers 5.23 deprecates
-    @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
-    def test_an_adapter_brings_its_base_model(self, folder: Path, tmp_path: Path) -> None:
-        from peft import LoraConfig, get_peft_model
-
-        tokenizer = make_tokenizer()
-        config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-        adapted = get_peft_model(make_model("llama", tokenizer), config)
-        adapted.peft_config["default"].base_model_name_or_path = str(folder)
-        adapted.save_pretrained(str(tmp_path / "adapter"))
-        explainer, card = load_local(str(tmp_path / "adapter"))
-        merged = LocalExplainer(adapted.merge_and_unload(), tokenizer)
-        prompts = make_prompts()
-        torch.testing.assert_close(explainer.first_logits(prompts), merged.first_logits(prompts))
-        base = make_explainer("llama").first_logits(prompts)
-        assert (explainer.first_logits(prompts) - base).abs().max() > 1e-3
-        assert set(card.weights_sha256) == {"adapter_model.safetensors", "base/model.safetensors"}
-
-    def test_no_weights_as_safetensors(self, tmp_path: Path) -> None:
-        (tmp_path / "pytorch_model.bin").write_bytes(b"")
-        with pytest.raises(MissingPartError, match="safetensors"):
-            load_local(str(tmp_path))
-
-    def test_a_folder_that_is_no_model(self, folder: Path) -> None:
-        (folder / "config.json").write_text('{"model_type": "no-such-thing"}')
-        with pytest.raises(UsageError, match="transformers cannot load it"):
-            load_local(str(folder))
-
-    def test_a_missing_folder_and_an_unknown_name(self, tmp_path: Path) -> None:
-        with pytest.raises(MissingPartError, match="no such folder"):
-            load_local(str(tmp_path / "absent"))
-        with pytest.raises(UsageError, match=r"unknown model 'absent'.*smollm2-135m"):
-            load_local("absent")
-
-    def test_a_hub_id_asks_the_hub(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked = []
-
-        def snapshot(hub_id: str, revision: str | None) -> Path:
-            asked.append((hub_id, revision))
-            return folder
-
-        monkeypatch.setattr(loading, "hub_snapshot", snapshot)
-        _, card = load_local("owner/name@abc")
-        assert asked == [("owner/name", "abc")]
-        assert card.revision == folder.name
-
-    def test_unknown_device_and_dtype(self, folder: Path) -> None:
-        with pytest.raises(UsageError, match="unknown device 'toaster'"):
-            load_local(str(folder), device="toaster")
-        with pytest.raises(UsageError, match="unknown dtype 'float12'"):
-            load_local(str(folder), dtype="float12")
-
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-    def test_a_device_that_is_not_there(self, folder: Path) -> None:
-        with pytest.raises(MissingPartError, match="no usable CUDA device"):
-            load_local(str(folder), device="cuda")
-
-
 def test_not_finite_and_zero_vectors_are_refused() -> None:
     explainer = make_explainer("llama")
     for value, message in ((np.nan, "not finite"), (0.0, "zero")):
@@ -389,3 +175,28 @@ def test_not_finite_and_zero_vectors_are_refused() -> None:
         bad.vector[:] = value
         with pytest.raises(IntegrityError, match=message):
             explainer.complete([bad])
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_replies_begin_with_the_likelier_opening(name: str) -> None:
+    prompts, openings = make_prompts(), ("unchanged:", "changed:")
+    free, held = make_explainer(name), make_explainer(name, openings=openings)
+    firsts = [free.encoder.reply_ids(opening)[0] for opening in openings]
+    logits = free.first_logits(prompts)
+    wanted = [openings[int(row[firsts].argmax())] for row in logits]
+    replies = held.complete(prompts)
+    assert all(reply.text.startswith(start) for reply, start in zip(replies, wanted, strict=True))
+    # what follows is what the model writes after such a beginning
+    head, questions = free.encoder.head(prompts[0]), free.encoder.questions(prompts)
+    with torch.inference_mode():
+        for reply, start, question in zip(replies, wanted, questions, strict=True):
+            begun = replace(question, ids=(*question.ids, *free.encoder.reply_ids(start)))
+            rest = free.decoder.greedy(free.decoder.head(head), [begun], held._done)[0]
+            assert reply.text == start + free._text(rest)
+            assert reply.n_out == len(rest) + len(free.encoder.reply_ids(start))
+    assert held.settings()["openings"] == list(openings)
+
+
+def test_openings_that_begin_alike_are_refused() -> None:
+    with pytest.raises(UsageError, match="same token"):
+        make_explainer("llama", openings=("changed:", "changed!"))

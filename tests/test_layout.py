@@ -280,7 +280,7 @@ def test_a_checkout_without_links_is_explained_in_one_sentence(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "path", [p for f in (*FOLDERS, "src") for p in sources(TOP / f)], ids=relative
+    "path", [p for f in (*FOLDERS, "src", "tests") for p in sources(TOP / f)], ids=relative
 )
 def test_modules_and_functions_stay_small(path: Path) -> None:
     source = path.read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +111,14 @@ def make_all(task: str, folder: Path, report: Callable[[str, int], None] = quiet
     made = order(task, folder)
     make_suite(made, load, load_rounded, report)
     return made.out
+
+
+@cache
+def made_once(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """Suites of both tasks, made once for all modules that read them; what each build reported."""
+    found: dict[str, Path] = {}
+    stages: dict[str, list[str]] = {}
+    for task in TASKS:
+        told = stages[task] = []
+        found[task] = make_all(task, folder, lambda stage, _, told=told: told.append(stage))  # type: ignore[misc]
+    return found, stages

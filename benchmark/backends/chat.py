@@ -85,6 +85,10 @@ class Encoder:
             for prompt in prompts
         ]
 
+    def reply_ids(self, text: str) -> tuple[int, ...]:
+        """Ids of the beginning of a reply, as they follow a question."""
+        return tuple(self._plain_ids(text if self.chat else f" {text}"))
+
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         """Text before and after the question."""
         if not self.chat:

@@ -6,6 +6,7 @@ Owns `LocalExplainer`, which turns prompts into completions, and when a reply en
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class LocalExplainer:
         use_vectors: bool = True,
         batch_size: int = AUTO_BATCH_SIZE,
         max_new_tokens: int = MAX_NEW_TOKENS,
+        openings: Sequence[str] = (),
     ) -> None:
         """Take a loaded model with its tokenizer.
 
@@ -52,10 +54,13 @@ class LocalExplainer:
             injection: how vectors enter; the default `Injection()` if None.
             use_vectors: False leaves the placeholder's own embedding in every slot (a control).
             batch_size: rows decoded together.
-            max_new_tokens: longest reply, in tokens.
+            max_new_tokens: longest reply, in tokens, without its opening.
+            openings: a reply must begin with one of these; the one whose first token is likeliest
+                is taken, and the rest is free. Empty: all of it is free.
 
         Raises:
-            UsageError: the injection does not fit the model, or a number is below 1.
+            UsageError: the injection does not fit the model, a number is below 1, or two openings
+                begin with the same token.
         """
         if batch_size < 1 or max_new_tokens < 1:
             raise UsageError("batch size and longest reply are at least 1")
@@ -67,6 +72,10 @@ class LocalExplainer:
         config = model.config.get_text_config()
         self.d_model: int = config.hidden_size
         self.max_length: int | None = getattr(config, "max_position_embeddings", None)
+        self.openings = tuple(openings)
+        self._opening_ids = [self.encoder.reply_ids(opening) for opening in openings]
+        if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
+            raise UsageError("two openings begin with the same token of this explainer")
         self._stop = _stop_tokens(model, tokenizer)
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
@@ -107,6 +116,7 @@ class LocalExplainer:
             "batch_size": self.batch_size,
             "max_new_tokens": self.max_new_tokens,
             "decoding": "greedy",
+            "openings": list(self.openings),
         }
 
     def check_width(self, d_target: int) -> None:
@@ -130,6 +140,7 @@ class LocalExplainer:
             for vector in part.vectors:
                 self.check_width(vector.shape[-1])
         longest = len(encoded.ids) + max(len(question.ids) for question in questions)
+        longest += max((len(ids) for ids in self._opening_ids), default=0)
         if self.max_length is not None and longest + self.max_new_tokens > self.max_length:
             raise UsageError(
                 f"a prompt has {longest} tokens and its reply up to {self.max_new_tokens}, but "
@@ -151,15 +162,30 @@ class LocalExplainer:
         return self._heads[key]
 
     def _replies(self, head: Head, questions: Sequence[Encoded]) -> list[Completion]:
-        written = self.decoder.greedy(head, questions, self._done)
+        opened = self._opened(head, questions)
+        begun = [
+            dataclasses.replace(question, ids=(*question.ids, *self._opening_ids[which]))
+            if which is not None
+            else question
+            for question, which in zip(questions, opened, strict=True)
+        ]
+        written = self.decoder.greedy(head, begun, self._done)
         return [
             Completion(
-                text=self._text(ids),
+                text=("" if which is None else self.openings[which]) + self._text(ids),
                 n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(ids),
+                n_out=len(start.ids) - len(question.ids) + len(ids),
             )
-            for ids, question in zip(written, questions, strict=True)
+            for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
         ]
+
+    def _opened(self, head: Head, questions: Sequence[Encoded]) -> list[int | None]:
+        """Which opening each reply takes; None if replies are free."""
+        if not self.openings:
+            return [None] * len(questions)
+        firsts = [ids[0] for ids in self._opening_ids]
+        best: list[int] = self.decoder.first_logits(head, questions)[:, firsts].argmax(-1).tolist()
+        return list(best)
 
     def _done(self, ids: Sequence[int]) -> bool:
         """Whether a reply has ended: a stop token, or a line break after something else."""

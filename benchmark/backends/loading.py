@@ -10,6 +10,7 @@ A directory may hold `explainer.json`, which says how the explainer was trained 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def load_local(
     max_new_tokens: int = MAX_NEW_TOKENS,
     injection: Injection | None = None,
     use_vectors: bool = True,
+    openings: Sequence[str] = (),
     on_progress: OnProgress = silent,
 ) -> tuple[LocalExplainer, ExplainerCard]:
     """Load a local language model as an explainer.
@@ -98,6 +100,7 @@ def load_local(
         max_new_tokens: longest reply.
         injection: how vectors enter; if None, what `explainer.json` says, else the default.
         use_vectors: False leaves vectors out.
+        openings: what a reply must begin with, one of these; empty for free replies.
         on_progress: told what is happening while a target is prepared.
 
     Raises:
@@ -116,6 +119,7 @@ def load_local(
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,
+        openings=openings,
     )
     card = ExplainerCard(
         name=model,

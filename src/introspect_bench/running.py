@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import Explainer
+from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.predict import Plan, plan, predict
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.suite import Suite
@@ -63,35 +64,47 @@ def run(
                 split=request.split,
                 on_progress=on_fetch,
             )
-        explainer, card = loaded
         if task.uses_vector and not request.no_vector:
             try:
-                check_width(explainer, suite)
+                check_width(loaded[0], suite)
             except UsageError as error:
                 refused = UsageError(f"{task.name}: {error}")
                 continue
-        path = predict(
-            task=task,
-            suite=suite,
-            split=request.split,
-            explainer=explainer,
-            card=card,
-            out=request.path(task, suite),
-            batch_size=settings.batch_size,
-            limit=request.limit,
-            queries=request.queries,
-            resume=request.resume,
-            seed=request.seed,
-            shots=n_shots(request),
-            no_vector=request.no_vector,
-            selftest=suite.manifest.get("doctor", {}),
-            device=request.device,
-            on_progress=_counter(task.name, on_queries),
-        )
+        path = _predict(request, settings, task, suite, loaded, on_queries)
         done.append(read_run(path))
     if refused is not None:
         raise refused
     return tuple(done)
+
+
+def _predict(
+    request: RunRequest,
+    settings: Settings,
+    task: Task,
+    suite: Suite,
+    loaded: tuple[Explainer, ExplainerCard],
+    on_queries: OnQueries | None,
+) -> Path:
+    """Answer one task and return the run file."""
+    explainer, card = loaded
+    return predict(
+        task=task,
+        suite=suite,
+        split=request.split,
+        explainer=explainer,
+        card=card,
+        out=request.path(task, suite),
+        batch_size=settings.batch_size,
+        limit=request.limit,
+        queries=request.queries,
+        resume=request.resume,
+        seed=request.seed,
+        shots=n_shots(request),
+        no_vector=request.no_vector,
+        selftest=suite.manifest.get("doctor", {}),
+        device=request.device,
+        on_progress=_counter(task.name, on_queries),
+    )
 
 
 def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import format_answer, parse_answer
+from introspect_bench.tasks.answers import OPENINGS, format_answer, parse_answer
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "input-ablations"
@@ -73,5 +73,6 @@ def make_task() -> Task:
         metrics=("exact_match", "has_changed_macro_f1", "content_match", "group_consistency"),
         headline="exact_match",
         headline_kinds=("hint", "context"),
+        openings=OPENINGS,
         prompt_sha256=prompts_sha256(PROMPTS),
     )
