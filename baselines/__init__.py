@@ -151,7 +151,7 @@ def make_baseline(
     Raises:
         UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
     """
-    spec = _checked(name, task, use_vectors=use_vectors)
+    spec = check_baseline(name, task, use_vectors=use_vectors)
     if "target-model" in spec.needs:
         from introspect_bench.baselines.untrained import load_untrained
 
@@ -169,7 +169,12 @@ def make_baseline(
     return explainer, ExplainerCard(name=f"baseline/{name}", kind=spec.kind, settings=settings)
 
 
-def _checked(name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
+def check_baseline(name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
+    """Return the baseline with a name if it can answer a task.
+
+    Raises:
+        UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
+    """
     spec = find_baseline(name)
     if task.name not in spec.tasks:
         raise UsageError(f"baseline/{name} answers {', '.join(spec.tasks)}, not {task.name}")

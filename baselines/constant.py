@@ -25,6 +25,11 @@ class Constant:
 
 
 def learn(task: Task, suite: Suite, _split: str) -> tuple[Constant, dict[str, Any]]:
-    """Take the commonest full answer, verdict and content, of the training split."""
+    """Take the commonest full answer, verdict and content, of the training split.
+
+    Raises:
+        UsageError: the training split is empty.
+        IntegrityError: one of its files is corrupt.
+    """
     reply = task.format_answer(commonest(solved.answer for solved in solved_train(suite)))
     return Constant(reply=reply), {"reply": reply}

@@ -201,7 +201,12 @@ def _commonest(seen: Counter[Answer]) -> Answer:
 
 
 def learn(name: str, task: Task, suite: Suite) -> tuple[InputOnly, dict[str, Any]]:
-    """Choose chain and least cell size within the training split, then count all of it."""
+    """Choose chain and least cell size within the training split, then count all of it.
+
+    Raises:
+        UsageError: the training split is empty.
+        IntegrityError: one of its files is corrupt.
+    """
     solved = solved_train(suite)
     held = [one for one in solved if int(one.query.group, 16) % HELD_OUT == 0]
     rest = [one for one in solved if int(one.query.group, 16) % HELD_OUT != 0]

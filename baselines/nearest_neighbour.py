@@ -132,7 +132,12 @@ def learn_weights(queries: Sequence[Query]) -> TextWeights:
 def learn(
     task: Task, suite: Suite, _split: str
 ) -> tuple[VectorNeighbour | TextNeighbour, dict[str, Any]]:
-    """Index the training split."""
+    """Index the training split.
+
+    Raises:
+        UsageError: the training split is empty, or has no vectors where the task needs them.
+        IntegrityError: one of its files is corrupt.
+    """
     solved = solved_train(suite)
     replies = [task.format_answer(one.answer) for one in solved]
     if task.uses_vector:

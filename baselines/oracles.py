@@ -70,12 +70,22 @@ class SourceOracle:
 
 
 def learn_unchanged(task: Task, suite: Suite, split: str) -> tuple[Unchanged, dict[str, Any]]:
-    """Open what oracles are told about the split."""
+    """Open what oracles are told about the split.
+
+    Raises:
+        UsageError: no such split.
+        IntegrityError: the file is corrupt.
+    """
     return Unchanged(task=task, told=suite.oracle(split)), {}
 
 
 def learn_source(task: Task, suite: Suite, split: str) -> tuple[SourceOracle, dict[str, Any]]:
-    """Count on the training split, by cell, which of the two outputs comes out more often."""
+    """Count on the training split, by cell, which of the two outputs comes out more often.
+
+    Raises:
+        UsageError: no such split, or the training split is empty.
+        IntegrityError: a file is corrupt, or does not hold the source prompt's output.
+    """
     train = suite.oracle("train")
     lead: Counter[Cell] = Counter()
     for solved in solved_train(suite):

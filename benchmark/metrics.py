@@ -72,18 +72,8 @@ class ScoreTable:
         return int(self.group.max()) + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A formula with its name and direction."""
-
-    name: str
-    """Identifier in results."""
-    function: Callable[[ScoreTable, FloatArray], FloatArray]
-    """The formula; see the module's first lines for weights and shapes."""
-    higher_is_better: bool
-    """Direction."""
-    summary: str
-    """One sentence for a reader of a table."""
+Metric = Callable[[ScoreTable, FloatArray], FloatArray]
+"""A formula; see the module's first lines for weights and shapes."""
 
 
 def exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
@@ -152,46 +142,18 @@ def group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
 
 
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            name="exact_match",
-            function=exact_match,
-            higher_is_better=True,
-            summary="share of queries with the right verdict and the right content",
-        ),
-        Metric(
-            name="content_match",
-            function=content_match,
-            higher_is_better=True,
-            summary="share of queries with the right content, whatever the verdict",
-        ),
-        Metric(
-            name="has_changed_macro_f1",
-            function=has_changed_macro_f1,
-            higher_is_better=True,
-            summary="mean F1 of the verdicts changed and unchanged",
-        ),
-        Metric(
-            name="group_consistency",
-            function=group_consistency,
-            higher_is_better=True,
-            summary="share of contrast groups with every query exactly right",
-        ),
-        Metric(
-            name="verdict_accuracy",
-            function=verdict_accuracy,
-            higher_is_better=True,
-            summary="share of queries with the right verdict, whatever the content",
-        ),
-    )
+    "exact_match": exact_match,
+    "content_match": content_match,
+    "has_changed_macro_f1": has_changed_macro_f1,
+    "group_consistency": group_consistency,
+    "verdict_accuracy": verdict_accuracy,
 }
 """Every metric by name."""
 
 
 def evaluate(name: str, table: ScoreTable) -> float:
     """Return a metric with every query weighing one."""
-    return float(METRICS[name].function(table, np.ones(table.n)))
+    return float(METRICS[name](table, np.ones(table.n)))
 
 
 def normalise_content(text: str) -> str:

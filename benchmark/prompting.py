@@ -23,6 +23,8 @@ from introspect_bench.benchmark.task import Rendered, Task
 
 TRAIN = "train"
 """The split solved queries come from."""
+AUTO_BATCH_SIZE = 128
+"""Prompts in one batch unless the user says otherwise; fixed, so a run is the same anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,56 @@ def cut_batches(questions: Sequence[Question], batch_size: int) -> list[tuple[Qu
         members = tuple(same)
         batches += [members[i : i + batch_size] for i in range(0, len(members), batch_size)]
     return batches
+
+
+def check_shots(split: str, shots: int, seed: int) -> None:
+    """Refuse solved queries that cannot be shown.
+
+    Raises:
+        UsageError: a number is negative, or the split to answer is the one they come from.
+    """
+    if shots < 0:
+        raise UsageError(f"the number of solved queries is {shots}; give 0 or more")
+    if seed < 0:
+        raise UsageError(f"the seed is {seed}; give 0 or more")
+    if shots and split == TRAIN:
+        raise UsageError("solved queries come from the train split; answer another one")
+
+
+def build_prompts(
+    *,
+    task: Task,
+    suite: Suite,
+    split: str,
+    batches: Sequence[Sequence[Question]],
+    shots: int,
+    seed: int,
+    no_vector: bool,
+) -> list[list[Prompt]]:
+    """Build the prompts of every batch; `predict` says what the arguments mean.
+
+    Raises:
+        UsageError: more solved queries than the training split has.
+        IntegrityError: the task needs vectors and the split has none, or a file is corrupt.
+    """
+    asked = [question.query for batch in batches for question in batch]
+    vectors = None
+    if task.uses_vector and not no_vector:
+        vectors = checked_vectors(suite, split, asked)
+        if vectors is None:
+            raise IntegrityError(f"{suite.root}: task {task.name} needs vectors, {split} has none")
+    solved = shots_by_template(
+        task=task,
+        suite=suite,
+        templates=(batch[0].rendered.template for batch in batches),
+        n=shots,
+        seed=seed,
+        no_vector=no_vector,
+    )
+    return [
+        [build_prompt(question, vectors, solved[question.rendered.template]) for question in batch]
+        for batch in batches
+    ]
 
 
 def build_prompt(

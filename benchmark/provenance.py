@@ -18,7 +18,8 @@ import introspect_bench
 PACKAGE = "introspect-bench"
 """Name of the distribution."""
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
-"""Libraries whose version can change completions."""
+"""Libraries whose versions are recorded; `runfile.identity` says which of them must stay the same
+while a run goes on."""
 
 _GIT_SECONDS = 10
 

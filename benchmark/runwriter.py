@@ -145,16 +145,12 @@ def open_run(
             that differs.
         MissingPartError: the file can't be written.
     """
-    if resume not in RESUME:
-        raise UsageError(f"unknown resume mode {resume!r}; choose from {', '.join(RESUME)}")
-    if resume == "require" and not path.exists():
-        raise UsageError(f"{path} does not exist, and the run was required to be resumed")
-    line = _encode_header(header)
+    _check_mode(path, resume)
+    line, encoded = _encode_header(header)
     with _lock(path):
-        # An empty file holds nothing to lose, and is what a reserved name looks like.
-        if path.exists() and not (path.is_file() and path.stat().st_size == 0):
+        if _holds_something(path):
             run = read_run(path)
-            _check_same(run, files.parse_object(line, "header"), resume)
+            _check_same(run, encoded, resume)
         else:
             files.write_bytes_atomic(path, line)
             run = read_run(path)
@@ -165,7 +161,38 @@ def open_run(
             writer.close()
 
 
-def _encode_header(header: Mapping[str, Any]) -> bytes:
+def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "auto") -> None:
+    """Refuse what `open_run` would refuse, as far as it shows before the explainer is loaded.
+
+    Args:
+        path: the run file; nothing is written.
+        header: the header as far as it is known: of `explainer`, only `shots` and `no_vector`.
+        resume: what to do about an existing file.
+
+    Raises:
+        UsageError: `resume` forbids what is there, or the header has no JSON form.
+        IntegrityError: the file is corrupt, or is another run.
+    """
+    _check_mode(path, resume)
+    _, encoded = _encode_header(header)
+    if _holds_something(path):
+        _check_same(read_run(path), encoded, resume, loaded=False)
+
+
+def _check_mode(path: Path, resume: Resume) -> None:
+    if resume not in RESUME:
+        raise UsageError(f"unknown resume mode {resume!r}; choose from {', '.join(RESUME)}")
+    if resume == "require" and not path.exists():
+        raise UsageError(f"{path} does not exist, and the run was required to be resumed")
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a file is there; an empty one, such as a reserved name, holds nothing to lose."""
+    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
+
+
+def _encode_header(header: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Return a header's line, and what reading it gives."""
     try:
         line = encode_line(header)
     except (TypeError, ValueError) as error:
@@ -175,14 +202,24 @@ def _encode_header(header: Mapping[str, Any]) -> bytes:
             f"the run's header has {len(line)} bytes, at most {MAX_LINE_BYTES} fit; "
             f"name fewer query ids"
         )
-    return line
+    try:
+        return line, files.parse_object(line, "header")
+    except IntegrityError as error:
+        raise UsageError(f"the run's settings could not be read back: {error}") from error
 
 
-def _check_same(run: Run, header: Mapping[str, Any], resume: Resume) -> None:
+def _check_same(
+    run: Run, header: Mapping[str, Any], resume: Resume, *, loaded: bool = True
+) -> None:
     """Refuse to continue a file that must not be continued, or that another run wrote."""
     if resume == "never":
         raise UsageError(f"{run.path} exists; choose another output or allow resuming")
-    if difference := first_difference(identity(run.header), identity(header)):
+    there, now = identity(run.header), identity(header)
+    if not loaded:  # who answers is not known yet, nor what it depends on
+        for part in (there, now):
+            part.pop("env", None)
+            part["explainer"] = {key: part["explainer"][key] for key in ("shots", "no_vector")}
+    if difference := first_difference(there, now):
         field, theirs, ours = difference
         raise IntegrityError(
             f"{run.path} is another run: {field} is {reprlib.repr(theirs)} there "

@@ -23,7 +23,12 @@ from introspect_bench.benchmark.metrics import (
 )
 from introspect_bench.benchmark.records import Query, Scored
 from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.selection import check_task, ids_sha256, select_queries
+from introspect_bench.benchmark.selection import (
+    check_about,
+    check_task,
+    ids_sha256,
+    select_queries,
+)
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -63,6 +68,7 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         "version": task.version,
         "split": split,
         "target": suite.manifest["target"].get("name"),
+        "frozen": suite.frozen,
         "data_sha256": suite.data_sha256,
         "prompt_sha256": task.prompt_sha256,
         "run_id": run.header.get("run_id"),
@@ -91,7 +97,7 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
     """
     check_task(task, suite)
     about = run.header["task"]
-    _check_header(run, task, suite)
+    check_about(run.header, suite, run.path)
     try:
         everything = suite.queries(about["split"])
         queries = select_queries(everything, limit=about["limit"], ids=about["query_ids"])
@@ -140,23 +146,6 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
         pred_changed=np.array(verdicts, dtype=np.int8),
         group=groups.astype(np.int64),
     )
-
-
-def _check_header(run: Run, task: Task, suite: Suite) -> None:
-    about = run.header["task"]
-    expected = {
-        "id": task.name,
-        "version": suite.version,
-        "suite": suite.name,
-        "data_sha256": suite.data_sha256,
-        "prompt_sha256": task.prompt_sha256,
-    }
-    for name, value in expected.items():
-        if about[name] != value:
-            raise IntegrityError(
-                f"{run.path}: task.{name} is {about[name]!r}, the suite here has {value!r}; "
-                f"score it with the suite it was made with"
-            )
 
 
 def _result(scored: Sequence[Scored], task: Task) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Which queries a run is about, and whether task and suite belong together.
 
-Owns the two rules that predicting and scoring must apply alike. Reads nothing.
+Owns the rules that predicting and scoring must apply alike. Reads nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
@@ -15,22 +17,49 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 
+def suite_fields(suite: Suite) -> dict[str, str]:
+    """Return what the header of a run says of its suite; a run fits one with the same values."""
+    return {
+        "id": suite.task,
+        "version": suite.version,
+        "suite": suite.name,
+        "data_sha256": suite.data_sha256,
+        "prompt_sha256": suite.prompt_sha256,
+    }
+
+
 def check_task(task: Task, suite: Suite) -> None:
     """Refuse a task that is not the one the suite was made for.
 
     Raises:
         IntegrityError: name, version or prompt wording differ; the message names which.
     """
-    pairs = {
-        "task": (task.name, suite.task),
-        "version": (task.version, suite.version),
-        "prompt_sha256": (task.prompt_sha256, suite.prompt_sha256),
-    }
-    for field, (ours, theirs) in pairs.items():
-        if ours != theirs:
+    theirs = suite_fields(suite)
+    ours = {"id": task.name, "version": task.version, "prompt_sha256": task.prompt_sha256}
+    for field, value in ours.items():
+        if theirs[field] != value:
             raise IntegrityError(
-                f"{suite.root / MANIFEST}: {field} is {theirs!r}, "
-                f"the task in this package has {ours!r}"
+                f"{suite.root / MANIFEST}: {'task' if field == 'id' else field} is "
+                f"{theirs[field]!r}, the task in this package has {value!r}"
+            )
+
+
+def check_about(header: Mapping[str, Any], suite: Suite, path: Path) -> None:
+    """Refuse a run that is not about this suite.
+
+    Args:
+        header: the run's header.
+        suite: the suite.
+        path: the run file, for the message.
+
+    Raises:
+        IntegrityError: task, version, name, data or prompt wording differ; the message names which.
+    """
+    for field, value in suite_fields(suite).items():
+        if header["task"][field] != value:
+            raise IntegrityError(
+                f"{path}: task.{field} is {header['task'][field]!r}, the suite here has "
+                f"{value!r}; score it with the suite it was made with"
             )
 
 

@@ -54,6 +54,11 @@ class Suite:
         return str(self.manifest["version"])
 
     @property
+    def frozen(self) -> bool:
+        """Whether it is frozen; a draft was written although it misses its bars."""
+        return bool(self.manifest["frozen"])
+
+    @property
     def data_sha256(self) -> str:
         """Hash over the hashes of all files: equal only if every byte is."""
         return str(self.manifest["data_sha256"])
@@ -155,7 +160,12 @@ class Suite:
         owners: dict[str, str] = {}
         for split in SPLITS:
             self._verify_split(split, owners)
-        self.queries(MINI)
+        mini = {query.id: query.group for query in self.queries(MINI)}
+        for query in self.queries("validation"):
+            if query.group in mini.values() and query.id not in mini:
+                raise IntegrityError(
+                    f"{self.root / MANIFEST}: mini has a part of group {query.group} only"
+                )
 
     def _verify_split(self, split: str, owners: dict[str, str]) -> None:
         """Check one split; `owners` maps each id and group seen so far to its split."""
@@ -224,27 +234,35 @@ class Suite:
             raise IntegrityError(
                 f"{path}: listed in the manifest, but missing; fetch the suite again"
             )
+        size = path.stat().st_size
+        if size != entry["bytes"]:  # said before anything is read, however large it is
+            raise IntegrityError(
+                f"{path}: {size} bytes, {entry['bytes']} bytes expected; fetch the suite again"
+            )
         with files.open_regular(path) as stream:
-            # One byte more than expected shows a longer file without reading all of it.
-            data = stream.read(entry["bytes"] + 1)
+            data = stream.read(size)
         found = files.sha256_bytes(data)
         if found != entry["sha256"]:
-            size = f", {entry['bytes']} bytes expected" if len(data) != entry["bytes"] else ""
             raise IntegrityError(
-                f"{path}: sha256 is {found}, the manifest says {entry['sha256']}{size}; "
+                f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; "
                 f"fetch the suite again"
             )
         return data
 
 
-def open_suite(root: Path) -> Suite:
+def open_suite(root: Path, *, sha256: str | None = None) -> Suite:
     """Open a suite's folder and check its manifest, reading none of its data.
+
+    Args:
+        root: the folder.
+        sha256: what the manifest must hash to, if that is known.
 
     Raises:
         UsageError: there is no manifest.
-        IntegrityError: the manifest has another schema, lacks a field, or contradicts its own hash.
+        IntegrityError: the manifest has another hash or schema, a field is missing or of the wrong
+            type, a self-test of its builder did not pass, or it contradicts its own hash.
     """
-    return Suite(root=root, manifest=read_manifest(root / MANIFEST))
+    return Suite(root=root, manifest=read_manifest(root / MANIFEST, sha256=sha256))
 
 
 def checked_vectors(

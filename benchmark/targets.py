@@ -22,6 +22,7 @@ HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code."""
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+_PATH = (".", "/", "~")  # how a path starts that is no hub id
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PICKLE = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -85,6 +86,60 @@ TARGETS = (SMOLLM2_135M,)
 """Every named target."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubId:
+    """A model on a hub, as the user names it; it may not exist."""
+
+    id: str
+    """`owner/name`."""
+    revision: str | None
+    """Commit, branch or tag; None for the hub's default branch."""
+
+
+def locate(name: str) -> TargetSpec | Path | HubId | None:
+    """Say what the name of a model means here: a target, a folder, a hub id, or None of these.
+
+    Loads and downloads nothing, so whether a hub has the model stays open. A target's name comes
+    first: no folder that happens to be called so takes its place.
+    """
+    for spec in TARGETS:
+        if spec.name == name:
+            return spec
+    path = home_folder(name)
+    if name and path.is_dir():
+        return path
+    match = None if name.startswith(_PATH) or path.exists() else _HUB_ID.fullmatch(name)
+    return HubId(id=match["id"], revision=match["revision"]) if match else None
+
+
+def find_name(model: str) -> TargetSpec | Path | HubId:
+    """Return what the name of an explainer's model means, see `locate`.
+
+    Raises:
+        UsageError: none of the three.
+        MissingPartError: no such folder, or it holds no safetensors.
+    """
+    found = locate(model)
+    if isinstance(found, Path):
+        weight_paths(found)
+    if found is not None:
+        return found
+    if model.startswith(_PATH) or home_folder(model).exists():
+        raise MissingPartError(f"{model}: no such folder; give one with a model in it")
+    raise UsageError(
+        f"unknown model '{model}': expected baseline/NAME, a folder, owner/name[@revision] on "
+        f"a hub, py:module:Class, or one of {', '.join(spec.name for spec in TARGETS)}"
+    )
+
+
+def home_folder(name: str) -> Path:
+    """Return a path with a leading `~` replaced by the user's home, where there is one."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no such user
+        return Path(name)
+
+
 def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
     """Turn a name, a folder or a hub id into a target.
 
@@ -100,35 +155,23 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
         MissingPartError: the hub cannot be reached, or the folder holds no safetensors.
         IntegrityError: the folder's configuration is not that of a causal language model.
     """
-    for spec in TARGETS:
-        if spec.name == name:
-            return spec
-    if name and Path(name).is_dir():
-        return local_target(Path(name))
-    match = _HUB_ID.fullmatch(name)
-    if match is None or name.startswith((".", "/", "~")):
+    found = locate(name)
+    if isinstance(found, TargetSpec):
+        return found
+    if isinstance(found, Path):
+        return local_target(found)
+    if found is None:
         raise UsageError(
             f"unknown target {name!r}: not one of {', '.join(spec.name for spec in TARGETS)}, "
             "not a folder, not a hub id (org/model@revision)"
         )
-    revision = match["revision"]
-    if pinned and not (revision and _COMMIT.fullmatch(revision)):
+    if pinned and not (found.revision and _COMMIT.fullmatch(found.revision)):
         raise UsageError(
-            f"target {name!r} is not pinned: give the commit, as in {match['id']}@<40 hex digits>"
+            f"target {name!r} is not pinned: give the commit, as in {found.id}@<40 hex digits>"
         )
-    return hub_target(match["id"], revision)
-
-
-def hub_target(hub_id: str, revision: str | None = None) -> TargetSpec:
-    """Download a model from the hub and describe it.
-
-    Raises:
-        MissingPartError: the hub cannot be reached, or it holds no safetensors.
-        IntegrityError: its configuration is not that of a causal language model.
-    """
-    folder = hub_snapshot(hub_id, revision)
+    folder = hub_snapshot(found.id, found.revision)
     return _describe(
-        folder, name=hub_id, source="hub", location=hub_id, revision=_snapshot_commit(folder)
+        folder, name=found.id, source="hub", location=found.id, revision=_snapshot_commit(folder)
     )
 
 
@@ -170,7 +213,12 @@ def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
 
 
 def weight_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every safetensors file of a folder, by name.
+    """Return the sha256 of every file of `weight_paths`, by name; raises as that does."""
+    return {path.name: files.sha256_file(path) for path in weight_paths(folder)}
+
+
+def weight_paths(folder: Path) -> list[Path]:
+    """Return the safetensors files of a folder, by name.
 
     Raises:
         MissingPartError: there is none; a folder with pickle weights only is refused, because
@@ -185,7 +233,7 @@ def weight_files(folder: Path) -> dict[str, str]:
                 "save the model as safetensors"
             )
         raise MissingPartError(f"{folder} holds no *.safetensors; give the folder of a model")
-    return {path.name: files.sha256_file(path) for path in found}
+    return found
 
 
 def layers_and_width(folder: Path) -> tuple[int, int]:

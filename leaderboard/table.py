@@ -2,7 +2,8 @@
 
 Owns order and rounding. A name in a result was chosen by a stranger: it is shown as text and can
 neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
-are told something a contestant is not.
+are told something a contestant is not. Runs that do not answer the whole split are marked and come
+after all that do: whoever chooses queries chooses scores.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ LEGEND = (
     "a contestant is not. ‡ vectors withheld. * not all queries of the split are answered."
 )
 """What the marks mean."""
+
+DRAFT = "Draft: this suite is not frozen; its scores count nowhere and cannot be submitted."
+"""Said under the tables of a draft."""
 
 NOTHING = "\N{EN DASH}"
 """Shown where there is no number."""
@@ -96,14 +100,16 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
             raise IntegrityError(f"results of {key} have different metrics; score them again")
         head = ["explainer", "queries", "no answer", *(TITLES.get(name, name) for name in names)]
         cells = [head] + [_row(row, names) for row in rows]
-        suite, task, version, split, _ = key
-        tables.append(
-            (f"{_clean(suite)} · {_clean(task)} {version} · {split}", cells, _notes(rows))
-        )
+        suite, task, version, split, _, frozen = key
+        title = f"{_clean(suite)} · {_clean(task)} {version} · {split}"
+        if frozen:
+            tables.append((title, cells, _notes(rows)))
+        else:
+            tables.append((f"{title} · draft", cells, [*_notes(rows), DRAFT]))
     return tables
 
 
-def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool]:
     """Return what rows of one table share; results of different bytes never stand side by side."""
     return (
         result["suite"],
@@ -111,16 +117,18 @@ def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
         result["version"],
         result["split"],
         result["data_sha256"],
+        result["frozen"],
     )
 
 
 def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Order of rows: table, contestants before oracles, best first, then name."""
+    """Order of rows: table, whole runs before others, contestants before oracles, best, name."""
     overall = result["overall"]
     value = overall["metrics"][result["headline"]]["value"] if overall else 0.0
     explainer = result["explainer"]
     return (
         *_table_key(result),
+        _is_part(result),
         explainer["kind"] == ORACLE,
         -_finite(value),
         explainer["name"],
@@ -129,10 +137,14 @@ def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def _is_part(result: Mapping[str, Any]) -> bool:
+    return bool(result["partial"] or not result["complete"])
+
+
 def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     explainer = result["explainer"]
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(explainer["no_vector"])
-    marks += "*" * (result["partial"] or not result["complete"])
+    marks += "*" * _is_part(result)
     overall = result["overall"]
     first = f"{_clean(explainer['name'])}{' ' if marks else ''}{marks}"
     if overall is None:
@@ -142,11 +154,16 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         first,
         str(overall["n"]),
         f"{100 * without / overall['n']:.1f}",
-        *(_cell(overall["metrics"][name]) for name in names),
+        *(cell(overall["metrics"][name]) for name in names),
     ]
 
 
-def _cell(metric: Mapping[str, Any]) -> str:
+def cell(metric: Mapping[str, Any]) -> str:
+    """Return a metric of a result in per cent, with its interval if it has one.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
     value = _percent(metric["value"])
     if metric["interval_95"] is None:
         return value

@@ -16,14 +16,24 @@ from typing import Any
 
 from introspect_bench import __version__
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.files import read_jsonl
+from introspect_bench.benchmark.files import read_jsonl, write_error
 from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.statistics import Bar, describe, missed, require
 
 MINI_GROUPS = 8
 """Groups of validation that form the mini split."""
+
+
+class NotFrozenError(CheckFailedError):
+    """A suite was measured and misses its bars; nothing was written."""
+
+    def __init__(self, message: str, *, statistics: Mapping[str, Any]) -> None:
+        """Keep what was measured, so that it can be shown."""
+        super().__init__(message)
+        self.statistics = statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +51,10 @@ class Order:
     out: Path
     """Folder to be made; must not exist, for what is frozen stays."""
     work: Path
-    """Folder of journals; kept, so that a killed build goes on."""
+    """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
+    builder, one model and one device."""
+    device: str = "cpu"
+    """What the model computes on, for the manifest."""
     sizes: Mapping[str, Any] | None = None
     """Other sizes than the task's own, for drafts."""
     draft: bool = False
@@ -73,21 +86,49 @@ def make_suite(
         report: told a stage and how many items it just finished.
 
     Raises:
-        UsageError: `order.out` exists, or the task cannot be built.
-        CheckFailedError: a self-test or a bar failed; every missed bar is named.
+        UsageError: `order.out` exists, the task cannot be built, or another process builds it.
+        NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given.
+        CheckFailedError: a self-test failed, or there was nothing to choose from.
+        MissingPartError: the disk is full, or a folder can't be written.
     """
     if order.out.exists():
         raise UsageError(
             f"{order.out} exists: frozen suites are never rewritten, choose another -o"
         )
+    with sole_writer(order.work):
+        return _make(order, load, load_rounded, report)
+
+
+def builder(task: str) -> dict[str, Any]:
+    """Say what measures a task: package, its version, and the version of what is measured.
+
+    Raises:
+        UsageError: the task cannot be built.
+    """
+    return {
+        "package": "introspect-bench",
+        "version": __version__,
+        "build": _builder(task).BUILD,
+    }
+
+
+def _make(
+    order: Order,
+    load: Callable[[], Any],
+    load_rounded: Callable[[], Any],
+    report: Callable[[str, int], None],
+) -> dict[str, Any]:
     target = load()
     doctor = _doctor(target)
     partial = order.out.with_name(order.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     made = _measure(order, target, load_rounded, report, partial)
-    if made.misses and not order.draft:
-        shutil.rmtree(partial)  # what is refused leaves nothing behind
-        require(made.misses)
+    if not order.draft:
+        try:
+            require(made.misses)
+        except CheckFailedError as error:
+            shutil.rmtree(partial)  # what is refused leaves nothing behind
+            raise NotFrozenError(str(error), statistics=made.statistics) from error
     task = get_task(order.task)
     manifest = write_manifest(
         partial,
@@ -100,14 +141,17 @@ def make_suite(
             "splits": made.counts,
             "mini": mini_ids(partial / "validation" / "queries.jsonl"),
             "prompt_sha256": task.prompt_sha256,
-            "builder": {"package": "introspect-bench", "version": __version__},
+            "builder": {**builder(order.task), "device": order.device},
             "seed": order.seed,
             "doctor": doctor,
             "statistics": made.statistics,
             "stability": made.stability,
         },
     )
-    partial.rename(order.out)
+    try:
+        partial.rename(order.out)
+    except OSError as error:
+        raise write_error(order.out, error) from error
     return manifest
 
 

@@ -57,8 +57,37 @@ def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
         "input_only_ceiling": ceiling(groups),
         "share_of_kind": _shares([m.kind for m in queries]),
         "share_of_relation": _shares([str(m.fields["relation"]) for m in queries]),
+        **_where(queries),
         "margin_quantiles_logits": _quantiles([m.margin for m in queries]),
     }
+
+
+def _where(queries: Sequence[Measured]) -> dict[str, Any]:
+    """Shares that only patches have: by block, by kind and block, and by whose answer comes out."""
+    if any("layers" not in m.fields for m in queries):
+        return {}
+    blocks = ["{:02d}-{:02d}".format(*m.fields["layers"]) for m in queries]
+    cells = [f"{m.kind} {block}" for m, block in zip(queries, blocks, strict=True)]
+    origins = [_origin(m) for m in queries]
+    return {
+        "share_of_block": _shares(blocks),
+        "least_share_of_block": min(_shares(blocks).values()),
+        "share_of_cell": _shares(cells),
+        "share_of_origin": _shares(origins),
+        "share_of_neither_by_cell": {
+            cell: sum(o == "neither" for o, c in zip(origins, cells, strict=True) if c == cell)
+            / cells.count(cell)
+            for cell in sorted(set(cells))
+        },
+    }
+
+
+def _origin(query: Measured) -> str:
+    """Whose own answer the outcome is: the base prompt's, the source prompt's, both, neither."""
+    clean, source = query.outcome == query.clean, query.outcome == query.source
+    return {(True, True): "both", (True, False): "clean", (False, True): "source"}.get(
+        (clean, source), "neither"
+    )
 
 
 def _shares(names: Sequence[str]) -> dict[str, float]:
@@ -67,7 +96,7 @@ def _shares(names: Sequence[str]) -> dict[str, float]:
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
-    return {str(q): round(ordered[int(q * (len(ordered) - 1))], 6) for q in (0.01, 0.05, 0.1, 0.5)}
+    return {str(q): ordered[int(q * (len(ordered) - 1))] for q in (0.01, 0.05, 0.1, 0.5)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,7 @@ def make_toy_suite(root: Path, task: Task) -> Suite:
         suite="toy",
         task=task.name,
         version="v1",
+        frozen=True,
         target={"name": "toy-target", "weights_sha256": {"toy.safetensors": "cd" * 32}},
         splits={name: {"queries": 4 * n, "groups": n} for name, n in N_GROUPS.items()},
         mini=mini,

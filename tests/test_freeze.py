@@ -55,13 +55,17 @@ def write_suite(root: Path, **fields: Any) -> Path:
         split: write_split(root / split, TASK, groups(3, start=10 * i))
         for i, split in enumerate(SPLITS)
     }
+    group = groups(1, start=10 * SPLITS.index("validation"))[0]
+    mini = [query_id(TASK, member) for member in group]
     found = {
         "suite": "toy",
         "task": TASK,
         "version": "v1",
         "target": {"name": "t"},
         "splits": counts,
-        "mini": [],
+        "mini": mini,
+        "frozen": True,
+        "doctor": {"identity-patch": "pass"},
         "prompt_sha256": "ab" * 32,
     }
     write_manifest(root, found | fields)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from introspect_bench.benchmark.intervals import bootstrap, paired_difference
+from introspect_bench.benchmark.intervals import bootstrap
 from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
 
 
@@ -66,29 +66,6 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_one_group_has_no_interval() -> None:
     table = random_table(1, 4, seed=0)
     assert bootstrap(table, ["exact_match"], rng=np.random.default_rng(0)) is None
-    with pytest.raises(ValueError, match="one group"):
-        paired_difference(table, table, "exact_match", rng=np.random.default_rng(0))
-
-
-def test_paired_difference_cancels_what_is_hard_for_both() -> None:
-    first = random_table(100, 4, seed=3)
-    worse = first.exact.copy()
-    worse[np.flatnonzero(worse)[::20][:12]] = False
-    second = table_of(worse, first.group)
-    found = paired_difference(first, second, "exact_match", rng=np.random.default_rng(0))
-    assert found.value == pytest.approx(12 / 400)
-    low, high = found.interval_95
-    assert 0 < low < found.value < high
-    unpaired = ends(first)
-    assert high - low < (unpaired[1] - unpaired[0]) / 2
-    back = paired_difference(second, first, "exact_match", rng=np.random.default_rng(0))
-    assert back.interval_95 == pytest.approx((-high, -low))
-
-
-def test_paired_difference_refuses_other_queries() -> None:
-    first, second = random_table(10, 4, seed=0), random_table(20, 2, seed=0)
-    with pytest.raises(ValueError, match="not about the same queries"):
-        paired_difference(first, second, "exact_match", rng=np.random.default_rng(0))
 
 
 def test_all_metrics_of_a_full_split_take_under_three_seconds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 from program import environment
 
-from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.journal import Journal, sole_writer
 
 ROWS: list[Any] = [{"text": "Москва", "margin": 0.1 + 0.2, "ids": [1, 2]}, None, "x\u2028y"]
 
@@ -87,6 +89,64 @@ def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
         journal.run("new", lambda: [float("nan")])
     assert (tmp_path / "j").read_bytes() == data
     assert journal.run("new", lambda: [1]) == [1]
+
+
+def test_a_full_disk_is_a_sentence_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = filled(tmp_path / "j")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(MissingPartError, match="no disk space left"):
+            journal.run("new", lambda: [1])
+    assert Journal(tmp_path / "j").run(["batch", 2], Never()) == [*ROWS, 2]
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MissingPartError, match="cannot write"):
+        Journal(tmp_path / "file" / "work" / "j")
+    with (
+        pytest.raises(MissingPartError, match="cannot write"),
+        sole_writer(tmp_path / "file" / "work"),
+    ):
+        pass
+
+
+HOLD = """
+import pathlib, sys
+from introspect_bench.benchmark.journal import sole_writer
+with sole_writer(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(work)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UsageError, match="another process is building this suite"),
+            sole_writer(work),
+        ):
+            pass
+        other.stdin.close()
+        other.wait()
+    with sole_writer(work):  # free again when it has ended
+        pass
 
 
 BUILD = """

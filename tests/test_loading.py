@@ -45,6 +45,7 @@ class TestLoading:
             "batch_size": 3,
             "max_new_tokens": 4,
             "decoding": "greedy",
+            "openings": [],
         }
 
     def test_weights_of_low_precision_share_the_head_too(self, folder: Path) -> None:

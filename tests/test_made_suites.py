@@ -14,7 +14,9 @@ from tiny_targets import Patch, slow_answer, slow_pass
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.tasks import get_task
 from introspect_bench.tasks.facts.facts import normalise
+from introspect_bench.verifying import verify_suite
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_suite_opens_and_verifies(made: dict[str, Path], task: str) -> None:
     suite = open_suite(made[task])
-    suite.verify()
+    verify_suite(get_task(task), suite)  # its statistics too, computed from the files
     manifest = suite.manifest
     assert (suite.name, suite.task, suite.version) == ("tiny", task, "v1")
     assert set(manifest["doctor"].values()) == {"pass"}

@@ -20,13 +20,15 @@ from tiny_builds import (
     small_world,
 )
 
+import introspect_bench
 from introspect_bench.benchmark.backends import interventions
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import make
 from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import make_suite
+from introspect_bench.tasks.make import NotFrozenError, make_suite
 
 
 class Killed(BaseException):
@@ -116,8 +118,10 @@ def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> 
     shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
     (tmp_path / task).mkdir()
     strict = order(task, tmp_path, draft=False)
-    with pytest.raises(CheckFailedError) as caught:
+    with pytest.raises(NotFrozenError) as caught:
         make_suite(strict, load, load_rounded, quiet)
+    assert caught.value.exit_code == 1
+    assert caught.value.statistics == open_suite(made[task]).manifest["statistics"]
     for part in (
         "not frozen, bars missed",
         "train: queries is 16, allowed 10000 to inf",
@@ -143,6 +147,30 @@ def test_an_existing_suite_is_never_rewritten(made: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="exists: frozen suites are never rewritten"):
         make_suite(order(task, made[task].parents[1]), load, load_rounded, quiet)
     assert contents(made[task]) == before
+
+
+def test_a_second_build_of_the_same_suite_is_refused(tmp_path: Path) -> None:
+    task = "activation-patching"
+    wanted = order(task, tmp_path)
+
+    def never() -> TargetModel:
+        raise Killed
+
+    with (
+        sole_writer(wanted.work),
+        pytest.raises(UsageError, match="another process is building this suite"),
+    ):
+        make_suite(wanted, never, never, quiet)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_manifest_says_what_measured_it(made: dict[str, Path], task: str) -> None:
+    assert open_suite(made[task]).manifest["builder"] == {
+        "package": "introspect-bench",
+        "version": introspect_bench.__version__,
+        "build": 1,
+        "device": "cpu",
+    }
 
 
 def test_an_unknown_task_cannot_be_built(tmp_path: Path) -> None:

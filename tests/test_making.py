@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from program import the_sentence
 from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
 
 from introspect_bench import making
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends import selftests
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.commands.data import flat
 from introspect_bench.making import make_data
-from introspect_bench.tasks.make import Order
+from introspect_bench.tasks import make
+from introspect_bench.tasks.input_ablations import build as ablations
+from introspect_bench.tasks.make import NotFrozenError, Order
 
 TASK = "input-ablations"
+LOAD = making._load
 
 
 def save_model(folder: Path, *, seed: int) -> Path:
@@ -102,6 +108,71 @@ def test_another_seed_task_or_weights_goes_on_from_nothing(
     assert len(set(works)) == 4
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (ablations, "BUILD", 2),
+        (make, "__version__", "99.0"),
+        (making, "FACTS_SHA256", "0" * 64),
+    ],
+)
+def test_what_measures_tells_folders_of_journals_apart(
+    model_folder: Path,
+    maker: Maker,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
+    value: object,
+) -> None:
+    """Rows measured by other code, from other facts, are never used again."""
+    make_data(str(model_folder), TASK)
+    monkeypatch.setattr(module, name, value)
+    make_data(str(model_folder), TASK)
+    first, second = (order.work for order in maker.orders)
+    assert first != second
+
+
+def test_another_device_goes_on_from_nothing(
+    model_folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "_check_device", lambda _: None)
+    monkeypatch.setattr(making, "_load", lambda folder, _: LOAD(folder, "cpu"))
+    make_data(str(model_folder), TASK)
+    make_data(str(model_folder), TASK, device="cuda")
+    first, second = maker.orders
+    assert (first.device, second.device) == ("cpu", "cuda")
+    assert first.work != second.work
+
+
+def test_a_device_is_refused_before_anything_is_downloaded(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "prepare_target", None)
+    with pytest.raises(UsageError, match="unknown device 'foo'"):
+        make_data("smollm2-135m", TASK, device="foo")
+    assert maker.orders == []
+
+
+def test_a_place_that_cannot_be_made_is_exit_3(
+    model_folder: Path, maker: Maker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    words = ("data", "make", "--target", str(model_folder), "-t", TASK, "-o")
+    assert main((*words, str(tmp_path / "file" / "suites"))) == 3
+    assert f"cannot write {tmp_path / 'file'}" in the_sentence(capfd.readouterr().err)
+    assert maker.orders == []
+
+
+def test_a_model_without_a_tokenizer_makes_no_suite(
+    model_folder: Path, maker: Maker, tmp_path: Path
+) -> None:
+    bare = Path(shutil.copytree(model_folder, tmp_path / "bare"))
+    (bare / "tokenizer.json").unlink()
+    with pytest.raises(MissingPartError, match=r"holds no tokenizer\.json"):
+        make_data(str(bare), TASK)
+    assert maker.orders == []
+
+
 def test_a_hub_model_without_a_commit_makes_no_suite(maker: Maker) -> None:
     with pytest.raises(UsageError, match="not pinned"):
         make_data("org/model", TASK)
@@ -119,6 +190,28 @@ def test_the_verb_prints_the_statistics(
     assert out.splitlines()[-1] == f"suites/tiny/{TASK}/v1"
     assert main((*words, "--json")) == 0
     assert json.loads(capfd.readouterr().out)["statistics"]["test"]["n"] == 4
+
+
+@pytest.mark.usefixtures("maker")
+def test_a_refused_suite_shows_its_statistics(
+    model_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotFrozenError(
+            "not frozen, bars missed: test: n is 4, allowed 5 to inf",
+            statistics={"test": {"n": 4, "share": {"changed": 0.123456}}},
+        )
+
+    monkeypatch.setattr(making, "make_suite", refuse)
+    words = ("data", "make", "--target", str(model_folder), "--task", TASK)
+    assert main(words) == 1
+    out, err = capfd.readouterr()
+    assert "share.changed  0.123" in out
+    assert f"suites/tiny/{TASK}" not in out
+    assert "bars missed: test: n is 4, allowed 5 to inf" in the_sentence(err)
+    assert main((*words, "--json")) == 1
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["path"], shown["statistics"]["test"]["n"]) == (None, 4)
 
 
 def test_nested_statistics_are_flat() -> None:

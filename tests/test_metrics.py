@@ -59,15 +59,15 @@ def test_weights_are_multiplicities() -> None:
         group=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2],
     )
     for name, metric in METRICS.items():
-        assert float(metric.function(TABLE, weights)) == evaluate(name, table)
+        assert float(metric(TABLE, weights)) == evaluate(name, table)
 
 
 def test_rows_of_weights_are_evaluated_apart() -> None:
     weights = np.array([[1.0] * 10, [3.0] * 4 + [1.0] * 4 + [2.0] * 2])
     for metric in METRICS.values():
-        together = metric.function(TABLE, weights)
+        together = metric(TABLE, weights)
         assert together.shape == (2,)
-        assert [float(metric.function(TABLE, row)) for row in weights] == together.tolist()
+        assert [float(metric(TABLE, row)) for row in weights] == together.tolist()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -102,7 +102,7 @@ def test_an_empty_table_has_no_mean() -> None:
         make_table([], [], [], [], [])
     for metric in METRICS.values():
         with pytest.raises(ValueError, match="no weight"):
-            metric.function(TABLE, np.zeros(10))
+            metric(TABLE, np.zeros(10))
 
 
 def test_crooked_tables_are_refused() -> None:
@@ -149,7 +149,7 @@ def test_different_contents_stay_different(one: str, other: str) -> None:
 
 def test_metric_version_pins_the_outputs() -> None:
     weights = np.array([[1.0] * 10, [2.0] * 4 + [0.0] * 4 + [1.0] * 2])
-    outputs = {name: m.function(TABLE, weights).tolist() for name, m in METRICS.items()}
+    outputs = {name: m(TABLE, weights).tolist() for name, m in METRICS.items()}
     contents = {text: normalise_content(text) for text in CONTENTS}
     found = sha256_bytes(canonical_json([outputs, contents]).encode())[:16]
     assert found == METRIC_VERSION, (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from tiny_runs import asked
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.predict import plan, predict
+from introspect_bench.benchmark.planning import plan
+from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import SLOT, Completion
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.suite import Suite
@@ -177,7 +179,13 @@ def test_progress_counts_queries(ask: Callable[..., Path], batch_dependent: Any)
         (lambda _: None, "returned a NoneType, expected a list"),
         (lambda prompts: [None] * len(prompts), "returned a NoneType as a reply"),
         (lambda prompts: [Completion(text=3)] * len(prompts), "returned a int as a reply"),  # type: ignore[arg-type]
-        (lambda prompts: [Completion(text="", n_in=-1)] * len(prompts), "negative number"),
+        (lambda prompts: [Completion(text="", n_in=-1)] * len(prompts), "with n_in -1, expected"),
+        (lambda prompts: [Completion(text="", n_in=10**30)] * len(prompts), "with n_in 10000"),
+        (lambda prompts: [Completion(text="", n_out=math.nan)] * len(prompts), "with n_out nan"),  # type: ignore[arg-type]
+        (lambda prompts: [Completion(text="", n_out=math.inf)] * len(prompts), "with n_out inf"),  # type: ignore[arg-type]
+        (lambda prompts: [Completion(text="", n_out=2.5)] * len(prompts), r"with n_out 2\.5"),  # type: ignore[arg-type]
+        (lambda prompts: [Completion(text="", n_in=True)] * len(prompts), "with n_in True"),
+        (lambda prompts: [Completion(text="", n_in="3")] * len(prompts), "with n_in '3'"),  # type: ignore[arg-type]
         (lambda prompts: ["x" * 70_000] * len(prompts), "more briefly"),
     ],
 )
@@ -186,6 +194,51 @@ def test_explainers_that_break_the_contract_are_named(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         ask(scripted(replies))
+
+
+def test_numbers_of_tokens_may_come_from_numpy(
+    ask: Callable[..., Path], scripted: Callable[..., Any]
+) -> None:
+    reply: Any = Completion(text="", n_in=np.int64(3), n_out=np.uint8(2))  # type: ignore[arg-type]
+    run = read_run(ask(scripted(lambda prompts: [reply] * len(prompts))))
+    assert {(row["n_in"], row["n_out"]) for row in run.rows.values()} == {(3, 2)}
+
+
+def test_a_seed_below_zero_is_refused(
+    ask: Callable[..., Path], scripted: Callable[..., Any]
+) -> None:
+    with pytest.raises(UsageError, match="the seed is -1"):
+        ask(scripted({}), seed=-1, shots=1)
+
+
+def test_of_a_local_target_only_name_and_hashes_are_recorded(
+    ask: Callable[..., Path],
+    scripted: Callable[..., Any],
+    freeze: Callable[..., Suite],
+    toy_suite: Suite,
+) -> None:
+    kept = {
+        "name": "mine",
+        "weights_sha256": {"a.safetensors": "0" * 64},
+        "tensors_sha256": None,
+        "tokenizer_sha256": "1" * 64,
+    }
+    local = {"source": "local", "location": "/home/ann/mine", "revision": "local", "d_model": 4}
+    suite = freeze(toy_suite.root, target=kept | local)
+    path = ask(scripted({}), suite=suite)
+    assert read_run(path).header["target"] == kept
+    assert "/home/ann" not in path.read_text()
+
+
+def test_of_a_public_target_it_is_recorded_where_to_get_it(
+    ask: Callable[..., Path],
+    scripted: Callable[..., Any],
+    freeze: Callable[..., Suite],
+    toy_suite: Suite,
+) -> None:
+    public = {"name": "x", "source": "hub", "location": "org/x", "revision": "0" * 40, "d_model": 4}
+    suite = freeze(toy_suite.root, target=public)
+    assert read_run(ask(scripted({}), suite=suite)).header["target"] == public
 
 
 def test_suite_of_another_task_is_refused(

@@ -17,7 +17,7 @@ from tiny_runs import N, header, pred, row, save
 
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.runfile import encode_line, read_run
-from introspect_bench.benchmark.runwriter import RESUME, Resume, open_run
+from introspect_bench.benchmark.runwriter import RESUME, Resume, check_run_file, open_run
 
 
 def write(path: Path, *, resume: Resume = "auto", **task: object) -> None:
@@ -124,6 +124,9 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("generation.seed", 0.0),
         ("package.version", "0.2.0"),
         ("partial", True),
+        ("env.device", "cuda"),
+        ("env.torch", "2.7"),
+        ("env.transformers", None),
     ],
 )
 def test_another_run_is_refused_naming_the_field(tmp_path: Path, path: str, value: object) -> None:
@@ -143,6 +146,44 @@ def test_time_and_place_may_differ(tmp_path: Path, path: str) -> None:
     file = save(tmp_path / "run.jsonl", header(), pred(0))
     with open_run(file, changed(path, "different")) as writer:
         assert list(writer.rows) == ["0" * 16]
+
+
+def file_only(header: dict[str, Any]) -> dict[str, Any]:
+    """The same header, of an explainer that looks its replies up."""
+    return header | {"explainer": header["explainer"] | {"kind": "baseline", "weights_sha256": {}}}
+
+
+@pytest.mark.parametrize("path", ["env.device", "env.torch", "env.transformers"])
+def test_without_a_model_the_libraries_do_not_matter(tmp_path: Path, path: str) -> None:
+    file = save(tmp_path / "run.jsonl", file_only(header()), pred(0))
+    with open_run(file, file_only(changed(path, "different"))) as writer:
+        assert list(writer.rows) == ["0" * 16]
+
+
+def test_a_baseline_that_runs_a_model_is_bound_to_its_libraries(tmp_path: Path) -> None:
+    ours, theirs = header(), changed("env.torch", "2.7")
+    for one in (ours, theirs):
+        one["explainer"] |= {"kind": "baseline", "weights_sha256": {"a.safetensors": "00"}}
+    file = save(tmp_path / "run.jsonl", ours, pred(0))
+    with pytest.raises(IntegrityError, match=r"env\.torch is '2\.6' there"), open_run(file, theirs):
+        pass
+
+
+def test_before_loading_only_what_is_known_is_compared(tmp_path: Path) -> None:
+    file = save(tmp_path / "run.jsonl", header(), pred(0))
+    before = file.read_bytes()
+    for path, value in (("explainer.name", ""), ("explainer.settings", {}), ("env", {})):
+        check_run_file(file, changed(path, value))
+    for path, number in (("explainer.shots", 2), ("generation.seed", 1), ("task.limit", 3)):
+        with pytest.raises(IntegrityError, match=f"is another run: {path} is"):
+            check_run_file(file, changed(path, number))
+    with pytest.raises(UsageError, match=r"run\.jsonl exists"):
+        check_run_file(file, header(), resume="never")
+    assert file.read_bytes() == before
+    check_run_file(tmp_path / "none.jsonl", header())
+    with pytest.raises(UsageError, match="does not exist"):
+        check_run_file(tmp_path / "none.jsonl", header(), resume="require")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.jsonl"]
 
 
 def fail_after(n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +273,12 @@ def test_rows_that_could_not_be_read_back_are_refused(tmp_path: Path) -> None:
 
 
 def test_settings_without_json_form_are_refused(tmp_path: Path) -> None:
-    for value, message in ((object(), "as JSON"), (float("nan"), "as JSON"), ("x" * 70_000, "fit")):
+    for value, message in (
+        (object(), "as JSON"),
+        (float("nan"), "as JSON"),
+        ("x" * 70_000, "fit"),
+        (10**20, "could not be read back: .*integer of 21 characters"),
+    ):
         with (
             pytest.raises(UsageError, match=message),
             open_run(tmp_path / "run.jsonl", changed("explainer.settings", value)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ NAMES = (
     "batched-equals-unbatched",
     "left-pad-equals-right-pad",
     "nnsight-equals-hook",
+    "block-equals-hooks",
     "position-meant",
     "stem-equals-whole",
+    "greedy-equals-recompute",
 )
 Forward = Callable[..., tuple[torch.Tensor, object]]
 SOUND: Forward = interventions.patched_forward
@@ -90,21 +93,35 @@ def positionless(
 def one_layer_late(
     target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
 ) -> Any:
-    """Written after the next layer."""
+    """Written after the next layer, where there is one."""
+    end = target.n_layers - 1
     moved = [
         b
         if b.layers is None
-        else Branch(ids=b.ids, layers=(b.layers[0] + 1, b.layers[1] + 1), vector=b.vector)
+        else Branch(ids=b.ids, layers=(b.layers[0] + 1, min(b.layers[1] + 1, end)), vector=b.vector)
         for b in branches
     ]
     return SOUND(target, inputs, moved, columns)
+
+
+def first_layer_only(
+    target: TargetModel, inputs: dict[str, Any], branches: Sequence[Branch], columns: Sequence[int]
+) -> Any:
+    """Written in the first layer of a block and in no other."""
+    less = [
+        b
+        if b.layers is None
+        else Branch(ids=b.ids, layers=(b.layers[0], b.layers[0]), vector=b.vector)
+        for b in branches
+    ]
+    return SOUND(target, inputs, less, columns)
 
 
 def failed(target: TargetModel) -> set[str]:
     return {check.name for check in check_model(target) if not check.passed}
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "opt"])
 def test_all_pass_on_every_architecture(name: str) -> None:
     checks = check_model(make_target(name))
     assert [check.name for check in checks] == list(NAMES)
@@ -131,6 +148,46 @@ def test_a_broken_patch_is_seen(
     assert failed(target) >= seen_by
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "gemma3", "opt"])
+def test_a_block_of_which_only_the_first_layer_is_written_is_seen(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    target = make_target(name)
+    monkeypatch.setattr(interventions, "patched_forward", first_layer_only)
+    assert failed(target) == {"block-equals-hooks"}
+
+
+def flipped(flow: interventions.Flow) -> interventions.Flow:
+    """The least likely token is the most likely one."""
+    return replace(flow, logits=-flow.logits)
+
+
+def one_late(flow: interventions.Flow) -> interventions.Flow:
+    """A row gets what its neighbour should."""
+    return replace(flow, logits=flow.logits.roll(1, 0))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "gemma3", "opt"])
+@pytest.mark.parametrize("broken", [flipped, one_late])
+def test_a_cached_step_that_gives_something_else_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    broken: Callable[[interventions.Flow], interventions.Flow],
+) -> None:
+    target, sound = make_target(name), interventions.step
+    monkeypatch.setattr(interventions, "step", lambda *given: broken(sound(*given)))
+    assert failed(target) == {"greedy-equals-recompute"}
+
+
+def test_a_step_that_keeps_the_rows_that_ended_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keeps(target: TargetModel, flow: Any, tokens: torch.Tensor, keep: torch.Tensor) -> Any:
+        return sound(target, flow, tokens, torch.arange(len(keep)))
+
+    target, sound = make_target(), interventions.step
+    monkeypatch.setattr(interventions, "step", keeps)
+    assert failed(target) == {"greedy-equals-recompute"}
+
+
 def test_positions_that_count_padding_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """On learned positions; rotary ones see only distances, which padding on one side keeps."""
     target = make_target("gpt2")
@@ -144,7 +201,7 @@ def test_a_stem_that_is_forgotten_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
 
     START = interventions.start  # noqa: N806
     monkeypatch.setattr(interventions, "start", forgetful)
-    assert failed(make_target()) == {"stem-equals-whole"}
+    assert failed(make_target()) == {"stem-equals-whole", "greedy-equals-recompute"}
 
 
 def test_one_pad_side_that_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from introspect_bench.tasks.facts.facts import load_facts, normalise, split_of
 from introspect_bench.tasks.facts.phrases import PHRASES
 
 CASES = [(suite, task) for suite in SUITES for task in TASKS]
+README = Path(__file__).parents[1] / "README.md"
 IDS = [f"{suite}/{task.name}" for suite, task in CASES]
 
 
@@ -87,6 +89,27 @@ def test_bars_of_patching() -> None:
         ceiling = suite.manifest["statistics"][split]["input_only_ceiling"]["exact_match"]
         assert ceiling <= 0.65
     assert len({one.outcome for one in suite.truth("test").values()}) >= 150
+
+
+def test_known_shares_of_patching() -> None:
+    """Blocks, kinds and whose answer comes out, counted again from the files."""
+    suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
+    for split in SPLITS:
+        queries, truth, told = suite.queries(split), suite.truth(split), suite.oracle(split)
+        shares = suite.manifest["statistics"][split]
+        blocks = Counter("{:02d}-{:02d}".format(*q.fields["layers"]) for q in queries)
+        kinds = Counter(q.kind for q in queries)
+        neither = sum(
+            truth[q.id].outcome not in (told[q.id]["clean"], told[q.id]["source"]) for q in queries
+        )
+        assert len(blocks) == len(kinds) == 5
+        assert min(blocks.values()) >= 0.05 * len(queries)
+        assert shares["share_of_block"] == {k: n / len(queries) for k, n in blocks.items()}
+        assert shares["share_of_kind"] == {k: n / len(queries) for k, n in kinds.items()}
+        assert shares["share_of_origin"]["neither"] == neither / len(queries)
+        if split == "test":
+            said = f"{neither / len(queries):.0%}".replace("%", " %")
+            assert f"{said} of the patched outputs are neither" in README.read_text()
 
 
 def test_bars_of_ablations() -> None:

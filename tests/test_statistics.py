@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from introspect_bench.benchmark.errors import CheckFailedError
@@ -69,6 +71,36 @@ def test_a_described_split() -> None:
         "share_of_relation": {"ra": 0.5, "rb": 0.5},
         "margin_quantiles_logits": {"0.01": 0.25, "0.05": 0.25, "0.1": 0.25, "0.5": 1.0},
     }
+
+
+def patch(outcome: str, *, source: str, kind: str, layers: list[int]) -> Measured:
+    one = query(outcome, kind=kind)
+    return replace(one, fields={**one.fields, "layers": layers}, source=source)
+
+
+def test_patches_are_counted_by_place_and_by_whose_answer_comes_out() -> None:
+    found = describe(
+        [
+            [
+                patch(o, source=s, kind="a", layers=[0, 5])
+                for o, s in zip("cxcz", "xxcy", strict=True)
+            ],
+            [
+                patch(o, source=s, kind="b", layers=[6, 11])
+                for o, s in zip("cyyz", "xyxx", strict=True)
+            ],
+        ]
+    )
+    assert found["share_of_block"] == {"00-05": 0.5, "06-11": 0.5}
+    assert found["least_share_of_block"] == 0.5
+    assert found["share_of_cell"] == {"a 00-05": 0.5, "b 06-11": 0.5}
+    assert found["share_of_origin"] == {
+        "both": 0.125,
+        "clean": 0.25,
+        "neither": 0.375,
+        "source": 0.25,
+    }
+    assert found["share_of_neither_by_cell"] == {"a 00-05": 0.25, "b 06-11": 0.5}
 
 
 def test_only_the_commonest_outcomes_are_listed() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.leaderboard.table import LEGEND, markdown, plain
+from introspect_bench.leaderboard.table import DRAFT, LEGEND, markdown, plain
 
 
 def result(
@@ -27,6 +27,7 @@ def result(
         "version": "v1",
         "split": "test",
         "data_sha256": "0",
+        "frozen": True,
         "body_sha256": "1",
         "explainer": {"name": name, "kind": kind, "no_vector": False},
         "partial": False,
@@ -125,3 +126,26 @@ def test_numbers_that_are_none_are_refused(value: Any) -> None:
 def test_results_with_other_metrics_do_not_share_a_table() -> None:
     with pytest.raises(IntegrityError, match="different metrics"):
         plain([result("a", 0.5), result("b", 0.5, metrics=["exact_match"])])
+
+
+def test_parts_come_after_everything_whole() -> None:
+    text = plain(
+        [
+            result("lucky", 1.0, partial=True),
+            result("stopped", 0.9, complete=False),
+            result("a", 0.1),
+            result("told", 0.8, kind="oracle"),
+            result("lucky and told", 1.0, kind="oracle", partial=True),
+        ]
+    )
+    first = [line.split("  ")[0] for line in text.splitlines()[2:7]]
+    assert first == ["a", "told †", "lucky *", "stopped *", "lucky and told †*"]
+
+
+def test_drafts_have_tables_of_their_own_that_say_so() -> None:
+    results = [result("a", 0.5), result("b", 0.9, frozen=False)]
+    for show, sign in ((plain, ""), (markdown, "### ")):
+        text = show(results)
+        assert text.count("s · toy v1 · test\n") == 1
+        assert f"{sign}s · toy v1 · test · draft\n" in text
+        assert text.count(DRAFT) == 1

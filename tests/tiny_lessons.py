@@ -11,7 +11,7 @@ from tiny_models import D_MODEL
 
 from introspect_bench.baselines import make_baseline
 from introspect_bench.benchmark.explainer import Explainer
-from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.freeze import Measured, query_id, write_manifest, write_split
 from introspect_bench.benchmark.prompting import build_prompt, render_all
 from introspect_bench.benchmark.records import SPLITS, Prompt
 from introspect_bench.benchmark.suite import Suite, open_suite
@@ -92,7 +92,9 @@ def make_suite(
             "version": task.version,
             "target": {"name": "tiny", "source": "local", "location": target},
             "splits": counts,
-            "mini": [],
+            "mini": [query_id(task.name, splits["validation"][0])],
+            "frozen": True,
+            "doctor": {"identity-patch": "pass"},
             "prompt_sha256": task.prompt_sha256,
         },
     )

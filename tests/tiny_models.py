@@ -12,6 +12,7 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
+    OPTConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
 )
@@ -71,6 +72,21 @@ def make_config(name: str, size: int, **changes: Any) -> Any:
             vocab_size=size,
             bos_token_id=0,
             eos_token_id=1,
+            attn_implementation="eager",
+        )
+    if name == "opt":
+        opt: Any = OPTConfig
+        return opt(
+            hidden_size=sizes["hidden_size"],
+            num_hidden_layers=N_LAYERS,
+            num_attention_heads=4,
+            ffn_dim=32,
+            word_embed_proj_dim=sizes["hidden_size"],
+            max_position_embeddings=512,
+            vocab_size=size,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
             attn_implementation="eager",
         )
     if name == "llama":

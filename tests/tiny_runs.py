@@ -47,7 +47,7 @@ def header(**task: object) -> dict[str, Any]:
             "no_vector": False,
         },
         "generation": {"seed": 0, "batch_size": 2},
-        "env": {"python": "3.11"},
+        "env": {"python": "3.11", "device": "cpu", "torch": "2.6", "transformers": "5.23"},
         "selftest": {},
         "partial": False,
         "declared": {},

@@ -12,6 +12,7 @@ from introspect_bench.benchmark.files import read_jsonl
 from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.statistics import describe
 
 D_TARGET = 4
 N_GROUPS = {"train": 4, "validation": 2, "test": 3}
@@ -76,28 +77,25 @@ def _group(task: Task, split: str, group: int) -> list[Measured]:
 
 def make_suite(root: Path, task: Task, **changes: Any) -> Path:
     """Write one suite into `root`; its split mini is the first group of validation."""
+    groups = {
+        split: [_group(task, split, group) for group in range(n)] for split, n in N_GROUPS.items()
+    }
     counts = {
-        split: write_split(
-            root / split, task.name, [_group(task, split, group) for group in range(n)]
-        )
-        for split, n in N_GROUPS.items()
+        split: write_split(root / split, task.name, members) for split, members in groups.items()
     }
     ids = [row["id"] for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
-    statistics = {
-        "prior_exact_match": 0.25,
-        "input_only_ceiling": {"exact_match": 0.5, "content_match": 0.5},
-    }
     fields = {
         "suite": "toy",
         "task": task.name,
         "version": task.version,
+        "frozen": True,
         "target": {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}},
         "splits": counts,
         "mini": ids[:4],
         "prompt_sha256": task.prompt_sha256,
         "seed": 0,
         "doctor": {"identity_patch": "pass"},
-        "statistics": dict.fromkeys(counts, statistics),
+        "statistics": {split: describe(members) for split, members in groups.items()},
     }
     write_manifest(root, fields | changes)
     return root

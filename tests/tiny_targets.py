@@ -19,7 +19,7 @@ from torch import nn
 
 from introspect_bench.benchmark.backends.target_model import TargetModel, wrap
 
-LAYERS = {"gpt2": "transformer.h"}
+LAYERS = {"gpt2": "transformer.h", "opt": "model.decoder.layers"}
 """Where an architecture keeps its layers, if not in `model.layers`."""
 DELIMITERS = '.,;:!?()[]"\n'
 """Characters that end an answer."""

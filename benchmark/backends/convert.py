@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from introspect_bench.benchmark.backends.pretrained import from_folder
 from introspect_bench.benchmark.errors import MissingPartError
 
 
@@ -23,10 +24,12 @@ def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
             tokenizer.
 
     Raises:
-        MissingPartError: the disk is full.
+        MissingPartError: the disk is full, or a package is not installed.
+        UsageError: transformers cannot read the file.
     """
-    folder, name = str(gguf_path.parent), gguf_path.name
-    model = AutoModelForCausalLM.from_pretrained(
+    folder, name = gguf_path.parent, gguf_path.name
+    model = from_folder(
+        AutoModelForCausalLM,
         folder,
         gguf_file=name,
         # without this the weights stay packed, which is slow and cannot be saved
@@ -40,4 +43,4 @@ def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
             f"cannot write {out_dir / 'model.safetensors'}: {error}; make room on the disk and run "
             "the same command again"
         ) from error
-    AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(out_dir)
+    from_folder(AutoTokenizer, folder, gguf_file=name).save_pretrained(out_dir)

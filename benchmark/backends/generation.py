@@ -19,13 +19,11 @@ from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
 from introspect_bench.benchmark.backends.injection import Injection, Injector
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import Completion, Prompt
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in explainer tokens."""
-
-AUTO_BATCH_SIZE = 128
-"""Rows decoded together when the user does not say; fixed, so that runs are alike everywhere."""
 
 HEADS_KEPT = 4
 """Heads remembered between calls; a task has a few templates."""

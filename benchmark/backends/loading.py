@@ -1,7 +1,7 @@
 """From the name of a model to a `LocalExplainer` with its card.
 
-Owns PEFT adapters, device, dtype and the card; where files come from is `targets.py` and
-`fetch.py`. Safetensors only; code that comes with weights is never run.
+Owns names, dtype and the card; where files come from is `targets.py` and `fetch.py`, how they are
+read is `pretrained.py` and `adapters.py`.
 
 A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
 `{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ...}}`.
@@ -9,38 +9,44 @@ A directory may hold `explainer.json`, which says how the explainer was trained 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from introspect_bench.benchmark.backends.adapters import ADAPTER, merge_adapter
 from introspect_bench.benchmark.backends.generation import (
     AUTO_BATCH_SIZE,
     MAX_NEW_TOKENS,
     LocalExplainer,
 )
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.pretrained import (
+    load_model,
+    load_tokenizer,
+    usable_device,
+)
 from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import read_json
-from introspect_bench.benchmark.targets import TARGETS, hub_snapshot, weight_files
+from introspect_bench.benchmark.targets import (
+    HubId,
+    TargetSpec,
+    find_name,
+    hub_snapshot,
+    locate,
+    weight_files,
+)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""
 
-ADAPTER = "adapter_config.json"
-"""Marks a directory as a PEFT adapter."""
-
 SETTINGS = "explainer.json"
 """Optional file of a model directory, see the module's docstring."""
-
-_HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +66,12 @@ def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
         UsageError: the name is none of these.
         MissingPartError: the folder does not exist, or the hub cannot give the model.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return Place(directory=path)
-    for spec in TARGETS:
-        if spec.name == model:
-            return Place(directory=prepare_target(spec, on_progress=on_progress))
-    if model.startswith((".", "~", "/")) or path.exists():
-        raise MissingPartError(f"{model}: no such folder; give one with a model in it")
-    hub = _HUB_ID.fullmatch(model)
-    if hub is None:
-        raise UsageError(
-            f"unknown model '{model}': expected baseline/NAME, a folder, owner/name[@revision] on "
-            f"a hub, py:module:Class, or one of {', '.join(spec.name for spec in TARGETS)}"
-        )
-    folder = hub_snapshot(hub["id"], hub["revision"])
+    found = find_name(model)
+    if isinstance(found, Path):
+        return Place(directory=found)
+    if isinstance(found, TargetSpec):
+        return Place(directory=prepare_target(found, on_progress=on_progress))
+    folder = hub_snapshot(found.id, found.revision)
     return Place(directory=folder, revision=folder.name)
 
 
@@ -105,9 +102,10 @@ def load_local(
 
     Raises:
         UsageError: unknown name, device or dtype, or an architecture that cannot be loaded.
-        MissingPartError: folder, weights, hub or device are missing.
+        MissingPartError: folder, weights, tokenizer, hub or device are missing.
+        IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
     """
-    where, number = _device(device), _dtype(dtype, device)
+    where, number = usable_device(device), _dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
     if injection is None and (place.directory / SETTINGS).is_file():
         injection = declared_injection(place.directory / SETTINGS)
@@ -149,16 +147,15 @@ def _load(
     """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
-        model = _from_folder(AutoModelForCausalLM, directory, dtype=dtype, use_safetensors=True)
-        return model, _from_folder(AutoTokenizer, directory), hashes
+        return load_model(directory, dtype), load_tokenizer(directory), hashes
     base = find_model(_base_model(directory), on_progress=on_progress).directory
     if base.resolve() == directory.resolve():
         raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
     model, tokenizer, base_hashes = _load(base, dtype, on_progress)
     if (directory / "tokenizer_config.json").is_file():
-        tokenizer = _from_folder(AutoTokenizer, directory)
+        tokenizer = load_tokenizer(directory)
     hashes |= {f"base/{name}": digest for name, digest in base_hashes.items()}
-    return _merged(model, directory), tokenizer, hashes
+    return merge_adapter(model, directory), tokenizer, hashes
 
 
 def _base_model(directory: Path) -> str:
@@ -169,38 +166,8 @@ def _base_model(directory: Path) -> str:
         raise UsageError(f"{directory / ADAPTER}: base_model_name_or_path is missing")
     if (directory / base).is_dir():
         return str(directory / base)
-    is_hub = not Path(base).is_dir() and _HUB_ID.fullmatch(base) is not None
+    is_hub = isinstance(locate(base), HubId)
     return f"{base}@{revision}" if is_hub and isinstance(revision, str) else base
-
-
-def _merged(model: Any, directory: Path) -> Any:
-    """Add an adapter into the weights of its base model."""
-    from peft import PeftModel
-
-    adapted = PeftModel.from_pretrained(model, directory)
-    if not hasattr(adapted, "merge_and_unload"):
-        raise UsageError(f"{directory}: this kind of adapter cannot be merged into its base model")
-    return adapted.merge_and_unload()
-
-
-def _from_folder(factory: Any, directory: Path, **arguments: Any) -> Any:
-    try:
-        return factory.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False, **arguments
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(f"{directory}: transformers cannot load it: {reason}") from error
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"unknown device '{name}': expected such as cpu, cuda, cuda:1") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise MissingPartError(f"device {name}: this machine has no usable CUDA device")
-    return device
 
 
 def _dtype(name: str, device: str) -> torch.dtype:

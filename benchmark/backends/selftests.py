@@ -1,37 +1,36 @@
-"""Self-tests of interventions on one target model. They gate everything: suites carry their result.
+"""Self-tests of interventions on one target model: a suite is made only if all of them pass.
 
 Each check compares two independent ways to the same numbers; observers are plain torch hooks, so a
 patch that silently does nothing cannot pass. Logits are compared relative to their largest absolute
-value.
+value. What is compared is in `comparing.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from introspect_bench.benchmark.backends import interventions
-from introspect_bench.benchmark.backends.interventions import Branch, Stem, pad, position_ids
+from introspect_bench.benchmark.backends.comparing import (
+    Ground,
+    blocks,
+    gap,
+    hooked_logits,
+    last_logits,
+    lay,
+    stems,
+    tolerance,
+)
+from introspect_bench.benchmark.backends.pretrained import usable_device
 from introspect_bench.benchmark.backends.target_model import TargetModel, load_target_model
 
-TEXTS = (
-    "The capital of France is Paris. The capital of Kenya is",
-    "Water boils at a hundred degrees and freezes at",
-    "She opened the door, looked at the garden, and then",
-    "One two three four five",
-)
-"""Prompts of different lengths."""
-
-TOLERANCE = {torch.float32: 2e-4, torch.float64: 1e-9}
-"""Largest relative difference of logits that counts as equal, by dtype."""
-LOW_PRECISION_TOLERANCE = 5e-2
-"""The same for every other dtype."""
 EFFECT = 1e-3
 """Smallest relative difference of logits that counts as a change."""
+STEPS = 3
+"""Decoding steps that are computed again from scratch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,93 +43,6 @@ class Check:
     """Whether it held."""
     detail: str
     """What was measured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """Prompts, places and vectors shared by the checks."""
-
-    target: TargetModel
-    """The target model."""
-    rows: tuple[tuple[int, ...], ...]
-    """Tokens of `TEXTS`."""
-    place: tuple[int, ...]
-    """Patched position in each row: neither first nor last."""
-    layer: int
-    """Patched layer, in the middle of the model."""
-    noise: torch.Tensor
-    """A random vector of the residual's norm for each row, (n_rows, d_model)."""
-    own: torch.Tensor
-    """Each row's own residual at (layer, place), (n_rows, d_model)."""
-
-    def branch(self, row: int, vector: torch.Tensor | None) -> Branch:
-        """A one-layer patch of one row."""
-        layers = None if vector is None else (self.layer, self.layer)
-        return Branch(ids=self.rows[row], layers=layers, vector=vector)
-
-
-def lay(target: TargetModel) -> Ground:
-    """Tokenise the prompts, choose places and read residuals."""
-    rows = tuple(tuple(target.encode(text)) for text in TEXTS)
-    place = tuple(max(1, len(row) // 2) for row in rows)
-    layer = target.n_layers // 2
-    reads = interventions.residuals(target, rows, [[p] for p in place])
-    own = torch.stack([read[0, layer] for read in reads])
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(own.shape, generator=generator).to(own)
-    noise = noise / noise.norm(dim=-1, keepdim=True) * own.norm(dim=-1, keepdim=True)
-    return Ground(target=target, rows=rows, place=place, layer=layer, noise=noise, own=own)
-
-
-def last_logits(
-    ground: Ground, which: Sequence[int], vectors: torch.Tensor | None, *, side: str = "left"
-) -> torch.Tensor:
-    """Last-token logits of some rows as one padded batch, patched or not; (n_rows, vocabulary)."""
-    target = ground.target
-    rows = [ground.rows[i] for i in which]
-    batch = pad(rows, target, side=side)
-    width = batch.ids.shape[1]
-    start = [width - len(row) if side == "left" else 0 for row in rows]
-    branches = [ground.branch(i, None if vectors is None else vectors[i]) for i in which]
-    inputs: dict[str, object] = {
-        "input_ids": batch.ids,
-        "attention_mask": batch.mask,
-        "position_ids": position_ids(batch.mask),
-        "use_cache": False,
-    }
-    columns = [s + ground.place[i] for s, i in zip(start, which, strict=True)]
-    logits, _ = interventions.patched_forward(target, inputs, branches, columns)
-    return torch.stack(
-        [logits[n, s + len(row) - 1] for n, (s, row) in enumerate(zip(start, rows, strict=True))]
-    ).float()
-
-
-def hooked_logits(ground: Ground, row: int, vector: torch.Tensor) -> torch.Tensor:
-    """Last-token logits of one row, patched by a plain torch forward hook; (vocabulary,)."""
-
-    def write(_module: nn.Module, _inputs: object, output: Any) -> object:
-        hidden = (output[0] if isinstance(output, tuple) else output).clone()
-        hidden[0, ground.place[row]] = vector
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-    handle = ground.target.modules[ground.layer].register_forward_hook(write)
-    try:
-        with torch.inference_mode():
-            ids = torch.tensor([ground.rows[row]], device=ground.target.device)
-            logits: torch.Tensor = ground.target.model(input_ids=ids, use_cache=False).logits
-    finally:
-        handle.remove()
-    return logits[0, -1].float()
-
-
-def gap(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Largest absolute difference over the largest absolute value."""
-    return float((first - second).abs().max() / second.abs().max().clamp(min=1e-9))
-
-
-def tolerance(target: TargetModel) -> float:
-    """Relative difference that counts as equal for the target's dtype."""
-    return TOLERANCE.get(target.model.dtype, LOW_PRECISION_TOLERANCE)
 
 
 def _equal(ground: Ground, name: str, first: torch.Tensor, second: torch.Tensor) -> Check:
@@ -186,6 +98,20 @@ def plain_hook(ground: Ground) -> Check:
     return _equal(ground, "nnsight-equals-hook", traced, hooked)
 
 
+def block(ground: Ground) -> Check:
+    """A patch over a block of layers gives what a plain hook on each of its layers gives.
+
+    One batch holds blocks from the first layers to the last.
+    """
+    everyone = range(len(ground.rows))
+    spans = blocks(ground.target.n_layers, len(ground.rows))
+    patched = last_logits(ground, everyone, ground.noise, spans=spans)
+    hooked = torch.stack(
+        [hooked_logits(ground, i, ground.noise[i], span=spans[i]) for i in everyone]
+    )
+    return _equal(ground, "block-equals-hooks", patched, hooked)
+
+
 def right_place(ground: Ground) -> Check:
     """The next layer reads the vector at the position meant, and untouched values before it."""
     seen: list[torch.Tensor] = []
@@ -195,14 +121,7 @@ def right_place(ground: Ground) -> Check:
         seen.append(hidden.detach().clone())  # type: ignore[attr-defined]
 
     layer = min(ground.layer, ground.target.n_layers - 2)
-    moved = Ground(
-        target=ground.target,
-        rows=ground.rows,
-        place=ground.place,
-        layer=layer,
-        noise=ground.noise,
-        own=ground.own,
-    )
+    moved = replace(ground, layer=layer)
     handle = ground.target.modules[layer + 1].register_forward_pre_hook(watch, with_kwargs=True)
     everyone = range(len(ground.rows))
     try:
@@ -228,22 +147,34 @@ def right_place(ground: Ground) -> Check:
 
 def shared_stem(ground: Ground) -> Check:
     """Computing shared tokens once and patching after them gives what the whole prompt gives."""
-    stems = [
-        Stem(
-            ids=tokens[:place],
-            branches=(
-                Branch(
-                    ids=tokens[place:],
-                    layers=(ground.layer, ground.layer),
-                    vector=ground.noise[row],
-                ),
-            ),
-        )
-        for row, (tokens, place) in enumerate(zip(ground.rows, ground.place, strict=True))
-    ]
-    shared = interventions.start(ground.target, stems).logits
+    shared = interventions.start(ground.target, stems(ground, plain=False)).logits
     whole = last_logits(ground, range(len(ground.rows)), ground.noise)
     return _equal(ground, "stem-equals-whole", shared, whole)
+
+
+def recomputed(ground: Ground) -> Check:
+    """Greedy steps with a cache, after a patch or none, give what the whole text gives each time.
+
+    Rows share stems, and one leaves after the first step, as answers that have ended do.
+    """
+    target = ground.target
+    flow = interventions.start(target, stems(ground, plain=True))
+    alive = list(range(len(flow.logits)))
+    said: list[list[int]] = [[] for _ in alive]
+    cached, whole = [], []
+    for _ in range(STEPS):
+        tokens = flow.logits.argmax(-1)
+        for place, one in enumerate(alive):
+            said[one].append(int(tokens[place]))
+        going = [place for place, one in enumerate(alive) if one != 1]
+        flow = interventions.step(target, flow, tokens, torch.tensor(going, device=tokens.device))
+        alive = [alive[place] for place in going]
+        cached.append(flow.logits)
+        for one in alive:
+            row, plain = divmod(one, 2)
+            vector = None if plain else ground.noise[row]
+            whole.append(hooked_logits(ground, row, vector, said=said[one]))
+    return _equal(ground, "greedy-equals-recompute", torch.cat(cached), torch.stack(whole))
 
 
 CHECKS: tuple[Callable[[Ground], Check], ...] = (
@@ -252,8 +183,10 @@ CHECKS: tuple[Callable[[Ground], Check], ...] = (
     batched,
     padding,
     plain_hook,
+    block,
     right_place,
     shared_stem,
+    recomputed,
 )
 """All self-tests, in the order they are reported."""
 
@@ -268,10 +201,12 @@ def run_doctor(name: str, *, device: str = "cpu") -> list[Check]:
     """Run every self-test on a target by name, hub id or folder.
 
     Raises:
-        UsageError: unknown target or architecture.
-        MissingPartError: its weights or the device are missing.
+        UsageError: unknown target, architecture or device.
+        MissingPartError: its weights, its tokenizer or the device are missing.
+        IntegrityError: its weights are corrupt.
     """
     from introspect_bench.benchmark.fetch import prepare_target
     from introspect_bench.benchmark.targets import resolve_target
 
+    usable_device(device)  # before anything is downloaded
     return check_model(load_target_model(prepare_target(resolve_target(name)), device=device))

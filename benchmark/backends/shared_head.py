@@ -94,7 +94,11 @@ class Store(Cache):
         return self._start
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Drop all other rows."""
+        """Drop all other rows.
+
+        Args:
+            rows: rows to keep, in their new order, int64 (n_kept,).
+        """
         self.buffers = [(keys[rows], values[rows]) for keys, values in self.buffers]
         self.rows = len(rows)
 
@@ -128,6 +132,9 @@ def attend(
 
     Returns:
         (rows, width, n_heads, d_head) and no weights.
+
+    Raises:
+        CannotShareError: called outside a shared pass, or for an attention of another kind.
     """
     if reach is None or any(kwargs.get(name) is not None for name in UNSUPPORTED):
         raise CannotShareError(f"{type(module).__name__}: its attention is of another kind")

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from nnsight import NNsight
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.pretrained import (
+    load_model,
+    load_tokenizer,
+    usable_device,
+)
 from introspect_bench.benchmark.errors import UsageError
-
-LAYER_PATHS = ("model.layers", "transformer.h", "gpt_neox.layers", "model.language_model.layers")
-"""Where causal language models of transformers keep their decoder layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class TargetModel:
     trace: NNsight
     """nnsight wrapper around `model`."""
     layer_path: str
-    """Dotted path of the decoder layers, one of `LAYER_PATHS`."""
+    """Dotted path of the decoder layers inside `model`, such as `model.layers`."""
     n_layers: int
     """Number of decoder layers."""
     d_model: int
@@ -80,25 +82,29 @@ def wrap(model: Any, tokenizer: Any) -> TargetModel:
     """Wrap a transformers model that is already in memory.
 
     Raises:
-        UsageError: the architecture keeps its decoder layers somewhere unknown.
+        UsageError: its decoder layers cannot be told apart, or it keeps a running state where
+            interventions need a cache of keys and values.
     """
-    model.eval().requires_grad_(False)
-    for path in LAYER_PATHS:
-        try:
-            layers = model.get_submodule(path)
-        except AttributeError:
-            continue
-        config = model.config.get_text_config()
-        return TargetModel(
-            model=model,
-            tokenizer=tokenizer,
-            trace=NNsight(model),
-            layer_path=path,
-            n_layers=len(layers),
-            d_model=config.hidden_size,
+    kind = type(model).__name__
+    if getattr(model, "_is_stateful", False):
+        raise UsageError(
+            f"{kind} keeps a running state instead of keys and values, so it cannot be a target"
         )
-    raise UsageError(
-        f"{type(model).__name__}: decoder layers not found at any of {', '.join(LAYER_PATHS)}"
+    try:
+        layers = decoder_layers(model)
+    except UsageError as error:
+        raise UsageError(
+            f"{kind}: decoder layers not found: expected exactly one list of num_hidden_layers "
+            "modules, so it cannot be a target"
+        ) from error
+    model.eval().requires_grad_(False)
+    return TargetModel(
+        model=model,
+        tokenizer=tokenizer,
+        trace=NNsight(model),
+        layer_path=next(name for name, module in model.named_modules() if module is layers),
+        n_layers=len(layers),
+        d_model=model.config.get_text_config().hidden_size,
     )
 
 
@@ -113,12 +119,12 @@ def load_target_model(
         dtype: dtype of the weights; ground truth of the embedded suite uses float32.
 
     Raises:
-        UsageError: unknown architecture.
+        UsageError: unknown device or architecture.
+        MissingPartError: device, weights or tokenizer are missing.
+        IntegrityError: the weights are corrupt.
     """
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model.to(torch.device(device))  # type: ignore[arg-type]  # a decorator hides its signature
-    return wrap(model, tokenizer)
+    where = usable_device(device)
+    return wrap(load_model(path, dtype).to(where), load_tokenizer(path))
 
 
 def with_rounded_weights(target: TargetModel, dtype: torch.dtype = torch.bfloat16) -> None:

@@ -1,17 +1,52 @@
 """introspect-bench: can a language model tell the truth about its own computation?
 
-`run`, `score`, `load`, `show`, `validate`, `plan` and `doctor` are the verbs of the command line as
-functions; they are imported when they are first asked for.
+Every verb of the command line is a function here, with an underscore for two words: `run` (and
+`plan`, which is `run --dry-run`), `score` (`check_score` is its `--check`), `show`, `validate`,
+`ls`, `doctor`, `data_verify`, `data_path`, `data_make`, `leaderboard_table` and `version`. `load`
+reads a run file, `score_all` scores several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from introspect_bench.api import doctor, load, plan, run, score, show, validate
+    from introspect_bench.api import (
+        check_score,
+        data_make,
+        data_path,
+        data_verify,
+        doctor,
+        leaderboard_table,
+        load,
+        ls,
+        plan,
+        run,
+        score,
+        score_all,
+        show,
+        validate,
+        version,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "doctor", "load", "plan", "run", "score", "show", "validate"]
+__all__ = [
+    "__version__",
+    "check_score",
+    "data_make",
+    "data_path",
+    "data_verify",
+    "doctor",
+    "leaderboard_table",
+    "load",
+    "ls",
+    "plan",
+    "run",
+    "score",
+    "score_all",
+    "show",
+    "validate",
+    "version",
+]
 
 
 def __getattr__(name: str) -> Any:

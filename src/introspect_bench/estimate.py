@@ -14,7 +14,7 @@ import numpy as np
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.fetch import prepared_dir
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS, TargetSpec, layers_and_width
+from introspect_bench.benchmark.targets import TargetSpec, layers_and_width, locate
 from introspect_bench.explainers import BASELINE
 
 REPLY_TOKENS = 24
@@ -56,15 +56,18 @@ def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
         if "target-model" not in find_baseline(model.removeprefix(BASELINE)).needs:
             return None
         model = str(suite.manifest["target"].get("name"))
-    spec = next((spec for spec in TARGETS if spec.name == model), None)
-    return None if spec is None or prepared_dir(spec).is_dir() else spec
+    found = locate(model)
+    return found if isinstance(found, TargetSpec) and not prepared_dir(found).is_dir() else None
 
 
 def _size(model: str) -> tuple[int, int] | None:
-    for spec in TARGETS:
-        if spec.name == model:
-            return spec.n_layers, spec.d_model
-    return layers_and_width(Path(model)) if Path(model).is_dir() else None
+    found = locate(model)
+    if isinstance(found, TargetSpec):
+        return found.n_layers, found.d_model
+    # the folder of an adapter has no configuration of its own
+    if isinstance(found, Path) and (found / "config.json").is_file():
+        return layers_and_width(found)
+    return None
 
 
 def _operations_per_second() -> float:

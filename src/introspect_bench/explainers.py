@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.baselines import find_baseline, make_baseline
+from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS
+from introspect_bench.benchmark.targets import TARGETS, find_name, home_folder
 from introspect_bench.benchmark.task import Task
 
 BASELINE = "baseline/"
@@ -55,6 +58,34 @@ def default_shots(model: str) -> int:
     return find_baseline(model.removeprefix(BASELINE)).shots if model.startswith(BASELINE) else 0
 
 
+def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vectors: bool) -> None:
+    """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing.
+
+    Args:
+        model: what the user typed.
+        arguments: arguments of a `py:` class.
+        task: the task it will answer.
+        use_vectors: whether prompts carry their vectors.
+
+    Raises:
+        UsageError: unknown name, a task it cannot answer, or arguments that no class takes.
+        MissingPartError: a folder that is not there, or holds no safetensors.
+    """
+    if model.startswith(CUSTOM):
+        module, _ = _custom_names(model)
+        with _users_code(model, module):
+            found = importlib.util.find_spec(module)
+        if found is None:
+            raise UsageError(f"{model}: cannot import {module}: there is no such module")
+        return
+    if arguments:
+        raise UsageError("explainer arguments are for py:module:Class models only")
+    if model.startswith(BASELINE):
+        check_baseline(model.removeprefix(BASELINE), task, use_vectors=use_vectors)
+    else:
+        find_name(model)
+
+
 def load_explainer(
     model: str,
     settings: Settings,
@@ -64,7 +95,7 @@ def load_explainer(
     split: str,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load or learn an explainer.
+    """Load or learn an explainer that `check_model` found nothing wrong with.
 
     Args:
         model: what the user typed.
@@ -81,8 +112,6 @@ def load_explainer(
     """
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
-    if settings.arguments:
-        raise UsageError("explainer arguments are for py:module:Class models only")
     if not model.startswith(BASELINE):
         return _load_local(model, settings, on_progress)
     name = model.removeprefix(BASELINE)
@@ -117,9 +146,10 @@ def _load_local(
         injection=settings.injection,
         on_progress=on_progress,
     )
-    if Path(model).is_dir():
+    folder = home_folder(model)
+    if folder.is_dir():
         # a run file is published; where a folder lies on this machine is nobody's business
-        card = dataclasses.replace(card, name=Path(model).resolve().name)
+        card = dataclasses.replace(card, name=folder.resolve().name)
     return explainer, card
 
 
@@ -131,33 +161,55 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
         arguments: keyword arguments of the class.
 
     Raises:
-        UsageError: the module or class is not there, the arguments do not fit, or it has no
-            `complete`.
+        UsageError: the module or class is not there, importing it fails, the arguments do not fit,
+            or it has no `complete`.
     """
-    module_name, _, class_name = model.removeprefix(CUSTOM).partition(":")
-    if not module_name or not class_name:
-        raise UsageError(f"{model!r}: expected py:module:Class")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
+    module_name, class_name = _custom_names(model)
+    with _users_code(model, module_name):
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{model}: cannot import {module_name}: {error}") from error
     factory = getattr(module, class_name, None)
     if not callable(factory):
         raise UsageError(f"{model}: {module_name} has no class {class_name}")
     try:
         inspect.signature(factory).bind(**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: a type of C says nothing of itself
         raise UsageError(f"{model}: {error}; see --explainer-args") from error
     explainer: Explainer = factory(**arguments)
     if not callable(getattr(explainer, "complete", None)):
         raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
     settings = dict(arguments)
-    if module.__file__:  # changed code is another explainer, so its run is not resumed
-        settings["source_sha256"] = sha256_file(Path(module.__file__))
+    source = getattr(module, "__file__", None)
+    if source:  # changed code is another explainer, so its run is not resumed
+        settings["source_sha256"] = sha256_file(Path(source))
     return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
+
+
+def _custom_names(model: str) -> tuple[str, str]:
+    """Module and class of `py:module:Class`."""
+    module, _, name = model.removeprefix(CUSTOM).partition(":")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise UsageError(f"{model!r}: expected py:module:Class")
+    return module, name
+
+
+@contextmanager
+def _users_code(model: str, module: str) -> Iterator[None]:
+    """Import from the current folder too; whatever a module does while imported is one error."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        yield
+    except IntrospectBenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        # a module that is not there, or cannot be read, has no line of its own
+        own = isinstance(error, SyntaxError) or last.filename.startswith("<frozen")
+        place = "" if own else f" ({Path(last.filename).name}, line {last.lineno})"
+        raise UsageError(
+            f"{model}: cannot import {module}: {type(error).__name__}: {error}{place}"
+        ) from error
 
 
 def parse_arguments(words: Sequence[str]) -> dict[str, Any]:

@@ -6,20 +6,28 @@ from typing import Any
 
 from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS
-from introspect_bench.suites import find_suite, tasks_of
+from introspect_bench.suites import tasks_of
 from introspect_bench.tasks import SUITES, TASKS
 
 
-def listing(kind: str) -> list[dict[str, Any]]:
+def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     """List suites, tasks, targets or baselines as rows of plain values.
 
+    Args:
+        kind: what to list.
+        suite: with `suites`, a folder of suites to list instead of the shipped ones.
+
     Raises:
-        UsageError: unknown kind.
+        UsageError: unknown kind or suite.
         IntegrityError: a suite's manifest is broken.
     """
     if kind == "suites":
-        return [_suite_row(name, task.name) for name in SUITES for task, _ in tasks_of(name)]
+        names = SUITES if suite is None else (suite,)
+        return [_suite_row(found) for name in names for _, found in tasks_of(name)]
+    if suite is not None:
+        raise UsageError(f"--suite goes with `ls suites`, not with `ls {kind}`")
     if kind == "tasks":
         return [
             {"task": t.name, "version": t.version, "headline": t.headline, "asks": t.summary}
@@ -45,14 +53,14 @@ def listing(kind: str) -> list[dict[str, Any]]:
     raise UsageError(f"cannot list {kind!r}: choose suites, tasks, targets or baselines")
 
 
-def _suite_row(name: str, task: str) -> dict[str, Any]:
-    found = find_suite(name, task)
+def _suite_row(found: Suite) -> dict[str, Any]:
     counts = {split: row["queries"] for split, row in found.manifest["splits"].items()}
     return {
-        "suite": name,
-        "task": task,
+        "suite": found.name,
+        "task": found.task,
         "version": found.version,
-        "target": found.manifest["target"].get("name"),
+        "status": "frozen" if found.frozen else "draft",
+        "target": found.manifest["target"]["name"],
         **counts,
         "mini": len(found.manifest["mini"]),
     }

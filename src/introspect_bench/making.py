@@ -12,10 +12,12 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.errors import MissingPartError
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.targets import TargetSpec, resolve_target
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.make import Order, make_suite
+from introspect_bench.tasks.facts.facts import FACTS_SHA256
+from introspect_bench.tasks.make import Order, builder, make_suite
 
 OnStage = Callable[[str, int], None]
 """Told `(stage, items done in it)`."""
@@ -50,17 +52,20 @@ def make_data(
         Folder of the new suite, and its manifest.
 
     Raises:
-        UsageError: unknown target or task, a hub id without a commit, or the suite exists.
+        UsageError: unknown target, task or device, a hub id without a commit, the suite exists, or
+            another process is building it.
         MissingPartError: weights or device are missing, or the disk is full.
-        CheckFailedError: a self-test or a bar failed; nothing is frozen.
+        IntegrityError: weights are corrupt.
+        CheckFailedError: a self-test or a bar failed; nothing is frozen. If bars were missed it is
+            a `NotFrozenError`, with the statistics.
     """
     version = get_task(task).version
+    _check_device(device)  # before anything is downloaded
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, on_progress=on_fetch)
     description = describe(spec, folder)
     name = spec.name.rpartition("/")[2].lower()
-    identity = {"target": description, "task": task, "version": version, "seed": seed}
-    digest = files.sha256_bytes(files.canonical_json(identity).encode())[:12]
+    digest = _digest(description, task, version=version, seed=seed, device=device)
     order = Order(
         suite=name,
         task=task,
@@ -70,8 +75,12 @@ def make_data(
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",
         sizes=sizes,
         draft=draft,
+        device=device,
     )
-    order.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        order.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.write_error(order.out, error) from error
     manifest = make_suite(
         order,
         lambda: _load(folder, device),
@@ -87,7 +96,13 @@ def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
     Args:
         spec: the target.
         folder: where it was prepared.
+
+    Raises:
+        MissingPartError: it has no `tokenizer.json`.
     """
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise MissingPartError(f"{folder} holds no tokenizer.json; save it beside the weights")
     return {
         "name": spec.name,
         "source": spec.source,
@@ -98,8 +113,28 @@ def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
         "d_model": spec.d_model,
         "weights_sha256": dict(spec.files),
         "tensors_sha256": spec.tensors_sha256,
-        "tokenizer_sha256": files.sha256_file(folder / "tokenizer.json"),
+        "tokenizer_sha256": files.sha256_file(tokenizer),
     }
+
+
+def _digest(target: Mapping[str, Any], task: str, *, version: str, seed: int, device: str) -> str:
+    """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
+    identity = {
+        "target": target,
+        "task": task,
+        "version": version,
+        "seed": seed,
+        "builder": builder(task),
+        "facts_sha256": FACTS_SHA256,
+        "device": device,
+    }
+    return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
+
+
+def _check_device(name: str) -> None:
+    from introspect_bench.benchmark.backends.pretrained import usable_device
+
+    usable_device(name)
 
 
 def _load(folder: Path, device: str) -> Any:

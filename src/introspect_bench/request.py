@@ -12,12 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.files import MAX_INTEGER_CHARS
+from introspect_bench.benchmark.targets import home_folder
 
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.injection import Injection
     from introspect_bench.benchmark.runwriter import Resume
     from introspect_bench.benchmark.suite import Suite
     from introspect_bench.benchmark.task import Task
+
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+"""Names of dtypes of weights; torch is not needed to know them."""
+LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1
+"""Largest number that a run file can hold."""
+
+# Whether this machine has the device is found out when a model is loaded on it.
+_DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +72,31 @@ class RunRequest:
         """Refuse what no run can be."""
         if not self.model:
             raise UsageError("the name of the model is empty")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError(f"the batch size is {self.batch_size}; give 1 or more")
+        _check_number("limit", self.limit, 1)
+        _check_number("batch size", self.batch_size, 1)
+        _check_number("number of solved queries", self.shots, 0)
+        _check_number("seed", self.seed, 0)
+        if not _DEVICE.fullmatch(self.device):
+            raise UsageError(f"unknown device '{self.device}': expected such as cpu, cuda, cuda:1")
+        if self.dtype not in DTYPES:
+            raise UsageError(f"unknown dtype '{self.dtype}': expected {', '.join(DTYPES)}")
 
     def path(self, task: Task, suite: Suite) -> Path:
         """Return the file of one task's run: the same request always means the same file."""
-        name = Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
+        folder = home_folder(self.model)
+        name = folder.resolve().name if folder.is_dir() else self.model
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
         control = ".no-vector" if self.no_vector else ""
         return self.output / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
+
+
+def _check_number(what: str, value: object, least: int) -> None:
+    """Refuse what is not a whole number that a run file can hold; None is the default."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"the {what} is {value!r}; give a whole number")
+    if value < least:
+        raise UsageError(f"the {what} is {value}; give {least} or more")
+    if value > LARGEST:
+        raise UsageError(f"the {what} is {value}; give {LARGEST} or less")

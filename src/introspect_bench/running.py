@@ -14,20 +14,35 @@ from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.predict import Plan, plan, predict
+from introspect_bench.benchmark.planning import Plan, check_run, plan
+from introspect_bench.benchmark.predict import predict
+from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.estimate import fetch_target, model_seconds
-from introspect_bench.explainers import BASELINE, Settings, default_shots, load_explainer
+from introspect_bench.explainers import (
+    BASELINE,
+    Settings,
+    check_model,
+    default_shots,
+    load_explainer,
+)
 from introspect_bench.request import RunRequest
 from introspect_bench.suites import tasks_of
 
-AUTO_BATCH_SIZE = 128
-"""Prompts in one batch unless the user says otherwise; fixed, so a run is the same anywhere."""
-
 OnQueries = Callable[[str, int, int], None]
 """Told `(task, queries answered, queries in all)`."""
+
+
+class RefusedTasksError(UsageError):
+    """Some tasks of a request cannot be answered; the others are."""
+
+    def __init__(self, message: str, runs: tuple[Run, ...]) -> None:
+        """Say which tasks and why, and keep the runs that ended."""
+        super().__init__(message)
+        self.runs = runs
+        """What the run files of the other tasks hold."""
 
 
 def run(
@@ -35,10 +50,11 @@ def run(
 ) -> tuple[Run, ...]:
     """Answer the queries and return what the run files hold, one a task.
 
-    A task whose vectors the explainer cannot take does not keep the others from being answered;
-    its error is raised at the end.
+    Whatever can be refused without the explainer is refused before it is loaded.
 
     Raises:
+        RefusedTasksError: the explainer cannot take a task's vectors; all other tasks are answered,
+            and the error has their runs.
         UsageError: unknown name, or an impossible combination.
         MissingPartError: weights, hub, device or disk space are missing.
         IntegrityError: a file is corrupt, or the run file is another run's.
@@ -51,8 +67,11 @@ def run(
         injection=request.injection,
         arguments=request.explainer_args,
     )
-    done, refused, loaded = [], None, None
-    for task, suite in answerable(request):
+    tasks = answerable(request)
+    for task, suite in tasks:
+        check(request, task, suite)
+    done, refused, loaded = [], [], None
+    for task, suite in tasks:
         # baselines learn each task anew; anything else is loaded once
         if loaded is None or request.model.startswith(BASELINE):
             on_fetch(f"loading {request.model}", 0, None)
@@ -68,13 +87,39 @@ def run(
             try:
                 check_width(loaded[0], suite)
             except UsageError as error:
-                refused = UsageError(f"{task.name}: {error}")
+                refused.append(f"{task.name}: {error}")
                 continue
         path = _predict(request, settings, task, suite, loaded, on_queries)
         done.append(read_run(path))
-    if refused is not None:
-        raise refused
+    if refused:
+        raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)
+
+
+def check(request: RunRequest, task: Task, suite: Suite) -> None:
+    """Refuse a run that cannot be, as far as it shows without loading or fetching anything.
+
+    Raises:
+        UsageError: unknown name, or an impossible combination.
+        MissingPartError: a folder that is not there, or holds no weights.
+        IntegrityError: a file is corrupt, or the run file is another run's.
+    """
+    arguments = request.explainer_args
+    check_model(request.model, arguments, task=task, use_vectors=not request.no_vector)
+    check_run(
+        task=task,
+        suite=suite,
+        split=request.split,
+        out=request.path(task, suite),
+        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        limit=request.limit,
+        queries=request.queries,
+        resume=request.resume,
+        seed=request.seed,
+        shots=n_shots(request),
+        no_vector=request.no_vector,
+        settings=arguments,
+    )
 
 
 def _predict(
@@ -102,7 +147,8 @@ def _predict(
         shots=n_shots(request),
         no_vector=request.no_vector,
         selftest=suite.manifest.get("doctor", {}),
-        device=request.device,
+        # looking a reply up, or a user's own code, knows nothing of the device
+        device=request.device if card.weights_sha256 else None,
         on_progress=_counter(task.name, on_queries),
     )
 
@@ -165,10 +211,12 @@ def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
 
     Raises:
         UsageError: unknown name, or an impossible combination.
-        IntegrityError: a file of the suite is corrupt.
+        MissingPartError: a folder that is not there, or holds no weights.
+        IntegrityError: a file of the suite is corrupt, or the run file is another run's.
     """
     plans = []
     for task, suite in answerable(request):
+        check(request, task, suite)
         found: Plan = plan(
             task=task,
             suite=suite,

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from introspect_bench.benchmark.backends.answers import Output, batches, greedy
 from introspect_bench.benchmark.backends.interventions import Branch, Stem, residuals
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks
 
 CLEAN_ROWS = 64
@@ -89,18 +90,11 @@ def source_vectors(
         asked = [[prompts[i].ids, [p.position for p in prompts[i].places.values()]] for i in chosen]
         path = folder / f"{sha256_bytes(canonical_json(asked).encode())[:24]}.safetensors"
         if not path.exists():
-            save_chunk(path, _chunk(target, [prompts[i] for i in chosen], spans))
+            means = _chunk(target, [prompts[i] for i in chosen], spans)
+            write_safetensors_atomic(path, {"means": means})
         table[chosen] = load_file(path)["means"]
         report("source vectors", len(chosen))
     return table
-
-
-def save_chunk(path: Path, means: npt.NDArray[np.float16]) -> None:
-    """Write one chunk so that it either exists whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({"means": means}, partial)
-    partial.replace(path)
 
 
 def _chunk(

@@ -37,6 +37,9 @@ from introspect_bench.tasks.input_ablations.measure import Progress, Texts
 from introspect_bench.tasks.input_ablations.wording import ANSWER_PREFIX, Ablation
 from introspect_bench.tasks.statistics import Bar
 
+BUILD = 1
+"""Version of what is measured. Raise it with every change after which rows of an old journal would
+be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
 HEADLINE_KINDS = ("hint", "context")
 """Kinds the headline is computed over, equally large."""
 LETTER_KINDS = ("hint", "option")
@@ -197,7 +200,7 @@ def collect(
             return chosen.groups
 
 
-def test_stability(
+def keep_stable(
     target: TargetModel,
     groups: Sequence[Sequence[Candidate]],
     work: Path,
@@ -284,7 +287,7 @@ def make_split(
     for kind, wanted in sizes[split].items():
         chosen = collect(target, kind, split, wanted, seed, work, report)
         if split != "train":
-            stable, verdict = test_stability(target, chosen, work / kind, report, rounded)
+            stable, verdict = keep_stable(target, chosen, work / kind, report, rounded)
             reports[kind] = verdict.report()
             size = Selection(size=wanted, outcome_cap=OUTCOME_CAP[kind])
             chosen = select(stable, size).groups

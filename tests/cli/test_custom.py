@@ -8,13 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from program import (
-    ABLATIONS,
-    Call,
-    the_sentence,
-)
+from program import ABLATIONS, PATCHING, Call, the_sentence
 
 import introspect_bench as ib
+from introspect_bench.running import RefusedTasksError
 
 CUSTOM = """
 class Mine:
@@ -80,14 +77,76 @@ def test_a_module_that_is_not_there_is_named(call: Call) -> None:
     assert "no_such_module" in the_sentence(err)
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def (:", "SyntaxError: invalid syntax"),
+        ("x = 1\n\ny = x / 0\n", "ZeroDivisionError: division by zero (MODULE.py, line 3)"),
+        ("import no_such_module_either", "No module named 'no_such_module_either'"),
+        ("raise SystemExit('bye')", "SystemExit: bye (MODULE.py, line 1)"),
+        ("x = '\0'", "cannot import MODULE: SyntaxError"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_said_to(call: Call, source: str, words: str) -> None:
+    module = f"mine_{time.monotonic_ns()}"
+    Path(f"{module}.py").write_text(source)
+    code, out, err = call("run", "--suite", "toy", "-m", f"py:{module}:Mine")
+    assert (code, out) == (2, "")
+    assert words.replace("MODULE", module) in the_sentence(err)
+    assert not Path("runs").exists()
+
+
+def test_a_type_that_is_no_explainer_is_said_to_be_none(call: Call) -> None:
+    for name in ("int", "list", "print", "len"):
+        code, _, err = call("run", "--suite", "toy", "-m", f"py:builtins:{name}")
+        assert code == 2
+        assert f"py:builtins:{name}: " in the_sentence(err)
+
+
+@pytest.mark.parametrize("value", ["9" * 20, "NaN", "1e999", "[[1, -Infinity]]"])
+def test_an_argument_that_no_run_file_can_hold_leaves_none(call: Call, value: str) -> None:
+    words = custom("Mine")
+    code, _, err = call(*words, "--explainer-args", f"die_after={value}")
+    assert code == 2
+    assert "the run's settings" in the_sentence(err)
+    assert not list(Path().glob("runs/*"))
+    assert call(*words)[0] == 0
+
+
 def test_a_width_that_does_not_fit_refuses_vector_tasks_only(call: Call) -> None:
     words = [word for word in custom("Narrow") if word not in ("-t", ABLATIONS)]
-    code, _, err = call(*words)
+    code, out, err = call(*words)
     assert code == 2
-    assert "width 4 is not for me" in the_sentence(err)
-    assert [ABLATIONS in path.name for path in Path("runs").glob("*.jsonl")] == [True]
+    assert "activation-patching: width 4 is not for me" in the_sentence(err)
+    (path,) = Path("runs").glob("*.jsonl")
+    assert ABLATIONS in path.name
+    # what was answered is scored and named as ever
+    assert "toy · input-ablations v1 · test" in out
+    assert f"{path}: 12 queries answered" in out
+    code, out, err = call(*words, "--json")
+    assert code == 2
+    document = json.loads(out)
+    assert [run["path"] for run in document["runs"]] == [str(path)]
+    assert [result["task"] for result in document["results"]] == [ABLATIONS]
+    assert "width 4" in the_sentence(err)
     assert call(*words, "--no-vector")[0] == 0
     assert len(list(Path("runs").glob("*.no-vector.*.jsonl"))) == 2
+
+
+def test_where_every_task_is_refused_nothing_is_printed(call: Call) -> None:
+    words = [word if word != ABLATIONS else PATCHING for word in custom("Narrow")]
+    code, out, err = call(*words, "--json")
+    assert (code, out) == (2, "")
+    assert "width 4" in the_sentence(err)
+
+
+def test_python_gets_the_runs_that_ended(call: Call) -> None:
+    model = custom("Narrow")[-1]
+    with pytest.raises(RefusedTasksError, match="width 4 is not for me") as caught:
+        ib.run(model, suite="toy")
+    assert [run.header["task"]["id"] for run in caught.value.runs] == [ABLATIONS]
+    assert caught.value.runs[0].complete
+    assert call("validate", str(caught.value.runs[0].path))[0] == 0
 
 
 def test_interrupted_is_130_and_the_file_is_completed_by_the_same_command(call: Call) -> None:

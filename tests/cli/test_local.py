@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,27 @@ def test_another_injection_in_the_same_file_is_refused(call: Call, models: Path)
     assert "scaling" in the_sentence(err)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("device", "cuda"), ("torch", "1.0"), ("transformers", "4.0")]
+)
+def test_rows_of_another_device_or_library_are_not_gone_on_with(
+    call: Call, models: Path, field: str, value: str
+) -> None:
+    words = ("--model", str(models / "same"), "-t", ABLATIONS)
+    assert answer(call, *words)[0] == 0
+    path = Path(f"runs/same.toy.{ABLATIONS}.mini.jsonl")
+    first, *rows = path.read_text().splitlines(keepends=True)[:-2]
+    header = json.loads(first)
+    assert header["env"]["device"] == "cpu"
+    header["env"][field] = value
+    path.write_text("".join([json.dumps(header) + "\n", *rows]))
+    before = path.read_bytes()
+    code, _, err = answer(call, *words)
+    assert code == 4
+    assert f"env.{field} is '{value}' there" in the_sentence(err)
+    assert path.read_bytes() == before
+
+
 def test_another_width_needs_no_vector(call: Call, models: Path) -> None:
     words = ("--model", str(models / "wider"))
     code, _, err = answer(call, *words)
@@ -95,3 +117,6 @@ def test_the_target_of_a_suite_explains_itself(call: Call, models: Path) -> None
     assert call(*words, "baseline/few-shot", "--shots", "2")[0] == 0
     headers = [ib.load(path).header for path in sorted(Path("runs").glob("*.jsonl"))]
     assert [header["explainer"]["shots"] for header in headers] == [2, 0]
+    assert [header["env"]["device"] for header in headers] == ["cpu", "cpu"]
+    for path in Path("runs").glob("*.jsonl"):
+        assert str(models) not in path.read_text()

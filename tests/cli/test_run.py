@@ -54,6 +54,13 @@ def test_another_run_in_the_same_file_is_refused_by_the_field(call: Call) -> Non
     assert path.read_bytes() == before
 
 
+def test_a_baseline_that_looks_replies_up_knows_no_device(call: Call) -> None:
+    path = one_run(call, "--device", "cuda", "--dtype", "bfloat16")
+    before = path.read_bytes()
+    assert ib.load(path).header["env"]["device"] is None
+    assert one_run(call, "--device", "cpu").read_bytes() == before
+
+
 def test_run_does_without_the_truth_of_its_split(call: Call) -> None:
     for path in Path("toy").rglob("test/truth.jsonl"):
         path.unlink()

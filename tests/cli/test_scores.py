@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from program import (
+    ABLATIONS,
+    CONSTANT,
     PATCHING,
     Call,
     one_run,
@@ -13,6 +17,7 @@ from program import (
 )
 
 import introspect_bench as ib
+from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.console import printable
 
 
@@ -92,3 +97,77 @@ def test_leaderboard_writes_between_the_markers(call: Call) -> None:
     assert code == 4
     assert "results:begin" in the_sentence(err)
     assert page.read_text() == "no markers"
+
+
+def easy_queries() -> str:
+    """The queries that `baseline/constant` gets right, as the option takes them."""
+    rows = ib.show(f"runs/baseline-constant.toy.{ABLATIONS}.test.jsonl", suite="toy")
+    return ",".join(row["id"] for row in rows if row["exact"])
+
+
+def test_a_chosen_part_cannot_be_submitted_and_ranks_last(call: Call) -> None:
+    whole = one_run(call)
+    words = ("--suite", "toy", "-t", ABLATIONS, "-o", "part", "--queries", easy_queries())
+    assert call(*CONSTANT, *words)[0] == 0
+    (part,) = Path("part").glob("*.jsonl")
+    code, out, err = call("score", str(part), "--suite", "toy", "--check")
+    assert code == 1
+    assert "100.0" in out
+    assert "a partial run cannot be submitted" in the_sentence(err)
+    code, out, _ = call("leaderboard", "table", str(part), str(whole), "--suite", "toy")
+    rows = [line for line in out.splitlines() if line.startswith("| baseline")]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| baseline/constant",
+        r"| baseline/constant \*",
+    ]
+
+
+def test_validate_says_what_cannot_be_submitted(call: Call) -> None:
+    whole = one_run(call)
+    words = ("--suite", "toy", "-t", ABLATIONS, "-o", "part", "--limit", "3")
+    assert call(*CONSTANT, *words)[0] == 0
+    (part,) = Path("part").glob("*.jsonl")
+    code, out, err = call("validate", str(whole), str(part))
+    assert (code, err) == (0, "")
+    assert "ok (partial)" in out
+    assert out.splitlines()[-1].startswith(f"{part}: a partial run cannot be submitted: it answers")
+    rows = json.loads(call("validate", str(whole), str(part), "--json")[1])["runs"]
+    assert [row["cannot_submit"] is None for row in rows] == [True, False]
+    assert call("validate", "--strict", str(whole))[0] == 0
+    code, out, err = call("validate", "--strict", str(whole), str(part))
+    assert (code, out) == (1, "")
+    assert f"{part}: a partial run cannot be submitted" in the_sentence(err)
+    with pytest.raises(CheckFailedError):
+        ib.validate(part, strict=True)
+
+
+def test_an_incomplete_run_is_exit_5_for_submission(call: Call) -> None:
+    run = one_run(call)
+    run.write_text("".join(run.read_text().splitlines(keepends=True)[:-3]))
+    assert "ok so far (incomplete)" in call("validate", str(run))[1]
+    for words in (("validate", "--strict"), ("score", "--check", "--suite", "toy")):
+        code, _, err = call(*words, str(run))
+        assert code == 5
+        assert "2 of 12 queries have no row" in the_sentence(err)
+
+
+@pytest.mark.parametrize("words", [("score",), ("leaderboard", "table")], ids=" ".join)
+def test_a_run_given_twice_never_makes_two_rows(call: Call, words: tuple[str, ...]) -> None:
+    run = one_run(call)
+    copy = shutil.copy(run, "copy.jsonl")
+    for other in (str(run), f"./{run}", copy):
+        code, out, err = call(*words, str(run), other, "--suite", "toy")
+        assert (code, out) == (2, "")
+        assert "hold the same run" in the_sentence(err)
+    with pytest.raises(UsageError, match="hold the same run"):
+        ib.leaderboard_table([run, run], suite="toy")
+
+
+def test_a_page_that_is_not_text_is_left_alone(call: Call) -> None:
+    page = Path("PAGE.md")
+    page.write_bytes(b"\xff<!-- results:begin --><!-- results:end -->")
+    words = ("leaderboard", "table", str(one_run(call)), "--suite", "toy", "--readme", str(page))
+    code, _, err = call(*words)
+    assert code == 4
+    assert "PAGE.md: not UTF-8 at byte 0" in the_sentence(err)
+    assert page.read_bytes()[:1] == b"\xff"

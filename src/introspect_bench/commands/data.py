@@ -21,17 +21,26 @@ def command() -> None:
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
-    """Hash every byte of the suites and check every cross-reference."""
+    """Hash every byte of the suites, and compare what the manifests say with the files."""
     from introspect_bench import api
 
     with progress() as bar:
-        found = api.verify_data(suite, tasks, on_progress=bar.items)
+        found = api.data_verify(suite, tasks, on_progress=bar.items)
     if as_json:
         emit_json({"suites": found})
     else:
         emit_table(
             ("verdict", "suite", "task", "version", "files"),
-            [("ok", row["suite"], row["task"], row["version"], row["files"]) for row in found],
+            [
+                (
+                    "ok" if row["frozen"] else "ok (draft)",
+                    row["suite"],
+                    row["task"],
+                    row["version"],
+                    row["files"],
+                )
+                for row in found
+            ],
         )
 
 
@@ -41,7 +50,7 @@ def path(as_json: bool) -> None:
     """Say where the suites and the cache of target models are."""
     from introspect_bench import api
 
-    found = api.data_paths()
+    found = api.data_path()
     if as_json:
         emit_json(found)
     else:
@@ -70,31 +79,40 @@ def make(
     """Make a suite for a target model from nothing.
 
     Hours of computing; killed at any moment, the same command goes on where it was. Refuses to
-    freeze a suite that misses its bars.
+    freeze a suite that misses its bars, but shows its statistics.
     """
-    from introspect_bench.making import make_data
+    from introspect_bench import api
+    from introspect_bench.tasks.make import NotFrozenError
 
-    with progress() as bar:
-        where, manifest = make_data(
-            target,
-            task,
-            seed=seed,
-            device=device,
-            draft=draft,
-            out_dir=output,
-            on_fetch=bar.bytes,
-            on_stage=bar.items,
-        )
+    try:
+        with progress() as bar:
+            where, manifest = api.data_make(
+                target,
+                task,
+                seed=seed,
+                device=device,
+                draft=draft,
+                out_dir=output,
+                on_fetch=bar.bytes,
+                on_stage=bar.items,
+            )
+    except NotFrozenError as error:
+        _emit(None, error.statistics, as_json=as_json)
+        raise
+    _emit(where, manifest["statistics"], as_json=as_json)
+
+
+def _emit(where: Path | None, statistics: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what was measured, and where it is if it was frozen."""
     if as_json:
-        emit_json({"path": str(where), "statistics": manifest["statistics"]})
+        emit_json({"path": None if where is None else str(where), "statistics": statistics})
         return
     rows = [
-        (split, name, value)
-        for split, found in manifest["statistics"].items()
-        for name, value in flat(found)
+        (split, name, value) for split, found in statistics.items() for name, value in flat(found)
     ]
     emit_table(("split", "statistic", "value"), rows)
-    click.echo(str(where))
+    if where is not None:
+        click.echo(str(where))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

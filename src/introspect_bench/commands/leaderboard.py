@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from introspect_bench.console import emit_json
+
 
 @click.group()
 def command() -> None:
@@ -21,13 +23,18 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="Write the table between the results markers of this file instead of printing it.",
 )
-def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: scores and the tables.")
+def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_json: bool) -> None:
     """Score run files and print one Markdown table a task and split."""
-    from introspect_bench import results
+    from introspect_bench import api, results
+    from introspect_bench.leaderboard.table import markdown
 
-    text = results.leaderboard_table(runs, suite=suite)
-    if readme is None:
-        click.echo(text, nl=False)
-    else:
+    scores = api.score_all(runs, suite=suite)
+    text = markdown(scores)
+    if readme is not None:
         results.write_results(readme, text)
         click.echo(f"wrote {readme}", err=True)
+    if as_json:
+        emit_json({"results": scores, "markdown": text})
+    elif readme is None:
+        click.echo(text, nl=False)

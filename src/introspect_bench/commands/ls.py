@@ -12,12 +12,13 @@ KINDS = ("suites", "tasks", "targets", "baselines")
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
+@click.option("--suite", metavar="DIR", help="With suites: list this folder of suites.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(kind: str, as_json: bool) -> None:
+def command(kind: str, suite: str | None, as_json: bool) -> None:
     """List suites, tasks, targets or baselines."""
     from introspect_bench import api
 
-    rows = api.listing(kind)
+    rows = api.ls(kind, suite=suite)
     if as_json:
         emit_json({kind: rows})
     elif rows:

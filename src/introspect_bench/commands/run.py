@@ -96,6 +96,7 @@ def command(
     """
     from introspect_bench import api
     from introspect_bench.explainers import parse_arguments, parse_injection
+    from introspect_bench.running import RefusedTasksError
 
     options |= {
         "queries": None if queries is None else queries.split(","),
@@ -105,12 +106,17 @@ def command(
     if dry_run:
         _emit_plans(api.plan(**options), as_json)
         return
-    with progress() as bar:
-        runs = api.run(
-            **options,
-            on_fetch=bar.bytes,
-            on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
-        )
+    try:
+        with progress() as bar:
+            runs = api.run(
+                **options,
+                on_fetch=bar.bytes,
+                on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
+            )
+    except RefusedTasksError as error:
+        if error.runs:
+            _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
+        raise
     _report(runs, options["suite"], score=not no_score, as_json=as_json)
 
 

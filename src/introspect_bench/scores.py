@@ -1,0 +1,225 @@
+"""Run files after the fact: scored, checked, shown, put into tables. No model, no network.
+
+Owns which suite a run file is scored with: one that ships with the package, or the folder that the
+user gives. A run file comes from a stranger and never chooses its own ground truth.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.errors import (
+    CheckFailedError,
+    IncompleteRunError,
+    UsageError,
+)
+from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.benchmark.scoring import grade, is_right, score_run
+from introspect_bench.benchmark.suite import MINI, Suite
+from introspect_bench.benchmark.task import Task
+from introspect_bench.leaderboard import table
+from introspect_bench.suites import find_suite, shipped_suite
+from introspect_bench.tasks import get_task
+
+PARTIAL = (
+    "a partial run cannot be submitted: it answers {n} queries that were chosen; "
+    "run it again without --limit and --queries"
+)
+"""Why a partial run is refused."""
+INCOMPLETE = (
+    "an incomplete run cannot be submitted: {missing} of {n} queries have no row; "
+    "run the same command again to complete it"
+)
+"""Why an incomplete run is refused."""
+
+_REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
+
+
+def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
+    """Score a run file: the JSON object of `benchmark.scoring.score_run`. No model, no network.
+
+    Args:
+        path: the run file.
+        suite: folder of suites, for a suite that is not in the package.
+
+    Raises:
+        UsageError: the file can't be opened, or its suite or task is unknown.
+        IntegrityError: the run is corrupt, or about another version of the suite.
+    """
+    found = read_run(Path(path))
+    task, where = _about(found, suite)
+    return score_run(found, task, where)
+
+
+def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[dict[str, Any]]:
+    """Score several run files, each of them once.
+
+    Raises:
+        UsageError: as `score`, or two files hold the same run.
+        IntegrityError: as `score`.
+    """
+    results = []
+    seen: dict[str, Path | str] = {}
+    for path in paths:
+        result = score(path, suite=suite)
+        # a run keeps its id while it grows; only a file of another maker can lack one
+        name = str(result["run_id"] or result["body_sha256"] or Path(path).resolve())
+        if name in seen:
+            raise UsageError(f"{seen[name]} and {path} hold the same run; give it once")
+        seen[name] = path
+        results.append(result)
+    return results
+
+
+def leaderboard_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:
+    """Score run files and return one Markdown table a task and split.
+
+    Raises:
+        UsageError: as `score_all`.
+        IntegrityError: as `score_all`.
+    """
+    return table.markdown(score_all(paths, suite=suite))
+
+
+def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
+    """Whether the ground truth of a run's split is on this machine.
+
+    Raises:
+        UsageError: the file can't be opened, or its suite or task is unknown.
+        IntegrityError: the run is corrupt.
+    """
+    found = read_run(Path(path))
+    _, where = _about(found, suite)
+    split = found.header["task"]["split"]
+    return (where.root / ("validation" if split == MINI else split) / "truth.jsonl").is_file()
+
+
+def check_score(path: Path | str, result: dict[str, Any]) -> None:
+    """Fail unless a scored run is whole, its suite frozen, and what it claims what was computed.
+
+    Args:
+        path: the run file, for the message.
+        result: what `score` returned.
+
+    Raises:
+        CheckFailedError: the run is partial, its suite is a draft, or a claimed number differs.
+        IncompleteRunError: queries without a row.
+    """
+    counts = result["counts"]
+    if result["partial"]:
+        raise CheckFailedError(f"{path}: {PARTIAL.format(n=counts['queries'])}")
+    if not result["complete"]:
+        said = INCOMPLETE.format(missing=counts["missing"], n=counts["queries"])
+        raise IncompleteRunError(f"{path}: {said}")
+    if not result["frozen"]:
+        raise CheckFailedError(
+            f"{path}: its suite {result['suite']} is a draft for {result['task']}, which nothing "
+            "can be submitted for; use a frozen suite"
+        )
+    overall = result["overall"]
+    for name, claimed in sorted(result["claimed"].items()):
+        computed = overall["metrics"].get(name, {}).get("value") if overall else None
+        if claimed != computed:
+            raise CheckFailedError(f"{path}: claims {name} {claimed!r}, computed {computed!r}")
+
+
+def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
+    """Read a run file strictly and say what it is.
+
+    Args:
+        path: the run file.
+        strict: also refuse what cannot be submitted.
+
+    Returns:
+        What the header says, how much is there, and `cannot_submit`: a sentence that says why it
+        cannot be submitted as it is, or None.
+
+    Raises:
+        UsageError: it can't be opened.
+        IntegrityError: the first thing that is wrong.
+        CheckFailedError: it is partial; only if `strict`.
+        IncompleteRunError: queries have no row; only if `strict`.
+    """
+    found = read_run(Path(path))
+    about, partial = found.header["task"], found.header["partial"]
+    reason = None
+    if partial:
+        reason = PARTIAL.format(n=about["n"])
+    elif not found.complete:
+        reason = INCOMPLETE.format(missing=about["n"] - len(found.rows), n=about["n"])
+    if strict and reason is not None:
+        error = CheckFailedError if partial else IncompleteRunError
+        raise error(f"{path}: {reason}")
+    return {
+        "path": str(path),
+        "complete": found.complete,
+        "partial": partial,
+        "cannot_submit": reason,
+        "rows": len(found.rows),
+        "queries": about["n"],
+        "suite": about["suite"],
+        "task": about["id"],
+        "split": about["split"],
+        "explainer": found.header["explainer"]["name"],
+    }
+
+
+def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
+    """Put queries beside their truth, the raw reply, what was read in it and whether it is right.
+
+    Args:
+        reference: path of a run file, or `path:id` for one query.
+        suite: folder of suites, for a suite that is not in the package.
+
+    Raises:
+        UsageError: the file can't be opened, or it is not about that query.
+        IntegrityError: the run is corrupt, or about another version of the suite.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise UsageError("expected RUN or RUN:ID")
+    found = read_run(Path(match["path"]))
+    task, where = _about(found, suite)
+    rows = []
+    for one in grade(found, task, where):
+        if match["id"] not in (None, one.query.id):
+            continue
+        verdict_right, content_right = is_right(one)
+        answer = one.answer
+        rows.append(
+            {
+                "id": one.query.id,
+                "group": one.query.group,
+                "kind": one.query.kind,
+                "query": task.render(one.query).question,
+                "clean": one.truth.clean,
+                "truth": one.truth.outcome,
+                "changed": one.truth.answer.changed,
+                "raw": one.raw,
+                "status": one.status,
+                "says_changed": None if answer is None else answer.changed,
+                "answer": None if answer is None else answer.content,
+                "verdict": verdict_right,
+                "content": content_right,
+                "exact": verdict_right and content_right,
+            }
+        )
+    if not rows:
+        raise UsageError(f"{match['path']} is not about a query {match['id']}")
+    return rows
+
+
+def _about(found: Run, suite: str | None) -> tuple[Task, Suite]:
+    """Return the task and the suite a run is scored with.
+
+    The header's word counts among the shipped suites only: as a path it could lead to ground truth
+    that came with the run file.
+    """
+    about = found.header["task"]
+    task = get_task(about["id"])
+    if suite is not None:
+        return task, find_suite(suite, task.name)
+    return task, shipped_suite(about["suite"], task.name)

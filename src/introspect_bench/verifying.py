@@ -1,0 +1,127 @@
+"""What a suite says of itself, computed again from its files.
+
+Owns the comparison with the manifest; the files' own hashes and cross-references are
+`benchmark.suite`'s. It catches a manifest that was edited without its files; that a shipped suite
+is the released one is shown by its pinned hash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
+from introspect_bench.benchmark.files import sha256_bytes
+from introspect_bench.benchmark.freeze import CANARY, Measured, query_id
+from introspect_bench.benchmark.manifest import MANIFEST
+from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.selection import check_task
+from introspect_bench.benchmark.suite import Suite, checked_vectors
+from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks.statistics import describe
+
+TOLERANCE = 1e-6
+"""Margins, in logits, are written with six digits."""
+UNORDERED = "commonest_outcomes"
+"""The statistic whose names depend on the order of queries where outcomes are equally common."""
+
+
+def verify_suite(
+    task: Task, suite: Suite, on_progress: Callable[[str, int, int], None] | None = None
+) -> None:
+    """Check every byte of a suite, every cross-reference, and what its manifest says of its files.
+
+    Args:
+        task: the task it is for.
+        suite: the suite.
+        on_progress: called with file name, files done and files in all.
+
+    Raises:
+        IntegrityError: the first thing that is wrong, naming the file.
+    """
+    check_task(task, suite)
+    suite.verify(on_progress)
+    path = suite.root / MANIFEST
+    if suite.manifest.get("canary") != CANARY:
+        raise IntegrityError(f"{path}: field canary is not {CANARY!r}")
+    for split in SPLITS:
+        groups = _measured(suite, split)
+        said = suite.manifest.get("statistics", {}).get(split, {})
+        try:
+            found = _statistics(groups, task.headline_kinds)
+        except (CheckFailedError, LookupError, TypeError, ValueError) as error:
+            # A task's fields have no schema: whatever is wrong with them shows here.
+            raise IntegrityError(
+                f"{suite.root / split}: no statistics can be made of its queries: {error!r}"
+            ) from error
+        _compare(f"{path}: field statistics.{split}", said, found)
+
+
+def _measured(suite: Suite, split: str) -> list[list[Measured]]:
+    """Return the queries of a split with their truth, by group, after checking their ids."""
+    queries, truths, told = suite.queries(split), suite.truth(split), suite.oracle(split)
+    vectors = checked_vectors(suite, split, queries)
+    path = suite.root / split / "queries.jsonl"
+    groups: dict[str, dict[str, Measured]] = {}
+    for query in queries:
+        truth = truths[query.id]
+        vector = None if vectors is None or query.vector is None else vectors[query.vector]
+        one = Measured(
+            kind=query.kind,
+            fields=query.fields,
+            clean=truth.clean,
+            outcome=truth.outcome,
+            clean_ids=truth.clean_ids,
+            outcome_ids=truth.outcome_ids,
+            margin=truth.margin,
+            source=told[query.id]["source"],
+            vector=vector,
+        )
+        if (found := query_id(suite.task, one)) != query.id:
+            raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")
+        groups.setdefault(query.group, {})[query.id] = one
+    for group, members in groups.items():
+        found = sha256_bytes("".join(sorted(members)).encode())[:16]
+        if found != group:
+            raise IntegrityError(f"{path}: group {group} is not the hash of its ids, {found}")
+    return [list(members.values()) for members in groups.values()]
+
+
+def _statistics(
+    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
+) -> dict[str, Any]:
+    """Compute what a builder writes about a split."""
+    kinds = sorted({group[0].kind for group in groups})
+    main = [group for group in groups if headline is None or group[0].kind in headline]
+    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
+    return {**describe(main), "by_kind": by_kind}
+
+
+def _compare(where: str, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Compare the statistics that both have; other versions of the builder wrote more or fewer."""
+    for name in sorted(said.keys() & found.keys()):
+        if name == "by_kind":
+            if not isinstance(said[name], Mapping) or said[name].keys() != found[name].keys():
+                raise IntegrityError(f"{where}.{name} is not about the kinds of its queries")
+            for kind, value in found[name].items():
+                _compare(f"{where}.{name}.{kind}", said[name][kind], value)
+        elif not _same(name, said[name], found[name]):
+            raise IntegrityError(
+                f"{where}.{name} is {str(said[name])[:80]}, "
+                f"its files give {str(found[name])[:80]}; fetch the suite again"
+            )
+
+
+def _same(name: str, said: Any, found: Any) -> bool:
+    if isinstance(found, Mapping):
+        if not isinstance(said, Mapping) or len(said) != len(found):
+            return False
+        if name == UNORDERED:
+            return all(map(_close, sorted(said.values(), key=str), sorted(found.values(), key=str)))
+        return said.keys() == found.keys() and all(_close(said[k], found[k]) for k in found)
+    return _close(said, found)
+
+
+def _close(said: Any, found: float) -> bool:
+    return type(said) in (int, float) and math.isclose(said, found, rel_tol=0, abs_tol=TOLERANCE)

@@ -1,0 +1,77 @@
+"""Every verb, whatever verbs there are: help, `--json`, and a Python function of the same name."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+
+import click
+import pytest
+from program import ABLATIONS, Call, one_run
+
+import introspect_bench as ib
+from introspect_bench.cli import VERBS, command_line
+
+
+def leaves(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command that does something."""
+    if not isinstance(command, click.Group):
+        yield words
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        yield from leaves(below, (*words, name))
+
+
+def found(words: tuple[str, ...]) -> click.Command:
+    command: click.Command = command_line
+    for word in words:
+        assert isinstance(command, click.Group)
+        below = command.get_command(click.Context(command), word)
+        assert below is not None
+        command = below
+    return command
+
+
+LEAVES = tuple(leaves(command_line))
+
+
+def test_the_walk_reaches_every_verb() -> None:
+    assert list(dict.fromkeys(words[0] for words in LEAVES)) == list(VERBS)
+    assert ("leaderboard", "table") in LEAVES
+    assert ("data", "verify") in LEAVES
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_a_verb_is_a_function_of_the_same_name(words: tuple[str, ...]) -> None:
+    name = "_".join(words)
+    assert name in ib.__all__
+    function = getattr(ib, name)
+    assert inspect.isfunction(function)
+    assert function.__doc__
+    assert f"`{name}`" in (ib.__doc__ or "")
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_a_verb_has_json(words: tuple[str, ...]) -> None:
+    assert "--json" in {name for param in found(words).params for name in param.opts}
+
+
+def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:
+    run = str(one_run(call))
+    code, out, err = call("leaderboard", "table", run, "--suite", "toy", "--json")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["results"] == [ib.score(run, suite="toy")]
+    assert document["markdown"] == ib.leaderboard_table([run], suite="toy")
+
+
+def test_listings_and_paths_are_the_same_from_python(call: Call) -> None:
+    for kind in ("suites", "tasks", "targets", "baselines"):
+        assert json.loads(call("ls", kind, "--json")[1]) == {kind: ib.ls(kind)}
+    assert json.loads(call("data", "path", "--json")[1]) == ib.data_path()
+    assert ABLATIONS in ib.data_path()[f"smollm2-135m/{ABLATIONS}"]
+    assert json.loads(call("version", "--json")[1]) == ib.version()

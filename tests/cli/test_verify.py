@@ -1,0 +1,141 @@
+"""`data verify`: whatever a manifest or a file says that can be computed again, is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_suites
+from program import PATCHING, Call, the_sentence
+from tiny_suites import make_suite
+
+import introspect_bench as ib
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.files import read_json, write_json_atomic
+from introspect_bench.benchmark.freeze import write_manifest
+from introspect_bench.tasks import get_task
+
+ROOT = Path("toy") / PATCHING / "v1"
+MANIFEST = ROOT / "manifest.json"
+
+
+def statistics(**changes: object) -> dict[str, Any]:
+    """The manifest's statistics with other numbers for the test split."""
+    found: dict[str, Any] = read_json(MANIFEST)["statistics"]
+    found["test"] |= changes
+    return found
+
+
+def rewritten(split: str, part: str, **changes: object) -> None:
+    """Change a row of a file and write the hashes of the suite again."""
+    path = ROOT / split / f"{part}.jsonl"
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(first) | changes), *rest]) + "\n")
+    made = read_json(MANIFEST)
+    write_manifest(ROOT, {k: v for k, v in made.items() if k not in ("files", "data_sha256")})
+
+
+def test_a_sound_suite_passes_and_says_so(call: Call) -> None:
+    code, out, _ = call("data", "verify", "--suite", "toy", "--json")
+    assert code == 0
+    rows = json.loads(out)["suites"]
+    assert [(row["task"], row["frozen"]) for row in rows] == [
+        (PATCHING, True),
+        ("input-ablations", True),
+    ]
+    assert rows == ib.data_verify("toy")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("input_only_ceiling", {"exact_match": 0.01, "content_match": 0.5, "verdict_accuracy": 1}),
+        ("input_only_ceiling", {"exact_match": 0.5}),
+        ("prior_exact_match", 0.01),
+        ("share_changed", "half"),
+        ("share_of_kind", 1),
+        ("commonest_outcomes", {"Paris": 0.9}),
+        ("distinct_outcomes", 99),
+    ],
+)
+def test_statistics_that_the_files_do_not_give_are_exit_4(
+    call: Call, name: str, value: object
+) -> None:
+    manifest = read_json(MANIFEST) | {"statistics": statistics(**{name: value})}
+    write_json_atomic(MANIFEST, manifest)
+    code, out, err = call("data", "verify", "--suite", "toy")
+    assert (code, out) == (4, "")
+    assert f"{MANIFEST}: field statistics.test.{name} is " in the_sentence(err)
+
+
+def test_statistics_of_a_kind_are_compared_too(call: Call) -> None:
+    own = statistics()["test"]
+    by_kind = {"last-subject": own | {"share_changed": 0.25}}
+    made = read_json(MANIFEST)
+    write_json_atomic(MANIFEST, made | {"statistics": statistics(by_kind=by_kind)})
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert "statistics.test.by_kind.last-subject.share_changed is 0.25" in the_sentence(err)
+    write_json_atomic(MANIFEST, made | {"statistics": statistics(by_kind={"last": own})})
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert "statistics.test.by_kind is not about the kinds" in the_sentence(err)
+
+
+@pytest.mark.parametrize("canary", ["introspect-bench:canary:other", None])
+def test_another_canary_is_exit_4(call: Call, canary: str | None) -> None:
+    manifest = read_json(MANIFEST)
+    del manifest["canary"]
+    write_json_atomic(MANIFEST, manifest | ({"canary": canary} if canary else {}))
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert f"{MANIFEST}: field canary is not" in the_sentence(err)
+
+
+def test_ids_are_hashes_of_their_queries(call: Call) -> None:
+    rewritten("validation", "queries", kind="relation")
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert "validation/queries.jsonl: id " in the_sentence(err)
+    assert "is not the hash of its query" in the_sentence(err)
+
+
+def test_groups_are_hashes_of_their_ids(call: Call) -> None:
+    path = ROOT / "train" / "queries.jsonl"
+    group = json.loads(path.read_text().splitlines()[0])["group"]
+    path.write_text(path.read_text().replace(f'"group":"{group}"', '"group":"0123456789abcdef"'))
+    made = read_json(MANIFEST)
+    write_manifest(ROOT, {k: v for k, v in made.items() if k not in ("files", "data_sha256")})
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert "group 0123456789abcdef is not the hash of its ids" in the_sentence(err)
+
+
+def test_queries_nothing_can_be_counted_of_are_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = tiny_suites.FIELDS[PATCHING]
+
+    def without_relation(split: str, group: int, member: int) -> dict[str, Any]:
+        made = dict(fields(split, group, member))
+        made["fields"] = {k: v for k, v in made["fields"].items() if k != "relation"}
+        return made
+
+    monkeypatch.setitem(tiny_suites.FIELDS, PATCHING, without_relation)
+    monkeypatch.setattr(tiny_suites, "describe", lambda _: {})
+    make_suite(here / "odd" / PATCHING / "v1", get_task(PATCHING))
+    with pytest.raises(IntegrityError, match="no statistics can be made of its queries: KeyError"):
+        ib.data_verify(str(here / "odd"))
+
+
+def test_a_suite_for_other_prompts_is_refused(call: Call) -> None:
+    write_json_atomic(MANIFEST, read_json(MANIFEST) | {"prompt_sha256": "0" * 64})
+    code, _, err = call("data", "verify", "--suite", "toy")
+    assert code == 4
+    assert f"{MANIFEST}: prompt_sha256 is" in the_sentence(err)
+
+
+def test_the_shipped_suites_pass() -> None:
+    assert [row["files"] for row in ib.data_verify()] == [12, 9]
