@@ -1,0 +1,240 @@
+"""Computes places on units: where a unit stands in its sentence, line, bracket or passage.
+
+Only what the window shows counts. In particular:
+
+- A sentence ends at ``.``, ``!``, ``?``, ``...`` (or a run of one) and at a line break; not at a
+  full stop after a single capital letter or an abbreviation, nor where the next word or number on
+  the line begins with a small letter. The window's first word starts no sentence, for what
+  precedes is unknown. A word here is a word or number.
+- Inside a bracket or quotation: after an opening mark in the window, up to before its closing one
+  (or the window's end); both marks stay outside. A straight quote opens and closes by turns. A line
+  break closes everything.
+- A line is a heading or list item if it begins so after a line break, or at the window's start.
+- The passage so far is the window up to and including the unit; see `genres`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from introspect_bench.tasks.feature_descriptions.predicates.genres import genres_of, passage
+from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
+from introspect_bench.tasks.feature_descriptions.predicates.words import Units, normal
+
+_BRACKETS = {"(": "parentheses", "[": "square-brackets", "{": "braces"}
+_NAMELIKE = frozenset({"pos:proper-noun", "pos:noun", "pos:adjective"})
+_CLOSERS = {")": "parentheses", "]": "square-brackets", "}": "braces"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Type:
+    """What the scan needs to know about a distinct unit."""
+
+    kind: str
+    text: str
+    word: bool
+    """Whether it is a word or number."""
+    small: bool
+    """Whether it begins with a small letter."""
+    content: bool
+    """Whether it is a content word."""
+    name: bool
+    """Whether it has a capital and can be part of a name: a noun, adjective or unknown word."""
+    abbreviation: bool
+    """Whether a full stop after it ends no sentence."""
+    genres: tuple[str, ...]
+    """Genres and languages that it counts for."""
+
+
+def _type(kind: str, text: str, names: Set[str]) -> _Type:
+    """What the scan needs to know about a distinct unit with its properties."""
+    word = kind in ("word", "number")
+    return _Type(
+        kind=kind,
+        text=text,
+        word=word,
+        small=kind == "word" and text[0].islower(),
+        content=kind == "word" and "pos:function-word" not in names,
+        name=kind == "word" and text[0].isupper() and bool(names & _NAMELIKE),
+        abbreviation="list:abbreviation" in names or (len(text) == 1 and text.isupper()),
+        genres=genres_of(kind, text, names),
+    )
+
+
+Found = list[set[str]]
+"""Names that hold, by unit of one window."""
+
+
+def _ends(units: Sequence[_Type]) -> list[bool]:
+    """Which units end a sentence."""
+    ends = []
+    for n, unit in enumerate(units):
+        stop = unit.kind == "mark" and unit.text[0] in ".!?\u2026"
+        if stop and unit.text == "." and n and units[n - 1].abbreviation:
+            stop = False
+        following = next((o for o in units[n + 1 :] if o.word or o.kind == "newline"), None)
+        if stop and following is not None and following.small:
+            stop = False
+        ends.append(stop or unit.kind == "newline")
+    return ends
+
+
+def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
+    """Adds what depends on sentences; returns the number of each unit's sentence."""
+    sentence, place, commas = 0, -1, 0
+    numbers, last_word = [], -1
+    for n, (unit, end) in enumerate(zip(units, _ends(units), strict=True)):
+        numbers.append(sentence)
+        found[n].add("place:later-sentence" if sentence else "place:first-sentence")
+        if unit.word:
+            place += place >= 0
+            last_word = n
+            if 1 <= place <= 3:
+                found[n].add(f"place:sentence-{('start', 'second', 'third')[place - 1]}")
+                found[n].add("place:sentence-first-three")
+        if place >= 13:
+            found[n].add("place:sentence-late")
+        if commas > 1:
+            found[n].add("place:after-two-commas")
+        commas += unit.text == ","
+        if end:
+            if unit.kind == "mark":
+                found[n].add("place:sentence-end")
+            if last_word >= 0 and numbers[last_word] == sentence:
+                found[last_word].add("place:sentence-last-word")
+            inside = {"?": "inside:question", "!": "inside:exclamation"}.get(unit.text[0])
+            for m in range(n, -1, -1):
+                if inside is None or numbers[m] != sentence:
+                    break
+                found[m].add(inside)
+            sentence, place, commas = sentence + 1, 0, 0
+    return numbers
+
+
+def _enclosed(units: Sequence[_Type], found: Found) -> None:
+    """Adds what depends on brackets, quotations and tags."""
+    depth = dict.fromkeys(_BRACKETS.values(), 0)
+    quoted = tag = False
+    for n, unit in enumerate(units):
+        if unit.kind == "newline":
+            depth = dict.fromkeys(depth, 0)
+            quoted = tag = False
+            continue
+        first = unit.text[0] if unit.kind == "mark" else ""
+        if first in _CLOSERS:
+            depth[_CLOSERS[first]] = max(0, depth[_CLOSERS[first]] - len(unit.text))
+        was_quoted = quoted
+        if first and first in '"\u201c\u201d':
+            quoted = first == "\u201c" or (first == '"' and not quoted and len(unit.text) == 1)
+        tag = tag and first != ">"
+        held = [f"inside:{name}" for name, level in depth.items() if level]
+        found[n].update(held, ["inside:brackets"] * bool(held))
+        if quoted and was_quoted:
+            found[n].add("inside:quotation")
+        if tag:
+            found[n].add("inside:tag")
+        following = units[n + 1] if n + 1 < len(units) else None
+        if unit.text == "<" and following and (following.kind == "word" or following.text == "/"):
+            tag = True
+        if first in _BRACKETS:
+            depth[_BRACKETS[first]] += len(unit.text)
+
+
+def _lines(units: Sequence[_Type], found: Found) -> None:
+    """Adds what depends on lines."""
+    below, start, kind = False, True, ""
+    for n, unit in enumerate(units):
+        if unit.kind == "newline":
+            below, start, kind = True, True, ""
+            continue
+        following = units[n + 1] if n + 1 < len(units) else None
+        if start:
+            if below:
+                found[n].add("place:line-start")
+            if unit.text[0] == "#":
+                kind = "line:heading"
+            elif unit.text in ("-", "*", "\u2022") or (
+                unit.kind == "number" and following is not None and following.text in (".", ")")
+            ):
+                kind = "line:list-item"
+            start = False
+        if below:
+            found[n].add("place:after-line-break")
+        if kind:
+            found[n].add(kind)
+        if following is not None and following.kind == "newline":
+            found[n].add("place:line-end")
+
+
+def _repeats(units: Sequence[_Type], found: Found) -> None:
+    """Adds what depends on earlier occurrences in the passage."""
+    seen: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    before, repeated = "", False
+    for n, unit in enumerate(units):
+        word = normal(unit.text)
+        if repeated:
+            found[n].add("repeat:after-repeated")
+        repeated = unit.content and word in seen
+        if unit.kind == "word":
+            if word in seen:
+                found[n].add("repeat:word")
+                found[n].update(["repeat:name"] * unit.name)
+            if unit.content:
+                found[n].add("repeat:content-word" if repeated else "repeat:first")
+            seen.add(word)
+        if (before, word) in pairs:
+            found[n].add("repeat:pair")
+        if before:
+            pairs.add((before, word))
+        before = word
+
+
+def _names(units: Sequence[_Type], found: Found) -> None:
+    """Adds what depends on neighbouring capitalised words."""
+    for n, unit in enumerate(units):
+        if not unit.name:
+            continue
+        before = n > 0 and units[n - 1].name
+        after = n + 1 < len(units) and units[n + 1].name
+        if before or after:
+            found[n].update(("name:part", "name:later" if before else "name:first"))
+        elif n and "place:sentence-start" not in found[n]:
+            found[n].add("name:single")
+
+
+def unit_places(
+    units: Units, names: Sequence[Set[str]]
+) -> tuple[Mapping[str, NDArray[np.int64]], NDArray[np.int64]]:
+    """Units for which every place on units holds, and every unit's sentence.
+
+    Args:
+        units: units of windows.
+        names: properties of every distinct unit.
+
+    Returns:
+        Indices of units by predicate, ascending; and a number for each unit, (n_units,), equal for
+        the units of one sentence of one window.
+    """
+    types = [_type(*each, names[n]) for n, each in enumerate(units.types)]
+    bounds = np.searchsorted(units.window_of, np.arange(units.n_windows + 1))
+    held: dict[str, list[int]] = {name: [] for name in wordings("unit")}
+    sentences: list[int] = []
+    for window in range(units.n_windows):
+        start, end = int(bounds[window]), int(bounds[window + 1])
+        row = [types[n] for n in units.type_of[start:end].tolist()]
+        found: Found = [set() for _ in row]
+        # far more than a window can hold
+        sentences += [window * 4096 + number for number in _sentences(row, found)]
+        for scan in (_enclosed, _lines, _repeats, _names):
+            scan(row, found)
+        for n, names_so_far in enumerate(passage([unit.genres for unit in row])):
+            found[n].update(names_so_far)
+        for n, each in enumerate(found):
+            for name in each:
+                held[name].append(start + n)
+    return {n: np.array(h, dtype=np.int64) for n, h in held.items()}, np.array(sentences, np.int64)

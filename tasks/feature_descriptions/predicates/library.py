@@ -1,0 +1,229 @@
+"""The library of predicates: which ones there are, in order of simplicity, and which are worth it.
+
+Families that depend on a vocabulary take their members from what is frequent in given windows;
+the others from the lexicon. The order is from simple to less simple, so that of two predicates with
+the same values the first is the one to keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from introspect_bench.benchmark.errors import CheckFailedError
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
+from introspect_bench.tasks.feature_descriptions.predicates.marks import KINDS, SCRIPTS
+from introspect_bench.tasks.feature_descriptions.predicates.names import (
+    PLACE_FAMILIES,
+    PROPERTY_FAMILIES,
+    parse,
+)
+from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
+from introspect_bench.tasks.feature_descriptions.predicates.pieces import encode
+from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
+from introspect_bench.tasks.feature_descriptions.predicates.properties import properties
+from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
+from introspect_bench.tasks.feature_descriptions.predicates.words import (
+    HasVocabulary,
+    annotate,
+)
+
+LIMITS = {
+    "": 3_000,
+    "previous": 500,
+    "next": 400,
+    "second-previous": 150,
+    "lately": 150,
+    "sentence": 100,
+    "earlier": 400,
+}
+"""How many of the most frequent members of a counted family enter, by relation."""
+
+AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800, "word-family": 800}
+"""The same for families that are many and alike."""
+
+_SMALL = ("kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list", "pos")
+_RELATED = {
+    "previous": ("word", *_SMALL, "noun-file", "verb-file", "script"),
+    "next": ("word", *_SMALL, "noun-file", "verb-file", "script"),
+    "second-previous": ("word", *_SMALL),
+    "lately": ("word", "mark", "mark-kind", "list", "noun-file", "verb-file"),
+    "sentence": ("word", "mark", "list", "noun-file", "verb-file"),
+    "earlier": ("word", "list", "about", "domain", "noun-file", "mark"),
+}
+"""Families of properties that relations are applied to."""
+
+TOPIC_MEMBERS = 60
+"""Words from which a category of nouns is a topic."""
+
+_COUNTED = ("word", "numeral", "lemma", "word-family", "suffix", "prefix", "mark")
+"""Families whose members are those that are frequent in the windows."""
+
+_DISTINCT = {"lemma": 2, "word-family": 3, "suffix": 4, "prefix": 4}
+"""Distinct frequent words that a member of these families needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frequent:
+    """What is frequent in some windows, most frequent first, ties in order of the alphabet."""
+
+    members: dict[str, tuple[str, ...]]
+    """Arguments by family: words, numerals, lemmas, word families, affixes, marks."""
+    pieces: tuple[str, ...]
+    """Tokens that are less than a whole word or number, or more than one mark."""
+
+
+def _ranked(counts: Counter[str], at_least: int) -> tuple[str, ...]:
+    """Keys that occur often enough, most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(key for key, count in ordered if count >= at_least)
+
+
+def count_frequent(
+    windows: NDArray[np.integer], tokenizer: HasVocabulary, lexicon: Lexicon, *, at_least: int = 20
+) -> Frequent:
+    """What occurs at least so many times in windows.
+
+    Args:
+        windows: token ids, (n_windows, 32).
+        tokenizer: the tokenizer that made them.
+        lexicon: what is known about words.
+        at_least: occurrences; an affix, lemma or word family also needs several frequent words.
+    """
+    units = annotate(windows, tokenizer)
+    totals = np.bincount(units.type_of, minlength=len(units.types)).tolist()
+    counts: dict[str, Counter[str]] = {family: Counter() for family in _COUNTED}
+    words: dict[str, set[str]] = {}
+    for (kind, text), total in zip(units.types, totals, strict=True):
+        names = set(properties(kind, text, lexicon))
+        for name in names:
+            family, _, argument = name.partition(":")
+            if family in counts:
+                counts[family][argument] += total
+            if family in _DISTINCT and total >= max(1, at_least // 10):
+                words.setdefault(name, set()).add(text.lower())
+    members = {}
+    for family, counter in counts.items():
+        needed = _DISTINCT.get(family, 0)
+        found = _ranked(counter, at_least)
+        members[family] = tuple(
+            each for each in found if len(words.get(f"{family}:{each}", ())) >= needed
+        )
+    whole = units.first_token[units.first_token == units.last_token]
+    single = np.bincount(whole, minlength=len(units.ids)) == 1
+    parts = [units.pieces[index] for index in units.ids[~single].tolist()]
+    pieces = Counter(encode(piece) for piece in parts if piece)
+    return Frequent(members=members, pieces=_ranked(pieces, at_least))
+
+
+def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
+    """Arguments of a family of properties in the library."""
+    if family in frequent.members:
+        found = frequent.members[family]
+        if relation == "earlier" and family == "word":
+            found = tuple(word for word in found if word not in lexicon.closed)
+        yield from found[: AFFIX_LIMITS.get(family, LIMITS[relation])]
+    elif family == "list":
+        yield from lexicon.lists
+    elif family in lexicon.categories:
+        yield from lexicon.categories[family]
+    elif family in ("initial", "final"):
+        yield from "abcdefghijklmnopqrstuvwxyz"
+    else:
+        fixed = (name.partition(":") for name in wordings("property"))
+        yield from (argument for other, _, argument in fixed if other == family)
+
+
+def _extra(family: str) -> Iterator[str]:
+    """Arguments of families that are neither in the lexicon nor of fixed wording."""
+    if family == "mark-kind":
+        yield from KINDS
+    elif family == "script":
+        yield from SCRIPTS
+    elif family == "number":
+        yield from (f"year-{century}xx" for century in range(10, 21))
+        yield from (f"year-{decade}x" for decade in range(170, 210))
+
+
+def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
+    """Names of all predicates, simple ones first."""
+    for family in PROPERTY_FAMILIES:
+        arguments = [*_arguments(family, "", lexicon, frequent), *_extra(family)]
+        yield from (f"{family}:{argument}" for argument in arguments)
+    for piece in frequent.pieces[: LIMITS[""]]:
+        yield f"piece:{piece}"
+    for level in ("token", "unit"):
+        places = wordings(level)
+        ordered = sorted(places, key=lambda name: PLACE_FAMILIES.index(name.split(":")[0]))
+        yield from ordered
+    for relation, families in _RELATED.items():
+        for family in families:
+            for argument in [*_arguments(family, relation, lexicon, frequent), *_extra(family)]:
+                yield f"{relation}-{family}:{argument}"
+    for piece in frequent.pieces[: LIMITS["previous"]]:
+        yield f"previous-piece:{piece}"
+    for family in ("about", "domain", "noun-file", "noun-category"):
+        for argument, category in lexicon.categories.get(family, {}).items():
+            if family != "noun-category" or category.n_words >= TOPIC_MEMBERS:
+                yield f"topic-{family}:{argument}"
+
+
+def build_library(lexicon: Lexicon, frequent: Frequent) -> tuple[Predicate, ...]:
+    """All predicates, simple ones first; the same for the same arguments.
+
+    Raises:
+        CheckFailedError: if two predicates share a name or a wording.
+    """
+    library = []
+    owner: dict[str, str] = {}
+    for name in _names(lexicon, frequent):
+        found = phrases(name, lexicon)
+        for phrase in found:
+            if owner.setdefault(phrase, name) != name:
+                raise CheckFailedError(f"{owner[phrase]!r} and {name!r} are both {phrase!r}")
+        library.append(Predicate(name=name, family=parse(name).kind, phrases=found))
+    if len({predicate.name for predicate in library}) != len(library):
+        raise CheckFailedError("two predicates of the library share a name")
+    return tuple(library)
+
+
+def prune(
+    library: Sequence[Predicate],
+    values: sparse.csc_matrix,
+    *,
+    at_least: int = 50,
+    share: float = 0.5,
+) -> tuple[int, ...]:
+    """Which predicates to keep: neither too rare nor too common, and no two with the same values.
+
+    Args:
+        library: predicates, simple ones first.
+        values: their values on some windows, uint8 (n_positions, n_predicates).
+        at_least: positions at which a predicate must hold.
+        share: share of positions at which it may hold at most.
+
+    Returns:
+        Places in the library, ascending. Of predicates with equal values the first is kept.
+
+    Raises:
+        ValueError: if the values do not belong to the library.
+    """
+    if values.shape[1] != len(library):
+        raise ValueError(f"{len(library)} predicates need as many columns, not {values.shape[1]}")
+    values.sort_indices()
+    counts = np.diff(values.indptr)
+    seen: set[bytes] = set()
+    kept = []
+    for place in np.flatnonzero((counts >= at_least) & (counts <= share * values.shape[0])):
+        rows = values.indices[values.indptr[place] : values.indptr[place + 1]]
+        digest = hashlib.sha256(rows.astype(np.int64).tobytes()).digest()
+        if digest not in seen:
+            seen.add(digest)
+            kept.append(int(place))
+    return tuple(kept)

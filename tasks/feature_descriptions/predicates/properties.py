@@ -1,0 +1,207 @@
+"""What is true of a unit by its text alone: the names of all predicates that hold for it.
+
+This is the one definition of the truth of word-level predicates; names carry all parameters. A word
+is compared in lower case except where casing is what is asked. See the functions for each family.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
+from introspect_bench.tasks.feature_descriptions.predicates.marks import KINDS, SCRIPTS, mark_name
+from introspect_bench.tasks.feature_descriptions.predicates.morphology import Analysis, analyse
+from introspect_bench.tasks.feature_descriptions.predicates.words import normal
+
+AFFIX_LENGTHS = range(2, 6)
+"""Letters of a prefix or suffix."""
+
+STEM = 3
+"""Letters that a word must have beyond its prefix, or beyond its suffix."""
+
+_NOUNS = ("noun-file", "noun-category")
+_VERBS = ("verb-file", "verb-category")
+_ADJECTIVES = ("adjective-kind", "attribute")
+
+
+def _casing(text: str) -> Iterator[str]:
+    """``case:``: lower, capitalised, all-caps (2 letters or more), single-capital, mixed."""
+    if text.lower() == text.upper():
+        return
+    if text.islower():
+        yield "case:lower"
+        return
+    yield "case:any-capital"
+    if len(text) == 1:
+        yield "case:single-capital"
+    elif text.isupper():
+        yield "case:all-caps"
+    elif text[0].isupper() and text[1:].islower():
+        yield "case:capitalised"
+    else:
+        yield "case:mixed"
+
+
+def _spelling(word: str) -> Iterator[str]:
+    """``prefix:`` and ``suffix:`` of 2 to 5 letters, ``initial:``, ``final:``, ``length:``."""
+    if not (word.isascii() and word.isalpha()):
+        return
+    yield f"initial:{word[0]}"
+    yield f"final:{word[-1]}"
+    for n in AFFIX_LENGTHS:
+        if len(word) >= n + STEM:
+            yield f"prefix:{word[:n]}"
+            yield f"suffix:{word[-n:]}"
+    yield f"length:{len(word)}" if len(word) < 8 else "length:8-or-more"
+    if len(word) >= 10:
+        yield "length:10-or-more"
+    if len(word) >= 12:
+        yield "length:12-or-more"
+
+
+def _script(text: str) -> Iterator[str]:
+    """``script:`` by the Unicode names of the letters that are not ASCII."""
+    if text.isascii():
+        return
+    names = {unicodedata.name(c, "").split(" ")[0] for c in text if not c.isascii()}
+    found = [name for name, entry in SCRIPTS.items() if names & set(entry[0].split())]
+    yield from (f"script:{name}" for name in found)
+    if any(name != "accented" for name in found):
+        yield "script:non-latin"
+
+
+def _parts_of_speech(text: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
+    """``pos:`` of a word by its dominant part of speech in the lexicon; see `morphology`.
+
+    A proper noun has a capital, and is unknown, or known with a capital, or in a list of names.
+    """
+    if normal(text) in lexicon.closed:
+        yield "pos:function-word"
+        return
+    dominant = analysis.dominant
+    listed = any(lexicon.lists[name].capital for name in lexicon.lists_of.get(normal(text), ()))
+    proper = text[0].isupper() and (dominant is None or analysis.key == text or listed)
+    if proper:
+        yield "pos:proper-noun"
+    if dominant is None:
+        yield "pos:unknown"
+        return
+    yield "pos:content-word"
+    yield {"n": "pos:noun", "v": "pos:verb", "a": "pos:adjective", "r": "pos:adverb"}[dominant]
+    form = analysis.forms[dominant]
+    if dominant == "n" and not proper:
+        yield "pos:plural-noun" if form == "s" else "pos:singular-noun"
+    if dominant == "v":
+        yield f"pos:{form}-verb"
+    if dominant == "a" and form in ("er", "est"):
+        yield "pos:comparative" if form == "er" else "pos:superlative"
+    if analysis.can_be("n") and analysis.can_be("v"):
+        yield "pos:noun-or-verb"
+
+
+def _meanings(analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
+    """``lemma:``, ``word-family:`` and the categories of WordNet.
+
+    A word is in a category of nouns (verbs, adjectives) if it can be a noun (verb, adjective) and
+    its base form is in it. A word family is a word, the words that WordNet links to it as derived,
+    and all their forms.
+    """
+    bases = {base for part, base in analysis.lemmas.items() if analysis.can_be(part)}
+    for base in sorted(bases):
+        yield f"lemma:{base.lower()}"
+    for word in sorted(bases.union(*(lexicon.derived.get(base, ()) for base in bases))):
+        yield f"word-family:{word.lower()}"
+    families = {"n": _NOUNS, "v": _VERBS, "a": _ADJECTIVES}
+    for part, base in analysis.lemmas.items():
+        if analysis.can_be(part):
+            for family in families.get(part, ()):
+                for name in lexicon.members.get(family, {}).get(base, ()):
+                    yield f"{family}:{name}"
+    for base in sorted(bases):
+        for name in lexicon.members.get("domain", {}).get(base, ()):
+            yield f"domain:{name}"
+
+
+def _about(word: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
+    """``about:``: lists of empath, which hold the word or one of its base forms."""
+    if word in lexicon.closed:
+        return
+    about = lexicon.members.get("about", {})
+    bases = (base for part, base in analysis.lemmas.items() if analysis.can_be(part))
+    for base in {word, *bases}:
+        yield from (f"about:{name}" for name in about.get(base, ()))
+
+
+def _word(text: str, lexicon: Lexicon) -> Iterator[str]:
+    """Everything about a word."""
+    word = normal(text)
+    yield f"word:{word}"
+    yield from _casing(text)
+    yield from _spelling(word)
+    yield from _script(text)
+    for name in lexicon.lists_of.get(word, ()):
+        if not (lexicon.lists[name].capital and text == word):
+            yield f"list:{name}"
+    analysis = analyse(text.replace("\u2019", "'"), lexicon)
+    yield from _parts_of_speech(text, analysis, lexicon)
+    yield from _meanings(analysis, lexicon)
+    yield from _about(word, analysis, lexicon)
+
+
+def _number(text: str) -> Iterator[str]:
+    """``numeral:`` the number itself, ``number:`` its kinds."""
+    yield f"numeral:{text.lower()}"
+    if text[-1].isalpha():
+        yield "number:ordinal"
+        return
+    if text.isdigit():
+        yield f"number:{len(text)}-digit" if len(text) < 5 else "number:5-or-more-digits"
+        yield "number:even" if int(text[-1]) % 2 == 0 else "number:odd"
+        if len(text) > 1 and text[-1] == "0":
+            yield "number:round"
+        if len(text) == 4 and 1000 <= int(text) < 2100:
+            yield "number:year"
+            yield f"number:year-{text[:2]}xx"
+            yield f"number:year-{text[:3]}x"
+        if len(text) <= 2 and 1 <= int(text) <= 31:
+            yield "number:day-of-month"
+        if len(text) > 1 and text[0] == "0":
+            yield "number:leading-zero"
+    else:
+        parts = text.split(",")
+        grouped = len(parts) > 1 and all(len(part.split(".")[0]) == 3 for part in parts[1:])
+        yield "number:grouped" if grouped else "number:with-points"
+        if text.count(".") == 1 and "," not in text:
+            yield "number:decimal"
+
+
+def _mark(text: str) -> Iterator[str]:
+    """``mark:`` the mark itself, ``mark-kind:`` its kinds by its first character."""
+    yield f"mark:{mark_name(text)}"
+    for name, entry in KINDS.items():
+        if text[0] in entry[0]:
+            yield f"mark-kind:{name}"
+    if len(text) > 1:
+        yield "mark-kind:run"
+    if not text.isascii():
+        category = unicodedata.category(text[0])
+        if category == "So":
+            yield "mark-kind:pictogram"
+        elif category.startswith(("L", "M", "N")):
+            yield "mark-kind:rare-letter"
+
+
+def properties(kind: str, text: str, lexicon: Lexicon) -> Iterator[str]:
+    """Names of the predicates that hold for a unit by its kind and text; a name may come twice."""
+    yield f"kind:{kind}"
+    if kind == "word":
+        yield from _word(text, lexicon)
+    elif kind == "number":
+        yield from _number(text)
+    elif kind == "clitic":
+        yield f"clitic:{normal(text)[1:]}"
+    elif kind == "mark":
+        yield from _mark(text)
+    elif kind == "newline":
+        yield "break:line" if len(text) == 1 else "break:paragraph"
