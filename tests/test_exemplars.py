@@ -73,10 +73,10 @@ def test_features_that_are_seldom_or_always_active_are_left_out() -> None:
 
 def test_the_same_seed_gives_the_same_windows() -> None:
     ids, acts, half = made()
-    both = [
+    first, second = (
         choose(columns(acts), ids, half, rng=np.random.default_rng(3)).windows for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*both)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 def test_what_does_not_fit_is_refused() -> None:

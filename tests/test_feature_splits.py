@@ -17,7 +17,7 @@ from introspect_bench.tasks.feature_descriptions.splits import (
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 def test_chains_of_near_duplicates_are_one_cluster() -> None:
