@@ -1,0 +1,172 @@
+"""The simulator without a model: which predicate a description stands for, and its values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_embedders import LetterEmbedder
+from tiny_predicates import windows_of
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.tasks.feature_descriptions.predicate_simulator import (
+    OPPOSITE,
+    THRESHOLD,
+    Match,
+    PhraseIndex,
+    PredicateSimulator,
+    match,
+    phrase_index,
+)
+from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
+from introspect_bench.tasks.feature_descriptions.predicates.names import parse
+from introspect_bench.tasks.feature_descriptions.predicates.phrases import (
+    phrases,
+    reversed_phrases,
+)
+from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
+
+NAMES = ("word:the", "mark:comma", "word:dog", "case:capitalised", "mark:full-stop")
+JOINED = "or(mark:comma,word:dog)"
+DOG = ["The", " dog", ",", " the", " other", " Dog", ".", " the"]
+CAT = [" a", " cat", " the", ",", " b", ",", " Cat", "."]
+
+
+def known(*names: str) -> list[Predicate]:
+    lexicon = shipped_lexicon()
+    return [
+        Predicate(
+            name=name,
+            family="or" if name == JOINED else parse(name).kind,
+            phrases=phrases(name, lexicon),
+        )
+        for name in names
+    ]
+
+
+@pytest.fixture
+def embedder() -> LetterEmbedder:
+    return LetterEmbedder()
+
+
+@pytest.fixture
+def index(embedder: LetterEmbedder, tmp_path: Path) -> PhraseIndex:
+    return phrase_index(known(*NAMES, JOINED), embedder, folder=tmp_path)
+
+
+def test_every_wording_stands_for_its_predicate(
+    index: PhraseIndex, embedder: LetterEmbedder
+) -> None:
+    for predicate in known(*NAMES, JOINED):
+        for found in match(predicate.phrases, index, embedder):
+            assert found.name == predicate.name
+            assert found.cosine == pytest.approx(1, abs=1e-3)
+            assert not found.opposite
+
+
+def test_the_opposite_is_told_apart(index: PhraseIndex, embedder: LetterEmbedder) -> None:
+    """Of every predicate, in the words that this task uses for it, and in a few more."""
+    lexicon = shipped_lexicon()
+    for name in (*NAMES, JOINED):
+        for found in match(reversed_phrases(name, lexicon), index, embedder):
+            assert (found.name, found.opposite) == (name, True)
+    for text in ("Everything but commas", "all other tokens except for commas"):
+        assert match([text], index, embedder)[0].name == "mark:comma"
+    for text in ("all commas", "anything that is a comma", "any token of a list", "everything"):
+        assert not OPPOSITE.match(text)
+
+
+def test_what_is_near_nothing_stands_for_nothing(
+    index: PhraseIndex, embedder: LetterEmbedder
+) -> None:
+    texts = ["", "  ", "zzz qqq jjj", "anything but ", "everything except zzz qqq jjj"]
+    assert [found.name for found in match(texts, index, embedder)] == [None] * 5
+    far = match(["zzz qqq jjj"], index, embedder)[0]
+    assert far.cosine < THRESHOLD
+    assert match(["zzz qqq jjj"], index, embedder, threshold=far.cosine)[0].name is not None
+
+
+def test_of_equal_wordings_the_first_counts(embedder: LetterEmbedder, tmp_path: Path) -> None:
+    twins = [
+        Predicate(name=name, family="word", phrases=("silent", "quiet", "mute"))
+        for name in ("word:b", "word:a")
+    ]
+    index = phrase_index(twins, embedder, folder=tmp_path)
+    assert match(["listen"], index, embedder)[0] == Match(name="word:b", opposite=False, cosine=1.0)
+
+
+def test_predictions_are_the_predicates_own_values(
+    index: PhraseIndex, embedder: LetterEmbedder
+) -> None:
+    ids, tokenizer = windows_of(DOG, CAT)
+    windows = np.stack([ids, ids[::-1], ids, ids, ids])
+    said = ["commas", "the word 'the'", "everything except commas", "zzz qqq jjj"]
+    said.append(phrases(JOINED, shipped_lexicon())[1])
+    found = PredicateSimulator(index, embedder, tokenizer).predict(said, windows)
+    assert found.dtype == np.float32
+    assert found.shape == (5, 2, 32)
+    assert set(np.unique(found)) == {0.0, 10.0}
+    comma = np.zeros((2, 32), dtype=bool)
+    comma[0, 2] = comma[1, 3] = comma[1, 5] = True
+    assert ((found[0] > 0) == comma).all()
+    assert np.flatnonzero(found[1, 1]).tolist() == [0, 3, 7]
+    assert np.flatnonzero(found[1, 0]).tolist() == [2]
+    assert ((found[2] == 0) == comma).all()
+    assert not found[3].any()
+    values = evaluate_named([JOINED], ids, tokenizer).toarray().reshape(2, 32)
+    assert ((found[4] > 0) == values).all()
+
+
+def test_what_stands_for_nothing_is_constant(index: PhraseIndex, embedder: LetterEmbedder) -> None:
+    ids, tokenizer = windows_of(DOG, CAT)
+    simulator = PredicateSimulator(index, embedder, tokenizer)
+    assert not simulator.predict(["", "everything except zzz qqq"], np.stack([ids, ids])).any()
+    assert simulator.predict([], np.zeros((0, 2, 32), dtype=np.int32)).shape == (0, 2, 32)
+    with pytest.raises(ValueError, match="2 descriptions"):
+        simulator.predict(["commas"] * 2, ids[None])
+
+
+def test_the_hash_covers_index_and_threshold(
+    index: PhraseIndex, embedder: LetterEmbedder, tmp_path: Path
+) -> None:
+    _, tokenizer = windows_of(DOG)
+    other = phrase_index(known(*NAMES), embedder, folder=tmp_path)
+    hashes = {
+        PredicateSimulator(index, embedder, tokenizer).sha256,
+        PredicateSimulator(other, embedder, tokenizer).sha256,
+        PredicateSimulator(index, embedder, tokenizer, threshold=0.5).sha256,
+    }
+    assert len(hashes) == 3
+    assert PredicateSimulator(index, embedder, tokenizer).sha256 in hashes
+
+
+def test_wordings_are_embedded_once(embedder: LetterEmbedder, tmp_path: Path) -> None:
+    first = phrase_index(known(*NAMES), embedder, folder=tmp_path)
+    n_embedded = embedder.n_embedded
+    assert n_embedded == sum(len(predicate.phrases) for predicate in known(*NAMES))
+    again = phrase_index(known(*NAMES), embedder, folder=tmp_path)
+    assert embedder.n_embedded == n_embedded
+    assert (again.vectors == first.vectors).all()
+    assert again.sha256 == first.sha256
+
+
+def test_another_library_or_embedder_is_another_index(
+    embedder: LetterEmbedder, tmp_path: Path
+) -> None:
+    hashes = {phrase_index(known(*NAMES), embedder, folder=tmp_path).sha256}
+    hashes.add(phrase_index(known(*NAMES[::-1]), embedder, folder=tmp_path).sha256)
+    embedder.sha256 = "f" * 64
+    hashes.add(phrase_index(known(*NAMES), embedder, folder=tmp_path).sha256)
+    assert len(hashes) == 3
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
+def test_a_damaged_index_is_refused(embedder: LetterEmbedder, tmp_path: Path) -> None:
+    phrase_index(known(*NAMES), embedder, folder=tmp_path)
+    (path,) = tmp_path.glob("*.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    with pytest.raises(IntegrityError, match="remove it to have it made again"):
+        phrase_index(known(*NAMES), embedder, folder=tmp_path)
