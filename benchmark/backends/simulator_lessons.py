@@ -1,0 +1,225 @@
+"""What a simulator learns from: descriptions, windows and true activations, batch by batch.
+
+Owns targets and the chance draws of training; arrays only, no torch. Batches depend on the seed and
+on their number alone, so a run that was interrupted draws the same.
+
+A wrong description needs no rule of its own: it is the right description of another feature, whose
+activations on these windows can be measured too. So a lesson holds its feature's own windows and
+windows of other features, with this feature's activations on all of them. What a description must
+not do is tell windows that were chosen for a feature from others by their look; the latter would
+let a simulator score on texts that say nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+
+TOP = 10
+"""Activation of a feature's most active token."""
+
+Ids = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lessons:
+    """Features with descriptions, windows and true activations; one lesson each."""
+
+    descriptions: tuple[tuple[str, ...], ...]
+    """Wordings of each feature's description, at least one each, n features."""
+    opposites: tuple[tuple[str, ...], ...]
+    """Wordings of each description's opposite; may be empty for a feature."""
+    ids: Ids
+    """Token ids of windows, int32 (n, w, width)."""
+    activations: Floats
+    """The feature's true activations there, float32 (n, w, width), in any unit; nothing below 0
+    counts."""
+    vague: tuple[str, ...] = ("",)
+    """Descriptions that say nothing: they are taught to predict the base rate everywhere."""
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit.
+
+        Raises:
+            UsageError: they do not, or a feature is silent on all its windows.
+        """
+        n = len(self.descriptions)
+        shapes = (self.ids.ndim, self.ids.shape, len(self.opposites), len(self.ids))
+        if not n or shapes != (3, self.activations.shape, n, n) or not self.vague:
+            raise UsageError(
+                f"{n} descriptions, {len(self.opposites)} opposites, windows {self.ids.shape}, "
+                f"activations {self.activations.shape}: expected as many of each"
+            )
+        if not all(self.descriptions):
+            raise UsageError(f"feature {self.descriptions.index(())} has no description")
+        if not bool(np.isfinite(self.activations).all()):
+            raise UsageError("an activation is not a finite number")
+        silent = np.flatnonzero(self.activations.max(axis=(1, 2)) <= 0)
+        if len(silent):
+            raise UsageError(f"feature {silent[0]}, and {len(silent)} in all, are never active")
+
+    def __len__(self) -> int:
+        """Return the number of features."""
+        return len(self.descriptions)
+
+    def sha256(self) -> str:
+        """Hash of everything in the lessons."""
+        parts = [self.descriptions, self.opposites, self.vague, list(self.ids.shape)]
+        arrays = [sha256_bytes(a.tobytes()) for a in (self.ids, self.activations)]
+        return sha256_bytes(canonical_json([parts, arrays]).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """How a simulator is trained; all of it is compared with a checkpoint before going on."""
+
+    epochs: int = 1
+    """Times that every lesson is taken."""
+    batch: int = 8
+    """Lessons of one step."""
+    rows: int = 4
+    """Lessons of one forward pass; less needs less memory."""
+    windows: int | None = None
+    """Windows drawn for each lesson every time it is taken; None for all."""
+    depth: int | None = None
+    """Decoder layers of the base model that are used; None for all."""
+    first_layer: int = 0
+    """First layer with an adapter; those below are neither changed nor differentiated."""
+    rank: int = 16
+    """Rank of the adapter."""
+    alpha: float = 32.0
+    """Scale of the adapter, divided by its rank."""
+    rate: float = 1e-3
+    """Highest learning rate of AdamW."""
+    warmup: float = 0.05
+    """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
+    decay: float = 0.01
+    """Weight decay."""
+    clip: float = 1.0
+    """Greatest norm of the gradient."""
+    opposite_share: float = 0.06
+    """Share of lessons taken with an opposite and mirrored targets, where there is one."""
+    vague_share: float = 0.04
+    """Share of lessons taken with a description that says nothing."""
+    bfloat16: bool = False
+    """Compute in bfloat16 where that is safe; the weights stay float32."""
+    seed: int = 0
+    """Chooses initial weights and all draws."""
+
+    def __post_init__(self) -> None:
+        """Check that the numbers are possible.
+
+        Raises:
+            UsageError: they are not.
+        """
+        if min(self.epochs, self.batch, self.rows, self.rank, self.windows or 1) < 1:
+            raise UsageError("epochs, batch, rows, windows and rank are at least 1")
+        if min(self.opposite_share, self.vague_share) < 0 or (
+            self.opposite_share + self.vague_share >= 1
+        ):
+            raise UsageError("the shares of opposites and vague texts leave no true descriptions")
+
+    def n_steps(self, n_lessons: int) -> int:
+        """Training steps in all."""
+        return -(-self.epochs * n_lessons // self.batch)
+
+    def rate_at(self, step: int, n_steps: int) -> float:
+        """Learning rate of a step, from 0."""
+        rise = (step + 1) / max(1.0, self.warmup * n_steps)
+        fall = 0.5 * (1 + np.cos(np.pi * step / n_steps))
+        return float(self.rate * min(1.0, rise) * fall)
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Lessons of one step, as read."""
+
+    descriptions: tuple[str, ...]
+    """One text each, n in all."""
+    ids: Ids
+    """Token ids, int32 (n, w, width)."""
+    shares: Floats
+    """Right share of each class 0 to 10, float32 (n, w, width, 11), sums 1."""
+
+
+def targets(activations: Floats) -> Floats:
+    """Scale activations (n, w, width) so that each feature's greatest is 10; none below 0."""
+    top = activations.max(axis=(1, 2), keepdims=True)
+    scaled: Floats = (np.maximum(activations, 0) * (TOP / top)).astype(np.float32)
+    return np.minimum(scaled, np.float32(TOP))
+
+
+def shares(values: Floats) -> Floats:
+    """Split values 0 to 10, any shape, between the two nearest classes, float32 (..., 11).
+
+    Their expected class is the value, so the best prediction of a class head is the mean of what is
+    unknown, which is also what correlates best.
+    """
+    low = np.minimum(np.floor(values), TOP - 1)
+    upper = (values - low)[..., None]
+    classes = np.arange(TOP + 1)
+    found = (1 - upper) * (classes == low[..., None]) + upper * (classes == low[..., None] + 1)
+    return np.asarray(found, dtype=np.float32)
+
+
+def base_rate(lessons: Lessons) -> Floats:
+    """Mean share of each class over all tokens of all lessons, float32 (11,)."""
+    total = np.zeros(TOP + 1)
+    for row in targets(lessons.activations):
+        total += shares(row).sum(axis=(0, 1))
+    return (total / lessons.ids.size).astype(np.float32)
+
+
+def draw(lessons: Lessons, settings: TrainingSettings, rates: Floats, step: int) -> Batch:
+    """Draw the lessons of one step.
+
+    Args:
+        lessons: all of them.
+        settings: sizes, shares and the seed.
+        rates: what `base_rate` says of them.
+        step: number of the step, from 0.
+    """
+    n = len(lessons)
+    stop = min((step + 1) * settings.batch, settings.epochs * n)
+    rows = [_place(place, n, settings.seed) for place in range(step * settings.batch, stop)]
+    rng = np.random.default_rng((settings.seed, step, 1))
+    texts, ids, found = [], [], []
+    for row in rows:
+        windows = np.arange(lessons.ids.shape[1])
+        if settings.windows is not None:
+            windows = np.sort(rng.permutation(windows)[: settings.windows])
+        values = targets(lessons.activations[row][None])[0, windows]
+        kind = rng.random()
+        if kind < settings.vague_share:
+            texts.append(_one(lessons.vague, rng))
+            right = np.broadcast_to(rates, (*values.shape, TOP + 1))
+        elif kind < settings.vague_share + settings.opposite_share and lessons.opposites[row]:
+            texts.append(_one(lessons.opposites[row], rng))
+            right = shares(TOP - values)
+        else:
+            texts.append(_one(lessons.descriptions[row], rng))
+            right = shares(values)
+        ids.append(lessons.ids[row, windows])
+        found.append(right)
+    return Batch(descriptions=tuple(texts), ids=np.stack(ids), shares=np.stack(found))
+
+
+def _place(place: int, n: int, seed: int) -> int:
+    """Which lesson stands at a place of the stream: each epoch is one random order of all."""
+    epoch, position = divmod(place, n)
+    return int(np.random.default_rng((seed, epoch, 0)).permutation(n)[position])
+
+
+def _one(texts: tuple[str, ...], rng: np.random.Generator) -> str:
+    return texts[int(rng.integers(len(texts)))]

@@ -1,0 +1,231 @@
+"""Training a simulator: it learns what is true, the same bytes however often it was killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from tiny_simulators import lessons_of_pairs, pairs, save_base
+
+from introspect_bench.benchmark.backends.simulator import class_logits, load_simulator
+from introspect_bench.benchmark.backends.simulator_lessons import (
+    Lessons,
+    TrainingSettings,
+    shares,
+    targets,
+)
+from introspect_bench.benchmark.backends.simulator_rows import pack
+from introspect_bench.benchmark.backends.simulator_training import (
+    CHECKPOINT,
+    Base,
+    Report,
+    train_simulator,
+)
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
+from introspect_bench.tasks.feature_descriptions.simulator_report import signed_r
+
+# peft 0.21 reads a property that transformers 5.23 deprecates
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+
+SHORT = TrainingSettings(epochs=2, batch=4, rows=3, windows=3, rank=2, first_layer=1, rate=0.01)
+PARTS = ("adapter_config.json", "adapter_model.safetensors", "head.safetensors", "simulator.json")
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing after it runs."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Many tiny steps: several threads would wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return Base(name="toy-base", folder=save_base(tmp_path_factory.mktemp("base")))
+
+
+@pytest.fixture(scope="module")
+def lessons() -> Lessons:
+    return lessons_of_pairs(pairs()[:10])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def kill_at(step: int) -> Report:
+    def report(done: int, _steps: int, _loss: float) -> None:
+        if done == step:
+            raise KilledError
+
+    return report
+
+
+def noted(losses: list[float]) -> Report:
+    return lambda _done, _steps, loss: losses.append(loss)
+
+
+def test_an_interrupted_run_ends_in_the_same_bytes(
+    base: Base, lessons: Lessons, tmp_path: Path
+) -> None:
+    whole = train_simulator(base, lessons, SHORT, tmp_path / "whole", name="toy")
+    assert set(content(whole)) == set(PARTS)
+    for step in (3, 4):  # 5 steps in all, a checkpoint after 2 and after 4
+        with pytest.raises(KilledError):
+            train_simulator(
+                base,
+                lessons,
+                SHORT,
+                tmp_path / "parts",
+                name="toy",
+                save_every=2,
+                report=kill_at(step),
+            )
+    assert (tmp_path / "parts" / CHECKPOINT).is_file()
+    done: list[int] = []
+    parts = train_simulator(
+        base,
+        lessons,
+        SHORT,
+        tmp_path / "parts",
+        name="toy",
+        report=lambda step, steps, _loss: done.append(step) if steps == 5 else None,
+    )
+    assert done == [3, 4, 5]
+    assert content(parts) == content(whole)
+
+
+def test_a_finished_run_is_found_done(base: Base, lessons: Lessons, tmp_path: Path) -> None:
+    folder = train_simulator(base, lessons, SHORT, tmp_path, name="toy")
+    before = content(folder)
+    train_simulator(base, lessons, SHORT, tmp_path, name="toy", report=kill_at(1))
+    assert content(folder) == before
+    with pytest.raises(UsageError, match="other settings"):
+        train_simulator(base, lessons, SHORT, tmp_path, name="another")
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    base: Base, lessons: Lessons, tmp_path: Path
+) -> None:
+    with pytest.raises(KilledError):
+        train_simulator(
+            base,
+            lessons,
+            SHORT,
+            tmp_path,
+            name="toy",
+            save_every=1,
+            report=kill_at(2),
+        )
+    other = lessons_of_pairs(pairs()[:10], seed=1)
+    with pytest.raises(UsageError, match="other settings, lessons"):
+        train_simulator(base, other, SHORT, tmp_path, name="toy")
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(IntegrityError, match="not a checkpoint"):
+        train_simulator(base, lessons, SHORT, tmp_path, name="toy")
+
+
+def test_only_adapter_and_head_of_the_chosen_layers_are_written(
+    base: Base, lessons: Lessons, tmp_path: Path
+) -> None:
+    state = torch.get_rng_state()
+    train_simulator(base, lessons, SHORT, tmp_path, name="toy", validation=lessons)
+    assert torch.equal(torch.get_rng_state(), state)
+    adapter = load_file(tmp_path / "adapter_model.safetensors")
+    layers = {name.split(".layers.")[1].split(".")[0] for name in adapter}
+    assert layers == {"1", "2"}
+    assert {str(value.dtype) for value in adapter.values()} == {"float16"}
+    assert len(adapter) == 2 * 7 * 2  # 2 layers, 4 + 3 modules, A and B
+    assert any(value.any() for name, value in adapter.items() if "lora_B" in name)
+    head = load_file(tmp_path / "head.safetensors")
+    assert head["weight"].shape == (11, 16)
+
+
+def test_the_loss_written_down_is_that_of_the_simulator_as_shipped(
+    base: Base, lessons: Lessons, tmp_path: Path
+) -> None:
+    settings = replace(SHORT, rate=0.1)
+    train_simulator(base, lessons, settings, tmp_path, name="toy", validation=lessons)
+    loss = json.loads((tmp_path / "simulator.json").read_text())["validation_loss"]
+    simulator = load_simulator(tmp_path, base=base.folder)
+    packed = pack(
+        [simulator._wording.prefix(wordings[0]) for wordings in lessons.descriptions],
+        lessons.ids,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+    logits = class_logits(simulator._model, simulator._head, packed).log_softmax(dim=-1)
+    right = torch.from_numpy(shares(targets(lessons.activations))).flatten(1, 2)
+    assert loss == pytest.approx(float(-(right * logits).sum(-1).mean()), abs=1e-6)
+
+
+def test_half_precision_trains_nearly_the_same(
+    base: Base, lessons: Lessons, tmp_path: Path
+) -> None:
+    losses: dict[bool, list[float]] = {False: [], True: []}
+    for half, found in losses.items():
+        settings = replace(SHORT, bfloat16=half)
+        train_simulator(
+            base, lessons, settings, tmp_path / str(half), name="toy", report=noted(found)
+        )
+    assert losses[True] != losses[False]
+    assert losses[True] == pytest.approx(losses[False], rel=0.03)
+
+
+def test_a_loss_that_is_not_finite_stops_training(
+    base: Base, lessons: Lessons, tmp_path: Path
+) -> None:
+    wild = TrainingSettings(epochs=20, batch=2, rank=2, rate=1e30, warmup=0.0, clip=1e30)
+    with pytest.raises(CheckFailedError, match="lower rate"):
+        train_simulator(base, lessons, wild, tmp_path, name="toy")
+    assert not (tmp_path / "simulator.json").exists()
+
+
+@pytest.mark.parametrize("changes", [{"first_layer": 3}, {"depth": 4}, {"depth": 1}])
+def test_layers_that_do_not_exist_are_refused(
+    base: Base, lessons: Lessons, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    settings = replace(SHORT, **changes)
+    with pytest.raises(UsageError, match="layers"):
+        train_simulator(base, lessons, settings, tmp_path, name="toy")
+
+
+def test_held_out_descriptions_are_understood(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 64, "head_dim": 16}
+    base = Base(name="toy-base", folder=save_base(tmp_path / "base", seed=3, **sizes))
+    names = pairs()
+    settings = TrainingSettings(
+        epochs=300, batch=10, rows=10, depth=2, rate=0.01, opposite_share=0.1, vague_share=0.1
+    )
+    lessons = lessons_of_pairs(names[:11])
+    folder = train_simulator(base, lessons, settings, tmp_path / "simulator", name="toy")
+    simulator = load_simulator(folder, base=base.folder)
+    test = lessons_of_pairs(names[11:], seed=9)
+    texts = [wordings[0] for wordings in test.descriptions]
+    asked = {
+        "true": texts,
+        "opposite": [f"not {text}" for text in texts],
+        "other": texts[2:] + texts[:2],
+    }
+    found = {
+        kind: signed_r(test.activations, simulator.predict(text, test.ids))[0].mean()
+        for kind, text in asked.items()
+    }
+    assert found["true"] > 0.6
+    assert found["opposite"] < -0.5
+    assert found["other"] < 0.2
+    vague = simulator.predict([""] * len(texts), test.ids)
+    assert np.abs(vague - 10 / 3).mean() < 1.0  # a pair of six letters
