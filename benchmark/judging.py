@@ -157,9 +157,9 @@ def judge_answers(
 ) -> list[dict[str, Any]]:
     """Have answers judged; what was asked before is not asked again.
 
-    An empty answer is not sent: it describes nothing, which is a rating of 1. Equal questions are
-    asked once. Every reply is on disk before the next is waited for, so a killed call goes on where
-    it was.
+    An empty answer is not sent: there is nothing to rate, and no rating is made up. Equal questions
+    are asked once. Every reply is on disk before the next is waited for, so a killed call goes on
+    where it was.
 
     Args:
         judge: the judge.
@@ -169,8 +169,8 @@ def judge_answers(
 
     Returns:
         One row for each comparison, in order: `kind`, `qid`, `judge`, `text` (the answer as the
-        judge read it), `raw` (its reply), `status` (`ok` or `malformed`) and `value`, which is
-        (rating - 1) / 4 or None if malformed.
+        judge read it), `raw` (its reply, None if not asked), `status` (`ok`, `malformed` or
+        `empty`) and `value`, which is (rating - 1) / 4, None unless `ok`.
 
     Raises:
         CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
@@ -236,7 +236,8 @@ def _check_malformed(n_malformed: int, n: int, name: str) -> None:
 
 
 def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
-    rating = 1 if raw is None else parse_rating(raw)
+    rating = None if raw is None else parse_rating(raw)
+    replied = "malformed" if rating is None else "ok"
     return {
         "kind": "judgement",
         "qid": one.qid,
@@ -244,7 +245,7 @@ def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
         "text": one.answer[:ANSWER_CHARS],
         "raw": raw,
         "value": None if rating is None else (rating - 1) / 4,
-        "status": "malformed" if rating is None else "ok",
+        "status": "empty" if raw is None else replied,
     }
 
 

@@ -93,6 +93,13 @@ def test_silent_features_are_left_out() -> None:
     assert [one.feature for one in found] == [1]
 
 
+def test_features_active_on_one_half_alone_are_left_out() -> None:
+    predicates, noise = made()
+    half = np.arange(N) % 2 == 0
+    acts = columns(predicates[:, 1] * half, predicates[:, 1] * ~half, noise * predicates[:, 2])
+    assert [one.feature for one in search(acts, sparse.csc_matrix(predicates), half)] == [2]
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     predicates, noise = made()
     with pytest.raises(ValueError, match="tokens against"):

@@ -124,13 +124,13 @@ def test_rows_are_in_order_and_say_who_judged(tmp_path: Path) -> None:
     }
 
 
-def test_an_empty_answer_is_worth_nothing_and_not_sent(tmp_path: Path) -> None:
+def test_an_empty_answer_is_not_sent_and_gets_no_rating(tmp_path: Path) -> None:
     judge = Scripted(lambda _: rated(5))
     rows = judge_answers(judge, compared("", " \n", "a"), cache=tmp_path)
-    assert [(row["value"], row["raw"]) for row in rows] == [
-        (0.0, None),
-        (0.0, None),
-        (1.0, rated(5)),
+    assert [(row["value"], row["raw"], row["status"]) for row in rows] == [
+        (None, None, "empty"),
+        (None, None, "empty"),
+        (1.0, rated(5), "ok"),
     ]
     assert judge.asked == ["a"]
 

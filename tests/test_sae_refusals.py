@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def test_other_kinds_of_llama_scope_and_sparsify_are_refused(tmp_path: Path) -> 
         read_autoencoder(transcoder)
     with pytest.raises(UsageError, match="groupmax"):
         read_autoencoder(sparsify(tmp_path / "layers.1", activation="groupmax"))
+
+
+def test_a_llama_scope_without_its_threshold_is_not_taken_for_another(tmp_path: Path) -> None:
+    folder = llama_scope(tmp_path / "a")
+    config = json.loads((folder / "hyperparams.json").read_text())
+    for missing in ("jump_relu_threshold", "act_fn"):
+        less = {name: value for name, value in config.items() if name != missing}
+        (folder / "hyperparams.json").write_text(json.dumps(less))
+        with pytest.raises(IntegrityError, match=missing):
+            read_autoencoder(folder)
+    with pytest.raises(UsageError, match="gelu"):
+        read_autoencoder(llama_scope(tmp_path / "b", act_fn="gelu"))
 
 
 def test_the_layer_must_be_known_and_agree(tmp_path: Path) -> None:

@@ -108,10 +108,15 @@ def _llama_scope(folder: Path) -> Read:
     if not settings.get("sparsity_include_decoder_norm", True):
         lengths = torch.ones_like(lengths)
     threshold, k = None, None
-    jump = float(settings.get("jump_relu_threshold", 0.0))
+    act = _need(settings, "act_fn", where)
+    if act not in ("jumprelu", "topk", "relu"):
+        raise UsageError(f"{where}: act_fn {act!r} is not read here")
+    # a missing threshold must not turn the autoencoder into another one
+    needed = act == "jumprelu" or "jump_relu_threshold" in settings
+    jump = float(_need(settings, "jump_relu_threshold", where)) if needed else 0.0
     if jump > 0:  # trained with TopK, published with a threshold
         threshold = jump / lengths
-    elif settings.get("act_fn") == "topk":
+    elif act == "topk":
         k = int(_need(settings, "top_k", where))
         # scores are what is compared, so the length moves from the decoder to the encoder
         encoder, encoder_bias = encoder * lengths[:, None], encoder_bias * lengths

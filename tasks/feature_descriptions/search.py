@@ -24,7 +24,7 @@ SHORT_LIST = 10
 GAIN = 0.03
 """How much a pair must add to the correlation of the best single predicate to be preferred."""
 LEAST_ACTIVE = 10
-"""Tokens of the search half on which a feature must be active to be searched at all."""
+"""Tokens of each half on which a feature must be active to be searched at all."""
 _CHUNK = 256
 
 
@@ -41,7 +41,7 @@ class Found:
     r_search: float
     """Signed correlation on the half that was searched, -1 to 1."""
     r_held_out: float
-    """Signed correlation on the other half; 0 if activation or predicate is constant there."""
+    """Signed correlation on the other half; 0 if the predicate is constant there."""
 
 
 def pearson(
@@ -90,7 +90,8 @@ def search(
         raise ValueError("both halves need tokens")
     sides = [_rows(activations, half) for half in (search_half, ~search_half)]
     tests = [_rows(predicates, half) for half in (search_half, ~search_half)]
-    active = np.diff(sides[0].indptr) >= LEAST_ACTIVE
+    # on both halves: a score of tokens where a feature is silent would be about nothing
+    active = np.minimum(*(np.diff(side.indptr) for side in sides)) >= LEAST_ACTIVE
     found: list[Found] = []
     for start in range(0, activations.shape[1], _CHUNK):
         features = [f for f in range(start, min(start + _CHUNK, activations.shape[1])) if active[f]]
