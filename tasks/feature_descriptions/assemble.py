@@ -1,0 +1,133 @@
+"""From activations and descriptions to features as they are shipped, windows included.
+
+Owns which windows and activations are kept for a feature, and how true its description is on just
+those. Pure: arrays in, records out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from introspect_bench.tasks.feature_descriptions.describe import Description
+from introspect_bench.tasks.feature_descriptions.exemplars import Exemplars, choose
+from introspect_bench.tasks.feature_descriptions.simulator_report import signed_r
+from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+
+STRONG = 0.97
+"""Quantile of a vector feature's projections above which it counts as active when windows are
+chosen; projections have no zero of their own."""
+
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Eight windows of one feature in one half of the text."""
+
+    rows: npt.NDArray[np.int64]
+    """Numbers of the windows, (8,), kinds as in `exemplars.PLAN`."""
+    activations: npt.NDArray[np.float16]
+    """True activations there, (8, 32)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A described feature with its windows, not yet in a split."""
+
+    kind: str
+    """`sae`, `activation` or `difference`."""
+    layer: int
+    """0-based decoder layer."""
+    direction: npt.NDArray[np.float16]
+    """Unit direction, (d_target,)."""
+    description: Description
+    """What it responds to; `feature` is its column in its source."""
+    held_out: Shown
+    """Windows to score on."""
+    describing: Shown
+    """Windows of the half the description was found on."""
+    window_r: float
+    """Correlation of the predicate with the activations of the held-out windows."""
+
+    @property
+    def key(self) -> str:
+        """Name of the feature, unique in a suite."""
+        return f"{self.kind}:{self.layer:02d}:{self.description.feature:06d}"
+
+
+def activity(projections: Floats) -> sparse.csc_matrix:
+    """How far projections exceed their feature's `STRONG` quantile, zero below it.
+
+    Args:
+        projections: (n_tokens, n_features).
+    """
+    above = projections - np.quantile(projections, STRONG, axis=0).astype(np.float32)
+    return sparse.csc_matrix(np.maximum(above, 0))
+
+
+def candidates(
+    source: Any,
+    kind: str,
+    descriptions: Sequence[Description],
+    activations: sparse.csc_matrix | Floats,
+    ids: Ids,
+    searched: npt.NDArray[np.bool_],
+    predicates: Mapping[str, npt.NDArray[np.bool_]],
+    *,
+    rng: np.random.Generator,
+) -> list[Candidate]:
+    """Choose windows for features of one source; one that is active too seldom is left out.
+
+    Args:
+        source: where the features come from (`features.FeatureSource`).
+        kind: `sae`, `activation` or `difference`.
+        descriptions: of the features to keep.
+        activations: (n_windows * 32, n_features), sparse and never negative for an autoencoder,
+            signed projections otherwise.
+        ids: tokens of the windows, (n_windows, 32).
+        searched: windows of the half that descriptions were found on, (n_windows,).
+        predicates: values of each description's predicate on all tokens, (n_windows * 32,).
+        rng: draws the random windows.
+    """
+    columns = [one.feature for one in descriptions]
+    kept = activations[:, columns]
+    ranked = kept if sparse.issparse(kept) else activity(np.asarray(kept))
+    describing = _by_feature(choose(ranked, ids, searched, rng=rng))
+    held_out = _by_feature(choose(ranked, ids, ~searched, rng=rng))
+    found = []
+    for place, description in enumerate(descriptions):
+        if place not in describing or place not in held_out:
+            continue
+        column = kept[:, [place]].toarray() if sparse.issparse(kept) else kept[:, place]
+        values = np.asarray(column, dtype=np.float32).reshape(-1, WINDOW)
+        rows = held_out[place]
+        truth = values[rows].astype(np.float16)
+        told = predicates[description.name].reshape(-1, WINDOW)[rows]
+        r, _, _ = signed_r(truth[None].astype(np.float32), told[None].astype(np.float32))
+        found.append(
+            Candidate(
+                kind=kind,
+                layer=source.layer,
+                direction=source.directions[description.feature].astype(np.float16),
+                description=description,
+                held_out=Shown(rows=rows, activations=truth),
+                describing=_shown(values, describing[place]),
+                window_r=float(r[0]),
+            )
+        )
+    return found
+
+
+def _by_feature(exemplars: Exemplars) -> dict[int, npt.NDArray[np.int64]]:
+    return dict(zip(exemplars.features.tolist(), exemplars.windows, strict=True))
+
+
+def _shown(values: Floats, rows: npt.NDArray[np.int64]) -> Shown:
+    return Shown(rows=rows, activations=values[rows].astype(np.float16))

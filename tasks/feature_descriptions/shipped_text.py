@@ -1,0 +1,60 @@
+"""Text that a named target wrote, as shipped with the package: a build need not sample it again.
+
+Owns the archive: finished batches of `sampling.py`, one line of gzipped JSON each, under the names
+they have in a work folder. A name holds a hash of weights, settings and requests, so a batch that
+does not fit a build is never used by it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
+
+FOLDER = Path(__file__).parent / "text"
+"""Where archives lie, one a target."""
+
+
+def pack_batches(folder: Path, archive: Path) -> int:
+    """Write an archive of all finished batches of a folder; returns how many there are.
+
+    Equal batches give equal bytes.
+
+    Raises:
+        MissingPartError: the disk is full or the path can't be written.
+    """
+    paths = sorted(folder.glob("*.json"))
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as stream:
+        for path in paths:
+            row = {"name": path.name, "content": path.read_text()}
+            stream.write(canonical_json(row).encode() + b"\n")
+    write_bytes_atomic(archive, buffer.getvalue())
+    return len(paths)
+
+
+def unpack_batches(archive: Path, folder: Path) -> int:
+    """Write those batches of an archive that a folder lacks; returns how many were written.
+
+    Raises:
+        IntegrityError: the archive is damaged.
+        MissingPartError: the disk is full or the folder can't be written.
+    """
+    written = 0
+    try:
+        with gzip.open(archive) as stream:
+            rows = [json.loads(line) for line in stream]
+        named = {row["name"]: row["content"] for row in rows}
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{archive}: not an archive of batches: {error}") from error
+    for name, content in named.items():
+        if Path(name).name != name:
+            raise IntegrityError(f"{archive}: {name!r} is no name of a batch")
+        if not (folder / name).exists():
+            write_bytes_atomic(folder / name, content.encode())
+            written += 1
+    return written
