@@ -1,4 +1,4 @@
-"""Files of a feature suite: rows belong together, equal input gives equal bytes, errors are named."""
+"""Files of a feature suite: rows belong together, equal input, equal bytes, named errors."""
 
 import json
 from dataclasses import replace
@@ -51,12 +51,15 @@ def test_every_row_of_every_file_is_about_the_same_feature(tmp_path: Path) -> No
     active = load_file(tmp_path / "activations.safetensors")
     for row, (query, told) in enumerate(zip(queries, truth, strict=True)):
         number = int(str(told["predicate"]).removeprefix("word:w"))
-        assert query["id"] == told["id"] and query["vector"] == row
-        assert (windows[row] == number).all() and (oracle["ids"][row] == number + 100).all()
+        assert query["id"] == told["id"]
+        assert query["vector"] == row
+        assert (windows[row] == number).all()
+        assert (oracle["ids"][row] == number + 100).all()
         assert (active["activations"][row] == number).all()
         assert (vectors[row] == features[number].vector).all()
     groups = [query["group"] for query in queries]
-    assert groups == sorted(str(group) for group in groups) and len(set(groups)) == 3
+    assert groups == sorted(str(group) for group in groups)
+    assert len(set(groups)) == 3
 
 
 def test_order_of_measuring_does_not_change_bytes(tmp_path: Path) -> None:
@@ -92,4 +95,5 @@ def test_reference_holds_what_it_was_given(tmp_path: Path) -> None:
     embedding = np.ones((2, 3, 5), dtype=np.int8)
     write_reference(tmp_path, predicted, embedding)
     found = load_file(tmp_path / "reference.safetensors")
-    assert (found["predicted"] == predicted).all() and (found["embedding"] == embedding).all()
+    assert (found["predicted"] == predicted).all()
+    assert (found["embedding"] == embedding).all()

@@ -33,6 +33,8 @@ class Shown:
 
     rows: npt.NDArray[np.int64]
     """Numbers of the windows, (8,), kinds as in `exemplars.PLAN`."""
+    ids: Ids
+    """Their tokens, (8, 32)."""
     activations: npt.NDArray[np.float16]
     """True activations there, (8, 32)."""
 
@@ -79,7 +81,7 @@ def candidates(
     activations: sparse.csc_matrix | Floats,
     ids: Ids,
     searched: npt.NDArray[np.bool_],
-    predicates: Mapping[str, npt.NDArray[np.bool_]],
+    predicates: Mapping[str, sparse.csc_matrix],
     *,
     rng: np.random.Generator,
 ) -> list[Candidate]:
@@ -93,23 +95,22 @@ def candidates(
             signed projections otherwise.
         ids: tokens of the windows, (n_windows, 32).
         searched: windows of the half that descriptions were found on, (n_windows,).
-        predicates: values of each description's predicate on all tokens, (n_windows * 32,).
+        predicates: values of each description's predicate, 0 or 1, (n_windows * 32, 1).
         rng: draws the random windows.
     """
     columns = [one.feature for one in descriptions]
     kept = activations[:, columns]
-    ranked = kept if sparse.issparse(kept) else activity(np.asarray(kept))
+    ranked = activity(kept) if isinstance(kept, np.ndarray) else kept
     describing = _by_feature(choose(ranked, ids, searched, rng=rng))
     held_out = _by_feature(choose(ranked, ids, ~searched, rng=rng))
     found = []
     for place, description in enumerate(descriptions):
         if place not in describing or place not in held_out:
             continue
-        column = kept[:, [place]].toarray() if sparse.issparse(kept) else kept[:, place]
-        values = np.asarray(column, dtype=np.float32).reshape(-1, WINDOW)
+        values = _values(kept, place)
         rows = held_out[place]
         truth = values[rows].astype(np.float16)
-        told = predicates[description.name].reshape(-1, WINDOW)[rows]
+        told = predicates[description.name].toarray().reshape(-1, WINDOW)[rows]
         r, _, _ = signed_r(truth[None].astype(np.float32), told[None].astype(np.float32))
         found.append(
             Candidate(
@@ -117,8 +118,8 @@ def candidates(
                 layer=source.layer,
                 direction=source.directions[description.feature].astype(np.float16),
                 description=description,
-                held_out=Shown(rows=rows, activations=truth),
-                describing=_shown(values, describing[place]),
+                held_out=Shown(rows=rows, ids=ids[rows], activations=truth),
+                describing=_shown(values, ids, describing[place]),
                 window_r=float(r[0]),
             )
         )
@@ -129,5 +130,11 @@ def _by_feature(exemplars: Exemplars) -> dict[int, npt.NDArray[np.int64]]:
     return dict(zip(exemplars.features.tolist(), exemplars.windows, strict=True))
 
 
-def _shown(values: Floats, rows: npt.NDArray[np.int64]) -> Shown:
-    return Shown(rows=rows, activations=values[rows].astype(np.float16))
+def _values(kept: sparse.csc_matrix | Floats, place: int) -> Floats:
+    """One column as windows, (n_windows, 32)."""
+    column = kept[:, place] if isinstance(kept, np.ndarray) else kept[:, [place]].toarray()
+    return np.asarray(column, dtype=np.float32).reshape(-1, WINDOW)
+
+
+def _shown(values: Floats, ids: Ids, rows: npt.NDArray[np.int64]) -> Shown:
+    return Shown(rows=rows, ids=ids[rows], activations=values[rows].astype(np.float16))

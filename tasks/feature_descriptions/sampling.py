@@ -59,7 +59,7 @@ class Settings:
 
     seed: int
     """Seed of all draws."""
-    temperature: float = 1.0
+    temperature: float = 0.9
     """Logits are divided by it."""
     top_p: float = 0.95
     """Probability of the nucleus that tokens are drawn from."""
