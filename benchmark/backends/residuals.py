@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -63,6 +65,27 @@ def window_residuals(
         target.model(input_ids=_after(bos, ids, target), use_cache=False, logits_to_keep=1)
     # not inference tensors: a training step may save them for its backward pass
     return {layer: found[layer].clone() for layer in layers}
+
+
+def residual_arrays(
+    target: TargetModel, ids: npt.NDArray[np.int32], *, bos: int, layers: Sequence[int]
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Read what `window_residuals` reads, from and into arrays.
+
+    Args:
+        target: the target model.
+        ids: token ids of the windows, int32 (n, width).
+        bos: as there.
+        layers: as there.
+
+    Returns:
+        For each layer float32 (n, width, d_model).
+
+    Raises:
+        UsageError: a layer does not exist.
+    """
+    read = window_residuals(target, torch.from_numpy(ids.astype(np.int64)), bos=bos, layers=layers)
+    return {layer: residuals.cpu().numpy() for layer, residuals in read.items()}
 
 
 def spliced_losses(

@@ -138,40 +138,28 @@ def projections(
     Returns:
         For each source float32 (n_windows * 32, n_features).
     """
-    import torch
-
-    from introspect_bench.benchmark.backends.residuals import window_residuals
+    from introspect_bench.benchmark.backends.residuals import residual_arrays
 
     layers = sorted({source.layer for source in sources})
     found = [
         np.empty((len(ids) * WINDOW, len(source.directions)), np.float32) for source in sources
     ]
     for start in range(0, len(ids), BATCH):
-        batch = torch.from_numpy(ids[start : start + BATCH].astype(np.int64))
-        residuals = window_residuals(target, batch, bos=bos, layers=layers)
+        batch = ids[start : start + BATCH]
+        residuals = residual_arrays(target, batch, bos=bos, layers=layers)
         rows = slice(start * WINDOW, (start + len(batch)) * WINDOW)
         for own, source in zip(found, sources, strict=True):
-            flat = residuals[source.layer].reshape(-1, target.d_model).cpu().numpy()
-            own[rows] = source.encode(flat)
+            own[rows] = source.encode(residuals[source.layer].reshape(-1, target.d_model))
         report("windows projected", len(batch))
     return found
 
 
 def _read(target: Any, ids: Ids, *, bos: int, layer: int) -> Floats:
     """Residuals of windows after a layer, float32 (n_windows, 32, d_target)."""
-    import torch
-
-    from introspect_bench.benchmark.backends.residuals import window_residuals
+    from introspect_bench.benchmark.backends.residuals import residual_arrays
 
     parts = [
-        window_residuals(
-            target,
-            torch.from_numpy(ids[start : start + BATCH].astype(np.int64)),
-            bos=bos,
-            layers=[layer],
-        )[layer]
-        .cpu()
-        .numpy()
+        residual_arrays(target, ids[start : start + BATCH], bos=bos, layers=[layer])[layer]
         for start in range(0, len(ids), BATCH)
     ]
     return np.concatenate(parts)
