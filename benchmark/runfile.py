@@ -1,8 +1,9 @@
-"""The run file: one JSONL of header, prediction rows and footer, read strictly.
+"""The run file: one JSONL of header, prediction rows, footer and judgements, read strictly.
 
 Owns the format `introspect-bench/run/1` and its limits. The raw text of a row is what counts;
 `parsed` and `status` are for the reader's eye. A file without a footer is a valid, incomplete run;
-its last line may be torn. Writing is in `runwriter`; nothing here changes a file.
+its last line may be torn. Judgements follow the footer, which does not cover them: they can be made
+again from the raw text. Writing is in `runwriter`; nothing here changes a file.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.judgements import KIND, Key, add_judgement
 
 SCHEMA = "introspect-bench/run/1"
 """Value of `schema` in the header."""
@@ -65,9 +67,11 @@ class Run:
     rows: Mapping[str, Mapping[str, Any]]
     """Prediction rows by query id, in the order of the file."""
     footer: Mapping[str, Any] | None
-    """The last line, or None if the run is incomplete."""
+    """The line after the last row, or None if the run is incomplete."""
     valid_bytes: int
     """Length of the file without a torn last line."""
+    judgements: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    """What judges appended, by judge and query id, in the order of the file."""
 
     @property
     def complete(self) -> bool:
@@ -94,19 +98,22 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
     header: dict[str, Any] | None = None
     rows: dict[str, Mapping[str, Any]] = {}
     footer: dict[str, Any] | None = None
+    judgements: dict[Key, Mapping[str, Any]] = {}
     valid_bytes = 0
     body = sha256()
     for number, line in lines:
         where = f"{path}:{number}"
-        if footer is not None:
-            raise IntegrityError(f"{where}: text after the footer")
         if not line.endswith(b"\n"):
             # Only the last line can lack its end; a header can't be torn, it is there whole or not.
             if header is None:
                 raise IntegrityError(f"{where}: not a run file: its first line has no end")
             break
         row = files.parse_object(line, where)
-        if header is None:
+        if footer is not None:
+            if row.get("kind") != KIND:
+                raise IntegrityError(f"{where}: only judgements follow the footer")
+            add_judgement(row, judgements, rows, where)
+        elif header is None:
             header = _header(row, where)
         elif row.get("kind") == "pred":
             _add(row, rows, where)
@@ -118,7 +125,14 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
         valid_bytes += len(line)
     if header is None:
         raise IntegrityError(f"{path}: empty, a run file starts with a header")
-    return Run(path=path, header=header, rows=rows, footer=footer, valid_bytes=valid_bytes)
+    return Run(
+        path=path,
+        header=header,
+        rows=rows,
+        footer=footer,
+        valid_bytes=valid_bytes,
+        judgements=judgements,
+    )
 
 
 def encode_line(row: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Appends to a run file so that a kill, a full disk or a second process never costs a finished row.
 
 Owns the order of bytes on disk: the header appears by a rename, each batch is one write and one
-fsync, the footer comes last. What a line means is in `runfile`.
+fsync, the footer follows the last row, judges append after it. What a line means is in `runfile`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.judgements import KIND, Key, add_judgement
 from introspect_bench.benchmark.runfile import (
     MAX_FILE_BYTES,
     MAX_LINE_BYTES,
@@ -45,7 +46,9 @@ class RunWriter:
         self.rows: dict[str, Mapping[str, Any]] = dict(run.rows)
         """Rows on disk by query id."""
         self.complete = run.complete
-        """Whether the footer is written; nothing can be appended after that."""
+        """Whether the footer is written; only judgements can be appended after that."""
+        self.judgements: dict[Key, Mapping[str, Any]] = dict(run.judgements)
+        """Judgements on disk by judge and query id."""
         self._n = run.header["task"]["n"]
         self._size = run.valid_bytes
         with files.open_regular(run.path) as stream:
@@ -104,6 +107,25 @@ class RunWriter:
         self._write(encode_line(footer))
         self.complete = True
 
+    def judge(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write a batch of judgements and wait until they are on disk.
+
+        Args:
+            rows: `qid`, `judge`, `text` and what the judge found, see `judgements`.
+
+        Raises:
+            UsageError: the run is not complete.
+            IntegrityError: a judgement is not of the form, or is there already.
+            MissingPartError: the disk is full; the file keeps what it had and is valid.
+        """
+        if not self.complete:
+            raise UsageError(f"{self.path} is not complete; finish the run before it is judged")
+        known = dict(self.judgements)
+        for row in rows:
+            add_judgement(row, known, self.rows, f"{self.path}: new judgement")
+        self._write(b"".join(encode_line({**row, "kind": KIND}) for row in rows))
+        self.judgements = known
+
     def close(self) -> None:
         """Close the file; what was appended stays."""
         os.close(self._descriptor)
@@ -154,6 +176,31 @@ def open_run(
         else:
             files.write_bytes_atomic(path, line)
             run = read_run(path)
+        writer = RunWriter(run)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+@contextmanager
+def open_judging(path: Path) -> Iterator[RunWriter]:
+    """Open a run file to append judgements.
+
+    Args:
+        path: a complete run file; a lock file is kept beside it.
+
+    Raises:
+        UsageError: there is no such file, it is incomplete, or another process has it.
+        IntegrityError: the file is corrupt.
+        MissingPartError: the file can't be written.
+    """
+    if not path.is_file():
+        raise UsageError(f"cannot read {path}: no such file; check the path")
+    with _lock(path):
+        run = read_run(path)
+        if not run.complete:
+            raise UsageError(f"{path} is not complete; finish the run before it is judged")
         writer = RunWriter(run)
         try:
             yield writer

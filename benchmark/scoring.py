@@ -92,8 +92,8 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
     """Put every query the run is about beside its truth and its answer, in the suite's order.
 
     Raises:
-        IntegrityError: the run is about another task, suite, version or wording, or answers unknown
-            queries.
+        IntegrityError: the run is about another task, suite, version or wording, answers unknown
+            queries, or holds judgements.
     """
     check_task(task, suite)
     about = run.header["task"]
@@ -112,6 +112,8 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
         raise IntegrityError(f"{run.path}: field partial is {run.header['partial']}, it is not so")
     if unknown := sorted(run.rows.keys() - {query.id for query in queries}):
         raise IntegrityError(f"{run.path}: query id {unknown[0]} is not among the run's queries")
+    if run.judgements:
+        raise IntegrityError(f"{run.path}: holds judgements, but answers to {task.name} need none")
     truth = suite.truth(about["split"])
     graded = []
     for query in queries:

@@ -11,11 +11,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from introspect_bench import tasks
+from introspect_bench.benchmark.correlations import signed_r
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.simulator_report import signed_r
 
 ROOT = Path(tasks.__file__).parent / "suites" / "smollm2-135m" / "feature-descriptions" / "v1"
 

@@ -89,7 +89,10 @@ def test_changed_byte_and_added_line_break_the_footer(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=":6: body_sha256 is"):
         read_run(path)
     path.write_bytes(data + b"\n")
-    with pytest.raises(IntegrityError, match=":7: text after the footer"):
+    with pytest.raises(IntegrityError, match=":7: not valid JSON"):
+        read_run(path)
+    path.write_bytes(data + b"{}\n")
+    with pytest.raises(IntegrityError, match=":7: only judgements follow the footer"):
         read_run(path)
 
 

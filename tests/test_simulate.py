@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import mannwhitneyu, pearsonr
 
+from introspect_bench.benchmark.correlations import auroc, signed_r
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.tasks.feature_descriptions.simulate import (
     foreign_windows,
@@ -22,7 +23,7 @@ from introspect_bench.tasks.feature_descriptions.simulate import (
     shuffled,
     simulator_quality,
 )
-from introspect_bench.tasks.feature_descriptions.simulator_report import auroc, quality, signed_r
+from introspect_bench.tasks.feature_descriptions.simulator_report import quality
 
 WORDS = ("one", "two", "three", "four", "five")
 

@@ -28,8 +28,8 @@ from introspect_bench.benchmark.backends.simulator_training import (
     Report,
     train_simulator,
 )
+from introspect_bench.benchmark.correlations import signed_r
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.tasks.feature_descriptions.simulator_report import signed_r
 
 # peft 0.21 reads a property that transformers 5.23 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")

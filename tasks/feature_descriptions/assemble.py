@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from introspect_bench.benchmark.correlations import signed_r
 from introspect_bench.tasks.feature_descriptions.describe import Description
 from introspect_bench.tasks.feature_descriptions.exemplars import Exemplars, choose
-from introspect_bench.tasks.feature_descriptions.simulator_report import signed_r
 from introspect_bench.tasks.feature_descriptions.windows import WINDOW
 
 STRONG = 0.97
