@@ -19,7 +19,8 @@ from scipy import sparse
 from introspect_bench.baselines.solved import Solved, solved_train
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Prompt, Query
-from introspect_bench.benchmark.suite import Suite, checked_vectors
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 
 FloatArray = npt.NDArray[np.float32]

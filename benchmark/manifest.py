@@ -41,6 +41,8 @@ _OPTIONAL: Mapping[str, type] = {
     "builder": dict,
     "seed": int,
     "canary": str,
+    "truth": str,
+    "judges": dict,
 }
 _TARGET_OPTIONAL: Mapping[str, type] = {
     "source": str,

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import SLOT, GroundTruth, Prompt, Query, Turn
-from introspect_bench.benchmark.suite import Suite, checked_vectors
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Rendered, Task
 
 TRAIN = "train"

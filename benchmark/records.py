@@ -84,6 +84,26 @@ class GroundTruth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureTruth:
+    """What is known about a feature; its activations are arrays of the suite."""
+
+    id: str
+    """The query's id."""
+    descriptions: tuple[str, ...]
+    """Wordings of the reference description, the first one preferred."""
+    predicate: str
+    """Name of the predicate they are wordings of."""
+    r_search: float
+    """Correlation of predicate and activation on the half it was found on."""
+    r_held_out: float
+    """Correlation on the half it was verified on."""
+    nearest_train: float
+    """Largest cosine of the vector with another one of the training split."""
+    window_r: float
+    """Correlation on the shipped held-out windows alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One solved query shown before the question (few-shot)."""
 

@@ -7,7 +7,7 @@ with separate readers, so that whoever answers queries can be kept from them. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files, suite_rows
+from introspect_bench.benchmark import files, suite_features, suite_rows
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.manifest import MANIFEST, read_manifest
-from introspect_bench.benchmark.records import SPLITS, GroundTruth, Query
+from introspect_bench.benchmark.records import SPLITS, FeatureTruth, GroundTruth, Query
+from introspect_bench.benchmark.suite_vectors import checked_vectors
 
 MINI = "mini"
 """Name of the split that is part of another."""
@@ -64,6 +65,11 @@ class Suite:
         return str(self.manifest["data_sha256"])
 
     @property
+    def describes(self) -> bool:
+        """Whether its truth is descriptions of features, and not outcomes of interventions."""
+        return self.manifest.get("truth") == "descriptions"
+
+    @property
     def prompt_sha256(self) -> str:
         """Hash over the prompt templates the suite was made with."""
         return str(self.manifest["prompt_sha256"])
@@ -75,7 +81,7 @@ class Suite:
             UsageError: no such split.
             IntegrityError: the file is not what the manifest says, or ids repeat.
         """
-        folder = _folder(split)
+        folder = self.folder(split)
         found = self._rows(f"{folder}/queries.jsonl", suite_rows.query)
         count = self.manifest["splits"][folder].get("queries")
         if count != len(found):
@@ -97,9 +103,9 @@ class Suite:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        name = f"{_folder(split)}/vectors.safetensors"
+        name = f"{self.folder(split)}/vectors.safetensors"
         try:
-            tensors = load(self._read(name))
+            tensors = load(self.read(name))
         except SafetensorError as error:
             raise IntegrityError(f"{self.root / name}: not a safetensors file: {error}") from error
         if set(tensors) != {"vectors"}:
@@ -125,6 +131,15 @@ class Suite:
                 queries' ids.
         """
         return self._answers(split, "truth", suite_rows.ground_truth)
+
+    def feature_truth(self, split: str) -> dict[str, FeatureTruth]:
+        """Return what is known about a split's features by query id, in the order of the file.
+
+        Raises:
+            UsageError: no such split.
+            IntegrityError: as for `truth`.
+        """
+        return self._answers(split, "truth", suite_rows.feature_truth)
 
     def oracle(self, split: str) -> dict[str, dict[str, Any]]:
         """Return what oracle baselines are told, by query id.
@@ -152,7 +167,7 @@ class Suite:
         for done, name in enumerate(sorted(listed)):
             if on_progress:
                 on_progress(name, done, len(listed))
-            self._read(name)
+            self.read(name)
         for path in sorted(self.root.rglob("*")):
             name = path.relative_to(self.root).as_posix()
             if not path.is_dir() and name != MANIFEST and name not in listed:
@@ -181,13 +196,16 @@ class Suite:
             if owners.setdefault(key, split) != split:
                 raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
         checked_vectors(self, split, queries)
+        if self.describes:
+            return suite_features.verify_split(self, split)
         self.truth(split)
         self.oracle(split)
+        return None
 
     def _answers(
         self, split: str, part: str, build: Callable[[dict[str, Any]], tuple[str, T]]
     ) -> dict[str, T]:
-        folder = _folder(split)
+        folder = self.folder(split)
         name = f"{folder}/{part}.jsonl"
         found = self._rows(name, build)
         expected = {query.id for query in self.queries(folder)}
@@ -212,7 +230,7 @@ class Suite:
         """Read a JSONL file of the suite into records by id."""
         path = str(self.root / name)
         found: dict[str, T] = {}
-        for number, line in files.iter_lines(BytesIO(self._read(name)), path):
+        for number, line in files.iter_lines(BytesIO(self.read(name)), path):
             where = f"{path}:{number}"
             row = files.parse_object(line, where)
             try:
@@ -224,7 +242,17 @@ class Suite:
             found[key] = record
         return found
 
-    def _read(self, name: str) -> bytes:
+    def folder(self, split: str) -> str:
+        """Return the folder that holds a split.
+
+        Raises:
+            UsageError: no such split.
+        """
+        if split not in ALL_SPLITS:
+            raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
+        return "validation" if split == MINI else split
+
+    def read(self, name: str) -> bytes:
         """Return a file's bytes after checking them; hash and contents come from the same read."""
         path = self.root / name
         entry = self.manifest["files"].get(name)
@@ -263,32 +291,3 @@ def open_suite(root: Path, *, sha256: str | None = None) -> Suite:
             type, a self-test of its builder did not pass, or it contradicts its own hash.
     """
     return Suite(root=root, manifest=read_manifest(root / MANIFEST, sha256=sha256))
-
-
-def checked_vectors(
-    suite: Suite, split: str, queries: Sequence[Query]
-) -> npt.NDArray[np.float16] | None:
-    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does.
-
-    Raises:
-        IntegrityError: some queries have a vector and others none, or a row does not exist.
-    """
-    rows = [query.vector for query in queries if query.vector is not None]
-    if not rows:
-        return None
-    if len(rows) != len(queries):
-        raise IntegrityError(
-            f"{suite.root}: some queries of {split} have a vector and some have none"
-        )
-    vectors = suite.vectors(split)
-    if max(rows) >= len(vectors):
-        raise IntegrityError(
-            f"{suite.root}: {split} has {len(vectors)} vectors, a query asks for row {max(rows)}"
-        )
-    return vectors
-
-
-def _folder(split: str) -> str:
-    if split not in ALL_SPLITS:
-        raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
-    return "validation" if split == MINI else split

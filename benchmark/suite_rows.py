@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from introspect_bench.benchmark import suite_features
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.records import GroundTruth, Query
+from introspect_bench.benchmark.records import FeatureTruth, GroundTruth, Query
 
 _ID = re.compile("[0-9a-f]{16}")
 
@@ -46,6 +47,11 @@ def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
     return truth.id, truth
 
 
+def feature_truth(row: Mapping[str, Any]) -> tuple[str, FeatureTruth]:
+    """Read a line of `truth.jsonl` of a suite of features."""
+    return _hex_id(row, "id"), suite_features.feature_truth(row)
+
+
 def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Read a line of `oracle.jsonl`."""
     _keys(row, "id", "clean", "source")
@@ -67,7 +73,7 @@ def _value(row: Mapping[str, Any], name: str, *kinds: type) -> Any:
 
 
 def _hex_id(row: Mapping[str, Any], name: str) -> str:
-    value: object = row[name]
+    value: object = row.get(name)
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise IntegrityError(f"field {name} is not 16 hexadecimal digits")
     return value

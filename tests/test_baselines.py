@@ -40,13 +40,13 @@ def ablation_suite(tmp_path: Path) -> Suite:
 
 def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Make files of the suite unreadable."""
-    read = Suite._read
+    read = Suite.read
 
     def refuse(self: Suite, name: str) -> bytes:
         assert name not in names, f"{name} was opened"
         return read(self, name)
 
-    monkeypatch.setattr(Suite, "_read", refuse)
+    monkeypatch.setattr(Suite, "read", refuse)
 
 
 LEARNT = ("constant", "input-only", "nearest-neighbour", "unchanged", "source-oracle")

@@ -17,7 +17,8 @@ from introspect_bench.benchmark.freeze import CANARY, Measured, query_id
 from introspect_bench.benchmark.manifest import MANIFEST
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.selection import check_task
-from introspect_bench.benchmark.suite import Suite, checked_vectors
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.statistics import describe
 
