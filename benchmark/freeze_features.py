@@ -54,12 +54,21 @@ class MeasuredFeature:
     """Windows of the describing half, (8, 32)."""
     oracle_activations: Halves
     """True activations there, (8, 32)."""
+    foreign_ids: npt.NDArray[np.int32] | None = None
+    """Windows of other features, (8, 32), for training simulators; not written."""
+    foreign_activations: Halves | None = None
+    """True activations there, (8, 32)."""
 
 
 def feature_query_id(task: str, feature: MeasuredFeature) -> str:
+    """Content hash of a query, see `asked_id`."""
+    return asked_id(task, feature.kind, feature.fields, feature.vector)
+
+
+def asked_id(task: str, kind: str, fields: Mapping[str, Any], vector: Halves) -> str:
     """Content hash of a query: task, kind, fields and vector bytes; 16 hexadecimal digits."""
-    vector = sha256_bytes(feature.vector.tobytes())
-    asked = {"task": task, "kind": feature.kind, "fields": feature.fields, "vector": vector}
+    digest = sha256_bytes(vector.tobytes())
+    asked = {"task": task, "kind": kind, "fields": fields, "vector": digest}
     return sha256_bytes(canonical_json(asked).encode())[:16]
 
 
@@ -106,7 +115,10 @@ def write_feature_split(
 
 
 def write_reference(
-    root: Path, predicted: npt.NDArray[np.uint8], embedding: npt.NDArray[np.int8]
+    root: Path,
+    predicted: npt.NDArray[np.uint8],
+    embedding: npt.NDArray[np.int8],
+    silent: npt.NDArray[np.float16],
 ) -> None:
     """Write what the judges make of the reference descriptions of a split.
 
@@ -114,6 +126,7 @@ def write_reference(
         root: folder of the split.
         predicted: the simulator's predictions, 25.5 for each unit, (n, 8, 32).
         embedding: embeddings of three wordings, 127 for 1, (n, 3, width).
+        silent: the simulator's predictions without a description, (n, 8, 32).
 
     Raises:
         MissingPartError: the disk is full or the folder can't be written.
@@ -121,6 +134,7 @@ def write_reference(
     write_safetensors_atomic(
         root / "reference.safetensors", {"predicted": predicted, "embedding": embedding}
     )
+    write_safetensors_atomic(root / "silent.safetensors", {"predicted": silent})
 
 
 def _truth(key: str, one: MeasuredFeature) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from introspect_bench.benchmark.metrics import METRICS, FloatArray, ScoreTable
+from introspect_bench.benchmark.metrics import METRICS, FloatArray, Table
 
 N_RESAMPLES = 2000
 """Resamples of a bootstrap."""
@@ -22,7 +22,7 @@ _CHUNK = 250
 
 
 def bootstrap(
-    table: ScoreTable,
+    table: Table,
     names: Sequence[str],
     *,
     rng: np.random.Generator,
@@ -40,6 +40,7 @@ def bootstrap(
 
     Returns:
         Lower and upper end by metric, or None for fewer than two groups, which have no spread.
+        Both ends are NaN where a metric has no value on some resample.
     """
     if table.n_groups < 2:
         return None
@@ -50,7 +51,7 @@ def bootstrap(
     return {name: _ends(np.concatenate(values)) for name, values in parts.items()}
 
 
-def _weights(table: ScoreTable, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Yield weights of the queries, (at most _CHUNK, n_queries), `n_resamples` rows in all."""
     n_groups = table.n_groups
     shares = np.full(n_groups, 1 / n_groups)

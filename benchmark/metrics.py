@@ -11,9 +11,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from introspect_bench.benchmark import description_metrics
 
 METRIC_VERSION = "92f35da553c79929"
 """Hash of what the metrics give on a frozen fixture; a test fails when they give something else."""
@@ -141,17 +144,37 @@ def group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
     return _share(wrong == 0, weights[..., first])
 
 
-METRICS: Mapping[str, Metric] = {
+class Table(Protocol):
+    """What every table of scored queries has."""
+
+    @property
+    def group(self) -> npt.NDArray[np.int64]:
+        """Number of each query's group, (n_queries,)."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Number of queries."""
+        ...
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        ...
+
+
+METRICS: Mapping[str, Callable[[Any, FloatArray], FloatArray]] = {
     "exact_match": exact_match,
     "content_match": content_match,
     "has_changed_macro_f1": has_changed_macro_f1,
     "group_consistency": group_consistency,
     "verdict_accuracy": verdict_accuracy,
+    **description_metrics.METRICS,
 }
-"""Every metric by name."""
+"""Every metric by name; each takes the table of its own kind of task."""
 
 
-def evaluate(name: str, table: ScoreTable) -> float:
+def evaluate(name: str, table: Table) -> float:
     """Return a metric with every query weighing one."""
     return float(METRICS[name](table, np.ones(table.n)))
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import SLOT, GroundTruth, Prompt, Query, Turn
+from introspect_bench.benchmark.records import SLOT, Answer, Description, Prompt, Query, Turn
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Rendered, Task
@@ -44,8 +44,10 @@ class Candidate:
 
     question: Question
     """The query and its text."""
-    truth: GroundTruth
-    """Its ground truth."""
+    reply: str
+    """The reply that would be right."""
+    changed: bool
+    """Whether the output changes; False for all where nothing is changed."""
 
 
 def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
@@ -187,10 +189,10 @@ def shots_by_template(
     queries = suite.queries(TRAIN)
     if not 0 < n <= len(queries):
         raise UsageError(f"cannot show {n} solved queries; the training split has {len(queries)}")
-    truth = suite.truth(TRAIN)
+    answers = suite.answers(TRAIN)
     vectors = None if no_vector else checked_vectors(suite, TRAIN, queries)
     everyone = [
-        Candidate(question=question, truth=truth[question.query.id])
+        _candidate(task, question, answers[question.query.id])
         for question in sorted(render_all(task, queries), key=lambda q: q.query.id)
     ]
     chosen = {}
@@ -199,7 +201,7 @@ def shots_by_template(
         # The template is part of the seed: templates must not get the same draw.
         rng = np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()[:8]])
         picked = pick(own if len(own) >= n else everyone, n, rng=rng)
-        chosen[name] = tuple(_turn(task, candidate, vectors) for candidate in picked)
+        chosen[name] = tuple(_turn(candidate, vectors) for candidate in picked)
     return chosen
 
 
@@ -233,7 +235,7 @@ def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -
         ) -> tuple[bool, bool, bool]:
             query = candidate.question.query
             return (
-                candidate.truth.answer.changed != changed,
+                candidate.changed != changed,
                 query.kind != kind,
                 query.group in groups,
             )
@@ -244,10 +246,15 @@ def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -
     return [picked[i] for i in rng.permutation(n)]
 
 
-def _turn(task: Task, candidate: Candidate, vectors: npt.NDArray[np.float16] | None) -> Turn:
+def _candidate(task: Task, question: Question, answer: Answer | Description) -> Candidate:
+    changed = isinstance(answer, Answer) and answer.changed
+    return Candidate(question=question, reply=task.format_answer(answer), changed=changed)
+
+
+def _turn(candidate: Candidate, vectors: npt.NDArray[np.float16] | None) -> Turn:
     return Turn(
         question=candidate.question.rendered.question,
-        answer=task.format_answer(candidate.truth.answer),
+        answer=candidate.reply,
         vector=_vector(candidate.question.query, vectors),
     )
 

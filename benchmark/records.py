@@ -54,6 +54,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a completion says a direction encodes: the answer of a description task."""
+
+    text: str
+    """The description, normalised."""
+    truncated: bool = False
+    """Whether more was written than is read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruth:
     """What the target model did, before and after the intervention."""
 
@@ -102,6 +112,11 @@ class FeatureTruth:
     window_r: float
     """Correlation on the shipped held-out windows alone."""
 
+    @property
+    def answer(self) -> Description:
+        """The preferred wording."""
+        return Description(text=self.descriptions[0])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
@@ -149,16 +164,14 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """One query with its truth and what the explainer made of it."""
+class Replied:
+    """One query and what the explainer wrote, before anything is compared."""
 
     query: Query
     """The query."""
-    truth: GroundTruth
-    """What measuring the target gave."""
     raw: str | None
     """Raw completion; None if missing."""
-    answer: Answer | None
+    answer: Answer | Description | None
     """Parsed answer; None if missing or unparsed."""
 
     @property
@@ -167,3 +180,36 @@ class Scored:
         if self.raw is None:
             return "missing"
         return "unparsed" if self.answer is None else "scored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored(Replied):
+    """A reply to a query about an intervention, with what measuring the target gave."""
+
+    answer: Answer | None
+    """Parsed answer; None if missing or unparsed."""
+    truth: GroundTruth
+    """What measuring the target gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described(Replied):
+    """A reply to a query about a feature, with what its description predicts.
+
+    Without a description every number is 0 but `of_reference`.
+    """
+
+    answer: Description | None
+    """Parsed answer; None if missing or unparsed."""
+    truth: FeatureTruth
+    """What is known about the feature."""
+    pearson: float
+    """Signed correlation of predicted and true activations over all held-out tokens."""
+    of_reference: float
+    """The same of the reference description."""
+    detection: float
+    """AUROC of activating against near-miss windows by their largest predicted activation."""
+    similarity: float
+    """Similarity to the reference in meaning; 0 is a random other description, 1 the same."""
+    predicates: float | None
+    """Correlation by the model-free simulator; None if the run was not judged by it."""

@@ -7,28 +7,26 @@ every metric.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.describing import describe_replies, description_table
+from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.intervals import N_RESAMPLES, bootstrap
 from introspect_bench.benchmark.metrics import (
     METRIC_VERSION,
     NO_VERDICT,
     ScoreTable,
+    Table,
     evaluate,
     normalise_content,
 )
-from introspect_bench.benchmark.records import Query, Scored
+from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
+from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.selection import (
-    check_about,
-    check_task,
-    ids_sha256,
-    select_queries,
-)
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -36,6 +34,8 @@ SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
+NEAR = 0.5
+"""Cosine with a training feature from which a feature counts as near."""
 
 
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
@@ -47,16 +47,20 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         suite: the suite it is about.
 
     Returns:
-        `overall` (over the task's headline kinds, null if the run has none of them), `by_kind` and,
-        where queries have layers, `by_layers` (headline kinds again). Each holds `n`, `n_groups`,
-        `scored`, `unparsed`, `missing` and `metrics`: name to `{"value", "interval_95", "n",
-        "n_groups"}`, shares from 0 to 1; an interval over one group is null.
+        `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
+        where queries have layers `by_layers` (headline kinds again), and for descriptions
+        `by_distance`: features near to, or far from, those of the training split. Each holds `n`,
+        `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
+        "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
+        does not exist. `descriptions` is null, or says how long they are, what share was cut off,
+        and what the model-free simulator makes of them if the run was judged by it.
 
     Raises:
+        UsageError: a description was not judged yet.
         IntegrityError: the run is about another task, suite, version or wording, or answers unknown
             queries.
     """
-    scored = grade(run, task, suite)
+    scored: Sequence[Replied] = (grade_descriptions if suite.describes else grade)(run, task, suite)
     headline = [s for s in scored if _is_headline(s.query, task)]
     footer = run.footer or {}
     split, partial = run.header["task"]["split"], run.header["partial"]
@@ -80,8 +84,10 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
         "overall": _result(headline, task) if headline else None,
-        "by_kind": _by(scored, lambda query: query.kind, task),
-        "by_layers": _by([s for s in headline if "layers" in s.query.fields], _layers, task),
+        "by_kind": _by(scored, lambda one: one.query.kind, task),
+        "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
+        "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
+        "descriptions": _descriptions(scored),
         "reference": None if partial else _reference(suite, split),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
@@ -95,32 +101,29 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
         IntegrityError: the run is about another task, suite, version or wording, answers unknown
             queries, or holds judgements.
     """
-    check_task(task, suite)
-    about = run.header["task"]
-    check_about(run.header, suite, run.path)
-    try:
-        everything = suite.queries(about["split"])
-        queries = select_queries(everything, limit=about["limit"], ids=about["query_ids"])
-    except UsageError as error:
-        # What would be a slip on the command line is a contradiction in a file.
-        raise IntegrityError(f"{run.path}: the header is about no queries here: {error}") from error
-    if about["query_ids_sha256"] != ids_sha256(queries) or about["n"] != len(queries):
-        raise IntegrityError(
-            f"{run.path}: task.query_ids_sha256 and task.n are not those of the queries it names"
-        )
-    if run.header["partial"] is not (len(queries) < len(everything)):
-        raise IntegrityError(f"{run.path}: field partial is {run.header['partial']}, it is not so")
-    if unknown := sorted(run.rows.keys() - {query.id for query in queries}):
-        raise IntegrityError(f"{run.path}: query id {unknown[0]} is not among the run's queries")
+    replies = read_replies(run, task, suite)
     if run.judgements:
         raise IntegrityError(f"{run.path}: holds judgements, but answers to {task.name} need none")
-    truth = suite.truth(about["split"])
-    graded = []
-    for query in queries:
-        raw = run.rows[query.id]["raw"] if query.id in run.rows else None
-        answer = None if raw is None else task.parse(raw)
-        graded.append(Scored(query=query, truth=truth[query.id], raw=raw, answer=answer))
-    return tuple(graded)
+    truth = suite.truth(run.header["task"]["split"])
+    return tuple(
+        Scored(
+            query=reply.query,
+            raw=reply.raw,
+            answer=reply.answer if isinstance(reply.answer, Answer) else None,
+            truth=truth[reply.query.id],
+        )
+        for reply in replies
+    )
+
+
+def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, ...]:
+    """Put every query the run is about beside its feature and what its description predicts.
+
+    Raises:
+        UsageError: a description was not judged yet.
+        IntegrityError: as `grade`, or a judgement does not fit its description.
+    """
+    return describe_replies(run, read_replies(run, task, suite), suite)
 
 
 def is_right(scored: Scored) -> tuple[bool, bool]:
@@ -150,15 +153,15 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
     )
 
 
-def _result(scored: Sequence[Scored], task: Task) -> dict[str, Any]:
-    table = score_table(scored)
+def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
+    table = _table(scored)
     # A fresh generator each time: one part of a result never moves another's interval.
     rng = np.random.default_rng(SEED)
     intervals = bootstrap(table, task.metrics, rng=rng, n_resamples=N_RESAMPLES)
     metrics = {
         name: {
-            "value": evaluate(name, table),
-            "interval_95": None if intervals is None else list(intervals[name]),
+            "value": _or_null(evaluate(name, table)),
+            "interval_95": _interval(intervals, name),
             "n": table.n,
             "n_groups": table.n_groups,
         }
@@ -167,20 +170,73 @@ def _result(scored: Sequence[Scored], task: Task) -> dict[str, Any]:
     return {"n": table.n, "n_groups": table.n_groups, **_counts(scored), "metrics": metrics}
 
 
+def _table(scored: Sequence[Replied]) -> Table:
+    causal = [one for one in scored if isinstance(one, Scored)]
+    return score_table(causal) if causal else description_table(_described(scored))
+
+
+def _described(scored: Iterable[Replied]) -> list[Described]:
+    return [one for one in scored if isinstance(one, Described)]
+
+
+def _interval(
+    intervals: Mapping[str, tuple[float, float]] | None, name: str
+) -> list[float | None] | None:
+    if intervals is None or not all(map(math.isfinite, intervals[name])):
+        return None
+    return list(intervals[name])
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _descriptions(scored: Sequence[Replied]) -> dict[str, Any] | None:
+    """Say what descriptions look like, and what the model-free simulator makes of them."""
+    described = _described(scored)
+    if not described:
+        return None
+    texts = [one.answer for one in described if one.answer is not None]
+    found: dict[str, Any] = {
+        "mean_characters": sum(len(one.text) for one in texts) / len(texts) if texts else None,
+        "distinct": len({one.text for one in texts}),
+        "truncated": sum(one.truncated for one in texts),
+        "pearson_predicates": None,
+    }
+    if any(one.predicates is not None for one in described):
+        table = description_table(described)
+        intervals = bootstrap(table, ["pearson_predicates"], rng=np.random.default_rng(SEED))
+        found["pearson_predicates"] = {
+            "value": evaluate("pearson_predicates", table),
+            "interval_95": _interval(intervals, "pearson_predicates"),
+        }
+    return found
+
+
 def _by(
-    scored: Iterable[Scored], key: Callable[[Query], str], task: Task
+    scored: Iterable[Replied], key: Callable[[Replied], str], task: Task
 ) -> dict[str, dict[str, Any]]:
     """Score apart what `key` tells apart, in the order of the keys."""
-    parts: dict[str, list[Scored]] = {}
+    parts: dict[str, list[Replied]] = {}
     for one in scored:
-        parts.setdefault(key(one.query), []).append(one)
+        parts.setdefault(key(one), []).append(one)
     return {name: _result(parts[name], task) for name in sorted(parts)}
 
 
-def _layers(query: Query) -> str:
-    """Return a block of layers as text that sorts by its first layer."""
-    first, last = query.fields["layers"]
-    return f"{first:02d}-{last:02d}"
+def _layers(one: Replied) -> str:
+    """Return a layer or block of layers as text that sorts by its first layer, or nothing."""
+    fields = one.query.fields
+    if "layers" in fields:
+        first, last = fields["layers"]
+        return f"{first:02d}-{last:02d}"
+    return f"{fields['layer']:02d}" if "layer" in fields else ""
+
+
+def _distance(one: Replied) -> str:
+    """Return whether a feature is near to one of the training split, or nothing."""
+    if not isinstance(one, Described):
+        return ""
+    return "near" if one.truth.nearest_train >= NEAR else "far"
 
 
 def _explainer(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +250,7 @@ def _explainer(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counts(scored: Iterable[Scored]) -> dict[str, int]:
+def _counts(scored: Iterable[Replied]) -> dict[str, int]:
     counts = {"scored": 0, "unparsed": 0, "missing": 0}
     for one in scored:
         counts[one.status] += 1

@@ -19,8 +19,15 @@ import numpy.typing as npt
 from introspect_bench.benchmark import files, suite_features, suite_rows
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.manifest import MANIFEST, read_manifest
-from introspect_bench.benchmark.records import SPLITS, FeatureTruth, GroundTruth, Query
-from introspect_bench.benchmark.suite_vectors import checked_vectors
+from introspect_bench.benchmark.records import (
+    SPLITS,
+    Answer,
+    Description,
+    FeatureTruth,
+    GroundTruth,
+    Query,
+)
+from introspect_bench.benchmark.suite_vectors import checked_vectors, read_vectors
 
 MINI = "mini"
 """Name of the split that is part of another."""
@@ -99,28 +106,7 @@ class Suite:
             UsageError: no such split, or the suite has no vectors.
             IntegrityError: the file is not what the manifest says, or is not finite float16.
         """
-        # Imported here: a text-only suite does not need it.
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        name = f"{self.folder(split)}/vectors.safetensors"
-        try:
-            tensors = load(self.read(name))
-        except SafetensorError as error:
-            raise IntegrityError(f"{self.root / name}: not a safetensors file: {error}") from error
-        if set(tensors) != {"vectors"}:
-            raise IntegrityError(
-                f"{self.root / name}: expected one tensor `vectors`, found {sorted(tensors)}"
-            )
-        found = tensors["vectors"]
-        if found.ndim != 2 or found.dtype != np.float16:
-            raise IntegrityError(
-                f"{self.root / name}: expected float16 (n_vectors, d_target), "
-                f"found {found.dtype} {found.shape}"
-            )
-        if not np.isfinite(found).all():
-            raise IntegrityError(f"{self.root / name}: a vector is not finite")
-        return found
+        return read_vectors(self, split)
 
     def truth(self, split: str) -> dict[str, GroundTruth]:
         """Return the ground truth of a split by query id, in the order of the file.
@@ -140,6 +126,16 @@ class Suite:
             IntegrityError: as for `truth`.
         """
         return self._answers(split, "truth", suite_rows.feature_truth)
+
+    def answers(self, split: str) -> dict[str, Answer | Description]:
+        """Return the right answers of a split by query id, whatever its truth is.
+
+        Raises:
+            UsageError: no such split.
+            IntegrityError: as for `truth`.
+        """
+        truth = self.feature_truth(split) if self.describes else self.truth(split)
+        return {key: found.answer for key, found in truth.items()}
 
     def oracle(self, split: str) -> dict[str, dict[str, Any]]:
         """Return what oracle baselines are told, by query id.

@@ -1,7 +1,8 @@
 """A suite whose truth is descriptions and activations of features: its arrays, and their checks.
 
-Owns what each array file of such a suite holds. `windows` is for judges and no truth; `activations`
-and `reference` are truth; `oracle` is told to baselines that are marked as oracles.
+Owns what each array file of such a suite holds. `windows` is for judges and no truth, as is
+`silent`, what the simulator predicts there without a description; `activations` and `reference` are
+truth; `oracle` is told to baselines that are marked as oracles.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ PARTS: Mapping[str, Mapping[str, tuple[type[np.generic], tuple[int | None, ...]]
         "activations": (np.float16, _HALF),
         "kinds": (np.uint8, _KINDS),
     },
+    "silent": {"predicted": (np.float16, _HALF)},
     "reference": {"predicted": (np.uint8, _HALF), "embedding": (np.int8, (WORDINGS, None))},
 }
 """Files by name: their tensors with dtype and shape behind the first axis, which is the query's;
 None is any length."""
 N_KINDS = 4
 """Kinds of windows: top, quantile, random, near-miss."""
+ACTIVE, NEAR_MISS = (0, 1), 3
+"""Kinds that are activating, and the one that looks like it and is not."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -86,7 +90,7 @@ def verify_split(suite: Suite, split: str) -> None:
         if len(set(truth.descriptions)) < WORDINGS or not all(truth.descriptions):
             raise IntegrityError(f"{suite.root}: {split} has too few wordings for {key}")
     for part in PARTS:
-        if part == "reference" and split == "train":
+        if part in ("reference", "silent") and split == "train":
             continue
         arrays(suite, split, part)
 
@@ -114,6 +118,10 @@ def _check(
         raise IntegrityError(f"{where}: a token id is negative")
     if "kinds" in found and found["kinds"].max(initial=0) >= N_KINDS:
         raise IntegrityError(f"{where}: a window is of no kind")
+    if "kinds" in found:
+        kinds = found["kinds"]
+        if not all((np.isin(kinds, side).any(axis=1)).all() for side in (ACTIVE, [NEAR_MISS])):
+            raise IntegrityError(f"{where}: a feature has no activating or no near-miss window")
 
 
 def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:

@@ -1,4 +1,4 @@
-"""Vectors of a suite, checked against the queries that point at them."""
+"""Vectors of a suite: read, and checked against the queries that point at them."""
 
 from __future__ import annotations
 
@@ -36,3 +36,34 @@ def checked_vectors(
             f"{suite.root}: {split} has {len(vectors)} vectors, a query asks for row {max(rows)}"
         )
     return vectors
+
+
+def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:
+    """Return the vectors of a split, float16 (n_vectors, d_target).
+
+    Raises:
+        UsageError: no such split, or the suite has no vectors.
+        IntegrityError: the file is not what the manifest says, or is not finite float16.
+    """
+    # Imported here: a text-only suite does not need it.
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    name = f"{suite.folder(split)}/vectors.safetensors"
+    try:
+        tensors = load(suite.read(name))
+    except SafetensorError as error:
+        raise IntegrityError(f"{suite.root / name}: not a safetensors file: {error}") from error
+    if set(tensors) != {"vectors"}:
+        raise IntegrityError(
+            f"{suite.root / name}: expected one tensor `vectors`, found {sorted(tensors)}"
+        )
+    found = tensors["vectors"]
+    if found.ndim != 2 or found.dtype != np.float16:
+        raise IntegrityError(
+            f"{suite.root / name}: expected float16 (n_vectors, d_target), "
+            f"found {found.dtype} {found.shape}"
+        )
+    if not np.isfinite(found).all():
+        raise IntegrityError(f"{suite.root / name}: a vector is not finite")
+    return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from introspect_bench.benchmark.records import Answer, Query
+from introspect_bench.benchmark.records import Answer, Description, Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +35,10 @@ class Task:
     """Whether each query carries one vector of the target's width."""
     render: Callable[[Query], Rendered]
     """Query to text; the template is chosen by a hash of the query id, never at random."""
-    parse: Callable[[str], Answer | None]
+    parse: Callable[[str], Answer | Description | None]
     """Raw completion to answer, or None if it has none; pure."""
-    format_answer: Callable[[Answer], str]
-    """The completion a perfect explainer would give; `parse` reads it back."""
+    format_answer: Callable[[Any], str]
+    """The completion that says an answer of the task's kind; `parse` reads it back."""
     metrics: tuple[str, ...]
     """Names in `benchmark.metrics.METRICS`, headline first."""
     headline: str

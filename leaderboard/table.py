@@ -25,10 +25,17 @@ TITLES: Mapping[str, str] = {
     "has_changed_macro_f1": "has-changed macro-F1",
     "group_consistency": "group consistency",
     "verdict_accuracy": "verdict accuracy",
+    "pearson": "Pearson r",
+    "pearson_of_reference": "r / r of reference",
+    "detection_auroc": "detection AUROC",
+    "similarity": "similarity",
 }
 """Column titles; a metric without one keeps its name."""
+NUMBERS = frozenset({"pearson", "pearson_of_reference", "detection_auroc", "similarity"})
+"""Metrics that are no shares of queries; they are shown as they are."""
 LEGEND = (
-    "Shares in per cent with 95 % intervals (bootstrap over groups). † oracle: told something "
+    "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
+    "groups). † oracle: told something "
     "a contestant is not. ‡ vectors withheld. * not all queries of the split are answered."
 )
 """What the marks mean."""
@@ -154,21 +161,24 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         first,
         str(overall["n"]),
         f"{100 * without / overall['n']:.1f}",
-        *(cell(overall["metrics"][name]) for name in names),
+        *(cell(name, overall["metrics"][name]) for name in names),
     ]
 
 
-def cell(metric: Mapping[str, Any]) -> str:
-    """Return a metric of a result in per cent, with its interval if it has one.
+def cell(name: str, metric: Mapping[str, Any]) -> str:
+    """Return a metric of a result with its interval if it has one; shares are in per cent.
 
     Raises:
         IntegrityError: a value is not a finite number.
     """
-    value = _percent(metric["value"])
+    if metric["value"] is None:
+        return NOTHING
+    shown = _number if name in NUMBERS else _percent
+    value = shown(metric["value"])
     if metric["interval_95"] is None:
         return value
     low, high = metric["interval_95"]
-    return f"{value} [{_percent(low)}, {_percent(high)}]"
+    return f"{value} [{shown(low)}, {shown(high)}]"
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -187,6 +197,10 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * _finite(share):.1f}"
+
+
+def _number(value: float) -> str:
+    return f"{_finite(value) + 0.0:.3f}".replace("-0.000", "0.000")
 
 
 def _finite(value: float) -> float:

@@ -7,9 +7,10 @@ from pathlib import Path
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.activation_patching.task import make_task as activation_patching
+from introspect_bench.tasks.feature_descriptions.task import make_task as feature_descriptions
 from introspect_bench.tasks.input_ablations.task import make_task as input_ablations
 
-TASKS: tuple[Task, ...] = (activation_patching(), input_ablations())
+TASKS: tuple[Task, ...] = (feature_descriptions(), activation_patching(), input_ablations())
 """Every task."""
 
 SUITES = ("smollm2-135m",)

@@ -25,6 +25,10 @@ from introspect_bench.tasks.statistics import Bar, describe, missed, require
 
 MINI_GROUPS = 8
 """Groups of validation that form the mini split."""
+MINI_FEATURES = 32
+"""The same where a group is one feature."""
+FEATURES = "feature-descriptions"
+"""Name of the task whose queries are features."""
 
 
 class NotFrozenError(CheckFailedError):
@@ -50,6 +54,8 @@ class Order:
     """Chooses prompts, demonstrations, sources, hints and sentences."""
     out: Path
     """Folder to be made; must not exist, for what is frozen stays."""
+    folder: Path | None = None
+    """Folder of the target's weights; features need it, to train a simulator on them."""
     work: Path
     """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
     builder, one model and one device."""
@@ -69,6 +75,8 @@ class _Made:
     statistics: dict[str, Any] = field(default_factory=dict)
     stability: dict[str, Any] = field(default_factory=dict)
     misses: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    mini_groups: int = MINI_GROUPS
 
 
 def make_suite(
@@ -122,7 +130,10 @@ def _make(
     doctor = _doctor(target)
     partial = order.out.with_name(order.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    made = _measure(order, target, load_rounded, report, partial)
+    if order.task == FEATURES:
+        made = _measure_features(order, target, report, partial)
+    else:
+        made = _measure(order, target, load_rounded, report, partial)
     if not order.draft:
         try:
             require(made.misses)
@@ -139,13 +150,14 @@ def _make(
             "frozen": not made.misses,
             "target": dict(order.target),
             "splits": made.counts,
-            "mini": mini_ids(partial / "validation" / "queries.jsonl"),
+            "mini": mini_ids(partial / "validation" / "queries.jsonl", made.mini_groups),
             "prompt_sha256": task.prompt_sha256,
             "builder": {**builder(order.task), "device": order.device},
             "seed": order.seed,
             "doctor": doctor,
             "statistics": made.statistics,
             "stability": made.stability,
+            **made.extra,
         },
     )
     try:
@@ -186,6 +198,36 @@ def _measure(
     return made
 
 
+def _measure_features(
+    order: Order, target: Any, report: Callable[[str, int], None], folder: Path
+) -> _Made:
+    """Measure and write the features of every split, and train their simulator."""
+    from introspect_bench.tasks.feature_descriptions.finish import BARS
+    from introspect_bench.tasks.feature_descriptions.make import make_features
+
+    if order.folder is None:
+        raise UsageError("features need the folder of the target's weights")
+    version = get_task(order.task).version
+    found = make_features(
+        target,
+        order.folder,
+        folder,
+        name=f"{order.suite}-{version}",
+        base=order.target["name"],
+        simulators=order.out.parent / "simulators",
+        work=order.work,
+        seed=order.seed,
+        report=report,
+        sizes=order.sizes,
+    )
+    made = _Made(counts=dict(found.counts), statistics=dict(found.statistics))
+    for part, bars in BARS.items():
+        made.misses += [f"{part}: {miss}" for miss in missed(made.statistics[part], bars)]
+    made.extra = {"truth": "descriptions", "judges": dict(found.judges)}
+    made.mini_groups = MINI_FEATURES
+    return made
+
+
 def _builder(task: str) -> ModuleType:
     # Builders import torch; nothing else in this module does.
     if task == "activation-patching":
@@ -196,6 +238,10 @@ def _builder(task: str) -> ModuleType:
         from introspect_bench.tasks.input_ablations import build as ablations
 
         return ablations
+    if task == FEATURES:
+        from introspect_bench.tasks.feature_descriptions import build as features
+
+        return features
     raise UsageError(f"task {task!r} cannot be built")
 
 
@@ -231,15 +277,15 @@ def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> lis
     return found
 
 
-def mini_ids(queries: Path) -> list[str]:
+def mini_ids(queries: Path, n_groups: int = MINI_GROUPS) -> list[str]:
     """Ids of the mini split: the first groups of each kind in turn, by group id."""
     groups: dict[str, dict[str, list[str]]] = {}
     for _, row in read_jsonl(queries):
         groups.setdefault(row["kind"], {}).setdefault(row["group"], []).append(row["id"])
     queues = {kind: [found[name] for name in sorted(found)] for kind, found in groups.items()}
     chosen: list[list[str]] = []
-    while len(chosen) < MINI_GROUPS and any(queues.values()):
+    while len(chosen) < n_groups and any(queues.values()):
         for kind in sorted(queues):
-            if queues[kind] and len(chosen) < MINI_GROUPS:
+            if queues[kind] and len(chosen) < n_groups:
                 chosen.append(queues[kind].pop(0))
     return sorted(key for group in chosen for key in group)

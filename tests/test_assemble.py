@@ -58,6 +58,9 @@ def test_windows_activations_and_truth_of_a_sparse_feature() -> None:
         np.testing.assert_allclose(shown.activations, active[shown.rows], rtol=1e-3)
         assert (active[shown.rows[:5]].max(axis=1) > 0).all()
         assert (active[shown.rows[6:]].max(axis=1) == 0).all()
+    assert not set(one.foreign.rows) & {*one.held_out.rows, *one.describing.rows}
+    assert len(set(one.foreign.rows)) == 8
+    np.testing.assert_allclose(one.foreign.activations, active[one.foreign.rows], rtol=1e-3)
     told = (active[one.held_out.rows] > 0).ravel()
     by_hand = np.corrcoef(active[one.held_out.rows].ravel(), told)[0, 1]
     assert one.window_r == pytest.approx(by_hand, abs=1e-3)

@@ -93,7 +93,9 @@ def test_the_same_query_twice_is_refused(tmp_path: Path) -> None:
 def test_reference_holds_what_it_was_given(tmp_path: Path) -> None:
     predicted = np.arange(512, dtype=np.uint8).reshape(2, 8, 32)
     embedding = np.ones((2, 3, 5), dtype=np.int8)
-    write_reference(tmp_path, predicted, embedding)
+    silent = np.full((2, 8, 32), 0.5, dtype=np.float16)
+    write_reference(tmp_path, predicted, embedding, silent)
     found = load_file(tmp_path / "reference.safetensors")
     assert (found["predicted"] == predicted).all()
     assert (found["embedding"] == embedding).all()
+    assert (load_file(tmp_path / "silent.safetensors")["predicted"] == silent).all()

@@ -34,6 +34,7 @@ def candidate(number: int, direction: Any, *, kind: str = "sae", r: float = 0.6)
         ),
         held_out=shown,
         describing=shown,
+        foreign=shown,
         window_r=0.5,
     )
 

@@ -51,6 +51,7 @@ _TOKENS_ELSEWHERE = 65536
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+Halves = npt.NDArray[np.float16]
 
 
 def class_logits(model: Any, head: nn.Linear, packed: Packed) -> Tensor:
@@ -82,7 +83,14 @@ class Simulator:
     """A frozen simulator."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, head: nn.Linear, *, name: str, sha256: str
+        self,
+        model: Any,
+        tokenizer: Any,
+        head: nn.Linear,
+        *,
+        name: str,
+        sha256: str,
+        contrast: bool = False,
     ) -> None:
         """Wrap a model whose adapter is merged.
 
@@ -92,19 +100,27 @@ class Simulator:
             head: d_model to 11 classes, on the same device.
             name: name of the simulator.
             sha256: hash of its record.
+            contrast: whether it predicts what a description adds to an empty one.
         """
+        self.contrast = contrast
         self.name = name
         self.sha256 = sha256
         self._model = model.eval().requires_grad_(False)
         self._head = head.requires_grad_(False)
         self._wording = Wording(tokenizer)
 
-    def predict(self, descriptions: Sequence[str], windows: Ids) -> Floats:
+    def predict(
+        self, descriptions: Sequence[str], windows: Ids, *, silent: Halves | None = None
+    ) -> Floats:
         """Predict activations.
+
+        A simulator with `contrast` takes off what it predicts without a description, so that what
+        is common to all features earns nothing; below 0 counts as 0.
 
         Args:
             descriptions: n texts, untrusted.
             windows: token ids of each description's windows, int32 (n, w, width).
+            silent: what `silent` gives for these windows, if that is known.
 
         Returns:
             float32 (n, w, width), 0 to 10.
@@ -117,6 +133,17 @@ class Simulator:
                 f"{len(descriptions)} descriptions, windows {windows.shape}: expected windows "
                 "(n, w, width) for n descriptions"
             )
+        found = self._predict(descriptions, windows)
+        if not self.contrast:
+            return found
+        without = self.silent(windows) if silent is None else silent
+        return np.maximum(found - without.astype(np.float32), np.float32(0))
+
+    def silent(self, windows: Ids) -> Halves:
+        """Return what is predicted without a description, float16 (n, w, width), 0 to 10."""
+        return self._predict([""] * len(windows), windows).astype(np.float16)
+
+    def _predict(self, descriptions: Sequence[str], windows: Ids) -> Floats:
         prefixes = [self._wording.prefix(text) for text in descriptions]
         found = np.zeros(windows.shape, dtype=np.float32)
         for rows in self._passes(prefixes, windows.shape[1] * windows.shape[2]):
@@ -186,6 +213,7 @@ def load_simulator(
         _load_head(folder / HEAD, model.config.get_text_config().hidden_size).to(where),
         name=record["name"],
         sha256=files.sha256_file(folder / RECORD),
+        contrast=record.get("contrast", False),
     )
 
 
@@ -227,6 +255,7 @@ def _check_record(record: Mapping[str, Any], folder: Path, name: str | None) -> 
         or not all(isinstance(base.get(key), str) for key in ("name", "sha256"))
         or not isinstance(record.get("name"), str)
         or not isinstance(record.get("depth"), int)
+        or not isinstance(record.get("contrast", False), bool)
         or not isinstance(parts, dict)
         or set(parts) != {ADAPTER, WEIGHTS, HEAD}
     ):

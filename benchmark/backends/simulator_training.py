@@ -1,8 +1,7 @@
 """Trains a simulator: adapter and head of a frozen base model; goes on where it was killed.
 
 Owns the loop, checkpoints and the folder written. Same seed, machine and number of threads: same
-bytes, whether or not the run was interrupted. Only the layers from the first with an adapter on are
-differentiated, and the language model's output layer is never run.
+bytes, interrupted or not. Only layers from the first with an adapter on are differentiated.
 
 Written under the folder: `checkpoint.safetensors` while training; then `adapter_config.json`,
 `adapter_model.safetensors` (float16), `head.safetensors` and at last `simulator.json`, whose
@@ -265,6 +264,7 @@ def _finish(
         "name": name,
         "base": {"name": base_name, "sha256": run.base_sha256},
         "depth": run.depth,
+        "contrast": True,
         "prompt_version": PROMPT_VERSION,
         "settings": run.settings.as_json(),
         "lessons": {"features": len(lessons), "sha256": lessons.sha256()},

@@ -1,9 +1,10 @@
 """introspect-bench: can a language model tell the truth about its own computation?
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
-`plan`, which is `run --dry-run`), `score` (`check_score` is its `--check`), `show`, `validate`,
-`ls`, `doctor`, `data_verify`, `data_path`, `data_make`, `leaderboard_table` and `version`. `load`
-reads a run file, `score_all` scores several. They are imported when they are first asked for.
+`plan`, which is `run --dry-run`), `simulate`, `score` (`check_score` is its `--check`), `show`
+(and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`,
+`leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several. They are
+imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
         score,
         score_all,
         show,
+        show_simulator,
+        simulate,
         validate,
         version,
     )
@@ -44,6 +47,8 @@ __all__ = [
     "score",
     "score_all",
     "show",
+    "show_simulator",
+    "simulate",
     "validate",
     "version",
 ]

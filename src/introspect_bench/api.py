@@ -19,9 +19,10 @@ from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
 from introspect_bench.request import RunRequest
-from introspect_bench.running import OnQueries, TaskPlan, plan_run
+from introspect_bench.running import OnAnswers, OnQueries, TaskPlan, judge, plan_run
 from introspect_bench.running import run as _run
 from introspect_bench.scores import (
+    about,
     check_score,
     has_truth,
     leaderboard_table,
@@ -30,7 +31,7 @@ from introspect_bench.scores import (
     show,
     validate,
 )
-from introspect_bench.suites import shipped_tasks, tasks_of
+from introspect_bench.suites import find_suite, shipped_tasks, tasks_of
 from introspect_bench.tasks import SUITES, suite_root
 from introspect_bench.verifying import verify_suite
 
@@ -49,6 +50,8 @@ __all__ = [
     "score",
     "score_all",
     "show",
+    "show_simulator",
+    "simulate",
     "validate",
     "version",
 ]
@@ -59,6 +62,7 @@ def run(
     *,
     on_fetch: OnProgress = silent,
     on_queries: OnQueries | None = None,
+    on_answers: OnAnswers | None = None,
     **options: Any,
 ) -> tuple[Run, ...]:
     """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
@@ -67,6 +71,7 @@ def run(
         model: `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`.
         on_fetch: told what is downloaded and prepared.
         on_queries: told task, queries answered, queries in all.
+        on_answers: told judge, descriptions judged, descriptions in all.
         **options: fields of `RunRequest`, such as `split="mini"`.
 
     Raises:
@@ -74,12 +79,90 @@ def run(
         MissingPartError: weights, hub, device or disk space are missing.
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
-    return _run(RunRequest(model=model, **options), on_fetch=on_fetch, on_queries=on_queries)
+    return _run(
+        RunRequest(model=model, **options),
+        on_fetch=on_fetch,
+        on_queries=on_queries,
+        on_answers=on_answers,
+    )
 
 
 def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
     """Say what `run` with the same arguments would do; loads no weights."""
     return plan_run(RunRequest(model=model, **options))
+
+
+def simulate(
+    path: Path | str,
+    *,
+    suite: str | None = None,
+    judges: Sequence[str] = (),
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+    on_answers: OnAnswers | None = None,
+) -> int:
+    """Have the descriptions of a complete run judged, as `run` does at its end.
+
+    Args:
+        path: the run file; judgements are appended to it, those that are there are kept.
+        suite: folder of suites, for a suite that is not in the package.
+        judges: `simulator`, `embedding`, `predicates`; the first two if empty.
+        device: a torch device.
+        on_fetch: told what is downloaded and prepared.
+        on_answers: told judge, descriptions judged, descriptions in all.
+
+    Returns:
+        How many judgements were appended.
+
+    Raises:
+        UsageError: unknown judge, an incomplete run, or answers that need no judge.
+        MissingPartError: weights, network, device or disk space are missing.
+        IntegrityError: a file is corrupt, or a judge is not the suite's own.
+    """
+    task, where = about(read_run(Path(path)), suite)
+    return judge(
+        Path(path), task, where, names=judges, device=device, on_fetch=on_fetch, told=on_answers
+    )
+
+
+def show_simulator(
+    suite: str | None = None,
+    *,
+    measure: bool = False,
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+) -> dict[str, Any]:
+    """Say how good a suite's simulator is on features it was not trained on.
+
+    Args:
+        suite: a shipped suite or a folder of suites; the first shipped one if None.
+        measure: measure it again instead of reading what the suite says.
+        device: a torch device, for measuring.
+        on_fetch: told what is downloaded and prepared.
+
+    Returns:
+        What `tasks.feature_descriptions.simulator_report.quality` gives, with the simulator's name
+        and hash.
+
+    Raises:
+        UsageError: unknown suite, or it has no such task.
+        MissingPartError: weights or device are missing; only if it is measured.
+        IntegrityError: a file is corrupt.
+    """
+    from introspect_bench.tasks.feature_descriptions.task import NAME
+
+    found = find_suite(SUITES[0] if suite is None else suite, NAME)
+    if not measure:
+        quality: dict[str, Any] = found.manifest["statistics"]["simulator"]
+        return quality
+    from introspect_bench.tasks.feature_descriptions.finish import measure_quality
+    from introspect_bench.tasks.feature_descriptions.judges import open_simulator
+    from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
+
+    found.verify()
+    simulator = open_simulator(found, device=device, on_progress=on_fetch)
+    on_fetch("simulating four descriptions of every feature", 0, None)
+    return measure_quality(found.root / "test", simulator, shipped_lexicon(), seed=0)
 
 
 def load(path: Path | str) -> Run:

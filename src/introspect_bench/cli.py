@@ -22,6 +22,7 @@ from introspect_bench.console import printable
 
 VERBS = (
     "run",
+    "simulate",
     "score",
     "show",
     "validate",

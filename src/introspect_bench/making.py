@@ -70,6 +70,7 @@ def make_data(
         suite=name,
         task=task,
         target=description,
+        folder=folder,
         seed=seed,
         out=out_dir / name / task / version,
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",

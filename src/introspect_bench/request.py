@@ -65,6 +65,8 @@ class RunRequest:
     """How vectors enter a local model; what it declares, or the default, if None."""
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a `py:module:Class`."""
+    simulate: bool = True
+    """Have descriptions judged once all are there; only tasks whose answers are descriptions."""
     output: Path = Path("runs")
     """Folder of run files."""
 

@@ -6,7 +6,7 @@ step of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from introspect_bench.explainers import (
 from introspect_bench.request import RunRequest
 from introspect_bench.suites import tasks_of
 
+OnAnswers = Callable[[str, int, int], None]
+"""Told `(judge, answers judged, answers in all)`."""
 OnQueries = Callable[[str, int, int], None]
 """Told `(task, queries answered, queries in all)`."""
 
@@ -46,7 +48,11 @@ class RefusedTasksError(UsageError):
 
 
 def run(
-    request: RunRequest, *, on_fetch: OnProgress = silent, on_queries: OnQueries | None = None
+    request: RunRequest,
+    *,
+    on_fetch: OnProgress = silent,
+    on_queries: OnQueries | None = None,
+    on_answers: OnAnswers | None = None,
 ) -> tuple[Run, ...]:
     """Answer the queries and return what the run files hold, one a task.
 
@@ -90,10 +96,45 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         path = _predict(request, settings, task, suite, loaded, on_queries)
+        if suite.describes and request.simulate:
+            judge(path, task, suite, device=request.device, on_fetch=on_fetch, told=on_answers)
         done.append(read_run(path))
     if refused:
         raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)
+
+
+def judge(
+    path: Path,
+    task: Task,
+    suite: Suite,
+    *,
+    names: Sequence[str] = (),
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+    told: OnAnswers | None = None,
+) -> int:
+    """Append to a run what judges find in its descriptions; return how many judgements.
+
+    Args:
+        path: a complete run file.
+        task: the task it is about.
+        suite: the suite it is about; its truth is not opened.
+        names: which judges; the suite's own if empty.
+        device: a torch device.
+        on_fetch: told what is downloaded and prepared.
+        told: told how far each judge is.
+
+    Raises:
+        UsageError: unknown judge, an incomplete run, or answers that need no judge.
+        MissingPartError: weights, network, device or disk space are missing.
+        IntegrityError: a file is corrupt, or a judge is not the suite's own.
+    """
+    from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
+    from introspect_bench.tasks.feature_descriptions.judges import NAMES, open_judges
+
+    judges = open_judges(suite, names=names or NAMES[:2], device=device, on_progress=on_fetch)
+    return judge_run(path, task=task, suite=suite, judges=judges, on_answers=told)
 
 
 def check(request: RunRequest, task: Task, suite: Suite) -> None:

@@ -16,8 +16,9 @@ from introspect_bench.benchmark.errors import (
     IncompleteRunError,
     UsageError,
 )
+from introspect_bench.benchmark.records import Described, Scored
 from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.scoring import grade, is_right, score_run
+from introspect_bench.benchmark.scoring import grade, grade_descriptions, is_right, score_run
 from introspect_bench.benchmark.suite import MINI, Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard import table
@@ -50,7 +51,7 @@ def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
         IntegrityError: the run is corrupt, or about another version of the suite.
     """
     found = read_run(Path(path))
-    task, where = _about(found, suite)
+    task, where = about(found, suite)
     return score_run(found, task, where)
 
 
@@ -92,7 +93,7 @@ def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
         IntegrityError: the run is corrupt.
     """
     found = read_run(Path(path))
-    _, where = _about(found, suite)
+    _, where = about(found, suite)
     split = found.header["task"]["split"]
     return (where.root / ("validation" if split == MINI else split) / "truth.jsonl").is_file()
 
@@ -144,12 +145,12 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
         IncompleteRunError: queries have no row; only if `strict`.
     """
     found = read_run(Path(path))
-    about, partial = found.header["task"], found.header["partial"]
+    said, partial = found.header["task"], found.header["partial"]
     reason = None
     if partial:
-        reason = PARTIAL.format(n=about["n"])
+        reason = PARTIAL.format(n=said["n"])
     elif not found.complete:
-        reason = INCOMPLETE.format(missing=about["n"] - len(found.rows), n=about["n"])
+        reason = INCOMPLETE.format(missing=said["n"] - len(found.rows), n=said["n"])
     if strict and reason is not None:
         error = CheckFailedError if partial else IncompleteRunError
         raise error(f"{path}: {reason}")
@@ -159,10 +160,10 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
         "partial": partial,
         "cannot_submit": reason,
         "rows": len(found.rows),
-        "queries": about["n"],
-        "suite": about["suite"],
-        "task": about["id"],
-        "split": about["split"],
+        "queries": said["n"],
+        "suite": said["suite"],
+        "task": said["id"],
+        "split": said["split"],
         "explainer": found.header["explainer"]["name"],
     }
 
@@ -182,44 +183,67 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     if match is None:
         raise UsageError("expected RUN or RUN:ID")
     found = read_run(Path(match["path"]))
-    task, where = _about(found, suite)
-    rows = []
-    for one in grade(found, task, where):
-        if match["id"] not in (None, one.query.id):
-            continue
-        verdict_right, content_right = is_right(one)
-        answer = one.answer
-        rows.append(
-            {
-                "id": one.query.id,
-                "group": one.query.group,
-                "kind": one.query.kind,
-                "query": task.render(one.query).question,
-                "clean": one.truth.clean,
-                "truth": one.truth.outcome,
-                "changed": one.truth.answer.changed,
-                "raw": one.raw,
-                "status": one.status,
-                "says_changed": None if answer is None else answer.changed,
-                "answer": None if answer is None else answer.content,
-                "verdict": verdict_right,
-                "content": content_right,
-                "exact": verdict_right and content_right,
-            }
-        )
+    task, where = about(found, suite)
+    graded: Sequence[Scored | Described] = (grade_descriptions if where.describes else grade)(
+        found, task, where
+    )
+    rows = [
+        _shown(one, task.render(one.query).question)
+        for one in graded
+        if match["id"] in (None, one.query.id)
+    ]
     if not rows:
         raise UsageError(f"{match['path']} is not about a query {match['id']}")
     return rows
 
 
-def _about(found: Run, suite: str | None) -> tuple[Task, Suite]:
-    """Return the task and the suite a run is scored with.
+def _shown(one: Scored | Described, question: str) -> dict[str, Any]:
+    """Return what `show` says of a query."""
+    row: dict[str, Any] = {
+        "id": one.query.id,
+        "group": one.query.group,
+        "kind": one.query.kind,
+        "query": question,
+    }
+    if isinstance(one, Described):
+        return row | {
+            "truth": one.truth.descriptions[0],
+            "predicate": one.truth.predicate,
+            "raw": one.raw,
+            "status": one.status,
+            "answer": None if one.answer is None else one.answer.text,
+            "pearson": one.pearson,
+            "pearson_of_reference": one.of_reference,
+            "detection_auroc": one.detection,
+            "similarity": one.similarity,
+        }
+    verdict_right, content_right = is_right(one)
+    return row | {
+        "clean": one.truth.clean,
+        "truth": one.truth.outcome,
+        "changed": one.truth.answer.changed,
+        "raw": one.raw,
+        "status": one.status,
+        "says_changed": None if one.answer is None else one.answer.changed,
+        "answer": None if one.answer is None else one.answer.content,
+        "verdict": verdict_right,
+        "content": content_right,
+        "exact": verdict_right and content_right,
+    }
+
+
+def about(found: Run, suite: str | None) -> tuple[Task, Suite]:
+    """Return the task and the suite a run is about.
 
     The header's word counts among the shipped suites only: as a path it could lead to ground truth
     that came with the run file.
+
+    Raises:
+        UsageError: unknown suite or task.
+        IntegrityError: the suite's manifest is broken.
     """
-    about = found.header["task"]
-    task = get_task(about["id"])
+    said = found.header["task"]
+    task = get_task(said["id"])
     if suite is not None:
         return task, find_suite(suite, task.name)
-    return task, shipped_suite(about["suite"], task.name)
+    return task, shipped_suite(said["suite"], task.name)

@@ -14,12 +14,14 @@ from typing import Any
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
 from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.benchmark.freeze import CANARY, Measured, query_id
+from introspect_bench.benchmark.freeze_features import asked_id
 from introspect_bench.benchmark.manifest import MANIFEST
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks.feature_descriptions.finish import describe_split
 from introspect_bench.tasks.statistics import describe
 
 TOLERANCE = 1e-6
@@ -46,6 +48,9 @@ def verify_suite(
     path = suite.root / MANIFEST
     if suite.manifest.get("canary") != CANARY:
         raise IntegrityError(f"{path}: field canary is not {CANARY!r}")
+    if suite.describes:
+        _verify_features(suite)
+        return
     for split in SPLITS:
         groups = _measured(suite, split)
         said = suite.manifest.get("statistics", {}).get(split, {})
@@ -57,6 +62,34 @@ def verify_suite(
                 f"{suite.root / split}: no statistics can be made of its queries: {error!r}"
             ) from error
         _compare(f"{path}: field statistics.{split}", said, found)
+
+
+def _verify_features(suite: Suite) -> None:
+    """Check ids of features, and what the manifest says of each split, against the files."""
+    for split in SPLITS:
+        queries, path = suite.queries(split), suite.root / split / "queries.jsonl"
+        vectors = checked_vectors(suite, split, queries)
+        for query in queries:
+            if vectors is None or query.vector is None:
+                raise IntegrityError(f"{path}: query {query.id} has no vector")
+            vector = vectors[query.vector]
+            found = asked_id(suite.task, query.kind, query.fields, vector)
+            if found != query.id:
+                raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")
+        said = suite.manifest.get("statistics", {}).get(split)
+        where = f"{suite.root / MANIFEST}: field statistics.{split}"
+        _compare_nested(where, said, describe_split(suite.root / split))
+
+
+def _compare_nested(where: str, said: Any, found: Any) -> None:
+    """Compare numbers in nested objects; both must have the same keys."""
+    if isinstance(found, Mapping) and isinstance(said, Mapping) and said.keys() == found.keys():
+        for name in sorted(found):
+            _compare_nested(f"{where}.{name}", said[name], found[name])
+    elif isinstance(found, Mapping) or not _close(said, found):
+        raise IntegrityError(
+            f"{where} is {str(said)[:80]}, its files give {str(found)[:80]}; fetch the suite again"
+        )
 
 
 def _measured(suite: Suite, split: str) -> list[list[Measured]]:

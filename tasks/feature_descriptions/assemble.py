@@ -17,8 +17,11 @@ from scipy import sparse
 from introspect_bench.benchmark.correlations import signed_r
 from introspect_bench.tasks.feature_descriptions.describe import Description
 from introspect_bench.tasks.feature_descriptions.exemplars import Exemplars, choose
+from introspect_bench.tasks.feature_descriptions.simulate import foreign_windows
 from introspect_bench.tasks.feature_descriptions.windows import WINDOW
 
+N_FOREIGN = 8
+"""Windows of other features that a simulator learns silence from."""
 STRONG = 0.97
 """Quantile of a vector feature's projections above which it counts as active when windows are
 chosen; projections have no zero of their own."""
@@ -55,6 +58,8 @@ class Candidate:
     """Windows to score on."""
     describing: Shown
     """Windows of the half the description was found on."""
+    foreign: Shown
+    """Windows of other features of the source, of either half."""
     window_r: float
     """Correlation of the predicate with the activations of the held-out windows."""
 
@@ -103,9 +108,12 @@ def candidates(
     ranked = activity(kept) if isinstance(kept, np.ndarray) else kept
     describing = _by_feature(choose(ranked, ids, searched, rng=rng))
     held_out = _by_feature(choose(ranked, ids, ~searched, rng=rng))
+    places = sorted(describing.keys() & held_out.keys())
+    own = np.array([[*describing[place], *held_out[place]] for place in places], dtype=np.int64)
+    foreign = dict(zip(places, _foreign(own, len(ids), rng), strict=True))
     found = []
     for place, description in enumerate(descriptions):
-        if place not in describing or place not in held_out:
+        if place not in foreign:
             continue
         values = _values(kept, place)
         rows = held_out[place]
@@ -120,10 +128,22 @@ def candidates(
                 description=description,
                 held_out=Shown(rows=rows, ids=ids[rows], activations=truth),
                 describing=_shown(values, ids, describing[place]),
+                foreign=_shown(values, ids, foreign[place]),
                 window_r=float(r[0]),
             )
         )
     return found
+
+
+def _foreign(
+    own: npt.NDArray[np.int64], n_windows: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Windows of other features, or of the whole text where there are too few features."""
+    if not len(own):
+        return own
+    pool = np.unique(own)
+    enough = len(pool) >= own.shape[1] + N_FOREIGN
+    return foreign_windows(own, N_FOREIGN, rng, pool if enough else np.arange(n_windows))
 
 
 def _by_feature(exemplars: Exemplars) -> dict[int, npt.NDArray[np.int64]]:

@@ -68,6 +68,10 @@ class Sizes:
     """Tokens of the searched half on which a predicate must hold."""
     least_predicates: int = LEAST_PREDICATES
     """Predicates that must be worth testing."""
+    simulator_epochs: int = 2
+    """Times that the simulator sees every training feature."""
+    simulator_bfloat16: bool = True
+    """Whether it is trained in bfloat16 where that is safe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,8 @@ class Built:
     """Descriptions of all live features, true or not, by `KIND:LAYER`."""
     text: Text
     """What they were measured on."""
+    searched: Sequence[str]
+    """Names of the predicates that were searched, simple ones first."""
 
 
 def build(
@@ -146,7 +152,7 @@ def build(
         predicate_cap=sizes.predicate_cap,
         seed=seed,
     )
-    return Built(splits=splits, descriptions=finder.all, text=text)
+    return Built(splits=splits, descriptions=finder.all, text=text, searched=tested.names)
 
 
 def corpus(

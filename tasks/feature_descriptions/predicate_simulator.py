@@ -25,6 +25,7 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
+from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
 from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
 from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
 
@@ -81,6 +82,11 @@ class Match:
     """Whether the description means all but that predicate."""
     cosine: float
     """Cosine to the nearest wording, rounded to 4 decimals, -1 to 1."""
+
+
+def known_predicates(names: Sequence[str], lexicon: Lexicon) -> list[Predicate]:
+    """Return predicates by name with their wordings, in the order of the names."""
+    return [Predicate(name=name, family="known", phrases=phrases(name, lexicon)) for name in names]
 
 
 def phrase_index(

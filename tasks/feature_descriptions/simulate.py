@@ -108,7 +108,10 @@ def read_predicted(text: str, shape: tuple[int, ...], where: str) -> Bytes:
 
 
 def foreign_windows(
-    windows: npt.NDArray[np.int64], count: int, rng: np.random.Generator
+    windows: npt.NDArray[np.int64],
+    count: int,
+    rng: np.random.Generator,
+    pool: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Draw windows of other features for every feature, to learn what it is not active on.
 
@@ -116,6 +119,7 @@ def foreign_windows(
         windows: numbers of each feature's own windows, (n, w), in one common text.
         count: how many to draw for each.
         rng: draws them.
+        pool: numbers of windows to draw from; those of all features if None.
 
     Returns:
         Numbers of windows, (n, count), in a row none twice and none of the feature's own.
@@ -123,7 +127,7 @@ def foreign_windows(
     Raises:
         UsageError: a feature has not as many others.
     """
-    pool = np.unique(windows)
+    pool = np.unique(windows) if pool is None else pool
     found = np.zeros((len(windows), count), dtype=np.int64)
     for row, own in enumerate(windows):
         drawn = rng.permutation(pool)[: count + len(own)]

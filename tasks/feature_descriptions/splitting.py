@@ -92,6 +92,8 @@ def frozen(one: Candidate, group: str, near: float) -> MeasuredFeature:
         activations=one.held_out.activations,
         oracle_ids=one.describing.ids,
         oracle_activations=one.describing.activations,
+        foreign_ids=one.foreign.ids,
+        foreign_activations=one.foreign.activations,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.console import emit_json, emit_table, progress
 from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
@@ -76,6 +77,7 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     metavar="DIR",
     help="Folder of run files.",
 )
+@click.option("--no-simulate", is_flag=True, help="Do not have descriptions judged afterwards.")
 @click.option("--no-score", is_flag=True, help="Do not score the run files afterwards.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
@@ -84,15 +86,17 @@ def command(
     injection: str | None,
     scaling: str | None,
     arguments: tuple[str, ...],
+    no_simulate: bool,
     no_score: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Answer the frozen queries of a suite with a model.
 
-    The run files are scored at the end. Running never opens the ground truth of its split;
-    scoring is a separate step, also to be had as `introspect-bench score`. Killed at any moment,
-    the same command goes on where it was.
+    Descriptions are judged by the suite's simulator, and the run files are scored at the end.
+    Running never opens the ground truth of its split; judging and scoring are separate steps, also
+    to be had as `introspect-bench simulate` and `introspect-bench score`. Killed at any moment, the
+    same command goes on where it was.
     """
     from introspect_bench import api
     from introspect_bench.explainers import parse_arguments, parse_injection
@@ -102,6 +106,7 @@ def command(
         "queries": None if queries is None else queries.split(","),
         "injection": parse_injection(injection, scaling),
         "explainer_args": parse_arguments(arguments),
+        "simulate": not no_simulate,
     }
     if dry_run:
         _emit_plans(api.plan(**options), as_json)
@@ -112,6 +117,7 @@ def command(
                 **options,
                 on_fetch=bar.bytes,
                 on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
+                on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
             )
     except RefusedTasksError as error:
         if error.runs:
@@ -128,7 +134,10 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
     results = []
     for run in runs if score else ():
         if api.has_truth(run.path, suite=where):
-            results.append(api.score(run.path, suite=where))
+            try:
+                results.append(api.score(run.path, suite=where))
+            except NotJudgedError as error:
+                click.echo(f"not scored: {error}", err=True)
         else:
             click.echo(f"not scored: the ground truth of {run.path} is not here", err=True)
     if as_json:

@@ -43,7 +43,8 @@ def command(
 def emit_details(result: dict[str, Any]) -> None:
     """Print the parts of a result that are reported apart."""
     explainer, names = result["explainer"]["name"], result["metrics"]
-    for part, title in (("by_kind", "kind"), ("by_layers", "layers")):
+    parts = (("by_kind", "kind"), ("by_layers", "layers"), ("by_distance", "distance from train"))
+    for part, title in parts:
         if result[part]:
             click.echo(f"\n{result['task']} · {result['split']} · by {title}")
             emit_table(
@@ -53,7 +54,7 @@ def emit_details(result: dict[str, Any]) -> None:
                         explainer,
                         key,
                         value["n"],
-                        *(table.cell(value["metrics"][name]) for name in names),
+                        *(table.cell(name, value["metrics"][name]) for name in names),
                     )
                     for key, value in result[part].items()
                 ],

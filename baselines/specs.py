@@ -1,0 +1,169 @@
+"""The list of baselines: what each is called, what it opens and which tasks it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from introspect_bench.benchmark.errors import UsageError
+
+CAUSAL = ("activation-patching", "input-ablations")
+FEATURES = "feature-descriptions"
+EVERY = (FEATURES, *CAUSAL)
+
+Need = Literal["train", "vectors", "target-model", "oracle"]
+"""What a baseline opens: the training split with its truth, vectors, the target's weights, or what
+only oracles are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSpec:
+    """One baseline, as listed."""
+
+    name: str
+    """Name after `baseline/`."""
+    kind: Literal["baseline", "oracle"]
+    """An oracle is told something a contestant is not: a reference, not a contestant."""
+    summary: str
+    """One sentence: how it answers."""
+    needs: tuple[Need, ...]
+    """What it opens; no baseline ever opens the truth of the split it answers."""
+    tasks: tuple[str, ...] = CAUSAL
+    """Names of the tasks it can answer."""
+    shots: int = 0
+    """Solved training queries its prompts show unless the user says otherwise."""
+    opens: bool = False
+    """Whether its replies are made to begin as the task's answers do (`Task.openings`)."""
+
+
+BASELINES = (
+    BaselineSpec(
+        name="constant",
+        kind="baseline",
+        summary="Always gives the answer that is right most often on the training split.",
+        needs=("train",),
+        tasks=EVERY,
+    ),
+    BaselineSpec(
+        name="input-only",
+        kind="baseline",
+        summary=(
+            "Gives the answer most frequent on the training split among queries with the same text "
+            "features, reading only what a contrast group shares; the honest prior."
+        ),
+        needs=("train",),
+    ),
+    BaselineSpec(
+        name="rule-of-thumb",
+        kind="baseline",
+        summary="As input-only, but it also reads the part that is removed.",
+        needs=("train",),
+        tasks=("input-ablations",),
+    ),
+    BaselineSpec(
+        name="nearest-neighbour",
+        kind="baseline",
+        summary=(
+            "Gives the answer of the most similar training query: cosine of vectors in the same "
+            "layers and position kind, or of character n-grams for text-only tasks."
+        ),
+        needs=("train", "vectors"),
+        tasks=EVERY,
+    ),
+    BaselineSpec(
+        name="zero-shot",
+        kind="baseline",
+        summary=(
+            "The untrained target model explains itself; its reply is made to begin with the "
+            "verdict it finds likelier, for left alone it writes none."
+        ),
+        needs=("target-model", "vectors"),
+        opens=True,
+        tasks=EVERY,
+    ),
+    BaselineSpec(
+        name="few-shot",
+        kind="baseline",
+        summary="The untrained target model explains itself after some solved training queries.",
+        needs=("target-model", "vectors", "train"),
+        shots=4,
+        tasks=EVERY,
+    ),
+    BaselineSpec(
+        name="nearest-neighbour-pooled",
+        kind="baseline",
+        summary="As nearest-neighbour, among the training features of all layers.",
+        needs=("train", "vectors"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="random",
+        kind="baseline",
+        summary="Gives the description of a training feature drawn by the query's id.",
+        needs=("train",),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="logit-lens",
+        kind="baseline",
+        summary="Names the tokens that the vector promotes if the target's output layer reads it.",
+        needs=("target-model", "vectors"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="selfie",
+        kind="baseline",
+        summary="Asks the untrained target what a word means whose hidden state is the vector.",
+        needs=("target-model", "vectors"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="selfie-best-of-5",
+        kind="oracle",
+        summary=(
+            "As selfie, at five lengths of the vector; keeps the reply that simulates best on "
+            "windows with activations, which it is told."
+        ),
+        needs=("target-model", "vectors", "oracle"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="top-tokens",
+        kind="oracle",
+        summary="Names the tokens where the vector is largest in windows that it is told.",
+        needs=("target-model", "oracle"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="unchanged",
+        kind="oracle",
+        summary="Says `unchanged` with the target's output, which it is told.",
+        needs=("oracle",),
+    ),
+    BaselineSpec(
+        name="source-oracle",
+        kind="oracle",
+        summary=(
+            "Is told the outputs of the target and of the vector's source prompt; says which of "
+            "the two comes out, by what is commoner on the training split for the same layers and "
+            "position kind."
+        ),
+        needs=("oracle", "train"),
+        tasks=("activation-patching",),
+    ),
+)
+"""Every baseline."""
+
+
+def find_baseline(name: str) -> BaselineSpec:
+    """Return the baseline with a name.
+
+    Raises:
+        UsageError: there is none; the message lists the names.
+    """
+    for spec in BASELINES:
+        if spec.name == name:
+            return spec
+    raise UsageError(
+        f"unknown baseline '{name}': choose from {', '.join(spec.name for spec in BASELINES)}"
+    )

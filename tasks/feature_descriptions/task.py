@@ -1,0 +1,70 @@
+"""The feature-descriptions task: how a query becomes a prompt, and how a description is read.
+
+Owns the task literal and the normal form of a description. Measures nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from introspect_bench.benchmark.records import SLOT, Description, Query
+from introspect_bench.benchmark.task import Rendered, Task
+from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
+
+NAME = "feature-descriptions"
+"""Name of the task."""
+PROMPTS = Path(__file__).parent / "prompts"
+"""Folder of its templates."""
+MAX_CHARACTERS = 400
+"""Longest description that is read; a longer one is cut off behind its last whole word."""
+
+_PARAGRAPHS = re.compile(r"\n[^\S\n]*\n")
+
+
+def render(query: Query) -> Rendered:
+    """Query to text: the layer and the slot of the direction, nothing else is known."""
+    values = {"layer": query.fields["layer"], "slot": SLOT}
+    return render_prompt(PROMPTS, task=NAME, query_id=query.id, values=values)
+
+
+def parse_description(raw: str) -> Description | None:
+    """Read the first paragraph of a completion on one line, or None if there is no text.
+
+    Control and formatting characters are dropped, white space is collapsed, Unicode is NFC. What a
+    description says is nobody's concern here: no label, quote or full stop is removed.
+    """
+    text = raw.replace("\r\n", "\n").replace("\r", "\n").strip()
+    line = " ".join(_PARAGRAPHS.split(text, maxsplit=1)[0].split())
+    kept = "".join(sign for sign in line if unicodedata.category(sign)[0] != "C")
+    whole = " ".join(unicodedata.normalize("NFC", kept).split())
+    if not whole:
+        return None
+    if len(whole) <= MAX_CHARACTERS:
+        return Description(text=whole)
+    words = whole[: MAX_CHARACTERS + 1].rsplit(" ", 1)
+    return Description(text=words[0][:MAX_CHARACTERS].rstrip(), truncated=True)
+
+
+def format_description(answer: Description) -> str:
+    """The completion that says a description; `parse_description` reads it back."""
+    return answer.text
+
+
+@cache
+def make_task() -> Task:
+    """The task literal; reads the template files once."""
+    return Task(
+        name=NAME,
+        version="v1",
+        summary="A direction inside the target model is shown: on which tokens is it active?",
+        uses_vector=True,
+        render=render,
+        parse=parse_description,
+        format_answer=format_description,
+        metrics=("pearson", "pearson_of_reference", "detection_auroc", "similarity"),
+        headline="pearson",
+        prompt_sha256=prompts_sha256(PROMPTS),
+    )
