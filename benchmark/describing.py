@@ -22,6 +22,8 @@ from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_features import ACTIVE, NEAR_MISS, WINDOW, WINDOWS, arrays
 
+JUDGES = ("simulator", "embedding")
+"""Kinds of judges that every suite names in its manifest."""
 PREDICATES = "predicates/"
 """How the name of the model-free judge begins."""
 DIGITS = 6
@@ -147,7 +149,7 @@ def _check_judged(run: Run, replies: Sequence[Replied], suite: Suite) -> None:
             raise IntegrityError(
                 f"{run.path}: {judge} judged another text for query {qid} than its reply holds"
             )
-    for judge in suite.manifest["judges"].values():
+    for judge in (suite.manifest["judges"][kind] for kind in JUDGES):
         lacking = sum((judge, qid) not in run.judgements for qid in texts)
         if lacking:
             others = sorted(
