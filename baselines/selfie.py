@@ -33,7 +33,7 @@ LAYER = 2
 """Decoder layer whose output is replaced."""
 MULTIPLIERS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Lengths that are tried, in lengths of the hidden state that is replaced."""
-MULTIPLIER = 1.0
+MULTIPLIER = 2.0
 """The length that is used, see `tasks/feature_descriptions/README.md` for the choice."""
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from introspect_bench.benchmark import description_metrics
+from introspect_bench.benchmark.description_metrics import DescriptionTable
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.metrics import (
     METRIC_VERSION,
@@ -36,6 +40,51 @@ TABLE = make_table(
 )
 
 
+COLUMNS = [column.name for column in fields(DescriptionTable)]
+
+CAUSAL = [name for name in METRICS if name not in description_metrics.METRICS]
+
+# Ten features in six groups; the last two have no description.
+DESCRIBED = DescriptionTable(
+    pearson=np.array([500_000, -250_000, 1_000_000, 125_000, 0, 375_000, 750_000, 250_000, 0, 0]),
+    of_reference=np.array([750_000] * 8 + [500_000] * 2),
+    detection=np.array(
+        [1_000_000, 0, 1_000_000, 500_000, 500_000, 833_333, 1_000_000, 666_667, 0, 0]
+    ),
+    similarity=np.array([900_000, -100_000, 1_000_000, 0, 50_000, 300_000, 700_000, 10_000, 0, 0]),
+    predicates=np.array([400_000, 0, 900_000, 0, 0, 300_000, 800_000, 0, 0, 0]),
+    group=np.array([0, 0, 1, 1, 2, 3, 4, 4, 5, 5]),
+)
+
+
+def test_descriptions_worked_out_by_hand() -> None:
+    assert evaluate("pearson", DESCRIBED) == 2.75 / 10
+    assert evaluate("pearson_of_reference", DESCRIBED) == (2.75 / 10) / (7 / 10)
+    assert evaluate("detection_auroc", DESCRIBED) == 5.5 / 10
+    assert evaluate("similarity", DESCRIBED) == 2.86 / 10
+    assert evaluate("pearson_predicates", DESCRIBED) == 2.4 / 10
+    weights = np.array([2.0, 2, 0, 0, 0, 0, 0, 0, 1, 1])
+    assert METRICS["pearson"](DESCRIBED, weights) == pytest.approx((0.5 * 2 - 0.25 * 2) / 6)
+
+
+def test_a_share_of_nothing_has_no_value() -> None:
+    hopeless = replace(DESCRIBED, of_reference=np.full(10, -1))
+    assert np.isnan(evaluate("pearson_of_reference", hopeless))
+    assert evaluate("pearson", hopeless) == 0.275
+
+
+def test_tables_of_descriptions_are_checked() -> None:
+    with pytest.raises(ValueError, match="different length"):
+        replace(DESCRIBED, detection=np.zeros(3, dtype=np.int64))
+    with pytest.raises(ValueError, match="gaps"):
+        replace(DESCRIBED, group=np.full(10, 2))
+    with pytest.raises(ValueError, match="no queries"):
+        replace(DESCRIBED, **{name: np.zeros(0, dtype=np.int64) for name in COLUMNS})
+    for metric in description_metrics.METRICS.values():
+        with pytest.raises(ValueError, match="no weight"):
+            metric(DESCRIBED, np.zeros(10))
+
+
 def test_values_worked_out_by_hand() -> None:
     assert evaluate("exact_match", TABLE) == 5 / 10
     assert evaluate("content_match", TABLE) == 7 / 10
@@ -58,16 +107,17 @@ def test_weights_are_multiplicities() -> None:
         pred=[int(TABLE.pred_changed[i]) for i in repeated],
         group=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2],
     )
-    for name, metric in METRICS.items():
-        assert float(metric(TABLE, weights)) == evaluate(name, table)
+    for name in CAUSAL:
+        assert float(METRICS[name](TABLE, weights)) == evaluate(name, table)
 
 
 def test_rows_of_weights_are_evaluated_apart() -> None:
     weights = np.array([[1.0] * 10, [3.0] * 4 + [1.0] * 4 + [2.0] * 2])
-    for metric in METRICS.values():
-        together = metric(TABLE, weights)
+    for name, metric in METRICS.items():
+        table = TABLE if name in CAUSAL else DESCRIBED
+        together = metric(table, weights)
         assert together.shape == (2,)
-        assert [float(metric(TABLE, row)) for row in weights] == together.tolist()
+        assert [float(metric(table, row)) for row in weights] == together.tolist()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -86,7 +136,7 @@ def test_agrees_with_scikit_learn(seed: int) -> None:
 
 def test_no_answer_is_wrong_everywhere() -> None:
     silent = make_table([0, 0], [0, 0], [0, 1], [-1, -1], [0, 1])
-    assert {name: evaluate(name, silent) for name in METRICS} == dict.fromkeys(METRICS, 0.0)
+    assert {name: evaluate(name, silent) for name in CAUSAL} == dict.fromkeys(CAUSAL, 0.0)
 
 
 def test_f1_of_a_class_that_occurs_nowhere_is_left_out() -> None:
@@ -100,9 +150,9 @@ def test_f1_of_a_class_that_occurs_nowhere_is_left_out() -> None:
 def test_an_empty_table_has_no_mean() -> None:
     with pytest.raises(ValueError, match="no queries"):
         make_table([], [], [], [], [])
-    for metric in METRICS.values():
+    for name in CAUSAL:
         with pytest.raises(ValueError, match="no weight"):
-            metric(TABLE, np.zeros(10))
+            METRICS[name](TABLE, np.zeros(10))
 
 
 def test_crooked_tables_are_refused() -> None:
@@ -149,7 +199,10 @@ def test_different_contents_stay_different(one: str, other: str) -> None:
 
 def test_metric_version_pins_the_outputs() -> None:
     weights = np.array([[1.0] * 10, [2.0] * 4 + [0.0] * 4 + [1.0] * 2])
-    outputs = {name: m(TABLE, weights).tolist() for name, m in METRICS.items()}
+    outputs = {
+        name: metric(DESCRIBED if name in description_metrics.METRICS else TABLE, weights).tolist()
+        for name, metric in METRICS.items()
+    }
     contents = {text: normalise_content(text) for text in CONTENTS}
     found = sha256_bytes(canonical_json([outputs, contents]).encode())[:16]
     assert found == METRIC_VERSION, (

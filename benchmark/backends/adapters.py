@@ -6,6 +6,7 @@ every tensor of the adapter must have found its place, and every place its tenso
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def merge_adapter(model: Any, directory: Path) -> Any:
     if not (directory / WEIGHTS).is_file():
         raise MissingPartError(f"{directory} holds no {WEIGHTS}; save the adapter as safetensors")
     try:
-        adapted = PeftModel(model, config)
+        with warnings.catch_warnings():  # of transformers, about a name PEFT still uses
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted = PeftModel(model, config)
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{directory}: it does not fit its base model: {error}") from error
     _fill(adapted, model, directory)

@@ -1,0 +1,246 @@
+"""Baselines that describe features: what each says, and what it may open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_features import NAME, WORDS, Counting, feature, make_feature_suite
+from tiny_models import make_model, make_tokenizer
+
+from introspect_bench.baselines import BASELINES, check_baseline, find_baseline, make_baseline
+from introspect_bench.baselines import selfie as selfie_module
+from introspect_bench.baselines.features import FeatureNeighbour
+from introspect_bench.baselines.selfie import MULTIPLIERS, OPENING, BestSelfie, Selfie, placed
+from introspect_bench.baselines.tokens import LogitLens, distinct, name_tokens
+from introspect_bench.benchmark.backends.readout import final_norm, make_readout
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.prompting import build_prompts, cut_batches, render_all
+from introspect_bench.benchmark.records import SLOT, Completion, Prompt
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.tasks import get_task
+
+TASK = get_task(NAME)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return make_feature_suite(tmp_path / "v1")
+
+
+def prompts_of(suite: Suite, split: str = "test", *, no_vector: bool = False) -> list[Prompt]:
+    batches = cut_batches(render_all(TASK, suite.queries(split)), 100)
+    built = build_prompts(
+        task=TASK,
+        suite=suite,
+        split=split,
+        batches=batches,
+        shots=0,
+        seed=0,
+        no_vector=no_vector,
+    )
+    return [prompt for batch in built for prompt in batch]
+
+
+LEARNT = ("constant", "random", "nearest-neighbour", "nearest-neighbour-pooled")
+
+
+def test_the_list_for_features() -> None:
+    names = {spec.name for spec in BASELINES if NAME in spec.tasks}
+    assert names == {
+        *LEARNT,
+        "zero-shot",
+        "few-shot",
+        "logit-lens",
+        "selfie",
+        "selfie-best-of-5",
+        "top-tokens",
+    }
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_only_training_truth_is_opened(
+    name: str, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_of(suite)
+    read, opened = Suite.read, set()
+
+    def watch(self: Suite, name: str) -> bytes:
+        opened.add(name)
+        return read(self, name)
+
+    monkeypatch.setattr(Suite, "read", watch)
+    explainer, card = make_baseline(name, task=TASK, suite=suite, split="test")
+    replies = explainer.complete(prompts)
+    train = {one.descriptions[0] for one in suite.feature_truth("train").values()}
+    assert set(replies) <= train
+    assert len(replies) == len(prompts)
+    assert card.kind == "baseline"
+    assert opened <= {"train/queries.jsonl", "train/truth.jsonl", "train/vectors.safetensors"}
+    assert ("train/vectors.safetensors" in opened) == ("vectors" in find_baseline(name).needs)
+
+
+def test_the_constant_is_the_commonest_training_description(suite: Suite) -> None:
+    explainer, _ = make_baseline("constant", task=TASK, suite=suite, split="test")
+    # twelve features of eight words in turn: the first four words are there twice
+    assert set(explainer.complete(prompts_of(suite))) == {f"the word '{min(WORDS[:4])}'"}
+
+
+def test_random_depends_on_the_query_alone(suite: Suite) -> None:
+    prompts = prompts_of(suite)
+    explainer, _ = make_baseline("random", task=TASK, suite=suite, split="test")
+    replies = explainer.complete(prompts)
+    assert explainer.complete(prompts[::-1]) == replies[::-1]
+    assert len(set(replies)) > 1
+
+
+def test_the_neighbour_is_of_the_same_layer_unless_pooled(suite: Suite) -> None:
+    vectors = suite.vectors("train").astype(np.float32)
+    train = list(zip(suite.queries("train"), vectors, strict=True))
+    truth = suite.feature_truth("train")
+    for name, pooled in (("nearest-neighbour", False), ("nearest-neighbour-pooled", True)):
+        explainer, _ = make_baseline(name, task=TASK, suite=suite, split="test")
+        asked = prompts_of(suite)
+        for prompt, reply in zip(asked, explainer.complete(asked), strict=True):
+            layer, own = prompt.query.fields["layer"], prompt.vector
+            assert own is not None
+            among = [
+                (float(vector @ own), query.id)
+                for query, vector in train
+                if pooled or query.fields["layer"] == layer
+            ]
+            assert reply == truth[max(among)[1]].descriptions[0]
+
+
+def test_what_reads_vectors_cannot_do_without(suite: Suite) -> None:
+    explainer, _ = make_baseline("nearest-neighbour", task=TASK, suite=suite, split="test")
+    assert isinstance(explainer, FeatureNeighbour)
+    with pytest.raises(UsageError, match="without the vector"):
+        explainer.complete(prompts_of(suite, no_vector=True))
+    for name in ("nearest-neighbour-pooled", "logit-lens", "selfie"):
+        with pytest.raises(UsageError, match=f"baseline/{name} reads vectors"):
+            check_baseline(name, TASK, use_vectors=False)
+    with pytest.raises(UsageError, match=r"baseline/random answers feature-descriptions, not"):
+        check_baseline("random", get_task("activation-patching"), use_vectors=True)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
+def test_the_readout_is_the_models_own_last_step(family: str) -> None:
+    model = make_model(family, make_tokenizer()).eval()
+    width = model.config.get_text_config().hidden_size
+    vectors = np.random.default_rng(0).normal(size=(3, width)).astype(np.float32)
+    best = make_readout(model)(vectors, 5)
+    with torch.inference_mode():
+        normed = final_norm(model)(torch.from_numpy(vectors))
+        logits = normed @ model.get_output_embeddings().weight.T
+    assert best.tolist() == logits.topk(5).indices.tolist()
+    # the last hidden state is what that norm gives, so this is the norm before the output layer
+    ids = torch.tensor([[3, 4, 5]])
+    seen: list[Any] = []
+    hook = final_norm(model).register_forward_hook(lambda _m, _i, out: seen.append(out))
+    state = model(ids, output_hidden_states=True).hidden_states[-1]
+    hook.remove()
+    torch.testing.assert_close(seen[0], state)
+
+
+def test_tokens_are_named_once_and_blank_ones_not_at_all() -> None:
+    assert distinct([" King", "king", "\n", " ", "queen ", "\x07", "a", "b"], 3) == [
+        "King",
+        "queen",
+        "a",
+    ]
+    assert name_tokens(["King", "queen"]) == "tokens such as 'King', 'queen'"
+
+
+def test_the_logit_lens_names_what_is_promoted(suite: Suite) -> None:
+    prompts = prompts_of(suite)
+    lens = LogitLens(
+        promoted=lambda vectors: np.argsort(-vectors, axis=1), decode=lambda i: WORDS[int(i)]
+    )
+    for prompt, reply in zip(prompts, lens.complete(prompts), strict=True):
+        assert prompt.vector is not None
+        order = [WORDS[i] for i in np.argsort(-prompt.vector)]
+        assert reply == name_tokens(order)
+    with pytest.raises(UsageError, match="cannot do without"):
+        lens.complete(prompts_of(suite, no_vector=True))
+
+
+def test_top_tokens_come_from_windows_that_are_not_scored(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from introspect_bench.benchmark.backends import loading, pretrained
+
+    place = SimpleNamespace(directory=tmp_path)
+    monkeypatch.setattr(loading, "find_model", lambda _name: place)
+    words = SimpleNamespace(decode=lambda ids: f" {WORDS[ids[0]]}")
+    monkeypatch.setattr(pretrained, "load_tokenizer", lambda _folder: words)
+    read, opened = Suite.read, set()
+
+    def watch(self: Suite, name: str) -> bytes:
+        opened.add(name)
+        return read(self, name)
+
+    manifest = {**suite.manifest, "target": {"name": "x", "location": str(tmp_path)}}
+    suite = Suite(root=suite.root, manifest=manifest)
+    monkeypatch.setattr(Suite, "read", watch)
+    explainer, card = make_baseline("top-tokens", task=TASK, suite=suite, split="test")
+    asked = prompts_of(suite)
+    said = explainer.complete(asked)
+    replies = {prompt.query.id: reply for prompt, reply in zip(asked, said, strict=True)}
+    assert card.kind == "oracle"
+    assert opened == {"test/queries.jsonl", "test/oracle.safetensors", "test/vectors.safetensors"}
+    truth = suite.feature_truth("test")
+    for key, reply in replies.items():
+        word = truth[key].predicate.partition(":")[2]
+        assert reply == f"tokens such as '{word}'"
+
+
+class Fixed:
+    """Replies with one word, whatever is asked; keeps what was asked."""
+
+    def __init__(self, word: str) -> None:
+        self.word, self.asked = word, []  # type: ignore[var-annotated]
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        self.asked += prompts
+        return [Completion(text=f"{OPENING} {self.word}") for _ in prompts]
+
+
+def test_selfie_asks_about_a_word_in_its_own_words(suite: Suite) -> None:
+    model = Fixed("ant")
+    prompts = prompts_of(suite)
+    Selfie(model=model).complete(prompts)
+    assert {one.question for one in model.asked} == {selfie_module.QUESTION}
+    assert selfie_module.QUESTION.count(SLOT) == 1
+    assert [one.vector is p.vector for one, p in zip(model.asked, prompts, strict=True)]
+    assert all(one.instructions == "" and one.shots == () for one in model.asked)
+
+
+def test_the_best_of_five_is_the_one_that_fits_what_it_is_told(suite: Suite) -> None:
+    prompts = prompts_of(suite)
+    told = suite.feature_truth("test")
+    halves = {}
+    for number in range(9):
+        one = feature("test", number)
+        halves[one.vector.tobytes()] = (one.oracle_ids, one.oracle_activations.astype(np.float32))
+    vectors = suite.vectors("test")
+    best = BestSelfie(
+        models=[Selfie(model=Fixed(word)) for word in WORDS],
+        task=TASK,
+        simulator=Counting(),
+        told={q.id: halves[vectors[q.vector].tobytes()] for q in suite.queries("test")},
+    )
+    for prompt, reply in zip(prompts, best.complete(prompts), strict=True):
+        word = told[prompt.query.id].predicate.partition(":")[2]
+        assert isinstance(reply, Completion)
+        assert reply.text == f"{OPENING} {word}"
+
+
+def test_lengths_that_are_tried_are_five() -> None:
+    assert len({placed(number) for number in MULTIPLIERS}) == 5
+    assert all(placed(number).mode == "replace" for number in MULTIPLIERS)
