@@ -6,11 +6,11 @@ from pathlib import Path
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.activation_patching.task import make_task as activation_patching
-from introspect_bench.tasks.feature_descriptions.task import make_task as feature_descriptions
-from introspect_bench.tasks.input_ablations.task import make_task as input_ablations
+from introspect_bench.tasks.activation_patching.task import make_task as make_patching
+from introspect_bench.tasks.feature_descriptions.task import make_task as make_descriptions
+from introspect_bench.tasks.input_ablations.task import make_task as make_ablations
 
-TASKS: tuple[Task, ...] = (feature_descriptions(), activation_patching(), input_ablations())
+TASKS: tuple[Task, ...] = (make_descriptions(), make_patching(), make_ablations())
 """Every task."""
 
 SUITES = ("smollm2-135m",)

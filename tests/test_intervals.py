@@ -5,8 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from introspect_bench.benchmark.description_metrics import METRICS as DESCRIPTION_METRICS
 from introspect_bench.benchmark.intervals import bootstrap
 from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
+
+CAUSAL = [name for name in METRICS if name not in DESCRIPTION_METRICS]
 
 
 def table_of(exact: np.ndarray, group: np.ndarray) -> ScoreTable:
@@ -71,7 +74,7 @@ def test_one_group_has_no_interval() -> None:
 def test_all_metrics_of_a_full_split_take_under_three_seconds() -> None:
     table = random_table(363, 4, seed=0)
     start = time.perf_counter()
-    found = bootstrap(table, list(METRICS), rng=np.random.default_rng(0))
+    found = bootstrap(table, CAUSAL, rng=np.random.default_rng(0))
     assert time.perf_counter() - start < 3
     assert found is not None
     for name, (low, high) in found.items():

@@ -60,7 +60,7 @@ def test_nearest_neighbour_compares_direction_within_kind_and_layers(tmp_path: P
 
 
 def test_nearest_neighbour_needs_vectors(patching_suite: Suite, ablation_suite: Suite) -> None:
-    with pytest.raises(UsageError, match="compares vectors"):
+    with pytest.raises(UsageError, match="reads vectors"):
         make_baseline(
             "nearest-neighbour",
             task=PATCHING,

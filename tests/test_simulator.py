@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:Futu
 TEXTS = ("a", "commas, or what follows them", "", "Q" * 30)
 
 
-def make_simulator(name: str = "llama") -> Simulator:
+def make_simulator(name: str = "llama", *, contrast: bool = False) -> Simulator:
     tokenizer = make_tokenizer()
     model = make_model(name, tokenizer)
     head = make_head(16)
@@ -39,7 +39,21 @@ def make_simulator(name: str = "llama") -> Simulator:
     with torch.no_grad():
         head.weight.normal_(generator=generator)
         head.bias.normal_(generator=generator)
-    return Simulator(model, tokenizer, head, name="toy", sha256="ab" * 32)
+    return Simulator(model, tokenizer, head, name="toy", sha256="ab" * 32, contrast=contrast)
+
+
+def test_a_contrast_is_what_a_description_adds_to_none() -> None:
+    plain, contrast = make_simulator(), make_simulator(contrast=True)
+    windows = windows_of_letters(len(TEXTS), 3, np.random.default_rng(1))
+    silent = contrast.silent(windows)
+    assert silent.dtype == np.float16
+    np.testing.assert_allclose(silent, plain.predict([""] * len(TEXTS), windows), atol=5e-3)
+    found = contrast.predict(TEXTS, windows)
+    expected = np.maximum(plain.predict(TEXTS, windows) - silent.astype(np.float32), 0)
+    np.testing.assert_array_equal(found, expected)
+    assert (found > 0.5).any()  # the other side of the same: something is left
+    np.testing.assert_array_equal(contrast.predict(TEXTS, windows, silent=silent), found)
+    assert np.abs(found[TEXTS.index("")]).max() < 0.01
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from introspect_bench.benchmark.backends.simulator_training import (
 )
 from introspect_bench.benchmark.correlations import signed_r
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
+from introspect_bench.tasks.feature_descriptions.simulate import quantise
 
 # peft 0.21 reads a property that transformers 5.23 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
@@ -225,7 +226,8 @@ def test_held_out_descriptions_are_understood(tmp_path: Path) -> None:
         for kind, text in asked.items()
     }
     assert found["true"] > 0.6
-    assert found["opposite"] < -0.5
+    assert found["opposite"] < -0.4
     assert found["other"] < 0.2
-    vague = simulator.predict([""] * len(texts), test.ids)
+    vague = simulator.silent(test.ids)
     assert np.abs(vague - 10 / 3).mean() < 1.0  # a pair of six letters
+    assert not quantise(simulator.predict([""] * len(texts), test.ids)).any()

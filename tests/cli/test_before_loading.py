@@ -52,7 +52,7 @@ def nothing_loads(monkeypatch: pytest.MonkeyPatch) -> None:
         (("run", "-m", "py:.foo:Bar"), 2, "expected py:module:Class"),
         (("run", "-m", "baseline/nobody", "-t", ABLATIONS), 2, "unknown baseline 'nobody'"),
         (("run", "-m", "baseline/source-oracle", "-t", ABLATIONS), 2, f"not {ABLATIONS}"),
-        (("run", "-m", "baseline/nearest-neighbour", "--no-vector"), 2, "compares vectors"),
+        (("run", "-m", "baseline/nearest-neighbour", "--no-vector"), 2, "reads vectors"),
         ((*CONSTANT, "--device", "nonsense"), 2, "unknown device 'nonsense'"),
         ((*CONSTANT, "--device", "meta"), 2, "unknown device 'meta'"),
         ((*CONSTANT, "--device", "cuda:x"), 2, "unknown device 'cuda:x'"),

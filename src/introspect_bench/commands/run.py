@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.console import emit_json, emit_table, progress
 from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
@@ -129,6 +128,7 @@ def command(
 def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
     """Print where the run files are and, as a step of its own, their scores."""
     from introspect_bench import api
+    from introspect_bench.benchmark.describing import NotJudgedError
 
     where = suite if Path(suite).is_dir() else None
     results = []
