@@ -5,6 +5,7 @@ Merging a finished adapter is `adapters.py`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,9 @@ def adapt(model: Any, config: Mapping[str, Any], seed: int) -> Any:
     """Put an adapter into the model; its initial weights depend on the seed alone."""
     from peft import LoraConfig, get_peft_model
 
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # transformers warns about a name that PEFT still uses
+        warnings.simplefilter("ignore", FutureWarning)
         adapted = get_peft_model(model, LoraConfig(**config))
     generator = torch.Generator().manual_seed(seed)
     for name, value in sorted(adapted.named_parameters()):

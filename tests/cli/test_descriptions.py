@@ -1,0 +1,156 @@
+"""Descriptions on the command line: run, judged at the end, judged later, scored, shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Call, the_sentence
+from tiny_features import NAME, QUALITY, judges, make_feature_suite
+
+import introspect_bench as ib
+from introspect_bench.tasks.feature_descriptions import judges as module
+
+RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
+OUT = Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def words(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A suite of features as `words`, and its judges, which are no language models."""
+
+    def opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
+        return [judge for judge in judges() if judge.id.partition("/")[0] in names]
+
+    monkeypatch.setattr(module, "open_judges", opened)
+    make_feature_suite(here / "words" / NAME / "v1")
+    return here / "words"
+
+
+def test_run_judges_and_scores_at_its_end(call: Call) -> None:
+    code, out, err = call(*RUN)
+    assert code == 0
+    assert "Pearson r" in out
+    assert "9 queries answered" in out
+    assert "asking simulator/counting-v1@cdcdcdcdcdcd" in err
+    assert len(ib.load(OUT).judgements) == 18
+    before = OUT.read_bytes()
+    assert call(*RUN)[0] == 0
+    assert OUT.read_bytes() == before
+
+
+def test_judging_can_be_left_for_later(call: Call) -> None:
+    code, out, err = call(*RUN, "--no-simulate")
+    assert code == 0
+    assert "Pearson" not in out
+    assert f"not scored: {OUT}: 9 of 9 descriptions are not judged by simulator/" in err
+    code, _, err = call("score", str(OUT), "--suite", "words")
+    assert code == 2
+    assert f"run `introspect-bench simulate {OUT}`" in the_sentence(err)
+    code, out, _ = call("simulate", str(OUT), "--suite", "words", "--judge", "simulator", "--json")
+    assert code == 0
+    assert json.loads(out) == {"runs": [{"path": str(OUT), "judgements": 9}]}
+    code, out, _ = call("simulate", str(OUT), "--suite", "words")
+    assert (code, out) == (0, f"{OUT}: 9 judgements appended\n")
+    code, out, _ = call("score", str(OUT), "--suite", "words", "--details")
+    assert code == 0
+    assert "by distance from train" in out
+    code, out, _ = call("simulate", str(OUT), "--suite", "words", "--json")
+    assert json.loads(out)["runs"][0]["judgements"] == 0
+
+
+def test_scored_twice_is_the_same_bytes(call: Call) -> None:
+    call(*RUN, "--no-score")
+    first = call("score", str(OUT), "--suite", "words", "--json")
+    assert first[0] == 0
+    assert call("score", str(OUT), "--suite", "words", "--json") == first
+    (result,) = json.loads(first[1])["results"]
+    assert result["headline"] == "pearson"
+    assert result["descriptions"]["truncated"] == 0
+
+
+def test_show_puts_a_description_beside_the_truth(call: Call) -> None:
+    call(*RUN)
+    code, out, _ = call("show", str(OUT), "--suite", "words")
+    assert code == 0
+    assert out.splitlines()[0].split() == ["id", "kind", "status", "pearson", "truth", "answer"]
+    key = ib.load(OUT).rows and next(iter(ib.load(OUT).rows))
+    code, out, _ = call("show", f"{OUT}:{key}", "--suite", "words", "--json")
+    (row,) = json.loads(out)["queries"]
+    assert row["predicate"].startswith("word:")
+    assert row["truth"] == f"the word '{row['predicate'][5:]}'"
+    assert -1 <= row["pearson"] <= 1
+
+
+def test_show_simulator_says_how_good_it_is(call: Call) -> None:
+    code, out, _ = call("show", "simulator", "--suite", "words")
+    assert code == 0
+    assert out.splitlines()[0] == "counting-v1@cdcdcdcdcdcd: 6 features"
+    assert "r, true" in out
+    assert "met" in out
+    code, out, _ = call("show", "simulator", "--suite", "words", "--json")
+    assert json.loads(out) == QUALITY
+    code, _, err = call("show", "some.jsonl", "--measure")
+    assert code == 2
+    assert "--measure goes with" in the_sentence(err)
+
+
+def test_simulate_refuses_what_it_cannot_judge(call: Call) -> None:
+    code, _, err = call("simulate", "nowhere.jsonl")
+    assert code == 2
+    assert "nowhere.jsonl" in the_sentence(err)
+    causal = ("run", "-m", "baseline/constant", "--suite", "toy", "-t", "activation-patching")
+    call(*causal)
+    path = next(Path("runs").glob("*patching*.jsonl"))
+    code, _, err = call("simulate", str(path), "--suite", "toy")
+    assert code == 2
+    assert "need no judge" in the_sentence(err)
+    code, _, err = call("simulate", str(OUT), "--judge", "reader")
+    assert code == 2
+    assert "reader" in err
+
+
+def test_the_suite_verifies_and_every_change_is_found(call: Call, words: Path) -> None:
+    code, out, _ = call("data", "verify", "--suite", "words")
+    assert code == 0
+    assert NAME in out
+    manifest = words / NAME / "v1" / "manifest.json"
+    text = manifest.read_text()
+    said = json.loads(text)["statistics"]["test"]["sae"]["distinct_predicates"]
+    manifest.write_text(
+        text.replace(f'"distinct_predicates":{said}', f'"distinct_predicates":{said + 1}')
+    )
+    code, _, err = call("data", "verify", "--suite", "words")
+    assert code == 4
+    assert "distinct_predicates" in the_sentence(err)
+
+
+def test_an_edited_vector_is_another_query(call: Call, words: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    from introspect_bench.benchmark.freeze import write_manifest
+
+    root = words / NAME / "v1"
+    path = root / "test" / "vectors.safetensors"
+    tensors = load_file(path)
+    tensors["vectors"][0] = np.float16(0.5)
+    save_file(tensors, path)
+    fields = json.loads((root / "manifest.json").read_text())
+    for name in ("schema", "files", "data_sha256", "canary"):
+        del fields[name]
+    write_manifest(root, fields)
+    code, _, err = call("data", "verify", "--suite", "words")
+    assert code == 4
+    assert "is not the hash of its query" in the_sentence(err)
+
+
+def test_a_dry_run_opens_no_judge(call: Call) -> None:
+    code, out, _ = call(*RUN, "--dry-run", "--json")
+    assert code == 0
+    (plan,) = json.loads(out)["plans"]
+    assert plan["task"] == NAME
+    assert plan["queries"] == 9
+    assert not OUT.exists()
