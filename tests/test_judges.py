@@ -60,10 +60,8 @@ def test_a_simulator_beside_the_suite_is_found_by_its_name(trained: tuple[Path, 
     suite = suite_of(trained, "v1", "simulator/toy-v1@0123456789ab")
     found = open_simulator(suite)
     judge = Simulating(found)
-    said = suite.manifest | {
-        "judges": {"simulator": judge.id, "embedding": "embedding/x@" + "0" * 12}
-    }
-    own = Suite(root=suite.root, manifest=said)
+    named = {"simulator": judge.id, "embedding": "embedding/x@" + "0" * 12}
+    own = Suite(root=suite.root, manifest={**suite.manifest, "judges": named})
     (opened,) = open_judges(own, names=["simulator"])
     assert opened.id == judge.id
     rows = opened.find(["A", "B"], Shown(windows=WINDOWS))
@@ -81,7 +79,7 @@ def test_a_hub_simulator_is_loaded_by_its_id(
     trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = suite_of(trained, "v3", "simulator/toy-v1@000000000000")
-    hub = {"judges": {**suite.manifest["judges"], "hub": "org/simulator@" + "a" * 40}}
+    named = {**suite.manifest["judges"], "hub": "org/simulator@" + "a" * 40}
     asked: list[str] = []
 
     class Found:
@@ -95,7 +93,7 @@ def test_a_hub_simulator_is_loaded_by_its_id(
         return Found()
 
     monkeypatch.setattr(judges, "_hub_simulator", load)
-    found = open_simulator(Suite(root=suite.root, manifest=suite.manifest | hub))
+    found = open_simulator(Suite(root=suite.root, manifest={**suite.manifest, "judges": named}))
     assert asked == ["org/simulator@" + "a" * 40]
     # no contrast: it is not asked what it predicts without a description
     rows = Simulating(found).find(["A", "B"], Shown(windows=WINDOWS))

@@ -56,6 +56,10 @@ class Sizes:
     """Tokens each autoencoder is trained on."""
     latents: int = 4096
     """Features of each autoencoder."""
+    k: int = 32
+    """Features active at a token."""
+    sae_batch: int = 1024
+    """Tokens of one step of their training."""
     drawn: int = 400
     """Autoencoder features in test, and in validation."""
     vectors: int = 100
@@ -123,6 +127,8 @@ def build(
         sae_train.SaeSettings(
             layers=layers_of(target.n_layers),
             latents=sizes.latents,
+            k=sizes.k,
+            batch=sizes.sae_batch,
             tokens=sizes.sae_tokens,
             seed=seed,
         ),

@@ -76,7 +76,7 @@ def test_show_puts_a_description_beside_the_truth(call: Call) -> None:
     code, out, _ = call("show", str(OUT), "--suite", "words")
     assert code == 0
     assert out.splitlines()[0].split() == ["id", "kind", "status", "pearson", "truth", "answer"]
-    key = ib.load(OUT).rows and next(iter(ib.load(OUT).rows))
+    key = sorted(ib.load(OUT).rows)[0]
     code, out, _ = call("show", f"{OUT}:{key}", "--suite", "words", "--json")
     (row,) = json.loads(out)["queries"]
     assert row["predicate"].startswith("word:")
