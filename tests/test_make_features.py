@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_feature_builds import SIZES, WORDS, save_target
 from tiny_features import Letters
+from tiny_saes import sae_lens
 
 from introspect_bench.benchmark.backends.target_model import load_target_model
 from introspect_bench.benchmark.errors import UsageError
@@ -118,6 +120,49 @@ def test_a_build_that_is_asked_again_measures_nothing_twice(
     shutil.rmtree(again.out)
 
 
+def published(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
+    """Write an autoencoder that was trained here in SAELens's layout, as a stranger would."""
+    shape = weights["W_dec"].shape
+    return sae_lens(
+        folder,
+        {
+            "W_enc": weights["encoder.weight"].T.contiguous(),
+            "b_enc": weights["encoder.bias"],
+            "W_dec": weights["W_dec"].contiguous(),
+            "b_dec": weights["b_dec"],
+        },
+        architecture="topk",
+        k=1,
+        d_in=shape[1],
+        d_sae=shape[0],
+        apply_b_dec_to_input=True,
+        metadata={"hook_name": "blocks.1.hook_resid_post", "sae_lens_version": "6.54.12"},
+    )
+
+
+def test_public_autoencoders_take_the_place_of_trained_ones(
+    order: Order, made: dict[str, Any], tmp_path: Path
+) -> None:
+    assert made
+    own = load_file(order.work / "autoencoders" / "layers.1" / "sae.safetensors")
+    folder = published(tmp_path / "public", own)
+    sizes = {**(order.sizes or {}), "features": (str(folder),), "drawn": 2, "vectors": 1}
+    told: list[str] = []
+    other = replace(
+        order, out=tmp_path / NAME / "v1", work=tmp_path / "work", sizes=sizes, suite="public"
+    )
+    shutil.copytree(order.work / "sampled", other.work / "sampled")
+    manifest = run(other, told)
+    assert "autoencoders loaded" in told
+    assert "tokens trained on" not in told
+    layers = {query.fields["layer"] for query in open_suite(other.out).queries("test")}
+    assert layers == {1}
+    assert manifest["statistics"]["test"]["sae"]["queries"] == 2
+    twice = replace(other, out=tmp_path / "v2", sizes={**sizes, "features": (str(folder),) * 2})
+    with pytest.raises(UsageError, match="two of the named autoencoders read the same layer"):
+        run(twice)
+
+
 def test_what_misses_its_bars_is_not_frozen(order: Order, made: dict[str, Any]) -> None:
     assert made
     strict = replace(order, out=order.out.with_name("strict"), draft=False)
@@ -128,8 +173,8 @@ def test_what_misses_its_bars_is_not_frozen(order: Order, made: dict[str, Any]) 
 
 
 def test_sizes_are_checked_before_anything_is_measured(order: Order, tmp_path: Path) -> None:
-    wrong = replace(order, out=tmp_path / "v1", sizes={"features": 5})
-    with pytest.raises(UsageError, match="unknown size 'features': choose from at_least"):
+    wrong = replace(order, out=tmp_path / "v1", sizes={"colours": 5})
+    with pytest.raises(UsageError, match="unknown size 'colours': choose from at_least"):
         run(wrong)
     with pytest.raises(UsageError, match="need the folder of the target's weights"):
         make_suite(

@@ -17,7 +17,7 @@ from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.targets import TargetSpec, resolve_target
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.facts.facts import FACTS_SHA256
-from introspect_bench.tasks.make import Order, builder, make_suite
+from introspect_bench.tasks.make import FEATURES, Order, builder, make_suite
 
 OnStage = Callable[[str, int], None]
 """Told `(stage, items done in it)`."""
@@ -65,7 +65,9 @@ def make_data(
     folder = prepare_target(spec, on_progress=on_fetch)
     description = describe(spec, folder)
     name = spec.name.rpartition("/")[2].lower()
-    digest = _digest(description, task, version=version, seed=seed, device=device)
+    digest = _digest(
+        description, task, version=version, seed=seed, device=device, sizes=sizes or {}
+    )
     order = Order(
         suite=name,
         task=task,
@@ -118,7 +120,15 @@ def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
     }
 
 
-def _digest(target: Mapping[str, Any], task: str, *, version: str, seed: int, device: str) -> str:
+def _digest(
+    target: Mapping[str, Any],
+    task: str,
+    *,
+    version: str,
+    seed: int,
+    device: str,
+    sizes: Mapping[str, Any],
+) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
         "target": target,
@@ -129,6 +139,8 @@ def _digest(target: Mapping[str, Any], task: str, *, version: str, seed: int, de
         "facts_sha256": FACTS_SHA256,
         "device": device,
     }
+    if task == FEATURES:  # the journals of causal tasks serve all sizes
+        identity["sizes"] = {key: str(value) for key, value in sizes.items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
 
 

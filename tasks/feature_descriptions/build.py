@@ -14,13 +14,20 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.freeze_features import MeasuredFeature
-from introspect_bench.tasks.feature_descriptions import sae_train
+from introspect_bench.tasks.feature_descriptions import sae_train, vectors
 from introspect_bench.tasks.feature_descriptions.corpus import make_corpus
 from introspect_bench.tasks.feature_descriptions.describe import (
     LEAST_PREDICATES,
     Description,
     useful_predicates,
+)
+from introspect_bench.tasks.feature_descriptions.features import (
+    SaeFeatures,
+    centring,
+    public_sae,
+    trained_sae,
 )
 from introspect_bench.tasks.feature_descriptions.finder import Finder, Text
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
@@ -54,8 +61,10 @@ class Sizes:
     """Tokens of text the target writes; features are measured on it."""
     sae_tokens: int = 2_000_000
     """Tokens each autoencoder is trained on."""
+    features: tuple[str, ...] = ()
+    """Public autoencoders by name (`features.public_sae`) or folder, one a layer; train if none."""
     latents: int = 4096
-    """Features of each autoencoder."""
+    """Features of each autoencoder that is trained."""
     k: int = 32
     """Features active at a token."""
     sae_batch: int = 1024
@@ -121,22 +130,10 @@ def build(
     """
     sizes = sizes or Sizes()
     windows = corpus(target_folder, work, seed=seed, report=report, sizes=sizes, sources=sources)
-    folders = sae_train.train(
-        target,
-        windows.ids,
-        sae_train.SaeSettings(
-            layers=layers_of(target.n_layers),
-            latents=sizes.latents,
-            k=sizes.k,
-            batch=sizes.sae_batch,
-            tokens=sizes.sae_tokens,
-            seed=seed,
-        ),
-        work / "autoencoders",
-        bos=bos_id(target.tokenizer),
-        report=lambda done, _unexplained: report("tokens trained on", done),
-    )
     text = _text(windows, target.tokenizer)
+    found_sources, centres = (_public if sizes.features else _trained)(
+        target, windows, text, work, seed, report, sizes
+    )
     lexicon = shipped_lexicon()
     tested = useful_predicates(
         text.ids,
@@ -149,16 +146,80 @@ def build(
     finder = Finder(
         target=target, text=text, tested=tested, lexicon=lexicon, seed=seed, report=report
     )
-    found = finder.autoencoders(folders, work / "activations")
+    found = finder.autoencoders(found_sources, work / "activations")
     splits = split_features(
         found,
-        finder.vectors(folders, tried=sizes.tried),
+        finder.vectors(centres, tried=sizes.tried),
         drawn=sizes.drawn,
         vectors=sizes.vectors,
         predicate_cap=sizes.predicate_cap,
         seed=seed,
     )
     return Built(splits=splits, descriptions=finder.all, text=text, searched=tested.names)
+
+
+Sources = tuple[list[SaeFeatures], dict[int, vectors.Centring]]
+"""Features of each autoencoder, and mean and cap of their layers."""
+
+
+def _trained(
+    target: Any,
+    windows: Windows,
+    text: Text,
+    work: Path,
+    seed: int,
+    report: Progress,
+    sizes: Sizes,
+) -> Sources:
+    """Train autoencoders on the whole corpus."""
+    folders = sae_train.train(
+        target,
+        windows.ids,
+        sae_train.SaeSettings(
+            layers=layers_of(target.n_layers),
+            latents=sizes.latents,
+            k=sizes.k,
+            batch=sizes.sae_batch,
+            tokens=sizes.sae_tokens,
+            seed=seed,
+        ),
+        work / "autoencoders",
+        bos=text.bos,
+        report=lambda done, _unexplained: report("tokens trained on", done),
+    )
+    sources = [trained_sae(folders[layer]) for layer in sorted(folders)]
+    return sources, {layer: centring(folder) for layer, folder in folders.items()}
+
+
+def _public(
+    target: Any,
+    windows: Windows,  # noqa: ARG001
+    text: Text,
+    work: Path,  # noqa: ARG001
+    seed: int,  # noqa: ARG001
+    report: Progress,
+    sizes: Sizes,
+) -> Sources:
+    """Take autoencoders by name, or from folders."""
+    device = str(target.device)
+    sources = [
+        trained_sae(Path(name), device=device)
+        if Path(name).is_dir()
+        else public_sae(name, device=device)
+        for name in sizes.features
+    ]
+    layers = [source.layer for source in sources]
+    if len(set(layers)) < len(layers):
+        raise UsageError("two of the named autoencoders read the same layer; name one a layer")
+    for source in sources:
+        if source.layer >= target.n_layers or source.directions.shape[1] != target.d_model:
+            raise UsageError(
+                f"{source.name} reads layer {source.layer} of width {source.directions.shape[1]}, "
+                f"the target has {target.n_layers} layers of width {target.d_model}"
+            )
+    report("autoencoders loaded", len(sources))
+    centres = vectors.measured_centres(target, text.ids[text.searched], layers, bos=text.bos)
+    return sorted(sources, key=lambda source: source.layer), centres
 
 
 def corpus(

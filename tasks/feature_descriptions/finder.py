@@ -6,7 +6,7 @@ the target; text and autoencoders are made before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from introspect_bench.tasks.feature_descriptions.describe import (
     Useful,
     describe_features,
 )
-from introspect_bench.tasks.feature_descriptions.features import centring, trained_sae
+from introspect_bench.tasks.feature_descriptions.features import FeatureSource
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
 
@@ -78,9 +78,8 @@ class Finder:
         self.seed, self.report = seed, report
         self.all = {}
 
-    def autoencoders(self, folders: Mapping[int, Path], work: Path) -> list[Candidate]:
-        """Described features of the autoencoders in folders by layer; `work` gets shards."""
-        sources = [trained_sae(folders[layer]) for layer in sorted(folders)]
+    def autoencoders(self, sources: Sequence[FeatureSource], work: Path) -> list[Candidate]:
+        """Described features of autoencoders, one a layer; `work` gets shards."""
         measured = measure.feature_activations(
             self.target,
             sources,
@@ -95,9 +94,8 @@ class Finder:
             found += self._candidates("sae", source, kept, activations, [4, source.layer])
         return found
 
-    def vectors(self, folders: Mapping[int, Path], *, tried: int) -> list[Candidate]:
-        """Described full activations and differences, of `tried` a layer and kind."""
-        centres = {layer: centring(folder) for layer, folder in folders.items()}
+    def vectors(self, centres: dict[int, vectors.Centring], *, tried: int) -> list[Candidate]:
+        """Described full activations and differences, of `tried` a kind for each centred layer."""
         rng = [np.random.default_rng([self.seed, stream]) for stream in (2, 3)]
         own = self.text.ids[self.text.searched]
         sources = vectors.activation_sources(

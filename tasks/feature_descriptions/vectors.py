@@ -26,6 +26,10 @@ FIRST_TOKEN = 4
 """First token of a window whose residual is taken as a vector: earlier ones have no context."""
 BATCH = 64
 """Windows read in one pass."""
+CENTRED = 1024
+"""Windows whose residuals give a layer's mean, where no autoencoder was trained."""
+CAP = 3.0
+"""Greatest length of a centred residual, in medians."""
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -33,6 +37,31 @@ Centring = tuple[Floats, float]
 """Mean residual of a layer, float32 (d_target,), and the greatest length of a centred one."""
 Progress = Callable[[str, int], None]
 """Told a stage and how many items it just finished."""
+
+
+def measured_centres(
+    target: Any, ids: Ids, layers: Sequence[int], *, bos: int
+) -> dict[int, Centring]:
+    """Mean and cap of layers as they are fixed when an autoencoder is trained, from windows.
+
+    The mean is that of residuals whose excess over `CAP` times the median length, about the
+    median, is cut off.
+
+    Args:
+        target: the target model.
+        ids: windows, int32 (n_windows, 32); the first `CENTRED` are read.
+        layers: 0-based decoder layers.
+        bos: the token read before every window.
+    """
+    found: dict[int, Centring] = {}
+    for layer in sorted(set(layers)):
+        residuals = _read(target, ids[:CENTRED], bos=bos, layer=layer).reshape(-1, target.d_model)
+        middle = np.median(residuals, axis=0)
+        lengths = np.linalg.norm(residuals - middle, axis=1, keepdims=True)
+        cap = CAP * float(np.median(lengths))
+        shortened = (residuals - middle) * np.minimum(1, cap / np.maximum(lengths, 1e-12))
+        found[layer] = ((middle + shortened.mean(axis=0)).astype(np.float32), cap)
+    return found
 
 
 def activation_sources(

@@ -64,6 +64,21 @@ def path(as_json: bool) -> None:
 @click.option("--device", default="cpu", show_default=True, metavar="NAME")
 @click.option("--draft", is_flag=True, help="Write it even if it misses its bars.")
 @click.option(
+    "--tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tokens each autoencoder is trained on (feature-descriptions only).",
+)
+@click.option(
+    "--features",
+    multiple=True,
+    metavar="NAME",
+    help=(
+        "A public autoencoder to take instead of training, such as llama-scope-8x@COMMIT:19, or a "
+        "folder; one a layer, may be repeated (feature-descriptions only)."
+    ),
+)
+@click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, file_okay=False),
@@ -74,7 +89,15 @@ def path(as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def make(
-    target: str, task: str, seed: int, device: str, draft: bool, output: Path, as_json: bool
+    target: str,
+    task: str,
+    seed: int,
+    device: str,
+    draft: bool,
+    tokens: int | None,
+    features: tuple[str, ...],
+    output: Path,
+    as_json: bool,
 ) -> None:
     """Make a suite for a target model from nothing.
 
@@ -82,8 +105,12 @@ def make(
     freeze a suite that misses its bars, but shows its statistics.
     """
     from introspect_bench import api
-    from introspect_bench.tasks.make import NotFrozenError
+    from introspect_bench.tasks.make import FEATURES, NotFrozenError
 
+    sizes: dict[str, Any] = {} if tokens is None else {"sae_tokens": tokens}
+    sizes |= {"features": features} if features else {}
+    if sizes and task != FEATURES:
+        raise click.UsageError(f"--tokens and --features go with --task {FEATURES}")
     try:
         with progress() as bar:
             where, manifest = api.data_make(
@@ -92,6 +119,7 @@ def make(
                 seed=seed,
                 device=device,
                 draft=draft,
+                sizes=sizes or None,
                 out_dir=output,
                 on_fetch=bar.bytes,
                 on_stage=bar.items,
