@@ -14,6 +14,7 @@ import numpy as np
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.fetch import prepared_dir
 from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_features import WINDOW, WINDOWS
 from introspect_bench.benchmark.targets import TargetSpec, layers_and_width, locate
 from introspect_bench.explainers import BASELINE
 
@@ -50,10 +51,29 @@ def model_seconds(
     return operations / _operations_per_second()
 
 
+def simulation_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
+    """Guess how long the judges of descriptions take on this CPU, in seconds, or None elsewhere.
+
+    Args:
+        suite: the suite; 0 if its answers are no descriptions.
+        device: a torch device; only the CPU's speed is known.
+        queries: number of descriptions.
+    """
+    if not suite.describes:
+        return 0.0
+    size = _size(str(suite.manifest["target"].get("name")))
+    if size is None or device != "cpu":
+        return None
+    n_layers, d_model = size
+    tokens = queries * (WINDOWS * WINDOW + REPLY_TOKENS)
+    return 2 * 12 * n_layers * d_model**2 * tokens / _operations_per_second()
+
+
 def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
     """Return the named target that would have to be downloaded first, or None."""
     if model.startswith(BASELINE):
-        if "target-model" not in find_baseline(model.removeprefix(BASELINE)).needs:
+        needs = find_baseline(model.removeprefix(BASELINE)).needs
+        if "target-model" not in needs and not suite.describes:
             return None
         model = str(suite.manifest["target"].get("name"))
     found = locate(model)

@@ -20,7 +20,7 @@ from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.estimate import fetch_target, model_seconds
+from introspect_bench.estimate import fetch_target, model_seconds, simulation_seconds
 from introspect_bench.explainers import (
     BASELINE,
     Settings,
@@ -276,18 +276,26 @@ def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
                 queries=found.queries,
                 prompt_tokens=found.prompt_tokens,
                 disk_bytes=found.disk_bytes,
-                seconds=model_seconds(
-                    request.model,
-                    suite,
-                    device=request.device,
-                    tokens=found.prompt_tokens,
-                    queries=found.queries,
-                ),
+                seconds=_seconds(request, suite, found),
                 download_bytes=fetched.download_bytes if fetched else 0,
                 cache_bytes=fetched.disk_bytes if fetched else 0,
             )
         )
     return tuple(plans)
+
+
+def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
+    answering = model_seconds(
+        request.model,
+        suite,
+        device=request.device,
+        tokens=found.prompt_tokens,
+        queries=found.queries,
+    )
+    judging: float | None = 0.0
+    if request.simulate:
+        judging = simulation_seconds(suite, device=request.device, queries=found.queries)
+    return None if answering is None or judging is None else answering + judging
 
 
 def _counter(task: str, on_queries: OnQueries | None) -> Callable[[int, int], None] | None:

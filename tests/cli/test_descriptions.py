@@ -153,4 +153,10 @@ def test_a_dry_run_opens_no_judge(call: Call) -> None:
     (plan,) = json.loads(out)["plans"]
     assert plan["task"] == NAME
     assert plan["queries"] == 9
+    assert plan["seconds"] is None  # of the toy's target nothing is known
+    code, out, _ = call("run", "-m", "baseline/constant", "-t", NAME, "--dry-run", "--json")
+    (plan,) = json.loads(out)["plans"]
+    assert 1 < plan["seconds"] < 3600  # the simulator's time: a constant itself takes none
+    words = ("run", "-m", "baseline/constant", "-t", NAME, "--dry-run", "--no-simulate", "--json")
+    assert json.loads(call(*words)[1])["plans"][0]["seconds"] == 0
     assert not OUT.exists()
