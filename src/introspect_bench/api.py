@@ -16,10 +16,11 @@ from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.dry_run import TaskPlan, plan_run
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
 from introspect_bench.request import RunRequest
-from introspect_bench.running import OnAnswers, OnQueries, TaskPlan, judge, plan_run
+from introspect_bench.running import OnAnswers, OnQueries, judge
 from introspect_bench.running import run as _run
 from introspect_bench.scores import (
     about,

@@ -1,4 +1,4 @@
-"""From a request to run files, and the same without computing anything.
+"""From a request to run files.
 
 Owns the loop over a suite's tasks. It never opens the truth of the split it answers; scoring is a
 step of its own.
@@ -7,20 +7,18 @@ step of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.planning import Plan, check_run, plan
+from introspect_bench.benchmark.planning import check_run
 from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.estimate import fetch_target, model_seconds, simulation_seconds
 from introspect_bench.explainers import (
     BASELINE,
     Settings,
@@ -223,79 +221,6 @@ def check_width(explainer: Explainer, suite: Suite) -> None:
     width = suite.manifest["target"].get("d_model")
     if check is not None and width is not None:
         check(width)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPlan:
-    """What a run would do for one task."""
-
-    task: str
-    """Name of the task."""
-    path: str
-    """The run file."""
-    queries: int
-    """Queries to answer."""
-    prompt_tokens: int
-    """Estimated tokens of all prompts together."""
-    disk_bytes: int
-    """Estimated size of the run file."""
-    seconds: float | None
-    """Estimated time on a CPU, at most; None if nothing is known of the explainer or device."""
-    download_bytes: int
-    """What would be downloaded first, once."""
-    cache_bytes: int
-    """Room needed in the cache for that."""
-
-
-def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
-    """Say what `run` would do, without loading weights or asking anything.
-
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: a folder that is not there, or holds no weights.
-        IntegrityError: a file of the suite is corrupt, or the run file is another run's.
-    """
-    plans = []
-    for task, suite in answerable(request):
-        check(request, task, suite)
-        found: Plan = plan(
-            task=task,
-            suite=suite,
-            split=request.split,
-            batch_size=request.batch_size or AUTO_BATCH_SIZE,
-            limit=request.limit,
-            queries=request.queries,
-            seed=request.seed,
-            shots=n_shots(request),
-        )
-        fetched = fetch_target(request.model, suite)
-        plans.append(
-            TaskPlan(
-                task=task.name,
-                path=str(request.path(task, suite)),
-                queries=found.queries,
-                prompt_tokens=found.prompt_tokens,
-                disk_bytes=found.disk_bytes,
-                seconds=_seconds(request, suite, found),
-                download_bytes=fetched.download_bytes if fetched else 0,
-                cache_bytes=fetched.disk_bytes if fetched else 0,
-            )
-        )
-    return tuple(plans)
-
-
-def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
-    answering = model_seconds(
-        request.model,
-        suite,
-        device=request.device,
-        tokens=found.prompt_tokens,
-        queries=found.queries,
-    )
-    judging: float | None = 0.0
-    if request.simulate:
-        judging = simulation_seconds(suite, device=request.device, queries=found.queries)
-    return None if answering is None or judging is None else answering + judging
 
 
 def _counter(task: str, on_queries: OnQueries | None) -> Callable[[int, int], None] | None:

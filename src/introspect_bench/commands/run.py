@@ -15,7 +15,7 @@ from introspect_bench.request import RunRequest
 
 if TYPE_CHECKING:
     from introspect_bench.benchmark.runfile import Run
-    from introspect_bench.running import TaskPlan
+    from introspect_bench.dry_run import TaskPlan
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest)}
 """Defaults of the options, by name."""
