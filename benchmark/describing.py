@@ -16,7 +16,8 @@ import numpy.typing as npt
 from introspect_bench.benchmark.correlations import auroc, signed_r
 from introspect_bench.benchmark.description_metrics import UNIT, DescriptionTable
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.judgements import stored_bytes
+from introspect_bench.benchmark.judgements import RATED, stored_bytes
+from introspect_bench.benchmark.judging import rated
 from introspect_bench.benchmark.records import Described, Description, FeatureTruth, Replied
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.suite import Suite
@@ -73,6 +74,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
     if free is not None:
         predicted = _predicted(run, replies, free, answered)
         numbers["by_name"][answered] = signed_r(activations[answered], predicted)[0]
+    raters = [judge for judge in _whole(run, replies, answered) if judge.startswith(RATED)]
     of_reference = signed_r(activations, reference)[0]
     return tuple(
         Described(
@@ -85,6 +87,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
             detection=_rounded(numbers["detection"][row]),
             similarity=_rounded(numbers["similarity"][row]),
             predicates=None if free is None else _rounded(numbers["by_name"][row]),
+            ratings={judge: _rating(run, judge, reply) for judge in raters},
         )
         for row, reply in enumerate(replies)
     )
@@ -164,10 +167,22 @@ def _check_judged(run: Run, replies: Sequence[Replied], suite: Suite) -> None:
 
 def _free_judge(run: Run, replies: Sequence[Replied], answered: Sequence[int]) -> str | None:
     """Return the model-free judge if it judged every answer."""
-    names = sorted({judge for judge, _ in run.judgements if judge.startswith(PREDICATES)})
-    qids = [replies[row].query.id for row in answered]
-    whole = [name for name in names if all((name, qid) in run.judgements for qid in qids)]
+    whole = [name for name in _whole(run, replies, answered) if name.startswith(PREDICATES)]
     return whole[-1] if whole else None
+
+
+def _whole(run: Run, replies: Sequence[Replied], answered: Sequence[int]) -> list[str]:
+    """Names of the judges that judged every answer."""
+    qids = [replies[row].query.id for row in answered]
+    names = sorted({judge for judge, _ in run.judgements})
+    return [name for name in names if all((name, qid) in run.judgements for qid in qids)]
+
+
+def _rating(run: Run, judge: str, reply: Replied) -> float | None:
+    """Rating of a reply from the judge's raw text; 0 for no answer, None for no rating."""
+    if reply.answer is None:
+        return 0.0
+    return rated(run.judgements[judge, reply.query.id]["raw"])
 
 
 def _predicted(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.judging import rated
 
 KIND = "judgement"
 """Value of `kind` in these rows."""
@@ -23,6 +24,9 @@ MAX_JUDGEMENTS = 60_000
 
 Key = tuple[str, str]
 """Judge and query id."""
+
+RATED = "judge/"
+"""How the names of language models that rate begin; they hold `raw` and `value`."""
 
 _JUDGE = re.compile(r"[a-z]+/[\w.-]{1,80}@[0-9a-f]{12}")
 _BYTES = ("predicted", "embedding")
@@ -55,7 +59,9 @@ def add_judgement(
         raise IntegrityError(f"{where}: {judge} judges query {qid} twice")
     if not isinstance(row.get("text"), str):
         raise IntegrityError(f"{where}: field text is missing or not text")
-    if not any(name in row for name in _BYTES):
+    if judge.startswith(RATED):
+        _check_rating(row, where)
+    elif not any(name in row for name in _BYTES):
         raise IntegrityError(f"{where}: a judgement holds {' or '.join(_BYTES)}")
     for name in _BYTES:
         if name in row:
@@ -63,6 +69,15 @@ def add_judgement(
     if len(found) >= MAX_JUDGEMENTS:
         raise IntegrityError(f"{where}: more than {MAX_JUDGEMENTS} judgements")
     found[judge, qid] = row
+
+
+def _check_rating(row: Mapping[str, Any], where: str) -> None:
+    """Refuse a rating that its reply does not say."""
+    raw = row.get("raw")
+    if raw is not None and not isinstance(raw, str):
+        raise IntegrityError(f"{where}: field raw is not text")
+    if row.get("value") != rated(raw):
+        raise IntegrityError(f"{where}: value is {row.get('value')!r}, the reply says {rated(raw)}")
 
 
 def stored_bytes(text: object, where: str) -> bytes:

@@ -142,6 +142,18 @@ def parse_rating(raw: str) -> int | None:
     return rating
 
 
+def rated(raw: str | None) -> float | None:
+    """Return what a reply says, (rating - 1) / 4, or None if there is none or it is malformed."""
+    rating = None if raw is None else parse_rating(raw)
+    return None if rating is None else (rating - 1) / 4
+
+
+def judge_id(judge: Judge) -> str:
+    """Return `judge/NAME@` and 12 digits of `judge_sha256`; signs that mean more become `-`."""
+    name = re.sub(r"[^\w.-]+", "-", judge.name, flags=re.ASCII)[:80]
+    return f"judge/{name}@{judge_sha256(judge)[:12]}"
+
+
 def judge_sha256(judge: Judge) -> str:
     """Hash a judge with its settings and the prompt: who gave a judgement."""
     fields = {"model": judge.name, "prompt": PROMPT_SHA256, "settings": dict(judge.settings)}
@@ -188,7 +200,7 @@ def judge_answers(
         if key is not None:
             asked[key] = messages
     found = _replies(judge, asked, store, on_progress)
-    by = f"judge/{judge.name}@{judge_sha256(judge)[:12]}"
+    by = judge_id(judge)
     return [
         _row(one, by, None if key is None else found[key])
         for one, key in zip(comparisons, keys, strict=True)
@@ -236,15 +248,15 @@ def _check_malformed(n_malformed: int, n: int, name: str) -> None:
 
 
 def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
-    rating = None if raw is None else parse_rating(raw)
-    replied = "malformed" if rating is None else "ok"
+    value = rated(raw)
+    replied = "malformed" if value is None else "ok"
     return {
         "kind": "judgement",
         "qid": one.qid,
         "judge": by,
         "text": one.answer[:ANSWER_CHARS],
         "raw": raw,
-        "value": None if rating is None else (rating - 1) / 4,
+        "value": value,
         "status": "empty" if raw is None else replied,
     }
 

@@ -213,3 +213,5 @@ class Described(Replied):
     """Similarity to the reference in meaning; 0 is a random other description, 1 the same."""
     predicates: float | None
     """Correlation by the model-free simulator; None if the run was not judged by it."""
+    ratings: Mapping[str, float | None] = field(default_factory=dict)
+    """Rating, 0 to 1, by language model that judged the run; None if its reply was malformed."""

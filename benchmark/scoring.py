@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.describing import describe_replies, description_table
+from introspect_bench.benchmark.description_result import describe_result
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.intervals import N_RESAMPLES, bootstrap
 from introspect_bench.benchmark.metrics import (
@@ -52,8 +53,7 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         `by_distance`: features near to, or far from, those of the training split. Each holds `n`,
         `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
         "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
-        does not exist. `descriptions` is null, or says how long they are, what share was cut off,
-        and what the model-free simulator makes of them if the run was judged by it.
+        does not exist. `descriptions` is null or what `description_result` says.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -87,7 +87,7 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
         "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
-        "descriptions": _descriptions(scored),
+        "descriptions": describe_result(_described(scored), seed=SEED),
         "reference": None if partial else _reference(suite, split),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
@@ -189,28 +189,6 @@ def _interval(
 
 def _or_null(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _descriptions(scored: Sequence[Replied]) -> dict[str, Any] | None:
-    """Say what descriptions look like, and what the model-free simulator makes of them."""
-    described = _described(scored)
-    if not described:
-        return None
-    texts = [one.answer for one in described if one.answer is not None]
-    found: dict[str, Any] = {
-        "mean_characters": sum(len(one.text) for one in texts) / len(texts) if texts else None,
-        "distinct": len({one.text for one in texts}),
-        "truncated": sum(one.truncated for one in texts),
-        "pearson_predicates": None,
-    }
-    if any(one.predicates is not None for one in described):
-        table = description_table(described)
-        intervals = bootstrap(table, ["pearson_predicates"], rng=np.random.default_rng(SEED))
-        found["pearson_predicates"] = {
-            "value": evaluate("pearson_predicates", table),
-            "interval_95": _interval(intervals, "pearson_predicates"),
-        }
-    return found
 
 
 def _by(

@@ -179,6 +179,7 @@ def test_all_unparsed_is_zero_without_any_judge(suite: Suite, tmp_path: Path) ->
         "distinct": 0,
         "truncated": 0,
         "pearson_predicates": None,
+        "ratings": {},
     }
 
 

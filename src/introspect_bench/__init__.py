@@ -1,8 +1,8 @@
 """introspect-bench: can a language model tell the truth about its own computation?
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
-`plan`, which is `run --dry-run`), `simulate`, `score` (`check_score` is its `--check`), `show`
-(and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`,
+`plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
+`show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`,
 `leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several. They are
 imported when they are first asked for.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         load,
         ls,
         plan,
+        rate,
         run,
         score,
         score_all,
@@ -43,6 +44,7 @@ __all__ = [
     "load",
     "ls",
     "plan",
+    "rate",
     "run",
     "score",
     "score_all",

@@ -14,6 +14,7 @@ from typing import Any
 from introspect_bench.benchmark import provenance
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.fetch import prepare_target
+from introspect_bench.benchmark.rating import rate_run
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.dry_run import TaskPlan, plan_run
@@ -47,6 +48,7 @@ __all__ = [
     "load",
     "ls",
     "plan",
+    "rate",
     "run",
     "score",
     "score_all",
@@ -124,6 +126,58 @@ def simulate(
     return judge(
         Path(path), task, where, names=judges, device=device, on_fetch=on_fetch, told=on_answers
     )
+
+
+def rate(
+    path: Path | str,
+    *,
+    suite: str | None = None,
+    endpoint: str | None = None,
+    model: str,
+    key_variable: str | None = None,
+    structured: bool = True,
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+) -> int:
+    """Have a language model rate the descriptions of a complete run against the references.
+
+    Args:
+        path: the run file; ratings are appended to it, those that are there are kept.
+        suite: folder of suites, for a suite that is not in the package.
+        endpoint: address of an OpenAI-compatible server; None loads a local model.
+        model: name of the model at the server, or a folder, hub id or target's name.
+        key_variable: environment variable that holds the server's key.
+        structured: ask the server to hold replies to a JSON schema.
+        device: a torch device, for a local model.
+        on_fetch: told what is going on.
+
+    Returns:
+        How many ratings were appended.
+
+    Raises:
+        CheckFailedError: more than 2 % of the replies are malformed; nothing is appended.
+        UsageError: an incomplete run, answers that are no descriptions, or a request refused.
+        MissingPartError: the judge cannot be reached or loaded.
+        IntegrityError: a file is corrupt.
+    """
+    found = read_run(Path(path))
+    task, where = about(found, suite)
+    cache = cache_dir() / "judge"
+    if endpoint is None:
+        from introspect_bench.benchmark.backends.local_judge import load_judge
+
+        local = load_judge(model, device=device, on_progress=on_fetch)
+        return rate_run(
+            Path(path), task=task, suite=where, judge=local, cache=cache, on_progress=on_fetch
+        )
+    from introspect_bench.benchmark.endpoints import EndpointJudge
+
+    with EndpointJudge(
+        endpoint, model, key_variable=key_variable, structured=structured
+    ) as judge_there:
+        return rate_run(
+            Path(path), task=task, suite=where, judge=judge_there, cache=cache, on_progress=on_fetch
+        )
 
 
 def show_simulator(

@@ -23,6 +23,7 @@ from introspect_bench.console import printable
 VERBS = (
     "run",
     "simulate",
+    "rate",
     "score",
     "show",
     "validate",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table
+from introspect_bench.console import emit_json, emit_table, printable
 from introspect_bench.leaderboard import table
 
 
@@ -43,6 +43,8 @@ def command(
 def emit_details(result: dict[str, Any]) -> None:
     """Print the parts of a result that are reported apart."""
     explainer, names = result["explainer"]["name"], result["metrics"]
+    if result["descriptions"]:
+        emit_descriptions(result["descriptions"])
     parts = (("by_kind", "kind"), ("by_layers", "layers"), ("by_distance", "distance from train"))
     for part, title in parts:
         if result[part]:
@@ -59,3 +61,26 @@ def emit_details(result: dict[str, Any]) -> None:
                     for key, value in result[part].items()
                 ],
             )
+
+
+def emit_descriptions(found: dict[str, Any]) -> None:
+    """Print how long descriptions are, and what judges that do not rank make of them."""
+    if found["mean_characters"] is not None:
+        click.echo(
+            f"\ndescriptions: {found['distinct']} distinct, {found['mean_characters']:.0f} "
+            f"characters on average, {found['truncated']} cut off"
+        )
+    if free := found["pearson_predicates"]:
+        click.echo(f"model-free simulator: mean r {_with_interval(free)}")
+    for name, rating in found["ratings"].items():
+        click.echo(
+            f"{printable(name)}: mean rating {_with_interval(rating)}, "
+            f"{rating['malformed']} replies malformed"
+        )
+
+
+def _with_interval(part: dict[str, Any]) -> str:
+    if part.get("value") is None:
+        return "none"
+    ends = part["interval_95"]
+    return f"{part['value']:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
