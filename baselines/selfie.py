@@ -58,24 +58,29 @@ class BestSelfie:
     task: Task
     """Reads replies."""
     simulator: Any
-    """Predicts activations (`tasks.feature_descriptions.simulate.Simulator`)."""
+    """The suite's own, with `silent` (`benchmark.backends.simulator.Simulator`)."""
     told: dict[str, tuple[Any, Any]]
     """Windows (8, 32) and activations (8, 32) by query id."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion | str]:
         """Ask at every length and choose for each prompt."""
         tried = [list(model.complete(prompts)) for model in self.models]
-        fits = np.stack([self._fits(prompts, replies) for replies in tried])
-        return [tried[best][row] for row, best in enumerate(fits.argmax(axis=0))]
-
-    def _fits(self, prompts: Sequence[Prompt], replies: Sequence[Completion | str]) -> Any:
-        texts = [reply if isinstance(reply, str) else reply.text for reply in replies]
-        read = [self.task.parse(text) for text in texts]
         windows, activations = (
             np.stack([self.told[prompt.query.id][part] for prompt in prompts]) for part in (0, 1)
         )
+        # what is predicted without a description is the same for all that are tried
+        silent = self.simulator.silent(windows)
+        fits = np.stack([self._fits(replies, windows, activations, silent) for replies in tried])
+        return [tried[best][row] for row, best in enumerate(fits.argmax(axis=0))]
+
+    def _fits(
+        self, replies: Sequence[Completion | str], windows: Any, activations: Any, silent: Any
+    ) -> Any:
+        texts = [reply if isinstance(reply, str) else reply.text for reply in replies]
+        read = [self.task.parse(text) for text in texts]
         described = ["" if answer is None else self.task.format_answer(answer) for answer in read]
-        return signed_r(activations, self.simulator.predict(described, windows))[0]
+        predicted = self.simulator.predict(described, windows, silent=silent)
+        return signed_r(activations, predicted)[0]
 
 
 def load_selfie(
@@ -106,22 +111,32 @@ def load_selfie(
 def load_best(
     task: Task, suite: Suite, split: str, *, device: str, dtype: str, batch_size: int | None
 ) -> tuple[BestSelfie, ExplainerCard]:
-    """Load the target once for every length, and the suite's simulator.
+    """Load the target and the suite's simulator.
 
     Raises:
         UsageError: the suite's simulator is not here, or as `load_local`.
         MissingPartError: as `load_local`.
         IntegrityError: as `load_local`, or the simulator is not the suite's.
     """
-    loaded = [
-        load_selfie(
-            suite, device=device, dtype=dtype, batch_size=batch_size, injection=placed(number)
+    from introspect_bench.benchmark.backends.generation import LocalExplainer
+
+    first, card = load_selfie(
+        suite, device=device, dtype=dtype, batch_size=batch_size, injection=placed(MULTIPLIERS[0])
+    )
+    target: Any = first.model
+    others = [
+        LocalExplainer(
+            target.model,
+            target.encoder.tokenizer,
+            injection=placed(number),
+            batch_size=target.batch_size,
+            openings=(OPENING,),
         )
-        for number in MULTIPLIERS
+        for number in MULTIPLIERS[1:]
     ]
     told = arrays(suite, split, "oracle")
     explainer = BestSelfie(
-        models=[model for model, _ in loaded],
+        models=[first, *(Selfie(model=model) for model in others)],
         task=task,
         simulator=open_simulator(suite, device=device),
         told={
@@ -131,7 +146,6 @@ def load_best(
             )
         },
     )
-    card = loaded[0][1]
     settings = {**card.settings, "multipliers": list(MULTIPLIERS)}
     return explainer, dataclasses.replace(
         card, name="baseline/selfie-best-of-5", kind="oracle", settings=settings
