@@ -45,6 +45,8 @@ from introspect_bench.benchmark.targets import (
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""
 
+KNOWN = frozenset({"injection", "schema", "training", "validation_loss"})
+"""Keys of `explainer.json`; only `injection` is read here."""
 SETTINGS = "explainer.json"
 """Optional file of a model directory, see the module's docstring."""
 
@@ -136,8 +138,10 @@ def declared_injection(path: Path) -> Injection:
         UsageError: it holds anything but a possible injection.
     """
     values = read_json(path)
-    if set(values) != {"injection"} or not isinstance(values["injection"], dict):
-        raise UsageError(f"{path}: expected one key, injection, with an object")
+    if not isinstance(values.get("injection"), dict) or not set(values) <= KNOWN:
+        raise UsageError(
+            f"{path}: expected injection with an object, and nothing else but what training writes"
+        )
     return Injection.from_json(values["injection"])
 
 

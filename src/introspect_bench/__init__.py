@@ -2,8 +2,8 @@
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
-`show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`,
-`leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several. They are
+`train`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`,
+`data_make`, `leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several. They are
 imported when they are first asked for.
 """
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         show,
         show_simulator,
         simulate,
+        train,
         validate,
         version,
     )
@@ -51,6 +52,7 @@ __all__ = [
     "show",
     "show_simulator",
     "simulate",
+    "train",
     "validate",
     "version",
 ]

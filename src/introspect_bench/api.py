@@ -35,6 +35,7 @@ from introspect_bench.scores import (
 )
 from introspect_bench.suites import find_suite, shipped_tasks, tasks_of
 from introspect_bench.tasks import SUITES, suite_root
+from introspect_bench.training import train
 from introspect_bench.verifying import verify_suite
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "show",
     "show_simulator",
     "simulate",
+    "train",
     "validate",
     "version",
 ]

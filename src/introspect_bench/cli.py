@@ -24,6 +24,7 @@ VERBS = (
     "run",
     "simulate",
     "rate",
+    "train",
     "score",
     "show",
     "validate",

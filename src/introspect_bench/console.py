@@ -62,9 +62,10 @@ class Bar:
         amount = f"{done / 1e6:.1f} MB" if done else ""
         self._show(what, done, total, f"{amount} of {total / 1e6:.1f} MB" if total else amount)
 
-    def items(self, what: str, done: int, total: int | None = None) -> None:
-        """Show a step that is counted."""
-        self._show(what, done, total, f"{done} of {total}" if total else str(done))
+    def items(self, what: str, done: int, total: int | None = None, *, note: str = "") -> None:
+        """Show a step that is counted, with a note behind the count."""
+        amount = f"{done} of {total}" if total else str(done)
+        self._show(what, done, total, f"{amount}  {note}".rstrip())
 
     def _show(self, what: str, done: int, total: int | None, amount: str) -> None:
         if what not in self._steps:

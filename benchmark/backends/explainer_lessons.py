@@ -1,0 +1,208 @@
+"""Training queries as token ids with vectors and a known beginning of the answer.
+
+Owns what one lesson is, how lessons are batched and padded, and the order of a whole training. The
+answer's place is counted when the prompt is encoded, never searched for in text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from introspect_bench.benchmark.backends.chat import Encoder
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.prompting import build_prompt, render_all
+from introspect_bench.benchmark.records import Query
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_vectors import checked_vectors
+from introspect_bench.benchmark.task import Task
+
+CHUNK = 32
+"""Batches whose lessons are sorted by length together: little is padded, order stays random."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """One training query with the answer that is right."""
+
+    task: str
+    """Name of its task."""
+    qid: str
+    """Id of its query."""
+    template: str
+    """Template it was rendered with."""
+    ids: tuple[int, ...]
+    """Token ids of prompt and answer, the end of the answer included."""
+    n_prompt: int
+    """How many of them are the prompt."""
+    columns: tuple[int, ...]
+    """Index of each slot."""
+    vectors: tuple[npt.NDArray[np.float32], ...]
+    """Vector of each slot, (d_target,); empty without vectors."""
+
+
+def make_lessons(
+    task: Task,
+    suite: Suite,
+    encoder: Encoder,
+    *,
+    split: str = "train",
+    n: int | None = None,
+    seed: int = 0,
+) -> list[Lesson]:
+    """Encode solved queries of a split.
+
+    Args:
+        task: renders queries and writes answers.
+        suite: its split is read, with truth.
+        encoder: the explainer's.
+        split: `train`, or `validation` to stop by.
+        n: how many, whole contrast groups drawn by hash; all if None.
+        seed: decides the draw.
+
+    Raises:
+        UsageError: `n` is below 1 or more than there are, or the tokenizer has no end of text.
+        IntegrityError: a file of the suite is corrupt.
+    """
+    end = encoder.tokenizer.eos_token_id
+    if end is None:
+        raise UsageError("the tokenizer names no end of text; an answer could not end")
+    queries = draw_groups(suite.queries(split), n, seed=seed)
+    answers = suite.answers(split)
+    vectors = None
+    if task.uses_vector and encoder.use_vectors:
+        vectors = checked_vectors(suite, split, queries)
+    heads: dict[str, Any] = {}
+    found = []
+    for question in render_all(task, queries):
+        prompt = build_prompt(question, vectors, ())
+        if prompt.template not in heads:
+            heads[prompt.template] = encoder.head(prompt)
+        head = heads[prompt.template]
+        (asked,) = encoder.questions([prompt])
+        start = (*head.ids, *asked.ids)
+        reply = encoder.reply_ids(task.format_answer(answers[prompt.query.id]))
+        found.append(
+            Lesson(
+                task=task.name,
+                qid=prompt.query.id,
+                template=prompt.template,
+                ids=(*start, *reply, end),
+                n_prompt=len(start),
+                columns=tuple(len(head.ids) + column for column in asked.columns),
+                vectors=asked.vectors,
+            )
+        )
+    return sorted(found, key=lambda lesson: lesson.qid)
+
+
+def draw_groups(queries: Sequence[Query], n: int | None, *, seed: int) -> list[Query]:
+    """Return the first queries in an order of contrast groups by hash; groups stay whole but one.
+
+    A smaller draw is part of every larger one.
+
+    Raises:
+        UsageError: `n` is below 1 or more than there are.
+    """
+    if n is not None and not 1 <= n <= len(queries):
+        raise UsageError(f"{n} training queries: there are {len(queries)}")
+
+    def order(query: Query) -> tuple[str, str]:
+        return hashlib.sha256(f"{seed}:{query.group}".encode()).hexdigest(), query.id
+
+    return sorted(queries, key=order)[:n]
+
+
+def lessons_sha256(lessons: Sequence[Lesson]) -> str:
+    """Hash over all that training reads, in any order of the lessons."""
+    digest = hashlib.sha256()
+    for lesson in sorted(lessons, key=lambda one: (one.task, one.qid)):
+        digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
+        for vector in lesson.vectors:
+            digest.update(vector.astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def plan_batches(
+    lessons: Sequence[Lesson], *, batch_size: int, epochs: int, seed: int
+) -> list[list[int]]:
+    """Return places of lessons by step, all epochs in a row.
+
+    Each epoch is one random order of all; chunks of it are sorted by length and cut into batches,
+    which come in random order again. Tasks are mixed as they fall.
+
+    Raises:
+        UsageError: a number is below 1, or there are no lessons.
+    """
+    if batch_size < 1 or epochs < 1 or not lessons:
+        raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
+    length = np.array([len(lesson.ids) for lesson in lessons])
+    steps: list[list[int]] = []
+    for epoch in range(epochs):
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(lessons))
+        batches: list[list[int]] = []
+        for start in range(0, len(order), CHUNK * batch_size):
+            part = order[start : start + CHUNK * batch_size]
+            part = part[np.argsort(length[part], kind="stable")]
+            batches += [part[i : i + batch_size].tolist() for i in range(0, len(part), batch_size)]
+        steps += [batches[i] for i in rng.permutation(len(batches))]
+    return steps
+
+
+class Steps(torch.utils.data.Sampler[list[int]]):
+    """Batches in a fixed order, as torch's DataLoader takes them."""
+
+    def __init__(self, steps: Sequence[list[int]]) -> None:
+        """Keep the order."""
+        self.steps = steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield places of lessons."""
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self.steps)
+
+
+def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
+    """Pad lessons on the right.
+
+    Returns:
+        `ids` int64 (n, width); `mask` int64 (n, width); `answers` int64 (n, width), the token to
+        be predicted at each place or -100; `rows`, `columns` int64 (n_slots,) and `vectors` float32
+        (n_slots, d_target), where vectors enter, the last of width 0 without vectors.
+    """
+    width = max(len(lesson.ids) for lesson in lessons)
+    ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
+    mask = torch.zeros((len(lessons), width), dtype=torch.int64)
+    answers = torch.full((len(lessons), width), -100, dtype=torch.int64)
+    rows: list[int] = []
+    columns: list[int] = []
+    vectors: list[npt.NDArray[np.float32]] = []
+    for row, lesson in enumerate(lessons):
+        own = torch.tensor(lesson.ids)
+        ids[row, : len(own)] = own
+        mask[row, : len(own)] = 1
+        # the token at place t is predicted at place t - 1
+        answers[row, lesson.n_prompt - 1 : len(own) - 1] = own[lesson.n_prompt :]
+        if lesson.vectors:
+            rows += [row] * len(lesson.columns)
+            columns += lesson.columns
+            vectors += lesson.vectors
+    stacked = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
+    return {
+        "ids": ids,
+        "mask": mask,
+        "answers": answers,
+        "rows": torch.tensor(rows, dtype=torch.int64),
+        "columns": torch.tensor(columns, dtype=torch.int64),
+        "vectors": torch.from_numpy(stacked.astype(np.float32)),
+    }

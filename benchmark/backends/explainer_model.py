@@ -1,0 +1,62 @@
+"""A language model with vectors in its prompts as one trainable module.
+
+Owns the loss: mean negative log-likelihood over answer tokens alone, in nats. Only the answer's
+places go through the output layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from introspect_bench.benchmark.backends.injection import Injection, Injector, Slots
+
+
+class TrainedExplainer(nn.Module):
+    """Wraps a model, with or without an adapter, so that a Trainer can train it."""
+
+    def __init__(self, model: Any, injection: Injection, *, inner: Any = None) -> None:
+        """Bind.
+
+        Args:
+            model: what has the weights: a causal language model, or PEFT's wrapper of one.
+            injection: how vectors enter.
+            inner: the causal language model itself, if `model` is a wrapper.
+        """
+        super().__init__()
+        self.model = model
+        self._inner = [inner if inner is not None else model]  # a list: not a submodule twice
+        self._injector = Injector(self._inner[0], injection)
+
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        answers: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        vectors: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return `loss` over the answer tokens, and `n`, how many there are.
+
+        Args:
+            ids: token ids, int64 (n, width).
+            mask: 1 for tokens that are read, int64 (n, width).
+            answers: token to predict at each place or -100, int64 (n, width).
+            rows: row of each slot, int64 (n_slots,).
+            columns: column of each slot, int64 (n_slots,).
+            vectors: float32 (n_slots, d_target).
+        """
+        inner = self._inner[0]
+        slots = Slots(rows=rows, columns=columns, vectors=vectors) if len(rows) else None
+        with self._injector.during(slots):
+            hidden = inner.base_model(
+                inputs_embeds=self._injector.embed(ids, slots),
+                attention_mask=mask,
+                use_cache=False,
+            ).last_hidden_state
+        there = answers != -100
+        logits = inner.get_output_embeddings()(hidden[there]).float()
+        loss = nn.functional.cross_entropy(logits, answers[there])
+        return {"loss": loss, "n": there.sum()}

@@ -1,0 +1,59 @@
+"""How an explainer is trained: numbers and choices, all of them part of what a training is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainerSettings:
+    """How an explainer is trained; all of it is part of what a training is."""
+
+    method: str = "lora"
+    """`lora`, or `full` for all weights."""
+    rank: int = 16
+    """Rank of the adapter."""
+    alpha: float = 32.0
+    """Scale of the adapter, divided by its rank."""
+    rate: float = 1e-3
+    """Highest learning rate of AdamW."""
+    warmup: float = 0.05
+    """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
+    decay: float = 0.01
+    """Weight decay."""
+    batch_size: int = 16
+    """Queries of one step, on each device."""
+    epochs: int = 1
+    """Times that every query is seen."""
+    evaluations: int = 5
+    """Times that the validation loss is measured, evenly spread."""
+    patience: int = 2
+    """Evaluations without a lower validation loss after which training stops."""
+    bfloat16: bool = False
+    """Compute in bfloat16 where that is safe; the weights stay float32."""
+    seed: int = 0
+    """Chooses initial weights and all orders."""
+    injection: Injection = field(default_factory=Injection)
+    """How vectors enter."""
+
+    def __post_init__(self) -> None:
+        """Check that the numbers are possible.
+
+        Raises:
+            UsageError: they are not.
+        """
+        if self.method not in ("lora", "full"):
+            raise UsageError(f"method {self.method!r}: choose lora or full")
+        if min(self.rank, self.batch_size, self.epochs, self.evaluations, self.patience) < 1:
+            raise UsageError("rank, batch size, epochs, evaluations and patience are at least 1")
+        if not 0 < self.rate < math.inf:
+            raise UsageError(f"the learning rate is {self.rate}; give a number above 0")
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings by name."""
+        return {**asdict(self), "injection": self.injection.as_json()}

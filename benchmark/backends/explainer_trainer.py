@@ -1,0 +1,196 @@
+"""transformers' Trainer with our order of batches and log; a kill cannot spoil its checkpoints.
+
+Owns what a checkpoint holds of the weights: those that are trained, as safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.backends.explainer_lessons import Steps
+from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
+
+TRAINABLE = "trainable.safetensors"
+"""What a checkpoint holds of the weights."""
+STATE = "trainer_state.json"
+"""The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
+
+OnStep = Callable[[int, int, float], None]
+"""Told steps done, steps in all and the latest loss in nats."""
+
+
+class ExplainerTrainer(Trainer):
+    """A Trainer with our order of batches; checkpoints hold the trained weights alone."""
+
+    steps: Sequence[list[int]]
+
+    def get_train_dataloader(self) -> Any:
+        """All steps of all epochs, in their fixed order."""
+        data: Any = self.train_dataset
+        loader = torch.utils.data.DataLoader(
+            data, batch_sampler=Steps(self.steps), collate_fn=self.data_collator
+        )
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """The module's own loss."""
+        found = model(**inputs)
+        if not bool(torch.isfinite(found["loss"])):
+            raise CheckFailedError("the loss is not finite any more; train with a lower rate")
+        return (found["loss"], found) if return_outputs else found["loss"]
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,  # noqa: ARG002
+        ignore_keys: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Loss alone."""
+        with torch.no_grad():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach(), None, None
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(trained_tensors(self.model), folder / TRAINABLE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
+
+    def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint:
+            _restore(self.model, Path(self.state.best_model_checkpoint) / TRAINABLE)
+
+
+class Log(TrainerCallback):
+    """Writes logged numbers, one JSON line each, and tells a person."""
+
+    def __init__(self, path: Path, on_step: OnStep) -> None:
+        self._path, self._on_step = path, on_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Append a line."""
+        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
+        row = {"step": state.global_step, "steps": state.max_steps, **numbers}
+        with self._path.open("a") as stream:
+            stream.write(files.canonical_json(row) + "\n")
+        if "loss" in numbers:
+            self._on_step(state.global_step, state.max_steps, float(numbers["loss"]))
+
+
+class Patience(TrainerCallback):
+    """Stops after some evaluations without a lower validation loss; the state is in the log."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Stop if the lowest loss is too long ago."""
+        losses = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
+        best = losses.index(min(losses))
+        if len(losses) - 1 - best >= self._patience:
+            control.should_training_stop = True
+
+
+def trainer_arguments(
+    folder: Path, settings: ExplainerSettings, n_steps: int, device: str
+) -> TrainingArguments:
+    """Return the Trainer's settings for so many steps, checkpoints under `folder`."""
+    every = max(1, math.ceil(n_steps / settings.evaluations))
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=n_steps,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=2 * settings.batch_size,
+        learning_rate=settings.rate,
+        weight_decay=settings.decay,
+        warmup_steps=math.ceil(settings.warmup * n_steps),
+        lr_scheduler_type="cosine",
+        max_grad_norm=1.0,
+        bf16=settings.bfloat16,
+        use_cpu=device == "cpu",
+        seed=settings.seed,
+        logging_steps=max(1, min(10, n_steps // 10)),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        load_best_model_at_end=True,
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+    )
+
+
+def trained_tensors(module: Any) -> dict[str, torch.Tensor]:
+    """Weights that are trained, by name, on the CPU."""
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in module.named_parameters()
+        if value.requires_grad
+    }
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Return the latest whole checkpoint; what a kill left unfinished is removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    whole = [path for path in found if (path / STATE).is_file()]
+    for path in found:
+        if path not in whole:
+            shutil.rmtree(path)
+    return str(whole[-1]) if whole else None
+
+
+def cut_log(path: Path, checkpoint: str | None) -> None:
+    """Drop logged steps after a checkpoint; they are done again."""
+    if not path.is_file():
+        return
+    step = 0
+    if checkpoint is not None:
+        step = int(json.loads((Path(checkpoint) / STATE).read_text())["global_step"])
+    lines = [line for line in path.read_text().splitlines() if _step(line) <= step]
+    files.write_bytes_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # torn by a kill
+
+
+def _restore(module: Any, path: Path) -> None:
+    own = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    try:
+        found: Mapping[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}; remove its folder") from error
+    if found.keys() != own.keys():
+        raise IntegrityError(f"{path} is of another model; remove its folder")
+    with torch.no_grad():
+        for name, value in found.items():
+            own[name].copy_(value)

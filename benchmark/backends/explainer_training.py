@@ -1,0 +1,164 @@
+"""Trains an explainer: an adapter or all weights, on answer tokens alone; goes on where it was.
+
+Owns what is written under the folder: `training.json` (what this training is), `training.jsonl`
+(one line a logged step), `checkpoints/` while it lasts, and at the end the adapter or the weights
+with `explainer.json`, whose presence means that training is done. The loop is transformers'
+Trainer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.backends.adapters import ADAPTER, WEIGHTS
+from introspect_bench.benchmark.backends.explainer_lessons import (
+    Lesson,
+    collate,
+    lessons_sha256,
+    plan_batches,
+)
+from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
+from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
+from introspect_bench.benchmark.backends.explainer_trainer import (
+    ExplainerTrainer,
+    Log,
+    OnStep,
+    Patience,
+    cut_log,
+    last_checkpoint,
+    trainer_arguments,
+)
+from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
+from introspect_bench.benchmark.backends.simulator import weights_sha256
+from introspect_bench.benchmark.backends.simulator_adapter import adapt
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.tensors import write_safetensors_atomic
+
+SCHEMA = "introspect-bench/explainer/1"
+"""Schema of `explainer.json`."""
+RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
+"""Files and folder under the trained explainer's folder."""
+
+
+def train_explainer(
+    base: Path,
+    lessons: Sequence[Lesson],
+    validation: Sequence[Lesson],
+    settings: ExplainerSettings,
+    folder: Path,
+    *,
+    base_name: str,
+    about: Mapping[str, Any],
+    pad: int,
+    device: str = "cpu",
+    on_step: OnStep = lambda _done, _total, _loss: None,
+) -> Path:
+    """Train, or go on training, or find it done.
+
+    Args:
+        base: folder of the base model.
+        lessons: what it learns from.
+        validation: what it stops by.
+        settings: how.
+        folder: where everything is written.
+        base_name: name under which the base is found when the explainer is loaded.
+        about: what `explainer.json` says besides: suites, versions, templates.
+        pad: token that fills batches up.
+        device: torch device.
+        on_step: told after every logged step.
+
+    Raises:
+        UsageError: the folder holds another training, or the base cannot be trained so.
+        CheckFailedError: the loss is not a finite number any more.
+        MissingPartError: weights or device are missing, or the disk is full.
+    """
+    usable_device(device)
+    model = load_model(base, torch.float32)
+    plan = {
+        "base": {"name": base_name, "sha256": weights_sha256(model)},
+        "settings": settings.as_json(),
+        "lessons": {"n": len(lessons), "sha256": lessons_sha256(lessons)},
+        "validation": {"n": len(validation), "sha256": lessons_sha256(validation)},
+        "about": dict(about),
+    }
+    _check_same(folder, plan)
+    if (folder / RECORD).is_file():
+        return folder
+    files.write_json_atomic(folder / PLAN, plan)
+    set_seed(settings.seed)
+    wrapped, adapted = _trainable(model, settings)
+    steps = plan_batches(
+        lessons, batch_size=settings.batch_size, epochs=settings.epochs, seed=settings.seed
+    )
+    checkpoint = last_checkpoint(folder / CHECKPOINTS)
+    cut_log(folder / LOG, checkpoint)
+    trainer = ExplainerTrainer(
+        model=wrapped,
+        args=trainer_arguments(folder / CHECKPOINTS, settings, len(steps), device),
+        train_dataset=list(lessons),
+        eval_dataset=list(validation),
+        data_collator=lambda part: collate(part, pad=pad),
+        callbacks=[Log(folder / LOG, on_step), Patience(settings.patience)],
+    )
+    trainer.steps = steps
+    trainer.train(resume_from_checkpoint=checkpoint)
+    _write(folder, model, adapted, base_name, settings)
+    best = trainer.state.best_metric
+    record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
+    files.write_json_atomic(folder / RECORD, {**record, "validation_loss": best})
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return folder
+
+
+def _trainable(model: Any, settings: ExplainerSettings) -> tuple[TrainedExplainer, Any]:
+    if settings.method == "full":
+        return TrainedExplainer(model, settings.injection), None
+    model.requires_grad_(False)
+    adapted = adapt(model, _lora(settings), settings.seed)
+    return TrainedExplainer(adapted, settings.injection, inner=model), adapted
+
+
+def _lora(settings: ExplainerSettings) -> dict[str, Any]:
+    return {
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": "all-linear",
+        "task_type": "CAUSAL_LM",
+    }
+
+
+def _write(
+    folder: Path, model: Any, adapted: Any, base_name: str, settings: ExplainerSettings
+) -> None:
+    """Write adapter or weights; an adapter is rounded to float16."""
+    if adapted is None:
+        model.save_pretrained(folder)
+        return
+    from peft import get_peft_model_state_dict
+
+    found = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    config = {"peft_type": "LORA", "base_model_name_or_path": base_name, **_lora(settings)}
+    files.write_json_atomic(folder / ADAPTER, config)
+    write_safetensors_atomic(
+        folder / WEIGHTS,
+        {name: value.detach().cpu().half().numpy() for name, value in found.items()},
+    )
+
+
+def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds another training."""
+    if not (folder / PLAN).is_file():
+        return
+    found = files.read_json(folder / PLAN)
+    for name, value in plan.items():
+        if files.canonical_json(found.get(name)) != files.canonical_json(value):
+            raise UsageError(f"{folder} holds a training with another {name}; give another folder")

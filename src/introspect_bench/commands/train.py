@@ -1,0 +1,59 @@
+"""`introspect-bench train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from introspect_bench.console import emit_json, progress
+
+
+@click.command()
+@click.option("--base", "-b", required=True, metavar="MODEL", help="Folder, hub id or target.")
+@click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
+@click.option("--method", type=click.Choice(["lora", "full"]), default="lora", show_default=True)
+@click.option("--n-train", type=click.IntRange(min=1), metavar="N", help="Queries of each task.")
+@click.option("--epochs", type=int, default=1, show_default=True)
+@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--bfloat16", is_flag=True, help="Compute in bfloat16; weights stay float32.")
+@click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
+@click.option("--injection", metavar="MODE", help="embedding, add:LAYER or replace:LAYER.")
+@click.option("--scaling", metavar="NAME", help="Length of the vector: raw or norm-matched.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Gets the explainer; `run --model DIR` runs it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(injection: str | None, scaling: str | None, as_json: bool, **options: Any) -> None:
+    """Fine-tune an explainer on the training split of a suite.
+
+    Loss on answer tokens alone; stops early by the validation split; the test split is never
+    opened. Killed at any moment, the same command goes on where it was.
+    """
+    from introspect_bench import api
+    from introspect_bench.explainers import parse_injection
+
+    with progress() as bar:
+        folder = api.train(
+            **options,
+            injection=parse_injection(injection, scaling),
+            on_fetch=bar.bytes,
+            on_step=lambda done, total, loss: bar.items(
+                "training", done, total, note=f"loss {loss:.3f}"
+            ),
+        )
+    if as_json:
+        emit_json({"explainer": str(folder)})
+    else:
+        click.echo(f"{folder}: trained; run it with `introspect-bench run --model {folder}`")

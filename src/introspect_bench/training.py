@@ -1,0 +1,124 @@
+"""From the words after `train` to a trained explainer's folder.
+
+Owns which queries are learnt from: the training split of a suite, and the validation split to stop
+by. The test split is never opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from introspect_bench.benchmark import provenance
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.targets import home_folder
+from introspect_bench.suites import tasks_of
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.backends.injection import Injection
+
+N_VALIDATION = 200
+"""Most validation queries of a task that a training stops by."""
+
+OnStep = Callable[[int, int, float], None]
+"""Told steps done, steps in all and the latest loss in nats."""
+
+
+def train(
+    base: str,
+    output: Path,
+    *,
+    suite: str = "smollm2-135m",
+    tasks: Sequence[str] = (),
+    n_train: int | None = None,
+    no_vector: bool = False,
+    injection: Injection | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    on_fetch: OnProgress = silent,
+    on_step: OnStep = lambda _done, _total, _loss: None,
+    **settings: Any,
+) -> Path:
+    """Fine-tune an explainer on the training split of a suite; resumed if it was killed.
+
+    Args:
+        base: folder, hub id or target's name of the model to train.
+        output: folder that gets the explainer; `run --model OUTPUT` runs it.
+        suite: name or folder of a suite.
+        tasks: tasks to learn, mixed; all of the suite if empty.
+        n_train: training queries of each task, whole contrast groups; all if None.
+        no_vector: leave vectors out, as a control.
+        injection: how vectors enter; the default if None.
+        device: a torch device.
+        seed: decides draws, initial weights and order.
+        on_fetch: told what is downloaded and prepared.
+        on_step: told how far training is.
+        **settings: fields of `ExplainerSettings`, such as `rate`.
+
+    Returns:
+        `output`.
+
+    Raises:
+        UsageError: unknown name, an impossible setting, or the folder holds another training.
+        CheckFailedError: the loss is not a finite number any more.
+        MissingPartError: weights, device or disk space are missing.
+        IntegrityError: a file is corrupt.
+    """
+    from introspect_bench.benchmark.backends.chat import Encoder
+    from introspect_bench.benchmark.backends.explainer_lessons import make_lessons
+    from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
+    from introspect_bench.benchmark.backends.explainer_training import train_explainer
+    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.loading import find_model
+    from introspect_bench.benchmark.backends.pretrained import load_tokenizer
+
+    chosen = ExplainerSettings(seed=seed, injection=injection or Injection(), **settings)
+    found = tasks_of(suite, tasks)
+    folder = find_model(base, on_progress=on_fetch).directory
+    tokenizer = load_tokenizer(folder)
+    encoder = Encoder(tokenizer, use_vectors=not no_vector)
+    on_fetch("encoding queries", 0, None)
+    lessons, validation = [], []
+    for task, where in found:
+        lessons += make_lessons(task, where, encoder, n=n_train, seed=seed)
+        known = len(where.queries("validation"))
+        validation += make_lessons(
+            task, where, encoder, split="validation", n=min(N_VALIDATION, known), seed=seed
+        )
+    if not lessons:
+        raise UsageError(f"suite {suite}: no training queries")
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    name = str(folder.resolve()) if home_folder(base).is_dir() else base
+    return train_explainer(
+        folder,
+        lessons,
+        validation,
+        chosen,
+        output,
+        base_name=name,
+        about=_about(found, lessons, no_vector=no_vector),
+        pad=pad,
+        device=device,
+        on_step=on_step,
+    )
+
+
+def _about(found: Sequence[Any], lessons: Sequence[Any], *, no_vector: bool) -> dict[str, Any]:
+    """What `explainer.json` says of the data and the program."""
+    return {
+        "suites": [
+            {
+                "suite": suite.name,
+                "task": task.name,
+                "version": task.version,
+                "data_sha256": suite.data_sha256,
+                "prompt_sha256": task.prompt_sha256,
+            }
+            for task, suite in found
+        ],
+        "templates": sorted({lesson.template for lesson in lessons}),
+        "vectors": not no_vector,
+        "package": provenance.package()["version"],
+    }

@@ -1,0 +1,240 @@
+"""Training explainers: what is learnt, from what, and how a killed training goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from tiny_models import make_model, make_tokenizer
+from tiny_suites import D_TARGET, make_suite_folder
+
+import introspect_bench as ib
+from introspect_bench.benchmark.backends import explainer_trainer
+from introspect_bench.benchmark.backends.chat import Encoder
+from introspect_bench.benchmark.backends.explainer_lessons import (
+    collate,
+    draw_groups,
+    make_lessons,
+    plan_batches,
+)
+from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
+from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.tasks import get_task
+
+PATCHING, ABLATIONS = "activation-patching", "input-ablations"
+
+
+@pytest.fixture(scope="module")
+def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as wide as the toy target's vectors."""
+    folder = tmp_path_factory.mktemp("base") / "base"
+    tokenizer = make_tokenizer()
+    changes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
+    model = make_model("llama", tokenizer, max_position_embeddings=4096, **changes, head_dim=4)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def suite_of(suites: Path, task: str) -> Suite:
+    return open_suite(suites / task / "v1")
+
+
+def test_a_lesson_is_the_prompt_of_a_run_and_the_right_answer(suites: Path) -> None:
+    tokenizer = make_tokenizer()
+    encoder = Encoder(tokenizer, use_vectors=True)
+    task, suite = get_task(PATCHING), suite_of(suites, PATCHING)
+    lessons = make_lessons(task, suite, encoder)
+    assert len(lessons) == len(suite.queries("train"))
+    for lesson in lessons:
+        answer = task.format_answer(suite.truth("train")[lesson.qid].answer)
+        said = tokenizer.decode(lesson.ids[lesson.n_prompt : -1])
+        assert said.strip() == answer
+        assert lesson.ids[-1] == tokenizer.eos_token_id
+        assert [lesson.ids[column] for column in lesson.columns] == [encoder.placeholder]
+        query = next(q for q in suite.queries("train") if q.id == lesson.qid)
+        np.testing.assert_array_equal(lesson.vectors[0], suite.vectors("train")[query.vector])
+    without = make_lessons(task, suite, Encoder(tokenizer, use_vectors=False))
+    assert all(not lesson.vectors for lesson in without)
+
+
+def test_smaller_draws_are_parts_of_larger_ones_and_keep_groups(suites: Path) -> None:
+    queries = suite_of(suites, PATCHING).queries("train")
+    every = draw_groups(queries, None, seed=1)
+    assert [q.id for q in draw_groups(queries, 8, seed=1)] == [q.id for q in every[:8]]
+    assert len({q.group for q in every[:8]}) == 2
+    assert [q.id for q in draw_groups(queries, None, seed=2)] != [q.id for q in every]
+    with pytest.raises(UsageError, match="99 training queries: there are 16"):
+        draw_groups(queries, 99, seed=0)
+
+
+def test_every_epoch_sees_every_lesson_once_with_little_padding(suites: Path) -> None:
+    lessons = make_lessons(
+        get_task(ABLATIONS),
+        suite_of(suites, ABLATIONS),
+        Encoder(make_tokenizer(), use_vectors=True),
+    )
+    steps = plan_batches(lessons, batch_size=3, epochs=2, seed=0)
+    seen = [place for step in steps for place in step]
+    assert sorted(seen) == sorted([*range(len(lessons))] * 2)
+    assert steps == plan_batches(lessons, batch_size=3, epochs=2, seed=0)
+    assert steps != plan_batches(lessons, batch_size=3, epochs=2, seed=1)
+
+
+def test_the_loss_is_of_answer_tokens_alone_whatever_is_padded(suites: Path, base: Path) -> None:
+    from introspect_bench.benchmark.backends.pretrained import load_model
+
+    tokenizer = make_tokenizer()
+    model = load_model(base, torch.float32).eval()
+    injection = Injection(scaling="raw", multiplier=3.0)
+    module = TrainedExplainer(model, injection)
+    task, suite = get_task(PATCHING), suite_of(suites, PATCHING)
+    lessons = make_lessons(task, suite, Encoder(tokenizer, use_vectors=True))[:3]
+    with torch.no_grad():
+        together = module(**collate(lessons, pad=0))
+        total, count = 0.0, 0
+        for lesson in lessons:
+            ids = torch.tensor([lesson.ids])
+            embedded = model.get_input_embeddings()(ids).clone()
+            embedded[0, lesson.columns[0]] = 3 * torch.from_numpy(lesson.vectors[0])
+            logits = model(inputs_embeds=embedded).logits[0].log_softmax(-1)
+            for place in range(lesson.n_prompt, len(lesson.ids)):
+                total -= float(logits[place - 1, lesson.ids[place]])
+                count += 1
+    assert int(together["n"]) == count
+    assert float(together["loss"]) == pytest.approx(total / count, rel=1e-5)
+
+
+def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
+    options: dict[str, Any] = {
+        "suite": str(suites),
+        "epochs": 3,
+        "batch_size": 4,
+        "rank": 2,
+        "rate": 0.02,
+        "evaluations": 4,
+        "patience": 9,
+    }
+    return ib.train(str(base), out, **(options | more))
+
+
+def test_a_trained_explainer_learns_runs_and_says_what_it_is(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int, float]] = []
+    folder = train(base, suites, tmp_path / "explainer", on_step=lambda *a: told.append(a))
+    assert told[-1][2] < told[0][2]
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["training"]["lessons"]["n"] == 32
+    assert {row["task"] for row in record["training"]["about"]["suites"]} == {PATCHING, ABLATIONS}
+    log = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    assert sum("eval_loss" in row for row in log) >= 4
+    assert record["validation_loss"] == min(r["eval_loss"] for r in log if "eval_loss" in r)
+    runs = ib.run(str(folder), suite=str(suites), split="mini", output=tmp_path / "runs")
+    assert [len(run.rows) for run in runs] == [4, 4]
+    assert runs[0].header["explainer"]["settings"]["injection"] == record["injection"]
+    before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    assert train(base, suites, folder) == folder  # done: nothing is trained again
+    assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
+
+
+def test_a_training_killed_twice_ends_as_the_uninterrupted_one(
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(base, suites, tmp_path / "whole")
+    calls = {"n": 0}
+    loss = explainer_trainer.ExplainerTrainer.compute_loss
+
+    def stops(self: Any, model: Any, *args: Any, **more: Any) -> Any:
+        calls["n"] += model.training
+        if calls["n"] in (9, 20):
+            raise KeyboardInterrupt
+        return loss(self, model, *args, **more)
+
+    monkeypatch.setattr(explainer_trainer.ExplainerTrainer, "compute_loss", stops)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(base, suites, tmp_path / "part")
+    # and a checkpoint that was being written
+    torn = tmp_path / "part" / "checkpoints" / "checkpoint-999"
+    shutil.copytree(next((tmp_path / "part" / "checkpoints").glob("checkpoint-*")), torn)
+    (torn / explainer_trainer.STATE).unlink()
+    part = train(base, suites, tmp_path / "part")
+    assert not torn.exists()
+    one, other = (load_file(path / "adapter_model.safetensors") for path in (whole, part))
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name])
+    logs = [(path / "training.jsonl").read_text().splitlines() for path in (whole, part)]
+    losses = [[json.loads(row).get("loss") for row in log] for log in logs]
+    assert losses[0] == losses[1]
+
+
+def test_another_training_in_the_folder_is_refused_by_what_differs(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    train(base, suites, tmp_path / "one", epochs=1)
+    with pytest.raises(UsageError, match="holds a training with another settings"):
+        train(base, suites, tmp_path / "one", epochs=2)
+    with pytest.raises(UsageError, match="holds a training with another lessons"):
+        train(base, suites, tmp_path / "one", epochs=1, n_train=8)
+
+
+def test_full_fine_tuning_and_the_control_without_vectors(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    folder = train(
+        base, suites, tmp_path / "full", method="full", tasks=[PATCHING], no_vector=True, epochs=1
+    )
+    assert (folder / "model.safetensors").is_file()
+    shutil.copy(base / "tokenizer.json", folder)
+    shutil.copy(base / "tokenizer_config.json", folder)
+    (run,) = ib.run(
+        str(folder),
+        suite=str(suites),
+        tasks=[PATCHING],
+        split="mini",
+        no_vector=True,
+        output=tmp_path / "runs",
+    )
+    assert len(run.rows) == 4
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["training"]["about"]["vectors"] is False
+
+
+def test_the_test_split_is_never_opened(
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, opened = Suite.read, set()
+
+    def watch(self: Suite, name: str) -> bytes:
+        opened.add(name)
+        return read(self, name)
+
+    monkeypatch.setattr(Suite, "read", watch)
+    train(base, suites, tmp_path / "one", epochs=1)
+    assert not [name for name in opened if name.startswith("test/")]
+    assert "train/truth.jsonl" in opened
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "qlora"}, {"rank": 0}, {"rate": 0.0}, {"epochs": 0}, {"rate": float("nan")}],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        ExplainerSettings(**wrong)
