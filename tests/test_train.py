@@ -184,6 +184,22 @@ def test_a_training_killed_twice_ends_as_the_uninterrupted_one(
     assert losses[0] == losses[1]
 
 
+def test_the_verb_prints_one_document_and_shows_progress(
+    suites: Path, base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from introspect_bench.__main__ import main
+
+    out = tmp_path / "one"
+    words = ["train", "--base", str(base), "--suite", str(suites), "--n-train", "8", "-o", str(out)]
+    assert main([*words, "--rank", "2", "--task", PATCHING, "--json"]) == 0
+    found = capfd.readouterr()
+    assert json.loads(found.out) == {"explainer": str(out)}
+    assert "training ..." in found.err
+    assert not (out / "checkpoints").exists()
+    assert main([*words, "--rank", "0"]) == 2
+    assert "at least 1" in capfd.readouterr().err
+
+
 def test_another_training_in_the_folder_is_refused_by_what_differs(
     suites: Path, base: Path, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import set_seed
+from transformers import PrinterCallback, set_seed
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.backends.adapters import ADAPTER, WEIGHTS
@@ -108,6 +108,7 @@ def train_explainer(
         callbacks=[Log(folder / LOG, on_step), Patience(settings.patience)],
     )
     trainer.steps = steps
+    trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     _write(folder, model, adapted, base_name, settings)
     best = trainer.state.best_metric
