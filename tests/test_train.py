@@ -26,6 +26,7 @@ from introspect_bench.benchmark.backends.explainer_lessons import (
 from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
 from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.curves import loss_curve
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
@@ -143,6 +144,10 @@ def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     assert {row["task"] for row in record["training"]["about"]["suites"]} == {PATCHING, ABLATIONS}
     log = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
     assert sum("eval_loss" in row for row in log) >= 4
+    assert all(row["tokens_per_second"] > 0 for row in log if "loss" in row)
+    picture = (folder / "training.svg").read_text()
+    assert picture == loss_curve(log)
+    assert picture.count("<polyline") == 2
     assert record["validation_loss"] == min(r["eval_loss"] for r in log if "eval_loss" in r)
     runs = ib.run(str(folder), suite=str(suites), split="mini", output=tmp_path / "runs")
     assert [len(run.rows) for run in runs] == [4, 4]

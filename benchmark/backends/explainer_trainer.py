@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class ExplainerTrainer(Trainer):
     """A Trainer with our order of batches; checkpoints hold the trained weights alone."""
 
     steps: Sequence[list[int]]
+    tokens: int = 0
+    """Tokens that were trained on since the start, padding not counted."""
 
     def get_train_dataloader(self) -> Any:
         """All steps of all epochs, in their fixed order."""
@@ -52,6 +55,8 @@ class ExplainerTrainer(Trainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """The module's own loss."""
+        if model.training:
+            self.tokens += int(inputs["mask"].sum())
         found = model(**inputs)
         if not bool(torch.isfinite(found["loss"])):
             raise CheckFailedError("the loss is not finite any more; train with a lower rate")
@@ -87,11 +92,19 @@ class Log(TrainerCallback):
 
     def __init__(self, path: Path, on_step: OnStep) -> None:
         self._path, self._on_step = path, on_step
+        self._since = (time.monotonic(), 0)
+        self.trainer: ExplainerTrainer | None = None
+        """Counts tokens."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
         row = {"step": state.global_step, "steps": state.max_steps, **numbers}
+        if self.trainer is not None and "loss" in numbers:
+            now, tokens = time.monotonic(), self.trainer.tokens
+            before, seen = self._since
+            row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
+            self._since = (now, tokens)
         with self._path.open("a") as stream:
             stream.write(files.canonical_json(row) + "\n")
         if "loss" in numbers:

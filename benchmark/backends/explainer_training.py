@@ -1,9 +1,9 @@
 """Trains an explainer: an adapter or all weights, on answer tokens alone; goes on where it was.
 
 Owns what is written under the folder: `training.json` (what this training is), `training.jsonl`
-(one line a logged step), `checkpoints/` while it lasts, and at the end the adapter or the weights
-with `explainer.json`, whose presence means that training is done. The loop is transformers'
-Trainer.
+(one line a logged step), its picture `training.svg`, `checkpoints/` while it lasts, and at the end
+the adapter or the weights with `explainer.json`, whose presence means that training is done. The
+loop is transformers' Trainer.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
 from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
 from introspect_bench.benchmark.backends.simulator import weights_sha256
 from introspect_bench.benchmark.backends.simulator_adapter import adapt
+from introspect_bench.benchmark.curves import loss_curve
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
@@ -45,6 +46,8 @@ SCHEMA = "introspect-bench/explainer/1"
 """Schema of `explainer.json`."""
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
 """Files and folder under the trained explainer's folder."""
+CURVE = "training.svg"
+"""The losses of `training.jsonl` as a picture."""
 
 
 def train_explainer(
@@ -99,21 +102,25 @@ def train_explainer(
     )
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
     cut_log(folder / LOG, checkpoint)
+    log = Log(folder / LOG, on_step)
     trainer = ExplainerTrainer(
         model=wrapped,
         args=trainer_arguments(folder / CHECKPOINTS, settings, len(steps), device),
         train_dataset=list(lessons),
         eval_dataset=list(validation),
         data_collator=lambda part: collate(part, pad=pad),
-        callbacks=[Log(folder / LOG, on_step), Patience(settings.patience)],
+        callbacks=[log, Patience(settings.patience)],
     )
     trainer.steps = steps
+    log.trainer = trainer
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     _write(folder, model, adapted, base_name, settings)
     best = trainer.state.best_metric
     record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
     files.write_json_atomic(folder / RECORD, {**record, "validation_loss": best})
+    rows = [row for _, row in files.read_jsonl(folder / LOG)]
+    files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
 
