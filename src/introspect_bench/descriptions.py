@@ -1,0 +1,140 @@
+"""Judges of descriptions after a run: simulators, language models, and how good a simulator is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.rating import rate_run
+from introspect_bench.benchmark.runfile import read_run
+from introspect_bench.running import OnAnswers, judge
+from introspect_bench.scores import about
+from introspect_bench.suites import find_suite
+from introspect_bench.tasks import SUITES
+
+
+def simulate(
+    path: Path | str,
+    *,
+    suite: str | None = None,
+    judges: Sequence[str] = (),
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+    on_answers: OnAnswers | None = None,
+) -> int:
+    """Have the descriptions of a complete run judged, as `run` does at its end.
+
+    Args:
+        path: the run file; judgements are appended to it, those that are there are kept.
+        suite: folder of suites, for a suite that is not in the package.
+        judges: `simulator`, `embedding`, `predicates`; the first two if empty.
+        device: a torch device.
+        on_fetch: told what is downloaded and prepared.
+        on_answers: told judge, descriptions judged, descriptions in all.
+
+    Returns:
+        How many judgements were appended.
+
+    Raises:
+        UsageError: unknown judge, an incomplete run, or answers that need no judge.
+        MissingPartError: weights, network, device or disk space are missing.
+        IntegrityError: a file is corrupt, or a judge is not the suite's own.
+    """
+    task, where = about(read_run(Path(path)), suite)
+    return judge(
+        Path(path), task, where, names=judges, device=device, on_fetch=on_fetch, told=on_answers
+    )
+
+
+def rate(
+    path: Path | str,
+    *,
+    suite: str | None = None,
+    endpoint: str | None = None,
+    model: str,
+    key_variable: str | None = None,
+    structured: bool = True,
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+) -> int:
+    """Have a language model rate the descriptions of a complete run against the references.
+
+    Args:
+        path: the run file; ratings are appended to it, those that are there are kept.
+        suite: folder of suites, for a suite that is not in the package.
+        endpoint: address of an OpenAI-compatible server; None loads a local model.
+        model: name of the model at the server, or a folder, hub id or target's name.
+        key_variable: environment variable that holds the server's key.
+        structured: ask the server to hold replies to a JSON schema.
+        device: a torch device, for a local model.
+        on_fetch: told what is going on.
+
+    Returns:
+        How many ratings were appended.
+
+    Raises:
+        CheckFailedError: more than 2 % of the replies are malformed; nothing is appended.
+        UsageError: an incomplete run, answers that are no descriptions, or a request refused.
+        MissingPartError: the judge cannot be reached or loaded.
+        IntegrityError: a file is corrupt.
+    """
+    found = read_run(Path(path))
+    task, where = about(found, suite)
+    cache = cache_dir() / "judge"
+    if endpoint is None:
+        from introspect_bench.benchmark.backends.local_judge import load_judge
+
+        local = load_judge(model, device=device, on_progress=on_fetch)
+        return rate_run(
+            Path(path), task=task, suite=where, judge=local, cache=cache, on_progress=on_fetch
+        )
+    from introspect_bench.benchmark.endpoints import EndpointJudge
+
+    with EndpointJudge(
+        endpoint, model, key_variable=key_variable, structured=structured
+    ) as judge_there:
+        return rate_run(
+            Path(path), task=task, suite=where, judge=judge_there, cache=cache, on_progress=on_fetch
+        )
+
+
+def show_simulator(
+    suite: str | None = None,
+    *,
+    measure: bool = False,
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+) -> dict[str, Any]:
+    """Say how good a suite's simulator is on features it was not trained on.
+
+    Args:
+        suite: a shipped suite or a folder of suites; the first shipped one if None.
+        measure: measure it again instead of reading what the suite says.
+        device: a torch device, for measuring.
+        on_fetch: told what is downloaded and prepared.
+
+    Returns:
+        What `tasks.feature_descriptions.simulator_report.quality` gives, with the simulator's name
+        and hash.
+
+    Raises:
+        UsageError: unknown suite, or it has no such task.
+        MissingPartError: weights or device are missing; only if it is measured.
+        IntegrityError: a file is corrupt.
+    """
+    from introspect_bench.tasks.feature_descriptions.task import NAME
+
+    found = find_suite(SUITES[0] if suite is None else suite, NAME)
+    if not measure:
+        quality: dict[str, Any] = found.manifest["statistics"]["simulator"]
+        return quality
+    from introspect_bench.tasks.feature_descriptions.finish import measure_quality
+    from introspect_bench.tasks.feature_descriptions.judges import open_simulator
+    from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
+
+    found.verify()
+    simulator = open_simulator(found, device=device, on_progress=on_fetch)
+    on_fetch("simulating four descriptions of every feature", 0, None)
+    return measure_quality(found.root / "test", simulator, shipped_lexicon(), seed=0)
