@@ -129,6 +129,7 @@ def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
         "rate": 0.02,
         "evaluations": 4,
         "patience": 9,
+        "precision": "float32",
     }
     return ib.train(str(base), out, **(options | more))
 
@@ -250,6 +251,22 @@ def test_the_test_split_is_never_opened(
     train(base, suites, tmp_path / "one", epochs=1)
     assert not [name for name in opened if name.startswith("test/")]
     assert "train/truth.jsonl" in opened
+
+
+def test_a_training_keeps_the_precision_it_began_with(
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from introspect_bench.benchmark.backends import explainer_training as module
+
+    monkeypatch.setattr(module, "bfloat16_is_faster", lambda _device: True)
+    folder = train(base, suites, tmp_path / "one", epochs=1, precision="auto")
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["training"]["settings"]["bfloat16"] is True
+    monkeypatch.setattr(module, "bfloat16_is_faster", lambda _device: False)
+    assert train(base, suites, folder, epochs=1, precision="auto") == folder
+    assert isinstance(module.bfloat16_is_faster("cpu"), bool)
+    with pytest.raises(UsageError, match="precision 'int8': choose from auto"):
+        train(base, suites, tmp_path / "two", precision="int8")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ loop is transformers' Trainer.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ SCHEMA = "introspect-bench/explainer/1"
 """Schema of `explainer.json`."""
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
 """Files and folder under the trained explainer's folder."""
+PRODUCTS, CLEARLY = 10, 0.8
+"""Products that are timed, and the share of the time from which one dtype is clearly faster."""
 CURVE = "training.svg"
 """The losses of `training.jsonl` as a picture."""
 
@@ -123,6 +126,26 @@ def train_explainer(
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
+
+
+def bfloat16_is_faster(device: str) -> bool:
+    """Whether products of matrices are clearly faster in bfloat16 on a device.
+
+    Raises:
+        UsageError: unknown device.
+        MissingPartError: this machine has no such device.
+    """
+    if usable_device(device).type != "cpu":
+        return True
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left, right = torch.ones(1024, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+        left @ right  # the first product prepares
+        start = time.perf_counter()
+        for _ in range(PRODUCTS):
+            left @ right
+        seconds[dtype] = time.perf_counter() - start
+    return seconds[torch.bfloat16] < CLEARLY * seconds[torch.float32]
 
 
 def _trainable(model: Any, settings: ExplainerSettings) -> tuple[TrainedExplainer, Any]:

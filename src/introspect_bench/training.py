@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from introspect_bench.benchmark import provenance
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.targets import home_folder
 from introspect_bench.suites import tasks_of
 
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.injection import Injection
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What can be computed in."""
 N_VALIDATION = 200
 """Most validation queries of a task that a training stops by."""
 
@@ -37,6 +40,7 @@ def train(
     injection: Injection | None = None,
     device: str = "cpu",
     seed: int = 0,
+    precision: str = "auto",
     on_fetch: OnProgress = silent,
     on_step: OnStep = lambda _done, _total, _loss: None,
     **settings: Any,
@@ -53,6 +57,8 @@ def train(
         injection: how vectors enter; the default if None.
         device: a torch device.
         seed: decides draws, initial weights and order.
+        precision: `float32`, `bfloat16`, or `auto`: bfloat16 where it is faster; a training that
+            goes on keeps what it began with.
         on_fetch: told what is downloaded and prepared.
         on_step: told how far training is.
         **settings: fields of `ExplainerSettings`, such as `rate`.
@@ -69,12 +75,17 @@ def train(
     from introspect_bench.benchmark.backends.chat import Encoder
     from introspect_bench.benchmark.backends.explainer_lessons import make_lessons
     from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
-    from introspect_bench.benchmark.backends.explainer_training import train_explainer
+    from introspect_bench.benchmark.backends.explainer_training import PLAN, train_explainer
     from introspect_bench.benchmark.backends.injection import Injection
     from introspect_bench.benchmark.backends.loading import find_model
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
 
-    chosen = ExplainerSettings(seed=seed, injection=injection or Injection(), **settings)
+    chosen = ExplainerSettings(
+        seed=seed,
+        injection=injection or Injection(),
+        bfloat16=_in_bfloat16(precision, output / PLAN, device),
+        **settings,
+    )
     found = tasks_of(suite, tasks)
     folder = find_model(base, on_progress=on_fetch).directory
     tokenizer = load_tokenizer(folder)
@@ -103,6 +114,18 @@ def train(
         device=device,
         on_step=on_step,
     )
+
+
+def _in_bfloat16(precision: str, plan: Path, device: str) -> bool:
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: choose from {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision == "bfloat16"
+    if plan.is_file():
+        return bool(read_json(plan)["settings"]["bfloat16"])
+    from introspect_bench.benchmark.backends.explainer_training import bfloat16_is_faster
+
+    return bfloat16_is_faster(device)
 
 
 def _about(found: Sequence[Any], lessons: Sequence[Any], *, no_vector: bool) -> dict[str, Any]:

@@ -21,7 +21,13 @@ from introspect_bench.console import emit_json, progress
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--bfloat16", is_flag=True, help="Compute in bfloat16; weights stay float32.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="What is computed in; weights stay float32. auto: bfloat16 where it is faster.",
+)
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
 @click.option("--injection", metavar="MODE", help="embedding, add:LAYER or replace:LAYER.")
 @click.option("--scaling", metavar="NAME", help="Length of the vector: raw or norm-matched.")
