@@ -45,6 +45,8 @@ class Lesson:
     """Index of each slot."""
     vectors: tuple[npt.NDArray[np.float32], ...]
     """Vector of each slot, (d_target,); empty without vectors."""
+    layers: tuple[tuple[int, int], ...] = ()
+    """First and last layer of each slot; empty unless each query has its own."""
 
 
 def make_lessons(
@@ -97,6 +99,7 @@ def make_lessons(
                 n_prompt=len(start),
                 columns=tuple(len(head.ids) + column for column in asked.columns),
                 vectors=asked.vectors,
+                layers=asked.layers,
             )
         )
     return sorted(found, key=lambda lesson: lesson.qid)
@@ -124,6 +127,8 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
     digest = hashlib.sha256()
     for lesson in sorted(lessons, key=lambda one: (one.task, one.qid)):
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
+        if lesson.layers:
+            digest.update(repr(lesson.layers).encode())
         for vector in lesson.vectors:
             digest.update(vector.astype("<f4").tobytes())
     return digest.hexdigest()
@@ -177,8 +182,9 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
 
     Returns:
         `ids` int64 (n, width); `mask` int64 (n, width); `answers` int64 (n, width), the token to
-        be predicted at each place or -100; `rows`, `columns` int64 (n_slots,) and `vectors` float32
-        (n_slots, d_target), where vectors enter, the last of width 0 without vectors.
+        be predicted at each place or -100; `rows`, `columns` int64 (n_slots,), `layers` int64
+        (n_slots, 2) and `vectors` float32 (n_slots, d_target), where vectors enter; `layers` is
+        (0, 2) unless queries have their own, `vectors` is (0, 0) without vectors.
     """
     width = max(len(lesson.ids) for lesson in lessons)
     ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
@@ -186,6 +192,7 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
     answers = torch.full((len(lessons), width), -100, dtype=torch.int64)
     rows: list[int] = []
     columns: list[int] = []
+    layers: list[tuple[int, int]] = []
     vectors: list[npt.NDArray[np.float32]] = []
     for row, lesson in enumerate(lessons):
         own = torch.tensor(lesson.ids)
@@ -196,6 +203,7 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         if lesson.vectors:
             rows += [row] * len(lesson.columns)
             columns += lesson.columns
+            layers += lesson.layers
             vectors += lesson.vectors
     stacked = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
     return {
@@ -204,5 +212,6 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         "answers": answers,
         "rows": torch.tensor(rows, dtype=torch.int64),
         "columns": torch.tensor(columns, dtype=torch.int64),
+        "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
         "vectors": torch.from_numpy(stacked.astype(np.float32)),
     }
