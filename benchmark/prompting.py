@@ -256,6 +256,7 @@ def _turn(candidate: Candidate, vectors: npt.NDArray[np.float16] | None) -> Turn
         question=candidate.question.rendered.question,
         answer=candidate.reply,
         vector=_vector(candidate.question.query, vectors),
+        fields=candidate.question.query.fields,
     )
 
 

@@ -50,6 +50,8 @@ class Lesson:
     """Index of each slot; none is in the head."""
     vectors: tuple[npt.NDArray[np.float32], ...]
     """Vector of each slot, (d_target,); empty without vectors."""
+    layers: tuple[tuple[int, int], ...] = ()
+    """First and last layer of each slot; empty unless each query has its own."""
 
 
 def make_lessons(
@@ -103,6 +105,7 @@ def make_lessons(
                 n_prompt=len(start),
                 columns=tuple(len(head.ids) + column for column in asked.columns),
                 vectors=asked.vectors,
+                layers=asked.layers,
             )
         )
     return sorted(found, key=lambda lesson: lesson.qid)
@@ -130,6 +133,8 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
     digest = hashlib.sha256()
     for lesson in sorted(lessons, key=lambda one: (one.task, one.qid)):
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
+        if lesson.layers:
+            digest.update(repr(lesson.layers).encode())
         for vector in lesson.vectors:
             digest.update(vector.astype("<f4").tobytes())
     return digest.hexdigest()
@@ -187,10 +192,11 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
     """Put the lessons of one template side by side, padded on the right after their head.
 
     Returns:
-        `ids` int64 (n, width), what follows the head; `head` int64 (n_head,); `mask` int64 (n, width);
-        `answers` int64 (n, width), the token to be predicted at each place or -100; `rows`,
-        `columns` int64 (n_slots,) and `vectors` float32 (n_slots, d_target), where vectors enter,
-        the last of width 0 without vectors.
+        `ids` int64 (n, width), what follows the head; `head` int64 (n_head,); `mask` int64
+        (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
+        `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
+        (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
+        `vectors` is (0, 0) without vectors.
 
     Raises:
         ValueError: they do not share their head.
@@ -206,6 +212,7 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
     answers = torch.full((len(lessons), width), -100, dtype=torch.int64)
     rows: list[int] = []
     columns: list[int] = []
+    layers: list[tuple[int, int]] = []
     vectors: list[npt.NDArray[np.float32]] = []
     for row, lesson in enumerate(lessons):
         own = torch.tensor(lesson.ids[len(head) :])
@@ -217,6 +224,7 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         if lesson.vectors:
             rows += [row] * len(lesson.columns)
             columns += [column - len(head) for column in lesson.columns]
+            layers += lesson.layers
             vectors += lesson.vectors
     stacked = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
     return {
@@ -226,5 +234,6 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         "answers": answers,
         "rows": torch.tensor(rows, dtype=torch.int64),
         "columns": torch.tensor(columns, dtype=torch.int64),
+        "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
         "vectors": torch.from_numpy(stacked.astype(np.float32)),
     }

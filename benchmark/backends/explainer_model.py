@@ -30,6 +30,7 @@ class TrainedExplainer(nn.Module):
         self.model = model
         self._inner = [inner if inner is not None else model]  # a list: not a submodule twice
         self._injector = Injector(self._inner[0], injection)
+        self.log_scale = self._injector.log_scale  # registered here, so it is trained and saved
 
     def forward(
         self,
@@ -39,6 +40,7 @@ class TrainedExplainer(nn.Module):
         answers: Tensor,
         rows: Tensor,
         columns: Tensor,
+        layers: Tensor,
         vectors: Tensor,
     ) -> dict[str, Tensor]:
         """Return `loss` over the answer tokens, and `n`, how many there are.
@@ -50,10 +52,15 @@ class TrainedExplainer(nn.Module):
             answers: token to predict at each place or -100, int64 (n, width).
             rows: row of each slot, int64 (n_slots,).
             columns: column of each slot, int64 (n_slots,).
+            layers: first and last layer of each slot, int64 (n_slots, 2); (0, 2) unless queries
+                have their own.
             vectors: float32 (n_slots, d_target).
         """
         inner = self._inner[0]
-        slots = Slots(rows=rows, columns=columns, vectors=vectors) if len(rows) else None
+        slots = None
+        if len(rows):
+            own = layers if len(layers) else None
+            slots = Slots(rows=rows, columns=columns, vectors=vectors, layers=own)
         before = self._read(head, len(ids))
         places = torch.arange(len(head), len(head) + ids.shape[1], device=ids.device)
         with self._injector.during(slots):
@@ -66,7 +73,13 @@ class TrainedExplainer(nn.Module):
             ).last_hidden_state
         there = answers != -100
         logits = inner.get_output_embeddings()(hidden[there]).float()
+        cap = getattr(inner.config.get_text_config(), "final_logit_softcapping", None)
+        if cap is not None:  # Gemma 2
+            logits = cap * (logits / cap).tanh()
         loss = nn.functional.cross_entropy(logits, answers[there])
+        if self.log_scale is not None:
+            # distributed training wants every parameter in every step, also one without vectors
+            loss = loss + 0 * self.log_scale
         return {"loss": loss, "n": there.sum()}
 
     def _read(self, head: Tensor, n: int) -> DynamicCache | None:

@@ -36,6 +36,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     last_checkpoint,
     trainer_arguments,
 )
+from introspect_bench.benchmark.backends.learned import write_log_scale
 from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
 from introspect_bench.benchmark.backends.simulator import weights_sha256
 from introspect_bench.benchmark.backends.simulator_adapter import adapt
@@ -122,6 +123,8 @@ def train_explainer(
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     _write(folder, model, adapted, base_name, settings)
+    if wrapped.log_scale is not None:
+        write_log_scale(folder, float(wrapped.log_scale.detach()))
     best = trainer.state.best_metric
     record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
     files.write_json_atomic(folder / RECORD, {**record, "validation_loss": best})

@@ -4,7 +4,8 @@ Owns names, dtype and the card; where files come from is `targets.py` and `fetch
 read is `pretrained.py` and `adapters.py`.
 
 A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
-`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ...}}`.
+`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`; what
+else is trained for it lies beside it, see `learned.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from introspect_bench.benchmark.backends.generation import (
     LocalExplainer,
 )
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.learned import read_log_scale
 from introspect_bench.benchmark.backends.pretrained import (
     load_model,
     load_tokenizer,
@@ -111,11 +113,14 @@ def load_local(
     place = find_model(model, on_progress=on_progress)
     if injection is None and (place.directory / SETTINGS).is_file():
         injection = declared_injection(place.directory / SETTINGS)
+    injection = injection or Injection()
+    log_scale = read_log_scale(place.directory, injection)
     net, tokenizer, hashes = _load(place.directory, number, on_progress)
     explainer = LocalExplainer(
         net.to(where),
         tokenizer,
         injection=injection,
+        log_scale=log_scale,
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,

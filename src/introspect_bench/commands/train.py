@@ -29,8 +29,15 @@ from introspect_bench.console import emit_json, progress
     help="What is computed in; weights stay float32. auto: bfloat16 where it is faster.",
 )
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
-@click.option("--injection", metavar="MODE", help="embedding, add:LAYER or replace:LAYER.")
-@click.option("--scaling", metavar="NAME", help="Length of the vector: raw or norm-matched.")
+@click.option(
+    "--injection",
+    metavar="MODE",
+    help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
+)
+@click.option(
+    "--scaling", metavar="NAME", help="Length of the vector: raw, norm-matched or learned."
+)
+@click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "--output",
@@ -41,7 +48,9 @@ from introspect_bench.console import emit_json, progress
     help="Gets the explainer; `run --model DIR` runs it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(injection: str | None, scaling: str | None, as_json: bool, **options: Any) -> None:
+def command(
+    injection: str | None, scaling: str | None, slots: int | None, as_json: bool, **options: Any
+) -> None:
     """Fine-tune an explainer on the training split of a suite.
 
     Loss on answer tokens alone; stops early by the validation split; the test split is never
@@ -53,7 +62,7 @@ def command(injection: str | None, scaling: str | None, as_json: bool, **options
     with progress() as bar:
         folder = api.train(
             **options,
-            injection=parse_injection(injection, scaling),
+            injection=parse_injection(injection, scaling, slots),
             on_fetch=bar.bytes,
             on_step=lambda done, total, loss: bar.items(
                 "training", done, total, note=f"loss {loss:.3f}"
