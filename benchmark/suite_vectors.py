@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import Query
 
 if TYPE_CHECKING:
@@ -36,6 +38,40 @@ def checked_vectors(
             f"{suite.root}: {split} has {len(vectors)} vectors, a query asks for row {max(rows)}"
         )
     return vectors
+
+
+def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
+    """Return for each vector's row that of another contrast group, as a control; never by chance.
+
+    Queries are put in the order of a hash of their ids, apart by kind and layers, so that a foreign
+    vector is as likely there as the own one; each takes the next one's of another group.
+
+    Args:
+        queries: all queries of a split that have vectors.
+
+    Returns:
+        int64 (n_vectors,); rows that no query points at keep their own.
+
+    Raises:
+        UsageError: queries of some kind and layers are all of one group.
+    """
+    parts: dict[str, list[Query]] = {}
+    for query in sorted(queries, key=lambda q: sha256(f"foreign:{q.id}".encode()).digest()):
+        layers = [query.fields.get(name) for name in ("layers", "layer")]
+        parts.setdefault(canonical_json([query.kind, layers]), []).append(query)
+    last = max(query.vector for query in queries if query.vector is not None)
+    rows = np.arange(last + 1)
+    for part in parts.values():
+        for place, query in enumerate(part):
+            around = part[place + 1 :] + part[:place]
+            other = next((one for one in around if one.group != query.group), None)
+            if other is None or query.vector is None or other.vector is None:
+                raise UsageError(
+                    f"query {query.id} has no other group of its kind and layers; its vector "
+                    "cannot be exchanged"
+                )
+            rows[query.vector] = other.vector
+    return rows
 
 
 def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:
