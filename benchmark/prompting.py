@@ -123,7 +123,7 @@ def build_prompts(
         if vectors is None:
             raise IntegrityError(f"{suite.root}: task {task.name} needs vectors, {split} has none")
         if shuffled:
-            vectors = vectors[foreign_rows(suite.queries(split))]
+            vectors = vectors[foreign_rows(suite.queries(suite.folder(split)))]
     solved = shots_by_template(
         task=task,
         suite=suite,

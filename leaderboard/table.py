@@ -36,7 +36,8 @@ NUMBERS = frozenset({"pearson", "pearson_of_reference", "detection_auroc", "simi
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
-    "a contestant is not. ‡ a control: vectors withheld or exchanged. * not all queries of the split are answered."
+    "a contestant is not. ‡ a control: vectors withheld or exchanged. * not all queries of the "
+    "split are answered."
 )
 """What the marks mean."""
 
