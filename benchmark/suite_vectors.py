@@ -43,8 +43,9 @@ def checked_vectors(
 def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
     """Return for each vector's row that of another contrast group, as a control; never by chance.
 
-    Queries are put in the order of a hash of their ids, apart by kind and layers, so that a foreign
-    vector is as likely there as the own one; each takes the next one's of another group.
+    Queries are put in the order of a hash of their ids, and each takes the vector of the next one
+    of another group: of its own kind and layers, where such a vector is as likely as the own one,
+    or of any if there is none.
 
     Args:
         queries: all queries of a split that have vectors.
@@ -53,23 +54,21 @@ def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
         int64 (n_vectors,); rows that no query points at keep their own.
 
     Raises:
-        UsageError: queries of some kind and layers are all of one group.
+        UsageError: all queries are of one group.
     """
+    ordered = sorted(queries, key=lambda q: sha256(f"foreign:{q.id}".encode()).digest())
     parts: dict[str, list[Query]] = {}
-    for query in sorted(queries, key=lambda q: sha256(f"foreign:{q.id}".encode()).digest()):
+    for query in ordered:
         layers = [query.fields.get(name) for name in ("layers", "layer")]
         parts.setdefault(canonical_json([query.kind, layers]), []).append(query)
     last = max(query.vector for query in queries if query.vector is not None)
     rows = np.arange(last + 1)
     for part in parts.values():
         for place, query in enumerate(part):
-            around = part[place + 1 :] + part[:place]
+            around = part[place + 1 :] + part[:place] + ordered
             other = next((one for one in around if one.group != query.group), None)
             if other is None or query.vector is None or other.vector is None:
-                raise UsageError(
-                    f"query {query.id} has no other group of its kind and layers; its vector "
-                    "cannot be exchanged"
-                )
+                raise UsageError("all queries are of one group; vectors cannot be exchanged")
             rows[query.vector] = other.vector
     return rows
 

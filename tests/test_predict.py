@@ -160,8 +160,10 @@ def test_vectors_are_exchanged_within_kind_and_layers_and_never_by_chance() -> N
     for own, foreign in enumerate(rows):
         assert queries[own].fields == queries[foreign].fields
         assert queries[own].group != queries[foreign].group
-    with pytest.raises(UsageError, match="no other group of its kind and layers"):
-        foreign_rows([*queries, query(16, 8, 9)])
+    lone = [*queries, query(16, 8, 9)]
+    assert lone[foreign_rows(lone)[16]].group != lone[16].group
+    with pytest.raises(UsageError, match="all queries are of one group"):
+        foreign_rows(queries[:2])
 
 
 def test_no_vector_means_nothing_to_a_task_without_vectors(

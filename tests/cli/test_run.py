@@ -86,7 +86,8 @@ def test_options_may_be_written_with_underscores(call: Call) -> None:
 
 def test_shuffled_vectors_have_a_file_of_their_own_and_are_no_vectors_withheld(call: Call) -> None:
     words = (*CONSTANT, "--suite", "toy", "-t", PATCHING, "--shuffle-vectors")
-    assert call(*words)[0] == 0
+    code, _, err = call(*words)
+    assert code == 0, err
     (path,) = Path("runs").glob("*.jsonl")
     assert path.name == f"baseline-constant.shuffled.toy.{PATCHING}.test.jsonl"
     assert ib.load(path).header["explainer"]["shuffled_vectors"] is True
