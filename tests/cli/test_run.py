@@ -91,7 +91,7 @@ def test_shuffled_vectors_have_a_file_of_their_own_and_are_no_vectors_withheld(c
     (path,) = Path("runs").glob("*.jsonl")
     assert path.name == f"baseline-constant.shuffled.toy.{PATCHING}.test.jsonl"
     assert ib.load(path).header["explainer"]["shuffled_vectors"] is True
-    assert ib.score(path)["explainer"]["shuffled_vectors"] is True
+    assert ib.score(path, suite="toy")["explainer"]["shuffled_vectors"] is True
     code, _, err = call(*words, "--no-vector")
     assert code == 2
     assert "both withheld and shuffled" in the_sentence(err)
