@@ -72,7 +72,7 @@ def test_it_is_trained_saved_declared_and_run(suites: Path, trained: Path, tmp_p
     assert declared["slots"] == 3
     explainer, card = load_local(str(trained))
     assert explainer.injector.log_scale is not None
-    assert float(explainer.injector.log_scale) == float(found["log_scale"][0])
+    assert float(explainer.injector.log_scale.detach()) == float(found["log_scale"][0])
     assert LEARNED in card.weights_sha256
     assert card.settings["injection"] == declared
     (run,) = ib.run(
