@@ -183,6 +183,7 @@ def lesson_of(encoder: Encoder, prompt: Prompt) -> Lesson:
         qid=prompt.query.id,
         template=prompt.template,
         ids=(*start, *encoder.reply_ids("Oslo"), 1),
+        n_head=len(head.ids),
         n_prompt=len(start),
         columns=tuple(len(head.ids) + column for column in asked.columns),
         vectors=asked.vectors,
@@ -208,7 +209,7 @@ def test_training_reads_the_residuals_of_a_run(name: str, injection: Injection) 
     n_head = len(explainer.encoder.head(prompts[0]).ids)
     for layer in range(N_LAYERS):
         for row, lesson in enumerate(lessons):
-            mine = trained[layer][row, n_head : lesson.n_prompt]
+            mine = trained[layer][row, : lesson.n_prompt - n_head]
             theirs = read[layer][row, -(lesson.n_prompt - n_head) :]
             torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
     # and the first answer token of a run is as likely as in training

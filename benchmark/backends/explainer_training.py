@@ -116,6 +116,9 @@ def train_explainer(
         callbacks=[log, Patience(settings.patience)],
     )
     trainer.steps = steps
+    trainer.checks = plan_batches(
+        validation, batch_size=2 * settings.batch_size, epochs=1, seed=settings.seed
+    )
     log.trainer = trainer
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -155,8 +158,17 @@ def _trainable(model: Any, settings: ExplainerSettings) -> tuple[TrainedExplaine
     if settings.method == "full":
         return TrainedExplainer(model, settings.injection), None
     model.requires_grad_(False)
+    if settings.bfloat16:
+        _store_in_bfloat16(model)
     adapted = adapt(model, _lora(settings), settings.seed)
     return TrainedExplainer(adapted, settings.injection, inner=model), adapted
+
+
+def _store_in_bfloat16(model: Any) -> None:
+    """Round frozen matrices once, but the output's; autocast would do it again at every use."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings():
+            module.to(torch.bfloat16)
 
 
 def _lora(settings: ExplainerSettings) -> dict[str, Any]:
