@@ -31,14 +31,16 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "base"
     tokenizer = make_tokenizer()
-    changes = {
-        "hidden_size": D_TARGET,
-        "max_position_embeddings": 4096,
-        "num_attention_heads": 1,
-        "num_key_value_heads": 1,
-    }
+    changes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
     # as many layers as the toy queries' own layers need
-    model = make_model("llama", tokenizer, num_hidden_layers=12, head_dim=4, **changes)
+    model = make_model(
+        "llama",
+        tokenizer,
+        num_hidden_layers=12,
+        head_dim=4,
+        max_position_embeddings=4096,
+        **changes,
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -192,11 +192,11 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
     """Put the lessons of one template side by side, padded on the right after their head.
 
     Returns:
-        `head` int64 (n_head,); `ids` int64 (n, width), what follows it; `mask` int64 (n, width);
-        `answers` int64 (n, width), the token to be predicted at each place or -100; `rows`,
-        `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32 (n_slots,
-        d_target), where vectors enter; `layers` is (0, 2) unless queries have their own, `vectors`
-        is (0, 0) without vectors.
+        `ids` int64 (n, width), what follows the head; `head` int64 (n_head,); `mask` int64
+        (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
+        `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
+        (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
+        `vectors` is (0, 0) without vectors.
 
     Raises:
         ValueError: they do not share their head.

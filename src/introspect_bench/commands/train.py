@@ -18,6 +18,9 @@ from introspect_bench.console import emit_json, progress
 @click.option("--n-train", type=click.IntRange(min=1), metavar="N", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
 @click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option(
+    "--accumulation", type=int, default=2, show_default=True, help="Batches of one step, mixed."
+)
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
