@@ -13,7 +13,8 @@ import torch
 from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, make_model, make_tokenizer
 
 from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection, decoder_layers
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 

@@ -19,7 +19,8 @@ from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.explainer_lessons import Lesson, collate
 from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
 from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection, decoder_layers
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 

@@ -18,7 +18,7 @@ import torch
 
 from introspect_bench.benchmark.backends import shared_head
 from introspect_bench.benchmark.backends.chat import Encoded
-from introspect_bench.benchmark.backends.injection import Injector, Slots
+from introspect_bench.benchmark.backends.injector import Injector, Slots
 from introspect_bench.benchmark.errors import IntegrityError
 
 PREFILL_TOKENS = 2048

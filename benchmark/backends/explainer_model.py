@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from introspect_bench.benchmark.backends.injection import Injection, Injector, Slots
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import Injector, Slots
 
 
 class TrainedExplainer(nn.Module):

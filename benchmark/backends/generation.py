@@ -17,7 +17,8 @@ import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
-from introspect_bench.benchmark.backends.injection import Injection, Injector
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import check_learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
