@@ -16,6 +16,8 @@ import torch
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.errors import UsageError
 
+UNIT = 0.01
+"""How far from 1 the length of a direction can be: float16 rounds it by less."""
 EMBEDDING_CHUNK = 8192
 """Vocabulary rows whose norms are taken at once."""
 
@@ -106,11 +108,9 @@ class Injector:
         embedded: torch.Tensor = self._embed(ids)
         if slots is None or self.injection.mode != "embedding":
             return embedded
-        vectors = slots.vectors
-        if self.injection.scaling != "raw":
-            vectors = vectors * (self.mean_embedding_norm() / vectors.norm(dim=-1, keepdim=True))
+        norm = slots.vectors.new_full((len(slots.vectors), 1), self.mean_embedding_norm())
         embedded = embedded.clone()
-        embedded[slots.rows, slots.columns] = self._sized(vectors).to(embedded.dtype)
+        embedded[slots.rows, slots.columns] = self._sized(slots.vectors, norm).to(embedded.dtype)
         return embedded
 
     @contextmanager
@@ -162,19 +162,20 @@ class Injector:
 
         return hook
 
-    def _sized(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Vectors times the multiplier and the learned factor."""
-        vectors = vectors * self.injection.multiplier
-        return vectors if self.log_scale is None else vectors * self.log_scale.exp()
+    def _sized(self, vectors: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+        """Vectors (n_slots, d_model) at the length they enter with, where `norm` (n_slots, 1)."""
+        own = vectors.norm(dim=-1, keepdim=True)
+        scale = torch.full_like(own, self.injection.multiplier)
+        if self.injection.scaling == "natural":
+            scale = torch.where((own - 1).abs() < UNIT, scale * norm / own, scale)
+        elif self.injection.scaling != "raw":
+            scale = scale * norm / own
+        return vectors * (scale if self.log_scale is None else scale * self.log_scale.exp())
 
     def _changed(self, hidden: torch.Tensor, slots: Slots) -> torch.Tensor:
         """Layer output (rows, width, d_model) with the vectors added or written at the slots."""
         there = hidden[slots.rows, slots.columns].float()  # (n_slots, d_model)
-        vectors = self._sized(slots.vectors)
-        if self.injection.scaling != "raw":
-            vectors = vectors * (
-                there.norm(dim=-1, keepdim=True) / slots.vectors.norm(dim=-1, keepdim=True)
-            )
+        vectors = self._sized(slots.vectors, there.norm(dim=-1, keepdim=True))
         if self.injection.mode == "add":
             vectors = there + vectors
         hidden = hidden.clone()
