@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.errors import UsageError
 
 Twin = Literal["rotated", "random-init"]
