@@ -2,9 +2,9 @@
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
-`train`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`,
-`data_make`, `leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several.
-They are imported when they are first asked for.
+`train`, `reference`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`,
+`data_path`, `data_make`, `leaderboard_table` and `version`. `load` reads a run file, `score_all`
+scores several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ls,
         plan,
         rate,
+        reference,
         run,
         score,
         score_all,
@@ -46,6 +47,7 @@ __all__ = [
     "ls",
     "plan",
     "rate",
+    "reference",
     "run",
     "score",
     "score_all",
