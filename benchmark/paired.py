@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ CORRECTIONS = ("holm", "bh")
 NOISE = 1e-12
 """Spread of resampled values below which they do not vary; what is left is rounding."""
 
-Correction = Literal["holm", "bh"]
 Units = npt.NDArray[np.bool_]
 
 _BATCH = 500
@@ -239,7 +238,7 @@ def minimum_detectable(moved: FloatArray) -> float | None:
     return float(z * moved.std(ddof=1))
 
 
-def adjust(ps: Sequence[float], correction: Correction) -> list[float]:
+def adjust(ps: Sequence[float], correction: str) -> list[float]:
     """Return p values corrected for their number, in their order.
 
     `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6 (1979),

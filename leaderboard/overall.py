@@ -117,9 +117,7 @@ def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Ove
     )
 
 
-def scale_of(
-    manifest: Mapping[str, Any], split: str, kinds: Sequence[str] | None
-) -> Scale | None:
+def scale_of(manifest: Mapping[str, Any], split: str, kinds: Sequence[str] | None) -> Scale | None:
     """Read the scale of a task's headline from the suite's manifest.
 
     Args:
