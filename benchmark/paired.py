@@ -75,7 +75,7 @@ class Difference:
     mcnemar: McNemar | None
     """The exact test by unit; None if the metric is no share of right units."""
     minimum_detectable: float | None
-    """Smallest true difference found with 80 % power; None if the two never differ in a resample."""
+    """Smallest true difference found with 80 % power; None if the difference never moves."""
     n: int
     """Queries."""
     n_groups: int
@@ -169,8 +169,8 @@ def permutation_test(
 
     Null: within each group it is a coin toss who gave which answers. All 2 ** n_groups swaps are
     taken if they are no more than `n_permutations`; else as many are drawn, and the observed one
-    counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology
-    9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
+    counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular
+    Biology 9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
 
     Args:
         first: scored queries of one explainer.
@@ -241,9 +241,9 @@ def minimum_detectable(moved: FloatArray) -> float | None:
 def adjust(ps: Sequence[float], correction: str) -> list[float]:
     """Return p values corrected for their number, in their order.
 
-    `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6 (1979),
-    65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the Royal
-    Statistical Society B 57 (1995), 289).
+    `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6
+    (1979), 65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the
+    Royal Statistical Society B 57 (1995), 289).
 
     Raises:
         ValueError: a value is not in 0 to 1, or the correction is unknown.

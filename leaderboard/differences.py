@@ -129,9 +129,9 @@ def _legend(found: Mapping[str, Any]) -> str:
         "Shares in per cent, their differences in points." if shares else "",
         f"Differences are first less second on the same queries, with 95 % intervals (bootstrap "
         f"over {unit}).",
-        "McNemar's exact test takes queries as independent, and those of a group are not; `p by "
-        f"groups` swaps whole groups, and by it * is significant at 5 %, both corrected over all "
-        f"pairs of all tasks ({CORRECTIONS[found['correction']]}).",
+        "McNemar's exact test takes queries as independent, which those of a group are not; the p "
+        "by groups swaps whole groups, and * marks what it finds significant at 5 %. Both are "
+        f"corrected over all pairs of all tasks ({CORRECTIONS[found['correction']]}).",
         "Detectable is the least true difference that so many queries show with 80 % power.",
         "Exploratory: on the queries that all runs answer." if found["common"] else "",
         "† oracle. ‡ vectors withheld.",

@@ -5,8 +5,11 @@ Owns escaping: a stranger's name can neither run a command nor end a comment.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+_MINUS = re.compile(r"(?<!\w)-(?=[0-9])")
+_TWO_HYPHENS = re.compile("-(?=-)")  # they would be a dash
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -26,8 +29,7 @@ _SPECIAL = {
     "'": r"\textquotesingle{}",
     "[": "{[}",  # after a line break it would be an argument
     "]": "{]}",
-    "-": "{-}",  # two are a dash
-    "\N{EN DASH}": "--",
+    "\N{EN DASH}": r"\textendash{}",
     "\N{MIDDLE DOT}": r"\textperiodcentered{}",
     "\N{DAGGER}": r"\dag{}",
     "\N{DOUBLE DAGGER}": r"\ddag{}",
@@ -40,7 +42,8 @@ def escape(text: str) -> str:
 
     Letters of other scripts are kept: they need a font that has them.
     """
-    return "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split()))
+    text = "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split()))
+    return _TWO_HYPHENS.sub("-{}", text)
 
 
 def comment(text: str) -> str:
@@ -59,10 +62,18 @@ def table(
         comments: lines written above as comments, such as which run the numbers are from.
         names: columns from the left that hold text and are aligned to it.
     """
-    head, *rows = [" & ".join(map(escape, row)) + r" \\" for row in cells]
+    head, *rows = [
+        " & ".join([*map(escape, row[:names]), *map(_numbers, row[names:])]) + r" \\"
+        for row in cells
+    ]
     columns = "l" * names + "r" * (len(cells[0]) - names)
     lines = [f"% {comment(line)}" for line in comments]
     lines += [r"% needs \usepackage{booktabs,textcomp}", r"\begin{table}", r"\centering"]
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows]
     lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{escape(caption)}}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+def _numbers(text: str) -> str:
+    """Escape numbers and intervals, with signs that are as long as a minus."""
+    return _MINUS.sub("$-$", escape(text))

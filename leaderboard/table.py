@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.leaderboard import latex
 
 ORACLE = "oracle"
 """Value of `explainer.kind` that marks an oracle."""
@@ -94,6 +95,22 @@ def plain(results: Sequence[Mapping[str, Any]]) -> str:
             lines.append("  ".join([first, *rest]).rstrip())
         blocks.append("\n".join([*lines, *notes]))
     return "\n\n".join([*blocks, LEGEND]) + "\n"
+
+
+def tex(results: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
+    """Return one LaTeX table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+        comments: lines above each table, such as where its numbers are from.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    return "\n".join(
+        latex.table(cells, caption=" ".join([f"{title}.", *notes, LEGEND]), comments=comments)
+        for title, cells, notes in _tables(results)
+    )
 
 
 def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list[str]]]:

@@ -3,8 +3,8 @@
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`,
-`data_path`, `data_make`, `leaderboard_table`, `export`, `cite` and `version`. `load` reads a run file, `score_all` scores several.
-They are imported when they are first asked for.
+`data_path`, `data_make`, `leaderboard_table`, `export`, `cite` and `version`. `load` reads a run
+file, `score_all` scores several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """Run files to tables of the same queries, and the differences between them. No model, no network.
 
-Owns what may be compared with what: runs of one task, suite, version, split and data, about the same
-queries. The statistics are `benchmark.paired`'s. `compare` and the page both start here.
+Owns what may be compared with what: runs of one task, suite, version, split and data, about the
+same queries. The statistics are `benchmark.paired`'s. `compare` and the page both start here.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
     """Put runs of one task on the same queries.
 
     Runs are compared on the whole of what they are about, and only if that is the same. With
-    `common`, on the queries that all of them have a row for, which somebody chose: good for looking,
-    not for claims.
+    `common`, on the queries that all of them have a row for, which somebody chose: good for
+    looking, not for claims.
 
     Args:
         graded: runs, at least one.
