@@ -209,7 +209,7 @@ def compare(
         cluster: `auto` resamples and swaps contrast groups, `query` takes queries as independent.
         correction: `holm` or `bh`, over all pairs of all tasks.
         common: compare partial and unfinished runs on the queries that all have answered.
-        on_read: told which run is read.
+        on_read: told what is read or compared.
 
     Returns:
         A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
@@ -232,7 +232,7 @@ def compare(
         )
     graded = []
     for number, path in enumerate(paths):
-        on_read(f"reading {path}", number, len(paths))
+        on_read("reading runs", number, len(paths))
         graded.append(grade_file(path, suite=suite))
     _refuse_twice(graded)
     by_task: dict[str, list[Graded]] = {}
