@@ -8,6 +8,7 @@ for is text under `additional_details`. The same run gives the same bytes.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ def to_datastore(graded: Graded) -> dict[str, bytes]:
     samples = _samples(graded, record)
     found = {}
     if samples:
-        data = b"".join(canonical_json(row).encode() + b"\n" for row in samples)
+        data = b"".join(map(_line, samples))
         path = f"{folder}/{name}_samples.jsonl"
         record["detailed_evaluation_results"] = {
             "format": "jsonl",
@@ -76,7 +77,7 @@ def to_datastore(graded: Graded) -> dict[str, bytes]:
             "total_rows": len(samples),
         }
         found[path] = data
-    return {f"{folder}/{name}.json": canonical_json(record).encode() + b"\n"} | found
+    return {f"{folder}/{name}.json": _line(record)} | found
 
 
 def _uuid(graded: Graded) -> uuid.UUID:
@@ -255,6 +256,12 @@ def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         found.append(row)
     return found
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    """Return one line of JSON in ASCII: their reader ends lines at every separator of Unicode."""
+    text = json.dumps(row, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return f"{text}\n".encode()
 
 
 def _text(value: object) -> str:
