@@ -38,7 +38,7 @@ _BATCH = 500
 
 
 def _group_right(table: ScoreTable) -> Units:
-    return np.bincount(table.group, weights=~table.exact) == 0
+    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
 
 
 RIGHT: Mapping[str, Callable[[Any], Units]] = {

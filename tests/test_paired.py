@@ -85,8 +85,8 @@ def test_permutation_of_groups_worked_out_by_hand() -> None:
     second = answers([0] * 6, groups=[0, 0, 1, 1, 2, 2])
     assert permutation_test(first, second, "exact_match", rng=rng()) == pytest.approx(2 / 8)
     # Were queries independent there would be 2**5 swaps that matter, of which 2 are as far.
-    single = [replace(table, group=np.arange(6)) for table in (first, second)]
-    assert permutation_test(*single, "exact_match", rng=rng()) == pytest.approx(2 / 32)
+    one, other = (replace(table, group=np.arange(6)) for table in (first, second))
+    assert permutation_test(one, other, "exact_match", rng=rng()) == pytest.approx(2 / 32)
 
 
 def test_permutation_recomputes_a_metric_that_is_no_mean() -> None:
@@ -152,8 +152,8 @@ def test_groups_that_go_together_count_once() -> None:
         answers(np.repeat(t.exact, 4).tolist(), groups=np.repeat(t.group, 4).tolist())
         for t in single
     ]
-    one = compare(*single, "exact_match", rng=rng(), n_permutations=999)
-    four = compare(*copied, "exact_match", rng=rng(), n_permutations=999)
+    one = compare(single[0], single[1], "exact_match", rng=rng(), n_permutations=999)
+    four = compare(copied[0], copied[1], "exact_match", rng=rng(), n_permutations=999)
     assert four.interval_95 == one.interval_95
     assert four.p_permutation == one.p_permutation
     assert four.minimum_detectable == one.minimum_detectable

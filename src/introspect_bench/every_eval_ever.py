@@ -21,7 +21,7 @@ from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES
 from introspect_bench.benchmark.records import Scored
 from introspect_bench.benchmark.runfile import runs_model
 from introspect_bench.benchmark.scoring import headline_queries, is_right
-from introspect_bench.comparing import Graded
+from introspect_bench.matching import Graded
 
 SCHEMA_VERSION = "0.3.0"
 """Version of their schema that records follow."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from introspect_bench import every_eval_ever, tabular
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.comparing import Graded, grade_file
 from introspect_bench.leaderboard import table
+from introspect_bench.matching import Graded, grade_file
 
 Files = Mapping[str, bytes]
 """Contents by path below a folder."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import Described, Scored
-from introspect_bench.comparing import Graded
+from introspect_bench.matching import Graded
 from introspect_bench.scores import shown
 
 TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"

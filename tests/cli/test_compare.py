@@ -11,8 +11,8 @@ from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
-from introspect_bench.comparing import grade_file, match
 from introspect_bench.leaderboard import differences
+from introspect_bench.matching import grade_file, match
 
 SUITE = ("--suite", "toy")
 

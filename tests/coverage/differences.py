@@ -207,7 +207,7 @@ def overalls(n_sets: int, seed: int) -> float:
             scores[name] = TaskScore(value=float(table.exact.mean()), resampled=values)
         found = overall(scores, scales)
         assert found is not None
-        hits += found.interval_95[0] <= truth <= found.interval_95[1]
+        hits += bool(found.interval_95[0] <= truth <= found.interval_95[1])
     return hits / n_sets
 
 
