@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES, ends
 from introspect_bench.benchmark.intervals import check_same_queries as check_same_queries
@@ -153,7 +153,11 @@ def mcnemar(first: Units, second: Units) -> McNemar:
         raise ValueError(f"units of shape {first.shape} and {second.shape}")
     first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
     apart = first_only + second_only
-    p = float(stats.binomtest(first_only, apart, 0.5).pvalue) if apart else 1.0
+    if not apart:
+        return McNemar(first_only=0, second_only=0, p=1.0)
+    from scipy.stats import binomtest  # takes seconds to import, as all of scipy.stats
+
+    p = float(binomtest(first_only, apart, 0.5).pvalue)
     return McNemar(first_only=first_only, second_only=second_only, p=p)
 
 
@@ -189,6 +193,8 @@ def permutation_test(
     n = first.n_groups
     if n < 2:
         return 1.0
+    from scipy import stats
+
     both = _joined(first, second)
     metric = METRICS[name]
 
@@ -234,7 +240,7 @@ def minimum_detectable(moved: FloatArray) -> float | None:
     """
     if np.ptp(moved) <= NOISE:
         return None
-    z = stats.norm.ppf(1 - (1 - LEVEL) / 2) + stats.norm.ppf(POWER)
+    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2) + NormalDist().inv_cdf(POWER)
     return float(z * moved.std(ddof=1))
 
 
@@ -256,7 +262,9 @@ def adjust(ps: Sequence[float], correction: str) -> list[float]:
     if not values.size:
         return []
     if correction == "bh":
-        return [float(p) for p in stats.false_discovery_control(values, method="bh")]
+        from scipy.stats import false_discovery_control
+
+        return [float(p) for p in false_discovery_control(values, method="bh")]
     order = np.argsort(values, kind="stable")
     scaled = values[order] * np.arange(len(values), 0, -1)  # the least times m, the next m - 1 ...
     adjusted = np.empty_like(values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -287,3 +289,16 @@ def test_intervals_of_clustered_differences_cover_the_truth() -> None:
         low, high = np.quantile(values[0] - values[1], [0.025, 0.975])
         hits += low <= truth <= high
     assert 0.89 <= hits / 150 <= 0.985
+
+
+def test_what_takes_seconds_to_import_is_imported_when_needed() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, introspect_bench.api as api\n"
+            "sys.exit(any(name in sys.modules for name in ('scipy.stats', 'pyarrow', 'torch')))",
+        ],
+        check=False,
+    )
+    assert done.returncode == 0

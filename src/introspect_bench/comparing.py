@@ -46,7 +46,7 @@ def compare(
     common: bool = False,
     on_read: OnRead = _silent,
 ) -> dict[str, Any]:
-    """Compare runs with one another, task by task, every pair on the same queries.
+    """Compare runs with one another, suite by suite and task by task, every pair.
 
     Args:
         paths: run files, at least two of each task.
@@ -81,13 +81,13 @@ def compare(
         on_read("reading runs", number, len(paths))
         graded.append(grade_file(path, suite=suite))
     _refuse_twice(graded)
-    by_task: dict[str, list[Graded]] = {}
+    by_task: dict[tuple[str, str], list[Graded]] = {}
     for one in graded:
-        by_task.setdefault(one.task.name, []).append(one)
-    for name, members in by_task.items():
+        by_task.setdefault((one.suite.name, one.task.name), []).append(one)
+    for (name, task), members in by_task.items():
         if len(members) < 2:
             raise UsageError(
-                f"{members[0].path} is the only run of {name}; give two runs of every task"
+                f"{members[0].path} is the only run of {task} on {name}; give two of every task"
             )
     matched = [match(members, common=common) for members in by_task.values()]
     tasks = [_compared(one, metric, cluster, on_read) for one in matched]

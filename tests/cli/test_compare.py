@@ -115,7 +115,7 @@ def test_one_run_of_a_task_is_refused(call: Call) -> None:
     run = str(one_run(call))
     code, _, err = call("compare", run, *SUITE)
     assert code == 2
-    assert f"the only run of {ABLATIONS}" in the_sentence(err)
+    assert f"the only run of {ABLATIONS} on toy" in the_sentence(err)
     code, _, err = call("compare", run, run, *SUITE)
     assert code == 2
     assert "hold the same run" in the_sentence(err)
