@@ -67,12 +67,15 @@ def _title(task: Mapping[str, Any]) -> str:
 
 def _runs(task: Mapping[str, Any]) -> Cells:
     name = task["metric"]
-    rows = [[_label(run), str(task["n"]), cell(name, run)] for run in task["runs"]]
+    rows = [
+        [label, str(task["n"]), cell(name, run)]
+        for label, run in zip(_labels(task), task["runs"], strict=True)
+    ]
     return [["explainer", "queries", TITLES.get(name, name)], *rows]
 
 
 def _pairs(task: Mapping[str, Any]) -> Cells:
-    name, labels = task["metric"], [_label(run) for run in task["runs"]]
+    name, labels = task["metric"], _labels(task)
     test = "McNemar p" if task["pairs"][0]["test"] == "mcnemar" else "permutation p"
     head = ["first", "second", "difference", test, "corrected", "p by groups", "detectable"]
     rows = [
@@ -88,6 +91,17 @@ def _pairs(task: Mapping[str, Any]) -> Cells:
         for pair in task["pairs"]
     ]
     return [head, *rows]
+
+
+def _labels(task: Mapping[str, Any]) -> list[str]:
+    """Return each run's name, with the beginning of its hash where a name is there twice."""
+    names = [_label(run) for run in task["runs"]]
+    return [
+        f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
+        if names.count(name) > 1
+        else name
+        for name, run in zip(names, task["runs"], strict=True)
+    ]
 
 
 def _label(run: Mapping[str, Any]) -> str:
