@@ -100,7 +100,7 @@ def test_equal_explainers_are_told_apart_on_few_boards() -> None:
     wrong = 0
     for seed in range(200):
         error = 0.1 * np.random.default_rng([7, seed]).normal(size=12)
-        wrong += told_apart(*draws(list(error), 0.1, shared=0.2, seed=seed)).any()
+        wrong += bool(told_apart(*draws(list(error), 0.1, shared=0.2, seed=seed)).any())
     assert wrong <= 20  # 5 % of 200 is 10
 
 
