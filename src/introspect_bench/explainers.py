@@ -230,16 +230,23 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def parse_injection(mode: str | None, scaling: str | None) -> Injection | None:
-    """Read `embedding`, `add:LAYER` or `replace:LAYER` with a scaling; None if neither is given.
+INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers or quoted-token"
+"""What `parse_injection` reads."""
+
+
+def parse_injection(
+    mode: str | None, scaling: str | None, slots: int | None = None
+) -> Injection | None:
+    """Read a mode, one of `INJECTIONS`, with scaling and slots; None if none of them is given.
 
     Raises:
-        UsageError: unknown mode or scaling, or a layer that is not a number.
+        UsageError: unknown mode or scaling, a layer that is not a number, or impossible slots.
     """
-    if mode is None and scaling is None:
+    if mode is None and scaling is None and slots is None:
         return None
     name, _, layer = (mode or "embedding").partition(":")
     if layer and not layer.isdecimal():
-        raise UsageError(f"injection {mode!r}: expected embedding, add:LAYER or replace:LAYER")
+        raise UsageError(f"injection {mode!r}: expected {INJECTIONS}")
     values: dict[str, Any] = {"mode": name, "layer": int(layer) if layer else None}
-    return Injection.from_json(values if scaling is None else values | {"scaling": scaling})
+    given = {"scaling": scaling, "slots": slots}
+    return Injection.from_json(values | {k: v for k, v in given.items() if v is not None})
