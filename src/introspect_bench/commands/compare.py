@@ -34,7 +34,12 @@ from introspect_bench.leaderboard import differences
 )
 @click.option("--common", is_flag=True, help="Compare on the queries that all runs answer.")
 @click.option(
-    "--format", "form", type=click.Choice(("md", "tex", "json")), default="md", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(("md", "tex", "json")),
+    default="md",
+    show_default=True,
+    help="Markdown, LaTeX or JSON.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: --format json.")
 def command(
