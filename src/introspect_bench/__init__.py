@@ -2,8 +2,9 @@
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
-`train`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`,
-`data_make`, `leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several.
+`train`, `show` (and `show_simulator`), `validate` (`validate_all` takes folders too), `submit`,
+`recheck`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`, `leaderboard_table` and
+`version`. `load` reads a run file, `score_all` scores several.
 They are imported when they are first asked for.
 """
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
         show,
         show_simulator,
         simulate,
+        submit,
         train,
         validate,
+        validate_all,
         version,
     )
 
@@ -52,8 +55,10 @@ __all__ = [
     "show",
     "show_simulator",
     "simulate",
+    "submit",
     "train",
     "validate",
+    "validate_all",
     "version",
 ]
 

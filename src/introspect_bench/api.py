@@ -16,6 +16,7 @@ from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.checking import validate_all
 from introspect_bench.descriptions import rate, show_simulator, simulate
 from introspect_bench.dry_run import TaskPlan, plan_run
 from introspect_bench.listing import ls
@@ -32,6 +33,7 @@ from introspect_bench.scores import (
     show,
     validate,
 )
+from introspect_bench.submitting import submit
 from introspect_bench.suites import shipped_tasks, tasks_of
 from introspect_bench.tasks import SUITES, suite_root
 from introspect_bench.training import train
@@ -55,8 +57,10 @@ __all__ = [
     "show",
     "show_simulator",
     "simulate",
+    "submit",
     "train",
     "validate",
+    "validate_all",
     "version",
 ]
 

@@ -28,6 +28,7 @@ VERBS = (
     "score",
     "show",
     "validate",
+    "submit",
     "ls",
     "doctor",
     "data",
