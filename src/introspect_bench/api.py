@@ -21,6 +21,7 @@ from introspect_bench.descriptions import rate, show_simulator, simulate
 from introspect_bench.dry_run import TaskPlan, plan_run
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
+from introspect_bench.rechecking import recheck
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as _run
@@ -51,6 +52,7 @@ __all__ = [
     "ls",
     "plan",
     "rate",
+    "recheck",
     "run",
     "score",
     "score_all",

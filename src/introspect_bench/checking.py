@@ -12,19 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.describing import NotJudgedError
-from introspect_bench.benchmark.errors import CheckFailedError, IntrospectBenchError, UsageError
+from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.leaderboard.disclosure import (
-    FOOTER,
-    JUDGEMENT,
-    ROW,
-    header_problems,
-    row_problem,
-    secret,
-)
+from introspect_bench.entry_checks import failed_check, run_findings, text_findings, together
 from introspect_bench.leaderboard.entries import (
     Entry,
-    body_digest,
     entry_folders,
     entry_sha256,
     inspect_entry,
@@ -32,21 +24,14 @@ from introspect_bench.leaderboard.entries import (
 from introspect_bench.leaderboard.entry_fields import ENTRY_ID
 from introspect_bench.leaderboard.findings import Finding, from_error, worst_exit_code
 from introspect_bench.leaderboard.folders import ENTRY, members
-from introspect_bench.leaderboard.wording import skeleton
 from introspect_bench.scores import check_score, score, validate
 
 SCHEMA = "introspect-bench/report/1"
 """Value of `schema` in a report."""
-SPLIT = "test"
-"""The split that is submitted."""
 SUSPICIOUS = 0.995
 """Share of exact matches from which a contestant is looked at by a person."""
 ROOT = "submissions"
 """Name of the folder of all entries."""
-OWN_KINDS = ("baseline", "oracle")
-"""Kinds that a run file and `entry.json` must agree about."""
-AGAIN = "run it again, or restore the file that the run wrote"
-"""Advice about a run file that was edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +146,11 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
             runs[path.stem] = read_run(path)
         except IntrospectBenchError as error:
             findings.append(from_error(error, str(path)))
-    findings += _text_findings(entry)
+    findings += text_findings(entry)
     for run in runs.values():
-        findings += _run_findings(run, entry)
+        findings += run_findings(run, entry)
     if len(runs) == len(entry.runs):
-        findings += _together(entry, runs)
+        findings += together(entry, runs)
     scores = []
     if not any(finding.level == "error" for finding in findings):
         for path in entry.runs:
@@ -207,93 +192,6 @@ def _is_root(path: Path) -> bool:
     )
 
 
-def _text_findings(entry: Entry) -> Iterator[Finding]:
-    """Yield secrets in what people wrote, and names that could be taken for another's."""
-    texts = {ENTRY: (entry.folder / ENTRY).read_text("utf-8"), "NOTES.md": entry.notes or ""}
-    for name, text in texts.items():
-        if kind := secret(text):
-            yield _finding(
-                entry.folder / name, None, f"seems to hold {kind}", "no secrets", "revoke it now"
-            )
-    own = ENTRY_ID.fullmatch(entry.id)
-    siblings = {
-        one.name for one in members(entry.folder.absolute().parent) if isinstance(one, Path)
-    }
-    control = entry.fields.get("vector_use")
-    if control is not None and control not in siblings - {entry.id}:
-        yield _finding(
-            entry.folder / ENTRY,
-            None,
-            f"field vector_use names {control}, which is not here",
-            "the id of another entry of the same suite",
-            "submit the control first",
-        )
-    orgs = {match["org"] for name in siblings if (match := ENTRY_ID.fullmatch(name))}
-    for org in sorted(orgs):
-        if own and org != own["org"] and skeleton(org) == skeleton(own["org"]):
-            yield _finding(
-                entry.folder / ENTRY,
-                None,
-                f"the organisation {own['org']} is easily taken for {org}",
-                "a name that no other organisation's resembles",
-                "choose another name",
-            )
-
-
-def _run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
-    """Yield what is wrong with a sound run file as a part of a submission."""
-    path, about = run.path, run.header["task"]
-    wanted = {"id": path.stem, "suite": entry.suite, "split": SPLIT}
-    for name, value in wanted.items():
-        if about[name] != value:
-            said = f"field task.{name} is {about[name][:80]!r}"
-            yield _finding(path, 1, said, repr(value), "submit it where it belongs")
-    for problem in header_problems(run.header):
-        yield _finding(path, 1, problem, "what `introspect-bench run` writes", AGAIN)
-    failed = [name for name, value in run.header.get("selftest", {}).items() if value != "pass"]
-    if failed:
-        said = f"the self-test {failed[0][:80]} did not pass"
-        yield _finding(path, 1, said, "all pass", "see `introspect-bench doctor`")
-    kind, declared = run.header["explainer"]["kind"], entry.fields["kind"]
-    if (kind in OWN_KINDS or declared in OWN_KINDS) and kind != declared:
-        said = f"the run says {kind[:80]!r}, entry.json says {declared!r}"
-        yield _finding(path, 1, said, "the same kind", "submit it as what it is")
-    if run.header.get("package", {}).get("dirty"):
-        said = "made with a changed copy of the package"
-        yield _finding(path, 1, said, "a released version", "run it again", level="warning")
-    parts = [(row, ROW) for row in run.rows.values()]
-    parts += [(row, JUDGEMENT) for row in run.judgements.values()]
-    parts += [(run.footer, FOOTER)] if run.footer else []
-    for row, known in parts:
-        if problem := row_problem(row, known):
-            said = f"query {row.get('qid', 'of the footer')}: {problem}"
-            yield _finding(path, None, said, "what `introspect-bench run` writes", AGAIN)
-            return
-
-
-def _together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
-    """Yield what shows that the run files are not one explainer's, or not the ones submitted."""
-    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in runs.items()}
-    if not entry.id.endswith(f"__{body_digest(bodies)}"):
-        yield _finding(
-            entry.folder,
-            None,
-            "the replies are not those that the folder's name stands for",
-            f"a name that ends in __{body_digest(bodies)}",
-            "let `introspect-bench submit` write the folder",
-        )
-    for name in ("name", "kind", "no_vector"):
-        values = {str(run.header["explainer"][name]) for run in runs.values()}
-        if len(values) > 1:
-            yield _finding(
-                entry.folder,
-                None,
-                f"runs of several explainers: explainer.{name} is {' and '.join(sorted(values))}",
-                "one explainer's runs",
-                "submit them one by one",
-            )
-
-
 def _scored(
     path: Path, entry: Entry, suite: str | None
 ) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -302,7 +200,7 @@ def _scored(
         check_score(path, result)
     except NotJudgedError as error:
         return None, [
-            _finding(
+            failed_check(
                 path, None, str(error), "judged descriptions", f"introspect-bench simulate {path}"
             )
         ]
@@ -313,7 +211,7 @@ def _scored(
     if best is not None and best >= SUSPICIOUS and entry.fields["kind"] != "oracle":
         said = f"exact match is {best:.1%}, above what measuring the target twice gives"
         return result, [
-            _finding(path, None, said, "less", "expect to be asked how", level="warning")
+            failed_check(path, None, said, "less", "expect to be asked how", level="warning")
         ]
     return result, []
 
@@ -330,17 +228,3 @@ def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
             for name, metric in (overall["metrics"] if overall else {}).items()
         },
     }
-
-
-def _finding(
-    path: Path, line: int | None, found: str, expected: str, fix: str, *, level: Any = "error"
-) -> Finding:
-    return Finding(
-        file=str(path),
-        line=line,
-        found=found,
-        expected=expected,
-        fix=fix,
-        level=level,
-        exit_code=CheckFailedError.exit_code,
-    )

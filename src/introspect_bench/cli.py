@@ -29,6 +29,7 @@ VERBS = (
     "show",
     "validate",
     "submit",
+    "recheck",
     "ls",
     "doctor",
     "data",
