@@ -3,8 +3,8 @@
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
 `train`, `show` (and `show_simulator`), `validate` (`validate_all` takes folders too), `submit`,
-`recheck`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`, `leaderboard_table` and
-`version`. `load` reads a run file, `score_all` scores several.
+`recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `data_verify`, `data_path`, `data_make`,
+`leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several.
 They are imported when they are first asked for.
 """
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         data_verify,
         doctor,
         leaderboard_table,
+        ledger_add,
+        ledger_show,
         load,
         ls,
         plan,
@@ -46,6 +48,8 @@ __all__ = [
     "data_verify",
     "doctor",
     "leaderboard_table",
+    "ledger_add",
+    "ledger_show",
     "load",
     "ls",
     "plan",

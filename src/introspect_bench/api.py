@@ -19,6 +19,7 @@ from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.checking import validate_all
 from introspect_bench.descriptions import rate, show_simulator, simulate
 from introspect_bench.dry_run import TaskPlan, plan_run
+from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
 from introspect_bench.rechecking import recheck
@@ -48,6 +49,8 @@ __all__ = [
     "doctor",
     "has_truth",
     "leaderboard_table",
+    "ledger_add",
+    "ledger_show",
     "load",
     "ls",
     "plan",

@@ -30,6 +30,7 @@ VERBS = (
     "validate",
     "submit",
     "recheck",
+    "ledger",
     "ls",
     "doctor",
     "data",

@@ -1,7 +1,7 @@
 """All entries scored again, beside the scores of the last board: every change must be explained.
 
 Owns what explains a change: the entry is new or was withdrawn, or the ledger says that it was
-scored again and why, with the hash of the entry as it is.
+scored again and why, with the hashes of its files and of the scores that are meant.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.checking import SCHEMA, validate_all
 from introspect_bench.leaderboard.findings import Finding
 from introspect_bench.leaderboard.ledger import Line, read_ledger
-
-EXPLAINS = ("rescore", "withdraw", "restore")
-"""Events of the ledger that explain why an entry's scores changed or went."""
 
 
 def rescore(
@@ -64,11 +61,11 @@ def unexplained(
         name = str(old["entry"])
         new = current.get(name)
         if new is None:
-            if not _explained(lines, name, None):
+            if not any(line.entry == name and line.event == "withdraw" for line in lines):
                 findings.append(_finding(name, "is gone", "a line `withdraw` in the ledger"))
             continue
         changed = [what for what in ("sha256", "scores") if old[what] != new[what]]
-        if changed and not _explained(lines, name, new["sha256"]):
+        if changed and not _explained(lines, name, new):
             what = "its files" if "sha256" in changed else "its scores"
             findings.append(
                 _finding(name, f"{what} changed", "a line `rescore` in the ledger that says why")
@@ -76,10 +73,21 @@ def unexplained(
     return findings
 
 
-def _explained(lines: Sequence[Line], entry: str, sha256: str | None) -> bool:
-    """Whether the last line about an entry explains a change."""
-    own = [line for line in lines if line.entry == entry and line.event in EXPLAINS]
-    return bool(own) and (sha256 is None or own[-1].entry_sha256 == sha256)
+def scores_sha256(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return the hash by which a line of the ledger names the scores it explains."""
+    return files.sha256_bytes(files.canonical_json(list(scores)).encode())
+
+
+def _explained(lines: Sequence[Line], name: str, new: Mapping[str, Any]) -> bool:
+    """Whether a line is about these files with these scores; one about earlier ones is not."""
+    wanted = scores_sha256(new["scores"])
+    return any(
+        line.entry == name
+        and line.event == "rescore"
+        and line.entry_sha256 == new["sha256"]
+        and line.details.get("scores_sha256") == wanted
+        for line in lines
+    )
 
 
 def _finding(entry: str, found: str, expected: str) -> Finding:
