@@ -37,7 +37,7 @@ class Change:
     @property
     def shown(self) -> str:
         """The path in ASCII, for people."""
-        return self.path.decode("ascii", "backslashreplace")[:300]
+        return self.path.decode("latin-1").encode("unicode_escape").decode("ascii")[:300]
 
 
 def changed_files(repository: Path, *, base: str, head: str) -> list[Change]:
@@ -67,14 +67,14 @@ def changed_files(repository: Path, *, base: str, head: str) -> list[Change]:
     return changes
 
 
-def git(repository: Path, *words: str, given: bytes = b"", limit: int = MAX_LISTING_BYTES) -> bytes:
+def git(repository: Path, *words: str, given: bytes = b"", limit: int | None = None) -> bytes:
     """Return what git prints; nothing of the user's settings or hooks counts.
 
     Args:
         repository: the repository.
         words: the command.
         given: its standard input.
-        limit: most bytes that are read.
+        limit: most bytes that are read; `MAX_LISTING_BYTES` if None.
 
     Raises:
         MissingPartError: git is not there, fails, or does not end.
@@ -96,10 +96,11 @@ def git(repository: Path, *words: str, given: bytes = b"", limit: int = MAX_LIST
             assert running.stdout is not None
             running.stdin.write(given)
             running.stdin.close()
-            said = running.stdout.read(limit + 1)
-            if len(said) > limit:
+            most = MAX_LISTING_BYTES if limit is None else limit
+            said = running.stdout.read(most + 1)
+            if len(said) > most:
                 running.kill()
-                raise IntegrityError(f"`git {words[0]}` says more than {limit} bytes")
+                raise IntegrityError(f"`git {words[0]}` says more than {most} bytes")
             running.stdout.close()
             code = running.wait(_GIT_SECONDS)
     except (FileNotFoundError, BrokenPipeError, subprocess.TimeoutExpired) as error:
