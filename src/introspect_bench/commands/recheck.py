@@ -42,7 +42,8 @@ def command(
     `data make` made with another seed confirm those on the public one. Exit code 1 if not.
     """
     from introspect_bench import api
-    from introspect_bench.rechecking import Recheck, check_agreement
+    from introspect_bench.asking_again import Recheck
+    from introspect_bench.rechecking import check_agreement
 
     with progress() as bar:
         found = api.recheck(
