@@ -21,6 +21,7 @@ from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
 from introspect_bench.benchmark.backends.generation import LocalExplainer
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.injector import decoder_layers
+from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 
@@ -82,7 +83,7 @@ def make_explainer(name: str, injection: Injection, **more: Any) -> LocalExplain
         make_model(name, tokenizer),
         tokenizer,
         injection=injection,
-        log_scale=LOG_SCALE if injection.scaling == "learned" else None,
+        learned=Learned(log_scale=LOG_SCALE if injection.scaling == "learned" else None),
         max_new_tokens=4,
         **more,
     )

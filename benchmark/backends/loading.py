@@ -24,7 +24,7 @@ from introspect_bench.benchmark.backends.generation import (
     LocalExplainer,
 )
 from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.learned import read_log_scale
+from introspect_bench.benchmark.backends.learned import read_learned
 from introspect_bench.benchmark.backends.pretrained import (
     load_model,
     load_tokenizer,
@@ -114,13 +114,13 @@ def load_local(
     if injection is None and (place.directory / SETTINGS).is_file():
         injection = declared_injection(place.directory / SETTINGS)
     injection = injection or Injection()
-    log_scale = read_log_scale(place.directory, injection)
+    learned = read_learned(place.directory, injection)
     net, tokenizer, hashes = _load(place.directory, number, on_progress)
     explainer = LocalExplainer(
         net.to(where),
         tokenizer,
         injection=injection,
-        log_scale=log_scale,
+        learned=learned,
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,
