@@ -36,7 +36,8 @@ NUMBERS = frozenset({"pearson", "pearson_of_reference", "detection_auroc", "simi
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
-    "a contestant is not. ‡ vectors withheld. * not all queries of the split are answered."
+    "a contestant is not. ‡ a control: vectors withheld or exchanged. * not all queries of the "
+    "split are answered."
 )
 """What the marks mean."""
 
@@ -140,6 +141,7 @@ def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
         -_finite(value),
         explainer["name"],
         explainer["no_vector"],
+        bool(explainer.get("shuffled_vectors")),
         result["body_sha256"] or "",
     )
 
@@ -150,7 +152,9 @@ def _is_part(result: Mapping[str, Any]) -> bool:
 
 def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     explainer = result["explainer"]
-    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(explainer["no_vector"])
+    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(
+        explainer["no_vector"] or explainer.get("shuffled_vectors")
+    )
     marks += "*" * _is_part(result)
     overall = result["overall"]
     first = f"{_clean(explainer['name'])}{' ' if marks else ''}{marks}"

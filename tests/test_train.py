@@ -244,6 +244,32 @@ def test_full_fine_tuning_and_the_control_without_vectors(
     assert record["training"]["about"]["vectors"] is False
 
 
+def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    from introspect_bench.benchmark.backends.loading import load_local
+    from introspect_bench.benchmark.backends.pretrained import load_model
+    from introspect_bench.benchmark.backends.twins import rotate_basis
+
+    folder = train(base, suites, tmp_path / "twin", tasks=[PATCHING], twin="rotated", epochs=1)
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["twin"] == {"kind": "rotated", "seed": 0}
+    loaded, _ = load_local(str(folder))
+    twin = rotate_basis(load_model(base, torch.float32), seed=0)
+    found = loaded.model.get_input_embeddings().weight
+    torch.testing.assert_close(found, twin.get_input_embeddings().weight)
+    # an adapter on it: its matrices are the twin's, changed by training
+    mine, theirs = (
+        dict(model.named_parameters())["model.layers.0.mlp.down_proj.weight"]
+        for model in (loaded.model, twin)
+    )
+    assert 0 < float((mine - theirs).detach().norm()) < float(theirs.detach().norm())
+    record["twin"] = {"kind": "rotated"}
+    (folder / "explainer.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="expected twin with kind and seed"):
+        load_local(str(folder))
+
+
 def test_the_test_split_is_never_opened(
     suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,8 @@ class ExplainerSettings:
     """Compute in bfloat16 where that is safe; the weights stay float32."""
     seed: int = 0
     """Chooses initial weights and all orders."""
+    twin: str | None = None
+    """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
     injection: Injection = field(default_factory=Injection)
     """How vectors enter."""
 

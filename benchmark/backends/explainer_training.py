@@ -41,6 +41,7 @@ from introspect_bench.benchmark.backends.pretrained import load_model, usable_de
 from introspect_bench.benchmark.backends.projection import Projection
 from introspect_bench.benchmark.backends.simulator import weights_sha256
 from introspect_bench.benchmark.backends.simulator_adapter import adapt
+from introspect_bench.benchmark.backends.twins import make_twin
 from introspect_bench.benchmark.curves import loss_curve
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
@@ -103,6 +104,8 @@ def train_explainer(
         return folder
     files.write_json_atomic(folder / PLAN, plan)
     set_seed(settings.seed)
+    if settings.twin is not None:
+        model = make_twin(model, settings.twin, seed=settings.seed)
     wrapped, adapted = _trainable(model, settings, None if project is None else project(model))
     steps = plan_batches(
         lessons, batch_size=settings.batch_size, epochs=settings.epochs, seed=settings.seed
@@ -129,6 +132,8 @@ def train_explainer(
     write_learned(folder, wrapped.learned())
     best = trainer.state.best_metric
     record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
+    if settings.twin is not None and adapted is not None:
+        record["twin"] = {"kind": settings.twin, "seed": settings.seed}
     files.write_json_atomic(folder / RECORD, {**record, "validation_loss": best})
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())

@@ -4,8 +4,9 @@ Owns names, dtype and the card; where files come from is `targets.py` and `fetch
 read is `pretrained.py` and `adapters.py`.
 
 A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
-`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`; what
-else is trained for it lies beside it, see `learned.py`.
+`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, and
+`{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before it is added, see
+`twins.py`; what else is trained for it lies beside it, see `learned.py`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from introspect_bench.benchmark.backends.pretrained import (
     load_tokenizer,
     usable_device,
 )
+from introspect_bench.benchmark.backends.twins import make_twin
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -47,8 +49,8 @@ from introspect_bench.benchmark.targets import (
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""
 
-KNOWN = frozenset({"injection", "schema", "training", "validation_loss"})
-"""Keys of `explainer.json`; only `injection` is read here."""
+KNOWN = frozenset({"injection", "schema", "training", "twin", "validation_loss"})
+"""Keys of `explainer.json`; only `injection` and `twin` are read here."""
 SETTINGS = "explainer.json"
 """Optional file of a model directory, see the module's docstring."""
 
@@ -164,7 +166,21 @@ def _load(
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= {f"base/{name}": digest for name, digest in base_hashes.items()}
+    if twin := _declared_twin(directory / SETTINGS):
+        model = make_twin(model.float(), twin["kind"], seed=twin["seed"]).to(dtype)
     return merge_adapter(model, directory), tokenizer, hashes
+
+
+def _declared_twin(path: Path) -> dict[str, Any] | None:
+    """What an adapter's base is changed to, if its folder says so."""
+    found = read_json(path).get("twin") if path.is_file() else None
+    if found is None:
+        return None
+    if not isinstance(found, dict) or set(found) != {"kind", "seed"}:
+        raise UsageError(f"{path}: expected twin with kind and seed")
+    if type(found["kind"]) is not str or type(found["seed"]) is not int:
+        raise UsageError(f"{path}: expected a name as kind and a whole number as seed of its twin")
+    return found
 
 
 def _base_model(directory: Path) -> str:

@@ -61,6 +61,9 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 @click.option("--shots", type=int, metavar="K", help="Solved training queries to show.")
 @click.option("--no-vector", is_flag=True, help="Withhold the vectors (a control).")
 @click.option(
+    "--shuffle-vectors", is_flag=True, help="Give each query another one's vector (a control)."
+)
+@click.option(
     "--injection",
     metavar="MODE",
     help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
