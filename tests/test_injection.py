@@ -126,6 +126,23 @@ def test_the_residual_at_the_slot_is_what_the_mode_says(name: str, injection: In
             torch.testing.assert_close(found[row, others], before[row, others])
 
 
+@pytest.mark.parametrize("mode", ["embedding", "replace"])
+def test_a_natural_length_is_a_states_own_and_a_directions_matched(mode: str) -> None:
+    layer = None if mode == "embedding" else 1
+
+    def stream(scaling: str, given: Any) -> Any:
+        injection = Injection.from_json({"mode": mode, "layer": layer, "scaling": scaling})
+        explainer = make_explainer("llama", injection)
+        return stream_after(explainer, -1 if layer is None else layer, [make_prompt(given)] * 2)
+
+    state = 3 * vector(1)
+    direction = (state / np.linalg.norm(state)).astype(np.float16).astype(np.float32)
+    for given, same in ((state, "raw"), (direction, "norm-matched")):
+        other = {"raw": "norm-matched", "norm-matched": "raw"}[same]
+        torch.testing.assert_close(stream("natural", given), stream(same, given))
+        assert not torch.allclose(stream("natural", given), stream(other, given))
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_mean_embedding_norm_is_that_of_what_enters_the_first_layer(name: str) -> None:
     explainer = make_explainer(name, Injection())

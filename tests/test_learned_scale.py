@@ -141,7 +141,7 @@ def test_the_verbs_read_the_new_words(
     words = ["train", "--base", str(base), "--suite", str(suites), "-o", str(out), "--rank", "2"]
     more = ["--task", PATCHING, "--n-train", "4", "--injection", "quoted-token"]
     assert main([*words, *more, "--scaling", "huge"]) == 2
-    assert "raw, norm-matched, learned" in capfd.readouterr().err
+    assert "raw, norm-matched, natural, learned" in capfd.readouterr().err
     assert main([*words, *more[:-1], "sideways"]) == 2
     assert main([*words, *more[:-1], "own-layers:3"]) == 2
     assert "takes no layer" in capfd.readouterr().err

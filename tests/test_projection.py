@@ -216,3 +216,21 @@ def test_maps_stay_float32_under_autocast_and_get_gradients() -> None:
     )
     names = {name for name, _ in module.named_parameters() if name.startswith("projection")}
     assert names == {"projection.weights.0", "projection.weights.1"}
+
+
+def test_the_natural_length_is_told_from_the_vector_before_it_is_mapped() -> None:
+    maps = Maps(d_target=12, n_layers=N_LAYERS, layers=(1,))
+    projection = random_projection(maps, D_MODEL, seed=0)
+    injection = Injection(mode="own-layers", scaling="natural", projection=maps)
+    explainer = explainer_with(injection, projection)
+    state = vector(1, 12)
+    direction = state / np.linalg.norm(state)
+    prompts = [with_vector(feature(1, 1), given) for given in (state, direction)]
+    watch = Watch(explainer.model)
+    explainer.first_logits(prompts)
+    read, given = watch.last()
+    (column,) = explainer.encoder.questions(prompts)[0].columns
+    mapped = projection.tensors()["1.weight"] @ torch.from_numpy(state)
+    torch.testing.assert_close(read[2][0, column], mapped)
+    there = given[1][1, column].norm()
+    torch.testing.assert_close(read[2][1, column], mapped / mapped.norm() * there)

@@ -29,9 +29,10 @@ QUOTED, OTHERWISE = "quoted-token", "otherwise"
 OWN = ("own-layers", QUOTED)
 """Modes in which layers differ from query to query."""
 
-Scaling = Literal["raw", "norm-matched", "learned"]
+Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 """`raw`: as stored; `norm-matched`: scaled to the mean embedding norm, or to the residual's norm at
-the slot; `learned`: the same times one trained number, 1 before training."""
+the slot; `natural`: norm-matched for vectors of length 1, which are directions, and raw for all
+others, which are states; `learned`: norm-matched times one trained number, 1 before training."""
 
 MAX_SLOTS = 16
 """Most placeholder tokens for one vector."""

@@ -17,6 +17,8 @@ from introspect_bench.benchmark.backends.injection import Injection, matched_lay
 from introspect_bench.benchmark.backends.learned import Learned, check_learned
 from introspect_bench.benchmark.errors import UsageError
 
+UNIT = 0.01
+"""How far from 1 the length of a direction can be: float16 rounds it by less."""
 EMBEDDING_CHUNK = 8192
 """Vocabulary rows whose norms are taken at once."""
 
@@ -34,6 +36,9 @@ class Slots:
     layers: torch.Tensor | None = None
     """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
 
+    directions: torch.Tensor | None = None
+    """Which vectors were of length 1 before they were mapped, bool (n_slots,); None: not mapped."""
+
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true."""
         return replace(
@@ -42,6 +47,7 @@ class Slots:
             columns=self.columns[chosen],
             vectors=self.vectors[chosen],
             layers=None,
+            directions=None if self.directions is None else self.directions[chosen],
         )
 
 
@@ -130,11 +136,10 @@ class Injector:
         embedded: torch.Tensor = self._embed(ids)
         if slots is None or self.injection.mode != "embedding":
             return embedded
-        vectors = self._mapped(slots).vectors
-        if self.injection.scaling != "raw":
-            vectors = vectors * (self.mean_embedding_norm() / vectors.norm(dim=-1, keepdim=True))
+        slots = self._mapped(slots)
+        norm = slots.vectors.new_full((len(slots.vectors), 1), self.mean_embedding_norm())
         embedded = embedded.clone()
-        embedded[slots.rows, slots.columns] = self._sized(vectors).to(embedded.dtype)
+        embedded[slots.rows, slots.columns] = self._sized(slots, norm).to(embedded.dtype)
         return embedded
 
     @contextmanager
@@ -180,7 +185,8 @@ class Injector:
         """The slots with their vectors in the model's own width."""
         if self.projection is None:
             return slots
-        return replace(slots, vectors=self.projection(slots.vectors, slots.layers))
+        mapped = self.projection(slots.vectors, slots.layers)
+        return replace(slots, vectors=mapped, directions=_directions(slots.vectors))
 
     def _check_layer(self, layer: int) -> None:
         if layer >= len(self._layers):
@@ -198,21 +204,30 @@ class Injector:
 
         return hook
 
-    def _sized(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Vectors times the multiplier and the learned factor."""
-        vectors = vectors * self.injection.multiplier
-        return vectors if self.log_scale is None else vectors * self.log_scale.exp()
+    def _sized(self, slots: Slots, norm: torch.Tensor) -> torch.Tensor:
+        """Vectors (n_slots, d_model) at the length they enter with, where `norm` (n_slots, 1)."""
+        vectors = slots.vectors
+        own = vectors.norm(dim=-1, keepdim=True)
+        scale = torch.full_like(own, self.injection.multiplier)
+        if self.injection.scaling == "natural":
+            known = slots.directions
+            directions = _directions(vectors) if known is None else known
+            scale = torch.where(directions[:, None], scale * norm / own, scale)
+        elif self.injection.scaling != "raw":
+            scale = scale * norm / own
+        return vectors * (scale if self.log_scale is None else scale * self.log_scale.exp())
 
     def _changed(self, hidden: torch.Tensor, slots: Slots) -> torch.Tensor:
         """Layer output (rows, width, d_model) with the vectors added or written at the slots."""
         there = hidden[slots.rows, slots.columns].float()  # (n_slots, d_model)
-        vectors = self._sized(slots.vectors)
-        if self.injection.scaling != "raw":
-            vectors = vectors * (
-                there.norm(dim=-1, keepdim=True) / slots.vectors.norm(dim=-1, keepdim=True)
-            )
+        vectors = self._sized(slots, there.norm(dim=-1, keepdim=True))
         if self.injection.mode == "add":
             vectors = there + vectors
         hidden = hidden.clone()
         hidden[slots.rows, slots.columns] = vectors.to(hidden.dtype)
         return hidden
+
+
+def _directions(vectors: torch.Tensor) -> torch.Tensor:
+    """Which vectors (n_slots, d_target) are directions: of length 1; bool (n_slots,)."""
+    return (vectors.norm(dim=-1) - 1).abs() < UNIT

@@ -68,9 +68,7 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     metavar="MODE",
     help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
 )
-@click.option(
-    "--scaling", metavar="NAME", help="Length of the vector: raw, norm-matched or learned."
-)
+@click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
 @click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
 @click.option(
     "--explainer-args",

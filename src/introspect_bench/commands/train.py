@@ -37,9 +37,7 @@ from introspect_bench.console import emit_json, progress
     metavar="MODE",
     help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
 )
-@click.option(
-    "--scaling", metavar="NAME", help="Length of the vector: raw, norm-matched or learned."
-)
+@click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
 @click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
 @click.option(
     "--projection",
