@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
+from introspect_bench.benchmark.backends.families import find_family
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
@@ -49,6 +50,8 @@ class Settings:
     """Whether prompts carry their vectors."""
     injection: Injection | None
     """How vectors enter; None for what the explainer declares, or the default."""
+    family: str | None
+    """Whose convention prompts follow; None for what the checkpoint says, or the benchmark's."""
     arguments: Mapping[str, Any]
     """Arguments of a `py:` class."""
 
@@ -84,6 +87,17 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
         check_baseline(model.removeprefix(BASELINE), task, use_vectors=use_vectors)
     else:
         find_name(model)
+
+
+def check_family(model: str, family: str) -> None:
+    """Refuse a family that is not known, or that the model cannot be of.
+
+    Raises:
+        UsageError: one of both.
+    """
+    find_family(family.partition(":")[0])
+    if model.startswith((BASELINE, CUSTOM)):
+        raise UsageError(f"{model}: families are for local language models only")
 
 
 def load_explainer(
@@ -144,6 +158,7 @@ def _load_local(
         batch_size=settings.batch_size,
         use_vectors=settings.use_vectors,
         injection=settings.injection,
+        family=settings.family,
         on_progress=on_progress,
     )
     folder = home_folder(model)
