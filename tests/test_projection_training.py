@@ -44,7 +44,13 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
-    options = {"epochs": 2, "batch_size": 4, "rank": 2, "rate": 0.02, "precision": "float32"}
+    options: dict[str, Any] = {
+        "epochs": 2,
+        "batch_size": 4,
+        "rank": 2,
+        "rate": 0.02,
+        "precision": "float32",
+    }
     return ib.train(str(base), out, suite=str(suites), **options | more)
 
 

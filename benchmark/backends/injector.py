@@ -230,4 +230,5 @@ class Injector:
 
 def _directions(vectors: torch.Tensor) -> torch.Tensor:
     """Which vectors (n_slots, d_target) are directions: of length 1; bool (n_slots,)."""
-    return (vectors.norm(dim=-1) - 1).abs() < UNIT
+    found: torch.Tensor = (vectors.norm(dim=-1) - 1).abs() < UNIT
+    return found

@@ -17,8 +17,8 @@ from introspect_bench.benchmark.backends.generation import (
     MAX_NEW_TOKENS,
     LocalExplainer,
 )
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.pretrained import usable_device
+from introspect_bench.benchmark.backends.injection import QUOTED, Injection
+from introspect_bench.benchmark.backends.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -36,6 +36,7 @@ def load_local(
     max_new_tokens: int = MAX_NEW_TOKENS,
     injection: Injection | None = None,
     family: str | None = None,
+    target: str | None = None,
     use_vectors: bool = True,
     openings: Sequence[str] = (),
     on_progress: OnProgress = silent,
@@ -51,6 +52,8 @@ def load_local(
         injection: how vectors enter; if None, what `explainer.json` says, else the default.
         family: whose convention prompts follow, and for SelfIE adapters also
             `selfie-adapter:FILE`; told from the checkpoint if None, see `detect_family`.
+        target: name or folder of the target, whose tokenizer counts positions in queries' texts;
+            the explainer's own counts if None. Opened only if vectors enter at quoted tokens.
         use_vectors: False leaves vectors out.
         openings: what a reply must begin with, one of these; empty for free replies.
         on_progress: told what is happening while a target is prepared.
@@ -63,12 +66,16 @@ def load_local(
     where, number = usable_device(device), _dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
     found = open_checkpoint(place.directory, family, injection, number, on_progress)
+    counts = None
+    if target is not None and use_vectors and found.injection.mode == QUOTED:
+        counts = load_tokenizer(find_model(target, on_progress=on_progress).directory)
     explainer = LocalExplainer(
         found.model.to(where),
         found.tokenizer,
         injection=found.injection,
         learned=found.learned,
         family=found.family,
+        target_tokenizer=counts,
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,

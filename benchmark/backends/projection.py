@@ -85,7 +85,7 @@ class Projection(nn.Module):
                 raise UsageError("a query names no layers of its own, so no map can be chosen")
             firsts = layers[:, 0]
             found = vectors.new_zeros(len(vectors), self.d_explainer)
-            for layer in firsts.unique().tolist():
+            for layer in sorted(set(firsts.tolist())):
                 if layer not in self.maps.layers:
                     raise UsageError(
                         f"this explainer's projection has no map for vectors of layer {layer}, "

@@ -25,13 +25,17 @@ VERBS = (
     "simulate",
     "rate",
     "train",
+    "reference",
     "score",
+    "compare",
     "show",
     "validate",
     "ls",
     "doctor",
     "data",
     "leaderboard",
+    "export",
+    "cite",
     "version",
 )
 """Every verb, in the order of `--help`; each is the module `commands/<verb>.py`."""

@@ -1,7 +1,7 @@
 """From the words after `--model` to whatever answers queries.
 
-Owns the three forms: `baseline/NAME`, `py:module:Class`, and everything else as a local language
-model (folder, hub id, named target). Nothing heavy is imported before it is needed.
+Owns the forms: `baseline/NAME`, `reference/NAME`, `py:module:Class`, and everything else as a local
+language model (folder, hub id, named target). Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
+from introspect_bench.baselines.references import REFERENCE, reference_folder
 from introspect_bench.benchmark.backends.families import find_family
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.cache import OnProgress
@@ -27,7 +28,7 @@ from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS, find_name, home_folder
+from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.task import Task
 
 BASELINE = "baseline/"
@@ -85,6 +86,8 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
         raise UsageError("explainer arguments are for py:module:Class models only")
     if model.startswith(BASELINE):
         check_baseline(model.removeprefix(BASELINE), task, use_vectors=use_vectors)
+    elif model.startswith(REFERENCE):
+        reference_folder(model.removeprefix(REFERENCE))
     else:
         find_name(model)
 
@@ -127,12 +130,11 @@ def load_explainer(
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):
-        return _load_local(model, settings, on_progress)
+        return _load_local(model, settings, named_target(suite), on_progress)
     name = model.removeprefix(BASELINE)
-    if "target-model" in find_baseline(name).needs:
-        for spec in TARGETS:
-            if spec.name == suite.manifest["target"].get("name"):
-                prepare_target(spec, on_progress=on_progress)
+    target = named_target(suite)
+    if target is not None and "target-model" in find_baseline(name).needs:
+        prepare_target(target, on_progress=on_progress)
     return make_baseline(
         name,
         task=task,
@@ -146,23 +148,34 @@ def load_explainer(
     )
 
 
+def named_target(suite: Suite) -> TargetSpec | None:
+    """Return the target that a suite is about, if the package knows it by its name."""
+    name = suite.manifest["target"].get("name")
+    return next((spec for spec in TARGETS if spec.name == name), None)
+
+
 def _load_local(
-    model: str, settings: Settings, on_progress: OnProgress
+    model: str, settings: Settings, target: TargetSpec | None, on_progress: OnProgress
 ) -> tuple[Explainer, ExplainerCard]:
     from introspect_bench.benchmark.backends.loading import load_local
 
+    shipped = model.startswith(REFERENCE)
+    where = str(reference_folder(model.removeprefix(REFERENCE))) if shipped else model
     explainer, card = load_local(
-        model,
+        where,
         device=settings.device,
         dtype=settings.dtype,
         batch_size=settings.batch_size,
         use_vectors=settings.use_vectors,
         injection=settings.injection,
         family=settings.family,
+        target=None if target is None else target.name,
         on_progress=on_progress,
     )
     folder = home_folder(model)
-    if folder.is_dir():
+    if shipped:
+        card = dataclasses.replace(card, name=model)
+    elif folder.is_dir():
         # a run file is published; where a folder lies on this machine is nobody's business
         card = dataclasses.replace(card, name=folder.resolve().name)
     return explainer, card

@@ -16,6 +16,7 @@ from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.targets import home_folder
+from introspect_bench.explainers import named_target
 from introspect_bench.projecting import Start, plan_projection
 from introspect_bench.suites import tasks_of
 
@@ -109,7 +110,12 @@ def train(
         **settings,
     )
     tokenizer = load_tokenizer(folder)
-    encoder = Encoder(tokenizer, use_vectors=not no_vector, injection=chosen.injection)
+    encoder = Encoder(
+        tokenizer,
+        use_vectors=not no_vector,
+        injection=chosen.injection,
+        target_tokenizer=_target_tokenizer(chosen.injection, found, on_fetch),
+    )
     on_fetch("encoding queries", 0, None)
     lessons, validation = _lessons(found, encoder, n_train, seed)
     if not lessons:
@@ -129,6 +135,20 @@ def train(
         project=projecting.make,
         on_step=on_step,
     )
+
+
+def _target_tokenizer(
+    injection: Injection, found: Sequence[tuple[Task, Suite]], on_fetch: OnProgress
+) -> Any:
+    """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
+    from introspect_bench.benchmark.backends.injection import QUOTED
+    from introspect_bench.benchmark.backends.loading import find_model
+    from introspect_bench.benchmark.backends.pretrained import load_tokenizer
+
+    target = named_target(found[0][1])
+    if injection.mode != QUOTED or target is None:
+        return None
+    return load_tokenizer(find_model(target.name, on_progress=on_fetch).directory)
 
 
 def _lessons(

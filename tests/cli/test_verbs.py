@@ -70,7 +70,7 @@ def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:
 
 
 def test_listings_and_paths_are_the_same_from_python(call: Call) -> None:
-    for kind in ("suites", "tasks", "targets", "baselines"):
+    for kind in ("suites", "tasks", "targets", "baselines", "references"):
         assert json.loads(call("ls", kind, "--json")[1]) == {kind: ib.ls(kind)}
     assert json.loads(call("data", "path", "--json")[1]) == ib.data_path()
     assert ABLATIONS in ib.data_path()[f"smollm2-135m/{ABLATIONS}"]
