@@ -31,7 +31,7 @@ RIDGE = 1e-6
 """Weight of the penalty on the maps, as a share of the mean variance of a coordinate."""
 LONGEST = 256
 """Tokens read of a text."""
-PAIRS = 20_000
+PAIRS = 8_000
 """Pairs after which no more texts are read."""
 
 OnText = Callable[[int, int], None]
@@ -174,7 +174,7 @@ def _means(
     ids = reader.tokenizer(text)["input_ids"][:LONGEST]
     layers = decoder_layers(reader.model)
     with torch.no_grad(), _outputs(layers) as found:
-        reader.model(torch.tensor([ids], device=reader.model.device), use_cache=False)
+        reader.model.base_model(torch.tensor([ids], device=reader.model.device), use_cache=False)
     chosen = torch.tensor(positions)
     return [
         torch.stack([found[layer][0, chosen] for layer in range(first, last + 1)]).double().mean(0)
