@@ -16,6 +16,7 @@ from tiny_training import make_base
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.generation import LocalExplainer
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.backends.loading import load_local
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
@@ -116,7 +117,7 @@ def test_a_model_that_was_not_trained_with_it_cannot_have_it(base: Path) -> None
     with pytest.raises(UsageError, match="trained with it"):
         LocalExplainer(model, tokenizer, injection=Injection(scaling="learned"))
     with pytest.raises(UsageError, match="leave --injection"):
-        LocalExplainer(model, tokenizer, log_scale=0.0)
+        LocalExplainer(model, tokenizer, learned=Learned(log_scale=0.0))
 
 
 def test_the_verbs_read_the_new_words(

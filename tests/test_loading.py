@@ -10,7 +10,7 @@ import torch
 from tiny_models import make_model, make_tokenizer
 from tiny_prompts import make_explainer, make_prompts
 
-from introspect_bench.benchmark.backends import loading
+from introspect_bench.benchmark.backends import checkpoints
 from introspect_bench.benchmark.backends.generation import LocalExplainer
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.loading import load_local
@@ -117,7 +117,7 @@ class TestLoading:
             asked.append((hub_id, revision))
             return folder
 
-        monkeypatch.setattr(loading, "hub_snapshot", snapshot)
+        monkeypatch.setattr(checkpoints, "hub_snapshot", snapshot)
         _, card = load_local("owner/name@abc")
         assert asked == [("owner/name", "abc")]
         assert card.revision == folder.name

@@ -18,9 +18,11 @@ from tiny_prompts import vector
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.explainer_lessons import Lesson, collate
 from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
+from introspect_bench.benchmark.backends.families import FamilyEncoder
 from introspect_bench.benchmark.backends.generation import LocalExplainer
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.injector import decoder_layers
+from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 
@@ -82,7 +84,7 @@ def make_explainer(name: str, injection: Injection, **more: Any) -> LocalExplain
         make_model(name, tokenizer),
         tokenizer,
         injection=injection,
-        log_scale=LOG_SCALE if injection.scaling == "learned" else None,
+        learned=Learned(log_scale=LOG_SCALE if injection.scaling == "learned" else None),
         max_new_tokens=4,
         **more,
     )
@@ -127,7 +129,7 @@ def columns_and_layers(
         columns = list(range(first, first + injection.slots))
         assert [question.ids[column] for column in columns] == [placeholder] * injection.slots
     if injection.own:
-        return columns, tuple(fields.get("layers", [fields.get("layer")] * 2))  # type: ignore[return-value]
+        return columns, tuple(fields.get("layers", [fields.get("layer")] * 2))
     layer = -1 if injection.layer is None else injection.layer
     return columns, (layer, layer)
 
@@ -175,7 +177,7 @@ def test_each_vector_is_in_its_layers_at_its_places_and_nothing_else_is_touched(
         assert torch.equal(watch.last()[0][0], read[0])
 
 
-def lesson_of(encoder: Encoder, prompt: Prompt) -> Lesson:
+def lesson_of(encoder: Encoder | FamilyEncoder, prompt: Prompt) -> Lesson:
     """As `make_lessons` makes them."""
     head, (asked,) = encoder.head(prompt), encoder.questions([prompt])
     start = (*head.ids, *asked.ids)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import make_tokenizer
+from tiny_models import make_model, make_tokenizer
 from tiny_prompts import vector
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from introspect_bench.benchmark.backends.chat import Encoder
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.loading import load_local
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query, Turn
 
@@ -81,7 +83,7 @@ def test_the_quoted_token_is_found_by_characters_of_the_targets_token(chat: bool
 def test_pieces_of_one_character_are_told_apart() -> None:
     encoder = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="quoted-token"))
     ids = encoder.tokenizer(TEXT)["input_ids"]
-    columns = []
+    columns: list[int] = []
     for position in (len(TEXT[:17].encode()), len(TEXT[:18].encode()) - 1):  # two bytes of "ō"
         fields = {"text": TEXT, "position": position, "n_tokens": len(ids)}
         (question,) = encoder.questions([asked({**fields, "token": "ō", "layers": [0, 0]})])
@@ -102,3 +104,20 @@ def test_a_token_that_cannot_be_told_apart_is_refused_and_a_single_one_is_found(
     fields = {**twice.query.fields, "text": "Bob"}
     with pytest.raises(UsageError, match="does not quote its text exactly once"):
         encoder.questions([asked(fields)])
+
+
+def test_the_targets_own_tokenizer_counts_when_it_is_known(tmp_path: Path) -> None:
+    for name, tokenizer in (("base", make_tokenizer()), ("target", word_tokenizer(TEXT))):
+        make_model("llama", make_tokenizer()).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    prompt = asked(words_of(TEXT, 2))
+    quoted = Injection(mode="quoted-token")
+    base, target = str(tmp_path / "base"), str(tmp_path / "target")
+    explainer, _ = load_local(base, injection=quoted, target=target)
+    (question,) = explainer.encoder.questions([prompt])
+    shown = explainer.encoder.tokenizer.decode(question.ids[: question.columns[0] + 1])
+    assert shown.endswith("Bob met Bob")
+    explainer, _ = load_local(base, injection=quoted)
+    with pytest.raises(UsageError, match="cannot be told apart"):
+        explainer.encoder.questions([prompt])
+    load_local(base, target=str(tmp_path / "nowhere"))  # nothing is counted, nothing is opened

@@ -213,7 +213,7 @@ class Encoder:
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]
-            if self.injection.own:
+            if self.injection.needs_layers:
                 layers += [own_layers(entry.fields)] * len(places)
         return Encoded(
             ids=tuple(ids), columns=tuple(columns), vectors=tuple(vectors), layers=tuple(layers)

@@ -14,24 +14,40 @@ from transformers import DynamicCache
 
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.injector import Injector, Slots
+from introspect_bench.benchmark.backends.learned import Learned
+from introspect_bench.benchmark.backends.projection import Projection
 
 
 class TrainedExplainer(nn.Module):
     """Wraps a model, with or without an adapter, so that a Trainer can train it."""
 
-    def __init__(self, model: Any, injection: Injection, *, inner: Any = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        injection: Injection,
+        *,
+        inner: Any = None,
+        projection: Projection | None = None,
+    ) -> None:
         """Bind.
 
         Args:
             model: what has the weights: a causal language model, or PEFT's wrapper of one.
             injection: how vectors enter.
             inner: the causal language model itself, if `model` is a wrapper.
+            projection: maps that vectors go through at first, if the injection declares any.
+
+        Raises:
+            UsageError: the injection does not fit the model or the projection.
         """
         super().__init__()
         self.model = model
         self._inner = [inner if inner is not None else model]  # a list: not a submodule twice
-        self._injector = Injector(self._inner[0], injection)
-        self.log_scale = self._injector.log_scale  # registered here, so it is trained and saved
+        start = 0.0 if injection.scaling == "learned" else None
+        learned = Learned(log_scale=start, projection=projection)
+        self._injector = Injector(self._inner[0], injection, learned)
+        # registered here, so that they are trained and saved
+        self.log_scale, self.projection = self._injector.log_scale, self._injector.projection
 
     def forward(
         self,
@@ -78,10 +94,14 @@ class TrainedExplainer(nn.Module):
         if cap is not None:  # Gemma 2
             logits = cap * (logits / cap).tanh()
         loss = nn.functional.cross_entropy(logits, answers[there])
-        if self.log_scale is not None:
-            # distributed training wants every parameter in every step, also one without vectors
-            loss = loss + 0 * self.log_scale
+        for learned in self._injector.parameters():
+            # distributed training wants every parameter in every step, vectors or none
+            loss = loss + 0 * learned.sum()
         return {"loss": loss, "n": there.sum()}
+
+    def learned(self) -> Learned:
+        """The injection's learned parts as they are now."""
+        return self._injector.learned()
 
     def _read(self, head: Tensor, n: int) -> DynamicCache | None:
         """Keys and values of the head for `n` rows, which gradients flow back through."""

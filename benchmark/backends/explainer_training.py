@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,9 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     last_checkpoint,
     trainer_arguments,
 )
-from introspect_bench.benchmark.backends.learned import write_log_scale
+from introspect_bench.benchmark.backends.learned import write_learned
 from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
+from introspect_bench.benchmark.backends.projection import Projection
 from introspect_bench.benchmark.backends.simulator import weights_sha256
 from introspect_bench.benchmark.backends.simulator_adapter import adapt
 from introspect_bench.benchmark.backends.twins import make_twin
@@ -66,6 +67,7 @@ def train_explainer(
     about: Mapping[str, Any],
     pad: int,
     device: str = "cpu",
+    project: Callable[[Any], Projection] | None = None,
     on_step: OnStep = lambda _done, _total, _loss: None,
 ) -> Path:
     """Train, or go on training, or find it done.
@@ -80,6 +82,7 @@ def train_explainer(
         about: what `explainer.json` says besides: suites, versions, templates.
         pad: token that fills batches up.
         device: torch device.
+        project: makes the maps that vectors go through, from the loaded base; None for no maps.
         on_step: told after every logged step.
 
     Raises:
@@ -103,7 +106,7 @@ def train_explainer(
     set_seed(settings.seed)
     if settings.twin is not None:
         model = make_twin(model, settings.twin, seed=settings.seed)
-    wrapped, adapted = _trainable(model, settings)
+    wrapped, adapted = _trainable(model, settings, None if project is None else project(model))
     steps = plan_batches(
         lessons, batch_size=settings.batch_size, epochs=settings.epochs, seed=settings.seed
     )
@@ -126,8 +129,7 @@ def train_explainer(
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     _write(folder, model, adapted, base_name, settings)
-    if wrapped.log_scale is not None:
-        write_log_scale(folder, float(wrapped.log_scale.detach()))
+    write_learned(folder, wrapped.learned())
     best = trainer.state.best_metric
     record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
     if settings.twin is not None and adapted is not None:
@@ -159,14 +161,17 @@ def bfloat16_is_faster(device: str) -> bool:
     return seconds[torch.bfloat16] < CLEARLY * seconds[torch.float32]
 
 
-def _trainable(model: Any, settings: ExplainerSettings) -> tuple[TrainedExplainer, Any]:
+def _trainable(
+    model: Any, settings: ExplainerSettings, projection: Projection | None
+) -> tuple[TrainedExplainer, Any]:
     if settings.method == "full":
-        return TrainedExplainer(model, settings.injection), None
+        return TrainedExplainer(model, settings.injection, projection=projection), None
     model.requires_grad_(False)
     if settings.bfloat16:
         _store_in_bfloat16(model)
     adapted = adapt(model, _lora(settings), settings.seed)
-    return TrainedExplainer(adapted, settings.injection, inner=model), adapted
+    wrapped = TrainedExplainer(adapted, settings.injection, inner=model, projection=projection)
+    return wrapped, adapted
 
 
 def _store_in_bfloat16(model: Any) -> None:

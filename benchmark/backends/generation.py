@@ -17,9 +17,10 @@ import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
+from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.injector import Injector
-from introspect_bench.benchmark.backends.learned import check_learned
+from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import Completion, Prompt
@@ -40,8 +41,9 @@ class LocalExplainer:
         tokenizer: Any,
         *,
         injection: Injection | None = None,
-        log_scale: float | None = None,
+        learned: Learned | None = None,
         target_tokenizer: Any = None,
+        family: Family | None = None,
         use_vectors: bool = True,
         batch_size: int = AUTO_BATCH_SIZE,
         max_new_tokens: int = MAX_NEW_TOKENS,
@@ -54,8 +56,9 @@ class LocalExplainer:
                 to the shared-head attention if a probe shows that it gives the same logits.
             tokenizer: its tokenizer.
             injection: how vectors enter; the default `Injection()` if None.
-            log_scale: logarithm of the learned factor, if the injection has one.
+            learned: learned parts of the injection, if it has any.
             target_tokenizer: counts positions in queries' texts; the explainer's own if None.
+            family: whose convention prompts follow; the benchmark's own if None.
             use_vectors: False leaves the placeholder's own embedding in every slot (a control).
             batch_size: rows decoded together.
             max_new_tokens: longest reply, in tokens, without its opening.
@@ -64,20 +67,26 @@ class LocalExplainer:
 
         Raises:
             UsageError: the injection does not fit the model, a number is below 1, two openings
-                begin with the same token, or a learned factor is missing or left over.
+                begin with the same token, or a learned part is missing or left over.
         """
-        chosen = injection or Injection()
-        check_learned(chosen, log_scale)
+        chosen = injection or (Injection() if family is None else family.injection)
         if batch_size < 1 or max_new_tokens < 1:
             raise UsageError("batch size and longest reply are at least 1")
         self.model = model.eval().requires_grad_(False)
-        self.encoder = Encoder(
-            tokenizer,
-            use_vectors=use_vectors,
-            injection=chosen,
-            target_tokenizer=target_tokenizer,
-        )
-        self.injector = Injector(model, chosen, log_scale=log_scale or 0.0)
+        self.family = family
+        self.encoder: Encoder | FamilyEncoder
+        if family is None:
+            self.encoder = Encoder(
+                tokenizer,
+                use_vectors=use_vectors,
+                injection=chosen,
+                target_tokenizer=target_tokenizer,
+            )
+        else:
+            self.encoder = FamilyEncoder(
+                tokenizer, family, use_vectors=use_vectors, injection=chosen
+            )
+        self.injector = Injector(model, chosen, learned)
         self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         config = model.config.get_text_config()
@@ -128,15 +137,24 @@ class LocalExplainer:
             "max_new_tokens": self.max_new_tokens,
             "decoding": "greedy",
             "openings": list(self.openings),
+            **({} if self.family is None else {"family": self.family.name}),
         }
 
     def check_width(self, d_target: int) -> None:
-        """Refuse vectors of another width than this explainer's, unless vectors are left out.
+        """Refuse vectors of another width than this explainer takes, unless they are left out.
 
         Raises:
             UsageError: the widths differ.
         """
-        if self.encoder.use_vectors and d_target != self.d_model:
+        if not self.encoder.use_vectors:
+            return
+        maps = self.injector.injection.projection
+        if maps is not None and d_target != maps.d_target:
+            raise UsageError(
+                f"the vectors have width {d_target} but this explainer's projection is for width "
+                f"{maps.d_target}; --no-vector runs it without them, as a control"
+            )
+        if maps is None and d_target != self.d_model:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer has width {self.d_model} "
                 "and brings no projection; --no-vector runs it without them, as a control"
@@ -183,7 +201,7 @@ class LocalExplainer:
         written = self.decoder.greedy(head, begun, self._done)
         return [
             Completion(
-                text=("" if which is None else self.openings[which]) + self._text(ids),
+                text=("" if which is None else self.openings[which]) + self._said(ids),
                 n_in=len(head.encoded.ids) + len(question.ids),
                 n_out=len(start.ids) - len(question.ids) + len(ids),
             )
@@ -200,7 +218,13 @@ class LocalExplainer:
 
     def _done(self, ids: Sequence[int]) -> bool:
         """Whether a reply has ended: a stop token, or a line break after something else."""
-        return ids[-1] in self._stop or "\n" in self._text(ids).lstrip()
+        text = self._text(ids)
+        return ids[-1] in self._stop or "\n" in text.lstrip() or self._said(ids) != text
+
+    def _said(self, ids: Sequence[int]) -> str:
+        """The reply without what only ends it in its family."""
+        ending = None if self.family is None else self.family.ending
+        return self._text(ids) if ending is None else self._text(ids).partition(ending)[0]
 
     def _text(self, ids: Sequence[int]) -> str:
         text: str = self.encoder.tokenizer.decode(

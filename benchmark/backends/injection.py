@@ -39,6 +39,36 @@ MAX_SLOTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Maps:
+    """Linear maps that vectors go through before they enter, as declared."""
+
+    d_target: int
+    """Width of the vectors."""
+    n_layers: int
+    """Decoder layers of the target; a query's own layers are matched by relative depth."""
+    layers: tuple[int, ...]
+    """First layers of vectors, each with a map of its own; empty for one map for all."""
+    bias: bool = False
+    """Whether a vector is added behind the product."""
+    unit: bool = False
+    """Whether vectors are brought to length 1 before."""
+
+    @classmethod
+    def from_json(cls, values: Any) -> Maps:
+        """Read the declaration.
+
+        Raises:
+            UsageError: it is not one.
+        """
+        known = {"d_target": int, "n_layers": int, "layers": list, "bias": bool, "unit": bool}
+        if not isinstance(values, Mapping) or {k: type(v) for k, v in values.items()} != known:
+            raise UsageError(f"injection projection: expected an object with {', '.join(known)}")
+        if not all(type(layer) is int and layer >= 0 for layer in values["layers"]):
+            raise UsageError("injection projection: layers are numbers from 0")
+        return cls(**{**values, "layers": tuple(values["layers"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
     """Where and at what size the vector enters; part of the run header."""
 
@@ -52,6 +82,8 @@ class Injection:
     """Factor on the scaled vector, above 0."""
     slots: int = 1
     """Placeholder tokens for each vector; all of them get it."""
+    projection: Maps | None = None
+    """What vectors go through before; None for nothing. The maps lie beside the adapter."""
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
@@ -79,6 +111,11 @@ class Injection:
         """Whether layers differ from query to query."""
         return self.mode in OWN
 
+    @property
+    def needs_layers(self) -> bool:
+        """Whether a query must say which layers its vector is of."""
+        return self.own or (self.projection is not None and self.projection.layers != ())
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Injection:
         """Read the declared choice, as in `{"mode": "add", "layer": 3}`.
@@ -93,17 +130,23 @@ class Injection:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise UsageError(f"injection key '{unknown[0]}': expected {', '.join(known)}")
+        if values.get("projection") is not None:
+            values["projection"] = Maps.from_json(values["projection"])
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON values.
 
-        The first run files knew no slots, so a single one is left out; mode `quoted-token` also
-        says what happens to queries that name no token.
+        The first run files knew no slots and no projection, so a single slot is left out, and so is
+        no projection; mode `quoted-token` also says what happens to queries that name no token.
         """
         values = asdict(self)
         if self.slots == 1:
             del values["slots"]
+        if self.projection is None:
+            del values["projection"]
+        else:
+            values["projection"]["layers"] = list(self.projection.layers)
         return values | ({OTHERWISE: "own-layers"} if self.mode == QUOTED else {})
 
 
@@ -119,3 +162,8 @@ def own_layers(query_fields: Mapping[str, Any]) -> tuple[int, int]:
     if "layer" in query_fields:
         return int(query_fields["layer"]), int(query_fields["layer"])
     raise UsageError("a query names no layers of its own; use another injection")
+
+
+def matched_layer(layer: int, n_from: int, n_to: int) -> int:
+    """The layer of a model with `n_to` layers at the relative depth of one of `n_from`."""
+    return layer if n_from == n_to else round(layer * (n_to - 1) / max(n_from - 1, 1))

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injection, matched_layer
+from introspect_bench.benchmark.backends.learned import Learned, check_learned
 from introspect_bench.benchmark.errors import UsageError
 
 UNIT = 0.01
@@ -35,6 +36,9 @@ class Slots:
     layers: torch.Tensor | None = None
     """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
 
+    directions: torch.Tensor | None = None
+    """Which vectors were of length 1 before they were mapped, bool (n_slots,); None: not mapped."""
+
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true."""
         return replace(
@@ -43,6 +47,7 @@ class Slots:
             columns=self.columns[chosen],
             vectors=self.vectors[chosen],
             layers=None,
+            directions=None if self.directions is None else self.directions[chosen],
         )
 
 
@@ -65,28 +70,51 @@ def decoder_layers(model: Any) -> Any:
 class Injector:
     """One injection bound to one model."""
 
-    def __init__(self, model: Any, injection: Injection, *, log_scale: float = 0.0) -> None:
+    def __init__(self, model: Any, injection: Injection, learned: Learned | None = None) -> None:
         """Bind.
 
         Args:
             model: a causal language model.
             injection: how vectors enter.
-            log_scale: natural logarithm of the learned factor; not used by other scalings.
+            learned: its learned parts; nothing is learned if None.
 
         Raises:
-            UsageError: the model has no such layer.
+            UsageError: the model has no such layer or another width, or a learned part is missing
+                or left over.
         """
+        learned = learned or Learned()
+        check_learned(injection, learned)
         self.injection = injection
         self.log_scale: torch.nn.Parameter | None = None
         """The learned factor's logarithm, float32 (); a parameter so that it can be trained."""
-        if injection.scaling == "learned":
-            start = torch.tensor(log_scale, dtype=torch.float32, device=model.device)
+        if learned.log_scale is not None:
+            start = torch.tensor(learned.log_scale, dtype=torch.float32, device=model.device)
             self.log_scale = torch.nn.Parameter(start)
+        self.projection = learned.projection
+        """Maps into the model's width, or None."""
+        width = model.config.get_text_config().hidden_size
+        if self.projection is not None:
+            self.projection.to(model.device)
+            if self.projection.d_explainer != width:
+                raise UsageError(
+                    f"the projection leads to width {self.projection.d_explainer}, but this "
+                    f"explainer has width {width}"
+                )
         self._embed = model.get_input_embeddings()
         self._mean_norm: float | None = None
         self._layers: Any = () if injection.mode == "embedding" else decoder_layers(model)
         if injection.layer is not None:
             self._check_layer(injection.layer)
+
+    def learned(self) -> Learned:
+        """The learned parts as they are now."""
+        scale = None if self.log_scale is None else float(self.log_scale.detach())
+        return Learned(log_scale=scale, projection=self.projection)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """All that is learned."""
+        maps = [] if self.projection is None else list(self.projection.parameters())
+        return maps if self.log_scale is None else [self.log_scale, *maps]
 
     def mean_embedding_norm(self) -> float:
         """Mean L2 norm of what the embedding module gives over the whole vocabulary.
@@ -108,9 +136,10 @@ class Injector:
         embedded: torch.Tensor = self._embed(ids)
         if slots is None or self.injection.mode != "embedding":
             return embedded
+        slots = self._mapped(slots)
         norm = slots.vectors.new_full((len(slots.vectors), 1), self.mean_embedding_norm())
         embedded = embedded.clone()
-        embedded[slots.rows, slots.columns] = self._sized(slots.vectors, norm).to(embedded.dtype)
+        embedded[slots.rows, slots.columns] = self._sized(slots, norm).to(embedded.dtype)
         return embedded
 
     @contextmanager
@@ -133,18 +162,31 @@ class Injector:
         """Layers that are acted on, each with its slots."""
         if slots is None or self.injection.mode == "embedding":
             return []
+        mapped = self._mapped(slots)
         if not self.injection.own:
             assert self.injection.layer is not None
-            return [(self.injection.layer, slots)]
+            return [(self.injection.layer, mapped)]
         if slots.layers is None:
             raise UsageError("a query names no layers of its own; use another injection")
-        first, last = slots.layers.unbind(dim=1)
-        self._check_layer(int(last.max()))
-        inside = [
-            (index, (first <= index) & (index <= last))
-            for index in range(int(first.min()), int(last.max()) + 1)
+        maps, count = self.injection.projection, len(self._layers)
+        own = [
+            [matched_layer(layer, maps.n_layers if maps else count, count) for layer in pair]
+            for pair in slots.layers.tolist()
         ]
-        return [(index, slots.only(chosen)) for index, chosen in inside if bool(chosen.any())]
+        self._check_layer(max(last for _, last in own))
+        found = []
+        for index in range(count):
+            inside = torch.tensor([first <= index <= last for first, last in own])
+            if inside.any():
+                found.append((index, mapped.only(inside.to(slots.rows.device))))
+        return found
+
+    def _mapped(self, slots: Slots) -> Slots:
+        """The slots with their vectors in the model's own width."""
+        if self.projection is None:
+            return slots
+        mapped = self.projection(slots.vectors, slots.layers)
+        return replace(slots, vectors=mapped, directions=_directions(slots.vectors))
 
     def _check_layer(self, layer: int) -> None:
         if layer >= len(self._layers):
@@ -162,12 +204,15 @@ class Injector:
 
         return hook
 
-    def _sized(self, vectors: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+    def _sized(self, slots: Slots, norm: torch.Tensor) -> torch.Tensor:
         """Vectors (n_slots, d_model) at the length they enter with, where `norm` (n_slots, 1)."""
+        vectors = slots.vectors
         own = vectors.norm(dim=-1, keepdim=True)
         scale = torch.full_like(own, self.injection.multiplier)
         if self.injection.scaling == "natural":
-            scale = torch.where((own - 1).abs() < UNIT, scale * norm / own, scale)
+            known = slots.directions
+            directions = _directions(vectors) if known is None else known
+            scale = torch.where(directions[:, None], scale * norm / own, scale)
         elif self.injection.scaling != "raw":
             scale = scale * norm / own
         return vectors * (scale if self.log_scale is None else scale * self.log_scale.exp())
@@ -175,9 +220,15 @@ class Injector:
     def _changed(self, hidden: torch.Tensor, slots: Slots) -> torch.Tensor:
         """Layer output (rows, width, d_model) with the vectors added or written at the slots."""
         there = hidden[slots.rows, slots.columns].float()  # (n_slots, d_model)
-        vectors = self._sized(slots.vectors, there.norm(dim=-1, keepdim=True))
+        vectors = self._sized(slots, there.norm(dim=-1, keepdim=True))
         if self.injection.mode == "add":
             vectors = there + vectors
         hidden = hidden.clone()
         hidden[slots.rows, slots.columns] = vectors.to(hidden.dtype)
         return hidden
+
+
+def _directions(vectors: torch.Tensor) -> torch.Tensor:
+    """Which vectors (n_slots, d_target) are directions: of length 1; bool (n_slots,)."""
+    found: torch.Tensor = (vectors.norm(dim=-1) - 1).abs() < UNIT
+    return found

@@ -1,16 +1,27 @@
-"""What an injection learns beside an adapter: its file, and that file and declaration agree.
+"""What an injection learns beside an adapter, and that files and declaration agree.
 
 Owns `injection.safetensors`, which lies in the trained explainer's folder and holds `log_scale`,
-float32 (1,): the natural logarithm of the factor on norm-matched vectors.
+float32 (1,): the natural logarithm of the factor on norm-matched vectors. The maps of a projection
+lie beside it, see `projection.py`. A part that is declared and not there is refused, and so is one
+that is there and not declared.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.projection import (
+    PROJECTION,
+    Projection,
+    load_projection,
+    write_projection,
+)
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
@@ -20,49 +31,84 @@ KEY = "log_scale"
 """Name of its only tensor."""
 
 
-def check_learned(injection: Injection, log_scale: float | None) -> None:
-    """Refuse a learned factor that is missing, or that the injection does not use.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """The learned parts of an injection."""
+
+    log_scale: float | None = None
+    """Natural logarithm of the learned factor; None without one."""
+    projection: Projection | None = None
+    """Maps into the explainer's width; None without them."""
+
+
+def check_learned(injection: Injection, learned: Learned) -> None:
+    """Refuse a learned part that is missing, or that the injection does not use.
 
     Raises:
         UsageError: one of both.
     """
-    if injection.scaling == "learned" and log_scale is None:
+    if injection.scaling == "learned" and learned.log_scale is None:
         raise UsageError(
             "scaling 'learned' is for explainers that were trained with it; train one, or choose "
             "raw or norm-matched"
         )
-    if injection.scaling != "learned" and log_scale is not None:
+    if injection.scaling != "learned" and learned.log_scale is not None:
         raise UsageError(
             f"this explainer was trained with a learned scale ({LEARNED}), but its injection is "
             f"declared '{injection.scaling}'; leave --injection and --scaling out"
         )
+    if injection.projection is not None and learned.projection is None:
+        raise UsageError("a projection is declared, but its maps are missing; train an explainer")
+    if learned.projection is not None and learned.projection.maps != injection.projection:
+        raise UsageError(
+            f"this explainer was trained with a projection ({PROJECTION}) that its injection does "
+            "not declare; leave --injection and --scaling out"
+        )
 
 
-def write_log_scale(folder: Path, log_scale: float) -> None:
-    """Write the learned factor's logarithm into an explainer's folder.
+def write_learned(folder: Path, learned: Learned) -> None:
+    """Write what was learned into an explainer's folder.
 
     Raises:
         MissingPartError: the disk is full or the path cannot be written.
     """
-    write_safetensors_atomic(folder / LEARNED, {KEY: np.array([log_scale], dtype=np.float32)})
+    if learned.log_scale is not None:
+        values = {KEY: np.array([learned.log_scale], dtype=np.float32)}
+        write_safetensors_atomic(folder / LEARNED, values)
+    if learned.projection is not None:
+        write_projection(folder, learned.projection)
 
 
-def read_log_scale(folder: Path, injection: Injection) -> float | None:
-    """Return the learned factor's logarithm, or None for an injection that learns none.
+def read_learned(folder: Path, injection: Injection) -> Learned:
+    """Read what belongs to an injection from an explainer's folder.
 
     Raises:
-        MissingPartError: the injection is declared as learned and the file is not there.
-        UsageError: the file is there and the injection is not declared as learned.
-        IntegrityError: the file holds anything but one finite number.
+        MissingPartError: a part is declared and its file is not there.
+        UsageError: a file is there and its part is not declared.
+        IntegrityError: a file is corrupt or holds something else.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    wanted = (
+        (LEARNED, injection.scaling == "learned", "a learned scale"),
+        (PROJECTION, injection.projection is not None, "a projection"),
+    )
+    for name, declared, what in wanted:
+        if declared and not (folder / name).is_file():
+            raise MissingPartError(f"{folder} declares {what} but holds no {name}")
+    if injection.projection is None and (folder / PROJECTION).is_file():
+        raise UsageError(
+            f"{folder} holds a projection ({PROJECTION}) that its injection does not declare; "
+            "leave --injection and --scaling out"
+        )
+    maps = injection.projection
+    found = Learned(
+        log_scale=_read_scale(folder / LEARNED) if (folder / LEARNED).is_file() else None,
+        projection=None if maps is None else load_projection(folder / PROJECTION, maps),
+    )
+    check_learned(injection, found)
+    return found
 
-    path = folder / LEARNED
-    if not path.is_file():
-        if injection.scaling == "learned":
-            raise MissingPartError(f"{folder} declares a learned scale but holds no {LEARNED}")
-        return None
+
+def _read_scale(path: Path) -> float:
     try:
         found = load_file(path)
     except SafetensorError as error:
@@ -70,6 +116,4 @@ def read_log_scale(folder: Path, injection: Injection) -> float | None:
     value = found.get(KEY)
     if set(found) != {KEY} or value is None or value.size != 1 or not np.isfinite(value).all():
         raise IntegrityError(f"{path}: expected {KEY} with one finite number")
-    log_scale = float(value.reshape(-1)[0])
-    check_learned(injection, log_scale)
-    return log_scale
+    return float(value.reshape(-1)[0])

@@ -20,6 +20,7 @@ from typing import Any
 
 from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
 from introspect_bench.baselines.references import REFERENCE, reference_folder
+from introspect_bench.benchmark.backends.families import find_family
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
@@ -27,7 +28,7 @@ from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS, find_name, home_folder
+from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.task import Task
 
 BASELINE = "baseline/"
@@ -50,6 +51,8 @@ class Settings:
     """Whether prompts carry their vectors."""
     injection: Injection | None
     """How vectors enter; None for what the explainer declares, or the default."""
+    family: str | None
+    """Whose convention prompts follow; None for what the checkpoint says, or the benchmark's."""
     arguments: Mapping[str, Any]
     """Arguments of a `py:` class."""
 
@@ -89,6 +92,17 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
         find_name(model)
 
 
+def check_family(model: str, family: str) -> None:
+    """Refuse a family that is not known, or that the model cannot be of.
+
+    Raises:
+        UsageError: one of both.
+    """
+    find_family(family.partition(":")[0])
+    if model.startswith((BASELINE, CUSTOM)):
+        raise UsageError(f"{model}: families are for local language models only")
+
+
 def load_explainer(
     model: str,
     settings: Settings,
@@ -116,12 +130,11 @@ def load_explainer(
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):
-        return _load_local(model, settings, on_progress)
+        return _load_local(model, settings, named_target(suite), on_progress)
     name = model.removeprefix(BASELINE)
-    if "target-model" in find_baseline(name).needs:
-        for spec in TARGETS:
-            if spec.name == suite.manifest["target"].get("name"):
-                prepare_target(spec, on_progress=on_progress)
+    target = named_target(suite)
+    if target is not None and "target-model" in find_baseline(name).needs:
+        prepare_target(target, on_progress=on_progress)
     return make_baseline(
         name,
         task=task,
@@ -135,8 +148,14 @@ def load_explainer(
     )
 
 
+def named_target(suite: Suite) -> TargetSpec | None:
+    """Return the target that a suite is about, if the package knows it by its name."""
+    name = suite.manifest["target"].get("name")
+    return next((spec for spec in TARGETS if spec.name == name), None)
+
+
 def _load_local(
-    model: str, settings: Settings, on_progress: OnProgress
+    model: str, settings: Settings, target: TargetSpec | None, on_progress: OnProgress
 ) -> tuple[Explainer, ExplainerCard]:
     from introspect_bench.benchmark.backends.loading import load_local
 
@@ -149,6 +168,8 @@ def _load_local(
         batch_size=settings.batch_size,
         use_vectors=settings.use_vectors,
         injection=settings.injection,
+        family=settings.family,
+        target=None if target is None else target.name,
         on_progress=on_progress,
     )
     folder = home_folder(model)

@@ -65,6 +65,9 @@ class RunRequest:
     """Give each query another one's vector, as a control."""
     injection: Injection | None = None
     """How vectors enter a local model; what it declares, or the default, if None."""
+    family: str | None = None
+    """Whose convention a local model's prompts follow; what its checkpoint says, or the
+    benchmark's own, if None."""
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a `py:module:Class`."""
     simulate: bool = True

@@ -22,6 +22,7 @@ from introspect_bench.benchmark.task import Task
 from introspect_bench.explainers import (
     BASELINE,
     Settings,
+    check_family,
     check_model,
     default_shots,
     load_explainer,
@@ -69,6 +70,7 @@ def run(
         batch_size=request.batch_size or AUTO_BATCH_SIZE,
         use_vectors=not request.no_vector,
         injection=request.injection,
+        family=request.family,
         arguments=request.explainer_args,
     )
     tasks = answerable(request)
@@ -144,6 +146,8 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
     arguments = request.explainer_args
+    if request.family is not None:
+        check_family(request.model, request.family)
     check_model(request.model, arguments, task=task, use_vectors=not request.no_vector)
     check_run(
         task=task,

@@ -6,7 +6,8 @@ by. The test split is never opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,16 @@ from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.targets import home_folder
+from introspect_bench.explainers import named_target
+from introspect_bench.projecting import Start, plan_projection
 from introspect_bench.suites import tasks_of
 
 if TYPE_CHECKING:
+    from introspect_bench.benchmark.backends.chat import Encoder
+    from introspect_bench.benchmark.backends.explainer_lessons import Lesson
     from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.suite import Suite
+    from introspect_bench.benchmark.task import Task
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """What can be computed in."""
@@ -38,6 +45,9 @@ def train(
     n_train: int | None = None,
     no_vector: bool = False,
     injection: Injection | None = None,
+    projection: str = "none",
+    align: Path | None = None,
+    target: str | None = None,
     device: str = "cpu",
     seed: int = 0,
     precision: str = "auto",
@@ -55,6 +65,10 @@ def train(
         n_train: training queries of each task, whole contrast groups; all if None.
         no_vector: leave vectors out, as a control.
         injection: how vectors enter; the default if None.
+        projection: `random` or `aligned` linear maps into the base model's width, trained with it;
+            `none` for none.
+        align: text file to align on, one text a line; what the target wrote if None.
+        target: target to align with; the suite's own if None.
         device: a torch device.
         seed: decides draws, initial weights and order.
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where it is faster; a training that
@@ -73,31 +87,37 @@ def train(
         IntegrityError: a file is corrupt.
     """
     from introspect_bench.benchmark.backends.chat import Encoder
-    from introspect_bench.benchmark.backends.explainer_lessons import make_lessons
     from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
     from introspect_bench.benchmark.backends.explainer_training import PLAN, train_explainer
     from introspect_bench.benchmark.backends.injection import Injection
     from introspect_bench.benchmark.backends.loading import find_model
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
 
+    found = tasks_of(suite, tasks)
+    folder = find_model(base, on_progress=on_fetch).directory
+    projecting = plan_projection(
+        Start(kind=projection, texts=align, target=target),
+        [] if no_vector else found,
+        folder,
+        seed=seed,
+        device=device,
+        on_fetch=on_fetch,
+    )
     chosen = ExplainerSettings(
         seed=seed,
-        injection=injection or Injection(),
+        injection=replace(injection or Injection(), projection=projecting.maps),
         bfloat16=_in_bfloat16(precision, output / PLAN, device),
         **settings,
     )
-    found = tasks_of(suite, tasks)
-    folder = find_model(base, on_progress=on_fetch).directory
     tokenizer = load_tokenizer(folder)
-    encoder = Encoder(tokenizer, use_vectors=not no_vector, injection=chosen.injection)
+    encoder = Encoder(
+        tokenizer,
+        use_vectors=not no_vector,
+        injection=chosen.injection,
+        target_tokenizer=_target_tokenizer(chosen.injection, found, on_fetch),
+    )
     on_fetch("encoding queries", 0, None)
-    lessons, validation = [], []
-    for task, where in found:
-        lessons += make_lessons(task, where, encoder, n=n_train, seed=seed)
-        known = len(where.queries("validation"))
-        validation += make_lessons(
-            task, where, encoder, split="validation", n=min(N_VALIDATION, known), seed=seed
-        )
+    lessons, validation = _lessons(found, encoder, n_train, seed)
     if not lessons:
         raise UsageError(f"suite {suite}: no training queries")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -109,11 +129,40 @@ def train(
         chosen,
         output,
         base_name=name,
-        about=_about(found, lessons, no_vector=no_vector),
+        about=_about(found, lessons, no_vector=no_vector, projection=projecting.about),
         pad=pad,
         device=device,
+        project=projecting.make,
         on_step=on_step,
     )
+
+
+def _target_tokenizer(
+    injection: Injection, found: Sequence[tuple[Task, Suite]], on_fetch: OnProgress
+) -> Any:
+    """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
+    from introspect_bench.benchmark.backends.injection import QUOTED
+    from introspect_bench.benchmark.backends.loading import find_model
+    from introspect_bench.benchmark.backends.pretrained import load_tokenizer
+
+    target = named_target(found[0][1])
+    if injection.mode != QUOTED or target is None:
+        return None
+    return load_tokenizer(find_model(target.name, on_progress=on_fetch).directory)
+
+
+def _lessons(
+    found: Sequence[tuple[Task, Suite]], encoder: Encoder, n_train: int | None, seed: int
+) -> tuple[list[Lesson], list[Lesson]]:
+    """What is learnt from, and what training stops by."""
+    from introspect_bench.benchmark.backends.explainer_lessons import make_lessons
+
+    lessons, validation = [], []
+    for task, suite in found:
+        lessons += make_lessons(task, suite, encoder, n=n_train, seed=seed)
+        n = min(N_VALIDATION, len(suite.queries("validation")))
+        validation += make_lessons(task, suite, encoder, split="validation", n=n, seed=seed)
+    return lessons, validation
 
 
 def _in_bfloat16(precision: str, plan: Path, device: str) -> bool:
@@ -128,7 +177,9 @@ def _in_bfloat16(precision: str, plan: Path, device: str) -> bool:
     return bfloat16_is_faster(device)
 
 
-def _about(found: Sequence[Any], lessons: Sequence[Any], *, no_vector: bool) -> dict[str, Any]:
+def _about(
+    found: Sequence[Any], lessons: Sequence[Any], *, no_vector: bool, projection: Mapping[str, Any]
+) -> dict[str, Any]:
     """What `explainer.json` says of the data and the program."""
     return {
         "suites": [
@@ -144,4 +195,5 @@ def _about(found: Sequence[Any], lessons: Sequence[Any], *, no_vector: bool) -> 
         "templates": sorted({lesson.template for lesson in lessons}),
         "vectors": not no_vector,
         "package": provenance.package()["version"],
+        **({"projection": dict(projection)} if projection else {}),
     }

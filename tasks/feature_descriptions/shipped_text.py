@@ -12,7 +12,7 @@ import io
 import json
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
 
 FOLDER = Path(__file__).parent / "text"
@@ -45,16 +45,37 @@ def unpack_batches(archive: Path, folder: Path) -> int:
         MissingPartError: the disk is full or the folder can't be written.
     """
     written = 0
-    try:
-        with gzip.open(archive) as stream:
-            rows = [json.loads(line) for line in stream]
-        named = {row["name"]: row["content"] for row in rows}
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{archive}: not an archive of batches: {error}") from error
-    for name, content in named.items():
+    for name, content in _read(archive).items():
         if Path(name).name != name:
             raise IntegrityError(f"{archive}: {name!r} is no name of a batch")
         if not (folder / name).exists():
             write_bytes_atomic(folder / name, content.encode())
             written += 1
     return written
+
+
+def shipped_texts(target: str) -> list[str]:
+    """Return all texts of a target's archive, in its order.
+
+    Raises:
+        UsageError: no text of this target ships with the package.
+        IntegrityError: the archive is damaged.
+    """
+    archive = FOLDER / f"{target}.jsonl.gz"
+    if not archive.is_file():
+        raise UsageError(f"no text of target {target} ships with the package; give a text file")
+    try:
+        batches = [json.loads(content)["texts"] for content in _read(archive).values()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{archive}: not an archive of batches: {error}") from error
+    return [text for texts in batches for text in texts]
+
+
+def _read(archive: Path) -> dict[str, str]:
+    """Contents of batches by name."""
+    try:
+        with gzip.open(archive) as stream:
+            rows = [json.loads(line) for line in stream]
+        return {row["name"]: row["content"] for row in rows}
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{archive}: not an archive of batches: {error}") from error

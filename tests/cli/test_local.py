@@ -14,8 +14,9 @@ import introspect_bench as ib
 from introspect_bench.tasks import get_task
 
 
-def save_model(folder: Path, width: int) -> Path:
+def save_model(folder: Path, width: int, *tokens: str) -> Path:
     tokenizer = make_tokenizer()
+    tokenizer.add_tokens(list(tokens))
     model = make_model("llama", tokenizer, hidden_size=width, max_position_embeddings=2048)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -120,3 +121,22 @@ def test_the_target_of_a_suite_explains_itself(call: Call, models: Path) -> None
     assert [header["env"]["device"] for header in headers] == ["cpu", "cpu"]
     for path in Path("runs").glob("*.jsonl"):
         assert str(models) not in path.read_text()
+
+
+def test_a_family_is_named_and_recorded(call: Call, tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "oracle", D_TARGET, " ?")
+    words = ("-t", PATCHING, "--model", str(folder))
+    code, _, err = answer(call, *words, "--family", "activation-oracle")
+    assert code == 0, err
+    settings = ib.load(f"runs/oracle.toy.{PATCHING}.mini.jsonl").header["explainer"]["settings"]
+    assert settings["family"] == "activation-oracle"
+    assert settings["injection"]["layer"] == 1
+    code, _, err = answer(call, *words)
+    assert code != 0
+    assert "another run" in the_sentence(err)
+    code, _, err = answer(call, *words, "--family", "oracle")
+    assert code == 2
+    assert "choose from paper" in the_sentence(err)
+    code, _, err = answer(call, "--model", "baseline/constant", "--family", "paper")
+    assert code == 2
+    assert "local language models only" in the_sentence(err)

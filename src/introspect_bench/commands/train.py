@@ -39,6 +39,20 @@ from introspect_bench.console import emit_json, progress
 )
 @click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
 @click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
+@click.option(
+    "--projection",
+    type=click.Choice(["none", "random", "aligned"]),
+    default="none",
+    show_default=True,
+    help="Linear maps into the base model's width, trained with it.",
+)
+@click.option(
+    "--align",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Texts to align on, one a line. Default: what the target wrote.",
+)
+@click.option("--target", metavar="MODEL", help="Target to align with. Default: the suite's.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "--output",

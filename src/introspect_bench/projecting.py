@@ -1,0 +1,171 @@
+"""What `train --projection` declares, and the maps it starts from.
+
+Owns which target layers get a map, read from the training and validation queries of a suite, and
+the texts and the target model of an alignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from introspect_bench.benchmark.cache import OnProgress
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.targets import layers_and_width
+from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.backends.injection import Maps
+
+STARTS = ("none", "random", "aligned")
+"""What `--projection` takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projecting:
+    """A projection to be trained, or none."""
+
+    maps: Maps | None = None
+    """What is declared; None for no projection."""
+    make: Callable[[Any], Any] | None = None
+    """Makes the maps from the loaded base model; None for no projection."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What `explainer.json` says of the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where the maps of a projection come from."""
+
+    kind: str = "none"
+    """One of `STARTS`."""
+    texts: Path | None = None
+    """Text file to align on, one text a line; None for what the suite's target wrote."""
+    target: str | None = None
+    """Folder, hub id or name of the target to align with; None for the suite's own."""
+
+
+def plan_projection(
+    start: Start,
+    found: Sequence[tuple[Task, Suite]],
+    base: Path,
+    *,
+    seed: int,
+    device: str,
+    on_fetch: OnProgress,
+) -> Projecting:
+    """Say what is declared and how the maps are made; loads nothing yet but reads the texts.
+
+    Args:
+        start: where the maps come from.
+        found: tasks that are learnt, with their suites; those without vectors count for nothing.
+        base: folder of the base model.
+        seed: decides random maps.
+        device: where an aligned target runs.
+        on_fetch: told what is downloaded and prepared.
+
+    Raises:
+        UsageError: unknown start, vectors of another width than the base without a projection, a
+            projection without vectors, or no text to align on.
+        MissingPartError: the text file is not there.
+    """
+    if start.kind not in STARTS:
+        raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
+    suites = [suite for task, suite in found if task.uses_vector]
+    _, width = layers_and_width(base)
+    widths = {suite.manifest["target"].get("d_model", width) for suite in suites}
+    if start.kind == "none":
+        if widths - {width}:
+            raise UsageError(
+                f"the vectors have width {min(widths - {width})} but {base.name} has width "
+                f"{width}; give --projection aligned or random"
+            )
+        return Projecting()
+    if len(widths) != 1:
+        raise UsageError("a projection needs tasks with vectors, all of one width")
+    blocks = _blocks(suites)
+    maps = _maps(suites, blocks, widths.pop())
+    if start.kind == "random":
+        return Projecting(
+            maps=maps,
+            make=lambda _model: _random(maps, width, seed),
+            about={"start": start.kind},
+        )
+    name = str(suites[0].manifest["target"].get("name"))
+    texts = shipped_texts(name) if start.texts is None else _lines(start.texts)
+    return Projecting(
+        maps=maps,
+        make=lambda model: _aligned(
+            maps, blocks, texts, start.target or name, base, model, device, on_fetch
+        ),
+        about={"start": start.kind, "texts_sha256": sha256_bytes(canonical_json(texts).encode())},
+    )
+
+
+def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
+    """First and last layer of each map: the widest block that begins at each layer."""
+    from introspect_bench.benchmark.backends.injection import own_layers
+
+    widest: dict[int, int] = {}
+    for suite in suites:
+        for split in ("train", "validation"):
+            for query in suite.queries(split):
+                first, last = own_layers(query.fields)
+                widest[first] = max(last, widest.get(first, last))
+    return sorted(widest.items())
+
+
+def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
+    from introspect_bench.benchmark.backends.injection import Maps
+
+    deepest = max(last for _, last in blocks) + 1
+    return Maps(
+        d_target=width,
+        n_layers=int(suites[0].manifest["target"].get("n_layers", deepest)),
+        layers=tuple(first for first, _ in blocks),
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingPartError(f"{path}: no text can be read from it: {error}") from error
+    return [line for line in found if line]
+
+
+def _random(maps: Maps, width: int, seed: int) -> Any:
+    from introspect_bench.benchmark.backends.projection import random_projection
+
+    return random_projection(maps, width, seed=seed)
+
+
+def _aligned(
+    maps: Maps,
+    blocks: Sequence[tuple[int, int]],
+    texts: Sequence[str],
+    target: str,
+    base: Path,
+    model: Any,
+    device: str,
+    on_fetch: OnProgress,
+) -> Any:
+    """Maps by least squares; the target is loaded beside the base model."""
+    from introspect_bench.benchmark.backends.alignment import align_base
+    from introspect_bench.benchmark.backends.loading import find_model
+
+    return align_base(
+        model,
+        base,
+        find_model(target, on_progress=on_fetch).directory,
+        maps,
+        blocks,
+        texts,
+        device=device,
+        told=lambda done, total: on_fetch("aligning the projection", done, total),
+    )
