@@ -59,7 +59,8 @@ def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
     folder = train(base, suites, tmp_path / "twin", tasks=[PATCHING], twin="rotated", epochs=1)
     record = json.loads((folder / "explainer.json").read_text())
     assert record["twin"] == {"kind": "rotated", "seed": 0}
-    loaded, _ = load_local(str(folder))
+    loaded, card = load_local(str(folder))
+    assert card.settings["twin"] == record["twin"]
     twin = rotate_basis(load_model(base, torch.float32), seed=0)
     found = loaded.model.get_input_embeddings().weight
     torch.testing.assert_close(found, twin.get_input_embeddings().weight)

@@ -74,6 +74,8 @@ class Checkpoint:
     """Learned parts of the injection."""
     family: Family | None
     """Whose convention its prompts follow; None for the benchmark's own."""
+    twin: dict[str, Any] | None = None
+    """What its adapter's base was changed to first, if anything."""
 
 
 def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
@@ -149,6 +151,7 @@ def open_checkpoint(
         injection=chosen,
         learned=learned,
         family=known,
+        twin=_declared_twin(directory / SETTINGS),
     )
 
 

@@ -86,7 +86,7 @@ def load_local(
         kind="local",
         revision=place.revision,
         weights_sha256=found.hashes,
-        settings=explainer.settings(),
+        settings=explainer.settings() | ({"twin": found.twin} if found.twin else {}),
     )
     return explainer, card
 
