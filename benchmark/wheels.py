@@ -16,6 +16,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -173,12 +174,12 @@ def _run_pip(requirement: str, folder: Path, on_progress: OnProgress) -> None:
 
 
 def _tree_bytes(folder: Path) -> int:
+    """Size of a folder's files; pip moves them, and folders, about while we count."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:  # pip moves its files about while we count
-            continue
+    for place, _, names in os.walk(folder):  # a folder that is gone is passed over
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(place) / name).stat().st_size
     return total
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import make_model, make_tokenizer
-from tiny_suites import D_TARGET, make_suite_folder
+from tiny_suites import make_suite_folder
+from tiny_training import make_base
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
@@ -28,13 +28,8 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base") / "base"
-    tokenizer = make_tokenizer()
-    changes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
-    sizes = {"num_hidden_layers": 12, "head_dim": 4, "max_position_embeddings": 4096}
-    make_model("llama", tokenizer, **sizes, **changes).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    # as many layers as the toy queries' own layers need
+    return make_base(tmp_path_factory.mktemp("base") / "base", num_hidden_layers=12)
 
 
 def made(base: Path, suites: Path, out: Path, *names: str, **more: Any) -> Any:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tiny_models import make_model, make_tokenizer
-from tiny_suites import D_TARGET, make_suite_folder
+from tiny_models import make_tokenizer
+from tiny_suites import make_suite_folder
+from tiny_training import make_base, train
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends import explainer_trainer
@@ -42,13 +43,7 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as wide as the toy target's vectors."""
-    folder = tmp_path_factory.mktemp("base") / "base"
-    tokenizer = make_tokenizer()
-    changes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
-    model = make_model("llama", tokenizer, max_position_embeddings=4096, **changes, head_dim=4)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return make_base(tmp_path_factory.mktemp("base") / "base")
 
 
 def suite_of(suites: Path, task: str) -> Suite:
@@ -124,20 +119,6 @@ def test_the_loss_is_of_answer_tokens_alone_whatever_is_padded(suites: Path, bas
                 count += 1
     assert int(together["n"]) == count
     assert float(together["loss"]) == pytest.approx(total / count, rel=1e-5)
-
-
-def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
-    options: dict[str, Any] = {
-        "suite": str(suites),
-        "epochs": 3,
-        "batch_size": 4,
-        "rank": 2,
-        "rate": 0.02,
-        "evaluations": 4,
-        "patience": 9,
-        "precision": "float32",
-    }
-    return ib.train(str(base), out, **(options | more))
 
 
 def test_a_trained_explainer_learns_runs_and_says_what_it_is(
@@ -220,54 +201,6 @@ def test_another_training_in_the_folder_is_refused_by_what_differs(
         train(base, suites, tmp_path / "one", epochs=2)
     with pytest.raises(UsageError, match="holds a training with another lessons"):
         train(base, suites, tmp_path / "one", epochs=1, n_train=8)
-
-
-def test_full_fine_tuning_and_the_control_without_vectors(
-    suites: Path, base: Path, tmp_path: Path
-) -> None:
-    folder = train(
-        base, suites, tmp_path / "full", method="full", tasks=[PATCHING], no_vector=True, epochs=1
-    )
-    assert (folder / "model.safetensors").is_file()
-    shutil.copy(base / "tokenizer.json", folder)
-    shutil.copy(base / "tokenizer_config.json", folder)
-    (run,) = ib.run(
-        str(folder),
-        suite=str(suites),
-        tasks=[PATCHING],
-        split="mini",
-        no_vector=True,
-        output=tmp_path / "runs",
-    )
-    assert len(run.rows) == 4
-    record = json.loads((folder / "explainer.json").read_text())
-    assert record["training"]["about"]["vectors"] is False
-
-
-def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
-    suites: Path, base: Path, tmp_path: Path
-) -> None:
-    from introspect_bench.benchmark.backends.loading import load_local
-    from introspect_bench.benchmark.backends.pretrained import load_model
-    from introspect_bench.benchmark.backends.twins import rotate_basis
-
-    folder = train(base, suites, tmp_path / "twin", tasks=[PATCHING], twin="rotated", epochs=1)
-    record = json.loads((folder / "explainer.json").read_text())
-    assert record["twin"] == {"kind": "rotated", "seed": 0}
-    loaded, _ = load_local(str(folder))
-    twin = rotate_basis(load_model(base, torch.float32), seed=0)
-    found = loaded.model.get_input_embeddings().weight
-    torch.testing.assert_close(found, twin.get_input_embeddings().weight)
-    # an adapter on it: its matrices are the twin's, changed by training
-    mine, theirs = (
-        dict(model.named_parameters())["model.layers.0.mlp.down_proj.weight"]
-        for model in (loaded.model, twin)
-    )
-    assert 0 < float((mine - theirs).detach().norm()) < float(theirs.detach().norm())
-    record["twin"] = {"kind": "rotated"}
-    (folder / "explainer.json").write_text(json.dumps(record))
-    with pytest.raises(UsageError, match="expected twin with kind and seed"):
-        load_local(str(folder))
 
 
 def test_the_test_split_is_never_opened(

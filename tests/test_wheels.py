@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -240,3 +242,20 @@ def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("INTROSPECT_BENCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir().name == "introspect-bench"
+
+
+def test_a_folder_that_is_moved_while_it_is_measured_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gone", "stays"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+        (tmp_path / "tree" / name / "part").write_bytes(b"12345")
+    scan = os.scandir
+
+    def vanish(path: Any) -> Any:
+        if str(path).endswith("gone"):
+            shutil.rmtree(path)  # between its being listed and being read
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", vanish)
+    assert wheels._tree_bytes(tmp_path / "tree") == 5

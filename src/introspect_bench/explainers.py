@@ -278,3 +278,14 @@ def parse_injection(
     values: dict[str, Any] = {"mode": name, "layer": int(layer) if layer else None}
     given = {"scaling": scaling, "slots": slots}
     return Injection.from_json(values | {k: v for k, v in given.items() if v is not None})
+
+
+def read_injection(values: object) -> Injection:
+    """Read an injection as a run file's header keeps it.
+
+    Raises:
+        UsageError: unknown mode or scaling, or anything else that is none.
+    """
+    if not isinstance(values, dict):
+        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
+    return Injection.from_json(values)

@@ -11,6 +11,8 @@ import pytest
 from program import ABLATIONS, Call, one_run
 
 import introspect_bench as ib
+from introspect_bench import citing, comparing, exporting
+from introspect_bench.benchmark import paired
 from introspect_bench.cli import VERBS, command_line
 
 
@@ -58,6 +60,21 @@ def test_a_verb_is_a_function_of_the_same_name(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_a_verb_has_json(words: tuple[str, ...]) -> None:
     assert "--json" in {name for param in found(words).params for name in param.opts}
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "known"),
+    [
+        ("compare", "cluster", comparing.CLUSTERS),
+        ("compare", "correction", paired.CORRECTIONS),
+        ("cite", "form", citing.FORMATS),
+        ("export", "to", exporting.FORMS),
+    ],
+)
+def test_choices_are_those_of_the_function(verb: str, option: str, known: tuple[str, ...]) -> None:
+    (param,) = (param for param in found((verb,)).params if param.name == option)
+    assert isinstance(param.type, click.Choice)
+    assert tuple(param.type.choices) == known
 
 
 def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:

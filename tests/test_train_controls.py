@@ -1,0 +1,75 @@
+"""Trained controls: full fine-tuning, no vectors, and twins of the base."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_suites import make_suite_folder
+from tiny_training import make_base, train
+
+import introspect_bench as ib
+from introspect_bench.benchmark.errors import UsageError
+
+PATCHING = "activation-patching"
+
+
+@pytest.fixture(scope="module")
+def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base") / "base")
+
+
+def test_full_fine_tuning_and_the_control_without_vectors(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    folder = train(
+        base, suites, tmp_path / "full", method="full", tasks=[PATCHING], no_vector=True, epochs=1
+    )
+    assert (folder / "model.safetensors").is_file()
+    shutil.copy(base / "tokenizer.json", folder)
+    shutil.copy(base / "tokenizer_config.json", folder)
+    (run,) = ib.run(
+        str(folder),
+        suite=str(suites),
+        tasks=[PATCHING],
+        split="mini",
+        no_vector=True,
+        output=tmp_path / "runs",
+    )
+    assert len(run.rows) == 4
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["training"]["about"]["vectors"] is False
+
+
+def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    from introspect_bench.benchmark.backends.loading import load_local
+    from introspect_bench.benchmark.backends.pretrained import load_model
+    from introspect_bench.benchmark.backends.twins import rotate_basis
+
+    folder = train(base, suites, tmp_path / "twin", tasks=[PATCHING], twin="rotated", epochs=1)
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["twin"] == {"kind": "rotated", "seed": 0}
+    loaded, _ = load_local(str(folder))
+    twin = rotate_basis(load_model(base, torch.float32), seed=0)
+    found = loaded.model.get_input_embeddings().weight
+    torch.testing.assert_close(found, twin.get_input_embeddings().weight)
+    # an adapter on it: its matrices are the twin's, changed by training
+    mine, theirs = (
+        dict(model.named_parameters())["model.layers.0.mlp.down_proj.weight"]
+        for model in (loaded.model, twin)
+    )
+    assert 0 < float((mine - theirs).detach().norm()) < float(theirs.detach().norm())
+    record["twin"] = {"kind": "rotated"}
+    (folder / "explainer.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="expected twin with kind and seed"):
+        load_local(str(folder))
