@@ -101,8 +101,8 @@ def aligned_projection(
     tensors = {}
     for (first, _), square, product in zip(blocks, squares, products, strict=True):
         ridge = RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=square.dtype)
-        solved = torch.linalg.solve(square + ridge.to(square.device), product)
-        tensors[f"{first}.weight"] = solved.T.float().cpu().contiguous()
+        solved = torch.linalg.solve(square + ridge, product)
+        tensors[f"{first}.weight"] = solved.T.float().contiguous()
     return Projection(maps, tensors)
 
 
@@ -120,13 +120,13 @@ def align_base(
     """Align a loaded base model with a target in a folder; as `aligned_projection`.
 
     Args:
-        model: the loaded base model.
+        model: the loaded base model; moved to the device.
         base: its folder, for the tokenizer.
         target: folder of the target.
         maps: what is declared.
         blocks: first and last target layer of each map.
         texts: what both read.
-        device: where the target runs.
+        device: where both run.
         told: how far it is.
 
     Raises:
@@ -134,12 +134,13 @@ def align_base(
         MissingPartError: weights, tokenizer or device are missing.
         IntegrityError: a file of the target is corrupt.
     """
-    there = load_model(target, torch.float32).to(usable_device(device)).eval()
+    where = usable_device(device)
+    there = load_model(target, torch.float32).to(where).eval()
     return aligned_projection(
         maps,
         blocks,
         Reader(model=there, tokenizer=load_tokenizer(target)),
-        Reader(model=model.eval(), tokenizer=load_tokenizer(base)),
+        Reader(model=model.to(where).eval(), tokenizer=load_tokenizer(base)),
         texts,
         told=told,
     )
@@ -176,10 +177,8 @@ def _means(
     with torch.no_grad(), _outputs(layers) as found:
         reader.model.base_model(torch.tensor([ids], device=reader.model.device), use_cache=False)
     chosen = torch.tensor(positions)
-    return [
-        torch.stack([found[layer][0, chosen] for layer in range(first, last + 1)]).double().mean(0)
-        for first, last in blocks
-    ]
+    read = [hidden[0].cpu()[chosen].double() for hidden in found]
+    return [torch.stack(read[first : last + 1]).mean(0) for first, last in blocks]
 
 
 @contextmanager

@@ -22,6 +22,9 @@ from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_tex
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.injection import Maps
 
+OnAlign = Callable[[int, int], None]
+"""Told pairs of tokens read and pairs in all."""
+
 STARTS = ("none", "random", "aligned")
 """What `--projection` takes."""
 
@@ -58,6 +61,7 @@ def plan_projection(
     seed: int,
     device: str,
     on_fetch: OnProgress,
+    on_align: OnAlign = lambda _done, _total: None,
 ) -> Projecting:
     """Say what is declared and how the maps are made; loads nothing yet but reads the texts.
 
@@ -68,12 +72,15 @@ def plan_projection(
         seed: decides random maps.
         device: where an aligned target runs.
         on_fetch: told what is downloaded and prepared.
+        on_align: told how far an alignment is.
 
     Raises:
         UsageError: unknown start, vectors of another width than the base without a projection, a
             projection without vectors, or no text to align on.
         MissingPartError: the text file is not there.
     """
+    from introspect_bench.benchmark.backends.loading import find_model
+
     if start.kind not in STARTS:
         raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
     suites = [suite for task, suite in found if task.uses_vector]
@@ -101,7 +108,14 @@ def plan_projection(
     return Projecting(
         maps=maps,
         make=lambda model: _aligned(
-            maps, blocks, texts, start.target or name, base, model, device, on_fetch
+            maps,
+            blocks,
+            texts,
+            find_model(start.target or name, on_progress=on_fetch).directory,
+            base,
+            model,
+            device,
+            on_align,
         ),
         about={"start": start.kind, "texts_sha256": sha256_bytes(canonical_json(texts).encode())},
     )
@@ -149,23 +163,22 @@ def _aligned(
     maps: Maps,
     blocks: Sequence[tuple[int, int]],
     texts: Sequence[str],
-    target: str,
+    target: Path,
     base: Path,
     model: Any,
     device: str,
-    on_fetch: OnProgress,
+    told: OnAlign,
 ) -> Any:
     """Maps by least squares; the target is loaded beside the base model."""
     from introspect_bench.benchmark.backends.alignment import align_base
-    from introspect_bench.benchmark.backends.loading import find_model
 
     return align_base(
         model,
         base,
-        find_model(target, on_progress=on_fetch).directory,
+        target,
         maps,
         blocks,
         texts,
         device=device,
-        told=lambda done, total: on_fetch("aligning the projection", done, total),
+        told=told,
     )

@@ -17,7 +17,7 @@ from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.targets import home_folder
 from introspect_bench.explainers import named_target
-from introspect_bench.projecting import Start, plan_projection
+from introspect_bench.projecting import OnAlign, Start, plan_projection
 from introspect_bench.suites import tasks_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def train(
     seed: int = 0,
     precision: str = "auto",
     on_fetch: OnProgress = silent,
+    on_align: OnAlign = lambda _done, _total: None,
     on_step: OnStep = lambda _done, _total, _loss: None,
     **settings: Any,
 ) -> Path:
@@ -74,6 +75,7 @@ def train(
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where it is faster; a training that
             goes on keeps what it began with.
         on_fetch: told what is downloaded and prepared.
+        on_align: told pairs of tokens that are read to align a projection.
         on_step: told how far training is.
         **settings: fields of `ExplainerSettings`, such as `rate`.
 
@@ -102,6 +104,7 @@ def train(
         seed=seed,
         device=device,
         on_fetch=on_fetch,
+        on_align=on_align,
     )
     chosen = ExplainerSettings(
         seed=seed,

@@ -79,6 +79,7 @@ def command(
             **options,
             injection=parse_injection(injection, scaling, slots),
             on_fetch=bar.bytes,
+            on_align=lambda done, total: bar.items("aligning", done, total),
             on_step=lambda done, total, loss: bar.items(
                 "training", done, total, note=f"loss {loss:.3f}"
             ),
