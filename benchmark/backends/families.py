@@ -9,20 +9,21 @@ not copied:
   existing vocabulary entries, begin, placeholder, end, without spaces between them, stand in the
   question where the vector is named; the raw vector replaces the placeholder's input embedding.
 - `activation-oracle`: "Activation Oracles", arXiv:2512.15674; code adamkarvonen/activation_oracles
-  at 5712762, `nl_probes/utils/dataset_utils.py`, `nl_probes/utils/steering_hooks.py` and
-  `nl_probes/configs/sft_config.py`. The user turn begins with a line that names the vector's layer
-  and a line of one ` ?` a vector and a space; behind decoder layer 1 (counted from 0), v times the
-  ratio of the residual's norm there to the vector's is added at the ` ?`.
+  at 5712762, `nl_probes/sft.py` and `nl_probes/configs/sft_config.py`; the prefix and the hook
+  (`dataset_utils.py`, `steering_hooks.py`) were read in forks of it. The user turn begins with a
+  line that names the vector's layer and a line of one ` ?` a vector and a space; behind decoder
+  layer 1 (counted from 0), v times the ratio of the residual's norm there to the vector's is added
+  at the ` ?`.
 - `latentqa`: "LatentQA", arXiv:2412.08686; code aypan17/latentqa as in tony10101105/latentqa at
   85bdecd, `lit/utils/dataset_utils.py`, `lit/utils/activation_utils.py` and
   `lit/configs/interpret_config.py`. A first user turn of one `? ` a vector, a fixed assistant turn,
   and the question as second user turn; assistant turns are headed `reflect`. The raw vector
   replaces the output of decoder layer 0 at the `?`.
 - `selfie-adapter`: "Learning Self-Interpretation from Interpretability Artifacts",
-  arXiv:2602.10352; code agencyenterprise/selfie-adapters at fa3fb16, `training/model.py`,
-  `training/config.py` and `selfie_adapters/inference.py`. A frozen model reads the template that
-  the adapter's file states; the affine image of the vector replaces the input embedding at every
-  placeholder of it. The reply ends at the first closing quotation mark.
+  arXiv:2602.10352; code agencyenterprise/selfie-adapters, `training/config.py` at fa3fb16,
+  `training/model.py` at 99359ce, and `selfie_adapters/inference.py`. A frozen model reads the
+  template that the adapter's file states; the affine image of the vector replaces the input
+  embedding at every placeholder of it. The reply ends at the first closing quotation mark.
 
 A vector that stands for a block of layers names its middle one where one layer has to be named.
 """

@@ -52,7 +52,8 @@ def rotation(width: int, *, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(width, width, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(gaussian)
-    return q * r.diagonal().sign()
+    turn: torch.Tensor = q * r.diagonal().sign()
+    return turn
 
 
 @torch.no_grad()
@@ -92,13 +93,14 @@ def rotate_basis(model: Any, *, seed: int) -> Any:
 def reinitialise(model: Any, *, seed: int) -> Any:
     """Return a model of the same configuration with weights as before any training."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return type(model)(model.config).to(dtype=model.dtype)
 
 
 def _read(weight: torch.Tensor, norm: Any, turn: torch.Tensor) -> torch.Tensor:
     """A matrix that reads a norm, for the norm without its weights and the turned stream."""
-    return (weight.double() * norm.weight.double()) @ turn
+    read: torch.Tensor = (weight.double() * norm.weight.double()) @ turn
+    return read
 
 
 def _turn_readers(readers: Sequence[Any], norm: Any, turn: torch.Tensor) -> None:
