@@ -195,3 +195,12 @@ WORDS = (
 )
 ATTACKS = (*NAMES, *SIZES, *VALUES, *CLAIMS, *WORDS)
 """All of them."""
+NOT_IN_GIT = (
+    "a run file is a folder",
+    "a run file is a pipe",
+    "sparse file of a terabyte",
+    "sparse file of a gigabyte",
+    "folder of another org",
+    "look-alike organisation",
+)
+"""Attacks that reach a repository as something else, or are too large for one."""
