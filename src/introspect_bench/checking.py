@@ -89,7 +89,9 @@ def check_paths(
     Raises:
         UsageError: a path does not exist, or is neither.
     """
-    runs, reports, findings = [], [], []
+    runs: list[dict[str, Any]] = []
+    reports: list[EntryReport] = []
+    findings: list[Finding] = []
     for path in paths:
         if not path.is_dir():
             try:

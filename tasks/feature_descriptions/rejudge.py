@@ -30,10 +30,12 @@ STEPS = 3
 """Largest difference of a stored byte (25.5 to a unit of activation, 127 to a unit vector) that
 rounding on another machine can make; a float32 differs in far less than one."""
 SCORES = 0.02
-"""Largest difference of a correlation; of an area under a ROC curve too, which has half the range
-and jumps where windows are tied, so that it is a wider limit there."""
+"""Largest difference of a correlation; twice as much of an area under a ROC curve, which jumps
+where windows are tied."""
 COSINE = 0.9999
 """Smallest cosine of two embeddings of one text: two or three of 384 values differ by one step."""
+
+Steps = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,21 +109,24 @@ class _Comparing:
             return True
         if len(old) != len(new):
             return False
-        signed = field == "embedding"
-        a, b = (np.frombuffer(data, np.int8 if signed else np.uint8) for data in (old, new))
-        if np.abs(a.astype(np.int64) - b.astype(np.int64)).max(initial=0) > STEPS:
+        kind = np.int8 if field == "embedding" else np.uint8
+        # exact, and wide enough for every difference
+        a, b = (np.frombuffer(data, kind).astype(np.int64) for data in (old, new))
+        if np.abs(a - b).max(initial=0) > STEPS:
             return False
-        return self._same_direction(a, b) if signed else self._same_scores(qid, a, b)
+        return _same_direction(a, b) if field == "embedding" else self._same_scores(qid, a, b)
 
-    def _same_direction(self, a: npt.NDArray[np.int8], b: npt.NDArray[np.int8]) -> bool:
-        left, right = a.astype(np.float64), b.astype(np.float64)
-        lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
-        return lengths > 0 and float(left @ right) / lengths >= COSINE
-
-    def _same_scores(self, qid: str, a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> bool:
+    def _same_scores(self, qid: str, a: Steps, b: Steps) -> bool:
         row = self._place[qid]
         true, kinds = self._active[row : row + 1], self._kinds[row : row + 1]
-        shaped = [one.reshape(true.shape) for one in (a, b)]
+        shaped = [one.astype(np.uint8).reshape(true.shape) for one in (a, b)]
         r = [float(signed_r(true, one)[0][0]) for one in shaped]
         area = [detection_scores(one, kinds)[0] for one in shaped]
         return abs(r[0] - r[1]) <= SCORES and abs(area[0] - area[1]) <= 2 * SCORES
+
+
+def _same_direction(a: Steps, b: Steps) -> bool:
+    """Whether two embeddings point the same way."""
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
+    return lengths > 0 and float(left @ right) / lengths >= COSINE
