@@ -44,11 +44,66 @@ def bootstrap(
     """
     if table.n_groups < 2:
         return None
+    found = resample([table], names, rng=rng, n_resamples=n_resamples)
+    return {name: ends(values[0]) for name, values in found.items()}
+
+
+def resample(
+    tables: Sequence[Table],
+    names: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+) -> dict[str, FloatArray]:
+    """Return metrics of several tables on the same resamples of their groups.
+
+    All tables get the same weights in a resample, so that differences between them are paired.
+
+    Args:
+        tables: scored queries; the same queries in the same order.
+        names: metrics.
+        rng: draws the groups.
+        n_resamples: how often.
+
+    Returns:
+        Values by metric, (n_tables, n_resamples); NaN where a metric has no value on a resample.
+
+    Raises:
+        ValueError: there is no table, or two do not hold the same queries.
+    """
+    check_same_queries(tables)
     parts: dict[str, list[FloatArray]] = {name: [] for name in names}
-    for weights in _weights(table, n_resamples, rng):
+    for weights in _weights(tables[0], n_resamples, rng):
         for name in names:
-            parts[name].append(METRICS[name](table, weights))
-    return {name: _ends(np.concatenate(values)) for name, values in parts.items()}
+            parts[name].append(np.stack([METRICS[name](table, weights) for table in tables]))
+    return {name: np.concatenate(values, axis=1) for name, values in parts.items()}
+
+
+def check_same_queries(tables: Sequence[Table]) -> None:
+    """Refuse tables that cannot hold the same queries in the same order.
+
+    Compared is what a table knows of its queries whatever the answers: number, groups, and the
+    truth's columns.
+
+    Raises:
+        ValueError: there is none, or they differ in kind, number, groups or truth.
+    """
+    if not tables:
+        raise ValueError("no table to resample")
+    first = tables[0]
+    for table in tables:
+        if type(table) is not type(first):
+            raise ValueError("tables of different kinds of tasks")
+        for column in ("group", "true_changed", "of_reference"):
+            ours, theirs = getattr(first, column, None), getattr(table, column, None)
+            if ours is not None and not np.array_equal(ours, theirs):
+                raise ValueError(f"tables hold different queries: column {column} differs")
+
+
+def ends(values: FloatArray) -> tuple[float, float]:
+    """Return both ends of the percentile interval of resampled values, (n_resamples,)."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
@@ -59,8 +114,3 @@ def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterat
         size = min(_CHUNK, n_resamples - start)
         counts = rng.multinomial(n_groups, shares, size=size)  # (size, n_groups)
         yield counts[:, table.group].astype(np.float64)
-
-
-def _ends(values: FloatArray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
