@@ -84,32 +84,38 @@ class Row:
 
     id: str
     """Name of the entry's folder."""
+    org: str
+    """Who submitted it."""
     name: str
-    """Display name, `org/name`."""
+    """Display name."""
     kind: Kind
     """What it is."""
     scores: Mapping[str, TaskScore]
     """Results by task; a task it did not answer is not there."""
     rank: tuple[int, int] | None = None
     """Best and worst rank that resampling leaves possible, from 1; None if it is not ranked."""
-    ties: str = ""
+    ties: tuple[str, ...] = ()
     """Letters shared with entries it is not told apart from."""
     overall: Estimate | None = None
     """Mean over the suite's tasks of the rescaled score, or None if a task is lacking."""
     rescaled: Mapping[str, float] = field(default_factory=dict)
     """By task: the headline on the scale from prior (0) to ceiling (1), never clipped."""
-    tier: str = "re-scored"
-    """How far it is confirmed."""
+    tier: int = 1
+    """How far it is confirmed, 1 to 4: see `ledger.TIERS`."""
     tier_note: str = ""
     """One sentence from the ledger on its tier."""
     labels: tuple[str, ...] = ()
     """Marks such as `copy of ORG/NAME`."""
+    withdrawn: bool = False
+    """Whether it was withdrawn; it stays, greyed out and unranked."""
     uses_vectors: bool = True
     """Whether it was given the queries' vectors."""
+    vector_gain: Estimate | None = None
+    """Its overall minus that of the same explainer without vectors, on the same queries."""
     seconds_per_query: float | None = None
     """Mean wall-clock seconds a query, as its run files say; None if they do not."""
-    usd_per_query: float | None = None
-    """Declared cost in US dollars a query."""
+    tokens_per_query: float | None = None
+    """Mean tokens read and written a query, as its run files say; None if they do not."""
     parameters: int | None = None
     """Declared number of parameters."""
     n_train: int | None = None
@@ -121,10 +127,10 @@ class Row:
     authors: tuple[str, ...] = ()
     """Who made it."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """Title to address; only addresses that begin with https:// are shown as links."""
+    """Title to address; what does not begin with https:// is shown as text."""
     licence: str = ""
     """Licence of the explainer."""
-    training_data: str = ""
+    trained_on: tuple[str, ...] = ()
     """What it says it was trained on."""
     bibtex: str = ""
     """How to cite it."""
