@@ -13,10 +13,12 @@ from typing import Any
 from introspect_bench.leaderboard import figures
 from introspect_bench.leaderboard.board import Estimate, Row, SuiteBoard
 
-WIDTH, HEIGHT = 560, 340
+WIDTH, HEIGHT = 480, 330
 """Size of a chart, in its own units."""
-LEFT, RIGHT, TOP, BOTTOM = 52, 544, 30, 286
+LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 278
 """Where the axes are."""
+MARGIN = 112
+"""Width kept right of lines for their names."""
 MAX_LINES = 6
 """Most entries drawn as lines by layer."""
 
@@ -195,7 +197,10 @@ def _drawn(plot: Plot) -> Json:
     series = [_series(group, x, y, plot) for group in plot.groups]
     if len(plot.frontier) > 1:
         series.insert(0, {"css": "frontier", "path": _path(plot.frontier, x, y), "points": []})
-    _label(series)
+    if plot.x_texts:
+        _label_lines(series)
+    else:
+        _label(series)
     best = max(points, key=lambda point: point.y.value)
     return {
         "title": plot.title,
@@ -206,7 +211,7 @@ def _drawn(plot: Plot) -> Json:
         "width": WIDTH,
         "height": HEIGHT,
         "left": LEFT,
-        "right": RIGHT,
+        "right": RIGHT - MARGIN if plot.x_texts else RIGHT,
         "bottom": BOTTOM,
         "y_ticks": [{"at": y.at(v), "text": figures.shown(plot.metric, v)} for v in y_ticks],
         "x_ticks": x_ticks,
@@ -218,7 +223,7 @@ def _drawn(plot: Plot) -> Json:
 def _across(plot: Plot, values: Sequence[float]) -> tuple[Scale, list[Json]]:
     if plot.x_texts:
         last = max(x for x, _ in plot.x_texts)
-        x = Scale(low=-0.4, high=last + 0.4, start=LEFT, end=RIGHT)
+        x = Scale(low=-0.3, high=last + 0.1, start=LEFT, end=RIGHT - MARGIN)
         step = math.ceil(len(plot.x_texts) / 10)
         return x, [{"at": x.at(v), "text": text} for v, text in plot.x_texts[::step]]
     low = 10 ** math.floor(math.log10(min(values)) + 1e-9)
@@ -246,7 +251,6 @@ def _series(group: Sequence[Point], x: Scale, y: Scale, plot: Plot) -> Json:
         "css": group[0].css,
         "path": _path(group, x, y) if joined else "",
         "points": drawn,
-        "last_only": joined,
     }
 
 
@@ -270,8 +274,8 @@ def _label(series: Sequence[Json]) -> None:
     taken: list[tuple[float, float, float, float]] = []
     dots = [(point["x"], point["y"]) for one in series for point in one["points"]]
     for one in series:
-        for point in one["points"][-1:] if one.get("last_only") else one["points"]:
-            name = point["name"] if len(point["name"]) <= 24 else f"{point['name'][:23]}…"
+        for point in one["points"]:
+            name = _name(point)
             width = 6.3 * len(name)
             for side in (1, -1):
                 start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
@@ -288,6 +292,22 @@ def _label(series: Sequence[Json]) -> None:
                         "anchor": "start" if side == 1 else "end",
                     }
                     break
+
+
+def _label_lines(series: Sequence[Json]) -> None:
+    """Write each line's name right of its last point, moved down where names would touch."""
+    ends = [one["points"][-1] for one in series]
+    last = 0.0
+    for point in sorted(ends, key=lambda point: (point["y"], point["name"])):
+        last = max(point["y"] + 4, last + 14)
+        end = max(other["x"] for other in ends)
+        place = {"label_x": end + 9, "label_y": round(last, 1), "anchor": "start"}
+        point |= {"label": _name(point, 17), **place}
+
+
+def _name(point: Json, most: int = 24) -> str:
+    name: str = point["name"]
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _hits(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

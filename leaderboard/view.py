@@ -243,7 +243,7 @@ def matrix_view(matrix: Matrix, board: Board) -> Json:
     """Return the matrix of a task; pairs that were not measured are None."""
     found = {(cell.row, cell.target): cell for cell in matrix.cells}
     values = [cell.score.value for cell in matrix.cells]
-    low, high = min([0.0, *values]), max([0.0, *values])
+    low, high = min(values, default=0.0), max(values, default=0.0)
     suites = {suite.target: suite.name for suite in board.suites}
 
     def view(row: str, target: str) -> Json | None:
