@@ -95,8 +95,10 @@ def check_same_queries(tables: Sequence[Table]) -> None:
         if type(table) is not type(first):
             raise ValueError("tables of different kinds of tasks")
         for column in ("group", "true_changed", "of_reference"):
-            ours, theirs = getattr(first, column, None), getattr(table, column, None)
-            if ours is not None and not np.array_equal(ours, theirs):
+            # the kind is the same, so both have the column or neither has
+            if hasattr(first, column) and not np.array_equal(
+                getattr(first, column), getattr(table, column)
+            ):
                 raise ValueError(f"tables hold different queries: column {column} differs")
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES, ends
 from introspect_bench.benchmark.intervals import check_same_queries as check_same_queries
@@ -32,14 +32,13 @@ CORRECTIONS = ("holm", "bh")
 NOISE = 1e-12
 """Spread of resampled values below which they do not vary; what is left is rounding."""
 
-Correction = Literal["holm", "bh"]
 Units = npt.NDArray[np.bool_]
 
 _BATCH = 500
 
 
 def _group_right(table: ScoreTable) -> Units:
-    return np.bincount(table.group, weights=~table.exact) == 0
+    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
 
 
 RIGHT: Mapping[str, Callable[[Any], Units]] = {
@@ -76,7 +75,7 @@ class Difference:
     mcnemar: McNemar | None
     """The exact test by unit; None if the metric is no share of right units."""
     minimum_detectable: float | None
-    """Smallest true difference found with 80 % power; None if the two never differ in a resample."""
+    """Smallest true difference found with 80 % power; None if the difference never moves."""
     n: int
     """Queries."""
     n_groups: int
@@ -154,7 +153,11 @@ def mcnemar(first: Units, second: Units) -> McNemar:
         raise ValueError(f"units of shape {first.shape} and {second.shape}")
     first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
     apart = first_only + second_only
-    p = float(stats.binomtest(first_only, apart, 0.5).pvalue) if apart else 1.0
+    if not apart:
+        return McNemar(first_only=0, second_only=0, p=1.0)
+    from scipy.stats import binomtest  # takes seconds to import, as all of scipy.stats
+
+    p = float(binomtest(first_only, apart, 0.5).pvalue)
     return McNemar(first_only=first_only, second_only=second_only, p=p)
 
 
@@ -170,8 +173,8 @@ def permutation_test(
 
     Null: within each group it is a coin toss who gave which answers. All 2 ** n_groups swaps are
     taken if they are no more than `n_permutations`; else as many are drawn, and the observed one
-    counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology
-    9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
+    counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular
+    Biology 9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
 
     Args:
         first: scored queries of one explainer.
@@ -190,6 +193,8 @@ def permutation_test(
     n = first.n_groups
     if n < 2:
         return 1.0
+    from scipy import stats
+
     both = _joined(first, second)
     metric = METRICS[name]
 
@@ -235,16 +240,16 @@ def minimum_detectable(moved: FloatArray) -> float | None:
     """
     if np.ptp(moved) <= NOISE:
         return None
-    z = stats.norm.ppf(1 - (1 - LEVEL) / 2) + stats.norm.ppf(POWER)
+    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2) + NormalDist().inv_cdf(POWER)
     return float(z * moved.std(ddof=1))
 
 
-def adjust(ps: Sequence[float], correction: Correction) -> list[float]:
+def adjust(ps: Sequence[float], correction: str) -> list[float]:
     """Return p values corrected for their number, in their order.
 
-    `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6 (1979),
-    65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the Royal
-    Statistical Society B 57 (1995), 289).
+    `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6
+    (1979), 65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the
+    Royal Statistical Society B 57 (1995), 289).
 
     Raises:
         ValueError: a value is not in 0 to 1, or the correction is unknown.
@@ -257,7 +262,9 @@ def adjust(ps: Sequence[float], correction: Correction) -> list[float]:
     if not values.size:
         return []
     if correction == "bh":
-        return [float(p) for p in stats.false_discovery_control(values, method="bh")]
+        from scipy.stats import false_discovery_control
+
+        return [float(p) for p in false_discovery_control(values, method="bh")]
     order = np.argsort(values, kind="stable")
     scaled = values[order] * np.arange(len(values), 0, -1)  # the least times m, the next m - 1 ...
     adjusted = np.empty_like(values)

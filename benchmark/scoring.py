@@ -60,8 +60,19 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         IntegrityError: the run is about another task, suite, version or wording, or answers unknown
             queries.
     """
-    scored: Sequence[Replied] = (grade_descriptions if suite.describes else grade)(run, task, suite)
-    headline = [s for s in scored if _is_headline(s.query, task)]
+    return score_graded(run, task, suite, grade_run(run, task, suite))
+
+
+def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) -> dict[str, Any]:
+    """Return what `score_run` does, of a run that is graded already.
+
+    Args:
+        run: the run.
+        task: the task it is about.
+        suite: the suite it is about.
+        scored: what `grade_run` returned.
+    """
+    headline = headline_queries(scored, task)
     footer = run.footer or {}
     split, partial = run.header["task"]["split"], run.header["partial"]
     return {
@@ -92,6 +103,16 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
     }
+
+
+def grade_run(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
+    """Grade a run of either kind of task, by `grade` or `grade_descriptions`.
+
+    Raises:
+        UsageError: as `grade_descriptions`.
+        IntegrityError: as both.
+    """
+    return grade_descriptions(run, task, suite) if suite.describes else grade(run, task, suite)
 
 
 def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
@@ -154,7 +175,7 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
 
 
 def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
-    table = _table(scored)
+    table = make_table(scored)
     # A fresh generator each time: one part of a result never moves another's interval.
     rng = np.random.default_rng(SEED)
     intervals = bootstrap(table, task.metrics, rng=rng, n_resamples=N_RESAMPLES)
@@ -170,7 +191,17 @@ def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
     return {"n": table.n, "n_groups": table.n_groups, **_counts(scored), "metrics": metrics}
 
 
-def _table(scored: Sequence[Replied]) -> Table:
+def headline_queries(scored: Iterable[Replied], task: Task) -> list[Replied]:
+    """Return the graded queries that the headline numbers are computed over."""
+    return [s for s in scored if _is_headline(s.query, task)]
+
+
+def make_table(scored: Sequence[Replied]) -> Table:
+    """Return graded queries of one task as columns for its metrics.
+
+    Raises:
+        ValueError: there are none.
+    """
     causal = [one for one in scored if isinstance(one, Scored)]
     return score_table(causal) if causal else description_table(_described(scored))
 

@@ -1,30 +1,29 @@
 """One number over the tasks of a suite, on a scale that means the same for each. Pure.
 
-A task's score is put on a scale from 0, the input-only *prior*, to 1, the *ceiling*, and the mean is
-taken over all tasks of the suite:
+A task's score is put on a scale from 0, the input-only *prior*, to 1, the *ceiling*, and the mean
+is taken over all tasks of the suite:
 
     overall = mean over tasks of (score - prior) / (ceiling - prior)
 
-**Prior.** What is earned without having looked at the query. Where an intervention is asked about:
-the share of queries whose answer is the split's commonest one (`prior_exact_match`), so an explainer
-that always says it stands at 0. It is not `input_only_ceiling`, the most that *any* reader of the
-text alone could reach: that bound needs the truth to be reached, no explainer without access comes
-near it, and a scale that begins there would put nearly everyone below its zero. Where features are
-described: 0, what saying nothing earns (and by its construction what the simulator gives an empty
-description). Another feature's description earns 0.02 at most, inside every interval.
+**Prior.** What is earned without looking at the query. Where an intervention is asked about: the
+share of queries whose answer is the split's commonest one (`prior_exact_match`), so that always
+saying it stands at 0. It is not `input_only_ceiling`: that is a bound on what *any* reader of the
+text alone could reach, which takes the truth to be reached; a scale that began there would put
+nearly everyone below its zero. Where features are described: 0, what saying nothing earns. (Another
+feature's description earns r = 0.02, which a prior of 0 gives away.)
 
-**Ceiling.** What an explainer that knows everything earns. Where an intervention is asked about, it
-is limited by the labels alone: 1 less the share of frozen queries whose outcome is another one under
-another batch size, padding side or rounded weights. Queries that flipped when the suite was tested
-were dropped, so only flips that were *not* dropped count; the first suites have none and their
-ceiling is 1. Where features are described: the mean score of the verified reference descriptions,
-which are the best that is known to be true. A better description exists for some features, so the
-scale can be exceeded.
+**Ceiling.** What an explainer that knows everything earns. Where an intervention is asked about,
+only the labels limit it: 1 less the share of frozen queries whose outcome is another one under
+another batch size, padding side or rounded weights. Queries that flipped when a suite was tested
+were dropped, so only flips that were *not* dropped count; the first suites have none, and their
+ceiling is 1. A split that was not tested counts as one without flips. Where features are described:
+the mean score of the verified reference descriptions, the best that is known to be true. A better
+description may exist, so that 1 can be exceeded.
 
 Nothing is clipped: an explainer below the prior is shown below 0. The ends of a scale are constants
-of the suite, so that an interval is that of the raw scores, and the raw scores belong beside it. An
-entry without a whole run of every task has no overall: no number, and never 0. Tasks weigh the same,
-however many queries they have.
+of the suite, so an interval is that of the raw scores, and the raw scores belong beside it. An
+entry without a whole run of every task has no overall: no number, and never 0. Tasks weigh the
+same, however many queries they have.
 """
 
 from __future__ import annotations
@@ -117,9 +116,7 @@ def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Ove
     )
 
 
-def scale_of(
-    manifest: Mapping[str, Any], split: str, kinds: Sequence[str] | None
-) -> Scale | None:
+def scale_of(manifest: Mapping[str, Any], split: str, kinds: Sequence[str] | None) -> Scale | None:
     """Read the scale of a task's headline from the suite's manifest.
 
     Args:

@@ -132,7 +132,7 @@ def tie_letters(values: FloatArray, apart: Matrix) -> tuple[tuple[str, ...], ...
 
 def _grown(members: set[int], order: Sequence[int], apart: Matrix) -> list[int]:
     """Add every entry, best first, that is told apart from no member."""
-    alike = ~apart[sorted(members)].any(axis=0)  # (n_entries,)
+    alike = np.asarray(~apart[sorted(members)].any(axis=0))  # (n_entries,)
     found = sorted(members)
     for k in order:
         if alike[k] and k not in members:

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.leaderboard import latex
 
 ORACLE = "oracle"
 """Value of `explainer.kind` that marks an oracle."""
@@ -64,10 +65,10 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     blocks = []
     for title, cells, notes in _tables(results):
         head, *rows = cells
-        lines = [f"### {_escape(title)}", "", _bar(head)]
-        lines.append(_bar(["---"] + ["---:"] * (len(head) - 1)))
+        lines = [f"### {escape(title)}", "", bar(head)]
+        lines.append(bar(["---"] + ["---:"] * (len(head) - 1)))
         # Only the first cell holds a stranger's text.
-        lines += [_bar([_escape(row[0]), *row[1:]]) for row in rows]
+        lines += [bar([escape(row[0]), *row[1:]]) for row in rows]
         lines += ["", *notes] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join([*blocks, LEGEND.replace("*", r"\*")]) + "\n"
@@ -96,6 +97,22 @@ def plain(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join([*blocks, LEGEND]) + "\n"
 
 
+def tex(results: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
+    """Return one LaTeX table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+        comments: lines above each table, such as where its numbers are from.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    return "\n".join(
+        latex.table(cells, caption=" ".join([f"{title}.", *notes, LEGEND]), comments=comments)
+        for title, cells, notes in _tables(results)
+    )
+
+
 def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list[str]]]:
     """Return title, cells and notes of every table; cells begin with the head."""
     tables = []
@@ -108,7 +125,7 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
         head = ["explainer", "queries", "no answer", *(TITLES.get(name, name) for name in names)]
         cells = [head] + [_row(row, names) for row in rows]
         suite, task, version, split, _, frozen = key
-        title = f"{_clean(suite)} · {_clean(task)} {version} · {split}"
+        title = f"{clean(suite)} · {clean(task)} {version} · {split}"
         if frozen:
             tables.append((title, cells, _notes(rows)))
         else:
@@ -153,7 +170,7 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(explainer["no_vector"])
     marks += "*" * _is_part(result)
     overall = result["overall"]
-    first = f"{_clean(explainer['name'])}{' ' if marks else ''}{marks}"
+    first = f"{clean(explainer['name'])}{' ' if marks else ''}{marks}"
     if overall is None:
         return [first, "0", NOTHING, *(NOTHING for _ in names)]
     without = overall["unparsed"] + overall["missing"]
@@ -173,12 +190,20 @@ def cell(name: str, metric: Mapping[str, Any]) -> str:
     """
     if metric["value"] is None:
         return NOTHING
-    shown = _number if name in NUMBERS else _percent
-    value = shown(metric["value"])
+    value = shown(name, metric["value"])
     if metric["interval_95"] is None:
         return value
     low, high = metric["interval_95"]
-    return f"{value} [{shown(low)}, {shown(high)}]"
+    return f"{value} [{shown(name, low)}, {shown(name, high)}]"
+
+
+def shown(name: str, value: float) -> str:
+    """Return a metric's value as text: shares in per cent, all others as they are.
+
+    Raises:
+        IntegrityError: it is not a finite number.
+    """
+    return _number(value) if name in NUMBERS else _percent(value)
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -209,15 +234,17 @@ def _finite(value: float) -> float:
     return float(value)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return a stranger's text on one line, without control or formatting characters."""
     kept = "".join(c for c in " ".join(text.split()) if unicodedata.category(c)[0] != "C")
     return kept if len(kept) <= _MAX_NAME else f"{kept[: _MAX_NAME - 1]}…"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is."""
     return _MARKDOWN.sub(r"\\\1", text)
 
 
-def _bar(cells: Sequence[str]) -> str:
+def bar(cells: Sequence[str]) -> str:
+    """Return cells as one row of a Markdown table."""
     return f"| {' | '.join(cells)} |"

@@ -2,9 +2,9 @@
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
-`train`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`, `data_path`,
-`data_make`, `leaderboard_table` and `version`. `load` reads a run file, `score_all` scores several.
-They are imported when they are first asked for.
+`compare`, `train`, `show` (and `show_simulator`), `validate`, `ls`, `doctor`, `data_verify`,
+`data_path`, `data_make`, `leaderboard_table`, `export`, `cite` and `version`. `load` reads a run
+file, `score_all` scores several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from introspect_bench.api import (
         check_score,
+        cite,
+        compare,
         data_make,
         data_path,
         data_verify,
         doctor,
+        export,
         leaderboard_table,
         load,
         ls,
@@ -37,10 +40,13 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "check_score",
+    "cite",
+    "compare",
     "data_make",
     "data_path",
     "data_verify",
     "doctor",
+    "export",
     "leaderboard_table",
     "load",
     "ls",

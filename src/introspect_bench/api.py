@@ -16,8 +16,11 @@ from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.citing import cite
+from introspect_bench.comparing import compare
 from introspect_bench.descriptions import rate, show_simulator, simulate
 from introspect_bench.dry_run import TaskPlan, plan_run
+from introspect_bench.exporting import export
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
 from introspect_bench.request import RunRequest
@@ -39,10 +42,13 @@ from introspect_bench.verifying import verify_suite
 
 __all__ = [
     "check_score",
+    "cite",
+    "compare",
     "data_make",
     "data_path",
     "data_verify",
     "doctor",
+    "export",
     "has_truth",
     "leaderboard_table",
     "load",

@@ -26,12 +26,15 @@ VERBS = (
     "rate",
     "train",
     "score",
+    "compare",
     "show",
     "validate",
     "ls",
     "doctor",
     "data",
     "leaderboard",
+    "export",
+    "cite",
     "version",
 )
 """Every verb, in the order of `--help`; each is the module `commands/<verb>.py`."""

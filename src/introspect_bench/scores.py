@@ -188,7 +188,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
         found, task, where
     )
     rows = [
-        _shown(one, task.render(one.query).question)
+        shown(one, task.render(one.query).question)
         for one in graded
         if match["id"] in (None, one.query.id)
     ]
@@ -197,8 +197,13 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def _shown(one: Scored | Described, question: str) -> dict[str, Any]:
-    """Return what `show` says of a query."""
+def shown(one: Scored | Described, question: str) -> dict[str, Any]:
+    """Return what `show` says of a query.
+
+    Args:
+        one: the query, graded.
+        question: its text.
+    """
     row: dict[str, Any] = {
         "id": one.query.id,
         "group": one.query.group,

@@ -1,0 +1,54 @@
+"""A suite's entries in order: the overall of each, and where it stands. Pure.
+
+Owns who is ranked with whom. Only entries with an overall are: without a task there is no place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from introspect_bench.leaderboard.overall import Overall, Scale, TaskScore, overall
+from introspect_bench.leaderboard.ranking import Place, rank_intervals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a board says of an entry as a whole."""
+
+    overall: Overall | None
+    """Mean over the suite's tasks, rescaled; None if a task is lacking."""
+    place: Place | None
+    """Rank among the entries that are ranked; None if it is not one of them."""
+
+
+def standings(
+    scores: Mapping[str, Mapping[str, TaskScore]],
+    scales: Mapping[str, Scale],
+    *,
+    ranked: Collection[str],
+) -> dict[str, Standing]:
+    """Return the standing of every entry.
+
+    Args:
+        scores: headline by task, by entry; resampled alike for all entries of a task.
+        scales: by task, of every task of the suite.
+        ranked: entries that may be ranked: contestants, not oracles or what was withdrawn.
+
+    Raises:
+        ValueError: as `overall` and `rank_intervals`.
+    """
+    found = {entry: overall(own, scales) for entry, own in scores.items()}
+    contestants = {
+        entry: whole for entry, whole in found.items() if whole is not None and entry in ranked
+    }
+    places: dict[str, Place] = {}
+    if contestants:
+        values = np.array([whole.value for whole in contestants.values()])
+        resampled = np.stack([whole.resampled for whole in contestants.values()])
+        places = dict(zip(contestants, rank_intervals(values, resampled), strict=True))
+    return {
+        entry: Standing(overall=whole, place=places.get(entry)) for entry, whole in found.items()
+    }

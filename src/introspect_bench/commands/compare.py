@@ -1,0 +1,72 @@
+"""`introspect-bench compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from introspect_bench.benchmark.paired import CORRECTIONS
+from introspect_bench.comparing import CLUSTERS
+from introspect_bench.console import emit_json, progress
+from introspect_bench.leaderboard import differences
+
+
+@click.command()
+@click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path)
+)
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--metric", metavar="NAME", help="What to compare; each task's headline by default.")
+@click.option(
+    "--cluster",
+    type=click.Choice(CLUSTERS),
+    default="auto",
+    show_default=True,
+    help="Resample and swap contrast groups, or take queries as independent.",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(CORRECTIONS),
+    default="holm",
+    show_default=True,
+    help="Over all pairs of all tasks.",
+)
+@click.option("--common", is_flag=True, help="Compare on the queries that all runs answer.")
+@click.option(
+    "--format", "form", type=click.Choice(("md", "tex", "json")), default="md", show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: --format json.")
+def command(
+    runs: tuple[Path, ...],
+    suite: str | None,
+    metric: str | None,
+    cluster: str,
+    correction: str,
+    common: bool,
+    form: str,
+    as_json: bool,
+) -> None:
+    """Compare runs on the same queries, task by task, every pair.
+
+    Give two runs or more of each task; runs of several tasks may be mixed. Each pair has the
+    difference of their scores with its 95 % interval, exact McNemar for shares of right answers or
+    a permutation test otherwise, the same by swapping whole groups, and the least difference that
+    so many queries can show.
+    """
+    from introspect_bench import api
+
+    with progress() as bar:
+        found = api.compare(
+            runs,
+            suite=suite,
+            metric=metric,
+            cluster=cluster,
+            correction=correction,
+            common=common,
+            on_read=bar.items,
+        )
+    if as_json or form == "json":
+        emit_json(found)
+    else:
+        click.echo((differences.tex if form == "tex" else differences.markdown)(found), nl=False)

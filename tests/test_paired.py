@@ -1,0 +1,304 @@
+"""Differences on the same queries, against values worked out by hand and simulated cases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from math import comb
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from introspect_bench.benchmark.description_metrics import UNIT, DescriptionTable
+from introspect_bench.benchmark.intervals import bootstrap, check_same_queries, resample
+from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
+from introspect_bench.benchmark.paired import (
+    NOISE,
+    RIGHT,
+    adjust,
+    compare,
+    mcnemar,
+    minimum_detectable,
+    permutation_test,
+)
+
+
+def answers(
+    exact: Sequence[int], *, groups: Sequence[int] | None = None, changed: Sequence[int] = ()
+) -> ScoreTable:
+    """Verdict and content are right or wrong together; each query its own group by default."""
+    hit = np.array(exact, dtype=np.bool_)
+    true = np.array(changed or [1] * len(hit), dtype=np.bool_)
+    return ScoreTable(
+        exact=hit,
+        content=hit,
+        true_changed=true,
+        pred_changed=np.where(hit, true, ~true).astype(np.int8),
+        group=np.array(groups if groups is not None else range(len(hit)), dtype=np.int64),
+    )
+
+
+def described(r: Sequence[float], reference: Sequence[float]) -> DescriptionTable:
+    column = np.array([round(value * UNIT) for value in r])
+    return DescriptionTable(
+        pearson=column,
+        of_reference=np.array([round(value * UNIT) for value in reference]),
+        detection=column,
+        similarity=column,
+        predicates=column,
+        group=np.arange(len(r)),
+    )
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_mcnemar_worked_out_by_hand() -> None:
+    # 8 queries only the first has right, 2 only the second, 5 both, 5 neither. Of 10 coin tosses,
+    # 8 or more fall to one side with 2 (1 + 10 + 45) / 1024.
+    first = np.array([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5, dtype=np.bool_)
+    second = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 5, dtype=np.bool_)
+    found = mcnemar(first, second)
+    assert (found.first_only, found.second_only) == (8, 2)
+    assert found.p == pytest.approx(2 * (comb(10, 8) + comb(10, 9) + comb(10, 10)) / 2**10)
+    assert mcnemar(second, first).p == found.p
+    assert mcnemar(first, first).p == 1
+    with pytest.raises(ValueError, match="units of shape"):
+        mcnemar(first, second[:3])
+
+
+def test_every_metric_that_is_a_share_of_units_is_that_share() -> None:
+    table = answers([1, 1, 0, 1, 1, 1, 0, 0], groups=[0, 0, 0, 0, 1, 1, 2, 2])
+    for name, units in RIGHT.items():
+        assert units(table).mean() == evaluate(name, table)
+    assert RIGHT["group_consistency"](table).tolist() == [False, True, False]
+
+
+def test_permutation_of_groups_worked_out_by_hand() -> None:
+    # Three groups of two. The first has all of groups 0 and 1 right and half of group 2; the second
+    # has nothing. Swapping group g moves its part of the difference to the other side: the eight
+    # differences are (+-2 +-2 +-1) / 6, and two of them are as far from 0 as the observed 5/6.
+    first = answers([1, 1, 1, 1, 1, 0], groups=[0, 0, 1, 1, 2, 2])
+    second = answers([0] * 6, groups=[0, 0, 1, 1, 2, 2])
+    assert permutation_test(first, second, "exact_match", rng=rng()) == pytest.approx(2 / 8)
+    # Were queries independent there would be 2**5 swaps that matter, of which 2 are as far.
+    one, other = (replace(table, group=np.arange(6)) for table in (first, second))
+    assert permutation_test(one, other, "exact_match", rng=rng()) == pytest.approx(2 / 32)
+
+
+def test_permutation_recomputes_a_metric_that_is_no_mean() -> None:
+    true = [1, 1, 0, 0, 1, 0, 1, 0]
+    groups = [0, 0, 1, 1, 2, 2, 3, 3]
+    first = answers([1, 0, 1, 1, 1, 1, 0, 1], groups=groups, changed=true)
+    second = answers([0, 0, 1, 0, 1, 0, 0, 1], groups=groups, changed=true)
+    metric = METRICS["has_changed_macro_f1"]
+
+    def difference(swapped: Sequence[bool]) -> float:
+        """By really exchanging the answers."""
+        take = np.array(swapped)[np.array(groups)]
+        tables = []
+        for own, other in ((first, second), (second, first)):
+            pred = np.where(take, other.pred_changed, own.pred_changed)
+            tables.append(replace(own, pred_changed=pred))
+        ones = np.ones(8)
+        return float(metric(tables[0], ones) - metric(tables[1], ones))
+
+    every = [difference(swapped) for swapped in product([False, True], repeat=4)]
+    observed = every[0]
+    as_far = sum(abs(value) >= abs(observed) - 1e-12 for value in every)
+    found = permutation_test(first, second, "has_changed_macro_f1", rng=rng())
+    assert found == pytest.approx(as_far / 16)
+
+
+def test_permutation_agrees_with_a_paired_test_of_many_queries() -> None:
+    draw = rng(1)
+    base = draw.normal(size=400)
+    r = [np.clip((base + draw.normal(size=400) + shift) / 8, -1, 1) for shift in (0.0, 0.15)]
+    first, second = (described(list(values), [1.0] * 400) for values in r)
+    found = permutation_test(first, second, "pearson", rng=rng())
+    assert found == pytest.approx(float(stats.ttest_rel(r[0], r[1]).pvalue), abs=0.01)
+
+
+def test_drawn_permutations_are_never_certain() -> None:
+    first, second = answers([1] * 40), answers([0] * 40)
+    found = permutation_test(first, second, "exact_match", rng=rng(), n_permutations=99)
+    assert found == pytest.approx(
+        2 / 100
+    )  # each tail counts the observed one: 2 (0 + 1) / (99 + 1)
+
+
+def test_paired_interval_is_the_normal_one() -> None:
+    # 300 queries only the first has right, 200 only the second, of 1,000: the differences have mean
+    # 0.1 and variance 0.5 - 0.1 ** 2 = 0.49, so the standard error is sqrt(0.49 / 1000).
+    first = answers([1] * 300 + [0] * 200 + [1] * 250 + [0] * 250)
+    second = answers([0] * 300 + [1] * 200 + [1] * 250 + [0] * 250)
+    found = compare(first, second, "exact_match", rng=rng(), n_permutations=99)
+    error = np.sqrt(0.49 / 1000)
+    assert found.value == pytest.approx(0.1)
+    assert found.interval_95 == pytest.approx((0.1 - 1.96 * error, 0.1 + 1.96 * error), abs=0.004)
+    assert found.minimum_detectable == pytest.approx((1.96 + 0.8416) * error, rel=0.05)
+    assert found.mcnemar is not None
+    assert found.p == found.mcnemar.p
+    assert (found.n, found.n_groups) == (1000, 1000)
+
+
+def test_groups_that_go_together_count_once() -> None:
+    # Each query copied four times: McNemar takes them for evidence, interval and swaps do not.
+    single = [answers([1] * 30 + [0] * 20 + [1] * 50), answers([0] * 30 + [1] * 20 + [1] * 50)]
+    copied = [
+        answers(np.repeat(t.exact, 4).tolist(), groups=np.repeat(t.group, 4).tolist())
+        for t in single
+    ]
+    one = compare(single[0], single[1], "exact_match", rng=rng(), n_permutations=999)
+    four = compare(copied[0], copied[1], "exact_match", rng=rng(), n_permutations=999)
+    assert four.interval_95 == one.interval_95
+    assert four.p_permutation == one.p_permutation
+    assert four.minimum_detectable == one.minimum_detectable
+    assert one.p is not None
+    assert four.p is not None
+    assert four.p < 0.01 < 0.1 < one.p
+
+
+def test_a_metric_that_is_no_share_is_tested_by_swapping() -> None:
+    first, second = described([0.5, 0.25, 0.75], [1, 1, 1]), described([0, 0.5, 0.25], [1, 1, 1])
+    found = compare(first, second, "pearson", rng=rng())
+    assert found.mcnemar is None
+    # (+-0.5 -+0.25 +-0.5) / 3: observed 0.25; of the 8 sums +-0.5 +-0.25 +-0.5 those as far from 0
+    # as 0.75 are 1.25, 0.75 and their opposites
+    assert found.p == found.p_permutation == pytest.approx(4 / 8)
+
+
+def test_explainers_that_answer_alike_say_nothing_of_what_could_be_seen() -> None:
+    table = answers([1, 0, 1, 0] * 10, groups=np.repeat(np.arange(10), 4).tolist())
+    found = compare(table, table, "exact_match", rng=rng())
+    assert (found.value, found.interval_95) == (0, (0, 0))
+    assert (found.p, found.p_permutation) == (1, 1)
+    assert found.minimum_detectable is None
+
+
+def test_one_group_has_no_interval() -> None:
+    found = compare(
+        answers([1, 1], groups=[0, 0]), answers([0, 1], groups=[0, 0]), "exact_match", rng=rng()
+    )
+    assert (found.value, found.interval_95, found.minimum_detectable) == (0.5, None, None)
+    assert found.p_permutation == 1
+
+
+def test_a_metric_without_a_value_has_no_difference() -> None:
+    first, second = described([0.5, 0.2], [0, 0]), described([0.1, 0.3], [0, 0])
+    found = compare(first, second, "pearson_of_reference", rng=rng())
+    assert (found.value, found.interval_95, found.p) == (None, None, None)
+
+
+def test_the_same_runs_give_the_same_difference() -> None:
+    draw = rng(3)
+    first, second = (answers((draw.random(120) < 0.5).astype(int).tolist()) for _ in range(2))
+    found = [compare(first, second, "exact_match", rng=rng(), n_permutations=99) for _ in "ab"]
+    assert found[0] == found[1]
+
+
+def test_all_tables_are_resampled_alike() -> None:
+    draw = rng(4)
+    first, second = (
+        answers((draw.random(80) < share).astype(int).tolist()) for share in (0.3, 0.6)
+    )
+    both = resample([first, second, first], ["exact_match"], rng=rng())["exact_match"]
+    assert both.shape == (3, 2000)
+    assert (both[0] == both[2]).all()
+    assert not np.allclose(both[0], both[1])
+    # one table alone is drawn in the same way, so `score` and `compare` agree
+    alone = bootstrap(second, ["exact_match"], rng=rng())
+    assert alone is not None
+    assert alone["exact_match"] == tuple(np.quantile(both[1], [0.025, 0.975]))
+
+
+def test_tables_of_different_queries_are_refused() -> None:
+    table = answers([1, 0, 1, 0], groups=[0, 0, 1, 1])
+    for other in (
+        answers([1, 0, 1]),
+        answers([1, 0, 1, 0], groups=[0, 1, 1, 0]),
+        answers([1, 0, 1, 0], groups=[0, 0, 1, 1], changed=[1, 1, 0, 1]),
+    ):
+        with pytest.raises(ValueError, match="different queries"):
+            check_same_queries([table, other])
+        with pytest.raises(ValueError, match="different queries"):
+            compare(table, other, "exact_match", rng=rng())
+    with pytest.raises(ValueError, match="different queries"):
+        check_same_queries([described([1], [0.5]), described([1], [0.25])])
+    with pytest.raises(ValueError, match="different kinds"):
+        check_same_queries([table, described([1], [1])])
+    with pytest.raises(ValueError, match="no table"):
+        resample([], ["exact_match"], rng=rng())
+
+
+def test_holm_worked_out_by_hand() -> None:
+    # sorted 0.01 0.02 0.03 0.4, times 4 3 2 1: 0.04 0.06 0.06 0.4, never falling
+    assert adjust([0.03, 0.01, 0.4, 0.02], "holm") == pytest.approx([0.06, 0.04, 0.4, 0.06])
+    assert adjust([0.5, 0.9], "holm") == [1, 1]
+    assert adjust([0.02], "holm") == [0.02]
+    assert adjust([], "holm") == adjust([], "bh") == []
+
+
+def test_benjamini_hochberg_worked_out_by_hand() -> None:
+    # sorted 0.01 0.02 0.03 0.4, times 4/1 4/2 4/3 4/4: 0.04 0.04 0.04 0.4, never rising backwards
+    assert adjust([0.03, 0.01, 0.4, 0.02], "bh") == pytest.approx([0.04, 0.04, 0.4, 0.04])
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
+def test_what_is_no_p_value_is_not_corrected(bad: float) -> None:
+    with pytest.raises(ValueError, match="not in 0 to 1"):
+        adjust([0.5, bad], "holm")
+    with pytest.raises(ValueError, match="unknown correction"):
+        adjust([0.5], "bonferroni")
+
+
+def test_minimum_detectable_difference_is_found_four_times_of_five() -> None:
+    # One query a group, difference of two independent coins: variance 2 p (1 - p) = 0.5, n = 500.
+    draw = rng(5)
+    moved = draw.normal(scale=np.sqrt(0.5 / 500), size=4000)
+    wanted = minimum_detectable(moved)
+    assert wanted is not None
+    found = 0
+    for _ in range(300):
+        first = draw.random(500) < 0.5 + wanted / 2
+        second = draw.random(500) < 0.5 - wanted / 2
+        found += stats.ttest_rel(first.astype(float), second.astype(float)).pvalue < 0.05
+    assert 0.74 <= found / 300 <= 0.86
+    assert minimum_detectable(np.full(10, 0.25) + NOISE / 4 * np.arange(2).repeat(5)) is None
+
+
+def test_intervals_of_clustered_differences_cover_the_truth() -> None:
+    # 60 groups of four that are won and lost together; the full count is in coverage/differences.py
+    hits = 0
+    for seed in range(150):
+        draw = rng(seed)
+        hard = draw.normal(size=(60, 1))
+        tables = []
+        for shift in (0.0, 0.3):
+            own = 0.6 * draw.normal(size=(60, 1)) + draw.normal(size=(60, 4))
+            hit = (hard + own + shift > 0).ravel().astype(int).tolist()
+            tables.append(answers(hit, groups=np.repeat(np.arange(60), 4).tolist()))
+        spread = np.sqrt(1 + 0.6**2 + 1)
+        truth = stats.norm.cdf(0) - stats.norm.cdf(0.3 / spread)
+        values = resample(tables, ["exact_match"], rng=draw, n_resamples=500)["exact_match"]
+        low, high = np.quantile(values[0] - values[1], [0.025, 0.975])
+        hits += low <= truth <= high
+    assert 0.89 <= hits / 150 <= 0.985
+
+
+def test_what_takes_seconds_to_import_is_imported_when_needed() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, introspect_bench.api as api\n"
+            "sys.exit(any(name in sys.modules for name in ('scipy.stats', 'pyarrow', 'torch')))",
+        ],
+        check=False,
+    )
+    assert done.returncode == 0

@@ -1,0 +1,108 @@
+"""Entries in order: who has a place, and on which draws it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_runs import Perfect
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.runfile import Run
+from introspect_bench.benchmark.scoring import grade_run
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.task import Task
+from introspect_bench.leaderboard.overall import Scale, TaskScore
+from introspect_bench.leaderboard.standings import standings
+from introspect_bench.matching import Graded
+from introspect_bench.standing import match_entries, scales_of, task_scores
+
+SCALES = {"a": Scale(prior=0.1, ceiling=0.9), "b": Scale(prior=0.0, ceiling=0.5)}
+
+
+def score(value: float, seed: int) -> TaskScore:
+    rng = np.random.default_rng(seed)
+    return TaskScore(value=value, resampled=value + 0.01 * rng.normal(size=500))
+
+
+def test_only_whole_contestants_have_a_place() -> None:
+    scores = {
+        "low": {"a": score(0.3, 0), "b": score(0.1, 1)},
+        "part": {"a": score(0.9, 2)},
+        "oracle": {"a": score(0.9, 3), "b": score(0.5, 4)},
+        "high": {"a": score(0.5, 5), "b": score(0.3, 6)},
+    }
+    found = standings(scores, SCALES, ranked={"low", "part", "high"})
+    assert list(found) == list(scores)
+    places = {name: one.place and one.place.rank for name, one in found.items()}
+    assert places == {"low": 2, "part": None, "oracle": None, "high": 1}
+    assert found["part"].overall is None
+    oracle = found["oracle"].overall
+    assert oracle is not None
+    assert oracle.value == pytest.approx(1)
+
+
+def test_nobody_to_rank() -> None:
+    assert standings({}, SCALES, ranked=()) == {}
+    found = standings({"part": {"a": score(0.5, 0)}}, SCALES, ranked={"part"})
+    assert (found["part"].overall, found["part"].place) == (None, None)
+
+
+Make = Callable[..., Graded]
+
+
+@pytest.fixture
+def graded(toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]) -> Make:
+    """`graded(n)`: a run that has all but its first `n` queries right."""
+
+    def make(wrong: int) -> Graded:
+        replies = perfect(toy_task, toy_suite, "test")
+        for query in toy_suite.queries("test")[:wrong]:
+            replies[query.id] = "changed: Atlantis"
+        run = run_of(toy_task, toy_suite, replies)
+        scored = grade_run(run, toy_task, toy_suite)
+        return Graded(path=run.path, run=run, task=toy_task, suite=toy_suite, scored=scored)
+
+    return make
+
+
+def test_runs_become_scores_on_the_same_draws(graded: Make) -> None:
+    entries = {"best": [graded(0)], "worst": [graded(20)], "twin": [graded(20)]}
+    matched = match_entries(entries)
+    assert matched["toy-vector"][0] == ["best", "worst", "twin"]
+    scores = task_scores(matched)
+    found = {name: own["toy-vector"] for name, own in scores.items()}
+    assert {name: one.value for name, one in found.items()} == {
+        "best": 1,
+        "worst": pytest.approx(4 / 24),
+        "twin": pytest.approx(4 / 24),
+    }
+    assert (found["worst"].resampled == found["twin"].resampled).all()
+    scales = {"toy-vector": Scale(prior=0.125, ceiling=1)}
+    places = {name: one.place for name, one in standings(scores, scales, ranked=scores).items()}
+    assert {name: place and place.rank for name, place in places.items()} == {
+        "best": 1,
+        "worst": 2,
+        "twin": 2,
+    }
+    assert places["worst"] == places["twin"]
+    assert places["best"] is not None
+    assert places["best"].letters == ("a",)
+
+
+def test_an_entry_has_one_run_a_task(graded: Make) -> None:
+    with pytest.raises(UsageError, match="x has two runs of toy-vector"):
+        match_entries({"x": [graded(0), graded(1)]})
+
+
+def test_a_suite_has_scales_only_if_every_task_has(
+    toy_task: Task, toy_suite: Suite, tmp_path: Path
+) -> None:
+    found = scales_of([(toy_task, toy_suite)], "test")
+    assert found == {"toy-vector": Scale(prior=0.125, ceiling=1)}
+    silent = Suite(root=tmp_path, manifest={**toy_suite.manifest, "statistics": {}})
+    other = dataclasses.replace(toy_task, name="other")
+    assert scales_of([(toy_task, toy_suite), (other, silent)], "test") is None
