@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,8 +23,19 @@ from introspect_bench.leaderboard.wording import name_problem, text_problem
 
 SCHEMA = "introspect-bench/ledger/1"
 """Value of `schema` in every line."""
-EVENTS = ("accept", "recheck", "rerun", "fresh", "flag", "withdraw", "restore", "rescore")
-"""Values of `event`. `rescore` explains a change of scores by a new version of the package."""
+EVENTS = (
+    "accept",
+    "recheck",
+    "rejudge",
+    "rerun",
+    "fresh",
+    "flag",
+    "withdraw",
+    "restore",
+    "rescore",
+)
+"""Values of `event`. `rejudge` is a recheck of judgements by the frozen judges;
+`rescore` explains a change of scores by a new version of the package."""
 TIERS: Mapping[int, tuple[str, str]] = {
     1: ("re-scored", "CI computed every number from the raw replies."),
     2: ("spot-checked", "A maintainer asked the explainer some queries again, chosen by hash."),
@@ -35,6 +46,8 @@ TIERS: Mapping[int, tuple[str, str]] = {
 AGREEMENT = 0.9
 """Share of queries answered the same from which a check confirms an entry. Not 1: a model's last
 bits depend on device and batch, and the share itself is shown."""
+MIN_ASKED = 20
+"""Fewest queries of a task that make a spot check."""
 MAX_BYTES = 16 << 20
 """Largest ledger."""
 
@@ -167,16 +180,22 @@ def append_line(
     return line
 
 
-def standing(lines: Sequence[Line], entry: str, entry_sha256: str) -> Standing:
+def standing(
+    lines: Sequence[Line], entry: str, entry_sha256: str, tasks: Collection[str] = ()
+) -> Standing:
     """Say where an entry stands; checks of other bytes than those it holds now do not count.
+
+    An entry has the tier that all of its tasks have. Of several checks of one kind the last counts.
 
     Args:
         lines: the ledger.
         entry: id of the entry.
         entry_sha256: hash of its files as they are.
+        tasks: the tasks it has runs of; those that were checked if empty.
     """
     own = tuple(line for line in lines if line.entry == entry)
-    tier, withdrawn, flags = 1, False, []
+    withdrawn, flags = False, []
+    confirmed: dict[tuple[str, str], bool] = {}
     for line in own:
         if line.event == "withdraw":
             withdrawn = True
@@ -184,18 +203,23 @@ def standing(lines: Sequence[Line], entry: str, entry_sha256: str) -> Standing:
             withdrawn, flags = False, []
         elif line.event == "flag":
             flags.append(line.reason)
-        elif line.event in _CHECKS and line.entry_sha256 == entry_sha256 and confirms(line):
-            tier = max(tier, _CHECKS[line.event])
+        elif line.event in _CHECKS and line.entry_sha256 == entry_sha256:
+            confirmed |= {(task, line.event): confirms(line, task) for task in line.tasks}
+    tiers = [
+        max(_CHECKS[event] if confirmed.get((task, event)) else 1 for event in _CHECKS)
+        for task in tasks or {task for task, _ in confirmed}
+    ]
+    tier = min(tiers, default=1)
     return Standing(
         tier=tier, label=TIERS[tier][0], lines=own, withdrawn=withdrawn, flags=tuple(flags)
     )
 
 
-def confirms(line: Line) -> bool:
-    """Whether a check found enough agreement in every task."""
-    return bool(line.tasks) and all(
-        agreed >= AGREEMENT * asked for agreed, asked in line.tasks.values()
-    )
+def confirms(line: Line, task: str) -> bool:
+    """Whether a check asked enough of a task and found enough of it the same."""
+    agreed, asked = line.tasks[task]
+    enough = line.event != "recheck" or asked >= MIN_ASKED
+    return enough and agreed >= AGREEMENT * asked
 
 
 def _read(path: Path) -> tuple[tuple[Line, ...], str]:

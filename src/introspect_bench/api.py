@@ -16,13 +16,16 @@ from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.checking import validate_all
 from introspect_bench.citing import cite
 from introspect_bench.comparing import compare
 from introspect_bench.descriptions import rate, show_simulator, simulate
 from introspect_bench.dry_run import TaskPlan, plan_run
 from introspect_bench.exporting import export
+from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
+from introspect_bench.rechecking import recheck
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as _run
@@ -35,6 +38,7 @@ from introspect_bench.scores import (
     show,
     validate,
 )
+from introspect_bench.submitting import submit
 from introspect_bench.suites import shipped_tasks, tasks_of
 from introspect_bench.tasks import SUITES, suite_root
 from introspect_bench.training import train
@@ -51,18 +55,23 @@ __all__ = [
     "export",
     "has_truth",
     "leaderboard_table",
+    "ledger_add",
+    "ledger_show",
     "load",
     "ls",
     "plan",
     "rate",
+    "recheck",
     "run",
     "score",
     "score_all",
     "show",
     "show_simulator",
     "simulate",
+    "submit",
     "train",
     "validate",
+    "validate_all",
     "version",
 ]
 

@@ -243,3 +243,14 @@ def parse_injection(mode: str | None, scaling: str | None) -> Injection | None:
         raise UsageError(f"injection {mode!r}: expected embedding, add:LAYER or replace:LAYER")
     values: dict[str, Any] = {"mode": name, "layer": int(layer) if layer else None}
     return Injection.from_json(values if scaling is None else values | {"scaling": scaling})
+
+
+def read_injection(values: object) -> Injection:
+    """Read an injection as a run file's header keeps it.
+
+    Raises:
+        UsageError: unknown mode or scaling, or anything else that is none.
+    """
+    if not isinstance(values, dict):
+        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
+    return Injection.from_json(values)

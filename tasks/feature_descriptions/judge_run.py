@@ -33,7 +33,7 @@ OnAnswers = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class Work:
     """What one run's judges read."""
 
     qids: Sequence[str]
@@ -73,11 +73,16 @@ def judge_run(
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} need no judge; score it as it is")
     with open_judging(path) as writer:
-        work = _work(path, task, suite)
+        work = find_work(path, task, suite)
         return sum(_judge(writer, judge, work, on_answers) for judge in judges)
 
 
-def _work(path: Path, task: Task, suite: Suite) -> _Work:
+def find_work(path: Path, task: Task, suite: Suite) -> Work:
+    """Read what judges of a run read: its answers and their windows, no truth.
+
+    Raises:
+        IntegrityError: the run is corrupt or about another suite, or was judged on other texts.
+    """
     run = read_run(path)
     texts = {
         reply.query.id: reply.answer.text
@@ -92,14 +97,14 @@ def _work(path: Path, task: Task, suite: Suite) -> _Work:
     windows = arrays(suite, split, "windows")["ids"][rows]
     kept = f"{suite.folder(split)}/silent.safetensors" in suite.manifest["files"]
     silent = arrays(suite, split, "silent")["predicted"][rows] if kept else None
-    return _Work(
+    return Work(
         qids=list(texts),
         texts=list(texts.values()),
         shown=Shown(windows=windows, silent=silent),
     )
 
 
-def _judge(writer: RunWriter, judge: Judge, work: _Work, on_answers: OnAnswers | None) -> int:
+def _judge(writer: RunWriter, judge: Judge, work: Work, on_answers: OnAnswers | None) -> int:
     total, appended = len(work.qids), 0
     for start in range(0, total, BATCH):
         here = slice(start, start + BATCH)

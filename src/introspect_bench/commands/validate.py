@@ -11,19 +11,48 @@ from introspect_bench.console import emit_json, emit_table, printable
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--strict", is_flag=True, help="Fail if one of them cannot be submitted.")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+)
+@click.option("--strict", is_flag=True, help="Fail if a run file cannot be submitted.")
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the JSON document to this file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(runs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
-    """Read run files strictly, and say what is wrong.
+def command(
+    paths: tuple[Path, ...], strict: bool, suite: str | None, report: Path | None, as_json: bool
+) -> None:
+    """Read run files and submissions strictly, and say what is wrong.
 
-    A partial or incomplete run is a sound file that cannot be submitted; --strict refuses it.
+    PATH is a run file, the folder of an entry, or submissions/ with all of them. A partial or
+    incomplete run is a sound file that cannot be submitted; --strict refuses it. Entries are held
+    to everything CI holds them to, and their scores are computed again.
     """
     from introspect_bench import api
+    from introspect_bench.benchmark.files import write_json_atomic
+    from introspect_bench.leaderboard.findings import Finding, raise_worst
 
-    found = [api.validate(path, strict=strict) for path in runs]
+    found = api.validate_all(paths, strict=strict, suite=suite)
+    rows = [*found["findings"], *(row for one in found["entries"] for row in one["findings"])]
+    findings = [Finding(**row) for row in rows]
+    if report is not None:
+        write_json_atomic(report, found)
     if as_json:
-        emit_json({"runs": found})
+        emit_json(found)
+    elif found["ok"] or any(path.is_dir() for path in paths):
+        _emit_runs(found["runs"])
+        _emit_entries(found["entries"])
+        for finding in findings:
+            click.echo(printable(f"{finding.level}: {finding.sentence}"))
+    raise_worst(findings)
+
+
+def _emit_runs(runs: list[dict[str, Any]]) -> None:
+    if not runs:
         return
     emit_table(
         ("verdict", "rows", "suite", "task", "split", "explainer", "file"),
@@ -37,12 +66,32 @@ def command(runs: tuple[Path, ...], strict: bool, as_json: bool) -> None:
                 run["explainer"],
                 run["path"],
             )
-            for run in found
+            for run in runs
         ],
     )
-    for run in found:
+    for run in runs:
         if run["cannot_submit"]:
             click.echo(printable(f"{run['path']}: {run['cannot_submit']}"))
+
+
+def _emit_entries(entries: list[dict[str, Any]]) -> None:
+    if entries:
+        emit_table(
+            ("verdict", "tasks scored", "suite", "entry"),
+            [
+                (
+                    "ok" if _sound(entry) else "refused",
+                    ", ".join(one["task"] for one in entry["scores"]) or "none",
+                    entry["suite"],
+                    entry["entry"],
+                )
+                for entry in entries
+            ],
+        )
+
+
+def _sound(entry: dict[str, Any]) -> bool:
+    return not any(finding["level"] == "error" for finding in entry["findings"])
 
 
 def _verdict(run: dict[str, Any]) -> str:

@@ -1,0 +1,164 @@
+"""What a published file must not hold: keys, places on a machine, and fields that nobody needs.
+
+Owns the allow-list of a run file's fields and the patterns of secrets. A reader of run files takes
+more than this allows, so that older and newer runs can be scored; what is submitted is held to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MAX_RAW_BYTES = 4_096
+"""Longest raw reply that is submitted, in bytes of UTF-8."""
+
+HEADER: Mapping[str, frozenset[str] | None] = {
+    "kind": None,
+    "schema": None,
+    "run_id": None,
+    "created": None,
+    "package": frozenset({"name", "version", "commit", "dirty"}),
+    "task": frozenset(
+        {
+            "id",
+            "version",
+            "suite",
+            "split",
+            "n",
+            "limit",
+            "query_ids",
+            "query_ids_sha256",
+            "data_sha256",
+            "prompt_sha256",
+            "metric_version",
+        }
+    ),
+    "target": frozenset(
+        {
+            "name",
+            "weights_sha256",
+            "tensors_sha256",
+            "tokenizer_sha256",
+            "source",
+            "location",
+            "revision",
+            "licence",
+            "n_layers",
+            "d_model",
+        }
+    ),
+    "explainer": frozenset(
+        {"name", "kind", "revision", "weights_sha256", "settings", "shots", "no_vector"}
+    ),
+    "generation": None,
+    "env": frozenset(
+        {
+            "python",
+            "system",
+            "machine",
+            "device",
+            "torch",
+            "transformers",
+            "nnsight",
+            "peft",
+            "numpy",
+            "safetensors",
+        }
+    ),
+    "selftest": None,
+    "partial": None,
+    "declared": None,
+}
+"""Fields of a header, and of the objects in it whose fields are fixed."""
+ROW = frozenset(
+    {
+        "kind",
+        "qid",
+        "i",
+        "prompt_sha",
+        "key",
+        "raw",
+        "parsed",
+        "status",
+        "reason",
+        "n_in",
+        "n_out",
+        "ms",
+    }
+)
+"""Fields of a prediction row; `ms` may be left out by who cannot publish it."""
+JUDGEMENT = frozenset(
+    {"kind", "qid", "judge", "text", "predicted", "embedding", "raw", "value", "status"}
+)
+"""Fields of a judgement."""
+FOOTER = frozenset({"kind", "complete", "counts", "cost", "claimed", "body_sha256"})
+"""Fields of a footer."""
+
+_SECRETS = {
+    "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
+    "an API key": r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}",
+    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})",
+    "an AWS key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a Google API key": r"\bAIza[0-9A-Za-z_-]{30,}",
+    "a Slack token": r"\bxox[abprs]-[0-9A-Za-z-]{10,}",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a password in an address": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"]{1,80}:[^\s/@\"]{1,80}@",
+    "a bearer token": r"\bBearer [A-Za-z0-9._~+/-]{24,}",
+}
+_SECRET = re.compile(
+    "|".join(f"(?P<s{n}>{pattern})" for n, pattern in enumerate(_SECRETS.values()))
+)
+_PLACE = re.compile(
+    r"(?<![\w.:/])(?:/(?:home|Users|root|mnt|media|data|scratch|tmp|var|opt|srv|workspace)/[^\s\"]+"
+    r"|~/[^\s\"]+|[A-Za-z]:\\\\?[^\s\"]+|file://\S+|https?://(?:localhost|[0-9.]+)[:/]\S*)"
+)
+
+
+def secret(text: str) -> str | None:
+    """Return what kind of secret a text holds, or None; the secret itself is not repeated."""
+    match = _SECRET.search(text)
+    if match is None or match.lastgroup is None:
+        return None
+    return list(_SECRETS)[int(match.lastgroup[1:])]
+
+
+def place(text: str) -> bool:
+    """Whether a text names a place on somebody's machine: a path, or a server of their own."""
+    return _PLACE.search(text) is not None
+
+
+def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a run file's header says that it should not, each a sentence."""
+    for name, value in header.items():
+        if name not in HEADER:
+            yield f"field {name[:80]} is not one that a run writes"
+            continue
+        known = HEADER[name]
+        for key in sorted(value.keys() - known) if known and isinstance(value, Mapping) else ():
+            yield f"field {name}.{key[:80]} is not one that a run writes"
+        text = json.dumps(value, ensure_ascii=False)
+        if kind := secret(text):
+            yield f"field {name} seems to hold {kind}"
+        elif place(text):
+            yield f"field {name} names a place on somebody's machine"
+
+
+def row_problem(row: Mapping[str, Any], known: frozenset[str]) -> str | None:
+    """Say what a row of a run file holds that it should not.
+
+    Args:
+        row: a prediction, a judgement or a footer.
+        known: its fields.
+    """
+    if unknown := sorted(row.keys() - known):
+        return f"field {unknown[0][:80]} is not one that a run writes"
+    raw = row.get("raw")
+    if isinstance(raw, str):
+        size = len(raw.encode("utf-8", "surrogatepass"))
+        if size > MAX_RAW_BYTES:
+            return f"the raw reply has {size} bytes, at most {MAX_RAW_BYTES} are submitted"
+        if kind := secret(raw):
+            return f"the raw reply seems to hold {kind}"
+    return None

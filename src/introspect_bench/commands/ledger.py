@@ -1,0 +1,66 @@
+"""`introspect-bench ledger`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from introspect_bench.console import emit_json, emit_table, printable
+
+LEDGER = "submissions/ledger.jsonl"
+"""Where it is in a checkout."""
+
+
+@click.group()
+def command() -> None:
+    """What was checked, flagged or withdrawn, by whom and why."""
+
+
+@command.command("show")
+@click.option("--ledger", default=LEDGER, show_default=True, metavar="FILE")
+@click.option("--entry", metavar="ID", help="Only lines about this entry.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def show(ledger: str, entry: str | None, as_json: bool) -> None:
+    """Print the ledger, after checking that no line of it was changed."""
+    from introspect_bench import api
+
+    lines = api.ledger_show(ledger, entry=entry)
+    if as_json:
+        emit_json({"lines": lines})
+    elif lines:
+        head = ("date", "event", "entry", "by", "reason")
+        emit_table(head, [[line[name] for name in head] for line in lines])
+
+
+@command.command("add")
+@click.argument("entry", metavar="ENTRY", type=click.Path(path_type=Path))
+@click.option(
+    "--event", required=True, metavar="EVENT", help="accept, flag, withdraw, restore or rescore."
+)
+@click.option("--reason", required=True, metavar="SENTENCE")
+@click.option("--by", required=True, metavar="NAME")
+@click.option("--commit", metavar="SHA", help="Of the repository, all 40 digits.")
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--ledger", default=LEDGER, show_default=True, metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def add(
+    entry: Path,
+    event: str,
+    reason: str,
+    by: str,
+    commit: str | None,
+    suite: str | None,
+    ledger: str,
+    as_json: bool,
+) -> None:
+    """Append a decision about an entry; nothing that is there is changed."""
+    from introspect_bench import api
+
+    line = api.ledger_add(
+        entry, event=event, reason=reason, by=by, commit=commit, suite=suite, ledger=ledger
+    )
+    if as_json:
+        emit_json(line)
+    else:
+        click.echo(printable(f"{ledger}:{line['number']}: {event} {line['entry']}"))

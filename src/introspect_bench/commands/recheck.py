@@ -1,0 +1,66 @@
+"""`introspect-bench recheck`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from introspect_bench.console import emit_json, emit_table, printable, progress
+
+
+@click.command()
+@click.argument("entry", metavar="ENTRY", type=click.Path(path_type=Path))
+@click.option("--k", default=20, show_default=True, metavar="N", help="Queries of each task.")
+@click.option("--model", "-m", metavar="MODEL", help="Who is asked; needed but for a baseline.")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
+@click.option("--judgements", is_flag=True, help="Ask the frozen judges of descriptions instead.")
+@click.option("--nonce", metavar="TEXT", help="Repeat an earlier choice of queries.")
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--dtype", metavar="NAME", help="Default: as in the entry.")
+@click.option("--by", default="maintainer", show_default=True, metavar="NAME", help="Who checks.")
+@click.option(
+    "--ledger",
+    default="submissions/ledger.jsonl",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+@click.option("--no-ledger", is_flag=True, help="Write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(
+    entry: Path, ledger: Path, no_ledger: bool, by: str, as_json: bool, **options: Any
+) -> None:
+    """Ask the explainer of an entry some of its queries again.
+
+    Which ones is decided by a hash of the entry, a fresh nonce and the query, so that nobody can
+    prepare for them. How many answers are the same is appended to the ledger: 90 % of 20 or more
+    make an entry spot-checked, 90 % of all make it re-run. Exit code 1 if it is less.
+    """
+    from introspect_bench import api
+    from introspect_bench.rechecking import Recheck, check_agreement
+
+    with progress() as bar:
+        found = api.recheck(
+            entry,
+            Recheck(**options),
+            ledger=None if no_ledger else ledger,
+            by=by,
+            on_fetch=bar.bytes,
+            on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
+            on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
+        )
+    if as_json:
+        emit_json(found)
+    else:
+        emit_table(
+            ("task", "asked", "the same answer", "the same bytes"),
+            [
+                (row["task"], row["asked"], row["agreed"], row["identical"])
+                for row in found["tasks"]
+            ],
+        )
+        click.echo(printable(f"{found['event']} of {found['entry']}, nonce {found['nonce']}"))
+    check_agreement(found)

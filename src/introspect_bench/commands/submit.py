@@ -1,0 +1,85 @@
+"""`introspect-bench submit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from introspect_bench.console import emit_json, printable
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--name", required=True, metavar="ORG/NAME", help="Who, and what it is called.")
+@click.option("--kind", metavar="KIND", help="trained, untrained, baseline or oracle.")
+@click.option("--author", "authors", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option("--contact", required=True, metavar="MAIL|URL", help="Where questions go.")
+@click.option("--display", metavar="NAME", help="Name on the board; NAME by default.")
+@click.option("--paper-url", metavar="URL")
+@click.option("--code-url", metavar="URL")
+@click.option("--model-url", metavar="URL")
+@click.option("--licence", default="CC-BY-4.0", show_default=True, metavar="SPDX")
+@click.option("--trained-on", multiple=True, metavar="SENTENCE", help="May be repeated.")
+@click.option("--attempts", default=1, show_default=True, metavar="N", help="Runs, all of them.")
+@click.option("--parameters", type=int, metavar="N", help="Of the explainer.")
+@click.option("--date", metavar="DAY", help="Default: the day of the newest run.")
+@click.option("--bibtex", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--vector-use", metavar="ID", help="The entry without vectors, its control.")
+@click.option("--notes", metavar="FILE", type=click.Path(path_type=Path), help="Plain text.")
+@click.option("--declare", "declared", is_flag=True, help="State what a submission states.")
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--open-pr", is_flag=True, help="Push a branch and open a pull request with gh.")
+@click.option(
+    "--output",
+    "-o",
+    default="submissions",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(
+    runs: tuple[Path, ...],
+    paper_url: str | None,
+    code_url: str | None,
+    model_url: str | None,
+    bibtex: Path | None,
+    notes: Path | None,
+    output: Path,
+    suite: str | None,
+    open_pr: bool,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    """Turn run files into a folder that a pull request adds.
+
+    Checks everything that CI checks and changes no file that exists. --declare states: nothing was
+    trained or chosen on validation or test queries; every reply is what the explainer said, once
+    per query; --attempts counts every run on these queries; the run files may be published under
+    CC-BY-4.0. Nothing leaves this machine without --open-pr.
+    """
+    from introspect_bench import api
+    from introspect_bench.submitting import Description, read_text
+
+    links = {"paper": paper_url, "code": code_url, "model": model_url}
+    description = Description(
+        **said,
+        links={name: link for name, link in links.items() if link is not None},
+        bibtex="" if bibtex is None else read_text(bibtex),
+    )
+    made = api.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
+    if as_json:
+        emit_json(made.as_json())
+        return
+    for warning in made.warnings:
+        click.echo(printable(f"warning: {warning.sentence}"), err=True)
+    click.echo(printable(str(made.folder)))
+    if made.pull_request:
+        click.echo(printable(made.pull_request))
+        return
+    click.echo("\nnext:")
+    for line in made.commands:
+        click.echo(printable(f"  {line}"))
+    click.echo("then open a pull request")

@@ -1,0 +1,144 @@
+"""Entries checked by asking again: some queries, all of them, or those of a fresh suite.
+
+Owns which queries are asked, and what is written into the ledger.
+A file of replies cannot show that a model gave them; asking the model again can.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import introspect_bench
+from introspect_bench.asking_again import Agreement, Recheck, ask_again, judge_again
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.leaderboard.entries import Entry, entry_sha256, read_entry
+from introspect_bench.leaderboard.ledger import AGREEMENT, append_line
+from introspect_bench.running import OnAnswers, OnQueries
+
+NONCE_BYTES = 8
+"""Size of a fresh nonce."""
+
+
+def choose(qids: Sequence[str], *, k: int, entry_sha: str, nonce: str) -> list[str]:
+    """Return the `k` queries that come first by `sha256(entry hash : nonce : query id)`."""
+    return sorted(qids, key=lambda qid: sha256(f"{entry_sha}:{nonce}:{qid}".encode()).hexdigest())[
+        :k
+    ]
+
+
+def recheck(
+    entry: Path | str,
+    check: Recheck,
+    *,
+    ledger: Path | None = None,
+    by: str = "maintainer",
+    on_fetch: OnProgress = silent,
+    on_queries: OnQueries | None = None,
+    on_answers: OnAnswers | None = None,
+) -> dict[str, Any]:
+    """Ask an entry's explainer some of its queries again and say how many answers are the same.
+
+    Args:
+        entry: the entry's folder.
+        check: how.
+        ledger: file to append the outcome to; nothing is written if None.
+        by: who checks, for the ledger.
+        on_fetch: told what is downloaded and prepared.
+        on_queries: told task, queries answered, queries in all.
+        on_answers: told judge, descriptions judged, descriptions in all.
+
+    Returns:
+        `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each.
+
+    Raises:
+        UsageError: no such entry or task, or `model` is needed.
+        CheckFailedError: the model has other weights than the entry.
+        MissingPartError: weights, device or disk space are missing.
+        IntegrityError: the entry, a run or the ledger is corrupt.
+    """
+    if check.k < 1:
+        raise UsageError(f"k is {check.k}; give 1 or more")
+    found = read_entry(Path(entry))
+    sha, nonce = entry_sha256(found), check.nonce or secrets.token_hex(NONCE_BYTES)
+    runs = _runs(found, check.tasks)
+    outcomes = []
+    for run in runs:
+        qids = choose(list(run.rows), k=check.k, entry_sha=sha, nonce=nonce)
+        if not check.judgements:
+            outcomes.append(ask_again(run, qids, check, on_fetch, on_queries))
+        elif run.judgements:
+            outcomes.append(judge_again(run, qids, check, on_fetch, on_answers))
+    if not outcomes:
+        raise UsageError(f"{entry}: no judgements; only descriptions are judged")
+    whole = len(runs) == len(found.runs) and all(one.whole for one in outcomes)
+    event = "rejudge" if check.judgements else "rerun" if whole else "recheck"
+    if ledger is not None:
+        _record(ledger, found, sha, event, outcomes, {"nonce": nonce, "k": check.k}, by)
+    return {
+        "entry": found.id,
+        "entry_sha256": sha,
+        "nonce": nonce,
+        "event": event,
+        "tasks": [asdict(one) for one in outcomes],
+    }
+
+
+def check_agreement(found: Mapping[str, Any]) -> None:
+    """Fail unless enough came out the same: `AGREEMENT` of answers, all judgements.
+
+    Args:
+        found: what `recheck` returned.
+
+    Raises:
+        CheckFailedError: in some task it is less.
+    """
+    share = 1.0 if found["event"] == "rejudge" else AGREEMENT
+    for one in found["tasks"]:
+        if one["agreed"] < share * one["asked"]:
+            raise CheckFailedError(
+                f"{found['entry']}: of {one['asked']} asked again for {one['task']}, "
+                f"{one['agreed']} came out the same, expected {share:.0%}; "
+                f"look at {', '.join(one['differing'][:5])}"
+            )
+
+
+def _runs(entry: Entry, tasks: Sequence[str]) -> list[Run]:
+    paths = {path.stem: path for path in entry.runs}
+    if unknown := sorted(set(tasks) - paths.keys()):
+        raise UsageError(f"{entry.folder} has no run of {unknown[0]}; it has {', '.join(paths)}")
+    return [read_run(path) for task, path in paths.items() if not tasks or task in tasks]
+
+
+def _record(
+    ledger: Path,
+    entry: Entry,
+    sha: str,
+    event: str,
+    outcomes: Sequence[Agreement],
+    details: Mapping[str, Any],
+    by: str,
+) -> None:
+    asked, agreed = sum(one.asked for one in outcomes), sum(one.agreed for one in outcomes)
+    append_line(
+        ledger,
+        event=event,
+        entry=entry.id,
+        entry_sha256=sha,
+        by=by,
+        date=datetime.now(UTC).date().isoformat(),
+        reason=f"{agreed} of {asked} came out the same when asked again",
+        tasks={one.task: (one.agreed, one.asked) for one in outcomes},
+        details={
+            **details,
+            "identical": {one.task: one.identical for one in outcomes},
+            "package": introspect_bench.__version__,
+        },
+    )

@@ -1,0 +1,129 @@
+"""Hostile submissions are refused with the right exit code, quickly, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from attacks import ATTACKS, Attack
+from hostile import RUN
+from program import Call, environment, the_sentence
+from tiny_entries import make_entry
+
+from introspect_bench.__main__ import main
+
+SECONDS = 2.0
+"""Longest time that one may take."""
+BYTES = 500 << 20
+"""Most memory that one may take."""
+IN_OWN_PROCESS = (
+    "link to a device",
+    "a run file is a pipe",
+    "sparse file of a gigabyte",
+    "zip bomb",
+    "20,001 rows",
+    "deep row",
+    "integer of 5,000 digits",
+    "claimed score",
+)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
+    """A sound entry's folder, made once."""
+    place = tmp_path_factory.mktemp("sound")
+    words = ("-m", "baseline/constant", "-t", "input-ablations", "--no-score")
+    assert main(["run", *words, "--suite", str(made), "-o", str(place / "runs")]) == 0
+    (run,) = (place / "runs").glob("*.jsonl")
+    return make_entry([run], place / "submissions", made)
+
+
+@pytest.fixture
+def entry(sound: Path, here: Path) -> Path:
+    """A copy that a test may spoil."""
+    folder = here / "submissions" / "toy" / sound.name
+    return Path(shutil.copytree(sound, folder))
+
+
+def snapshot(root: Path) -> set[str]:
+    """Everything below a folder, links not followed."""
+    found = set()
+    for folder, folders, names in os.walk(root):
+        found |= {os.path.join(folder, name) for name in (*folders, *names)}  # noqa: PTH118
+    return found
+
+
+def test_the_table_is_long_and_its_names_differ() -> None:
+    assert len(ATTACKS) >= 100
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_the_sound_entry_is_sound(call: Call, entry: Path) -> None:
+    code, out, err = call("validate", "--strict", str(entry), "--suite", "toy")
+    assert (code, err) == (0, "")
+    assert "input-ablations" in out
+    assert call("validate", "submissions", "--suite", "toy")[0] == 0
+    assert call("score", "--check", str(entry / RUN), "--suite", "toy")[0] == 0
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_an_attack_is_refused(call: Call, entry: Path, here: Path, attack: Attack) -> None:
+    folder = attack.make(entry)
+    before = snapshot(here)
+    start = time.perf_counter()
+    code, out, err = call("validate", "--strict", str(folder), "--suite", "toy")
+    assert time.perf_counter() - start < SECONDS
+    assert code == attack.code, err
+    assert attack.part in out
+    sentence = the_sentence(err)
+    assert all(sign.isprintable() for sign in sentence)
+    assert all(sign.isprintable() or sign == "\n" for sign in out)
+    if attack.score is not None:
+        start = time.perf_counter()
+        code, _, err = call("score", str(folder / RUN), "--suite", "toy")
+        assert time.perf_counter() - start < SECONDS
+        assert code == attack.score, err
+    assert snapshot(here) == before
+
+
+@pytest.mark.parametrize("attack", ATTACKS[::8], ids=lambda attack: attack.name)
+def test_a_board_with_an_attack_on_it_is_refused_as_a_whole(
+    call: Call, entry: Path, attack: Attack
+) -> None:
+    attack.make(entry)
+    code, out, _ = call("validate", "submissions", "--suite", "toy")
+    assert code >= attack.code
+    assert attack.part in out
+
+
+def limited() -> None:
+    """Limit the memory of this process."""
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES + (1 << 30), BYTES + (1 << 30)))
+
+
+@pytest.mark.parametrize("name", IN_OWN_PROCESS)
+def test_an_attack_is_refused_within_limits(entry: Path, here: Path, name: str) -> None:
+    """The address space may be a gigabyte larger than memory: libraries map more than they use."""
+    attack = next(attack for attack in ATTACKS if attack.name == name)
+    folder = attack.make(entry)
+    words = ["validate", "--strict", str(folder), "--suite", "toy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "introspect_bench", *words],
+        cwd=here,
+        env=environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=limited,
+    )
+    assert done.returncode == attack.code, done.stderr
+    assert "Traceback" not in done.stderr
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < BYTES

@@ -1,0 +1,79 @@
+"""Entries of the toy suites: made once by `submit`, copied and spoilt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.files import compact_json, sha256_bytes
+from introspect_bench.leaderboard.entries import body_digest
+from introspect_bench.submitting import Description, submit
+
+ORG, TITLE = "acme", "Model-1"
+CONTACT = "https://github.com/acme/model"
+
+Rows = list[dict[str, Any]]
+
+
+def describe(**changes: Any) -> Description:
+    """What is said of the tiny entry."""
+    said: dict[str, Any] = {
+        "name": f"{ORG}/{TITLE}",
+        "kind": None,
+        "authors": ["Ann Ångström"],
+        "contact": CONTACT,
+        "declared": True,
+        "bibtex": "@misc{a, title={An {A}}}",
+    }
+    return Description(**said | changes)
+
+
+def make_entry(runs: list[Path], output: Path, suite: Path, **changes: Any) -> Path:
+    """Submit runs and return the entry's folder."""
+    made = submit(runs, describe(**changes), output=output, suite=str(suite))
+    return made.folder
+
+
+def rows_of(path: Path) -> Rows:
+    """The lines of a run file, as objects."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write a run file whose footer fits its lines, as somebody who forges one would."""
+    lines = [compact_json(row).encode() + b"\n" for row in rows]
+    for place, row in enumerate(rows):
+        if row.get("kind") == "footer":
+            row["body_sha256"] = sha256_bytes(b"".join(lines[:place]))
+            lines[place] = compact_json(row).encode() + b"\n"
+    path.write_bytes(b"".join(lines))
+
+
+def renamed(folder: Path) -> Path:
+    """Give a folder the name that its replies stand for."""
+    bodies = {
+        path.stem: next(row for row in rows_of(path) if row["kind"] == "footer")["body_sha256"]
+        for path in sorted(folder.glob("*.jsonl"))
+    }
+    new = folder.with_name(f"{folder.name[:-8]}{body_digest(bodies)}")
+    return folder if new == folder else Path(shutil.move(folder, new))
+
+
+def forge(folder: Path, edit: Callable[[Rows], object], *, name: str | None = None) -> Path:
+    """Edit the lines of a run file so that every hash fits again; return the renamed folder."""
+    path = folder / name if name else sorted(folder.glob("*.jsonl"))[0]
+    rows = rows_of(path)
+    edit(rows)
+    write_rows(path, rows)
+    return renamed(folder)
+
+
+def set_field(folder: Path, name: str, value: object) -> Path:
+    """Change a field of `entry.json`."""
+    path = folder / "entry.json"
+    fields = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(fields | {name: value}, indent=2))
+    return folder
