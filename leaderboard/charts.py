@@ -139,7 +139,9 @@ def _by_data(suite: SuiteBoard) -> Plot | None:
         x_name="training queries",
         y_name="overall",
         metric=figures.OVERALL,
-        groups=tuple(tuple(sorted(group, key=lambda p: p.x)) for _, group in sorted(groups.items())),
+        groups=tuple(
+            tuple(sorted(group, key=lambda p: p.x)) for _, group in sorted(groups.items())
+        ),
         log=True,
         lines=True,
         levels=((max(untrained), "best untrained"),) if untrained else (),
@@ -160,9 +162,7 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
     if not chosen:
         return None
     chosen = chosen[:MAX_LINES]
-    blocks = {
-        (one.first, one.last) for row in chosen for one in row.scores[column.task].by_layers
-    }
+    blocks = {(one.first, one.last) for row in chosen for one in row.scores[column.task].by_layers}
     order = {block: float(number) for number, block in enumerate(sorted(blocks))}
     groups = tuple(
         tuple(
@@ -281,8 +281,12 @@ def _label(series: Sequence[Json]) -> None:
                 start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
                 box = (start, point["y"] - 7, start + width, point["y"] + 7)
                 inside = box[0] >= LEFT and box[2] <= WIDTH
-                if inside and not any(_hits(box, other) for other in taken) and not any(
-                    box[0] < dot[0] < box[2] and box[1] < dot[1] < box[3] for dot in dots
+                if (
+                    inside
+                    and not any(_hits(box, other) for other in taken)
+                    and not any(
+                        box[0] < dot[0] < box[2] and box[1] < dot[1] < box[3] for dot in dots
+                    )
                 ):
                     taken.append(box)
                     point |= {

@@ -96,7 +96,9 @@ def short(value: float | None, unit: str = "") -> str:
     for factor, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor * 0.9995:
             scaled = value / factor
-            return f"{scaled:.0f}{letter}{unit}" if scaled >= 99.5 else f"{scaled:.2g}{letter}{unit}"
+            return (
+                f"{scaled:.0f}{letter}{unit}" if scaled >= 99.5 else f"{scaled:.2g}{letter}{unit}"
+            )
     if value == 0 or abs(value) >= 9.95:
         return f"{value:.0f}{unit}"
     return f"{value:.1g}{unit}" if abs(value) < 0.001 else f"{value:.2g}{unit}"

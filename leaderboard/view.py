@@ -163,9 +163,7 @@ def _scores(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> li
     return cells
 
 
-def _cell(
-    label: str, metric: str, estimate: Estimate | None, axis: figures.Axis, css: str
-) -> Json:
+def _cell(label: str, metric: str, estimate: Estimate | None, axis: figures.Axis, css: str) -> Json:
     if estimate is None:
         return _plain(label, NOTHING, None, css)
     return {
@@ -198,7 +196,15 @@ def _details(row: Row) -> list[Json]:
 
 
 def _plain(label: str, text: str, value: float | str | None, css: str) -> Json:
-    return {"label": label, "css": css, "v": value, "text": text, "note": "", "bar": None, "tier": 0}
+    return {
+        "label": label,
+        "css": css,
+        "v": value,
+        "text": text,
+        "note": "",
+        "bar": None,
+        "tier": 0,
+    }
 
 
 def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
@@ -228,7 +234,10 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("Authors", ", ".join(row.authors)),
         ("Tier", f"{label}: {meaning}"),
         ("Ledger", row.tier_note),
-        ("Gain from vectors", f"{figures.signed(figures.OVERALL, gain.value)} {said}" if gain else ""),
+        (
+            "Gain from vectors",
+            f"{figures.signed(figures.OVERALL, gain.value)} {said}" if gain else "",
+        ),
         ("Trained on", "; ".join(row.trained_on)),
         ("Training queries", f"{row.n_train:,}" if row.n_train is not None else ""),
         ("Made from", row.base or ""),
@@ -297,7 +306,7 @@ def terms_view(board: Board) -> list[tuple[str, str]]:
             heads.setdefault(column.title, f"{column.summary}{_range(column)}")
     for name in _names(board.suites):
         heads.setdefault(figures.title(name), figures.explain(name))
-    heads |= {"Tier": TIER_HELP} | {label: meaning for label, meaning in TIERS.values()}
+    heads |= {"Tier": TIER_HELP} | dict(TIERS.values())
     heads |= {"No answer": NO_ANSWER_HELP, "Vectors": VECTOR_HELP, "Cost": TOKENS_HELP}
     heads |= {"Time": SECONDS_HELP, "Size": SIZE_HELP, "Date": DATE_HELP}
     return [*heads.items(), *((kind, KIND_HELP[kind]) for kind in KINDS)]

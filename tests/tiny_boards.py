@@ -179,9 +179,7 @@ def change_row(board: Board, place: int, **changes: Any) -> Board:
     first, *rest = board.suites
     rows = list(first.rows)
     rows[place] = dataclasses.replace(rows[place], **changes)
-    return dataclasses.replace(
-        board, suites=(dataclasses.replace(first, rows=tuple(rows)), *rest)
-    )
+    return dataclasses.replace(board, suites=(dataclasses.replace(first, rows=tuple(rows)), *rest))
 
 
 def make_sheet(suite: SuiteBoard, task: str = "activation-patching", n: int = 120) -> Sheet:
@@ -190,7 +188,7 @@ def make_sheet(suite: SuiteBoard, task: str = "activation-patching", n: int = 12
     queries = tuple(
         Asked(
             id=f"{number:016x}",
-            about=("last-subject", "layers 6–11"),
+            about=("last-subject", "layers 6 to 11"),
             asked=f"The city of Ann {number} is ⟦vector⟧. What does the model answer then?",
             truth=f"changed: Paris {number}",
         )
@@ -212,4 +210,6 @@ def _reply(place: int, number: int) -> Reply:
         return Reply(raw=None, read=None, score="0", right=False)
     right = number % (place + 2) == 0 and number <= 100
     said = f"Paris {number}" if right else f"Rome {place}"
-    return Reply(raw=f"changed: {said}", read=f"changed: {said}", score=str(int(right)), right=right)
+    return Reply(
+        raw=f"changed: {said}", read=f"changed: {said}", score=str(int(right)), right=right
+    )
