@@ -80,6 +80,8 @@ class Plot:
     """Points; those of one group have a line through them if `lines`."""
     log: bool = False
     """Whether x is on a log scale."""
+    is_time: bool = False
+    """Whether x is in seconds."""
     lines: bool = False
     """Whether points of a group are joined."""
     levels: tuple[tuple[float, str], ...] = ()
@@ -115,7 +117,8 @@ def _by_cost(suite: SuiteBoard) -> Plot | None:
     return Plot(
         title="Score against cost",
         subtitle=f"{suite.target}; the line joins entries that none beats in both",
-        x_name="seconds per query",
+        x_name="time per query",
+        is_time=True,
         y_name="overall",
         metric=figures.OVERALL,
         groups=tuple((point,) for point in points),
@@ -230,8 +233,9 @@ def _across(plot: Plot, values: Sequence[float]) -> tuple[Scale, list[Json]]:
     high = 10 ** math.ceil(math.log10(max(values)) + 1e-9)
     high = high if high > low else 10 * low
     x = Scale(low=low, high=high, start=LEFT, end=RIGHT, log=plot.log)
+    text = figures.duration if plot.is_time else figures.short
     decades = range(round(math.log10(low)), round(math.log10(high)) + 1)
-    return x, [{"at": x.at(10.0**n), "text": figures.short(10.0**n)} for n in decades]
+    return x, [{"at": x.at(10.0**n), "text": text(10.0**n)} for n in decades]
 
 
 def _series(group: Sequence[Point], x: Scale, y: Scale, plot: Plot) -> Json:
@@ -300,13 +304,25 @@ def _label(series: Sequence[Json]) -> None:
 
 def _label_lines(series: Sequence[Json]) -> None:
     """Write each line's name right of its last point, moved down where names would touch."""
-    ends = [one["points"][-1] for one in series]
-    last = 0.0
-    for point in sorted(ends, key=lambda point: (point["y"], point["name"])):
+    ends = sorted(
+        (one["points"][-1] for one in series), key=lambda point: (point["y"], point["name"])
+    )
+    places, last = [], 0.0
+    for point in ends:
         last = max(point["y"] + 4, last + 14)
-        end = max(other["x"] for other in ends)
-        place = {"label_x": end + 9, "label_y": round(last, 1), "anchor": "start"}
-        point |= {"label": _name(point, 17), **place}
+        places.append(last)
+    limit = float(BOTTOM)
+    for number in reversed(range(len(places))):  # back up, where they ran below the axis
+        places[number] = min(places[number], limit)
+        limit = places[number] - 14
+    right = max(point["x"] for point in ends)
+    for point, y in zip(ends, places, strict=True):
+        point |= {
+            "label": _name(point, 17),
+            "label_x": round(right + 12, 1),
+            "label_y": round(y, 1),
+            "anchor": "start",
+        }
 
 
 def _name(point: Json, most: int = 24) -> str:

@@ -21,7 +21,7 @@ HELP: Mapping[str, str] = {
     ),
     "exact_match": "Share of queries whose verdict (changed or unchanged) and content are right.",
     "content_match": "Share of queries whose content is right, whatever the verdict.",
-    "has_changed_macro_f1": "Mean F1 of the verdicts changed and unchanged, both weighing the same.",
+    "has_changed_macro_f1": "Mean F1 of the verdicts changed and unchanged, weighing the same.",
     "verdict_accuracy": "Share of queries with the right verdict, whatever the content.",
     "group_consistency": "Share of contrast groups in which every query is exactly right.",
     "pearson": (
@@ -102,6 +102,14 @@ def short(value: float | None, unit: str = "") -> str:
     if value == 0 or abs(value) >= 9.95:
         return f"{value:.0f}{unit}"
     return f"{value:.1g}{unit}" if abs(value) < 0.001 else f"{value:.2g}{unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time with two significant figures: `0.4 s`, `3.2 ms`, `12 µs`."""
+    if seconds is None or seconds >= 0.0995:
+        return short(seconds, "" if seconds is None else " s")
+    factor, unit = (1e3, " ms") if seconds >= 1e-3 else (1e6, " µs")
+    return short(seconds * factor, unit)
 
 
 def axis_of(estimates: Iterable[Estimate], marks: Iterable[float | None], top: float) -> Axis:

@@ -70,6 +70,7 @@ def render(board: Board, browser: Sequence[Mapping[str, Any]] = ()) -> str:
         board_sha256=files.sha256_bytes(board_json(board)),
         stats=stats_view(board),
         kinds=KINDS,
+        has_bibtex=any(row.bibtex for suite in board.suites for row in suite.rows),
         suites=[suite_view(suite) for suite in board.suites],
         matrices=[matrix_view(matrix, board) for matrix in board.matrices],
         charts=charts_of(board.suites),

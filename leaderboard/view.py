@@ -108,8 +108,8 @@ def _heads(suite: SuiteBoard) -> list[Json]:
         head("tier", "Tier", TIER_HELP, "tier", "desc"),
         head("no-answer", "No answer", NO_ANSWER_HELP, "few", "asc", sub="%"),
         head("vectors", "Vectors", VECTOR_HELP, "few", "desc"),
-        head("tokens", "Cost", TOKENS_HELP, "few", "asc", sub="tokens / query"),
-        head("seconds", "Time", SECONDS_HELP, "few", "asc", sub="s / query"),
+        head("tokens", "Cost", TOKENS_HELP, "few", "asc", sub="tokens"),
+        head("seconds", "Time", SECONDS_HELP, "few", "asc", sub="per query"),
         head("size", "Size", SIZE_HELP, "few", "asc"),
         head("date", "Date", DATE_HELP, "few", "desc"),
     ]
@@ -189,7 +189,7 @@ def _details(row: Row) -> list[Json]:
         _plain("No answer", f"{100 * share:.1f}", share, "few"),
         _plain("Vectors", vectors, key, "few") | {"note": note},
         _plain("Tokens / query", figures.short(tokens), tokens, "few"),
-        _plain("Seconds / query", figures.short(seconds), seconds, "few"),
+        _plain("Time / query", figures.duration(seconds), seconds, "few"),
         _plain("Parameters", figures.short(row.parameters), row.parameters, "few"),
         _plain("Date", row.date or NOTHING, row.date or None, "few date"),
     ]
@@ -216,7 +216,6 @@ def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
                 {
                     "task": column.title,
                     "metric": figures.title(name),
-                    "help": figures.explain(name),
                     "value": figures.shown(name, estimate.value) if estimate else NOTHING,
                     "interval": figures.interval(name, estimate),
                 }

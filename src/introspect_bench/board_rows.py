@@ -146,7 +146,7 @@ def _score(run: ScoredRun, task: Task) -> TaskScore:
     assert headline is not None  # a headline is a mean over all queries
     return TaskScore(
         headline=headline,
-        metrics={name: estimate(value) for name, value in overall["metrics"].items()},
+        metrics={name: estimate(overall["metrics"][name]) for name in task.metrics},
         n=overall["n"],
         n_groups=overall["n_groups"],
         unparsed=overall["unparsed"],

@@ -31,6 +31,7 @@ from introspect_bench.benchmark.scoring import (
 )
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
+from introspect_bench.leaderboard.figures import shown
 from introspect_bench.leaderboard.shards import MAX_REPLY, Reply
 from introspect_bench.scores import check_score
 
@@ -120,7 +121,7 @@ def _reply(one: Replied, task: Task) -> Reply:
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
         right = one.answer is not None and one.pearson >= RIGHT_OF_REFERENCE * one.of_reference
-        return Reply(raw=raw, read=read, score=f"r {one.pearson:.2f}", right=right)
+        return Reply(raw=raw, read=read, score=f"r {shown('pearson', one.pearson)}", right=right)
     assert isinstance(one, Scored)
     verdict, content = is_right(one)
     exact = verdict and content
