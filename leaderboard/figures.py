@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from introspect_bench.leaderboard import table
 from introspect_bench.leaderboard.board import Estimate
-from introspect_bench.leaderboard.table import NOTHING, NUMBERS, TITLES
+from introspect_bench.leaderboard.table import NOTHING, TITLES
 
 OVERALL = "overall"
 """Name under which the overall is shown."""
@@ -69,8 +70,12 @@ def explain(metric: str) -> str:
 
 
 def shown(metric: str, value: float) -> str:
-    """Return a value of a metric as text."""
-    text = f"{value:.3f}" if metric in NUMBERS else f"{100 * value:.1f}"
+    """Return a value of a metric as text.
+
+    Raises:
+        IntegrityError: it is not a finite number.
+    """
+    text = table.shown(metric, value)
     if not float(text):
         text = text.removeprefix("-")
     return text.replace("-", "\N{MINUS SIGN}")

@@ -19,7 +19,8 @@ from markupsafe import Markup
 from introspect_bench.benchmark import files
 from introspect_bench.leaderboard.board import KINDS, Board
 from introspect_bench.leaderboard.charts import charts_of
-from introspect_bench.leaderboard.view import matrix_view, stats_view, suite_view, terms_view
+from introspect_bench.leaderboard.overview import matrix_view, stats_view, terms_view
+from introspect_bench.leaderboard.view import suite_view
 
 PARTS = Path(__file__).parent / "page"
 """Templates, style sheet and script."""

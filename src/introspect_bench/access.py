@@ -99,7 +99,8 @@ def _asked(task: Task, tasks: Tasks, entries: Sequence[Scored]) -> list[_Asked]:
 
 
 def _cells(asked: Sequence[_Asked], task: Task, suite: Suite) -> list[Access]:
-    cells, tested = [], []
+    cells: list[Access] = []
+    tested: list[int] = []
     for one in asked:
         cell = Access(
             row=one.row,

@@ -1,0 +1,105 @@
+"""A real browser for the page, and pages of invented boards.
+
+Debian's chromium, driven by Playwright, which brings no browser of its own here. Without chromium
+these tests are skipped, but not in CI, where they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tiny_boards import make_board, make_sheet
+
+from introspect_bench.leaderboard.site import write_site
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = (
+    "--no-sandbox",  # the tests may run as root, and open only what they wrote
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless browser with an empty profile."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        reason = "no chromium on this machine: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a board with two suites of 24 entries and two tasks of queries."""
+    board = make_board(24)
+    sheets = [
+        make_sheet(suite, task)
+        for suite in board.suites
+        for task in ("activation-patching", "input-ablations")
+    ]
+    folder = tmp_path_factory.mktemp("page") / "site"
+    write_site(board, sheets, folder)
+    return folder
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A window of its own, light, 1440 wide."""
+    found = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Path) -> Iterator[Open]:
+    """`visit(hash, folder=..., width=..., **context)`: open a page; it must not complain.
+
+    The page's `wrong` are its errors, dialogs and requests for anything but its own folder.
+    """
+    opened: list[tuple[BrowserContext, list[str]]] = []
+
+    def visit(
+        fragment: str = "", *, folder: Path = site, width: int = 1440, base: str = "", **more: Any
+    ) -> Page:
+        options: dict[str, Any] = {"color_scheme": "light"}
+        options |= {"viewport": {"width": width, "height": 900}} | more
+        context = browser.new_context(**options)
+        context.set_default_timeout(10_000)
+        wrong: list[str] = []
+        opened.append((context, wrong))
+        home = base or f"{folder.as_uri()}/"
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"error {error}"))
+        page.on("dialog", lambda dialog: (wrong.append("dialog"), dialog.dismiss()))
+        page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
+        context.on("request", lambda one: _own(one.url, home) or wrong.append(one.url))
+        page.goto(f"{home}index.html{fragment}")
+        return page
+
+    yield visit
+    for context, wrong in opened:
+        context.close()
+        assert wrong == []
+
+
+def _own(url: str, home: str) -> bool:
+    return url.startswith((home, "data:"))
