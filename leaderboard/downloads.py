@@ -19,8 +19,8 @@ FULL_WIDTH = ("\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 def board_csv(board: Board) -> str:
     """Return one line an entry and task, numbers unrounded, text of strangers guarded."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)  # lines end in CR LF (RFC 4180), so that a CR in a cell is quoted
     writer.writerow(_HEAD)
     for suite in board.suites:
         for row in suite.rows:

@@ -88,6 +88,9 @@ def check_site(site: Path) -> dict[str, Any]:
         IntegrityError: a file is missing, changed or not listed, or the parts contradict.
     """
     listed = _listed(site)
+    for name in (INDEX, BOARD):
+        if name not in listed:
+            raise IntegrityError(f"{site / CHECKSUMS}: does not list {name}")
     for name, expected in listed.items():
         if (site / name).is_symlink() or not (site / name).is_file():
             raise IntegrityError(f"{site / name}: listed, but missing; build the page again")
@@ -99,9 +102,6 @@ def check_site(site: Path) -> dict[str, Any]:
         name = path.relative_to(site).as_posix()
         if not path.is_dir() and name not in listed and name != CHECKSUMS:
             raise IntegrityError(f"{path}: not in {CHECKSUMS}; remove it or build the page again")
-    for name in (INDEX, BOARD):
-        if name not in listed:
-            raise IntegrityError(f"{site / CHECKSUMS}: does not list {name}")
     board = read_board(site)
     sha = files.sha256_file(site / BOARD)
     if f'<meta name="board-sha256" content="{sha}">'.encode() not in (site / INDEX).read_bytes():

@@ -61,31 +61,39 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A window of its own, light, 1440 wide."""
-    found = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
-    yield found
-    found.close()
+@pytest.fixture(scope="session")
+def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of six entries, for what looks at every element."""
+    board = make_board(6)
+    folder = tmp_path_factory.mktemp("page") / "small"
+    write_site(board, [make_sheet(board.suites[0], n=20)], folder)
+    return folder
 
 
 @pytest.fixture
 def visit(browser: Browser, site: Path) -> Iterator[Open]:
-    """`visit(hash, folder=..., width=..., **context)`: open a page; it must not complain.
+    """`visit(hash, folder=..., width=..., **context)`: open a page.
 
-    The page's `wrong` are its errors, dialogs and requests for anything but its own folder.
+    At the end it must have had no error, no dialog, and no request for anything but its own folder,
+    unless it `may_complain`.
     """
     opened: list[tuple[BrowserContext, list[str]]] = []
 
     def visit(
-        fragment: str = "", *, folder: Path = site, width: int = 1440, base: str = "", **more: Any
+        fragment: str = "",
+        *,
+        folder: Path = site,
+        width: int = 1440,
+        base: str = "",
+        may_complain: bool = False,
+        **more: Any,
     ) -> Page:
         options: dict[str, Any] = {"color_scheme": "light"}
         options |= {"viewport": {"width": width, "height": 900}} | more
         context = browser.new_context(**options)
         context.set_default_timeout(10_000)
         wrong: list[str] = []
-        opened.append((context, wrong))
+        opened.append((context, [] if may_complain else wrong))
         home = base or f"{folder.as_uri()}/"
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"error {error}"))
