@@ -57,6 +57,7 @@ def check_run(
     seed: int = 0,
     shots: int = 0,
     no_vector: bool = False,
+    shuffled: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse what `predict` would refuse whoever answers; loads and writes nothing.
@@ -73,6 +74,7 @@ def check_run(
         seed: as in `predict`.
         shots: as in `predict`.
         no_vector: as in `predict`.
+        shuffled: as in `predict`.
         settings: of the explainer's settings, those the user gave.
 
     Raises:
@@ -93,6 +95,7 @@ def check_run(
         card=ExplainerCard(name="", kind="", settings=settings or {}),
         shots=shots,
         no_vector=no_vector and task.uses_vector,
+        shuffled=shuffled and task.uses_vector,
         generation={"seed": seed, "batch_size": batch_size},
         selftest={},
         device=None,

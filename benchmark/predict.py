@@ -43,6 +43,7 @@ def predict(
     seed: int = 0,
     shots: int = 0,
     no_vector: bool = False,
+    shuffled: bool = False,
     generation: Mapping[str, Any] | None = None,
     selftest: Mapping[str, Any] | None = None,
     device: str | None = None,
@@ -68,6 +69,7 @@ def predict(
         seed: chooses the solved queries; recorded.
         shots: how many solved training queries to show before each question.
         no_vector: withhold the vectors, as a control; recorded.
+        shuffled: give each query another one's vector, as a control; recorded.
         generation: settings of the explainer's generation, for the header.
         selftest: results of the backend's self-tests, for the header.
         device: name of the compute device, for the header.
@@ -92,6 +94,7 @@ def predict(
         card=card,
         shots=shots,
         no_vector=no_vector and task.uses_vector,
+        shuffled=shuffled and task.uses_vector,
         generation={**(generation or {}), "seed": seed, "batch_size": batch_size},
         selftest=selftest or {},
         device=device,
@@ -109,6 +112,7 @@ def predict(
                 shots=shots,
                 seed=seed,
                 no_vector=no_vector,
+                shuffled=shuffled,
             )
             _answer(writer, prompts, explainer, task, key_base(header), on_progress)
     return out

@@ -19,7 +19,7 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import SLOT, Answer, Description, Prompt, Query, Turn
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_vectors import checked_vectors
+from introspect_bench.benchmark.suite_vectors import checked_vectors, foreign_rows
 from introspect_bench.benchmark.task import Rendered, Task
 
 TRAIN = "train"
@@ -108,6 +108,7 @@ def build_prompts(
     shots: int,
     seed: int,
     no_vector: bool,
+    shuffled: bool = False,
 ) -> list[list[Prompt]]:
     """Build the prompts of every batch; `predict` says what the arguments mean.
 
@@ -121,6 +122,8 @@ def build_prompts(
         vectors = checked_vectors(suite, split, asked)
         if vectors is None:
             raise IntegrityError(f"{suite.root}: task {task.name} needs vectors, {split} has none")
+        if shuffled:
+            vectors = vectors[foreign_rows(suite.queries(suite.folder(split)))]
     solved = shots_by_template(
         task=task,
         suite=suite,
@@ -256,6 +259,7 @@ def _turn(candidate: Candidate, vectors: npt.NDArray[np.float16] | None) -> Turn
         question=candidate.question.rendered.question,
         answer=candidate.reply,
         vector=_vector(candidate.question.query, vectors),
+        fields=candidate.question.query.fields,
     )
 
 

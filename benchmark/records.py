@@ -128,6 +128,8 @@ class Turn:
     """The reply that would score 1."""
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
     """Vector of the slot, shape (d_target,), or None."""
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Fields of the query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

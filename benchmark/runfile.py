@@ -204,6 +204,8 @@ def _header(row: dict[str, Any], where: str) -> dict[str, Any]:
     for name, kind in _EXPLAINER_FIELDS.items():
         if type(row["explainer"].get(name)) is not kind:
             raise IntegrityError(f"{where}: field explainer.{name} is missing or of the wrong type")
+    if type(row["explainer"].get("shuffled_vectors", False)) is not bool:
+        raise IntegrityError(f"{where}: field explainer.shuffled_vectors is not true or false")
     if not isinstance(row.get("partial"), bool):
         raise IntegrityError(f"{where}: field partial is missing or not true or false")
     return row

@@ -40,6 +40,7 @@ def make_header(
     card: ExplainerCard,
     shots: int,
     no_vector: bool,
+    shuffled: bool,
     generation: Mapping[str, Any],
     selftest: Mapping[str, Any],
     device: str | None,
@@ -61,7 +62,8 @@ def make_header(
             "metric_version": METRIC_VERSION,
         },
         "target": _target_fields(suite.manifest["target"]),
-        "explainer": {**_card_fields(card), "shots": shots, "no_vector": no_vector},
+        "explainer": {**_card_fields(card), "shots": shots, "no_vector": no_vector}
+        | ({"shuffled_vectors": True} if shuffled else {}),
         "generation": dict(generation),
         "env": provenance.environment(device=device),
         "selftest": dict(selftest),

@@ -265,7 +265,10 @@ def _check_same(
     if not loaded:  # who answers is not known yet, nor what it depends on
         for part in (there, now):
             part.pop("env", None)
-            part["explainer"] = {key: part["explainer"][key] for key in ("shots", "no_vector")}
+            part["explainer"] = {
+                key: part["explainer"].get(key)
+                for key in ("shots", "no_vector", "shuffled_vectors")
+            }
     if difference := first_difference(there, now):
         field, theirs, ours = difference
         raise IntegrityError(

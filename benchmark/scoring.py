@@ -256,6 +256,7 @@ def _explainer(fields: Mapping[str, Any]) -> dict[str, Any]:
         "revision": fields.get("revision"),
         "shots": fields["shots"],
         "no_vector": fields["no_vector"],
+        "shuffled_vectors": fields.get("shuffled_vectors", False),
     }
 
 

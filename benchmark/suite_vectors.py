@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import Query
 
 if TYPE_CHECKING:
@@ -36,6 +38,39 @@ def checked_vectors(
             f"{suite.root}: {split} has {len(vectors)} vectors, a query asks for row {max(rows)}"
         )
     return vectors
+
+
+def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
+    """Return for each vector's row that of another contrast group, as a control; never by chance.
+
+    Queries are put in the order of a hash of their ids, and each takes the vector of the next one
+    of another group: of its own kind and layers, where such a vector is as likely as the own one,
+    or of any if there is none.
+
+    Args:
+        queries: all queries of a split that have vectors.
+
+    Returns:
+        int64 (n_vectors,); rows that no query points at keep their own.
+
+    Raises:
+        UsageError: all queries are of one group.
+    """
+    ordered = sorted(queries, key=lambda q: sha256(f"foreign:{q.id}".encode()).digest())
+    parts: dict[str, list[Query]] = {}
+    for query in ordered:
+        layers = [query.fields.get(name) for name in ("layers", "layer")]
+        parts.setdefault(canonical_json([query.kind, layers]), []).append(query)
+    last = max(query.vector for query in queries if query.vector is not None)
+    rows = np.arange(last + 1)
+    for part in parts.values():
+        for place, query in enumerate(part):
+            around = part[place + 1 :] + part[:place] + ordered
+            other = next((one for one in around if one.group != query.group), None)
+            if other is None or query.vector is None or other.vector is None:
+                raise UsageError("all queries are of one group; vectors cannot be exchanged")
+            rows[query.vector] = other.vector
+    return rows
 
 
 def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:

@@ -13,12 +13,12 @@ from introspect_bench.leaderboard import latex
 from introspect_bench.leaderboard.table import (
     NOTHING,
     NUMBERS,
-    ORACLE,
     TITLES,
     bar,
     cell,
     clean,
     escape,
+    label,
     shown,
 )
 
@@ -67,12 +67,15 @@ def _title(task: Mapping[str, Any]) -> str:
 
 def _runs(task: Mapping[str, Any]) -> Cells:
     name = task["metric"]
-    rows = [[_label(run), str(task["n"]), cell(name, run)] for run in task["runs"]]
+    rows = [
+        [own, str(task["n"]), cell(name, run)]
+        for own, run in zip(_labels(task), task["runs"], strict=True)
+    ]
     return [["explainer", "queries", TITLES.get(name, name)], *rows]
 
 
 def _pairs(task: Mapping[str, Any]) -> Cells:
-    name, labels = task["metric"], [_label(run) for run in task["runs"]]
+    name, labels = task["metric"], _labels(task)
     test = "McNemar p" if task["pairs"][0]["test"] == "mcnemar" else "permutation p"
     head = ["first", "second", "difference", test, "corrected", "p by groups", "detectable"]
     rows = [
@@ -90,9 +93,15 @@ def _pairs(task: Mapping[str, Any]) -> Cells:
     return [head, *rows]
 
 
-def _label(run: Mapping[str, Any]) -> str:
-    marks = "†" * (run["kind"] == ORACLE) + "‡" * bool(run["no_vector"])
-    return f"{clean(run['name'])}{' ' if marks else ''}{marks}"
+def _labels(task: Mapping[str, Any]) -> list[str]:
+    """Return each run's name, with the beginning of its hash where a name is there twice."""
+    names = [label(run) for run in task["runs"]]
+    return [
+        f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
+        if names.count(name) > 1
+        else name
+        for name, run in zip(names, task["runs"], strict=True)
+    ]
 
 
 def _difference(name: str, pair: Mapping[str, Any]) -> str:
@@ -134,6 +143,6 @@ def _legend(found: Mapping[str, Any]) -> str:
         f"corrected over all pairs of all tasks ({CORRECTIONS[found['correction']]}).",
         "Detectable is the least true difference that so many queries show with 80 % power.",
         "Exploratory: on the queries that all runs answer." if found["common"] else "",
-        "† oracle. ‡ vectors withheld.",
+        "† oracle. ‡ a control: vectors withheld or exchanged.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -37,7 +37,8 @@ NUMBERS = frozenset({"pearson", "pearson_of_reference", "detection_auroc", "simi
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
-    "a contestant is not. ‡ vectors withheld. * not all queries of the split are answered."
+    "a contestant is not. ‡ a control: vectors withheld or exchanged. * not all queries of the "
+    "split are answered."
 )
 """What the marks mean."""
 
@@ -157,6 +158,7 @@ def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
         -_finite(value),
         explainer["name"],
         explainer["no_vector"],
+        bool(explainer.get("shuffled_vectors")),
         result["body_sha256"] or "",
     )
 
@@ -166,11 +168,7 @@ def _is_part(result: Mapping[str, Any]) -> bool:
 
 
 def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    explainer = result["explainer"]
-    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(explainer["no_vector"])
-    marks += "*" * _is_part(result)
-    overall = result["overall"]
-    first = f"{clean(explainer['name'])}{' ' if marks else ''}{marks}"
+    first, overall = label(result["explainer"], "*" * _is_part(result)), result["overall"]
     if overall is None:
         return [first, "0", NOTHING, *(NOTHING for _ in names)]
     without = overall["unparsed"] + overall["missing"]
@@ -180,6 +178,18 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         f"{100 * without / overall['n']:.1f}",
         *(cell(name, overall["metrics"][name]) for name in names),
     ]
+
+
+def label(explainer: Mapping[str, Any], more: str = "") -> str:
+    """Return an explainer's name with its marks.
+
+    Args:
+        explainer: what a result says of it.
+        more: further marks.
+    """
+    control = explainer["no_vector"] or explainer.get("shuffled_vectors")
+    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
+    return f"{clean(explainer['name'])}{' ' if marks else ''}{marks}"
 
 
 def cell(name: str, metric: Mapping[str, Any]) -> str:

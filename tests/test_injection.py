@@ -13,7 +13,8 @@ import torch
 from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, make_model, make_tokenizer
 
 from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection, decoder_layers
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 
@@ -125,6 +126,23 @@ def test_the_residual_at_the_slot_is_what_the_mode_says(name: str, injection: In
             torch.testing.assert_close(found[row, others], before[row, others])
 
 
+@pytest.mark.parametrize("mode", ["embedding", "replace"])
+def test_a_natural_length_is_a_states_own_and_a_directions_matched(mode: str) -> None:
+    layer = None if mode == "embedding" else 1
+
+    def stream(scaling: str, given: Any) -> Any:
+        injection = Injection.from_json({"mode": mode, "layer": layer, "scaling": scaling})
+        explainer = make_explainer("llama", injection)
+        return stream_after(explainer, -1 if layer is None else layer, [make_prompt(given)] * 2)
+
+    state = 3 * vector(1)
+    direction = (state / np.linalg.norm(state)).astype(np.float16).astype(np.float32)
+    for given, same in ((state, "raw"), (direction, "norm-matched")):
+        other = {"raw": "norm-matched", "norm-matched": "raw"}[same]
+        torch.testing.assert_close(stream("natural", given), stream(same, given))
+        assert not torch.allclose(stream("natural", given), stream(other, given))
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_mean_embedding_norm_is_that_of_what_enters_the_first_layer(name: str) -> None:
     explainer = make_explainer(name, Injection())
@@ -175,12 +193,27 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
         ({"multiplier": 0}, "not above 0"),
         ({"multiplier": float("nan")}, "not above 0"),
         ({"multiplier": "2"}, "not a number"),
+        ({"mode": "own-layers", "layer": 1}, "takes no layer"),
+        ({"mode": "quoted-token", "otherwise": "embedding"}, "otherwise is own-layers"),
+        ({"mode": "own-layers", "otherwise": "own-layers"}, "key 'otherwise'"),
+        ({"slots": 0}, "expected 1 to 16"),
+        ({"slots": True}, "expected 1 to 16"),
         ({"strength": 2}, "key 'strength'"),
     ],
 )
 def test_impossible_injections_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Injection.from_json(values)
+
+
+def test_a_record_from_before_slots_means_what_it_meant() -> None:
+    old = {"mode": "add", "layer": 1, "scaling": "raw", "multiplier": 2.0}
+    assert Injection.from_json(old).as_json() == old
+    assert Injection.from_json({}).as_json() == Injection().as_json()
+    assert list(Injection().as_json()) == ["mode", "layer", "scaling", "multiplier"]
+    quoted = Injection(mode="quoted-token", slots=3, scaling="learned")
+    assert quoted.as_json()["otherwise"] == "own-layers"
+    assert Injection.from_json(quoted.as_json()) == quoted
 
 
 @pytest.mark.parametrize("injection", INJECTIONS, ids=IDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -19,7 +17,6 @@ from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
 from introspect_bench.benchmark.paired import (
     NOISE,
     RIGHT,
-    adjust,
     compare,
     mcnemar,
     minimum_detectable,
@@ -236,27 +233,6 @@ def test_tables_of_different_queries_are_refused() -> None:
         resample([], ["exact_match"], rng=rng())
 
 
-def test_holm_worked_out_by_hand() -> None:
-    # sorted 0.01 0.02 0.03 0.4, times 4 3 2 1: 0.04 0.06 0.06 0.4, never falling
-    assert adjust([0.03, 0.01, 0.4, 0.02], "holm") == pytest.approx([0.06, 0.04, 0.4, 0.06])
-    assert adjust([0.5, 0.9], "holm") == [1, 1]
-    assert adjust([0.02], "holm") == [0.02]
-    assert adjust([], "holm") == adjust([], "bh") == []
-
-
-def test_benjamini_hochberg_worked_out_by_hand() -> None:
-    # sorted 0.01 0.02 0.03 0.4, times 4/1 4/2 4/3 4/4: 0.04 0.04 0.04 0.4, never rising backwards
-    assert adjust([0.03, 0.01, 0.4, 0.02], "bh") == pytest.approx([0.04, 0.04, 0.4, 0.04])
-
-
-@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
-def test_what_is_no_p_value_is_not_corrected(bad: float) -> None:
-    with pytest.raises(ValueError, match="not in 0 to 1"):
-        adjust([0.5, bad], "holm")
-    with pytest.raises(ValueError, match="unknown correction"):
-        adjust([0.5], "bonferroni")
-
-
 def test_minimum_detectable_difference_is_found_four_times_of_five() -> None:
     # One query a group, difference of two independent coins: variance 2 p (1 - p) = 0.5, n = 500.
     draw = rng(5)
@@ -289,16 +265,3 @@ def test_intervals_of_clustered_differences_cover_the_truth() -> None:
         low, high = np.quantile(values[0] - values[1], [0.025, 0.975])
         hits += low <= truth <= high
     assert 0.89 <= hits / 150 <= 0.985
-
-
-def test_what_takes_seconds_to_import_is_imported_when_needed() -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, introspect_bench.api as api\n"
-            "sys.exit(any(name in sys.modules for name in ('scipy.stats', 'pyarrow', 'torch')))",
-        ],
-        check=False,
-    )
-    assert done.returncode == 0

@@ -15,7 +15,7 @@ from transformers import (
     MambaConfig,
 )
 
-from introspect_bench.benchmark.backends import injection
+from introspect_bench.benchmark.backends import injector
 from introspect_bench.benchmark.backends.target_model import (
     load_target_model,
     with_rounded_weights,
@@ -51,7 +51,7 @@ def test_layers_of_gpt_neox_are_found() -> None:
 def test_targets_and_explainers_find_the_same_layers() -> None:
     for name in (*ARCHITECTURES, "opt"):
         target = make_target(name)
-        assert target.modules is injection.decoder_layers(target.model)
+        assert target.modules is injector.decoder_layers(target.model)
 
 
 def test_a_model_whose_layers_cannot_be_told_apart_is_refused() -> None:

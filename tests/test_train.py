@@ -90,6 +90,7 @@ def test_every_epoch_sees_every_lesson_once_with_little_padding(suites: Path) ->
         Encoder(make_tokenizer(), use_vectors=True),
     )
     steps = plan_batches(lessons, batch_size=3, epochs=2, seed=0)
+    assert all(len({lessons[place].template for place in step}) == 1 for step in steps)
     seen = [place for step in steps for place in step]
     assert sorted(seen) == sorted([*range(len(lessons))] * 2)
     assert steps == plan_batches(lessons, batch_size=3, epochs=2, seed=0)
@@ -104,7 +105,12 @@ def test_the_loss_is_of_answer_tokens_alone_whatever_is_padded(suites: Path, bas
     injection = Injection(scaling="raw", multiplier=3.0)
     module = TrainedExplainer(model, injection)
     task, suite = get_task(PATCHING), suite_of(suites, PATCHING)
-    lessons = make_lessons(task, suite, Encoder(tokenizer, use_vectors=True))[:3]
+    every = make_lessons(task, suite, Encoder(tokenizer, use_vectors=True))
+    lessons = [one for one in every if one.template == every[0].template][:3]
+    assert len({len(lesson.ids) for lesson in lessons}) > 1
+    assert lessons[0].n_head > 0
+    with pytest.raises(ValueError, match="the same head"):
+        collate(every, pad=0)
     with torch.no_grad():
         together = module(**collate(lessons, pad=0))
         total, count = 0.0, 0
@@ -203,7 +209,7 @@ def test_the_verb_prints_one_document_and_shows_progress(
     assert "training ..." in found.err
     assert not (out / "checkpoints").exists()
     assert main([*words, "--rank", "0"]) == 2
-    assert "at least 1" in capfd.readouterr().err
+    assert "rank: give 1 or more" in capfd.readouterr().err
 
 
 def test_another_training_in_the_folder_is_refused_by_what_differs(
@@ -236,6 +242,32 @@ def test_full_fine_tuning_and_the_control_without_vectors(
     assert len(run.rows) == 4
     record = json.loads((folder / "explainer.json").read_text())
     assert record["training"]["about"]["vectors"] is False
+
+
+def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    from introspect_bench.benchmark.backends.loading import load_local
+    from introspect_bench.benchmark.backends.pretrained import load_model
+    from introspect_bench.benchmark.backends.twins import rotate_basis
+
+    folder = train(base, suites, tmp_path / "twin", tasks=[PATCHING], twin="rotated", epochs=1)
+    record = json.loads((folder / "explainer.json").read_text())
+    assert record["twin"] == {"kind": "rotated", "seed": 0}
+    loaded, _ = load_local(str(folder))
+    twin = rotate_basis(load_model(base, torch.float32), seed=0)
+    found = loaded.model.get_input_embeddings().weight
+    torch.testing.assert_close(found, twin.get_input_embeddings().weight)
+    # an adapter on it: its matrices are the twin's, changed by training
+    mine, theirs = (
+        dict(model.named_parameters())["model.layers.0.mlp.down_proj.weight"]
+        for model in (loaded.model, twin)
+    )
+    assert 0 < float((mine - theirs).detach().norm()) < float(theirs.detach().norm())
+    record["twin"] = {"kind": "rotated"}
+    (folder / "explainer.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="expected twin with kind and seed"):
+        load_local(str(folder))
 
 
 def test_the_test_split_is_never_opened(

@@ -20,14 +20,16 @@ without a template, is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from jinja2 import TemplateError
 
+from introspect_bench.benchmark.backends.injection import QUOTED, Injection, own_layers
+from introspect_bench.benchmark.backends.quoting import mark_quoted, offsets_of, token_at, unmark
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt
 
@@ -48,40 +50,78 @@ class Encoded:
     ids: tuple[int, ...]
     """Token ids, possibly none."""
     columns: tuple[int, ...] = ()
-    """Index of each slot in `ids`."""
+    """Index in `ids` of each place where a vector enters."""
     vectors: tuple[npt.NDArray[np.float32], ...] = ()
-    """One vector (d_target,) for each slot; empty when vectors are left out."""
+    """One vector (d_target,) for each place; empty when vectors are left out."""
+    layers: tuple[tuple[int, int], ...] = ()
+    """First and last layer for each place; empty unless each query has its own layers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What enters at one `SLOT` of a text."""
+
+    vector: npt.NDArray[np.float32] | None
+    """Vector (d_target,), or None."""
+    fields: Mapping[str, Any]
+    """Fields of the query it belongs to."""
 
 
 class Encoder:
     """Turns prompts into ids with one tokenizer."""
 
-    def __init__(self, tokenizer: Any, *, use_vectors: bool) -> None:
-        """Remember the tokenizer; without `use_vectors` slots take no vector."""
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        use_vectors: bool,
+        injection: Injection | None = None,
+        target_tokenizer: Any = None,
+    ) -> None:
+        """Bind.
+
+        Args:
+            tokenizer: the explainer's.
+            use_vectors: False leaves slots without vectors.
+            injection: how vectors enter; the default `Injection()` if None.
+            target_tokenizer: counts positions in texts; the explainer's own if None.
+        """
         self.tokenizer = tokenizer
         self.use_vectors = use_vectors
+        self.injection = injection or Injection()
+        self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
         self.chat = bool(getattr(tokenizer, "chat_template", None))
         self.placeholder = self._plain_ids(PLACEHOLDER)[-1]
 
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
         text = self._texts(prompt)[0]
-        vectors = [shot.vector for shot in prompt.shots if SLOT in shot.question]
-        encoded = self._encode(text, vectors)
+        encoded = self._encode(
+            text,
+            [
+                Entry(vector=shot.vector, fields=shot.fields)
+                for shot in prompt.shots
+                if SLOT in shot.question
+            ],
+        )
         if self.chat:
             return encoded
         bos = self._bos()
-        return Encoded(
+        return replace(
+            encoded,
             ids=(*bos, *encoded.ids),
             columns=tuple(column + len(bos) for column in encoded.columns),
-            vectors=encoded.vectors,
         )
 
     def questions(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Questions of prompts that share their head, each with the opening of the reply."""
         tail = self._texts(prompts[0])[1]
         return [
-            self._encode(prompt.question + tail, [prompt.vector] * prompt.question.count(SLOT))
+            self._encode(
+                self._marked(prompt.question, prompt.query.fields) + tail,
+                [Entry(vector=prompt.vector, fields=prompt.query.fields)]
+                * prompt.question.count(SLOT),
+            )
             for prompt in prompts
         ]
 
@@ -91,13 +131,17 @@ class Encoder:
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         """Text before and after the question."""
+        asked = [self._marked(shot.question, shot.fields) for shot in prompt.shots]
         if not self.chat:
             parts = [prompt.instructions]
-            parts += [f"{shot.question}\nAnswer: {shot.answer}" for shot in prompt.shots]
+            parts += [
+                f"{question}\nAnswer: {shot.answer}"
+                for question, shot in zip(asked, prompt.shots, strict=True)
+            ]
             return "".join(f"{part.strip()}\n\n" for part in parts), "\nAnswer:"
         turns = [{"role": "system", "content": prompt.instructions}]
-        for shot in prompt.shots:
-            turns.append({"role": "user", "content": shot.question})
+        for question, shot in zip(asked, prompt.shots, strict=True):
+            turns.append({"role": "user", "content": question})
             turns.append({"role": "assistant", "content": shot.answer})
         turns.append({"role": "user", "content": QUESTION_MARK})
         try:
@@ -120,22 +164,60 @@ class Encoder:
         )
         return text
 
-    def _encode(self, text: str, vectors: Sequence[npt.NDArray[np.float32] | None]) -> Encoded:
+    def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
+        """A question with its quoted token marked, if vectors enter there."""
+        if self.injection.mode != QUOTED or not self.use_vectors or SLOT not in question:
+            return question
+        return mark_quoted(question, fields, self.target_tokenizer)
+
+    def _encode(self, text: str, entries: Sequence[Entry]) -> Encoded:
         """Ids of a text whose slots, in order, take these vectors."""
         parts = text.split(SLOT)
         ids: list[int] = []
-        columns: list[int] = []
-        for part in parts[:-1]:
-            ids += self._plain_ids(part.removesuffix(" "))
-            columns.append(len(ids))
-            ids.append(self.placeholder)
-        ids += self._plain_ids(parts[-1])
+        slots: list[list[int]] = []
+        quoted: list[int] = []
+        for number, part in enumerate(parts):
+            plain, marks = unmark(part)
+            last = number == len(parts) - 1
+            plain = plain if last else plain.removesuffix(" ")
+            if marks:
+                offsets = offsets_of(self.tokenizer, plain, special=False)
+                quoted += [len(ids) + token_at(offsets, *mark) for mark in marks]
+            ids += self._plain_ids(plain)
+            if not last:
+                slots.append(list(range(len(ids), len(ids) + self.injection.slots)))
+                ids += [self.placeholder] * self.injection.slots
         if not self.use_vectors:
-            return Encoded(ids=tuple(ids), columns=tuple(columns))
-        given = tuple(vector for vector in vectors if vector is not None)
-        if len(given) != len(columns):
-            raise UsageError(f"a prompt has {len(columns)} slots but {len(given)} vectors")
-        return Encoded(ids=tuple(ids), columns=tuple(columns), vectors=given)
+            return Encoded(
+                ids=tuple(ids), columns=tuple(column for slot in slots for column in slot)
+            )
+        if len(slots) != sum(entry.vector is not None for entry in entries):
+            given = sum(entry.vector is not None for entry in entries)
+            raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
+        return self._placed(ids, slots, quoted, entries)
+
+    def _placed(
+        self,
+        ids: Sequence[int],
+        slots: Sequence[Sequence[int]],
+        quoted: Sequence[int],
+        entries: Sequence[Entry],
+    ) -> Encoded:
+        """The ids with each vector at its slot, or at the token that its query names."""
+        columns: list[int] = []
+        vectors: list[npt.NDArray[np.float32]] = []
+        layers: list[tuple[int, int]] = []
+        tokens = iter(quoted)
+        for slot, entry in zip(slots, entries, strict=True):
+            named = self.injection.mode == QUOTED and "position" in entry.fields
+            places = [next(tokens)] if named else slot
+            columns += places
+            vectors += [entry.vector] * len(places)  # type: ignore[list-item]
+            if self.injection.own:
+                layers += [own_layers(entry.fields)] * len(places)
+        return Encoded(
+            ids=tuple(ids), columns=tuple(columns), vectors=tuple(vectors), layers=tuple(layers)
+        )
 
     def _plain_ids(self, text: str) -> list[int]:
         if not text:

@@ -10,7 +10,7 @@ random.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 
 from introspect_bench.benchmark.backends import shared_head
 from introspect_bench.benchmark.backends.chat import Encoded
-from introspect_bench.benchmark.backends.injection import Injector, Slots
+from introspect_bench.benchmark.backends.injector import Injector, Slots
 from introspect_bench.benchmark.errors import IntegrityError
 
 PREFILL_TOKENS = 2048
@@ -199,6 +199,7 @@ class Decoder:
                 ids=(*head.ids, *question.ids),
                 columns=(*head.columns, *(len(head.ids) + c for c in question.columns)),
                 vectors=(*head.vectors, *question.vectors),
+                layers=(*head.layers, *question.layers),
             )
             for question in questions
         ]
@@ -248,17 +249,17 @@ class Decoder:
         if self.injector.injection.scaling != "raw" and not stacked.any(axis=1).all():
             raise IntegrityError("a vector is zero, so its length cannot be matched")
         device = self.model.device
+        layers = [own for row in rows for own in row.layers]
         return Slots(
             rows=torch.tensor([row for row, _, _ in places], device=device),
             columns=torch.tensor([column for _, column, _ in places], device=device),
             vectors=torch.from_numpy(stacked).to(device),
+            layers=torch.tensor(layers, device=device) if layers else None,
         )
 
 
 def _grown(question: Encoded, written: Sequence[int]) -> Encoded:
-    return Encoded(
-        ids=(*question.ids, *written), columns=question.columns, vectors=question.vectors
-    )
+    return replace(question, ids=(*question.ids, *written))
 
 
 def _parts(lengths: Sequence[int]) -> Iterator[slice]:

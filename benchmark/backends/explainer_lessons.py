@@ -1,7 +1,8 @@
 """Training queries as token ids with vectors and a known beginning of the answer.
 
 Owns what one lesson is, how lessons are batched and padded, and the order of a whole training. The
-answer's place is counted when the prompt is encoded, never searched for in text.
+answer's place is counted when the prompt is encoded, never searched for in text. A batch holds one
+template, whose instructions (the *head*) are then read once for all of it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 
-CHUNK = 32
+CHUNK = 8
 """Batches whose lessons are sorted by length together: little is padded, order stays random."""
+WIDTH = 8
+"""Batches are padded to a multiple of this many tokens: every new shape costs time to prepare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,16 @@ class Lesson:
     """Template it was rendered with."""
     ids: tuple[int, ...]
     """Token ids of prompt and answer, the end of the answer included."""
+    n_head: int
+    """How many of them are the head, which all lessons of a template begin with."""
     n_prompt: int
-    """How many of them are the prompt."""
+    """How many of them are the prompt, the head included."""
     columns: tuple[int, ...]
-    """Index of each slot."""
+    """Index of each slot; none is in the head."""
     vectors: tuple[npt.NDArray[np.float32], ...]
     """Vector of each slot, (d_target,); empty without vectors."""
+    layers: tuple[tuple[int, int], ...] = ()
+    """First and last layer of each slot; empty unless each query has its own."""
 
 
 def make_lessons(
@@ -94,9 +101,11 @@ def make_lessons(
                 qid=prompt.query.id,
                 template=prompt.template,
                 ids=(*start, *reply, end),
+                n_head=len(head.ids),
                 n_prompt=len(start),
                 columns=tuple(len(head.ids) + column for column in asked.columns),
                 vectors=asked.vectors,
+                layers=asked.layers,
             )
         )
     return sorted(found, key=lambda lesson: lesson.qid)
@@ -124,6 +133,8 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
     digest = hashlib.sha256()
     for lesson in sorted(lessons, key=lambda one: (one.task, one.qid)):
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
+        if lesson.layers:
+            digest.update(repr(lesson.layers).encode())
         for vector in lesson.vectors:
             digest.update(vector.astype("<f4").tobytes())
     return digest.hexdigest()
@@ -132,10 +143,10 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
 def plan_batches(
     lessons: Sequence[Lesson], *, batch_size: int, epochs: int, seed: int
 ) -> list[list[int]]:
-    """Return places of lessons by step, all epochs in a row.
+    """Return places of lessons by batch, all epochs in a row.
 
-    Each epoch is one random order of all; chunks of it are sorted by length and cut into batches,
-    which come in random order again. Tasks are mixed as they fall.
+    Each epoch is one random order of all. The lessons of a template are taken in that order, chunks
+    of them are sorted by length and cut into batches, and all batches come in random order again.
 
     Raises:
         UsageError: a number is below 1, or there are no lessons.
@@ -143,15 +154,20 @@ def plan_batches(
     if batch_size < 1 or epochs < 1 or not lessons:
         raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
     length = np.array([len(lesson.ids) for lesson in lessons])
+    templates = sorted({lesson.template for lesson in lessons})
+    template = np.array([templates.index(lesson.template) for lesson in lessons])
     steps: list[list[int]] = []
     for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(lessons))
         batches: list[list[int]] = []
-        for start in range(0, len(order), CHUNK * batch_size):
-            part = order[start : start + CHUNK * batch_size]
-            part = part[np.argsort(length[part], kind="stable")]
-            batches += [part[i : i + batch_size].tolist() for i in range(0, len(part), batch_size)]
+        for number in range(len(templates)):
+            own = order[template[order] == number]
+            for start in range(0, len(own), CHUNK * batch_size):
+                part = own[start : start + CHUNK * batch_size]
+                part = part[np.argsort(length[part], kind="stable")]
+                cuts = range(0, len(part), batch_size)
+                batches += [part[i : i + batch_size].tolist() for i in cuts]
         steps += [batches[i] for i in rng.permutation(len(batches))]
     return steps
 
@@ -173,36 +189,51 @@ class Steps(torch.utils.data.Sampler[list[int]]):
 
 
 def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
-    """Pad lessons on the right.
+    """Put the lessons of one template side by side, padded on the right after their head.
 
     Returns:
-        `ids` int64 (n, width); `mask` int64 (n, width); `answers` int64 (n, width), the token to
-        be predicted at each place or -100; `rows`, `columns` int64 (n_slots,) and `vectors` float32
-        (n_slots, d_target), where vectors enter, the last of width 0 without vectors.
+        `ids` int64 (n, width), what follows the head; `head` int64 (n_head,); `mask` int64
+        (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
+        `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
+        (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
+        `vectors` is (0, 0) without vectors.
+
+    Raises:
+        ValueError: they do not share their head.
     """
-    width = max(len(lesson.ids) for lesson in lessons)
+    first = lessons[0]
+    head = first.ids[: first.n_head]
+    if any(lesson.ids[: lesson.n_head] != head for lesson in lessons):
+        raise ValueError("lessons of one batch must begin with the same head")
+    longest = max(len(lesson.ids) for lesson in lessons) - len(head)
+    width = -(-longest // WIDTH) * WIDTH
     ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(lessons), width), dtype=torch.int64)
     answers = torch.full((len(lessons), width), -100, dtype=torch.int64)
     rows: list[int] = []
     columns: list[int] = []
+    layers: list[tuple[int, int]] = []
     vectors: list[npt.NDArray[np.float32]] = []
     for row, lesson in enumerate(lessons):
-        own = torch.tensor(lesson.ids)
+        own = torch.tensor(lesson.ids[len(head) :])
+        begin = lesson.n_prompt - len(head)
         ids[row, : len(own)] = own
         mask[row, : len(own)] = 1
         # the token at place t is predicted at place t - 1
-        answers[row, lesson.n_prompt - 1 : len(own) - 1] = own[lesson.n_prompt :]
+        answers[row, begin - 1 : len(own) - 1] = own[begin:]
         if lesson.vectors:
             rows += [row] * len(lesson.columns)
-            columns += lesson.columns
+            columns += [column - len(head) for column in lesson.columns]
+            layers += lesson.layers
             vectors += lesson.vectors
     stacked = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
     return {
-        "ids": ids,
+        "ids": ids,  # first: Trainer takes its length for the number of lessons
+        "head": torch.tensor(head, dtype=torch.int64),
         "mask": mask,
         "answers": answers,
         "rows": torch.tensor(rows, dtype=torch.int64),
         "columns": torch.tensor(columns, dtype=torch.int64),
+        "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
         "vectors": torch.from_numpy(stacked.astype(np.float32)),
     }

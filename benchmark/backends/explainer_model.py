@@ -1,16 +1,19 @@
 """A language model with vectors in its prompts as one trainable module.
 
-Owns the loss: mean negative log-likelihood over answer tokens alone, in nats. Only the answer's
-places go through the output layer.
+Owns the loss: mean negative log-likelihood over answer tokens alone, in nats. The head that all
+rows of a batch begin with is read once, and only the answer's places go through the output layer.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
-from introspect_bench.benchmark.backends.injection import Injection, Injector, Slots
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import Injector, Slots
 
 
 class TrainedExplainer(nn.Module):
@@ -28,35 +31,63 @@ class TrainedExplainer(nn.Module):
         self.model = model
         self._inner = [inner if inner is not None else model]  # a list: not a submodule twice
         self._injector = Injector(self._inner[0], injection)
+        self.log_scale = self._injector.log_scale  # registered here, so it is trained and saved
 
     def forward(
         self,
+        head: Tensor,
         ids: Tensor,
         mask: Tensor,
         answers: Tensor,
         rows: Tensor,
         columns: Tensor,
+        layers: Tensor,
         vectors: Tensor,
     ) -> dict[str, Tensor]:
         """Return `loss` over the answer tokens, and `n`, how many there are.
 
         Args:
-            ids: token ids, int64 (n, width).
+            head: token ids that every row begins with, int64 (n_head,), possibly none.
+            ids: token ids after it, int64 (n, width).
             mask: 1 for tokens that are read, int64 (n, width).
             answers: token to predict at each place or -100, int64 (n, width).
             rows: row of each slot, int64 (n_slots,).
             columns: column of each slot, int64 (n_slots,).
+            layers: first and last layer of each slot, int64 (n_slots, 2); (0, 2) unless queries
+                have their own.
             vectors: float32 (n_slots, d_target).
         """
         inner = self._inner[0]
-        slots = Slots(rows=rows, columns=columns, vectors=vectors) if len(rows) else None
+        slots = None
+        if len(rows):
+            own = layers if len(layers) else None
+            slots = Slots(rows=rows, columns=columns, vectors=vectors, layers=own)
+        before = self._read(head, len(ids))
+        places = torch.arange(len(head), len(head) + ids.shape[1], device=ids.device)
         with self._injector.during(slots):
             hidden = inner.base_model(
                 inputs_embeds=self._injector.embed(ids, slots),
-                attention_mask=mask,
-                use_cache=False,
+                attention_mask=torch.cat([mask.new_ones(len(ids), len(head)), mask], dim=1),
+                position_ids=places.expand(len(ids), -1),
+                past_key_values=before,
+                use_cache=before is not None,
             ).last_hidden_state
         there = answers != -100
         logits = inner.get_output_embeddings()(hidden[there]).float()
+        cap = getattr(inner.config.get_text_config(), "final_logit_softcapping", None)
+        if cap is not None:  # Gemma 2
+            logits = cap * (logits / cap).tanh()
         loss = nn.functional.cross_entropy(logits, answers[there])
+        if self.log_scale is not None:
+            # distributed training wants every parameter in every step, also one without vectors
+            loss = loss + 0 * self.log_scale
         return {"loss": loss, "n": there.sum()}
+
+    def _read(self, head: Tensor, n: int) -> DynamicCache | None:
+        """Keys and values of the head for `n` rows, which gradients flow back through."""
+        if not len(head):
+            return None
+        base = self._inner[0].base_model
+        read: DynamicCache = base(input_ids=head[None], use_cache=True).past_key_values
+        read.batch_repeat_interleave(n)
+        return read

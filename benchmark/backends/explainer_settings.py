@@ -27,7 +27,9 @@ class ExplainerSettings:
     decay: float = 0.01
     """Weight decay."""
     batch_size: int = 16
-    """Queries of one step, on each device."""
+    """Queries of one template that are read together, on each device."""
+    accumulation: int = 2
+    """Such batches of one step: templates and tasks are mixed by it."""
     epochs: int = 1
     """Times that every query is seen."""
     evaluations: int = 5
@@ -38,6 +40,8 @@ class ExplainerSettings:
     """Compute in bfloat16 where that is safe; the weights stay float32."""
     seed: int = 0
     """Chooses initial weights and all orders."""
+    twin: str | None = None
+    """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
     injection: Injection = field(default_factory=Injection)
     """How vectors enter."""
 
@@ -49,8 +53,10 @@ class ExplainerSettings:
         """
         if self.method not in ("lora", "full"):
             raise UsageError(f"method {self.method!r}: choose lora or full")
-        if min(self.rank, self.batch_size, self.epochs, self.evaluations, self.patience) < 1:
-            raise UsageError("rank, batch size, epochs, evaluations and patience are at least 1")
+        counts = ("rank", "batch_size", "accumulation", "epochs", "evaluations", "patience")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name.replace('_', ' ')}: give 1 or more")
         if not 0 < self.rate < math.inf:
             raise UsageError(f"the learning rate is {self.rate}; give a number above 0")
 

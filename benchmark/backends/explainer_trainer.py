@@ -36,14 +36,23 @@ class ExplainerTrainer(Trainer):
     """A Trainer with our order of batches; checkpoints hold the trained weights alone."""
 
     steps: Sequence[list[int]]
+    """Places of the lessons of each batch, all epochs in a row."""
+    checks: Sequence[list[int]]
+    """The same for the validation lessons."""
     tokens: int = 0
-    """Tokens that were trained on since the start, padding not counted."""
+    """Tokens of lessons that were trained on since the start, padding not counted."""
 
     def get_train_dataloader(self) -> Any:
-        """All steps of all epochs, in their fixed order."""
-        data: Any = self.train_dataset
+        """All batches of all epochs, in their fixed order."""
+        return self._loader(self.train_dataset, self.steps)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """All batches of validation, in their fixed order."""
+        return self._loader(eval_dataset or self.eval_dataset, self.checks)
+
+    def _loader(self, data: Any, batches: Sequence[list[int]]) -> Any:
         loader = torch.utils.data.DataLoader(
-            data, batch_sampler=Steps(self.steps), collate_fn=self.data_collator
+            data, batch_sampler=Steps(batches), collate_fn=self.data_collator
         )
         return self.accelerator.prepare(loader)
 
@@ -56,7 +65,7 @@ class ExplainerTrainer(Trainer):
     ) -> Any:
         """The module's own loss."""
         if model.training:
-            self.tokens += int(inputs["mask"].sum())
+            self.tokens += int(inputs["mask"].sum()) + len(inputs["mask"]) * len(inputs["head"])
         found = model(**inputs)
         if not bool(torch.isfinite(found["loss"])):
             raise CheckFailedError("the loss is not finite any more; train with a lower rate")
@@ -126,13 +135,15 @@ class Patience(TrainerCallback):
 
 
 def trainer_arguments(
-    folder: Path, settings: ExplainerSettings, n_steps: int, device: str
+    folder: Path, settings: ExplainerSettings, n_batches: int, device: str
 ) -> TrainingArguments:
-    """Return the Trainer's settings for so many steps, checkpoints under `folder`."""
+    """Return the Trainer's settings for so many batches, checkpoints under `folder`."""
+    n_steps = math.ceil(n_batches / settings.accumulation)
     every = max(1, math.ceil(n_steps / settings.evaluations))
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=n_steps,
+        gradient_accumulation_steps=settings.accumulation,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=2 * settings.batch_size,
         learning_rate=settings.rate,

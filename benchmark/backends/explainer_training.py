@@ -36,9 +36,11 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     last_checkpoint,
     trainer_arguments,
 )
+from introspect_bench.benchmark.backends.learned import write_log_scale
 from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
 from introspect_bench.benchmark.backends.simulator import weights_sha256
 from introspect_bench.benchmark.backends.simulator_adapter import adapt
+from introspect_bench.benchmark.backends.twins import make_twin
 from introspect_bench.benchmark.curves import loss_curve
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
@@ -99,6 +101,8 @@ def train_explainer(
         return folder
     files.write_json_atomic(folder / PLAN, plan)
     set_seed(settings.seed)
+    if settings.twin is not None:
+        model = make_twin(model, settings.twin, seed=settings.seed)
     wrapped, adapted = _trainable(model, settings)
     steps = plan_batches(
         lessons, batch_size=settings.batch_size, epochs=settings.epochs, seed=settings.seed
@@ -115,12 +119,19 @@ def train_explainer(
         callbacks=[log, Patience(settings.patience)],
     )
     trainer.steps = steps
+    trainer.checks = plan_batches(
+        validation, batch_size=2 * settings.batch_size, epochs=1, seed=settings.seed
+    )
     log.trainer = trainer
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     _write(folder, model, adapted, base_name, settings)
+    if wrapped.log_scale is not None:
+        write_log_scale(folder, float(wrapped.log_scale.detach()))
     best = trainer.state.best_metric
     record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
+    if settings.twin is not None and adapted is not None:
+        record["twin"] = {"kind": settings.twin, "seed": settings.seed}
     files.write_json_atomic(folder / RECORD, {**record, "validation_loss": best})
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
@@ -152,8 +163,17 @@ def _trainable(model: Any, settings: ExplainerSettings) -> tuple[TrainedExplaine
     if settings.method == "full":
         return TrainedExplainer(model, settings.injection), None
     model.requires_grad_(False)
+    if settings.bfloat16:
+        _store_in_bfloat16(model)
     adapted = adapt(model, _lora(settings), settings.seed)
     return TrainedExplainer(adapted, settings.injection, inner=model), adapted
+
+
+def _store_in_bfloat16(model: Any) -> None:
+    """Round frozen matrices once, but the output's; autocast would do it again at every use."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings():
+            module.to(torch.bfloat16)
 
 
 def _lora(settings: ExplainerSettings) -> dict[str, Any]:

@@ -17,7 +17,9 @@ import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
-from introspect_bench.benchmark.backends.injection import Injection, Injector
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injector import Injector
+from introspect_bench.benchmark.backends.learned import check_learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import Completion, Prompt
@@ -38,6 +40,8 @@ class LocalExplainer:
         tokenizer: Any,
         *,
         injection: Injection | None = None,
+        log_scale: float | None = None,
+        target_tokenizer: Any = None,
         use_vectors: bool = True,
         batch_size: int = AUTO_BATCH_SIZE,
         max_new_tokens: int = MAX_NEW_TOKENS,
@@ -50,6 +54,8 @@ class LocalExplainer:
                 to the shared-head attention if a probe shows that it gives the same logits.
             tokenizer: its tokenizer.
             injection: how vectors enter; the default `Injection()` if None.
+            log_scale: logarithm of the learned factor, if the injection has one.
+            target_tokenizer: counts positions in queries' texts; the explainer's own if None.
             use_vectors: False leaves the placeholder's own embedding in every slot (a control).
             batch_size: rows decoded together.
             max_new_tokens: longest reply, in tokens, without its opening.
@@ -57,14 +63,21 @@ class LocalExplainer:
                 is taken, and the rest is free. Empty: all of it is free.
 
         Raises:
-            UsageError: the injection does not fit the model, a number is below 1, or two openings
-                begin with the same token.
+            UsageError: the injection does not fit the model, a number is below 1, two openings
+                begin with the same token, or a learned factor is missing or left over.
         """
+        chosen = injection or Injection()
+        check_learned(chosen, log_scale)
         if batch_size < 1 or max_new_tokens < 1:
             raise UsageError("batch size and longest reply are at least 1")
         self.model = model.eval().requires_grad_(False)
-        self.encoder = Encoder(tokenizer, use_vectors=use_vectors)
-        self.injector = Injector(model, injection or Injection())
+        self.encoder = Encoder(
+            tokenizer,
+            use_vectors=use_vectors,
+            injection=chosen,
+            target_tokenizer=target_tokenizer,
+        )
+        self.injector = Injector(model, chosen, log_scale=log_scale or 0.0)
         self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         config = model.config.get_text_config()
@@ -148,7 +161,7 @@ class LocalExplainer:
 
     def _head(self, encoded: Encoded) -> Head:
         """The head with these tokens and vectors, from memory if it was used lately."""
-        digest = hashlib.sha256(repr((encoded.ids, encoded.columns)).encode())
+        digest = hashlib.sha256(repr((encoded.ids, encoded.columns, encoded.layers)).encode())
         for vector in encoded.vectors:
             digest.update(np.ascontiguousarray(vector).tobytes())
         key = digest.hexdigest()

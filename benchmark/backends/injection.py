@@ -1,34 +1,41 @@
-"""How a query's vector enters an explainer: over an embedding, or into a layer's output.
+"""How a query's vector enters an explainer, as it is declared; `injector.py` does it.
 
-Owns `Injection` (the declared choice) and `Injector` (the choice bound to a loaded model). Terms:
-the *slot* is the position of the placeholder token in a prompt; the *residual* is the output of a
-decoder layer there. Importing this module does not import torch.
+Terms: the *slot* is the position of the placeholder token in a prompt, or, with several placeholder
+tokens, each of their positions; the *residual* is the output of a decoder layer there; a query's
+*own layers* are those that it names, a block or a single one. Importing this module does not
+import torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 
-if TYPE_CHECKING:
-    import torch
+Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token"]
+"""`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
+layer's output (SelfIE, Patchscopes, Activation Oracles); `own-layers`: replaces the outputs of all
+of the query's own layers at the slot; `quoted-token`: the same at the token of the quoted text that
+the query names, so that a model with the target's weights computes what the target computed, and
+at the slot for queries that name no token."""
 
-Mode = Literal["embedding", "add", "replace"]
-"""`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on a layer's
-output (SelfIE, Patchscopes, Activation Oracles)."""
+QUOTED, OTHERWISE = "quoted-token", "otherwise"
+"""That mode, and the key under which its record says what it does without a quoted token."""
 
-Scaling = Literal["raw", "norm-matched"]
+OWN = ("own-layers", QUOTED)
+"""Modes in which layers differ from query to query."""
+
+Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 """`raw`: as stored; `norm-matched`: scaled to the mean embedding norm, or to the residual's norm at
-the slot."""
+the slot; `natural`: norm-matched for vectors of length 1, which are directions, and raw for all
+others, which are states; `learned`: norm-matched times one trained number, 1 before training."""
 
-EMBEDDING_CHUNK = 8192
-"""Vocabulary rows whose norms are taken at once."""
+MAX_SLOTS = 16
+"""Most placeholder tokens for one vector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,8 @@ class Injection:
     """How the vector's length is set."""
     multiplier: float = 1.0
     """Factor on the scaled vector, above 0."""
+    slots: int = 1
+    """Placeholder tokens for each vector; all of them get it."""
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
@@ -52,9 +61,9 @@ class Injection:
             raise UsageError(
                 f"injection scaling '{self.scaling}': expected {', '.join(get_args(Scaling))}"
             )
-        if self.mode == "embedding" and self.layer is not None:
-            raise UsageError("injection mode 'embedding' takes no layer")
-        if self.mode != "embedding" and (
+        if self.mode not in ("add", "replace") and self.layer is not None:
+            raise UsageError(f"injection mode '{self.mode}' takes no layer")
+        if self.mode in ("add", "replace") and (
             not isinstance(self.layer, int) or isinstance(self.layer, bool) or self.layer < 0
         ):
             raise UsageError(f"injection mode '{self.mode}' needs a layer, counted from 0")
@@ -62,6 +71,13 @@ class Injection:
             raise UsageError(f"injection multiplier {self.multiplier!r} is not a number")
         if not np.isfinite(self.multiplier) or self.multiplier <= 0:
             raise UsageError(f"injection multiplier {self.multiplier} is not above 0")
+        if type(self.slots) is not int or not 1 <= self.slots <= MAX_SLOTS:
+            raise UsageError(f"injection slots {self.slots!r}: expected 1 to {MAX_SLOTS}")
+
+    @property
+    def own(self) -> bool:
+        """Whether layers differ from query to query."""
+        return self.mode in OWN
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Injection:
@@ -70,129 +86,36 @@ class Injection:
         Raises:
             UsageError: unknown key, or an impossible combination.
         """
-        unknown = sorted(set(values) - {"mode", "layer", "scaling", "multiplier"})
+        values = dict(values)
+        if values.get("mode") == QUOTED and values.pop(OTHERWISE, "own-layers") != "own-layers":
+            raise UsageError(f"injection mode '{QUOTED}': {OTHERWISE} is own-layers, nothing else")
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise UsageError(
-                f"injection key '{unknown[0]}': expected mode, layer, scaling or multiplier"
-            )
+            raise UsageError(f"injection key '{unknown[0]}': expected {', '.join(known)}")
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return asdict(self)
+        """The same as JSON values.
+
+        The first run files knew no slots, so a single one is left out; mode `quoted-token` also
+        says what happens to queries that name no token.
+        """
+        values = asdict(self)
+        if self.slots == 1:
+            del values["slots"]
+        return values | ({OTHERWISE: "own-layers"} if self.mode == QUOTED else {})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
-    """Places of a padded batch where vectors enter."""
-
-    rows: torch.Tensor
-    """Row of each slot, int64 (n_slots,)."""
-    columns: torch.Tensor
-    """Column of each slot in the padded batch, int64 (n_slots,)."""
-    vectors: torch.Tensor
-    """float32 (n_slots, d_model)."""
-
-
-def decoder_layers(model: Any) -> Any:
-    """The model's decoder layers, as a torch ModuleList.
+def own_layers(query_fields: Mapping[str, Any]) -> tuple[int, int]:
+    """First and last layer that a query names: its block `layers`, or its single `layer`.
 
     Raises:
-        UsageError: there is not exactly one list of `num_hidden_layers` modules.
+        UsageError: it names none.
     """
-    from torch import nn
-
-    count = model.config.get_text_config().num_hidden_layers
-    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-    if len(found) != 1:
-        raise UsageError(
-            f"{type(model).__name__}: its decoder layers cannot be told apart, so vectors can "
-            "only be injected with mode 'embedding'"
-        )
-    return found[0]
-
-
-class Injector:
-    """One injection bound to one model."""
-
-    def __init__(self, model: Any, injection: Injection) -> None:
-        """Bind.
-
-        Raises:
-            UsageError: the model has no such layer.
-        """
-        self.injection = injection
-        self._embed = model.get_input_embeddings()
-        self._layer: Any = None
-        self._mean_norm: float | None = None
-        if injection.layer is not None:
-            layers = decoder_layers(model)
-            if injection.layer >= len(layers):
-                raise UsageError(
-                    f"injection layer {injection.layer}: this explainer has layers 0 to "
-                    f"{len(layers) - 1}"
-                )
-            self._layer = layers[injection.layer]
-
-    def mean_embedding_norm(self) -> float:
-        """Mean L2 norm of what the embedding module gives over the whole vocabulary.
-
-        Taken from the module's output, because some families (Gemma 3) scale inside it.
-        """
-        import torch
-
-        if self._mean_norm is None:
-            n_rows = self._embed.num_embeddings
-            device = self._embed.weight.device
-            total = 0.0
-            for start in range(0, n_rows, EMBEDDING_CHUNK):
-                ids = torch.arange(start, min(start + EMBEDDING_CHUNK, n_rows), device=device)
-                total += float(self._embed(ids).float().norm(dim=-1).double().sum())
-            self._mean_norm = total / n_rows
-        return self._mean_norm
-
-    def embed(self, ids: torch.Tensor, slots: Slots | None) -> torch.Tensor:
-        """Embed token ids (rows, width), with vectors written in if that is the mode."""
-        embedded: torch.Tensor = self._embed(ids)
-        if slots is None or self.injection.mode != "embedding":
-            return embedded
-        vectors = slots.vectors
-        if self.injection.scaling == "norm-matched":
-            vectors = vectors * (self.mean_embedding_norm() / vectors.norm(dim=-1, keepdim=True))
-        embedded = embedded.clone()
-        embedded[slots.rows, slots.columns] = (vectors * self.injection.multiplier).to(
-            embedded.dtype
-        )
-        return embedded
-
-    @contextmanager
-    def during(self, slots: Slots | None) -> Iterator[None]:
-        """Act on the chosen layer while the body runs; does nothing in mode `embedding`."""
-        if slots is None or self._layer is None:
-            yield
-            return
-
-        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
-            hidden = output[0] if isinstance(output, tuple) else output
-            changed = self._changed(hidden, slots)
-            return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-        handle = self._layer.register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def _changed(self, hidden: torch.Tensor, slots: Slots) -> torch.Tensor:
-        """Layer output (rows, width, d_model) with the vectors added or written at the slots."""
-        there = hidden[slots.rows, slots.columns].float()  # (n_slots, d_model)
-        vectors = slots.vectors * self.injection.multiplier
-        if self.injection.scaling == "norm-matched":
-            vectors = vectors * (
-                there.norm(dim=-1, keepdim=True) / slots.vectors.norm(dim=-1, keepdim=True)
-            )
-        if self.injection.mode == "add":
-            vectors = there + vectors
-        hidden = hidden.clone()
-        hidden[slots.rows, slots.columns] = vectors.to(hidden.dtype)
-        return hidden
+    if "layers" in query_fields:
+        first, last = query_fields["layers"]
+        return int(first), int(last)
+    if "layer" in query_fields:
+        return int(query_fields["layer"]), int(query_fields["layer"])
+    raise UsageError("a query names no layers of its own; use another injection")

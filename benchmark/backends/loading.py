@@ -4,7 +4,9 @@ Owns names, dtype and the card; where files come from is `targets.py` and `fetch
 read is `pretrained.py` and `adapters.py`.
 
 A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
-`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ...}}`.
+`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, and
+`{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before it is added, see
+`twins.py`; what else is trained for it lies beside it, see `learned.py`.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from introspect_bench.benchmark.backends.generation import (
     LocalExplainer,
 )
 from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.learned import read_log_scale
 from introspect_bench.benchmark.backends.pretrained import (
     load_model,
     load_tokenizer,
     usable_device,
 )
+from introspect_bench.benchmark.backends.twins import make_twin
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -45,8 +49,8 @@ from introspect_bench.benchmark.targets import (
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""
 
-KNOWN = frozenset({"injection", "schema", "training", "validation_loss"})
-"""Keys of `explainer.json`; only `injection` is read here."""
+KNOWN = frozenset({"injection", "schema", "training", "twin", "validation_loss"})
+"""Keys of `explainer.json`; only `injection` and `twin` are read here."""
 SETTINGS = "explainer.json"
 """Optional file of a model directory, see the module's docstring."""
 
@@ -111,11 +115,14 @@ def load_local(
     place = find_model(model, on_progress=on_progress)
     if injection is None and (place.directory / SETTINGS).is_file():
         injection = declared_injection(place.directory / SETTINGS)
+    injection = injection or Injection()
+    log_scale = read_log_scale(place.directory, injection)
     net, tokenizer, hashes = _load(place.directory, number, on_progress)
     explainer = LocalExplainer(
         net.to(where),
         tokenizer,
         injection=injection,
+        log_scale=log_scale,
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,
@@ -159,7 +166,21 @@ def _load(
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= {f"base/{name}": digest for name, digest in base_hashes.items()}
+    if twin := _declared_twin(directory / SETTINGS):
+        model = make_twin(model.float(), twin["kind"], seed=twin["seed"]).to(dtype)
     return merge_adapter(model, directory), tokenizer, hashes
+
+
+def _declared_twin(path: Path) -> dict[str, Any] | None:
+    """What an adapter's base is changed to, if its folder says so."""
+    found = read_json(path).get("twin") if path.is_file() else None
+    if found is None:
+        return None
+    if not isinstance(found, dict) or set(found) != {"kind", "seed"}:
+        raise UsageError(f"{path}: expected twin with kind and seed")
+    if type(found["kind"]) is not str or type(found["seed"]) is not int:
+        raise UsageError(f"{path}: expected a name as kind and a whole number as seed of its twin")
+    return found
 
 
 def _base_model(directory: Path) -> str:

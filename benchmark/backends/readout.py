@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.backends.loading import find_model
 from introspect_bench.benchmark.backends.pretrained import (
     load_model,

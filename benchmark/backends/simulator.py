@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.backends.adapters import ADAPTER, WEIGHTS, merge_adapter
-from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.backends.loading import find_model
 from introspect_bench.benchmark.backends.pretrained import (
     load_model,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.backends.simulator_lessons import TrainingSettings
 from introspect_bench.benchmark.errors import UsageError
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.backends.adapters import ADAPTER, WEIGHTS
-from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.backends.pretrained import load_model, load_tokenizer, usable_device
 from introspect_bench.benchmark.backends.simulator import (
     HEAD,

@@ -13,7 +13,7 @@ import torch
 from nnsight import NNsight
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection import decoder_layers
+from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.backends.pretrained import (
     load_model,
     load_tokenizer,

@@ -27,6 +27,7 @@ from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
 from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
 from introspect_bench.rechecking import recheck
+from introspect_bench.referencing import reference
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as _run
@@ -66,6 +67,7 @@ __all__ = [
     "plan",
     "rate",
     "recheck",
+    "reference",
     "run",
     "score",
     "score_all",

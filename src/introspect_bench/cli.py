@@ -25,6 +25,7 @@ VERBS = (
     "simulate",
     "rate",
     "train",
+    "reference",
     "score",
     "compare",
     "show",

@@ -155,6 +155,7 @@ def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
         "name": explainer["name"],
         "kind": explainer["kind"],
         "no_vector": explainer["no_vector"],
+        "shuffled_vectors": explainer.get("shuffled_vectors", False),
         "run_id": graded.run.header.get("run_id"),
         "body_sha256": (graded.run.footer or {}).get("body_sha256"),
         "value": value if np.isfinite(value) else None,

@@ -1,7 +1,7 @@
 """From the words after `--model` to whatever answers queries.
 
-Owns the three forms: `baseline/NAME`, `py:module:Class`, and everything else as a local language
-model (folder, hub id, named target). Nothing heavy is imported before it is needed.
+Owns the forms: `baseline/NAME`, `reference/NAME`, `py:module:Class`, and everything else as a local
+language model (folder, hub id, named target). Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
+from introspect_bench.baselines.references import REFERENCE, reference_folder
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
@@ -82,6 +83,8 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
         raise UsageError("explainer arguments are for py:module:Class models only")
     if model.startswith(BASELINE):
         check_baseline(model.removeprefix(BASELINE), task, use_vectors=use_vectors)
+    elif model.startswith(REFERENCE):
+        reference_folder(model.removeprefix(REFERENCE))
     else:
         find_name(model)
 
@@ -137,8 +140,10 @@ def _load_local(
 ) -> tuple[Explainer, ExplainerCard]:
     from introspect_bench.benchmark.backends.loading import load_local
 
+    shipped = model.startswith(REFERENCE)
+    where = str(reference_folder(model.removeprefix(REFERENCE))) if shipped else model
     explainer, card = load_local(
-        model,
+        where,
         device=settings.device,
         dtype=settings.dtype,
         batch_size=settings.batch_size,
@@ -147,7 +152,9 @@ def _load_local(
         on_progress=on_progress,
     )
     folder = home_folder(model)
-    if folder.is_dir():
+    if shipped:
+        card = dataclasses.replace(card, name=model)
+    elif folder.is_dir():
         # a run file is published; where a folder lies on this machine is nobody's business
         card = dataclasses.replace(card, name=folder.resolve().name)
     return explainer, card
@@ -230,19 +237,26 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def parse_injection(mode: str | None, scaling: str | None) -> Injection | None:
-    """Read `embedding`, `add:LAYER` or `replace:LAYER` with a scaling; None if neither is given.
+INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers or quoted-token"
+"""What `parse_injection` reads."""
+
+
+def parse_injection(
+    mode: str | None, scaling: str | None, slots: int | None = None
+) -> Injection | None:
+    """Read a mode, one of `INJECTIONS`, with scaling and slots; None if none of them is given.
 
     Raises:
-        UsageError: unknown mode or scaling, or a layer that is not a number.
+        UsageError: unknown mode or scaling, a layer that is not a number, or impossible slots.
     """
-    if mode is None and scaling is None:
+    if mode is None and scaling is None and slots is None:
         return None
     name, _, layer = (mode or "embedding").partition(":")
     if layer and not layer.isdecimal():
-        raise UsageError(f"injection {mode!r}: expected embedding, add:LAYER or replace:LAYER")
+        raise UsageError(f"injection {mode!r}: expected {INJECTIONS}")
     values: dict[str, Any] = {"mode": name, "layer": int(layer) if layer else None}
-    return Injection.from_json(values if scaling is None else values | {"scaling": scaling})
+    given = {"scaling": scaling, "slots": slots}
+    return Injection.from_json(values | {k: v for k, v in given.items() if v is not None})
 
 
 def read_injection(values: object) -> Injection:

@@ -1,10 +1,12 @@
-"""What there is: suites, tasks, targets and baselines as rows of plain values."""
+"""What there is: suites, tasks, targets, baselines, references as rows of plain values."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from introspect_bench.baselines import BASELINES
+from introspect_bench.baselines.references import REFERENCE, REFERENCES
+from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS
@@ -13,7 +15,7 @@ from introspect_bench.tasks import SUITES, TASKS
 
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """List suites, tasks, targets or baselines as rows of plain values.
+    """List suites, tasks, targets, baselines or references as rows of plain values.
 
     Args:
         kind: what to list.
@@ -50,7 +52,26 @@ def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
             {"model": f"baseline/{spec.name}", "kind": spec.kind, "answers": spec.summary}
             for spec in BASELINES
         ]
-    raise UsageError(f"cannot list {kind!r}: choose suites, tasks, targets or baselines")
+    if kind == "references":
+        return [
+            {
+                "model": f"{REFERENCE}{spec.name}",
+                "role": spec.role,
+                "vector": "withheld" if spec.no_vector else _vector(spec.injection),
+                "what": spec.summary,
+            }
+            for spec in REFERENCES
+        ]
+    raise UsageError(
+        f"cannot list {kind!r}: choose suites, tasks, targets, baselines or references"
+    )
+
+
+def _vector(injection: Injection) -> str:
+    """Return where and how long a vector enters, in a few words."""
+    layer = "" if injection.layer is None else f":{injection.layer}"
+    slots = "" if injection.slots == 1 else f", {injection.slots} slots"
+    return f"{injection.mode}{layer}, {injection.scaling}{slots}"
 
 
 def _suite_row(found: Suite) -> dict[str, Any]:

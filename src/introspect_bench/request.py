@@ -61,6 +61,8 @@ class RunRequest:
     """Solved queries to show; what the baseline is made for, or none, if None."""
     no_vector: bool = False
     """Withhold the vectors, as a control."""
+    shuffle_vectors: bool = False
+    """Give each query another one's vector, as a control."""
     injection: Injection | None = None
     """How vectors enter a local model; what it declares, or the default, if None."""
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +76,8 @@ class RunRequest:
         """Refuse what no run can be."""
         if not self.model:
             raise UsageError("the name of the model is empty")
+        if self.no_vector and self.shuffle_vectors:
+            raise UsageError("vectors cannot be both withheld and shuffled; choose one")
         _check_number("limit", self.limit, 1)
         _check_number("batch size", self.batch_size, 1)
         _check_number("number of solved queries", self.shots, 0)
@@ -89,6 +93,7 @@ class RunRequest:
         name = folder.resolve().name if folder.is_dir() else self.model
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
         control = ".no-vector" if self.no_vector else ""
+        control += ".shuffled" if self.shuffle_vectors else ""
         return self.output / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
 
 

@@ -157,6 +157,7 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
         seed=request.seed,
         shots=n_shots(request),
         no_vector=request.no_vector,
+        shuffled=request.shuffle_vectors,
         settings=arguments,
     )
 
@@ -185,6 +186,7 @@ def _predict(
         seed=request.seed,
         shots=n_shots(request),
         no_vector=request.no_vector,
+        shuffled=request.shuffle_vectors,
         selftest=suite.manifest["doctor"],
         # looking a reply up, or a user's own code, knows nothing of the device
         device=request.device if card.weights_sha256 else None,

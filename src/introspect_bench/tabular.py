@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import Described, Scored
 from introspect_bench.matching import Graded
@@ -49,16 +50,24 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # 
 """How a text begins that a spreadsheet may take for a formula."""
 
 
+MOST = (1 << 53) - 1
+"""Greatest count that every reader of these forms holds exactly."""
+
+
 def rows(graded: Graded) -> list[dict[str, Any]]:
-    """Return a run's queries as rows of plain values, in the suite's order."""
+    """Return a run's queries as rows of plain values, in the suite's order.
+
+    Raises:
+        IntegrityError: a count of tokens is not a whole number.
+    """
     found = []
     for one in graded.scored:
         assert isinstance(one, Scored | Described)
         written = graded.run.rows.get(one.query.id, {})
         row = shown(one, graded.task.render(one.query).question) | {
-            "tokens_in": written.get("n_in"),
-            "tokens_out": written.get("n_out"),
-            "milliseconds": written.get("ms"),
+            "tokens_in": _count(graded, one.query.id, "n_in"),
+            "tokens_out": _count(graded, one.query.id, "n_out"),
+            "milliseconds": None if "ms" not in written else float(written["ms"]),
         }
         found.append({name: _valid(row[name]) for name in COLUMNS if name in row})
     return found
@@ -85,10 +94,7 @@ def to_parquet(graded: Graded) -> bytes:
 
     table = rows(graded)
     schema = pa.schema([(name, pa.type_for_alias(COLUMNS[name])) for name in table[0]])
-    columns = [
-        pa.array([_of_type(row[name], COLUMNS[name]) for row in table], schema.field(name).type)
-        for name in table[0]
-    ]
+    columns = [pa.array([row[name] for row in table], schema.field(name).type) for name in table[0]]
     header = canonical_json(graded.run.header).encode()
     schema = schema.with_metadata({"introspect_bench.header": header})
     out = io.BytesIO()
@@ -131,18 +137,23 @@ def _card(graded: Graded, file: str) -> str:
     )
 
 
+def _count(graded: Graded, query: str, field: str) -> int | None:
+    """Return a count of a row; nothing if the row or its field is not there."""
+    value = graded.run.rows.get(query, {}).get(field)
+    if value is not None and (value != int(value) or value > MOST):
+        raise IntegrityError(
+            f"{graded.run.path}: field {field} of query {query} is {value!r}, expected a whole "
+            f"number up to {MOST}"
+        )
+    return None if value is None else int(value)
+
+
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     return value
-
-
-def _of_type(value: Any, kind: str) -> Any:
-    if value is None:
-        return None
-    return float(value) if kind == NUMBER else int(value) if kind == COUNT else value
 
 
 def _valid(value: Any) -> Any:

@@ -89,7 +89,7 @@ def train(
     found = tasks_of(suite, tasks)
     folder = find_model(base, on_progress=on_fetch).directory
     tokenizer = load_tokenizer(folder)
-    encoder = Encoder(tokenizer, use_vectors=not no_vector)
+    encoder = Encoder(tokenizer, use_vectors=not no_vector, injection=chosen.injection)
     on_fetch("encoding queries", 0, None)
     lessons, validation = [], []
     for task, where in found:

@@ -79,6 +79,10 @@ def test_a_difference_does_not_depend_on_the_company_it_is_in(call: Call) -> Non
     assert [three["pairs"][0][key] for key in keys] == [two["pairs"][0][key] for key in keys]
     assert three["pairs"][1]["difference"] == 0
     assert three["pairs"][1]["p"] == 1
+    code, out, _ = call("compare", *runs, str(copy), *SUITE, "--common")
+    assert code == 0
+    assert "| baseline/constant #abababab |" in out  # of one name, told apart by hash or id
+    assert "| baseline/nearest-neighbour |" in out
 
 
 def test_text_and_latex(call: Call) -> None:

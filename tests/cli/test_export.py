@@ -265,3 +265,29 @@ def test_a_part_says_that_it_is_one(call: Call) -> None:
     (run,) = Path("runs").glob("*.jsonl")
     folder = ib.export(run, "hf", suite="toy")
     assert '"partial": true' in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("odd", [{"a": [1]}, None, 10**17, "\x1b[31m\n% x", "2026-13-45T00:00:00Z"])
+def test_odd_headers_end_in_a_sentence_or_a_file(call: Call, form: str, odd: object) -> None:
+    lines = one_run(call).read_text().splitlines(keepends=True)[:-1]
+    header = json.loads(lines[0]) | {"run_id": odd, "created": odd, "env": odd, "declared": odd}
+    header["explainer"] |= {"revision": odd, "name": str(odd)}
+    header["package"] = {"version": odd, "commit": odd}
+    header["target"]["name"] = odd
+    Path("odd.jsonl").write_text(json.dumps(header) + "\n" + "".join(lines[1:]))
+    code, out, err = call("export", "odd.jsonl", "--to", form, "--suite", "toy")
+    assert (code, "Traceback" in err) in ((0, False), (4, False))
+    assert (code == 4) is (form == "every-eval-ever")  # which needs the date
+    assert Path(out.strip() or "nothing").exists() is (code == 0)
+
+
+@pytest.mark.parametrize("count", ["3.5", "1e300", "99999999999999999"])
+def test_what_is_no_count_of_tokens_is_refused(call: Call, count: str) -> None:
+    lines = one_run(call).read_text().splitlines(keepends=True)[:-1]
+    row = json.loads(lines[1]) | {"n_in": json.loads(count)}
+    Path("odd.jsonl").write_text(lines[0] + json.dumps(row) + "\n" + "".join(lines[2:]))
+    for form in ("csv", "parquet", "hf"):
+        code, _, err = call("export", "odd.jsonl", "--to", form, "--suite", "toy")
+        assert code == 4
+        assert "expected a whole number" in the_sentence(err)

@@ -84,6 +84,19 @@ def test_options_may_be_written_with_underscores(call: Call) -> None:
     assert not Path("runs").exists()
 
 
+def test_shuffled_vectors_have_a_file_of_their_own_and_are_no_vectors_withheld(call: Call) -> None:
+    words = (*CONSTANT, "--suite", "toy", "-t", PATCHING, "--shuffle-vectors")
+    code, _, err = call(*words)
+    assert code == 0, err
+    (path,) = Path("runs").glob("*.jsonl")
+    assert path.name == f"baseline-constant.shuffled.toy.{PATCHING}.test.jsonl"
+    assert ib.load(path).header["explainer"]["shuffled_vectors"] is True
+    assert ib.score(path, suite="toy")["explainer"]["shuffled_vectors"] is True
+    code, _, err = call(*words, "--no-vector")
+    assert code == 2
+    assert "both withheld and shuffled" in the_sentence(err)
+
+
 def test_a_dry_run_says_queries_tokens_time_and_disk(call: Call) -> None:
     words = ("run", "-m", "baseline/few-shot", "--suite", "toy", "--dry-run")
     code, out, _ = call(*words)

@@ -65,6 +65,8 @@ def test_help_imports_nothing_heavy() -> None:
         ("ls", "targets"),
         ("ls", "baselines"),
         ("version",),
+        ("cite",),
+        ("export", "RUN", "--to", "csv", "--suite", "toy"),
         (*CONSTANT, "--suite", "toy", "--split", "mini"),
         ("run", "-m", "baseline/zero-shot", "--suite", "toy", "--dry-run"),
     ],

@@ -11,6 +11,8 @@ import pytest
 from program import ABLATIONS, Call, one_run
 
 import introspect_bench as ib
+from introspect_bench import citing, comparing, exporting
+from introspect_bench.benchmark import paired
 from introspect_bench.cli import VERBS, command_line
 
 
@@ -60,6 +62,21 @@ def test_a_verb_has_json(words: tuple[str, ...]) -> None:
     assert "--json" in {name for param in found(words).params for name in param.opts}
 
 
+@pytest.mark.parametrize(
+    ("verb", "option", "known"),
+    [
+        ("compare", "cluster", comparing.CLUSTERS),
+        ("compare", "correction", paired.CORRECTIONS),
+        ("cite", "form", citing.FORMATS),
+        ("export", "to", exporting.FORMS),
+    ],
+)
+def test_choices_are_those_of_the_function(verb: str, option: str, known: tuple[str, ...]) -> None:
+    (param,) = (param for param in found((verb,)).params if param.name == option)
+    assert isinstance(param.type, click.Choice)
+    assert tuple(param.type.choices) == known
+
+
 def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:
     run = str(one_run(call))
     code, out, err = call("leaderboard", "table", run, "--suite", "toy", "--json")
@@ -70,7 +87,7 @@ def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:
 
 
 def test_listings_and_paths_are_the_same_from_python(call: Call) -> None:
-    for kind in ("suites", "tasks", "targets", "baselines"):
+    for kind in ("suites", "tasks", "targets", "baselines", "references"):
         assert json.loads(call("ls", kind, "--json")[1]) == {kind: ib.ls(kind)}
     assert json.loads(call("data", "path", "--json")[1]) == ib.data_path()
     assert ABLATIONS in ib.data_path()[f"smollm2-135m/{ABLATIONS}"]

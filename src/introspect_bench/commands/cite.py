@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import click
 
-from introspect_bench.citing import FORMATS
 from introspect_bench.console import emit_json
 
 
 @click.command()
 @click.argument("what", nargs=-1, metavar="[WHAT|RUN]...")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "bibtex", "cff")),
+    default="text",
+    show_default=True,
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with the text.")
 def command(what: tuple[str, ...], form: str, as_json: bool) -> None:
     """Print what to cite.

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.benchmark.paired import CORRECTIONS
-from introspect_bench.comparing import CLUSTERS
 from introspect_bench.console import emit_json, progress
 from introspect_bench.leaderboard import differences
 
@@ -20,21 +18,26 @@ from introspect_bench.leaderboard import differences
 @click.option("--metric", metavar="NAME", help="What to compare; each task's headline by default.")
 @click.option(
     "--cluster",
-    type=click.Choice(CLUSTERS),
+    type=click.Choice(("auto", "query")),
     default="auto",
     show_default=True,
     help="Resample and swap contrast groups, or take queries as independent.",
 )
 @click.option(
     "--correction",
-    type=click.Choice(CORRECTIONS),
+    type=click.Choice(("holm", "bh")),
     default="holm",
     show_default=True,
     help="Over all pairs of all tasks.",
 )
 @click.option("--common", is_flag=True, help="Compare on the queries that all runs answer.")
 @click.option(
-    "--format", "form", type=click.Choice(("md", "tex", "json")), default="md", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(("md", "tex", "json")),
+    default="md",
+    show_default=True,
+    help="Markdown, LaTeX or JSON.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: --format json.")
 def command(

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from introspect_bench.console import emit_json
-from introspect_bench.exporting import FORMS
+
+FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever")
+"""Forms of `exporting.FORMS`."""
 
 
 @click.command()

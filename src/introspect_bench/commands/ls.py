@@ -6,7 +6,7 @@ import click
 
 from introspect_bench.console import emit_json, emit_table
 
-KINDS = ("suites", "tasks", "targets", "baselines")
+KINDS = ("suites", "tasks", "targets", "baselines", "references")
 """What can be listed."""
 
 
@@ -15,7 +15,7 @@ KINDS = ("suites", "tasks", "targets", "baselines")
 @click.option("--suite", metavar="DIR", help="With suites: list this folder of suites.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(kind: str, suite: str | None, as_json: bool) -> None:
-    """List suites, tasks, targets or baselines."""
+    """List suites, tasks, targets, baselines or reference explainers."""
     from introspect_bench import api
 
     rows = api.ls(kind, suite=suite)

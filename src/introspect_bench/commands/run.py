@@ -60,8 +60,16 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 @option("--seed", type=int, metavar="N", help="Chooses solved queries.")
 @click.option("--shots", type=int, metavar="K", help="Solved training queries to show.")
 @click.option("--no-vector", is_flag=True, help="Withhold the vectors (a control).")
-@click.option("--injection", metavar="MODE", help="embedding, add:LAYER or replace:LAYER.")
-@click.option("--scaling", metavar="NAME", help="Length of the vector: raw or norm-matched.")
+@click.option(
+    "--shuffle-vectors", is_flag=True, help="Give each query another one's vector (a control)."
+)
+@click.option(
+    "--injection",
+    metavar="MODE",
+    help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
+)
+@click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
+@click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
 @click.option(
     "--explainer-args",
     "arguments",
@@ -84,6 +92,7 @@ def command(
     queries: str | None,
     injection: str | None,
     scaling: str | None,
+    slots: int | None,
     arguments: tuple[str, ...],
     no_simulate: bool,
     no_score: bool,
@@ -103,7 +112,7 @@ def command(
 
     options |= {
         "queries": None if queries is None else queries.split(","),
-        "injection": parse_injection(injection, scaling),
+        "injection": parse_injection(injection, scaling, slots),
         "explainer_args": parse_arguments(arguments),
         "simulate": not no_simulate,
     }

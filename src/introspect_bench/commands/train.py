@@ -18,6 +18,9 @@ from introspect_bench.console import emit_json, progress
 @click.option("--n-train", type=click.IntRange(min=1), metavar="N", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
 @click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option(
+    "--accumulation", type=int, default=2, show_default=True, help="Batches of one step, mixed."
+)
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -29,8 +32,13 @@ from introspect_bench.console import emit_json, progress
     help="What is computed in; weights stay float32. auto: bfloat16 where it is faster.",
 )
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
-@click.option("--injection", metavar="MODE", help="embedding, add:LAYER or replace:LAYER.")
-@click.option("--scaling", metavar="NAME", help="Length of the vector: raw or norm-matched.")
+@click.option(
+    "--injection",
+    metavar="MODE",
+    help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
+)
+@click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
+@click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "--output",
@@ -41,7 +49,9 @@ from introspect_bench.console import emit_json, progress
     help="Gets the explainer; `run --model DIR` runs it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(injection: str | None, scaling: str | None, as_json: bool, **options: Any) -> None:
+def command(
+    injection: str | None, scaling: str | None, slots: int | None, as_json: bool, **options: Any
+) -> None:
     """Fine-tune an explainer on the training split of a suite.
 
     Loss on answer tokens alone; stops early by the validation split; the test split is never
@@ -53,7 +63,7 @@ def command(injection: str | None, scaling: str | None, as_json: bool, **options
     with progress() as bar:
         folder = api.train(
             **options,
-            injection=parse_injection(injection, scaling),
+            injection=parse_injection(injection, scaling, slots),
             on_fetch=bar.bytes,
             on_step=lambda done, total, loss: bar.items(
                 "training", done, total, note=f"loss {loss:.3f}"

@@ -1,0 +1,151 @@
+"""Reference explainers: trained ones, their controls and the injection study, as recipes.
+
+Owns what each is trained from and how; training is `introspect-bench reference`. A control differs
+from the explainer it belongs to in one thing alone. Weights that ship with the package lie in
+`baselines/reference/NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
+
+REFERENCE = "reference/"
+"""How the name of a reference explainer starts."""
+TARGET = "smollm2-135m"
+"""The target they explain."""
+SHIPPED = Path(__file__).parent / "reference"
+"""Where shipped weights lie."""
+
+Role = Literal["self", "control", "study"]
+"""The target explaining itself, a control of that, or a cell of the injection study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceSpec:
+    """One recipe."""
+
+    name: str
+    """Name after `reference/`."""
+    role: Role
+    """What it is for."""
+    summary: str
+    """One sentence: what is special about it."""
+    injection: Injection = field(default_factory=Injection)
+    """How vectors enter."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What else its training is given: arguments of `train`."""
+    no_vector: bool = False
+    """Whether it never sees a vector, in training and after."""
+
+
+OWN = Injection(mode="own-layers", scaling="natural")
+"""The vector stands at its own layers, in a token of its own."""
+QUOTED = Injection(mode="quoted-token", scaling="natural")
+"""The vector stands at its own layers, where the target had it."""
+PAPER = Injection(mode="embedding", scaling="raw")
+"""The vector as a token's embedding, as in arXiv:2511.08579."""
+
+_MAIN = (
+    ReferenceSpec(
+        name="smollm2-self",
+        role="self",
+        summary="The target explains itself; a vector stands at its own layers.",
+        injection=OWN,
+    ),
+    ReferenceSpec(
+        name="smollm2-self-simulating",
+        role="self",
+        summary=(
+            "The target explains itself; a patch is applied to the quoted text, so that the "
+            "explainer computes what the target computed."
+        ),
+        injection=QUOTED,
+    ),
+    ReferenceSpec(
+        name="smollm2-no-vector",
+        role="control",
+        summary="As smollm2-self, trained and asked without vectors.",
+        injection=OWN,
+        no_vector=True,
+    ),
+    ReferenceSpec(
+        name="smollm2-rotated",
+        role="control",
+        summary="As smollm2-self, from a twin that computes the same in a rotated basis.",
+        injection=OWN,
+        training={"twin": "rotated"},
+    ),
+    ReferenceSpec(
+        name="smollm2-random-init",
+        role="control",
+        summary="As smollm2-self, all weights trained from random ones.",
+        injection=OWN,
+        training={"twin": "random-init", "method": "full", "rate": 3e-4},
+    ),
+)
+
+
+def _study() -> tuple[ReferenceSpec, ...]:
+    """Every way in, every length, one token or three."""
+    ways: dict[str, dict[str, Any]] = {
+        "embedding": {"mode": "embedding"},
+        "layer-1": {"mode": "replace", "layer": 1},
+        "layer-2": {"mode": "replace", "layer": 2},
+        "own-layers": {"mode": "own-layers"},
+    }
+    cells = [
+        (f"study-{way}-{scaling}-{slots}", Injection(**fields, scaling=scaling, slots=slots))
+        for way, fields in ways.items()
+        for scaling in ("raw", "norm-matched", "learned")
+        for slots in (1, 3)
+    ]
+    cells.append(("study-quoted-token-raw-1", Injection(mode="quoted-token", scaling="raw")))
+    cells.append(("study-own-layers-natural-1", OWN))
+    return tuple(
+        ReferenceSpec(
+            name=name, role="study", summary="A cell of the injection study.", injection=injection
+        )
+        for name, injection in cells
+    )
+
+
+REFERENCES = _MAIN + _study()
+"""Every recipe."""
+
+
+def find_reference(name: str) -> ReferenceSpec:
+    """Return the recipe with a name.
+
+    Raises:
+        UsageError: there is none; the message lists those that are no cells of the study.
+    """
+    for spec in REFERENCES:
+        if spec.name == name:
+            return spec
+    raise UsageError(
+        f"unknown reference '{name}': choose from {', '.join(spec.name for spec in _MAIN)}, or a "
+        "cell of the study that `ls references` lists"
+    )
+
+
+def reference_folder(name: str) -> Path:
+    """Return the folder of a reference explainer that ships with the package.
+
+    Raises:
+        UsageError: no such recipe.
+        MissingPartError: its weights are not part of this package.
+    """
+    spec = find_reference(name)
+    folder = SHIPPED / spec.name
+    if not (folder / "explainer.json").is_file():
+        raise MissingPartError(
+            f"{REFERENCE}{name} ships without weights; train it with "
+            f"`introspect-bench reference {name} -o DIR`, and run the folder it names"
+        )
+    return folder

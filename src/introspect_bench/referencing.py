@@ -1,0 +1,115 @@
+"""Reference explainers from their recipes: trained, asked, scored; resumed wherever they stopped.
+
+Owns the loop over recipes. What is trained and how it is asked are the recipe's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.baselines.references import TARGET, ReferenceSpec, find_reference
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.runfile import Run
+from introspect_bench.request import RunRequest
+from introspect_bench.running import OnAnswers, OnQueries, run
+from introspect_bench.training import OnStep, train
+
+EXPLAINERS, RUNS = "explainers", "runs"
+"""Folders under the output: trained explainers by name, and their run files."""
+
+
+def reference(
+    names: Sequence[str],
+    output: Path,
+    *,
+    base: str = TARGET,
+    suite: str = TARGET,
+    tasks: Sequence[str] = (),
+    split: str = "test",
+    n_train: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    shuffled: bool = False,
+    settings: dict[str, Any] | None = None,
+    on_fetch: OnProgress = silent,
+    on_step: Callable[[str], OnStep] = lambda _name: lambda _done, _total, _loss: None,
+    on_queries: OnQueries | None = None,
+    on_answers: OnAnswers | None = None,
+) -> dict[str, tuple[Run, ...]]:
+    """Train reference explainers by their recipes and have them answer a split.
+
+    Killed at any moment, the same call goes on where it was.
+
+    Args:
+        names: recipes, without `reference/`.
+        output: folder that gets `explainers/NAME` and `runs/`.
+        base: model to train.
+        suite: name or folder of the suite that is learnt and answered.
+        tasks: tasks to learn and answer; all if empty.
+        split: queries to answer.
+        n_train: training queries of each task; all if None.
+        device: a torch device.
+        seed: as in `train`.
+        shuffled: also answer with vectors exchanged between queries, where vectors are seen.
+        settings: arguments of `train` that go before the recipe's, such as `epochs`.
+        on_fetch: told what is downloaded and prepared.
+        on_step: given a recipe's name, returns who is told how far its training is.
+        on_queries: told task, queries answered, queries in all.
+        on_answers: told judge, descriptions judged, descriptions in all.
+
+    Returns:
+        What the run files hold, by recipe.
+
+    Raises:
+        UsageError: unknown recipe, none at all, or as `train` and `run`.
+        CheckFailedError: a training's loss is not a finite number any more.
+        MissingPartError: weights, device or disk space are missing.
+        IntegrityError: a file is corrupt.
+    """
+    if not names:
+        raise UsageError("name a reference explainer; `introspect-bench ls references` lists them")
+    specs = [find_reference(name) for name in names]
+    found = {}
+    for spec in specs:
+        folder = train(
+            base,
+            output / EXPLAINERS / spec.name,
+            suite=suite,
+            tasks=tasks,
+            n_train=n_train,
+            no_vector=spec.no_vector,
+            injection=spec.injection,
+            device=device,
+            seed=seed,
+            on_fetch=on_fetch,
+            on_step=on_step(spec.name),
+            **{**spec.training, **(settings or {})},
+        )
+        found[spec.name] = tuple(
+            one
+            for exchanged in _ways(spec, shuffled)
+            for one in run(
+                RunRequest(
+                    model=str(folder),
+                    suite=suite,
+                    tasks=tasks,
+                    split=split,
+                    device=device,
+                    no_vector=spec.no_vector,
+                    shuffle_vectors=exchanged,
+                    output=output / RUNS,
+                ),
+                on_fetch=on_fetch,
+                on_queries=on_queries,
+                on_answers=on_answers,
+            )
+        )
+    return found
+
+
+def _ways(spec: ReferenceSpec, shuffled: bool) -> tuple[bool, ...]:
+    """Whether vectors are exchanged, for every run of an explainer."""
+    return (False, True) if shuffled and not spec.no_vector else (False,)

@@ -1,0 +1,123 @@
+"""Reference explainers: recipes, what they are trained into, and weights that ship."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import make_model, make_tokenizer
+from tiny_suites import D_TARGET, make_suite_folder
+
+import introspect_bench as ib
+from introspect_bench.__main__ import main
+from introspect_bench.baselines import references
+from introspect_bench.baselines.references import REFERENCES, find_reference, reference_folder
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
+
+PATCHING = "activation-patching"
+MAIN = [spec for spec in REFERENCES if spec.role != "study"]
+
+
+@pytest.fixture(scope="module")
+def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "base"
+    tokenizer = make_tokenizer()
+    changes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
+    sizes = {"num_hidden_layers": 12, "head_dim": 4, "max_position_embeddings": 4096}
+    make_model("llama", tokenizer, **sizes, **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def made(base: Path, suites: Path, out: Path, *names: str, **more: Any) -> Any:
+    settings = {"rank": 2, "batch_size": 4, "precision": "float32"}
+    return ib.reference(
+        names,
+        out,
+        base=str(base),
+        suite=str(suites),
+        split="test",
+        n_train=8,
+        settings=settings,
+        **more,
+    )
+
+
+def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
+    names = [spec.name for spec in REFERENCES]
+    assert len(set(names)) == len(names)
+    own = find_reference("smollm2-self")
+    for spec in MAIN:
+        if spec.role == "control":
+            assert spec.injection == own.injection
+            assert spec.no_vector != bool(spec.training)
+    study = {spec.injection for spec in REFERENCES if spec.role == "study"}
+    assert len(study) == 26
+    assert {own.injection, find_reference("smollm2-self-simulating").injection} & study
+
+
+def test_recipes_are_trained_asked_and_left_alone_when_done(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    names = ("smollm2-self-simulating", "smollm2-no-vector")
+    found = made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
+    own, exchanged = found["smollm2-self-simulating"]
+    (blind,) = found["smollm2-no-vector"]
+    assert own.header["explainer"]["settings"]["injection"]["mode"] == "quoted-token"
+    assert exchanged.header["explainer"]["shuffled_vectors"] is True
+    assert blind.header["explainer"]["no_vector"] is True
+    assert all(run.complete for run in (own, exchanged, blind))
+    record = json.loads((tmp_path / "explainers" / names[1] / "explainer.json").read_text())
+    assert record["training"]["about"]["vectors"] is False
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_weights_that_ship_run_under_their_own_name(
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(base, suites, tmp_path, "smollm2-self", tasks=[PATCHING])
+    monkeypatch.setattr(references, "SHIPPED", tmp_path / "shipped")
+    shutil.copytree(tmp_path / "explainers", tmp_path / "shipped")
+    (run,) = ib.run(
+        "reference/smollm2-self",
+        suite=str(suites),
+        tasks=[PATCHING],
+        split="mini",
+        output=tmp_path / "again",
+    )
+    assert run.header["explainer"]["name"] == "reference/smollm2-self"
+    assert run.path.name.startswith("reference-smollm2-self.")
+
+
+def test_a_reference_without_weights_says_how_to_train_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(references, "SHIPPED", tmp_path)
+    with pytest.raises(MissingPartError, match="introspect-bench reference smollm2-self -o DIR"):
+        reference_folder("smollm2-self")
+    with pytest.raises(UsageError, match="unknown reference 'nobody': choose from smollm2-self"):
+        ib.run("reference/nobody", split="mini")
+
+
+def test_the_verb_names_the_run_files(
+    suites: Path, base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["reference", "smollm2-self", "--base", str(base), "--suite", str(suites)]
+    words += ["-t", PATCHING, "--split", "mini", "--n-train", "4", "-o", str(tmp_path / "out")]
+    assert main([*words, "--json"]) == 0
+    found = capfd.readouterr()
+    (path,) = json.loads(found.out)["references"]["smollm2-self"]
+    assert ib.load(path).complete
+    assert "training smollm2-self ..." in found.err
+    assert main(["reference", "nobody", "-o", str(tmp_path / "none")]) == 2
+    assert "unknown reference 'nobody'" in capfd.readouterr().err
