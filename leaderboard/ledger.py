@@ -194,7 +194,8 @@ def standing(
         tasks: the tasks it has runs of; those that were checked if empty.
     """
     own = tuple(line for line in lines if line.entry == entry)
-    withdrawn, flags = False, []
+    withdrawn = False
+    flags: list[str] = []
     confirmed: dict[tuple[str, str], bool] = {}
     for line in own:
         if line.event == "withdraw":

@@ -40,6 +40,8 @@ class Recheck:
     """Ask the frozen judges of descriptions instead of the explainer."""
     suite: str | None = None
     """Folder of suites, for suites that are not in the package."""
+    fresh: str | None = None
+    """Folder of a fresh suite, all of whose queries are asked instead."""
     device: str = "cpu"
     """A torch device."""
     dtype: str | None = None
@@ -87,29 +89,10 @@ def ask_again(
         IntegrityError: a file is corrupt.
     """
     task, suite = about(run, check.suite)
-    said, explainer = run.header["task"], run.header["explainer"]
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
-        request = RunRequest(
-            model=_model(run, check.model),
-            suite=check.suite or said["suite"],
-            tasks=[task.name],
-            split=said["split"],
-            queries=list(qids),
-            output=Path(work),
-            simulate=False,
-            device=check.device,
-            shots=explainer["shots"],
-            no_vector=explainer["no_vector"],
-            **_settings(run, check),
-        )
+        request = request_again(run, check, output=Path(work), queries=list(qids))
         (again,) = run_again(request, on_fetch=on_fetch, on_queries=on_queries)
-        theirs = again.header["explainer"]
-        for name in ("weights_sha256", "kind"):
-            if theirs.get(name) != explainer.get(name):
-                raise CheckFailedError(
-                    f"{run.path}: {request.model} has another {name} than the entry; give --model "
-                    "the same weights"
-                )
+        check_same_explainer(run, again)
         new = {one.query.id: one for one in read_replies(again, task, suite)}
     old = {one.query.id: one for one in read_replies(run, task, suite)}
     differing = tuple(qid for qid in qids if not _same(old[qid], new[qid]))
@@ -163,6 +146,59 @@ def judge_again(
         whole=len(qids) == len(run.rows),
         differing=differing,
     )
+
+
+def request_again(
+    run: Run,
+    check: Recheck,
+    *,
+    output: Path,
+    queries: Sequence[str] | None = None,
+    suite: str | None = None,
+    simulate: bool = False,
+) -> RunRequest:
+    """Return the request that repeats a run, as far as its header says what it was.
+
+    Args:
+        run: the run.
+        check: how it is repeated.
+        output: folder for the new run file.
+        queries: which queries; all if None.
+        suite: another suite than the run's.
+        simulate: whether descriptions are judged.
+
+    Raises:
+        UsageError: `model` is needed, or an option of the run is impossible.
+    """
+    said, explainer = run.header["task"], run.header["explainer"]
+    return RunRequest(
+        model=_model(run, check.model),
+        suite=suite or check.suite or said["suite"],
+        tasks=[said["id"]],
+        split=said["split"],
+        queries=queries,
+        output=output,
+        simulate=simulate,
+        device=check.device,
+        shots=explainer["shots"],
+        no_vector=explainer["no_vector"],
+        **_settings(run, check),
+    )
+
+
+def check_same_explainer(run: Run, again: Run) -> None:
+    """Refuse an answer from somebody else.
+
+    Raises:
+        CheckFailedError: weights or kind differ.
+    """
+    old, new = run.header["explainer"], again.header["explainer"]
+    for name in ("weights_sha256", "kind"):
+        if new.get(name) != old.get(name):
+            raise CheckFailedError(
+                f"{run.path}: {new['name']} has another {name} than the entry; give --model the "
+                "same weights"
+            )
 
 
 def _model(run: Run, given: str | None) -> str:

@@ -6,7 +6,7 @@ their scores, computed again. The same code runs on a laptop and in CI.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ SCHEMA = "introspect-bench/report/1"
 """Value of `schema` in a report."""
 SUSPICIOUS = 0.995
 """Share of exact matches from which a contestant is looked at by a person."""
+OnEntry = Callable[[int, int], None]
+"""Told how many entries of a folder are checked, and how many there are."""
 ROOT = "submissions"
 """Name of the folder of all entries."""
 
@@ -61,7 +63,11 @@ class EntryReport:
 
 
 def check_paths(
-    paths: Sequence[Path], *, strict: bool, suite: str | None = None
+    paths: Sequence[Path],
+    *,
+    strict: bool,
+    suite: str | None = None,
+    on_entry: OnEntry | None = None,
 ) -> tuple[list[dict[str, Any]], list[EntryReport], list[Finding]]:
     """Check run files, entries and folders of entries.
 
@@ -69,6 +75,7 @@ def check_paths(
         paths: any of them.
         strict: also refuse runs that cannot be submitted; entries always are held to it.
         suite: folder of suites, for suites that are not in the package.
+        on_entry: told how far it is.
 
     Returns:
         What `validate` says of each run file, reports of entries, and findings about other files.
@@ -84,7 +91,10 @@ def check_paths(
             except IntrospectBenchError as error:
                 findings.append(from_error(error, str(path)))
             continue
-        for folder in _entries(path):
+        folders = list(_entries(path))
+        for place, folder in enumerate(folders):
+            if on_entry is not None and len(folders) > 1:
+                on_entry(place, len(folders))
             if isinstance(folder, Finding):
                 findings.append(folder)
             else:
@@ -93,7 +103,11 @@ def check_paths(
 
 
 def validate_all(
-    paths: Sequence[Path | str], *, strict: bool = False, suite: str | None = None
+    paths: Sequence[Path | str],
+    *,
+    strict: bool = False,
+    suite: str | None = None,
+    on_entry: OnEntry | None = None,
 ) -> dict[str, Any]:
     """Check run files, entries and folders of entries: one JSON object, nothing raised for them.
 
@@ -101,6 +115,7 @@ def validate_all(
         paths: any of them.
         strict: also refuse run files that cannot be submitted; entries always are held to it.
         suite: folder of suites, for suites that are not in the package.
+        on_entry: told how far it is.
 
     Returns:
         `ok`, `exit_code`, `runs` (what `validate` says of sound run files), `entries` (with scores
@@ -111,7 +126,7 @@ def validate_all(
         UsageError: a folder is neither an entry nor holds entries.
     """
     runs, reports, findings = check_paths(
-        [Path(path) for path in paths], strict=strict, suite=suite
+        [Path(path) for path in paths], strict=strict, suite=suite, on_entry=on_entry
     )
     every = [*findings, *(one for report in reports for one in report.findings)]
     code = worst_exit_code(every)

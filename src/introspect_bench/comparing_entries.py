@@ -12,7 +12,7 @@ from typing import Any
 
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.scoring import grade, is_right
-from introspect_bench.leaderboard.copies import Label, Replies, find_labels
+from introspect_bench.leaderboard.copies import Key, Label, Replies, find_labels
 from introspect_bench.leaderboard.entries import Entry, find_entries
 from introspect_bench.leaderboard.entry_fields import ENTRY_ID
 from introspect_bench.scores import about
@@ -35,7 +35,9 @@ def entry_replies(entry: Entry, *, suite: str | None = None) -> Replies:
         UsageError: a run's suite is unknown.
         IntegrityError: a run is corrupt or about another version of its suite.
     """
-    raw, right, weights = {}, {}, set()
+    raw: dict[Key, str] = {}
+    right: dict[Key, bool] = {}
+    weights: set[str] = set()
     for path in entry.runs:
         run = read_run(path)
         task, where = about(run, suite)

@@ -90,8 +90,8 @@ def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
     parts += [(row, JUDGEMENT) for row in run.judgements.values()]
     parts += [(run.footer, FOOTER)] if run.footer else []
     for row, known in parts:
-        if problem := row_problem(row, known):
-            said = f"query {row.get('qid', 'of the footer')}: {problem}"
+        if wrong := row_problem(row, known):
+            said = f"query {row.get('qid', 'of the footer')}: {wrong}"
             yield failed_check(path, None, said, "what `introspect-bench run` writes", AGAIN)
             return
 

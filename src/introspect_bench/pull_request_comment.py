@@ -132,8 +132,9 @@ def _scores(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for score, name, metric in rows[:MAX_ROWS]:
         value = metric.get("value") if isinstance(metric, Mapping) else None
         ends = metric.get("interval_95") if isinstance(metric, Mapping) else None
-        pair = isinstance(ends, list) and len(ends) == 2
-        interval = f"{_number(ends[0])} to {_number(ends[1])}" if pair else "none"
+        interval = "none"
+        if isinstance(ends, list) and len(ends) == 2:
+            interval = f"{_number(ends[0])} to {_number(ends[1])}"
         yield (
             f"| {escape(str(score.get('task')))} | {escape(str(name))} | {_number(value)} "
             f"| {interval} |"

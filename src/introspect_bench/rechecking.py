@@ -19,6 +19,7 @@ from introspect_bench.asking_again import Agreement, Recheck, ask_again, judge_a
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.fresh import ask_fresh
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, read_entry
 from introspect_bench.leaderboard.ledger import AGREEMENT, append_line
 from introspect_bench.running import OnAnswers, OnQueries
@@ -56,7 +57,8 @@ def recheck(
         on_answers: told judge, descriptions judged, descriptions in all.
 
     Returns:
-        `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each.
+        `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each. With a fresh
+        suite there is no nonce, and `tasks` are a `FreshScore` each with `gap` and `confirmed`.
 
     Raises:
         UsageError: no such entry or task, or `model` is needed.
@@ -66,6 +68,8 @@ def recheck(
     """
     if check.k < 1:
         raise UsageError(f"k is {check.k}; give 1 or more")
+    if check.fresh is not None:
+        return _fresh(Path(entry), check, ledger, by, on_fetch, on_queries, on_answers)
     found = read_entry(Path(entry))
     sha, nonce = entry_sha256(found), check.nonce or secrets.token_hex(NONCE_BYTES)
     runs = _runs(found, check.tasks)
@@ -100,6 +104,15 @@ def check_agreement(found: Mapping[str, Any]) -> None:
     Raises:
         CheckFailedError: in some task it is less.
     """
+    if found["event"] == "fresh":
+        for one in found["tasks"]:
+            if not one["confirmed"]:
+                raise CheckFailedError(
+                    f"{found['entry']}: {one['metric']} of {one['task']} is {one['public']:.3f} on "
+                    f"public and {one['fresh']:.3f} on fresh queries, which their intervals do not "
+                    "allow"
+                )
+        return
     share = 1.0 if found["event"] == "rejudge" else AGREEMENT
     for one in found["tasks"]:
         if one["agreed"] < share * one["asked"]:
@@ -108,6 +121,51 @@ def check_agreement(found: Mapping[str, Any]) -> None:
                 f"{one['agreed']} came out the same, expected {share:.0%}; "
                 f"look at {', '.join(one['differing'][:5])}"
             )
+
+
+def _fresh(
+    folder: Path,
+    check: Recheck,
+    ledger: Path | None,
+    by: str,
+    on_fetch: OnProgress,
+    on_queries: OnQueries | None,
+    on_answers: OnAnswers | None,
+) -> dict[str, Any]:
+    """Ask the explainer of an entry the queries of a fresh suite."""
+    entry = read_entry(folder)
+    sha = entry_sha256(entry)
+    scores = [
+        ask_fresh(
+            run,
+            check,
+            str(check.fresh),
+            on_fetch=on_fetch,
+            on_queries=on_queries,
+            on_answers=on_answers,
+        )
+        for run in _runs(entry, check.tasks)
+    ]
+    rows = [asdict(one) | {"gap": one.gap, "confirmed": one.confirmed} for one in scores]
+    if ledger is not None:
+        append_line(
+            ledger,
+            event="fresh",
+            entry=entry.id,
+            entry_sha256=sha,
+            by=by,
+            date=datetime.now(UTC).date().isoformat(),
+            reason="asked the queries of a fresh suite, all of them",
+            tasks={one.task: (int(one.confirmed), 1) for one in scores},
+            details={"scores": rows, "package": introspect_bench.__version__},
+        )
+    return {
+        "entry": entry.id,
+        "entry_sha256": sha,
+        "nonce": None,
+        "event": "fresh",
+        "tasks": rows,
+    }
 
 
 def _runs(entry: Entry, tasks: Sequence[str]) -> list[Run]:

@@ -124,7 +124,7 @@ def submit(
     bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in found.items()}
     org, _, name = description.name.partition("/")
     identifier = f"{slug(org)}__{slug(name)}__{body_digest(bodies)}"
-    if not ENTRY_ID.fullmatch(identifier):
+    if description.name.count("/") != 1 or not ENTRY_ID.fullmatch(identifier):
         raise UsageError(f"--name {description.name!r} makes no folder name; give ORG/NAME")
     about = next(iter(found.values())).header["task"]
     folder = output / slug(about["suite"]) / identifier

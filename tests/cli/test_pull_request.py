@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks import ATTACKS, Attack
+from attacks import ATTACKS
+from hostile import Attack
 from scratch_git import Scratch
 from tiny_entries import make_entry, rows_of, set_field, write_rows
 
@@ -281,7 +282,7 @@ def test_hostile_file_names_are_seen_byte_for_byte(
     check: Check, adds: Callable[[Path], Path]
 ) -> None:
     for name in ("a b.jsonl", "a\nb.jsonl", "\u00e9.jsonl", "\x1b[2J.jsonl", '"quoted".jsonl'):
-        report = check(lambda root, name=name: (adds(root) / name).write_text("x"))  # type: ignore[misc]
+        report = check(lambda root, name=name: (adds(root) / name).write_text("x"))
         assert report["lane"] == "manual"
         assert said(report).isprintable()
 

@@ -16,6 +16,7 @@ from introspect_bench.console import emit_json, emit_table, printable, progress
 @click.option("--model", "-m", metavar="MODEL", help="Who is asked; needed but for a baseline.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @click.option("--judgements", is_flag=True, help="Ask the frozen judges of descriptions instead.")
+@click.option("--fresh", metavar="DIR", help="Ask all queries of this fresh suite instead.")
 @click.option("--nonce", metavar="TEXT", help="Repeat an earlier choice of queries.")
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
 @click.option("--device", default="cpu", show_default=True)
@@ -37,10 +38,12 @@ def command(
 
     Which ones is decided by a hash of the entry, a fresh nonce and the query, so that nobody can
     prepare for them. How many answers are the same is appended to the ledger: 90 % of 20 or more
-    make an entry spot-checked, 90 % of all make it re-run. Exit code 1 if it is less.
+    make an entry spot-checked, 90 % of all make it re-run. With --fresh, scores on a suite that
+    `data make` made with another seed confirm those on the public one. Exit code 1 if not.
     """
     from introspect_bench import api
-    from introspect_bench.rechecking import Recheck, check_agreement
+    from introspect_bench.asking_again import Recheck
+    from introspect_bench.rechecking import check_agreement
 
     with progress() as bar:
         found = api.recheck(
@@ -54,6 +57,19 @@ def command(
         )
     if as_json:
         emit_json(found)
+    elif found["event"] == "fresh":
+        emit_table(
+            ("task", "metric", "public", "fresh", "gap", "confirmed"),
+            [
+                (
+                    row["task"],
+                    row["metric"],
+                    *(f"{row[name]:.3f}" for name in ("public", "fresh", "gap")),
+                    "yes" if row["confirmed"] else "no",
+                )
+                for row in found["tasks"]
+            ],
+        )
     else:
         emit_table(
             ("task", "asked", "the same answer", "the same bytes"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable
+from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
 @click.command()
@@ -36,7 +36,13 @@ def command(
     from introspect_bench.benchmark.files import write_json_atomic
     from introspect_bench.leaderboard.findings import Finding, raise_worst
 
-    found = api.validate_all(paths, strict=strict, suite=suite)
+    with progress() as bar:
+        found = api.validate_all(
+            paths,
+            strict=strict,
+            suite=suite,
+            on_entry=lambda done, total: bar.items("checking entries", done, total),
+        )
     rows = [*found["findings"], *(row for one in found["entries"] for row in one["findings"])]
     findings = [Finding(**row) for row in rows]
     if report is not None:

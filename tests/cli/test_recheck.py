@@ -1,0 +1,276 @@
+"""recheck: the explainer and the judges asked again, the ledger, and scores that must not move."""
+
+from __future__ import annotations
+
+import base64
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_suites
+from program import ABLATIONS, Call, one_run, the_sentence
+from tiny_entries import CONTACT, Rows, forge, make_entry, renamed, rows_of, write_rows
+from tiny_features import NAME, judges, make_feature_suite
+
+import introspect_bench as ib
+from introspect_bench.benchmark.suite_features import arrays
+from introspect_bench.leaderboard.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.ledger import read_ledger, standing
+from introspect_bench.rechecking import choose
+from introspect_bench.suites import find_suite
+from introspect_bench.tasks.feature_descriptions import judges as module
+
+LEDGER = Path("submissions/ledger.jsonl")
+
+
+@pytest.fixture
+def entry(call: Call) -> Path:
+    return make_entry([one_run(call)], Path("submissions"), Path("toy"))
+
+
+def test_the_choice_depends_on_entry_nonce_and_query() -> None:
+    qids = [f"{number:016x}" for number in range(100)]
+    first = choose(qids, k=20, entry_sha="a", nonce="b")
+    assert len(set(first)) == 20
+    assert choose(qids[::-1], k=20, entry_sha="a", nonce="b") == first
+    assert choose(qids, k=20, entry_sha="a", nonce="c") != first
+    assert choose(qids, k=20, entry_sha="c", nonce="b") != first
+    assert sorted(choose(qids, k=500, entry_sha="a", nonce="b")) == qids
+
+
+def test_a_baseline_agrees_with_itself_and_the_ledger_says_so(call: Call, entry: Path) -> None:
+    words = ("recheck", str(entry), "--k", "5", "--nonce", "x", "--suite", "toy")
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert "input-ablations  5      5" in out
+    (line,) = read_ledger(LEDGER)
+    assert (line.event, line.tasks) == ("recheck", {ABLATIONS: (5, 5)})
+    assert line.details["nonce"] == "x"
+    found = read_entry(entry)
+    sha = entry_sha256(found)
+    assert standing(read_ledger(LEDGER), found.id, sha).tier == 1  # five are too few
+    code, out, _ = call("recheck", str(entry), "--suite", "toy", "--json")
+    assert code == 0
+    assert json.loads(out)["event"] == "rerun"
+    stands = standing(read_ledger(LEDGER), found.id, sha, [ABLATIONS])
+    assert (stands.tier, stands.label) == (3, "re-run")
+    assert standing(read_ledger(LEDGER), found.id, "0" * 64, [ABLATIONS]).tier == 1
+    assert call("validate", "submissions", "--suite", "toy")[0] == 0
+
+
+def better(rows: Rows) -> None:
+    """Write the truth where replies stood."""
+    truth = find_suite("toy", ABLATIONS).truth("test")
+    for row in rows[1:-1]:
+        answer = truth[row["qid"]].answer
+        row["raw"] = f"{'changed' if answer.changed else 'unchanged'}: {answer.content}"
+
+
+def test_replies_that_nobody_gave_are_found(call: Call, entry: Path) -> None:
+    folder = forge(entry, better)
+    assert call("validate", str(folder), "--suite", "toy")[0] == 0  # a file cannot show it
+    code, _, err = call("recheck", str(folder), "--suite", "toy")
+    assert code == 1
+    assert "came out the same, expected 90%" in the_sentence(err)
+    found = read_entry(folder)
+    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
+
+
+def test_a_submission_never_chooses_what_is_loaded(call: Call, entry: Path) -> None:
+    for name in ("py:evil:Explainer", "acme/model", "./folder"):
+        folder = forge(entry, lambda rows, name=name: rows[0]["explainer"].update(name=name))  # type: ignore[misc]
+        code, _, err = call("recheck", str(folder), "--suite", "toy", "--no-ledger")
+        assert code == 2
+        assert "never chooses what is loaded" in the_sentence(err)
+        entry = folder
+    assert not LEDGER.exists()
+
+
+def test_other_weights_are_refused(call: Call, entry: Path) -> None:
+    def weights(rows: Rows) -> None:
+        rows[0]["explainer"]["weights_sha256"] = {"model.safetensors": "ab" * 32}
+        rows[0]["env"]["device"] = "cpu"
+
+    folder = forge(entry, weights)
+    code, _, err = call("recheck", str(folder), "--suite", "toy", "--no-ledger")
+    assert code == 1
+    assert "another weights_sha256" in the_sentence(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [(("--k", "0"), "1 or more"), (("-t", "x"), "no run of x"), (("--judgements",), "judge")],
+)
+def test_what_cannot_be_checked_is_exit_2(
+    call: Call, entry: Path, words: tuple[str, ...], part: str
+) -> None:
+    code, _, err = call("recheck", str(entry), "--suite", "toy", *words)
+    assert code == 2
+    assert part in the_sentence(err)
+    assert not LEDGER.exists()
+
+
+def make_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy suites with other texts, as `fresh`."""
+    monkeypatch.setattr(tiny_suites, "TEXT", tiny_suites.TEXT.replace("city", "town"))
+    tiny_suites.make_suite_folder(Path("fresh"))
+
+
+def test_a_fresh_suite_confirms_a_score(
+    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_fresh(monkeypatch)
+    words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert "yes" in out
+    found = read_entry(entry)
+    (line,) = read_ledger(LEDGER)
+    score = line.details["scores"][0]
+    assert score["gap"] == score["public"] - score["fresh"]
+    assert score["data_sha256"] == find_suite("fresh", ABLATIONS).data_sha256
+    stands = standing([line], found.id, entry_sha256(found), [ABLATIONS])
+    assert (stands.tier, stands.label) == (4, "fresh-split confirmed")
+
+
+def test_whoever_learnt_the_public_queries_is_not_confirmed(
+    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = forge(entry, better)
+    make_fresh(monkeypatch)
+    code, out, err = call("recheck", str(folder), "--suite", "toy", "--fresh", "fresh")
+    assert code == 1
+    assert " no" in out
+    assert "on public and" in the_sentence(err)
+    found = read_entry(folder)
+    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
+
+
+def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:
+    code, _, err = call("recheck", str(entry), "--suite", "toy", "--fresh", "toy")
+    assert code == 2
+    assert "are public; make a suite with another seed" in the_sentence(err)
+
+
+@pytest.fixture
+def described(call: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An entry of descriptions, judged by judges that are no language models."""
+
+    def opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
+        return [judge for judge in judges() if judge.id.partition("/")[0] in names]
+
+    monkeypatch.setattr(module, "open_judges", opened)
+    make_feature_suite(here / "words" / NAME / "v1")
+    words = ("-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
+    assert call("run", *words)[0] == 0
+    run = Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
+    return make_entry([run], Path("submissions"), Path("words"))
+
+
+def test_sound_judgements_are_found_again(call: Call, described: Path) -> None:
+    words = ("recheck", str(described), "--judgements", "--suite", "words", "--k", "4", "--json")
+    code, out, _ = call(*words)
+    assert code == 0
+    found = json.loads(out)
+    assert found["event"] == "rejudge"
+    assert found["tasks"][0]["asked"] == found["tasks"][0]["agreed"] == 4
+    sha = entry_sha256(read_entry(described))
+    assert standing(read_ledger(LEDGER), described.name, sha, [NAME]).tier == 1
+
+
+def test_forged_predictions_score_and_are_caught(call: Call, described: Path) -> None:
+    """The true activations instead of what the simulator predicts: the one thing T1 can't see."""
+    suite = find_suite("words", NAME)
+    true = arrays(suite, "test", "activations")["activations"]
+    place = {query.id: row for row, query in enumerate(suite.queries("test"))}
+    path = described / f"{NAME}.jsonl"
+    before = ib.score(path, suite="words")["overall"]["metrics"]["pearson"]["value"]
+    rows = rows_of(path)
+    for row in rows:
+        if "predicted" in row:
+            steps = np.round(25.5 * true[place[row["qid"]]].astype(np.float64)).astype(np.uint8)
+            row["predicted"] = base64.b64encode(steps.tobytes()).decode()
+    write_rows(path, rows)
+    assert renamed(described) == described  # the footer does not cover judgements
+    after = ib.score(path, suite="words")["overall"]["metrics"]["pearson"]["value"]
+    assert after > 0.99 > before
+    assert call("validate", str(described), "--suite", "words")[0] == 0
+    words = ("recheck", str(described), "--judgements", "--suite", "words", "--no-ledger")
+    code, _, err = call(*words)
+    assert code == 1
+    assert "0 came out the same, expected 100%" in the_sentence(err)
+
+
+def test_one_forged_judgement_is_caught_when_all_are_made_again(
+    call: Call, described: Path
+) -> None:
+    path = described / f"{NAME}.jsonl"
+    rows = rows_of(path)
+    (first, *_) = [row for row in rows if "embedding" in row]
+    data = bytearray(base64.b64decode(first["embedding"]))
+    data[:] = data[::-1]
+    first["embedding"] = base64.b64encode(bytes(data)).decode()
+    write_rows(path, rows)
+    words = ("recheck", str(described), "--judgements", "--suite", "words", "--no-ledger")
+    code, _, err = call(*words)
+    assert code == 1
+    assert first["qid"] in the_sentence(err)
+
+
+def rescore(*words: str) -> int:
+    script = Path(__file__).parents[2] / ".github" / "scripts" / "rescore.py"
+    main = runpy.run_path(str(script))["main"]
+    return int(main(["--suite", "toy", "--report", "now.json", *words]))
+
+
+def test_scores_that_move_stop_the_board_until_the_ledger_explains_them(
+    call: Call, entry: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert rescore("--before", "nothing.json", "--new", "new.txt") == 0
+    assert Path("new.txt").read_text() == ""
+    Path("now.json").rename("before.json")
+    assert rescore("--before", "before.json") == 0
+    said = json.loads(Path("before.json").read_text())
+    said["entries"][0]["scores"][0]["metrics"]["exact_match"]["value"] += 0.001
+    Path("before.json").write_text(json.dumps(said))
+    assert rescore("--before", "before.json") == 1
+    assert "its scores changed since the last board" in capfd.readouterr().out
+    words = ("ledger", "add", str(entry), "--event", "rescore", "--by", "Ann", "--suite", "toy")
+    assert call(*words, "--reason", "exact match reads more spellings")[0] == 0
+    assert rescore("--before", "before.json") == 0
+    said["entries"].append({"entry": "gone__x__00000000", "sha256": "", "scores": []})
+    Path("before.json").write_text(json.dumps(said))
+    assert rescore("--before", "before.json") == 1
+
+
+def test_an_old_explanation_explains_no_new_change(call: Call, entry: Path) -> None:
+    words = ("ledger", "add", str(entry), "--event", "rescore", "--by", "Ann", "--suite", "toy")
+    assert call(*words, "--reason", "once")[0] == 0
+    assert rescore("--before", "nothing.json") == 0
+    Path("now.json").rename("before.json")
+    path = entry / "entry.json"
+    path.write_text(path.read_text().replace('"attempts": 1', '"attempts": 2'))
+    assert rescore("--before", "before.json") == 1
+
+
+def test_the_ledger_on_the_command_line(call: Call, entry: Path) -> None:
+    words = ("ledger", "add", str(entry), "--by", "Ann", "--suite", "toy")
+    assert call(*words, "--event", "flag", "--reason", "replies look copied")[0] == 0
+    assert call(*words, "--event", "withdraw", "--reason", "at the makers' wish")[0] == 0
+    code, out, _ = call("ledger", "show", "--json")
+    assert code == 0
+    assert [line["event"] for line in json.loads(out)["lines"]] == ["flag", "withdraw"]
+    assert "replies look copied" in call("ledger", "show", "--entry", entry.name)[1]
+    code, _, err = call(*words, "--event", "rerun", "--reason", "x")
+    assert code == 2
+    assert "choose from accept, flag" in the_sentence(err)
+    code, _, err = call(*words, "--event", "flag", "--reason", "a\u202eb")
+    assert code == 4
+    assert CONTACT in (entry / "entry.json").read_text()
+    LEDGER.write_bytes(LEDGER.read_bytes().replace(b"copied", b"honest"))
+    code, _, err = call("ledger", "show")
+    assert code == 4
+    assert "a line above was changed" in the_sentence(err)

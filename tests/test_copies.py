@@ -1,0 +1,97 @@
+"""Copied replies and additive re-runs are labelled; everything else is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from introspect_bench.leaderboard.copies import Replies, find_labels, flips, identical_share
+
+N = 1000
+
+
+def entry(identifier: str, date: str = "2026-01-01", **changes: Any) -> Replies:
+    raw = {("t", f"{n:016x}"): f"{identifier} says {n}" for n in range(N)}
+    fields: dict[str, Any] = {
+        "id": identifier,
+        "org": identifier.partition("__")[0],
+        "date": date,
+        "raw": raw,
+        "right": dict.fromkeys(raw, False),
+        "baseline": False,
+    }
+    return Replies(**(fields | changes))
+
+
+def mixed(original: Replies, own: Replies, n_own: int) -> dict[tuple[str, str], str]:
+    """Replies of the first, but for some of the second."""
+    return {
+        key: own.raw[key] if place < n_own else text
+        for place, (key, text) in enumerate(original.raw.items())
+    }
+
+
+@pytest.mark.parametrize(("n_own", "labelled"), [(0, True), (4, True), (5, False), (500, False)])
+def test_more_than_995_in_1000_identical_replies_are_a_copy(n_own: int, labelled: bool) -> None:
+    first, second = entry("a__x__00000000"), entry("b__y__00000000", "2026-01-02")
+    copy = entry("b__y__00000000", "2026-01-02", raw=mixed(first, second, n_own))
+    assert identical_share(first, copy) == ((N - n_own) / N, N)
+    labels = find_labels([copy, first])
+    assert [label.kind for label in labels] == (["copy"] if labelled else [])
+    if labelled:
+        assert (labels[0].entry, labels[0].other) == (copy.id, first.id)
+        assert f"of {N} replies are those of {first.id}" in labels[0].text
+
+
+def test_the_same_weights_are_said_and_baselines_are_never_labelled() -> None:
+    weights = frozenset({"ab" * 32})
+    first = entry("a__x__00000000", weights=weights)
+    second = entry("b__y__00000000", "2026-01-02", raw=first.raw, weights=weights)
+    assert "(the same weights)" in find_labels([first, second])[0].text
+    third = entry("b__y__00000000", "2026-01-02", raw=first.raw, baseline=True)
+    assert find_labels([first, third]) == []
+
+
+def test_few_common_queries_say_nothing() -> None:
+    few = {("t", f"{n:016x}"): "x" for n in range(19)}
+    first = entry("a__x__00000000", raw=few, right={})
+    second = entry("b__y__00000000", "2026-01-02", raw=few, right={})
+    assert find_labels([first, second]) == []
+    other_task = {("u", key): text for (_, key), text in few.items()}
+    assert identical_share(first, entry("c__z__00000000", raw=other_task)) == (0.0, 0)
+
+
+def runs(right_before: set[int], right_after: set[int], **changes: Any) -> list[Replies]:
+    keys = list(entry("a__x__00000000").raw)
+    first = entry("a__x__00000000", right={key: n in right_before for n, key in enumerate(keys)})
+    second = entry(
+        "a__y__00000000",
+        right={key: n in right_after for n, key in enumerate(keys)},
+        **({"date": "2026-01-02"} | changes),
+    )
+    return [first, second]
+
+
+def test_a_rerun_that_only_gained_is_labelled() -> None:
+    pair = runs(set(range(100)), set(range(130)))
+    assert flips(*pair) == (30, 0)
+    (label,) = find_labels(pair)
+    assert (label.kind, label.entry) == ("additive", "a__y__00000000")
+    assert "30 answers more are right than in a__x__00000000, and none turned wrong" in label.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        (set(range(100)), set(range(1, 130)), {}),  # one turned wrong
+        (set(range(100)), set(range(104)), {}),  # four may be chance
+        (set(range(100)), set(range(100)), {}),
+        (set(range(100)), set(range(130)), {"org": "b"}),
+        (set(range(100)), set(range(130)), {"date": "2025-12-31"}),
+    ],
+)
+def test_other_pairs_are_not_additive(
+    before: set[int], after: set[int], changes: dict[str, Any]
+) -> None:
+    assert find_labels(runs(before, after, **changes)) == []
