@@ -17,6 +17,7 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.intervals import resample
 from introspect_bench.benchmark.metrics import METRIC_VERSION
 from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_held import held
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, make_row, replies_of
 from introspect_bench.entry_checks import SPLIT
@@ -84,7 +85,8 @@ def make_board(
     suites, sheets = [], []
     collected = []
     for name in sorted({entry.suite for entry in entries}):
-        tasks = tuple(tasks_of(name if suite is None else suite))
+        found = tasks_of(name if suite is None else suite)
+        tasks = tuple((task, held(where)) for task, where in found)
         own = []
         for entry in (one for one in entries if one.suite == name):
             runs = {}

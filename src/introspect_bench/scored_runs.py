@@ -7,6 +7,7 @@ user's cache folder; nothing is taken from a submission.
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -137,7 +138,7 @@ def _to_json(found: ScoredRun) -> dict[str, Any]:
     columns = {
         field.name: {
             "dtype": str(getattr(found.table, field.name).dtype),
-            "values": getattr(found.table, field.name).astype(np.int64).tolist(),
+            "bytes": base64.b64encode(getattr(found.table, field.name).tobytes()).decode(),
         }
         for field in fields(_TABLES[kind])
     }
@@ -153,7 +154,7 @@ def _to_json(found: ScoredRun) -> dict[str, Any]:
 
 def _from_json(value: Mapping[str, Any]) -> ScoredRun:
     columns = {
-        name: np.array(column["values"], dtype=column["dtype"])
+        name: np.frombuffer(base64.b64decode(column["bytes"]), dtype=column["dtype"])
         for name, column in value["columns"].items()
     }
     return ScoredRun(
