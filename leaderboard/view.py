@@ -27,7 +27,10 @@ KIND_HELP: Mapping[Kind, str] = {
     "oracle": "Is told something a contestant is not: a reference, never ranked.",
 }
 """A sentence for each kind."""
-RANK_HELP = "Ranks this entry may have at 95 %; a letter shared with another: not told apart."
+RANK_HELP = (
+    "Ranks this entry may have at 95 %, by the overall; entries that share a letter are not told "
+    "apart, and one that lacks a task has no rank."
+)
 TIER_HELP = "How far the entry is confirmed beyond scores computed from its raw replies."
 NO_ANSWER_HELP = "Queries without a readable answer, in per cent; each counts as wrong."
 VECTOR_HELP = (
@@ -174,7 +177,7 @@ def _cell(label: str, metric: str, estimate: Estimate | None, axis: figures.Axis
 
 
 def _details(row: Row) -> list[Json]:
-    vectors, gain = ("yes" if row.uses_vectors else "withheld"), row.vector_gain
+    vectors, gain = ("given" if row.uses_vectors else "withheld"), row.vector_gain
     key = float(row.uses_vectors) if gain is None else 1 + gain.value
     note = "" if gain is None else f"{figures.signed(figures.OVERALL, gain.value)}"
     share = row.no_answer
