@@ -68,7 +68,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
     if answered:
         predicted = _predicted(run, replies, judges["simulator"], answered)
         numbers["pearson"][answered] = signed_r(activations[answered], predicted)[0]
-        numbers["detection"][answered] = _detection(predicted, kinds[answered])
+        numbers["detection"][answered] = detection_scores(predicted, kinds[answered])
         numbers["similarity"][answered] = _similarity(run, replies, suite, answered)
     free = _free_judge(run, replies, answered)
     if free is not None:
@@ -206,7 +206,16 @@ def _stored(
     return found
 
 
-def _detection(predicted: npt.NDArray[np.uint8], kinds: npt.NDArray[np.uint8]) -> list[float]:
+def detection_scores(predicted: npt.NDArray[np.uint8], kinds: npt.NDArray[np.uint8]) -> list[float]:
+    """Return how well the largest prediction in a window tells active windows from near misses.
+
+    Args:
+        predicted: stored predictions, uint8 (n, n_windows, 32).
+        kinds: what each window is, uint8 (n, n_windows).
+
+    Returns:
+        Area under the ROC curve of each query, 0 to 1.
+    """
     largest = predicted.max(axis=2).astype(np.float64)
     return [
         auroc(own[np.isin(kind, ACTIVE)], own[kind == NEAR_MISS])

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from introspect_bench.leaderboard.wording import text_problem
+
 MAX_RAW_BYTES = 4_096
 """Longest raw reply that is submitted, in bytes of UTF-8."""
 
@@ -96,6 +98,12 @@ JUDGEMENT = frozenset(
 FOOTER = frozenset({"kind", "complete", "counts", "cost", "claimed", "body_sha256"})
 """Fields of a footer."""
 
+_FORMS = {
+    "run_id": re.compile("[0-9a-f]{32}"),
+    "created": re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ"),
+}
+# Of the objects whose fields are fixed, those fields that hold more than one value.
+_NESTED = frozenset({"weights_sha256", "settings", "query_ids"})
 _SECRETS = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
     "an API key": r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}",
@@ -138,11 +146,27 @@ def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
         known = HEADER[name]
         for key in sorted(value.keys() - known) if known and isinstance(value, Mapping) else ():
             yield f"field {name}.{key[:80]} is not one that a run writes"
+        if problem := _form_problem(name, value):
+            yield problem
         text = json.dumps(value, ensure_ascii=False)
         if kind := secret(text):
             yield f"field {name} seems to hold {kind}"
         elif place(text):
             yield f"field {name} names a place on somebody's machine"
+
+
+def _form_problem(name: str, value: Any) -> str | None:
+    """Say which value in a field is of another form than a run writes."""
+    if name in _FORMS and not (isinstance(value, str) and _FORMS[name].fullmatch(value)):
+        return f"field {name} is not of the form that a run writes"
+    if HEADER[name] is None or not isinstance(value, Mapping):
+        return None
+    for key, one in value.items():
+        if key not in _NESTED and isinstance(one, dict | list):
+            return f"field {name}.{key[:80]} holds more than one value"
+        if isinstance(one, str) and one and (wrong := text_problem(one, max_chars=300)):
+            return f"field {name}.{key[:80]} {wrong}"
+    return None
 
 
 def row_problem(row: Mapping[str, Any], known: frozenset[str]) -> str | None:

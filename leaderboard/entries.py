@@ -129,7 +129,8 @@ def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
         findings.append(
             finding(folder, f"{total} bytes in all", f"at most {MAX_ENTRY_BYTES}", "submit less")
         )
-    match = ENTRY_ID.fullmatch(folder.name)
+    name = folder.absolute().name
+    match = ENTRY_ID.fullmatch(name)
     if match is None:
         findings.append(finding(folder, "the folder's name is no entry's", *_ID_ADVICE))
     runs = tuple(path for name, path in sorted(paths.items()) if RUN_FILE.fullmatch(name))
@@ -150,7 +151,7 @@ def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
         return None, findings
     entry = Entry(
         folder=folder,
-        id=folder.name,
+        id=name,
         suite=folder.absolute().parent.name,
         fields=fields,
         runs=runs,

@@ -43,7 +43,7 @@ def members(folder: Path) -> Iterator[Path | Finding]:
     Raises:
         UsageError: there is no such folder.
     """
-    limit = MAX_FILES if ENTRY_ID.fullmatch(folder.name) else MAX_ENTRIES
+    limit = MAX_FILES if ENTRY_ID.fullmatch(folder.absolute().name) else MAX_ENTRIES
     names = []
     try:
         with os.scandir(folder) as found:

@@ -8,6 +8,7 @@ removed later shows in every line below.
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -169,12 +170,15 @@ def append_line(
     line = _line(row, digest, len(lines) + 1, f"{path}:{len(lines) + 1}")
     data = files.canonical_json(row).encode() + b"\n"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with path.open("ab", buffering=0) as stream:
+            size = stream.tell()
+            try:
+                if stream.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(size)  # half a line would break the whole ledger
+                raise
     except OSError as error:
         raise files.write_error(path, error) from error
     return line

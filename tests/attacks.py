@@ -139,6 +139,8 @@ CLAIMS = (
     attack("another version's data", header("task", "data_sha256", "0" * 64), 4, "data_sha256", 4),
     attack("partial run called whole", header("task", "limit", 3), 4, "query_ids_sha256", 4),
     attack("partial run", forged(lambda r: r[0].update(partial=True)), 4, "partial", 4),
+    attack("no self-tests", forged(lambda r: r[0].update(selftest=7)), 1, "field selftest"),
+    attack("creation of anything", forged(lambda r: r[0].update(created={"a": 1})), 1, "created"),
     attack("failed self-test", header("selftest", "identity-patch", "fail"), 1, "did not pass"),
     attack("field nobody needs", header("env", "hostname", "gpu-7"), 1, "env.hostname"),
     attack("home folder", header("explainer", "settings", {"at": "/home/ann/x"}), 1, "machine"),
@@ -193,3 +195,12 @@ WORDS = (
 )
 ATTACKS = (*NAMES, *SIZES, *VALUES, *CLAIMS, *WORDS)
 """All of them."""
+NOT_IN_GIT = (
+    "a run file is a folder",
+    "a run file is a pipe",
+    "sparse file of a terabyte",
+    "sparse file of a gigabyte",
+    "folder of another org",
+    "look-alike organisation",
+)
+"""Attacks that reach a repository as something else, or are too large for one."""

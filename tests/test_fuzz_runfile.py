@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from tiny_features import judges, make_feature_suite
 from tiny_runs import header, pred
 
+from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import sha256_bytes
@@ -25,7 +27,8 @@ from introspect_bench.benchmark.runfile import encode_line, read_run
 from introspect_bench.benchmark.scoring import score_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.disclosure import header_problems, row_problem
+from introspect_bench.entry_checks import run_findings, together
+from introspect_bench.leaderboard.entries import Entry
 
 N_FILES = int(os.environ.get("INTROSPECT_BENCH_FUZZ", "1000"))
 TOKENS = (
@@ -34,6 +37,14 @@ TOKENS = (
     *(b'"\\ud800"', b'"\\u0000"', b"[" * 40 + b"]" * 40, b"[" * 3000, b'{"a":' * 33 + b"}"),
     *(b"\xff", b"\x00", b"\xef\xbb\xbf", b"\n", b"\r", b"\xe2\x80\xa8", b'"', b"\\", b"," * 9),
     *(b'"../../etc/passwd"', b'"test"', b'"train"', b'"0000000000000000"', b'"footer"'),
+)
+ENTRY = Entry(
+    folder=Path("submissions/toy/acme__model__00000000"),
+    id="acme__model__00000000",
+    suite="toy",
+    fields={"kind": "trained"},
+    runs=(),
+    notes=None,
 )
 VALUE = re.compile(rb'(?<=":)(?:"[^"]*"|[-0-9.e]+|null|true|false|\[[^\[\]]*\]|\{[^{}]*\})')
 
@@ -130,9 +141,10 @@ def test_a_mutated_run_file_is_read_or_refused(
         score_run(run, task, suite)
     except IntrospectBenchError:  # any other error fails the test
         return
-    list(header_problems(run.header))
-    for row in run.rows.values():
-        row_problem(row, frozenset(row))
+    list(run_findings(run, ENTRY))
+    list(together(ENTRY, {"toy": run}))
+    with contextlib.suppress(IntrospectBenchError):
+        request_again(run, Recheck(model="baseline/constant"), output=tmp_path)
 
 
 def test_the_mutations_reach_both_sides(tmp_path: Path) -> None:

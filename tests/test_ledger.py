@@ -143,6 +143,23 @@ def test_a_bad_line_is_neither_written_nor_read(tmp_path: Path, bad: dict[str, A
         read_ledger(path)
 
 
+def test_a_full_disk_leaves_the_ledger_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    add(path)
+    before = path.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(MissingPartError, match="no disk space left"):
+        add(path)
+    assert path.read_bytes() == before
+    assert len(read_ledger(path)) == 1
+
+
 def test_a_place_that_cannot_be_written_is_exit_3(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError):
         add(tmp_path / "nowhere" / "ledger.jsonl")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
 from introspect_bench.benchmark.metrics import normalise_content
 from introspect_bench.benchmark.records import Answer, Replied
 from introspect_bench.benchmark.replies import read_replies
@@ -169,6 +169,7 @@ def request_again(
 
     Raises:
         UsageError: `model` is needed, or an option of the run is impossible.
+        IntegrityError: the header does not say how the run was made.
     """
     said, explainer = run.header["task"], run.header["explainer"]
     return RunRequest(
@@ -221,6 +222,9 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     settings = run.header["explainer"].get("settings")
     kept: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
     generation = run.header["generation"]
+    for name in ("seed", "batch_size"):
+        if type(generation.get(name)) is not int:
+            raise IntegrityError(f"{run.path}:1: field generation.{name} is not a whole number")
     local = run.header["explainer"]["kind"] == "local"
     injection = kept.get("injection")
     return {

@@ -14,7 +14,13 @@ from typing import Any
 from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.entry_checks import failed_check, run_findings, text_findings, together
+from introspect_bench.entry_checks import (
+    content_findings,
+    failed_check,
+    run_findings,
+    text_findings,
+    together,
+)
 from introspect_bench.leaderboard.entries import (
     Entry,
     entry_folders,
@@ -83,11 +89,14 @@ def check_paths(
     Raises:
         UsageError: a path does not exist, or is neither.
     """
-    runs, reports, findings = [], [], []
+    runs: list[dict[str, Any]] = []
+    reports: list[EntryReport] = []
+    findings: list[Finding] = []
     for path in paths:
         if not path.is_dir():
             try:
                 runs.append(validate(path, strict=strict))
+                findings += content_findings(read_run(path)) if strict else ()
             except IntrospectBenchError as error:
                 findings.append(from_error(error, str(path)))
             continue

@@ -73,17 +73,26 @@ def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
         if about[name] != value:
             said = f"field task.{name} is {about[name][:80]!r}"
             yield failed_check(path, 1, said, repr(value), "submit it where it belongs")
-    for problem in header_problems(run.header):
-        yield failed_check(path, 1, problem, "what `introspect-bench run` writes", AGAIN)
-    failed = [name for name, value in run.header.get("selftest", {}).items() if value != "pass"]
-    if failed:
-        said = f"the self-test {failed[0][:80]} did not pass"
-        yield failed_check(path, 1, said, "all pass", "see `introspect-bench doctor`")
     kind, declared = run.header["explainer"]["kind"], entry.fields["kind"]
     if (kind in OWN_KINDS or declared in OWN_KINDS) and kind != declared:
         said = f"the run says {kind[:80]!r}, entry.json says {declared!r}"
         yield failed_check(path, 1, said, "the same kind", "submit it as what it is")
-    if run.header.get("package", {}).get("dirty"):
+    yield from content_findings(run)
+
+
+def content_findings(run: Run) -> Iterator[Finding]:
+    """Yield what a sound run file holds that nobody should submit, whoever submits it."""
+    path = run.path
+    for problem in header_problems(run.header):
+        yield failed_check(path, 1, problem, "what `introspect-bench run` writes", AGAIN)
+    tests = run.header.get("selftest")
+    if not isinstance(tests, Mapping):
+        said = "field selftest is missing or not an object"
+        yield failed_check(path, 1, said, "what `introspect-bench run` writes", AGAIN)
+    elif failed := [name for name, value in tests.items() if value != "pass"]:
+        said = f"the self-test {failed[0][:80]} did not pass"
+        yield failed_check(path, 1, said, "all pass", "see `introspect-bench doctor`")
+    if run.header["package"].get("dirty"):
         said = "made with a changed copy of the package"
         yield failed_check(path, 1, said, "a released version", "run it again", level="warning")
     parts = [(row, ROW) for row in run.rows.values()]

@@ -81,7 +81,7 @@ def git(repository: Path, *words: str, given: bytes = b"", limit: int | None = N
         IntegrityError: it says more than `limit`.
     """
     settings = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-    settings |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    settings |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     command = ["git", "--literal-pathspecs", "-C", str(repository), *words]
     try:

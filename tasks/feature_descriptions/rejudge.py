@@ -2,7 +2,9 @@
 
 A judgement is kept so that scoring needs no model, and whoever sends a run file could write another
 one: predictions that are the true activations would score a perfect correlation for any text. The
-frozen judges find the same again from the text alone, up to the last bits of another machine.
+frozen judges find the same again from the text alone, up to the last bits of another machine. Bytes
+that are close are not enough: a correlation does not change with scale, so that a few steps in the
+right places turn a flat prediction into a perfect one. What is compared is what the bytes score.
 """
 
 from __future__ import annotations
@@ -12,18 +14,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from introspect_bench.benchmark.correlations import signed_r
+from introspect_bench.benchmark.describing import detection_scores
 from introspect_bench.benchmark.judgements import stored_bytes
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.judge_run import BATCH, OnAnswers, find_work
 from introspect_bench.tasks.feature_descriptions.judges import Judge, Shown
 
-MEAN_STEPS = 1.0
-"""Largest mean difference, in stored steps (25.5 of a unit of activation, 127 of a unit vector),
-that counts as the same. Rounding on another machine moves few values by one step; predictions of
-another description differ by many."""
+STEPS = 3
+"""Largest difference of a stored byte (25.5 to a unit of activation, 127 to a unit vector) that
+rounding on another machine can make; a float32 differs in far less than one."""
+SCORES = 0.02
+"""Largest difference of a correlation; twice as much of an area under a ROC curve, which jumps
+where windows are tied."""
+COSINE = 0.9999
+"""Smallest cosine of two embeddings of one text: two or three of 384 values differ by one step."""
+
+Steps = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +46,8 @@ class Rejudged:
     """Id of the judge."""
     qid: str
     """The query."""
-    mean_steps: float
-    """Mean difference of the stored bytes, 0 to 255; 255 if one of them is missing or shorter."""
-
-    @property
-    def same(self) -> bool:
-        """Whether the judge finds what the file says."""
-        return self.mean_steps <= MEAN_STEPS
+    same: bool
+    """Whether the judge finds what the file says."""
 
 
 def rejudge(
@@ -57,7 +64,7 @@ def rejudge(
     Args:
         path: the run file.
         task: the task it is about.
-        suite: the suite it is about; its truth is not opened.
+        suite: the suite it is about, whose truth is opened.
         judges: who judges.
         qids: the queries; those without an answer are left out.
         on_answers: told how far each judge is.
@@ -67,6 +74,7 @@ def rejudge(
     """
     run, work = read_run(path), find_work(path, task, suite)
     chosen = [place for place, qid in enumerate(work.qids) if qid in set(qids)]
+    compare = _Comparing(suite, run.header["task"]["split"])
     found = []
     for judge in judges:
         for start in range(0, len(chosen), BATCH):
@@ -80,17 +88,45 @@ def rejudge(
                 qid = work.qids[row]
                 stored = run.judgements.get((judge.id, qid), {}).get(judge.field, "")
                 old = stored_bytes(stored, f"{path}: {judge.id}, query {qid}")
-                steps = _difference(old, new, signed=judge.field == "embedding")
-                found.append(Rejudged(judge=judge.id, qid=qid, mean_steps=steps))
+                same = compare.same(judge.field, qid, old, new)
+                found.append(Rejudged(judge=judge.id, qid=qid, same=same))
             if on_answers:
                 on_answers(judge.id, start + len(rows), len(chosen))
     return found
 
 
-def _difference(old: bytes, new: bytes, *, signed: bool) -> float:
-    """Mean difference of two strings of bytes; as large as can be if one is longer."""
-    if len(old) != len(new):
-        return 255.0
-    kind = np.int8 if signed else np.uint8
-    a, b = (np.frombuffer(data, dtype=kind).astype(np.float64) for data in (old, new))
-    return float(np.abs(a - b).mean())
+class _Comparing:
+    """Compares stored bytes by what they score."""
+
+    def __init__(self, suite: Suite, split: str) -> None:
+        self._place = {query.id: row for row, query in enumerate(suite.queries(split))}
+        true = arrays(suite, split, "activations")
+        self._active, self._kinds = true["activations"], true["kinds"]
+
+    def same(self, field: str, qid: str, old: bytes, new: bytes) -> bool:
+        """Whether two findings are of the same size, close, and score the same."""
+        if old == new:
+            return True
+        if len(old) != len(new):
+            return False
+        kind = np.int8 if field == "embedding" else np.uint8
+        # exact, and wide enough for every difference
+        a, b = (np.frombuffer(data, kind).astype(np.int64) for data in (old, new))
+        if np.abs(a - b).max(initial=0) > STEPS:
+            return False
+        return _same_direction(a, b) if field == "embedding" else self._same_scores(qid, a, b)
+
+    def _same_scores(self, qid: str, a: Steps, b: Steps) -> bool:
+        row = self._place[qid]
+        true, kinds = self._active[row : row + 1], self._kinds[row : row + 1]
+        shaped = [one.astype(np.uint8).reshape(true.shape) for one in (a, b)]
+        r = [float(signed_r(true, one)[0][0]) for one in shaped]
+        area = [detection_scores(one, kinds)[0] for one in shaped]
+        return abs(r[0] - r[1]) <= SCORES and abs(area[0] - area[1]) <= 2 * SCORES
+
+
+def _same_direction(a: Steps, b: Steps) -> bool:
+    """Whether two embeddings point the same way."""
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
+    return lengths > 0 and float(left @ right) / lengths >= COSINE

@@ -97,9 +97,9 @@ def visit(browser: Browser, site: Path) -> Iterator[Open]:
         home = base or f"{folder.as_uri()}/"
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"error {error}"))
-        page.on("dialog", lambda dialog: (wrong.append("dialog"), dialog.dismiss()))
-        page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
-        context.on("request", lambda one: _own(one.url, home) or wrong.append(one.url))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
+        page.on("console", lambda line: wrong.extend([line.text] * (line.type == "error")))
+        context.on("request", lambda one: wrong.extend([one.url] * (not _own(one.url, home))))
         page.goto(f"{home}index.html{fragment}")
         return page
 

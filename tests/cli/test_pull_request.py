@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks import ATTACKS
+from attacks import ATTACKS, NOT_IN_GIT
 from hostile import Attack
 from scratch_git import Scratch
 from tiny_entries import make_entry, rows_of, set_field, write_rows
@@ -205,20 +205,7 @@ def test_sizes_are_looked_up_before_anything_is_written(
     assert "changes 62 files" in said(check(many))
 
 
-HOSTILE = [
-    attack
-    for attack in ATTACKS
-    if attack.name
-    not in (
-        # what git does not keep: these reach a repository as something else
-        "a run file is a folder",
-        "a run file is a pipe",
-        "sparse file of a terabyte",
-        "sparse file of a gigabyte",
-        "folder of another org",
-        "look-alike organisation",
-    )
-]
+HOSTILE = [attack for attack in ATTACKS if attack.name not in NOT_IN_GIT]
 
 
 @pytest.mark.parametrize("attack", HOSTILE[::12], ids=lambda attack: attack.name)

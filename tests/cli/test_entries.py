@@ -1,0 +1,117 @@
+"""Entries read one by one and together, and labels of entries that are too alike."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from program import Call, one_run
+from tiny_entries import forge, make_entry, set_field
+
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.comparing_entries import entry_replies, label_entries, labels_of
+from introspect_bench.leaderboard import copies
+from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries, read_entry
+
+ROOT = Path("submissions")
+
+
+@pytest.fixture
+def entry(call: Call) -> Path:
+    return make_entry([one_run(call)], ROOT, Path("toy"))
+
+
+def again(entry: Path, org: str) -> Path:
+    """The same entry under another organisation's name."""
+    folder = entry.with_name(entry.name.replace("acme", org))
+    return set_field(Path(shutil.copytree(entry, folder)), "org", org)
+
+
+def test_entries_are_found_in_the_order_of_their_ids(entry: Path) -> None:
+    other = again(entry, "globex")
+    (other / "NOTES.md").write_text("Plain *text*.\n")
+    (ROOT / "README.md").write_text("Entries.\n")
+    (ROOT / "ledger.jsonl").touch()
+    first, second = find_entries(ROOT)
+    assert (first.id, second.id) == (entry.name, other.name)
+    assert (first.notes, second.notes) == (None, "Plain *text*.\n")
+    assert second == read_entry(other)
+
+
+def test_the_hash_of_an_entry_is_of_all_its_bytes(entry: Path) -> None:
+    hashes = {entry_sha256(read_entry(entry))}
+    (entry / "NOTES.md").write_text("a\n")
+    hashes.add(entry_sha256(read_entry(entry)))
+    set_field(entry, "attempts", 2)
+    hashes.add(entry_sha256(read_entry(entry)))
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("name", ["evil.sh", "toy/evil.sh", "a b", "toy/Upper", ".hidden"])
+def test_anything_else_among_entries_is_refused(entry: Path, name: str) -> None:
+    assert entry.is_dir()
+    (ROOT / name).write_text("x")
+    with pytest.raises(IntegrityError):
+        find_entries(ROOT)
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="nowhere"):
+        find_entries(Path("nowhere"))
+    with pytest.raises(UsageError, match="nowhere"):
+        read_entry(Path("nowhere"))
+
+
+def test_an_entry_is_validated_from_inside(
+    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    monkeypatch.chdir(entry)
+    code, out, _ = call("validate", ".", "--suite", str(here / "toy"))
+    assert code == 0
+    assert entry.name in out
+
+
+def test_copies_are_labelled_whatever_day_they_claim(
+    entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "MIN_COMMON", 10)
+    other = again(entry, "globex")
+    (label,) = label_entries(find_entries(ROOT), suite="toy")
+    assert (label.kind, label.other, label.entry) == ("copy", entry.name, other.name)
+    set_field(other, "date", "2020-01-01")
+    new = read_entry(other)
+    shutil.move(other, "elsewhere")
+    (found,) = labels_of(read_entry_from(new.id, Path("elsewhere")), ROOT, suite="toy")
+    assert (found["entry"], found["other"]) == (other.name, entry.name)
+
+
+def read_entry_from(identifier: str, folder: Path) -> Entry:
+    """Read an entry that lies elsewhere, as a pull request's does."""
+    place = Path("work") / "toy" / identifier
+    shutil.copytree(folder, place)
+    return read_entry(place)
+
+
+def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "MIN_GAINS", 3)
+    first = make_entry([one_run(call)], ROOT, Path("toy"), date="2026-01-01")
+    right = entry_replies(read_entry(first), suite="toy").right
+    lines = [key for key, value in right.items() if not value][:3]
+
+    def better(rows: list[dict[str, object]]) -> None:
+        from introspect_bench.suites import find_suite
+
+        truth = find_suite("toy", "input-ablations").truth("test")
+        for row in rows[1:-1]:
+            if ("input-ablations", row["qid"]) in lines:
+                answer = truth[str(row["qid"])].answer
+                row["raw"] = f"{'changed' if answer.changed else 'unchanged'}: {answer.content}"
+
+    copy = Path(shutil.copytree(first, first.with_name(first.name.replace("model-1", "model-2"))))
+    second = set_field(forge(copy, better), "date", "2026-01-02")
+    (label,) = label_entries(find_entries(ROOT), suite="toy")
+    assert (label.kind, label.entry, label.other) == ("additive", second.name, first.name)
+    assert label.text.startswith("3 answers more are right")
