@@ -138,7 +138,7 @@ def test_an_entry_without_a_task_has_no_overall_and_no_rank(submissions: Path) -
 
 def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
     entry = read_entry(folder_of(submissions, "constant"))
-    said = {
+    said: Any = {
         "entry": entry.id,
         "entry_sha256": entry_sha256(entry),
         "by": "ann",
