@@ -77,8 +77,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["run", *words, "-o", str(place)]) == 0
     run = next(place.glob("*.jsonl"))
     out = str(place / "submissions")
-    words = ("--name", "acme/constant", "--contact", CONTACT, "--declare", "-o", out)
-    assert main(["submit", str(run), *words]) == 0
+    said = ("--name", "acme/constant", "--contact", CONTACT, "--declare", "-o", out)
+    assert main(["submit", str(run), *said]) == 0
     (folder,) = (place / "submissions" / "smollm2-135m").iterdir()
     return folder
 
