@@ -50,7 +50,7 @@ REQUIRED = (
     "declared",
 )
 """Fields that every entry has."""
-OPTIONAL = ("vector_use",)
+OPTIONAL = ("vector_use", "base", "n_train")
 """Fields that an entry may have."""
 MAX_NAME = 60
 """Longest display name."""
@@ -64,6 +64,7 @@ ENTRY_ID = re.compile(
 )
 """Names of entries: organisation, name, 8 digits of a hash of the replies."""
 
+_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 _DATE = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
@@ -181,4 +182,6 @@ _CHECKS: dict[str, Callable[[Any], Problem]] = {
     "bibtex": _is_text(lambda value: bibtex_problem(value) if value else None),
     "declared": _declared,
     "vector_use": _is_text(_pattern(ENTRY_ID, "the id of an entry")),
+    "base": _is_text(_pattern(_TARGET, "the name of a target model")),
+    "n_train": _whole(0, 10**12),
 }

@@ -4,8 +4,9 @@ Every verb of the command line is a function here, with an underscore for two wo
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `reference`, `show` (and `show_simulator`), `validate` (`validate_all` takes
 folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `data_verify`,
-`data_path`, `data_make`, `leaderboard_table`, `export`, `cite` and `version`. `load` reads a run
-file, `score_all` scores several. They are imported when they are first asked for.
+`data_path`, `data_make`, `leaderboard_table`, `leaderboard_build`, `leaderboard_check`,
+`leaderboard_diff`, `export`, `cite` and `version`. `load` reads a run file, `score_all` scores
+several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
         data_verify,
         doctor,
         export,
+        leaderboard_build,
+        leaderboard_check,
+        leaderboard_diff,
         leaderboard_table,
         ledger_add,
         ledger_show,
@@ -54,6 +58,9 @@ __all__ = [
     "data_verify",
     "doctor",
     "export",
+    "leaderboard_build",
+    "leaderboard_check",
+    "leaderboard_diff",
     "leaderboard_table",
     "ledger_add",
     "ledger_show",

@@ -25,6 +25,7 @@ from introspect_bench.exporting import export
 from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
+from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
 from introspect_bench.rechecking import recheck
 from introspect_bench.referencing import reference
 from introspect_bench.request import RunRequest
@@ -55,6 +56,9 @@ __all__ = [
     "doctor",
     "export",
     "has_truth",
+    "leaderboard_build",
+    "leaderboard_check",
+    "leaderboard_diff",
     "leaderboard_table",
     "ledger_add",
     "ledger_show",

@@ -85,7 +85,12 @@ class Matched:
 
 def stream(graded: Graded) -> np.random.Generator:
     """Return the generator of everything that is drawn for runs of one suite and task."""
-    name = f"{graded.suite.name}/{graded.task.name}/{graded.task.version}/{graded.split}"
+    return draws(graded.suite, graded.task, graded.split)
+
+
+def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
+    """Return the same of a suite, task and split."""
+    name = f"{suite.name}/{task.name}/{task.version}/{split}"
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.default_rng([SEED, int.from_bytes(digest[:8], "big")])
 

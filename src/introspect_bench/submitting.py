@@ -59,6 +59,10 @@ class Description:
     """BibTeX record."""
     vector_use: str | None = None
     """Id of the entry of the same explainer without vectors."""
+    base: str | None = None
+    """Name of the target model it was made from, if it is one."""
+    n_train: int | None = None
+    """Training queries it learnt from."""
     declared: bool = False
     """Whether the submitter states what `DECLARED` says."""
 
@@ -202,7 +206,8 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
         "bibtex": said.bibtex,
         "declared": dict.fromkeys(DECLARED, True),
     }
-    return fields if said.vector_use is None else fields | {"vector_use": said.vector_use}
+    more = {"vector_use": said.vector_use, "base": said.base, "n_train": said.n_train}
+    return fields | {name: value for name, value in more.items() if value is not None}
 
 
 def _write(

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json
+from introspect_bench.console import emit_json, printable, progress
+
+CHECK_FAILED = 1
+"""Exit code when two boards differ."""
 
 
 @click.group()
 def command() -> None:
-    """Tables made from run files."""
+    """The page, and tables made from run files."""
 
 
 @command.command("table")
@@ -38,3 +41,82 @@ def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_jso
         emit_json({"results": scores, "markdown": text})
     elif readme is None:
         click.echo(text, nl=False)
+
+
+@command.command("build")
+@click.argument(
+    "submissions",
+    default="submissions",
+    metavar="[SUBMISSIONS]",
+    type=click.Path(path_type=Path, file_okay=False),
+)
+@click.option(
+    "--output",
+    "-o",
+    default="site",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the page; a page that is there is replaced.",
+)
+@click.option(
+    "--ledger", metavar="FILE", type=click.Path(path_type=Path), help="Default: in SUBMISSIONS."
+)
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--no-cache", is_flag=True, help="Score every run again, whatever is in the cache.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: what was written.")
+def build(
+    submissions: Path,
+    output: Path,
+    ledger: Path | None,
+    suite: str | None,
+    no_cache: bool,
+    as_json: bool,
+) -> None:
+    """Score all submissions and write the page: open its index.html in any browser."""
+    from introspect_bench import api
+
+    with progress() as bar:
+        made = api.leaderboard_build(
+            submissions,
+            output,
+            ledger=ledger,
+            suite=suite,
+            use_cache=not no_cache,
+            on_entry=lambda done, total: bar.items("scoring runs", done, total),
+        )
+    if as_json:
+        emit_json(made)
+    else:
+        click.echo(printable(str(output / "index.html")))
+
+
+@command.command("check")
+@click.argument("site", metavar="SITE", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")
+def check(site: Path, as_json: bool) -> None:
+    """Check a page: every file against its hash, the table against its board.json."""
+    from introspect_bench import api
+
+    found = api.leaderboard_check(site)
+    if as_json:
+        emit_json(found)
+    else:
+        click.echo(f"{found['files']} files and {found['entries']} entries are as they were built")
+
+
+@command.command("diff")
+@click.argument("old", metavar="OLD", type=click.Path(path_type=Path))
+@click.argument("new", metavar="NEW", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: the differences.")
+def diff(old: Path, new: Path, as_json: bool) -> int:
+    """Compare two boards (folders of pages, or board.json files); exit 1 if they differ."""
+    from introspect_bench import api
+
+    lines = api.leaderboard_diff(old, new)
+    if as_json:
+        emit_json({"differences": lines})
+    else:
+        for line in lines:
+            click.echo(printable(line))
+    return CHECK_FAILED if lines else 0

@@ -27,6 +27,8 @@ from introspect_bench.console import emit_json, printable
 @click.option("--date", metavar="DAY", help="Default: the day of the newest run.")
 @click.option("--bibtex", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--vector-use", metavar="ID", help="The entry without vectors, its control.")
+@click.option("--base", metavar="TARGET", help="The target model it was made from, if it is one.")
+@click.option("--n-train", type=int, metavar="N", help="Training queries it learnt from.")
 @click.option("--notes", metavar="FILE", type=click.Path(path_type=Path), help="Plain text.")
 @click.option("--declare", "declared", is_flag=True, help="State what a submission states.")
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")

@@ -1,0 +1,259 @@
+"""`leaderboard build`: submissions to a board, scored again, whatever they say of themselves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Call, the_sentence
+from tiny_entries import forge, make_entry, set_field
+
+from introspect_bench.__main__ import main
+from introspect_bench.boards import make_board
+from introspect_bench.leaderboard.board import Board, Row
+from introspect_bench.leaderboard.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.ledger import append_line
+
+TASKS = ("activation-patching", "input-ablations")
+EXPLAINERS = ("constant", "nearest-neighbour", "unchanged")
+
+
+@pytest.fixture(scope="session")
+def submitted(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
+    """Two baselines and an oracle, submitted on the toy suite."""
+    place = tmp_path_factory.mktemp("submitted")
+    for name in EXPLAINERS:
+        words = ("-m", f"baseline/{name}", "--no-score", "--suite", str(made))
+        assert main(["run", *words, "-o", str(place / name)]) == 0
+        runs = sorted((place / name).glob("*.test.jsonl"))
+        make_entry(runs, place / "submissions", made, name=f"acme/{name}")
+    return place / "submissions"
+
+
+@pytest.fixture
+def cache(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own."""
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(here / "cache"))
+    return here / "cache" / "board"
+
+
+@pytest.fixture
+def submissions(submitted: Path, here: Path, cache: Path) -> Path:
+    """A copy that a test may change, in the folder it works in."""
+    assert not cache.exists()
+    return Path(shutil.copytree(submitted, here / "submissions"))
+
+
+def folder_of(root: Path, name: str) -> Path:
+    (found,) = (root / "toy").glob(f"acme__{name}__*")
+    return found
+
+
+def board_of(root: Path, **more: Any) -> Board:
+    return make_board(root, suite="toy", **more)[0]
+
+
+def rows_of(root: Path, **more: Any) -> dict[str, Row]:
+    return {row.name: row for row in board_of(root, **more).suites[0].rows}
+
+
+def build(call: Call, *words: str) -> tuple[int, str, str]:
+    return call("leaderboard", "build", "--suite", "toy", *words)
+
+
+def test_contestants_are_ranked_and_oracles_are_not(submissions: Path) -> None:
+    rows = rows_of(submissions)
+    *contestants, last = rows
+    assert set(contestants) == {"constant", "nearest-neighbour"}
+    assert last == "unchanged"
+    assert rows["unchanged"].kind == "oracle"
+    assert rows["unchanged"].rank is None
+    assert rows["unchanged"].overall is not None
+    for name in EXPLAINERS[:2]:
+        low, high = rows[name].rank or (0, 0)
+        assert 1 <= low <= high <= 2
+        assert set(rows[name].scores) == set(TASKS)
+        assert rows[name].seconds_per_query is not None
+
+
+def test_the_overall_is_the_mean_of_rescaled_scores(submissions: Path) -> None:
+    board = board_of(submissions)
+    columns = {column.task: column for column in board.suites[0].columns}
+    for row in board.suites[0].rows:
+        assert row.overall is not None
+        means = []
+        for task, column in columns.items():
+            assert column.prior is not None
+            assert column.ceiling is not None
+            value = row.scores[task].headline.value
+            means.append((value - column.prior) / (column.ceiling - column.prior))
+            assert row.rescaled[task] == pytest.approx(means[-1])
+        assert row.overall.value == pytest.approx(sum(means) / 2)
+
+
+@pytest.mark.usefixtures("submissions")
+def test_scores_from_the_cache_are_the_same_bytes(call: Call, cache: Path) -> None:
+    assert build(call, "-o", "never", "--no-cache")[0] == 0
+    assert not cache.exists()
+    assert build(call, "-o", "cold")[0] == 0
+    assert len(list(cache.glob("*.json"))) == 6
+    assert build(call, "-o", "warm")[0] == 0
+    found = {Path(name, "checksums.sha256").read_bytes() for name in ("never", "cold", "warm")}
+    assert len(found) == 1
+
+
+def test_a_broken_cache_is_made_again(submissions: Path, cache: Path) -> None:
+    before = board_of(submissions)
+    cached = sorted(cache.glob("*.json"))
+    cached[0].write_bytes(cached[0].read_bytes()[:100])
+    assert board_of(submissions) == before
+    assert sorted(cache.glob("*.json")) == cached
+    assert cached[0].stat().st_size > 100
+
+
+def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
+    before = rows_of(submissions)["constant"]
+
+    def silence(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row["kind"] == "pred":
+                row["raw"] = "?"
+
+    forge(folder_of(submissions, "constant"), silence, name="input-ablations.jsonl")
+    after = rows_of(submissions)["constant"]
+    assert after.scores["input-ablations"].headline.value == 0
+    assert after.scores["input-ablations"].unparsed == after.scores["input-ablations"].n
+    assert before.scores["input-ablations"].unparsed == 0
+
+
+def test_an_entry_without_a_task_has_no_overall_and_no_rank(submissions: Path) -> None:
+    (folder_of(submissions, "constant") / "input-ablations.jsonl").unlink()
+    row = rows_of(submissions)["constant"]
+    assert (row.overall, row.rank, row.ties) == (None, None, ())
+    assert set(row.scores) == {"activation-patching"}
+
+
+def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
+    entry = read_entry(folder_of(submissions, "constant"))
+    said: Any = {
+        "entry": entry.id,
+        "entry_sha256": entry_sha256(entry),
+        "by": "ann",
+        "date": "2026-01-02",
+    }
+    ledger = submissions / "ledger.jsonl"
+    append_line(ledger, event="recheck", reason="A check.", tasks={TASKS[0]: (19, 20)}, **said)
+    row = rows_of(submissions)["constant"]
+    assert row.tier == 2
+    assert "line 1, 2026-01-02, recheck by ann: A check." in row.tier_note
+    assert "19 of 20" in row.tier_note
+    append_line(ledger, event="withdraw", reason="Asked to.", **said)
+    row = rows_of(submissions)["constant"]
+    assert row.withdrawn
+    assert row.rank is None
+    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
+
+
+def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
+    runs = sorted(folder_of(submissions, "unchanged").glob("*.jsonl"))
+    named = [here / f"copy-{run.name}" for run in runs]
+    for run, path in zip(runs, named, strict=True):
+        shutil.copy(run, path)
+    folder = make_entry(named, here / "more", here / "toy", name="globex/mine", date="2027-01-01")
+    shutil.copytree(folder, submissions / "toy" / folder.name)
+    rows = rows_of(submissions)
+    original = folder_of(submissions, "unchanged").name
+    (label,) = (text for text in rows["mine"].labels if text.startswith("copy: 100.0%"))
+    assert original in label
+    assert not [text for text in rows["unchanged"].labels if text.startswith("copy")]
+
+
+def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
+    control = folder_of(submissions, "constant").name
+    set_field(folder_of(submissions, "nearest-neighbour"), "vector_use", control)
+    rows = rows_of(submissions)
+    gain = rows["nearest-neighbour"].vector_gain
+    one, other = rows["nearest-neighbour"].overall, rows["constant"].overall
+    assert gain is not None
+    assert one is not None
+    assert other is not None
+    assert gain.value == pytest.approx(one.value - other.value)
+    assert gain.low is not None
+    assert gain.high is not None
+    assert gain.low <= gain.value <= gain.high
+
+
+def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
+    folder = folder_of(submissions, "constant")
+    set_field(folder, "base", "toy-target")
+    set_field(folder, "n_train", 512)
+    board = board_of(submissions)
+    row = next(row for row in board.suites[0].rows if row.name == "constant")
+    assert (row.base, row.n_train) == ("toy-target", 512)
+    assert [matrix.task for matrix in board.matrices] == list(TASKS)
+    (cell,) = board.matrices[0].cells
+    assert (cell.row, cell.target, cell.is_self) == ("acme/constant", "toy-target", True)
+
+
+def test_the_matrix_compares_with_self_on_the_same_queries(submissions: Path) -> None:
+    set_field(folder_of(submissions, "constant"), "base", "toy-target")
+    set_field(folder_of(submissions, "nearest-neighbour"), "base", "another-model")
+    matrix = board_of(submissions).matrices[1]
+    cells = {cell.row: cell for cell in matrix.cells}
+    own, other = cells["acme/constant"], cells["acme/nearest-neighbour"]
+    assert (own.to_self, own.p) == (None, None)
+    assert other.to_self is not None
+    assert other.to_self.value == pytest.approx(other.score.value - own.score.value)
+    assert other.p is not None
+    assert 0 < other.p <= 1
+
+
+@pytest.mark.usefixtures("submissions")
+def test_build_prints_where_and_json_what(call: Call) -> None:
+    code, out, err = build(call)
+    assert (code, out.strip()) == (0, str(Path("site") / "index.html"))
+    assert "scoring runs" in err
+    code, out, _ = build(call, "--json")
+    made = json.loads(out)
+    assert (code, made["entries"], made["output"]) == (0, 3, "site")
+    code, out, _ = call("leaderboard", "check", "site")
+    assert (code, out) == (0, f"{made['files']} files and 3 entries are as they were built\n")
+    Path("site/index.html").write_text("<h1>Mine</h1>")
+    code, _, err = call("leaderboard", "check", "site")
+    assert code == 4
+    assert "index.html: sha256 is" in the_sentence(err)
+
+
+def test_an_empty_folder_is_a_sentence(call: Call, here: Path) -> None:
+    (here / "submissions").mkdir()
+    code, _, err = build(call)
+    assert code == 2
+    assert "holds no entries" in the_sentence(err)
+    code, _, err = build(call, "nowhere")
+    assert code == 2
+    assert not Path("site").exists()
+
+
+def test_what_cannot_be_scored_stops_the_build(call: Call, submissions: Path) -> None:
+    folder = folder_of(submissions, "constant")
+    run = folder / "input-ablations.jsonl"
+    whole = run.read_bytes()
+    run.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # no footer
+    assert build(call)[0] == 5
+    run.write_bytes(whole.replace(b'"raw":"', b'"raw":"x', 1))
+    code, _, err = build(call)
+    assert code == 4
+    assert "body_sha256" in the_sentence(err)
+    run.write_bytes(whole)
+
+    def boast(rows: list[dict[str, Any]]) -> None:
+        rows[-1]["claimed"] = {"exact_match": 0.99}
+
+    forge(folder, boast, name=run.name)
+    code, _, err = build(call)
+    assert code == 1
+    assert "claims exact_match 0.99" in the_sentence(err)
+    assert not Path("site").exists()
