@@ -2,7 +2,8 @@
 
 Owns who is compared with whom. A column is a target: the same queries for all. Every explainer that
 is known to be made from a target model has a row; its score is set against the best self-explainer
-of the same kind (trained with trained, untrained with untrained), on the same queries.
+of the same kind (trained with trained, untrained with untrained), on the same queries. Answers
+without the own vectors have no cell, and a twin of the target is another model.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ class _Asked:
     base: str
     found: Scored
     score: Estimate
+    twin: bool
 
     @property
     def is_self(self) -> bool:
-        return self.base == self.target
+        return self.base == self.target and not self.twin
 
 
 def access_matrices(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> tuple[Matrix, ...]:
@@ -88,10 +90,20 @@ def _asked(task: Task, tasks: Tasks, entries: Sequence[Scored]) -> list[_Asked]:
         if base is None or run is None or kind == "oracle" or one.standing.withdrawn:
             continue
         score = estimate(run.result["overall"]["metrics"][task.headline])
-        if score is None or run.header["explainer"]["no_vector"]:
+        explainer = run.header["explainer"]
+        if score is None or explainer["no_vector"] or explainer.get("shuffled_vectors"):
             continue
         row = f"{one.entry.fields['org']}/{one.entry.fields['name']}"
-        own = _Asked(row=row, target=target, kind=kind, base=base, found=one, score=score)
+        own = _Asked(
+            row=row,
+            target=target,
+            kind=kind,
+            base=base,
+            found=one,
+            score=score,
+            # a twin has the target's function or architecture in other coordinates
+            twin="twin" in explainer.get("settings", {}),
+        )
         if row not in best or best[row].score.value < score.value:
             best[row] = own
     ordered = sorted(best.values(), key=lambda one: (-one.score.value, one.row))

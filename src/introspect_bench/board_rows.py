@@ -68,7 +68,9 @@ def make_row(
         tier_note=_ledger(found.standing),
         labels=tuple(f"{label.kind}: {label.text}" for label in labels) + _flags(found.standing),
         withdrawn=found.standing.withdrawn,
-        uses_vectors=not any(explainer["no_vector"] for explainer in explainers),
+        uses_vectors=not any(
+            explainer["no_vector"] or explainer.get("shuffled_vectors") for explainer in explainers
+        ),
         vector_gain=_gain(overall, places.get(said.get("vector_use", ""))),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),

@@ -95,7 +95,7 @@ def make_board(
                 runs[task] = run
                 done += 1
                 on_entry(done, total)
-            where = standing(lines, entry.id, entry_sha256(entry))
+            where = standing(lines, entry.id, entry_sha256(entry), list(runs))
             own.append(Scored(entry=entry, runs=runs, standing=where))
         collected.append(Collected(name=name, tasks=tasks, entries=tuple(own)))
     for one in collected:

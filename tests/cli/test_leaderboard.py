@@ -146,10 +146,12 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
     }
     ledger = submissions / "ledger.jsonl"
     append_line(ledger, event="recheck", reason="A check.", tasks={TASKS[0]: (19, 20)}, **said)
+    assert rows_of(submissions)["constant"].tier == 1  # of two tasks one was checked
+    append_line(ledger, event="recheck", reason="Another.", tasks={TASKS[1]: (20, 20)}, **said)
     row = rows_of(submissions)["constant"]
     assert row.tier == 2
-    assert "line 1, 2026-01-02, recheck by ann: A check." in row.tier_note
-    assert "19 of 20" in row.tier_note
+    assert "line 2, 2026-01-02, recheck by ann: Another." in row.tier_note
+    assert "20 of 20" in row.tier_note
     append_line(ledger, event="withdraw", reason="Asked to.", **said)
     row = rows_of(submissions)["constant"]
     assert row.withdrawn
@@ -209,6 +211,27 @@ def test_the_matrix_compares_with_self_on_the_same_queries(submissions: Path) ->
     assert other.to_self.value == pytest.approx(other.score.value - own.score.value)
     assert other.p is not None
     assert 0 < other.p <= 1
+
+
+def test_a_twin_is_no_self_and_exchanged_vectors_are_no_answer(submissions: Path) -> None:
+    def twin(rows: list[dict[str, Any]]) -> None:
+        rows[0]["explainer"]["settings"]["twin"] = {"kind": "rotated", "seed": 0}
+
+    def exchanged(rows: list[dict[str, Any]]) -> None:
+        rows[0]["explainer"]["shuffled_vectors"] = True
+
+    set_field(folder_of(submissions, "constant"), "base", "toy-target")
+    for name, edit in (("nearest-neighbour", twin), ("unchanged", exchanged)):
+        folder = set_field(folder_of(submissions, name), "kind", "baseline")
+        forge(set_field(folder, "base", "toy-target"), edit, name=f"{TASKS[0]}.jsonl")
+    board = board_of(submissions)
+    cells = {cell.row: cell for cell in board.matrices[0].cells}
+    assert set(cells) == {"acme/constant", "acme/nearest-neighbour"}
+    assert cells["acme/constant"].is_self
+    assert not cells["acme/nearest-neighbour"].is_self
+    assert cells["acme/nearest-neighbour"].to_self is not None
+    rows = {row.name: row for row in board.suites[0].rows}
+    assert [rows[name].uses_vectors for name in ("constant", "unchanged")] == [True, False]
 
 
 @pytest.mark.usefixtures("submissions")
