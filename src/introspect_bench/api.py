@@ -28,6 +28,7 @@ from introspect_bench.making import make_data as data_make
 from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
 from introspect_bench.rechecking import recheck
 from introspect_bench.referencing import reference
+from introspect_bench.reporting import leaderboard_report
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as _run
@@ -59,6 +60,7 @@ __all__ = [
     "leaderboard_build",
     "leaderboard_check",
     "leaderboard_diff",
+    "leaderboard_report",
     "leaderboard_table",
     "ledger_add",
     "ledger_show",

@@ -17,7 +17,6 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.intervals import resample
 from introspect_bench.benchmark.metrics import METRIC_VERSION
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_held import held
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, make_row, replies_of
 from introspect_bench.entry_checks import SPLIT
@@ -72,32 +71,13 @@ def make_board(
         on_entry: told how far scoring is.
 
     Raises:
-        UsageError: there are no entries, or a suite or task is unknown.
-        IntegrityError: an entry, a run or the ledger is broken.
-        CheckFailedError: a run is partial, on a draft, or claims another score.
-        IncompleteRunError: a run lacks rows.
+        UsageError: as `collect`.
+        IntegrityError: as `collect`.
+        CheckFailedError: as `collect`.
+        IncompleteRunError: as `collect`.
     """
-    entries = find_entries(root)
-    if not entries:
-        raise UsageError(f"{root}: holds no entries; `introspect-bench submit` writes one")
-    lines = read_ledger(root / LEDGER if ledger is None else ledger)
-    total, done = sum(len(entry.runs) for entry in entries), 0
+    collected = collect(root, ledger=ledger, suite=suite, use_cache=use_cache, on_entry=on_entry)
     suites, sheets = [], []
-    collected = []
-    for name in sorted({entry.suite for entry in entries}):
-        found = tasks_of(name if suite is None else suite)
-        tasks = tuple((task, held(where)) for task, where in found)
-        own = []
-        for entry in (one for one in entries if one.suite == name):
-            runs = {}
-            for path in entry.runs:
-                task, run = _scored(entry, path, tasks, use_cache=use_cache)
-                runs[task] = run
-                done += 1
-                on_entry(done, total)
-            where = standing(lines, entry.id, entry_sha256(entry), list(runs))
-            own.append(Scored(entry=entry, runs=runs, standing=where))
-        collected.append(Collected(name=name, tasks=tasks, entries=tuple(own)))
     for one in collected:
         table = _suite_board(one)
         suites.append(table)
@@ -109,6 +89,44 @@ def make_board(
         matrices=access_matrices([(one.tasks, one.entries) for one in collected]),
     )
     return board, tuple(sheets)
+
+
+def collect(
+    root: Path,
+    *,
+    ledger: Path | None = None,
+    suite: str | None = None,
+    use_cache: bool = True,
+    on_entry: OnEntry = lambda _done, _total: None,
+) -> tuple[Collected, ...]:
+    """Score all entries, suite by suite; `make_board` says what the arguments mean.
+
+    Raises:
+        UsageError: there are no entries, or a suite or task is unknown.
+        IntegrityError: an entry, a run or the ledger is broken.
+        CheckFailedError: a run is partial, on a draft, or claims another score.
+        IncompleteRunError: a run lacks rows.
+    """
+    entries = find_entries(root)
+    if not entries:
+        raise UsageError(f"{root}: holds no entries; `introspect-bench submit` writes one")
+    lines = read_ledger(root / LEDGER if ledger is None else ledger)
+    total, done = sum(len(entry.runs) for entry in entries), 0
+    collected = []
+    for name in sorted({entry.suite for entry in entries}):
+        tasks = tuple(tasks_of(name if suite is None else suite))
+        own = []
+        for entry in (one for one in entries if one.suite == name):
+            runs = {}
+            for path in entry.runs:
+                task, run = _scored(entry, path, tasks, use_cache=use_cache)
+                runs[task] = run
+                done += 1
+                on_entry(done, total)
+            where = standing(lines, entry.id, entry_sha256(entry), list(runs))
+            own.append(Scored(entry=entry, runs=runs, standing=where))
+        collected.append(Collected(name=name, tasks=tasks, entries=tuple(own)))
+    return tuple(collected)
 
 
 def _scored(

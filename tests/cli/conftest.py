@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from program import Call
+from tiny_entries import make_entry
 from tiny_suites import make_suite_folder
 
 from introspect_bench.__main__ import main
@@ -38,3 +39,29 @@ def call(capfd: pytest.CaptureFixture[str]) -> Call:
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def submitted(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
+    """Two baselines and an oracle, submitted on the toy suite."""
+    place = tmp_path_factory.mktemp("submitted")
+    for name in ("constant", "nearest-neighbour", "unchanged"):
+        words = ("-m", f"baseline/{name}", "--no-score", "--suite", str(made))
+        assert main(["run", *words, "-o", str(place / name)]) == 0
+        runs = sorted((place / name).glob("*.test.jsonl"))
+        make_entry(runs, place / "submissions", made, name=f"acme/{name}")
+    return place / "submissions"
+
+
+@pytest.fixture
+def cache(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own."""
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(here / "cache"))
+    return here / "cache" / "board"
+
+
+@pytest.fixture
+def submissions(submitted: Path, here: Path, cache: Path) -> Path:
+    """A copy that a test may change, in the folder it works in."""
+    assert not cache.exists()
+    return Path(shutil.copytree(submitted, here / "submissions"))

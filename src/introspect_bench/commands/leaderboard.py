@@ -91,6 +91,45 @@ def build(
         click.echo(printable(str(output / "index.html")))
 
 
+@command.command("report")
+@click.argument(
+    "submissions",
+    default="submissions",
+    metavar="[SUBMISSIONS]",
+    type=click.Path(path_type=Path, file_okay=False),
+)
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the page here instead of printing it.",
+)
+@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--no-cache", is_flag=True, help="Score every run again, whatever is in the cache.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: the page as text.")
+def report(
+    submissions: Path, output: Path | None, suite: str | None, no_cache: bool, as_json: bool
+) -> None:
+    """Say what the submissions show: vectors against none, self against others, layers, kinds."""
+    from introspect_bench import api
+
+    with progress() as bar:
+        page = api.leaderboard_report(
+            submissions,
+            output,
+            suite=suite,
+            use_cache=not no_cache,
+            on_entry=lambda done, total: bar.items("scoring runs", done, total),
+        )
+    if as_json:
+        emit_json({"markdown": page})
+    elif output is None:
+        click.echo(printable(page, keep="\n"), nl=False)
+    else:
+        click.echo(printable(str(output)))
+
+
 @command.command("check")
 @click.argument("site", metavar="SITE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")

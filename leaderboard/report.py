@@ -1,0 +1,184 @@
+"""What the trained explainers show, as one Markdown page: pure, the same text every time.
+
+Owns its sections and their words: scores, what vectors are worth, self against others, layers and
+kinds, and the same beside the paper's numbers. Every name is a stranger's text and is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from introspect_bench.leaderboard import table
+from introspect_bench.leaderboard.figures import signed
+from introspect_bench.leaderboard.table import NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One explainer less another on the same queries of one task."""
+
+    task: str
+    """Name of the task."""
+    metric: str
+    """Name of the headline metric."""
+    first: str
+    """Who is looked at."""
+    second: str
+    """Who it is set against."""
+    why: str
+    """What is different about the second, in a few words."""
+    value: float
+    """The first's score less the second's."""
+    interval_95: tuple[float, float] | None
+    """Bootstrap over groups."""
+    p: float
+    """Two-sided p of swapping whole groups, after Holm's correction over the page's section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """A published number to stand beside: arXiv:2511.08579, points of exact match."""
+
+    what: str
+    """What was compared."""
+    task: str
+    """Task of ours that comes nearest."""
+    said: str
+    """The published figures."""
+    section: str
+    """`use` or `access`: which of our contrasts stands beside it."""
+
+
+PAPER = (
+    Paper(
+        what="vector removed, explainer trained again (Table 5)",
+        task="activation-patching",
+        said="64.0 to 59.9 (Qwen3-8B), 48.6 to 45.2 (Llama-3.1-8B): +4.1, +3.4 for the vector",
+        section="use",
+    ),
+    Paper(
+        what="self less another model (Table 2)",
+        task="activation-patching",
+        said="+9.9 (Qwen3-8B), +6.9 (Llama-3.1-8B)",
+        section="access",
+    ),
+    Paper(
+        what="self less another model (Table 2)",
+        task="input-ablations",
+        said="+25.3 (Qwen3-8B), +7.1 (Llama-3.1-8B-Instruct)",
+        section="access",
+    ),
+)
+"""What is compared with. Transcribed at second hand; check before citing."""
+
+
+def report(
+    results: Sequence[Mapping[str, Any]],
+    use: Sequence[Contrast],
+    access: Sequence[Contrast],
+    *,
+    trained: Sequence[Mapping[str, Any]],
+) -> str:
+    """Return the page, ending in a line feed.
+
+    Args:
+        results: what `score` returned of every run.
+        use: explainers with vectors less their controls without or with exchanged ones.
+        access: self-explainers less each other explainer of their kind.
+        trained: those of `results` that are trained explainers', for the parts by layer and kind.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    parts = [
+        "# Results",
+        "Written by `introspect-bench leaderboard report` from the run files in `submissions/`; "
+        "change nothing here by hand.",
+        "## Scores",
+        table.markdown(results).strip(),
+        "## What the vectors are worth",
+        _contrasts(
+            use,
+            "Each explainer less its control, paired on the same queries: the same recipe without "
+            "vectors, or the same weights given another query's vector.",
+            "No entry names a control yet.",
+        ),
+        "## Privileged access",
+        _contrasts(
+            access,
+            "Each self-explainer less every other trained explainer of the same target, paired on "
+            "the same queries. A rotated twin computes the same function in other coordinates.",
+            "There is no pair of a trained self-explainer and another trained explainer yet.",
+        ),
+        "## By layers and kinds",
+        _parts(trained),
+        "## Beside the paper",
+        _beside(use, access),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _contrasts(rows: Sequence[Contrast], said: str, nothing: str) -> str:
+    if not rows:
+        return nothing
+    head = ["task", "explainer", "less", "because", "difference", "p (Holm)"]
+    lines = [said, "", table.bar(head), table.bar(["---"] * 4 + ["---:"] * 2)]
+    for row in rows:
+        names = [table.escape(table.clean(name)) for name in (row.first, row.second)]
+        p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
+        lines.append(table.bar([row.task, *names, row.why, _signed(row), p]))
+    return "\n".join(lines)
+
+
+def _signed(row: Contrast) -> str:
+    text = signed(row.metric, row.value)
+    if row.interval_95 is None:
+        return text
+    low, high = row.interval_95
+    return f"{text} [{signed(row.metric, low)}, {signed(row.metric, high)}]"
+
+
+def _parts(results: Sequence[Mapping[str, Any]]) -> str:
+    """The headline of trained explainers by layers and by kind, one table a task."""
+    tasks = sorted({row["task"] for row in results})
+    if not tasks:
+        return "There is no trained explainer yet."
+    blocks = []
+    for task in tasks:
+        rows = [row for row in results if row["task"] == task]
+        for part, title in (("by_layers", "layers"), ("by_kind", "kind")):
+            names = sorted({name for row in rows for name in row[part]})
+            if not names:
+                continue
+            head = table.bar([f"{task}, {rows[0]['headline']} by {title}", *names])
+            lines = [head, table.bar(["---"] + ["---:"] * len(names))]
+            lines += [_part(row, part, names) for row in rows]
+            blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _part(row: Mapping[str, Any], part: str, names: Sequence[str]) -> str:
+    metric = row["headline"]
+    cells = [
+        table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
+        for name in names
+    ]
+    return table.bar([table.escape(table.clean(row["explainer"]["name"])), *cells])
+
+
+def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
+    head = ["compared", "arXiv:2511.08579, points of exact match", "here"]
+    lines = [table.bar(head), table.bar(["---"] * 3)]
+    for one in PAPER:
+        ours = [c for c in (use if one.section == "use" else access) if c.task == one.task]
+        here = "; ".join(
+            f"{table.escape(table.clean(c.first))} less {table.escape(table.clean(c.second))} "
+            f"{_signed(c)}"
+            for c in ours
+        )
+        lines.append(table.bar([f"{one.task}: {one.what}", one.said, here or NOTHING]))
+    lines += ["", "The paper's numbers are transcribed at second hand; targets, queries and sizes"]
+    lines[-1] += " differ, so only signs and orders of magnitude compare."
+    return "\n".join(lines)

@@ -1,0 +1,175 @@
+"""Submissions to the page of results: which entries are set against which, and how they differ.
+
+Owns the choice of pairs. The statistics are `benchmark.paired`'s, the words `leaderboard.report`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.files import write_bytes_atomic
+from introspect_bench.benchmark.paired import adjust, compare
+from introspect_bench.board_rows import Scored, made_from
+from introspect_bench.boards import Collected, OnEntry, collect
+from introspect_bench.entry_checks import SPLIT
+from introspect_bench.leaderboard.report import Contrast, report
+from introspect_bench.matching import draws
+from introspect_bench.scored_runs import ScoredRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    first: Scored
+    second: Scored
+    why: str
+
+
+def leaderboard_report(
+    submissions: Path | str = "submissions",
+    output: Path | str | None = None,
+    *,
+    suite: str | None = None,
+    use_cache: bool = True,
+    on_entry: OnEntry = lambda _done, _total: None,
+) -> str:
+    """Write what the submissions show as a Markdown page; the same submissions give the same bytes.
+
+    Args:
+        submissions: folder of entries.
+        output: file that gets the page; none if None.
+        suite: folder of suites, for suites that are not in the package.
+        use_cache: whether scores of the same bytes may come from the user's cache.
+        on_entry: told run files scored, and run files in all.
+
+    Returns:
+        The page.
+
+    Raises:
+        UsageError: there are no entries, or a suite or task is unknown.
+        IntegrityError: an entry, a run or the ledger is broken.
+        CheckFailedError: a run is partial, on a draft, or claims another score.
+        IncompleteRunError: a run lacks rows.
+        MissingPartError: the page can't be written.
+    """
+    found = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
+    use, access, results, trained = [], [], [], []
+    for one in found:
+        use += _contrasts(one, _controls(one.entries))
+        access += _contrasts(one, _others(one))
+        for entry in one.entries:
+            if entry.standing.withdrawn:
+                continue
+            own = [run.result for run in entry.runs.values()]
+            results += own
+            trained += own if entry.entry.fields["kind"] == "trained" else []
+    page = report(results, _corrected(use), _corrected(access), trained=trained)
+    if output is not None:
+        write_bytes_atomic(Path(output), page.encode())
+    return page
+
+
+def _controls(entries: Sequence[Scored]) -> list[_Pair]:
+    """Explainers with their controls: those they name, and themselves with exchanged vectors."""
+    pairs = []
+    by_id = {one.entry.id: one for one in entries}
+    for one in entries:
+        named = by_id.get(str(one.entry.fields.get("vector_use")))
+        if named is not None:
+            pairs.append(_Pair(first=one, second=named, why="no vectors"))
+        pairs += [
+            _Pair(first=one, second=other, why="vectors exchanged")
+            for other in entries
+            if _exchanged(other) and not _exchanged(one) and _weights(one) == _weights(other)
+        ]
+    return pairs
+
+
+def _others(found: Collected) -> list[_Pair]:
+    """Each trained self-explainer with every other trained explainer that has its own vectors."""
+    target = str(found.tasks[0][1].manifest["target"].get("name"))
+    asked = [
+        one
+        for one in found.entries
+        if one.entry.fields["kind"] == "trained" and not _blind(one) and not one.standing.withdrawn
+    ]
+    selves = [one for one in asked if made_from(one, found.tasks) == target and not _twin(one)]
+    return [
+        _Pair(first=own, second=other, why=_difference(other))
+        for own in selves
+        for other in asked
+        if other not in selves
+    ]
+
+
+def _difference(other: Scored) -> str:
+    twin = _twin(other)
+    return f"{twin} twin" if twin else "another model"
+
+
+def _twin(one: Scored) -> str | None:
+    """The kind of twin that an explainer was made from, or nothing."""
+    for run in one.runs.values():
+        if twin := run.header["explainer"].get("settings", {}).get("twin"):
+            return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
+    return None
+
+
+def _blind(one: Scored) -> bool:
+    """Whether an explainer did not have the queries' own vectors."""
+    return any(run.header["explainer"]["no_vector"] for run in one.runs.values()) or _exchanged(one)
+
+
+def _exchanged(one: Scored) -> bool:
+    return any(run.header["explainer"].get("shuffled_vectors") for run in one.runs.values())
+
+
+def _weights(one: Scored) -> tuple[Any, ...]:
+    """What tells explainers apart besides their vectors."""
+    found = [run.header["explainer"] for run in one.runs.values()]
+    return tuple(
+        (explainer["no_vector"], sorted(explainer.get("weights_sha256", {}).items()))
+        for explainer in found[:1]
+        if explainer.get("weights_sha256")
+    ) or (one.entry.id,)
+
+
+def _contrasts(found: Collected, pairs: Sequence[_Pair]) -> list[Contrast]:
+    rows = []
+    for task, suite in found.tasks:
+        for pair in pairs:
+            runs = [one.runs.get(task.name) for one in (pair.first, pair.second)]
+            first, second = runs
+            if not task.uses_vector and pair.why != "another model":
+                continue  # nothing of this task's prompts is a vector
+            if not isinstance(first, ScoredRun) or not isinstance(second, ScoredRun):
+                continue
+            rng = draws(suite, task, SPLIT)
+            seen = compare(first.table, second.table, task.headline, rng=rng)
+            if seen.value is None or seen.p_permutation is None:
+                raise IntegrityError(f"{_name(pair.first)} has no {task.headline} on {task.name}")
+            rows.append(
+                Contrast(
+                    task=task.name,
+                    metric=task.headline,
+                    first=_name(pair.first),
+                    second=_name(pair.second),
+                    why=pair.why,
+                    value=seen.value,
+                    interval_95=seen.interval_95,
+                    p=seen.p_permutation,
+                )
+            )
+    return rows
+
+
+def _name(one: Scored) -> str:
+    return f"{one.entry.fields['org']}/{one.entry.fields['name']}"
+
+
+def _corrected(rows: Sequence[Contrast]) -> list[Contrast]:
+    ps = adjust([row.p for row in rows], "holm")
+    return [replace(row, p=p) for row, p in zip(rows, ps, strict=True)]

@@ -1,0 +1,104 @@
+"""`leaderboard report`: what vectors are worth and who is set against whom, from submissions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import ABLATIONS, PATCHING, Call
+from tiny_entries import forge, set_field
+
+import introspect_bench as ib
+
+
+def folder_of(root: Path, name: str) -> Path:
+    (found,) = (root / "toy").glob(f"acme__{name}__*")
+    return found
+
+
+def trained(folder: Path, **fields: object) -> Path:
+    """Make an entry say that it is trained from the toy target."""
+    said = {"kind": "trained", "trained_on": ["toy queries"], "base": "toy-target", **fields}
+    for name, value in said.items():
+        set_field(folder, name, value)
+    return folder
+
+
+def header(**changes: Any) -> Any:
+    """An edit of a run file's header."""
+
+    def edit(rows: list[dict[str, Any]]) -> None:
+        explainer = rows[0]["explainer"]
+        explainer["settings"] |= changes.pop("settings", {})
+        explainer.update(changes)
+
+    return edit
+
+
+def section(page: str, title: str) -> str:
+    return page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_without_trained_entries_it_says_so(submissions: Path) -> None:
+    page = ib.leaderboard_report(submissions, suite="toy")
+    assert "No entry names a control yet." in section(page, "What the vectors are worth")
+    assert "There is no pair" in section(page, "Privileged access")
+    assert "There is no trained explainer yet." in section(page, "By layers and kinds")
+    assert "| acme/" not in page
+    assert "baseline/constant" in section(page, "Scores")
+
+
+def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
+    control = folder_of(submissions, "constant")
+    trained(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    page = ib.leaderboard_report(submissions, suite="toy")
+    use = section(page, "What the vectors are worth")
+    (row,) = (line for line in use.splitlines() if line.startswith(f"| {PATCHING} |"))
+    assert "| acme/nearest-neighbour | acme/constant | no vectors |" in row
+    scores = [
+        ib.score(folder_of(submissions, name) / f"{PATCHING}.jsonl", suite="toy")
+        for name in ("nearest-neighbour", "constant")
+    ]
+    one, other = (100 * s["overall"]["metrics"]["exact_match"]["value"] for s in scores)
+    assert f"{one - other:+.1f}".replace("-", "\N{MINUS SIGN}") in row
+    # nothing of the other task's prompts is a vector
+    assert ABLATIONS not in use
+    assert "acme/nearest-neighbour less acme/constant" in section(page, "Beside the paper")
+    assert "| baseline/nearest-neighbour |" in section(page, "By layers and kinds")
+
+
+def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissions: Path) -> None:
+    trained(folder_of(submissions, "constant"))
+    twin = header(settings={"twin": {"kind": "rotated", "seed": 0}})
+    forge(trained(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
+    exchanged = header(shuffled_vectors=True)
+    forge(trained(folder_of(submissions, "unchanged")), exchanged, name=f"{PATCHING}.jsonl")
+    access = section(ib.leaderboard_report(submissions, suite="toy"), "Privileged access")
+    rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
+    assert len(rows) == 1
+    assert "| acme/constant | acme/nearest-neighbour | rotated twin |" in rows[0]
+
+
+def test_the_same_weights_with_exchanged_vectors_are_a_control(submissions: Path) -> None:
+    weights = {"adapter.safetensors": "a" * 64}
+    for name, more in (("constant", {}), ("unchanged", {"shuffled_vectors": True})):
+        for task in (PATCHING, ABLATIONS):
+            folder = trained(folder_of(submissions, name))
+            forge(folder, header(weights_sha256=weights, **more), name=f"{task}.jsonl")
+    use = section(ib.leaderboard_report(submissions, suite="toy"), "What the vectors are worth")
+    assert "| acme/constant | acme/unchanged | vectors exchanged |" in use
+
+
+@pytest.mark.usefixtures("submissions")
+def test_the_verb_writes_the_same_bytes_twice(call: Call, here: Path) -> None:
+    words = ("leaderboard", "report", "--suite", "toy")
+    code, out, _ = call(*words, "-o", "RESULTS.md")
+    assert (code, out.strip()) == (0, "RESULTS.md")
+    first = (here / "RESULTS.md").read_bytes()
+    assert call(*words, "--no-cache", "-o", "RESULTS.md")[0] == 0
+    assert (here / "RESULTS.md").read_bytes() == first
+    code, out, _ = call(*words, "--json")
+    assert json.loads(out)["markdown"].encode() == first
+    assert call(*words)[1].encode() == first
