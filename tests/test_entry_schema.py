@@ -110,6 +110,15 @@ STRICTER: tuple[tuple[str, Any], ...] = (
 )
 
 
+@pytest.mark.parametrize(
+    "contact", ["ann@acme.example", "https://github.com/acme", "issues of this repository"]
+)
+def test_a_contact_is_a_mail_a_link_or_the_repository(contact: str) -> None:
+    fields = SOUND | {"contact": contact}
+    assert field_problems(fields) == []
+    assert PUBLISHED.is_valid(fields)
+
+
 @pytest.mark.parametrize(("name", "value"), STRICTER)
 def test_the_reader_also_refuses_what_a_schema_cannot_say(name: str, value: Any) -> None:
     assert [key for key, _ in field_problems(SOUND | {name: value})] == [name]
