@@ -12,6 +12,20 @@ CHECK_FAILED = 1
 """Exit code when two boards differ."""
 
 
+_submissions = click.argument(
+    "submissions",
+    default="submissions",
+    metavar="[SUBMISSIONS]",
+    type=click.Path(path_type=Path, file_okay=False),
+)
+_suite = click.option(
+    "--suite", metavar="DIR", help="Folder of suites that are not in the package."
+)
+_no_cache = click.option(
+    "--no-cache", is_flag=True, help="Score every run again, whatever is in the cache."
+)
+
+
 @click.group()
 def command() -> None:
     """The page, and tables made from run files."""
@@ -19,7 +33,7 @@ def command() -> None:
 
 @command.command("table")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@_suite
 @click.option(
     "--readme",
     metavar="FILE",
@@ -44,12 +58,7 @@ def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_jso
 
 
 @command.command("build")
-@click.argument(
-    "submissions",
-    default="submissions",
-    metavar="[SUBMISSIONS]",
-    type=click.Path(path_type=Path, file_okay=False),
-)
+@_submissions
 @click.option(
     "--output",
     "-o",
@@ -62,8 +71,8 @@ def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_jso
 @click.option(
     "--ledger", metavar="FILE", type=click.Path(path_type=Path), help="Default: in SUBMISSIONS."
 )
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
-@click.option("--no-cache", is_flag=True, help="Score every run again, whatever is in the cache.")
+@_suite
+@_no_cache
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was written.")
 def build(
     submissions: Path,
@@ -92,12 +101,7 @@ def build(
 
 
 @command.command("report")
-@click.argument(
-    "submissions",
-    default="submissions",
-    metavar="[SUBMISSIONS]",
-    type=click.Path(path_type=Path, file_okay=False),
-)
+@_submissions
 @click.option(
     "--output",
     "-o",
@@ -105,8 +109,8 @@ def build(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the page here instead of printing it.",
 )
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
-@click.option("--no-cache", is_flag=True, help="Score every run again, whatever is in the cache.")
+@_suite
+@_no_cache
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the page as text.")
 def report(
     submissions: Path, output: Path | None, suite: str | None, no_cache: bool, as_json: bool
