@@ -183,6 +183,7 @@ def request_again(
         device=check.device,
         shots=explainer["shots"],
         no_vector=explainer["no_vector"],
+        shuffle_vectors=explainer.get("shuffled_vectors", False),
         **_settings(run, check),
     )
 
@@ -226,12 +227,13 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
         if type(generation.get(name)) is not int:
             raise IntegrityError(f"{run.path}:1: field generation.{name} is not a whole number")
     local = run.header["explainer"]["kind"] == "local"
-    injection = kept.get("injection")
+    injection, family = kept.get("injection"), kept.get("family")
     return {
         "seed": generation["seed"],
         "batch_size": generation["batch_size"],
         "dtype": check.dtype or (kept.get("dtype", "auto") if local else "auto"),
         "injection": read_injection(injection) if local and injection else None,
+        "family": str(family) if local and family else None,
     }
 
 

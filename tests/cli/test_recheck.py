@@ -16,6 +16,7 @@ from tiny_entries import CONTACT, Rows, forge, make_entry, renamed, rows_of, wri
 from tiny_features import NAME, judges, make_feature_suite
 
 import introspect_bench as ib
+from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.leaderboard.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.ledger import read_ledger, standing
@@ -87,6 +88,19 @@ def test_a_submission_never_chooses_what_is_loaded(call: Call, entry: Path) -> N
         assert "never chooses what is loaded" in the_sentence(err)
         entry = folder
     assert not LEDGER.exists()
+
+
+def test_a_run_is_repeated_with_the_vectors_and_the_family_it_had(entry: Path) -> None:
+    def changed(rows: Rows) -> None:
+        explainer = rows[0]["explainer"]
+        explainer |= {"kind": "local", "shuffled_vectors": True}
+        explainer["settings"] = {"dtype": "float32", "family": "latentqa", "injection": None}
+
+    (path,) = forge(entry, changed).glob("*.jsonl")
+    check = Recheck(model="acme/model", suite="toy")
+    request = request_again(ib.load(path), check, output=Path("again"))
+    assert request.shuffle_vectors is True
+    assert request.family == "latentqa"
 
 
 def test_other_weights_are_refused(call: Call, entry: Path) -> None:
