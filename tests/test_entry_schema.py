@@ -124,10 +124,13 @@ def test_the_reader_also_refuses_what_a_schema_cannot_say(name: str, value: Any)
     assert [key for key, _ in field_problems(SOUND | {name: value})] == [name]
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=8,
+SCALAR = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80)
+)
+JSON: st.SearchStrategy[Any] = st.deferred(
+    lambda: (
+        SCALAR | st.lists(JSON, max_size=3) | st.dictionaries(st.text(max_size=9), JSON, max_size=3)
+    )
 )
 
 
