@@ -7,10 +7,14 @@ functions take a Generator and are pure in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
+from introspect_bench.benchmark import files
 from introspect_bench.benchmark.metrics import METRICS, FloatArray, Table
 
 N_RESAMPLES = 2000
@@ -110,9 +114,30 @@ def ends(values: FloatArray) -> tuple[float, float]:
 
 def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Yield weights of the queries, (at most _CHUNK, n_queries), `n_resamples` rows in all."""
-    n_groups = table.n_groups
-    shares = np.full(n_groups, 1 / n_groups)
+    state = files.canonical_json(rng.bit_generator.state)
+    counts, after = _counts(state, table.n_groups, n_resamples)
+    rng.bit_generator.state = json.loads(after)
     for start in range(0, n_resamples, _CHUNK):
-        size = min(_CHUNK, n_resamples - start)
-        counts = rng.multinomial(n_groups, shares, size=size)  # (size, n_groups)
-        yield counts[:, table.group].astype(np.float64)
+        yield counts[start : start + _CHUNK, table.group].astype(np.float64)
+
+
+@lru_cache(maxsize=64)
+def _counts(state: str, n_groups: int, n_resamples: int) -> tuple[npt.NDArray[np.int32], str]:
+    """Draw how often each group is in each resample.
+
+    Scoring begins at one seed for every part of every run, so the same draws are asked for again
+    and again; they are a third of its time.
+
+    Args:
+        state: of a PCG64 generator (numpy's default), as JSON.
+        n_groups: groups to draw from, and groups of a resample.
+        n_resamples: how often.
+
+    Returns:
+        (n_resamples, n_groups), and the generator's state afterwards, as JSON.
+    """
+    bits = np.random.PCG64()
+    bits.state = json.loads(state)
+    shares = np.full(n_groups, 1 / n_groups)
+    counts = np.random.Generator(bits).multinomial(n_groups, shares, size=n_resamples)
+    return counts.astype(np.int32), files.canonical_json(bits.state)

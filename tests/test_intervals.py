@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from introspect_bench.benchmark.description_metrics import METRICS as DESCRIPTION_METRICS
-from introspect_bench.benchmark.intervals import bootstrap
+from introspect_bench.benchmark.intervals import bootstrap, resample
 from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
 
 CAUSAL = [name for name in METRICS if name not in DESCRIPTION_METRICS]
@@ -39,6 +39,19 @@ def test_same_seed_same_interval_other_seed_another() -> None:
     table = random_table(40, 4, seed=1)
     assert ends(table) == ends(table)
     assert ends(table) != ends(table, seed=1)
+
+
+def test_draws_are_those_of_a_generator_that_nobody_asked_before() -> None:
+    table = random_table(40, 4, seed=1)
+    rng, again = np.random.default_rng(7), np.random.default_rng(7)
+    plain = np.random.default_rng(7)
+    values = resample([table], ["exact_match"], rng=rng, n_resamples=600)["exact_match"][0]
+    counts = plain.multinomial(40, np.full(40, 1 / 40), size=600)
+    weights = counts[:, table.group].astype(np.float64)
+    np.testing.assert_allclose(values, METRICS["exact_match"](table, weights), rtol=0, atol=1e-15)
+    # the generator goes on from there, whether its draws were known or not
+    resample([table], ["exact_match"], rng=again, n_resamples=600)
+    assert rng.random() == again.random() == plain.random()
 
 
 def test_interval_of_independent_queries_is_the_normal_one() -> None:
