@@ -143,7 +143,7 @@ class Row:
     def no_answer(self) -> float:
         """Share of queries without a readable answer, over all its tasks."""
         n = sum(score.n for score in self.scores.values())
-        return sum(s.unparsed + s.missing for s in self.scores.values()) / n if n else 0.0
+        return sum(s.unparsed + s.missing for s in self.scores.values()) / n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ def _asked(task: Task, tasks: Tasks, entries: Sequence[Scored]) -> list[_Asked]:
 
 def _cells(asked: Sequence[_Asked], task: Task, suite: Suite) -> list[Access]:
     cells: list[Access] = []
-    tested: list[int] = []
+    tested: dict[int, float] = {}
     for one in asked:
         cell = Access(
             row=one.row,
@@ -129,9 +129,9 @@ def _cells(asked: Sequence[_Asked], task: Task, suite: Suite) -> list[Access]:
                 low, high = seen.interval_95 or (None, None)
                 away = Estimate(value=seen.value, low=low, high=high)
                 cell = replace(cell, to_self=away, p=seen.p_permutation)
-                tested.append(len(cells))
+                tested[len(cells)] = seen.p_permutation
         cells.append(cell)
-    corrected = adjust([cells[place].p or 0.0 for place in tested], "holm")
+    corrected = adjust(list(tested.values()), "holm")
     for place, p in zip(tested, corrected, strict=True):
         cells[place] = replace(cells[place], p=p)
     return cells
