@@ -140,10 +140,10 @@ class Row:
     """Further facts, title to text: weights, attempts, package version."""
 
     @property
-    def no_answer(self) -> float:
-        """Share of queries without a readable answer, over all its tasks."""
+    def no_answer(self) -> float | None:
+        """Share of queries without a readable answer, over all its tasks; None without queries."""
         n = sum(score.n for score in self.scores.values())
-        return sum(s.unparsed + s.missing for s in self.scores.values()) / n
+        return sum(s.unparsed + s.missing for s in self.scores.values()) / n if n else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

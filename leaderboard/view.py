@@ -185,7 +185,7 @@ def _details(row: Row) -> list[Json]:
     tier = _plain("Tier", TIERS[row.tier][0], row.tier, "tier") | {"tier": row.tier}
     return [
         tier,
-        _plain("No answer", f"{100 * share:.1f}", share, "few"),
+        _plain("No answer", NOTHING if share is None else f"{100 * share:.1f}", share, "few"),
         _plain("Vectors", vectors, key, "few") | {"note": note},
         _plain("Tokens / query", figures.short(tokens), tokens, "few"),
         _plain("Time / query", figures.duration(seconds), seconds, "few"),

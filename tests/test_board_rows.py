@@ -1,0 +1,14 @@
+"""Rows of a board: numbers that do not exist are not shown as numbers."""
+
+from __future__ import annotations
+
+from introspect_bench.leaderboard.board import Row
+from introspect_bench.leaderboard.table import NOTHING
+from introspect_bench.leaderboard.view import _details
+
+
+def test_an_entry_without_queries_has_no_share_of_answers() -> None:
+    row = Row(id="a", org="acme", name="Model", kind="baseline", scores={})
+    assert row.no_answer is None
+    (cell,) = (cell for cell in _details(row) if cell["label"] == "No answer")
+    assert cell["text"] == NOTHING
