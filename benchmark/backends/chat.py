@@ -28,13 +28,16 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import TemplateError
 
-from introspect_bench.benchmark.backends.injection import QUOTED, Injection, own_layers
+from introspect_bench.benchmark.backends.injection import COPY, QUOTED, Injection, own_layers
 from introspect_bench.benchmark.backends.quoting import mark_quoted, offsets_of, token_at, unmark
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt
 
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""
+
+LINE = "\n"
+"""Stands before and after a text that is copied into a slot."""
 
 PLACEHOLDER = " X"
 """Its last token stands in the slot; the space before the slot belongs to it."""
@@ -171,7 +174,7 @@ class Encoder:
         return mark_quoted(question, fields, self.target_tokenizer)
 
     def _encode(self, text: str, entries: Sequence[Entry]) -> Encoded:
-        """Ids of a text whose slots, in order, take these vectors."""
+        """Ids of a text whose slots, in order, take these vectors, where they are not left out."""
         parts = text.split(SLOT)
         ids: list[int] = []
         slots: list[list[int]] = []
@@ -185,8 +188,9 @@ class Encoder:
                 quoted += [len(ids) + token_at(offsets, *mark) for mark in marks]
             ids += self._plain_ids(plain)
             if not last:
-                slots.append(list(range(len(ids), len(ids) + self.injection.slots)))
-                ids += [self.placeholder] * self.injection.slots
+                held, columns = self._held(entries[number].fields if number < len(entries) else {})
+                slots.append([len(ids) + column for column in columns])
+                ids += held
         if not self.use_vectors:
             return Encoded(
                 ids=tuple(ids), columns=tuple(column for slot in slots for column in slot)
@@ -195,6 +199,15 @@ class Encoder:
             given = sum(entry.vector is not None for entry in entries)
             raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
         return self._placed(ids, slots, quoted, entries)
+
+    def _held(self, fields: Mapping[str, Any]) -> tuple[list[int], Sequence[int]]:
+        """What stands in a slot, and the indices in it where the vector enters."""
+        if self.injection.mode != COPY or "position" not in fields:
+            return [self.placeholder] * self.injection.slots, range(self.injection.slots)
+        copy, (mark,) = unmark(mark_quoted(fields["text"], fields, self.target_tokenizer))
+        place = token_at(offsets_of(self.tokenizer, copy, special=False), *mark)
+        line = self._plain_ids(LINE)
+        return [*line, *self._plain_ids(copy), *line], [len(line) + place]
 
     def _placed(
         self,

@@ -147,7 +147,7 @@ class FamilyEncoder:
         self.tokenizer, self.family = tokenizer, family
         self.use_vectors, self.injection = use_vectors, injection
         self.chat = bool(getattr(tokenizer, "chat_template", None))
-        if injection.slots != 1 or injection.mode == "quoted-token":
+        if injection.slots != 1 or injection.quotes:
             raise UsageError(f"family {family.name} has its own placeholders; choose other slots")
         self.before, self.text, self.after = self._placeholder()
         self.placeholder = self._ids(self.text)[0]

@@ -16,17 +16,18 @@ import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 
-Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token"]
+Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token", "quoted-copy"]
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
 layer's output (SelfIE, Patchscopes, Activation Oracles); `own-layers`: replaces the outputs of all
 of the query's own layers at the slot; `quoted-token`: the same at the token of the quoted text that
 the query names, so that a model with the target's weights computes what the target computed, and
-at the slot for queries that name no token."""
+at the slot for queries that name no token; `quoted-copy`: the same in a copy of the quoted text
+that stands in the slot, so that such a model reads the text both with the vector and without."""
 
-QUOTED, OTHERWISE = "quoted-token", "otherwise"
-"""That mode, and the key under which its record says what it does without a quoted token."""
+QUOTED, COPY, OTHERWISE = "quoted-token", "quoted-copy", "otherwise"
+"""These two modes, and the key under which their records say what is done without a named token."""
 
-OWN = ("own-layers", QUOTED)
+OWN = ("own-layers", QUOTED, COPY)
 """Modes in which layers differ from query to query."""
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
@@ -112,6 +113,11 @@ class Injection:
         return self.mode in OWN
 
     @property
+    def quotes(self) -> bool:
+        """Whether the vector stands at a token of the query's text."""
+        return self.mode in (QUOTED, COPY)
+
+    @property
     def needs_layers(self) -> bool:
         """Whether a query must say which layers its vector is of."""
         return self.own or (self.projection is not None and self.projection.layers != ())
@@ -124,8 +130,11 @@ class Injection:
             UsageError: unknown key, or an impossible combination.
         """
         values = dict(values)
-        if values.get("mode") == QUOTED and values.pop(OTHERWISE, "own-layers") != "own-layers":
-            raise UsageError(f"injection mode '{QUOTED}': {OTHERWISE} is own-layers, nothing else")
+        quotes = values.get("mode") in (QUOTED, COPY)
+        if quotes and values.pop(OTHERWISE, "own-layers") != "own-layers":
+            raise UsageError(
+                f"injection mode '{values['mode']}': {OTHERWISE} is own-layers, nothing else"
+            )
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -138,7 +147,7 @@ class Injection:
         """The same as JSON values.
 
         The first run files knew no slots and no projection, so a single slot is left out, and so is
-        no projection; mode `quoted-token` also says what happens to queries that name no token.
+        no projection; the modes that quote also say what happens to queries that name no token.
         """
         values = asdict(self)
         if self.slots == 1:
@@ -147,7 +156,7 @@ class Injection:
             del values["projection"]
         else:
             values["projection"]["layers"] = list(self.projection.layers)
-        return values | ({OTHERWISE: "own-layers"} if self.mode == QUOTED else {})
+        return values | ({OTHERWISE: "own-layers"} if self.quotes else {})
 
 
 def own_layers(query_fields: Mapping[str, Any]) -> tuple[int, int]:

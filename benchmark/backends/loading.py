@@ -17,7 +17,7 @@ from introspect_bench.benchmark.backends.generation import (
     MAX_NEW_TOKENS,
     LocalExplainer,
 )
-from introspect_bench.benchmark.backends.injection import QUOTED, Injection
+from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
@@ -67,7 +67,7 @@ def load_local(
     place = find_model(model, on_progress=on_progress)
     found = open_checkpoint(place.directory, family, injection, number, on_progress)
     counts = None
-    if target is not None and use_vectors and found.injection.mode == QUOTED:
+    if target is not None and use_vectors and found.injection.quotes:
         counts = load_tokenizer(find_model(target, on_progress=on_progress).directory)
     explainer = LocalExplainer(
         found.model.to(where),

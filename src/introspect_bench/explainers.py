@@ -258,7 +258,7 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers or quoted-token"
+INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or quoted-copy"
 """What `parse_injection` reads."""
 
 

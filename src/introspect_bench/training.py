@@ -144,12 +144,11 @@ def _target_tokenizer(
     injection: Injection, found: Sequence[tuple[Task, Suite]], on_fetch: OnProgress
 ) -> Any:
     """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
-    from introspect_bench.benchmark.backends.injection import QUOTED
     from introspect_bench.benchmark.backends.loading import find_model
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
 
     target = named_target(found[0][1])
-    if injection.mode != QUOTED or target is None:
+    if not injection.quotes or target is None:
         return None
     return load_tokenizer(find_model(target.name, on_progress=on_fetch).directory)
 

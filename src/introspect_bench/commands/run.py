@@ -66,7 +66,7 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 @click.option(
     "--injection",
     metavar="MODE",
-    help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
+    help="embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or quoted-copy.",
 )
 @click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
 @click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")

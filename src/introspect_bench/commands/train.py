@@ -35,7 +35,7 @@ from introspect_bench.console import emit_json, progress
 @click.option(
     "--injection",
     metavar="MODE",
-    help="embedding, add:LAYER, replace:LAYER, own-layers or quoted-token.",
+    help="embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or quoted-copy.",
 )
 @click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
 @click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
