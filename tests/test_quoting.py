@@ -106,6 +106,40 @@ def test_a_token_that_cannot_be_told_apart_is_refused_and_a_single_one_is_found(
         encoder.questions([asked(fields)])
 
 
+def test_a_copy_of_the_text_stands_in_the_slot_with_the_vector_at_its_token() -> None:
+    tokenizer = make_tokenizer()
+    copying = Injection(mode="quoted-copy")
+    encoder = Encoder(
+        tokenizer, use_vectors=True, injection=copying, target_tokenizer=word_tokenizer(TEXT)
+    )
+    for position, end in ((0, 3), (2, 11), (4, 20), (6, 25)):  # Bob met Bob in Kyōto . Bob
+        prompt = asked(words_of(TEXT, position))
+        (question,) = encoder.questions([prompt])
+        whole = prompt.question.replace(f" {SLOT}", f"\n{TEXT}\n")
+        assert whole in tokenizer.decode(question.ids)
+        shown = tokenizer.decode(question.ids[: question.columns[0] + 1])
+        assert shown.endswith(f"Bob?\n{TEXT[:end]}")
+        assert question.layers == ((0, 1),)
+        assert [one.tolist() for one in question.vectors] == [vector(1).tolist()]
+
+
+def test_without_vectors_or_a_token_nothing_is_copied() -> None:
+    copying, plain = Injection(mode="quoted-copy"), Injection(mode="own-layers")
+    prompt = asked(words_of(TEXT, 1))
+    blind = Encoder(make_tokenizer(), use_vectors=False, injection=copying)
+    assert blind.questions([prompt]) == Encoder(make_tokenizer(), use_vectors=False).questions(
+        [prompt]
+    )
+    nameless = asked({"text": TEXT, "token": "Bob", "layer": 1})
+    found = [
+        Encoder(make_tokenizer(), use_vectors=True, injection=way).questions([nameless])[0]
+        for way in (copying, plain)
+    ]
+    assert found[0].ids == found[1].ids
+    assert found[0].columns == found[1].columns
+    assert found[0].layers == found[1].layers == ((1, 1),)
+
+
 def test_the_targets_own_tokenizer_counts_when_it_is_known(tmp_path: Path) -> None:
     for name, tokenizer in (("base", make_tokenizer()), ("target", word_tokenizer(TEXT))):
         make_model("llama", make_tokenizer()).save_pretrained(tmp_path / name)
