@@ -48,6 +48,8 @@ OWN = Injection(mode="own-layers", scaling="natural")
 """The vector stands at its own layers, in a token of its own."""
 QUOTED = Injection(mode="quoted-token", scaling="natural")
 """The vector stands at its own layers, where the target had it."""
+COPIED = Injection(mode="quoted-copy", scaling="natural")
+"""The same in a copy of the text, so that it is read with the vector and without."""
 PAPER = Injection(mode="embedding", scaling="raw")
 """The vector as a token's embedding, as in arXiv:2511.08579."""
 
@@ -106,6 +108,7 @@ def _study() -> tuple[ReferenceSpec, ...]:
         for slots in (1, 3)
     ]
     cells.append(("study-quoted-token-raw-1", Injection(mode="quoted-token", scaling="raw")))
+    cells.append(("study-quoted-copy-natural-1", COPIED))
     cells.append(("study-own-layers-natural-1", OWN))
     return tuple(
         ReferenceSpec(

@@ -55,7 +55,7 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
             assert spec.injection == own.injection
             assert spec.no_vector != bool(spec.training)
     study = {spec.injection for spec in REFERENCES if spec.role == "study"}
-    assert len(study) == 26
+    assert len(study) == 27
     assert {own.injection, find_reference("smollm2-self-simulating").injection} & study
 
 
