@@ -90,8 +90,7 @@ def train_explainer(
         CheckFailedError: the loss is not a finite number any more.
         MissingPartError: weights or device are missing, or the disk is full.
     """
-    usable_device(device)
-    model = load_model(base, torch.float32)
+    model = _loaded(base, device)
     plan = {
         "base": {"name": base_name, "sha256": weights_sha256(model)},
         "settings": settings.as_json(),
@@ -104,8 +103,6 @@ def train_explainer(
         return folder
     files.write_json_atomic(folder / PLAN, plan)
     set_seed(settings.seed)
-    if device == "cpu":
-        model.set_attn_implementation("eager")  # a fifth faster there than the fused kernels
     if settings.twin is not None:
         model = make_twin(model, settings.twin, seed=settings.seed)
     wrapped, adapted = _trainable(model, settings, None if project is None else project(model))
@@ -161,6 +158,15 @@ def bfloat16_is_faster(device: str) -> bool:
             left @ right
         seconds[dtype] = time.perf_counter() - start
     return seconds[torch.bfloat16] < CLEARLY * seconds[torch.float32]
+
+
+def _loaded(base: Path, device: str) -> Any:
+    """The base model in float32, with the attention that trains fastest on the device."""
+    where = usable_device(device)
+    model = load_model(base, torch.float32)
+    if where.type == "cpu":
+        model.set_attn_implementation("eager")  # a sixth faster there than the fused kernels
+    return model
 
 
 def _trainable(
