@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,26 @@ def test_without_vectors_or_a_token_nothing_is_copied() -> None:
         [prompt]
     )
     nameless = asked({"text": TEXT, "token": "Bob", "layer": 1})
-    found = [
-        Encoder(make_tokenizer(), use_vectors=True, injection=way).questions([nameless])[0]
-        for way in (copying, plain)
-    ]
-    assert found[0].ids == found[1].ids
-    assert found[0].columns == found[1].columns
-    assert found[0].layers == found[1].layers == ((1, 1),)
+    textless = replace(
+        prompt, query=replace(prompt.query, fields={"position": 1, "token": "met", "layer": 1})
+    )
+    for asking in (nameless, textless):
+        found, expected = (
+            Encoder(make_tokenizer(), use_vectors=True, injection=way).questions([asking])[0]
+            for way in (copying, plain)
+        )
+        assert found.ids == expected.ids
+        assert found.columns == expected.columns
+        assert found.layers == expected.layers == ((1, 1),)
+
+
+def test_what_is_declared_of_a_copy_is_read_again() -> None:
+    copying = Injection(mode="quoted-copy", scaling="natural")
+    declared = copying.as_json()
+    assert declared["otherwise"] == "own-layers"
+    assert Injection.from_json(declared) == copying
+    with pytest.raises(UsageError, match="quoted-copy': otherwise is own-layers"):
+        Injection.from_json({**declared, "otherwise": "embedding"})
 
 
 def test_the_targets_own_tokenizer_counts_when_it_is_known(tmp_path: Path) -> None:

@@ -202,8 +202,8 @@ class Encoder:
 
     def _held(self, fields: Mapping[str, Any]) -> tuple[list[int], Sequence[int]]:
         """What stands in a slot, and the indices in it where the vector enters."""
-        copied = self.injection.mode == COPY and self.use_vectors and "position" in fields
-        if not copied:
+        named = "position" in fields and "text" in fields
+        if self.injection.mode != COPY or not self.use_vectors or not named:
             return [self.placeholder] * self.injection.slots, range(self.injection.slots)
         copy, (mark,) = unmark(mark_quoted(fields["text"], fields, self.target_tokenizer))
         place = token_at(offsets_of(self.tokenizer, copy, special=False), *mark)
