@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark import files, suite_features, suite_rows
+from introspect_bench.benchmark.draws import Amount, draw_groups
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.manifest import MANIFEST, read_manifest
 from introspect_bench.benchmark.records import (
@@ -45,6 +46,8 @@ class Suite:
     """Folder of the suite."""
     manifest: Mapping[str, Any]
     """Contents of `manifest.json`."""
+    n_train: Amount | None = None
+    """Training queries that are seen, drawn by `draw_groups` with seed 0; all if None."""
 
     @property
     def name(self) -> str:
@@ -88,6 +91,12 @@ class Suite:
             UsageError: no such split.
             IntegrityError: the file is not what the manifest says, or ids repeat.
         """
+        found = self._queries(split)
+        kept = self._kept(split, found)
+        return tuple(query for key, query in found.items() if key in kept)
+
+    def _queries(self, split: str) -> dict[str, Query]:
+        """Return all queries in the split's folder."""
         folder = self.folder(split)
         found = self._rows(f"{folder}/queries.jsonl", suite_rows.query)
         count = self.manifest["splits"][folder].get("queries")
@@ -96,8 +105,7 @@ class Suite:
                 f"{self.root / MANIFEST}: splits.{folder}.queries is {count}, "
                 f"the file has {len(found)}"
             )
-        kept = self._kept(split, found)
-        return tuple(query for key, query in found.items() if key in kept)
+        return found
 
     def vectors(self, split: str) -> npt.NDArray[np.float16]:
         """Return the vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row.
@@ -204,15 +212,17 @@ class Suite:
         folder = self.folder(split)
         name = f"{folder}/{part}.jsonl"
         found = self._rows(name, build)
-        expected = {query.id for query in self.queries(folder)}
-        if odd := sorted(expected ^ found.keys()):
+        expected = self._queries(split)
+        if odd := sorted(expected.keys() ^ found.keys()):
             what = "has no query" if odd[0] in found else "is missing"
             raise IntegrityError(f"{self.root / name}: id {odd[0]} {what}")
-        kept = self._kept(split, found)
+        kept = self._kept(split, expected)
         return {key: value for key, value in found.items() if key in kept}
 
-    def _kept(self, split: str, found: Mapping[str, object]) -> set[str]:
+    def _kept(self, split: str, found: Mapping[str, Query]) -> set[str]:
         """Return which ids of the split's folder belong to the split."""
+        if split == "train" and self.n_train is not None:
+            return {one.id for one in draw_groups([*found.values()], self.n_train, seed=0)}
         if split != MINI:
             return set(found)
         mini = set(self.manifest["mini"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from tiny_lessons import (
     ABLATIONS,
+    CITIES,
     PATCHING,
     ablated,
     ablation_splits,
@@ -57,6 +59,22 @@ def test_nearest_neighbour_compares_direction_within_kind_and_layers(tmp_path: P
     ]
     splits = {"train": train, "validation": train[:1], "test": test}
     assert exact("nearest-neighbour", PATCHING, make_suite(tmp_path, PATCHING, splits)) == 1.0
+
+
+def test_a_part_of_train_hides_the_rest_of_it(tmp_path: Path) -> None:
+    train = [patched(n, clean="Kyoto", outcome=CITIES[n], vector=unit(n)) for n in range(5)]
+    splits = {"train": train, "validation": train[:1], "test": train}
+    whole = make_suite(tmp_path, PATCHING, splits)
+    smaller = [replace(whole, n_train=n) for n in (1, 3, 5)]
+    seen = [{query.id for query in suite.queries("train")} for suite in smaller]
+    assert [len(one) for one in seen] == [1, 3, 5]
+    assert seen[0] < seen[1] < seen[2]
+    assert [set(suite.truth("train")) for suite in smaller] == seen
+    assert len(smaller[0].queries("test")) == len(smaller[0].truth("test")) == 5
+    right = [exact("nearest-neighbour", PATCHING, suite) for suite in smaller]
+    assert right == pytest.approx([0.2, 0.6, 1.0])
+    with pytest.raises(UsageError, match="6 training queries: there are 5"):
+        replace(whole, n_train=6).queries("train")
 
 
 def test_nearest_neighbour_needs_vectors(patching_suite: Suite, ablation_suite: Suite) -> None:

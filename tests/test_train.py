@@ -20,7 +20,6 @@ from introspect_bench.benchmark.backends import explainer_trainer
 from introspect_bench.benchmark.backends.chat import Encoder
 from introspect_bench.benchmark.backends.explainer_lessons import (
     collate,
-    draw_groups,
     make_lessons,
     plan_batches,
 )
@@ -28,6 +27,7 @@ from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
 from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.curves import loss_curve
+from introspect_bench.benchmark.draws import draw_groups
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.tasks import get_task

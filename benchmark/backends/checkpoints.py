@@ -76,6 +76,8 @@ class Checkpoint:
     """Whose convention its prompts follow; None for the benchmark's own."""
     twin: dict[str, Any] | None = None
     """What its adapter's base was changed to first, if anything."""
+    n_train: dict[str, int] | None = None
+    """Training queries of each task that it learnt from, as far as its folder says."""
 
 
 def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
@@ -152,6 +154,7 @@ def open_checkpoint(
         learned=learned,
         family=known,
         twin=_declared_twin(directory / SETTINGS),
+        n_train=_declared_amounts(directory / SETTINGS),
     )
 
 
@@ -221,6 +224,18 @@ def _declared_twin(path: Path) -> dict[str, Any] | None:
         raise UsageError(f"{path}: expected twin with kind and seed")
     if type(found["kind"]) is not str or type(found["seed"]) is not int:
         raise UsageError(f"{path}: expected a name as kind and a whole number as seed of its twin")
+    return found
+
+
+def _declared_amounts(path: Path) -> dict[str, int] | None:
+    """How much an explainer learnt from, if its folder says so."""
+    found: Any = read_json(path) if path.is_file() else None
+    for key in ("training", "lessons", "n_train"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(type(n) is int for n in found.values()):
+        raise UsageError(f"{path}: expected n_train with a whole number for each task")
     return found
 
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 
 from introspect_bench.benchmark.backends.chat import Encoder
+from introspect_bench.benchmark.draws import Amount, draw_groups
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import build_prompt, render_all
-from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
@@ -60,7 +60,7 @@ def make_lessons(
     encoder: Encoder,
     *,
     split: str = "train",
-    n: int | None = None,
+    n: Amount | None = None,
     seed: int = 0,
 ) -> list[Lesson]:
     """Encode solved queries of a split.
@@ -74,7 +74,7 @@ def make_lessons(
         seed: decides the draw.
 
     Raises:
-        UsageError: `n` is below 1 or more than there are, or the tokenizer has no end of text.
+        UsageError: `n` is not above 0 or more than there are, or the tokenizer has no end of text.
         IntegrityError: a file of the suite is corrupt.
     """
     end = encoder.tokenizer.eos_token_id
@@ -109,23 +109,6 @@ def make_lessons(
             )
         )
     return sorted(found, key=lambda lesson: lesson.qid)
-
-
-def draw_groups(queries: Sequence[Query], n: int | None, *, seed: int) -> list[Query]:
-    """Return the first queries in an order of contrast groups by hash; groups stay whole but one.
-
-    A smaller draw is part of every larger one.
-
-    Raises:
-        UsageError: `n` is below 1 or more than there are.
-    """
-    if n is not None and not 1 <= n <= len(queries):
-        raise UsageError(f"{n} training queries: there are {len(queries)}")
-
-    def order(query: Query) -> tuple[str, str]:
-        return hashlib.sha256(f"{seed}:{query.group}".encode()).hexdigest(), query.id
-
-    return sorted(queries, key=order)[:n]
 
 
 def lessons_sha256(lessons: Sequence[Lesson]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,11 @@ def train_explainer(
     plan = {
         "base": {"name": base_name, "sha256": weights_sha256(model)},
         "settings": settings.as_json(),
-        "lessons": {"n": len(lessons), "sha256": lessons_sha256(lessons)},
+        "lessons": {
+            "n": len(lessons),
+            "n_train": dict(sorted(Counter(lesson.task for lesson in lessons).items())),
+            "sha256": lessons_sha256(lessons),
+        },
         "validation": {"n": len(validation), "sha256": lessons_sha256(validation)},
         "about": dict(about),
     }

@@ -86,7 +86,9 @@ def load_local(
         kind="local",
         revision=place.revision,
         weights_sha256=found.hashes,
-        settings=explainer.settings() | ({"twin": found.twin} if found.twin else {}),
+        settings=explainer.settings()
+        | ({"twin": found.twin} if found.twin else {})
+        | ({"n_train": found.n_train} if found.n_train else {}),
     )
     return explainer, card
 

@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from introspect_bench.benchmark.draws import Amount, read_amount
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+def amount(_ctx: click.Context, _param: click.Parameter, word: str | None) -> Amount | None:
+    """Read an option such as `512` or `12%`."""
+    return None if word is None else read_amount(word)
 
 
 def printable(text: str, *, keep: str = "") -> str:

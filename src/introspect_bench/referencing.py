@@ -11,6 +11,7 @@ from typing import Any
 
 from introspect_bench.baselines.references import TARGET, ReferenceSpec, find_reference
 from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.draws import Amount
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.request import RunRequest
@@ -29,7 +30,7 @@ def reference(
     suite: str = TARGET,
     tasks: Sequence[str] = (),
     split: str = "test",
-    n_train: int | None = None,
+    n_train: Amount | None = None,
     device: str = "cpu",
     seed: int = 0,
     shuffled: bool = False,
@@ -50,7 +51,7 @@ def reference(
         suite: name or folder of the suite that is learnt and answered.
         tasks: tasks to learn and answer; all if empty.
         split: queries to answer.
-        n_train: training queries of each task; all if None.
+        n_train: training queries of each task, or below 1 the part of them; all if None.
         device: a torch device.
         seed: as in `train`.
         shuffled: also answer with vectors exchanged between queries, where vectors are seen.

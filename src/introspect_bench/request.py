@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from introspect_bench.benchmark.draws import Amount, show_amount
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import MAX_INTEGER_CHARS
 from introspect_bench.benchmark.targets import home_folder
@@ -59,6 +60,9 @@ class RunRequest:
     """Chooses the solved queries that are shown."""
     shots: int | None = None
     """Solved queries to show; what the baseline is made for, or none, if None."""
+    n_train: Amount | None = None
+    """Training queries that a baseline learns from, or below 1 the part of them, whole contrast
+    groups; all if None."""
     no_vector: bool = False
     """Withhold the vectors, as a control."""
     shuffle_vectors: bool = False
@@ -84,6 +88,8 @@ class RunRequest:
         _check_number("limit", self.limit, 1)
         _check_number("batch size", self.batch_size, 1)
         _check_number("number of solved queries", self.shots, 0)
+        if not isinstance(self.n_train, float):
+            _check_number("number of training queries", self.n_train, 1)
         _check_number("seed", self.seed, 0)
         if not _DEVICE.fullmatch(self.device):
             raise UsageError(f"unknown device '{self.device}': expected such as cpu, cuda, cuda:1")
@@ -97,6 +103,7 @@ class RunRequest:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
         control = ".no-vector" if self.no_vector else ""
         control += ".shuffled" if self.shuffle_vectors else ""
+        control += "" if self.n_train is None else f".n-{show_amount(self.n_train)}"
         return self.output / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
 
 

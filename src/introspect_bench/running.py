@@ -7,6 +7,7 @@ step of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from introspect_bench.baselines import find_baseline
@@ -146,6 +147,8 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
     arguments = request.explainer_args
+    if request.n_train is not None and not request.model.startswith(BASELINE):
+        raise UsageError(f"{request.model}: a number of training queries is for baselines only")
     if request.family is not None:
         check_family(request.model, request.family)
     check_model(request.model, arguments, task=task, use_vectors=not request.no_vector)
@@ -176,6 +179,9 @@ def _predict(
 ) -> Path:
     """Answer one task and return the run file."""
     explainer, card = loaded
+    if request.n_train is not None:
+        learnt = len(suite.queries("train"))
+        card = replace(card, settings={**card.settings, "n_train": learnt})
     return predict(
         task=task,
         suite=suite,
@@ -205,7 +211,10 @@ def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
         UsageError: unknown suite, task or baseline.
         IntegrityError: a suite's manifest is broken.
     """
-    found = tasks_of(request.suite, request.tasks)
+    found = [
+        (task, replace(suite, n_train=request.n_train))
+        for task, suite in tasks_of(request.suite, request.tasks)
+    ]
     if request.tasks or not request.model.startswith(BASELINE):
         return found
     spec = find_baseline(request.model.removeprefix(BASELINE))

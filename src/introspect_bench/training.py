@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.chat import Encoder
     from introspect_bench.benchmark.backends.explainer_lessons import Lesson
     from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.draws import Amount
     from introspect_bench.benchmark.suite import Suite
     from introspect_bench.benchmark.task import Task
 
@@ -42,7 +43,7 @@ def train(
     *,
     suite: str = "smollm2-135m",
     tasks: Sequence[str] = (),
-    n_train: int | None = None,
+    n_train: Amount | None = None,
     no_vector: bool = False,
     injection: Injection | None = None,
     projection: str = "none",
@@ -63,7 +64,8 @@ def train(
         output: folder that gets the explainer; `run --model OUTPUT` runs it.
         suite: name or folder of a suite.
         tasks: tasks to learn, mixed; all of the suite if empty.
-        n_train: training queries of each task, whole contrast groups; all if None.
+        n_train: training queries of each task, or below 1 the part of them, whole contrast
+            groups; all if None.
         no_vector: leave vectors out, as a control.
         injection: how vectors enter; the default if None.
         projection: `random` or `aligned` linear maps into the base model's width, trained with it;
@@ -154,7 +156,7 @@ def _target_tokenizer(
 
 
 def _lessons(
-    found: Sequence[tuple[Task, Suite]], encoder: Encoder, n_train: int | None, seed: int
+    found: Sequence[tuple[Task, Suite]], encoder: Encoder, n_train: Amount | None, seed: int
 ) -> tuple[list[Lesson], list[Lesson]]:
     """What is learnt from, and what training stops by."""
     from introspect_bench.benchmark.backends.explainer_lessons import make_lessons

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, progress
+from introspect_bench.console import amount, emit_json, progress
 
 
 @click.command()
@@ -16,7 +16,7 @@ from introspect_bench.console import emit_json, progress
 @click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
 @click.option("--split", default="test", show_default=True, metavar="NAME")
-@click.option("--n-train", type=click.IntRange(min=1), metavar="N", help="Queries of each task.")
+@click.option("--n-train", callback=amount, metavar="N|N%", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
 @click.option("--shuffled", is_flag=True, help="Also answer with vectors exchanged (a control).")
 @click.option("--device", default="cpu", show_default=True)

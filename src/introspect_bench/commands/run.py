@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, progress
+from introspect_bench.console import amount, emit_json, emit_table, progress
 from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
 
@@ -23,7 +23,7 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest
 
 def option(*names: str, help: str, **more: Any) -> Callable[[Any], Any]:
     """Declare an option of `run` that shows the default `RunRequest` has for it."""
-    default = DEFAULTS[names[0].removeprefix("--")]
+    default = DEFAULTS[names[0].removeprefix("--").replace("-", "_")]
     return click.option(*names, default=default, show_default=True, help=help, **more)
 
 
@@ -59,6 +59,9 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 )
 @option("--seed", type=int, metavar="N", help="Chooses solved queries.")
 @click.option("--shots", type=int, metavar="K", help="Solved training queries to show.")
+@option(
+    "--n-train", callback=amount, metavar="N|N%", help="Training queries a baseline learns from."
+)
 @click.option("--no-vector", is_flag=True, help="Withhold the vectors (a control).")
 @click.option(
     "--shuffle-vectors", is_flag=True, help="Give each query another one's vector (a control)."
