@@ -43,9 +43,7 @@ def count(part: float, total: int) -> int:
         UsageError: the part is not above 0 and at most 1.
     """
     if not 0 < part <= 1:
-        raise UsageError(
-            f"a part of {part:g} of the training queries: give above 0 % and at most all"
-        )
+        raise UsageError(f"a part of {part:g} of the training queries: give above 0 and at most 1")
     return max(1, round(part * total))
 
 

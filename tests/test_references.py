@@ -69,6 +69,8 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
     assert own.header["explainer"]["settings"]["injection"]["mode"] == "quoted-token"
     assert exchanged.header["explainer"]["shuffled_vectors"] is True
     assert blind.header["explainer"]["no_vector"] is True
+    learnt = {run.header["explainer"]["settings"]["n_train"][PATCHING] for run in found[names[0]]}
+    assert learnt == {8}
     assert all(run.complete for run in (own, exchanged, blind))
     record = json.loads((tmp_path / "explainers" / names[1] / "explainer.json").read_text())
     assert record["training"]["about"]["vectors"] is False

@@ -16,6 +16,7 @@ from program import (
 )
 
 import introspect_bench as ib
+from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.tasks import get_task
 
@@ -95,6 +96,25 @@ def test_shuffled_vectors_have_a_file_of_their_own_and_are_no_vectors_withheld(c
     code, _, err = call(*words, "--no-vector")
     assert code == 2
     assert "both withheld and shuffled" in the_sentence(err)
+
+
+def test_a_part_of_train_has_a_file_of_its_own_and_is_told(call: Call) -> None:
+    words = ("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "-t", PATCHING)
+    assert call(*words, "--n-train", "50%")[0] == 0
+    (path,) = Path("runs").glob("*.jsonl")
+    assert path.name == f"baseline-nearest-neighbour.n-50pc.toy.{PATCHING}.test.jsonl"
+    learnt = ib.load(path).header["explainer"]["settings"]["n_train"]
+    assert learnt == 8  # half of sixteen
+    again = request_again(ib.load(path), Recheck(suite="toy"), output=Path("again"))
+    assert again.n_train == learnt
+    for refused, words in {
+        "there are 16": (*words, "--n-train", "17"),
+        "such as 512 or 12%": (*words, "--n-train", "x"),
+        "for baselines only": ("run", "-m", "nowhere", "--suite", "toy", "--n-train", "4"),
+    }.items():
+        code, _, err = call(*words)
+        assert code == 2
+        assert refused in the_sentence(err)
 
 
 def test_a_dry_run_says_queries_tokens_time_and_disk(call: Call) -> None:
