@@ -95,11 +95,7 @@ def train_explainer(
     plan = {
         "base": {"name": base_name, "sha256": weights_sha256(model)},
         "settings": settings.as_json(),
-        "lessons": {
-            "n": len(lessons),
-            "n_train": dict(sorted(Counter(lesson.task for lesson in lessons).items())),
-            "sha256": lessons_sha256(lessons),
-        },
+        "lessons": _learnt(lessons),
         "validation": {"n": len(validation), "sha256": lessons_sha256(validation)},
         "about": dict(about),
     }
@@ -143,6 +139,14 @@ def train_explainer(
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
+
+
+def _learnt(lessons: Sequence[Lesson]) -> dict[str, Any]:
+    return {
+        "n": len(lessons),
+        "n_train": dict(sorted(Counter(lesson.task for lesson in lessons).items())),
+        "sha256": lessons_sha256(lessons),
+    }
 
 
 def bfloat16_is_faster(device: str) -> bool:

@@ -32,6 +32,7 @@ from introspect_bench.reporting import leaderboard_report
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as _run
+from introspect_bench.scaling import leaderboard_scaling
 from introspect_bench.scores import (
     check_score,
     has_truth,
@@ -61,6 +62,7 @@ __all__ = [
     "leaderboard_check",
     "leaderboard_diff",
     "leaderboard_report",
+    "leaderboard_scaling",
     "leaderboard_table",
     "ledger_add",
     "ledger_show",

@@ -107,12 +107,12 @@ def test_a_part_of_train_has_a_file_of_its_own_and_is_told(call: Call) -> None:
     assert learnt == 8  # half of sixteen
     again = request_again(ib.load(path), Recheck(suite="toy"), output=Path("again"))
     assert again.n_train == learnt
-    for refused, words in {
+    for refused, more in {
         "there are 16": (*words, "--n-train", "17"),
         "such as 512 or 12%": (*words, "--n-train", "x"),
         "for baselines only": ("run", "-m", "nowhere", "--suite", "toy", "--n-train", "4"),
     }.items():
-        code, _, err = call(*words)
+        code, _, err = call(*more)
         assert code == 2
         assert refused in the_sentence(err)
 

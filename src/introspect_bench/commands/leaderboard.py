@@ -134,6 +134,32 @@ def report(
         click.echo(printable(str(output)))
 
 
+@command.command("scaling")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="SVG file to write.",
+)
+@_suite
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: the points.")
+def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bool) -> None:
+    """Draw scores with intervals over training queries; a panel a task, a line an explainer.
+
+    Explainers that differ in nothing but how much they learnt from are joined by a line.
+    """
+    from introspect_bench import api
+
+    points = api.leaderboard_scaling(runs, output, suite=suite)["points"]
+    if as_json:
+        emit_json({"path": str(output), "points": points})
+    else:
+        click.echo(printable(str(output)))
+
+
 @command.command("check")
 @click.argument("site", metavar="SITE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")

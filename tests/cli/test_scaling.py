@@ -1,0 +1,81 @@
+"""`leaderboard scaling`: scores over how much was learnt from, drawn from run files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from program import ABLATIONS, PATCHING, Call, the_sentence
+from tiny_entries import rows_of, write_rows
+
+import introspect_bench as ib
+
+AMOUNTS = ("4", "8", "100%")
+
+
+@pytest.fixture
+def runs(call: Call, here: Path) -> list[str]:
+    """Nearest neighbours of three sizes."""
+    words = ("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "--no-score")
+    for amount in AMOUNTS:
+        assert call(*words, "--n-train", amount)[0] == 0
+    return sorted(str(path) for path in (here / "runs").glob("*.jsonl"))
+
+
+def edit(path: Path, **fields: object) -> None:
+    """Change fields of a run file's header."""
+    rows = rows_of(path)
+    rows[0].update(fields)
+    write_rows(path, rows)
+
+
+def test_the_curve_shows_the_scores_of_the_runs(call: Call, runs: list[str]) -> None:
+    code, out, err = call("leaderboard", "scaling", *runs, "-o", "s.svg", "--suite", "toy")
+    assert (code, out) == (0, "s.svg\n"), err
+    said = json.loads(
+        call("leaderboard", "scaling", *runs, "-o", "s2.svg", "--suite", "toy", "--json")[1]
+    )
+    assert Path("s.svg").read_bytes() == Path("s2.svg").read_bytes()
+    for point in said["points"]:
+        assert point["n_train"] in (4, 8, 16)
+    wanted = {
+        ib.score(run, suite="toy")["overall"]["metrics"]["exact_match"]["value"] for run in runs
+    }
+    assert {point["value"] for point in said["points"]} == wanted
+    root = ElementTree.fromstring(Path("s.svg").read_text())
+    panels = [child for child in root if child.tag.endswith("}g")]
+    titles = [panel[0].text or "" for panel in panels]
+    assert [title.partition(",")[0] for title in titles] == [PATCHING, ABLATIONS]
+    for panel in panels:
+        texts = [one.text for one in panel.iter() if one.tag.endswith("}text")]
+        assert {"4", "8", "16", "nearest-neighbour"} <= set(texts)
+        circles = [one for one in panel.iter() if one.tag.endswith("}circle")]
+        across = [float(circle.attrib["cx"]) for circle in circles]
+        assert len(circles) == 3
+        assert across == sorted(set(across))
+
+
+def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path) -> None:
+    words = ("leaderboard", "scaling", "-o", "s.svg", "--suite", "toy")
+    assert call("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")[0] == 0
+    (whole, _) = sorted((here / "runs").glob("baseline-constant*"))
+    code, _, err = call(*words, str(whole))
+    assert code == 2
+    assert "does not say from how many queries was learnt" in the_sentence(err)
+    again = here / "again.jsonl"
+    again.write_bytes(Path(runs[0]).read_bytes())
+    edit(again, run_id="0" * 32)
+    code, _, err = call(*words, runs[0], str(again))
+    assert code == 2
+    assert "differ in nothing" in the_sentence(err)
+    assert not Path("s.svg").exists()
+
+
+def test_a_name_from_a_stranger_is_text(call: Call, runs: list[str]) -> None:
+    explainer = rows_of(Path(runs[0]))[0]["explainer"]
+    edit(Path(runs[0]), explainer=explainer | {"name": "<script>alert(1)</script>"})
+    assert call("leaderboard", "scaling", *runs, "-o", "s.svg", "--suite", "toy")[0] == 0
+    assert not re.search("<script", Path("s.svg").read_text())
