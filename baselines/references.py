@@ -47,48 +47,51 @@ class ReferenceSpec:
 OWN = Injection(mode="own-layers", scaling="natural")
 """The vector stands at its own layers, in a token of its own."""
 QUOTED = Injection(mode="quoted-token", scaling="natural")
-"""The vector stands at its own layers, where the target had it."""
+"""The vector stands at its own layers, where the target had it: the explainer's own state becomes
+what the target's was, which only the target's weights can go on from."""
 COPIED = Injection(mode="quoted-copy", scaling="natural")
 """The same in a copy of the text, so that it is read with the vector and without."""
-PAPER = Injection(mode="embedding", scaling="raw")
-"""The vector as a token's embedding, as in arXiv:2511.08579."""
+_TRAINED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
 
 _MAIN = (
     ReferenceSpec(
         name="smollm2-self",
-        role="self",
-        summary="The target explains itself; a vector stands at its own layers.",
-        injection=OWN,
-    ),
-    ReferenceSpec(
-        name="smollm2-self-simulating",
         role="self",
         summary=(
             "The target explains itself; a patch is applied to the quoted text, so that the "
             "explainer computes what the target computed."
         ),
         injection=QUOTED,
+        training=_TRAINED,
+    ),
+    ReferenceSpec(
+        name="smollm2-own-layers",
+        role="self",
+        summary="The target explains itself; a vector stands at its own layers, in a slot.",
+        injection=OWN,
+        training=_TRAINED,
     ),
     ReferenceSpec(
         name="smollm2-no-vector",
         role="control",
         summary="As smollm2-self, trained and asked without vectors.",
-        injection=OWN,
+        injection=QUOTED,
+        training=_TRAINED,
         no_vector=True,
     ),
     ReferenceSpec(
         name="smollm2-rotated",
         role="control",
         summary="As smollm2-self, from a twin that computes the same in a rotated basis.",
-        injection=OWN,
-        training={"twin": "rotated"},
+        injection=QUOTED,
+        training={**_TRAINED, "twin": "rotated"},
     ),
     ReferenceSpec(
         name="smollm2-random-init",
         role="control",
         summary="As smollm2-self, all weights trained from random ones.",
-        injection=OWN,
-        training={"twin": "random-init", "method": "full", "rate": 3e-4},
+        injection=QUOTED,
+        training={**_TRAINED, "twin": "random-init", "method": "full", "rate": 3e-4},
     ),
 )
 
@@ -108,11 +111,16 @@ def _study() -> tuple[ReferenceSpec, ...]:
         for slots in (1, 3)
     ]
     cells.append(("study-quoted-token-raw-1", Injection(mode="quoted-token", scaling="raw")))
+    cells.append(("study-quoted-token-natural-1", QUOTED))
     cells.append(("study-quoted-copy-natural-1", COPIED))
     cells.append(("study-own-layers-natural-1", OWN))
     return tuple(
         ReferenceSpec(
-            name=name, role="study", summary="A cell of the injection study.", injection=injection
+            name=name,
+            role="study",
+            summary="A cell of the injection study.",
+            injection=injection,
+            training=_TRAINED,
         )
         for name, injection in cells
     )

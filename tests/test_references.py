@@ -53,18 +53,21 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
     for spec in MAIN:
         if spec.role == "control":
             assert spec.injection == own.injection
-            assert spec.no_vector != bool(spec.training)
+            other = {k: v for k, v in spec.training.items() if own.training.get(k) != v}
+            assert set(own.training) <= set(spec.training)
+            assert spec.no_vector != ("twin" in other)
+            assert spec.no_vector != bool(other)
     study = {spec.injection for spec in REFERENCES if spec.role == "study"}
-    assert len(study) == 27
-    assert {own.injection, find_reference("smollm2-self-simulating").injection} & study
+    assert len(study) == 28
+    assert {own.injection, find_reference("smollm2-own-layers").injection} <= study
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(
     suites: Path, base: Path, tmp_path: Path
 ) -> None:
-    names = ("smollm2-self-simulating", "smollm2-no-vector")
+    names = ("smollm2-self", "smollm2-no-vector")
     found = made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
-    own, exchanged = found["smollm2-self-simulating"]
+    own, exchanged = found[names[0]]
     (blind,) = found["smollm2-no-vector"]
     assert own.header["explainer"]["settings"]["injection"]["mode"] == "quoted-token"
     assert exchanged.header["explainer"]["shuffled_vectors"] is True
