@@ -56,17 +56,19 @@ def leaderboard_report(
         MissingPartError: the page can't be written.
     """
     found = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
-    use, access, results, trained = [], [], [], []
+    use, access, beaten, results, trained = [], [], [], [], []
     for one in found:
         use += _contrasts(one, _controls(one.entries))
-        access += _contrasts(one, _others(one))
+        selves, others = _selves(one)
+        access += _contrasts(one, _pairs(selves, others))
+        beaten += _contrasts(one, _pairs(selves, _baselines(one)), every=True)
         for entry in one.entries:
             if entry.standing.withdrawn:
                 continue
             own = [run.result for run in entry.runs.values()]
             results += own
             trained += own if entry.entry.fields["kind"] == "trained" else []
-    page = report(results, _corrected(use), _corrected(access), trained=trained)
+    page = report(results, _corrected(use), _corrected(access), _corrected(beaten), trained=trained)
     if output is not None:
         write_bytes_atomic(Path(output), page.encode())
     return page
@@ -88,8 +90,8 @@ def _controls(entries: Sequence[Scored]) -> list[_Pair]:
     return pairs
 
 
-def _others(found: Collected) -> list[_Pair]:
-    """Each trained self-explainer with every other trained explainer that has its own vectors."""
+def _selves(found: Collected) -> tuple[list[Scored], list[Scored]]:
+    """Trained self-explainers, and every other trained explainer; all have their own vectors."""
     target = str(found.tasks[0][1].manifest["target"].get("name"))
     asked = [
         one
@@ -97,15 +99,29 @@ def _others(found: Collected) -> list[_Pair]:
         if one.entry.fields["kind"] == "trained" and not _blind(one) and not one.standing.withdrawn
     ]
     selves = [one for one in asked if made_from(one, found.tasks) == target and not _twin(one)]
+    return selves, [one for one in asked if one not in selves]
+
+
+def _baselines(found: Collected) -> list[Scored]:
+    """What a self-explainer has to beat: contestants that were not trained, and no controls."""
     return [
-        _Pair(first=own, second=other, why=_difference(other))
-        for own in selves
-        for other in asked
-        if other not in selves
+        one
+        for one in found.entries
+        if one.entry.fields["kind"] in ("baseline", "untrained")
+        and not _blind(one)
+        and not one.standing.withdrawn
+    ]
+
+
+def _pairs(selves: Sequence[Scored], others: Sequence[Scored]) -> list[_Pair]:
+    return [
+        _Pair(first=own, second=other, why=_difference(other)) for own in selves for other in others
     ]
 
 
 def _difference(other: Scored) -> str:
+    if other.entry.fields["kind"] != "trained":
+        return "not trained"
     twin = _twin(other)
     return f"{twin} twin" if twin else "another model"
 
@@ -137,13 +153,14 @@ def _weights(one: Scored) -> tuple[Any, ...]:
     ) or (one.entry.id,)
 
 
-def _contrasts(found: Collected, pairs: Sequence[_Pair]) -> list[Contrast]:
+def _contrasts(found: Collected, pairs: Sequence[_Pair], *, every: bool = False) -> list[Contrast]:
+    """Compare pairs on each task, or where they differ in vectors, on those that have some."""
     rows = []
     for task, suite in found.tasks:
         for pair in pairs:
             runs = [one.runs.get(task.name) for one in (pair.first, pair.second)]
             first, second = runs
-            if not task.uses_vector and pair.why != "another model":
+            if not every and not task.uses_vector and pair.why != "another model":
                 continue  # nothing of this task's prompts is a vector
             if not isinstance(first, ScoredRun) or not isinstance(second, ScoredRun):
                 continue

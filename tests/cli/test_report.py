@@ -11,6 +11,7 @@ from program import ABLATIONS, PATCHING, Call
 from tiny_entries import forge, set_field
 
 import introspect_bench as ib
+from introspect_bench.leaderboard.report import Contrast, report
 
 
 def folder_of(root: Path, name: str) -> Path:
@@ -65,7 +66,9 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     assert f"{one - other:+.1f}".replace("-", "\N{MINUS SIGN}") in row
     # nothing of the other task's prompts is a vector
     assert ABLATIONS not in use
-    assert "acme/nearest-neighbour less acme/constant" in section(page, "Beside the paper")
+    assert "acme/nearest-neighbour less acme/constant (no vectors)" in section(
+        page, "Beside the paper"
+    )
     assert "| baseline/nearest-neighbour |" in section(page, "By layers and kinds")
 
 
@@ -79,6 +82,37 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
     assert len(rows) == 1
     assert "| acme/constant | acme/nearest-neighbour | rotated twin |" in rows[0]
+
+
+def test_a_self_explainer_is_set_against_baselines_on_every_task(submissions: Path) -> None:
+    trained(folder_of(submissions, "nearest-neighbour"))
+    page = ib.leaderboard_report(submissions, suite="toy")
+    beaten = section(page, "Against baselines")
+    for task in (PATCHING, ABLATIONS):
+        (row,) = (line for line in beaten.splitlines() if line.startswith(f"| {task} |"))
+        assert "| acme/nearest-neighbour | acme/constant | not trained |" in row
+    assert "acme/unchanged" not in beaten  # an oracle is told the answer's half
+
+
+def test_a_difference_replicates_if_its_interval_is_above_0() -> None:
+    def said(*interval: float) -> str:
+        row = Contrast(
+            task=PATCHING,
+            metric="exact_match",
+            first="a",
+            second="b",
+            why="no vectors",
+            value=sum(interval) / 2,
+            interval_95=(interval[0], interval[1]),
+            p=0.5,
+        )
+        page = section(report([], [row], [], [], trained=[]), "Beside the paper")
+        (line,) = (line for line in page.splitlines() if "a less b" in line)
+        return line
+
+    assert said(0.01, 0.1).endswith("| yes |")
+    assert said(-0.01, 0.1).endswith("| not shown: the interval holds 0 |")
+    assert said(-0.2, -0.1).endswith("| no: the opposite |")
 
 
 def test_the_same_weights_with_exchanged_vectors_are_a_control(submissions: Path) -> None:
