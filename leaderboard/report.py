@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.leaderboard import table
+from introspect_bench.leaderboard import figures, table
 from introspect_bench.leaderboard.figures import signed
 from introspect_bench.leaderboard.table import NOTHING
 
@@ -35,6 +35,18 @@ class Contrast:
     """Bootstrap over groups."""
     p: float
     """Two-sided p of swapping whole groups, after Holm's correction over the page's section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One explainer of the injection study."""
+
+    result: Mapping[str, Any]
+    """What `score` returned of its run."""
+    injection: Mapping[str, Any] | None
+    """How vectors entered, as its run file says; None for no vectors."""
+    n_train: int | None
+    """Training queries of the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,7 @@ def report(
     beaten: Sequence[Contrast],
     *,
     trained: Sequence[Mapping[str, Any]],
+    study: Sequence[Cell] = (),
 ) -> str:
     """Return the page, ending in a line feed.
 
@@ -90,6 +103,7 @@ def report(
         access: self-explainers less each other explainer of their kind.
         beaten: self-explainers less each baseline.
         trained: those of `results` that are trained explainers', for the parts by layer and kind.
+        study: explainers that differ in how vectors enter.
 
     Raises:
         IntegrityError: a value is not a finite number.
@@ -122,6 +136,8 @@ def report(
         ),
         "## By layers and kinds",
         _parts(trained),
+        "## How vectors enter",
+        _study(study),
         "## Beside the paper",
         _beside(use, access),
     ]
@@ -174,6 +190,39 @@ def _part(row: Mapping[str, Any], part: str, names: Sequence[str]) -> str:
         for name in names
     ]
     return table.bar([table.escape(table.clean(row["explainer"]["name"])), *cells])
+
+
+def _study(cells: Sequence[Cell]) -> str:
+    """One table a task and split, the best first."""
+    if not cells:
+        return "No runs of an injection study were given."
+    blocks = [
+        "Explainers that were trained alike on a part of the training split and differ in where "
+        "vectors enter, at what length and in how many tokens; single runs, best first."
+    ]
+    for task, split in sorted({(one.result["task"], one.result["split"]) for one in cells}):
+        own = [one for one in cells if (one.result["task"], one.result["split"]) == (task, split)]
+        metrics = own[0].result["metrics"]
+        head = [f"{task}, {split}: enters at", "length", "tokens", "trained on"]
+        lines = [table.bar([*head, *(figures.title(metric) for metric in metrics)])]
+        lines.append(table.bar(["---"] * 2 + ["---:"] * (2 + len(metrics))))
+        lines += [_cell(one) for one in sorted(own, key=_best_first)]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _best_first(cell: Cell) -> tuple[float, str]:
+    found = cell.result["overall"]["metrics"][cell.result["headline"]]["value"]
+    return (float("inf") if found is None else -found), str(cell.result["explainer"]["name"])
+
+
+def _cell(cell: Cell) -> str:
+    way = cell.injection or {"mode": "nowhere (no vectors)", "scaling": NOTHING, "slots": NOTHING}
+    where = str(way["mode"]) if way.get("layer") is None else f"{way['mode']} {way['layer']}"
+    found = cell.result["overall"]["metrics"]
+    texts = [where, str(way["scaling"]), str(way.get("slots", 1)), str(cell.n_train or NOTHING)]
+    scores = [table.cell(metric, found[metric]) for metric in cell.result["metrics"]]
+    return table.bar([*(table.escape(table.clean(text)) for text in texts), *scores])
 
 
 def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:

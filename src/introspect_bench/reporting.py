@@ -13,12 +13,15 @@ from typing import Any
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
+from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
-from introspect_bench.leaderboard.report import Contrast, report
+from introspect_bench.leaderboard.report import Cell, Contrast, report
+from introspect_bench.leaderboard.scaling import amount_of
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
+from introspect_bench.scores import score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ def leaderboard_report(
     submissions: Path | str = "submissions",
     output: Path | str | None = None,
     *,
+    study: Path | str | None = None,
     suite: str | None = None,
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
@@ -41,6 +45,7 @@ def leaderboard_report(
     Args:
         submissions: folder of entries.
         output: file that gets the page; none if None.
+        study: folder with run files of explainers that differ in how vectors enter, of any split.
         suite: folder of suites, for suites that are not in the package.
         use_cache: whether scores of the same bytes may come from the user's cache.
         on_entry: told run files scored, and run files in all.
@@ -68,10 +73,34 @@ def leaderboard_report(
             own = [run.result for run in entry.runs.values()]
             results += own
             trained += own if entry.entry.fields["kind"] == "trained" else []
-    page = report(results, _corrected(use), _corrected(access), _corrected(beaten), trained=trained)
+    page = report(
+        results,
+        _corrected(use),
+        _corrected(access),
+        _corrected(beaten),
+        trained=trained,
+        study=_cells(study, suite),
+    )
     if output is not None:
         write_bytes_atomic(Path(output), page.encode())
     return page
+
+
+def _cells(study: Path | str | None, suite: str | None) -> list[Cell]:
+    """Score the runs of an injection study."""
+    cells = []
+    for path in [] if study is None else sorted(Path(study).glob("*.jsonl")):
+        result = score(path, suite=suite)
+        explainer = read_run(path).header["explainer"]
+        settings = explainer.get("settings", {})
+        cells.append(
+            Cell(
+                result=result,
+                injection=settings.get("injection") or None,
+                n_train=amount_of(settings, result["task"]),
+            )
+        )
+    return cells
 
 
 def _controls(entries: Sequence[Scored]) -> list[_Pair]:

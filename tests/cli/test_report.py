@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import ABLATIONS, PATCHING, Call
-from tiny_entries import forge, set_field
+from program import ABLATIONS, PATCHING, Call, the_sentence
+from tiny_entries import forge, rows_of, set_field, write_rows
 
 import introspect_bench as ib
 from introspect_bench.leaderboard.report import Contrast, report
@@ -92,6 +92,28 @@ def test_a_self_explainer_is_set_against_baselines_on_every_task(submissions: Pa
         (row,) = (line for line in beaten.splitlines() if line.startswith(f"| {task} |"))
         assert "| acme/nearest-neighbour | acme/constant | not trained |" in row
     assert "acme/unchanged" not in beaten  # an oracle is told the answer's half
+
+
+@pytest.mark.usefixtures("submissions")
+def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
+    ways = ({"mode": "replace", "layer": 2, "scaling": "raw", "slots": 3}, None)
+    for number, way in enumerate(ways):
+        words = ("run", "-m", "baseline/nearest-neighbour", "-t", PATCHING, "--suite", "toy")
+        amount = str(8 * (number + 1))
+        more = ("--n-train", amount, "--split", "validation", "-o", "study")
+        assert call(*words, *more)[0] == 0
+        (path,) = Path("study").glob(f"*.n-{amount}.*.jsonl")
+        rows = rows_of(path)
+        rows[0]["explainer"]["settings"]["injection"] = way
+        write_rows(path, rows)
+    page = ib.leaderboard_report(suite="toy", study="study")
+    found = section(page, "How vectors enter")
+    assert f"| {PATCHING}, validation: enters at | length | tokens | trained on |" in found
+    assert "| replace 2 | raw | 3 | 8 |" in found
+    assert "| nowhere (no vectors) | \N{EN DASH} | \N{EN DASH} | 16 |" in found
+    code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", "nowhere")
+    assert code == 2
+    assert "nowhere" in the_sentence(err)
 
 
 def test_a_difference_replicates_if_its_interval_is_above_0() -> None:

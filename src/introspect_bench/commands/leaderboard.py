@@ -109,11 +109,22 @@ def build(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the page here instead of printing it.",
 )
+@click.option(
+    "--study",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with run files of an injection study.",
+)
 @_suite
 @_no_cache
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the page as text.")
 def report(
-    submissions: Path, output: Path | None, suite: str | None, no_cache: bool, as_json: bool
+    submissions: Path,
+    output: Path | None,
+    study: Path | None,
+    suite: str | None,
+    no_cache: bool,
+    as_json: bool,
 ) -> None:
     """Say what the submissions show: vectors against none, self against others, layers, kinds."""
     from introspect_bench import api
@@ -122,6 +133,7 @@ def report(
         page = api.leaderboard_report(
             submissions,
             output,
+            study=study,
             suite=suite,
             use_cache=not no_cache,
             on_entry=lambda done, total: bar.items("scoring runs", done, total),
