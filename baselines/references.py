@@ -36,6 +36,8 @@ class ReferenceSpec:
     """What it is for."""
     summary: str
     """One sentence: what is special about it."""
+    base: str = TARGET
+    """Model that is trained."""
     injection: Injection = field(default_factory=Injection)
     """How vectors enter."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +87,17 @@ _MAIN = (
         summary="As smollm2-self, from a twin that computes the same in a rotated basis.",
         injection=QUOTED,
         training={**_TRAINED, "twin": "rotated"},
+    ),
+    ReferenceSpec(
+        name="gemma3-270m",
+        role="control",
+        summary=(
+            "As smollm2-self, from another model: vectors go through maps into its width, to "
+            "layers of the same relative depth."
+        ),
+        base="gemma3-270m",
+        injection=QUOTED,
+        training={**_TRAINED, "projection": "aligned"},
     ),
     ReferenceSpec(
         name="smollm2-random-init",

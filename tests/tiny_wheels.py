@@ -17,15 +17,14 @@ DATA = bytes(range(256)) * 10_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-def make_wheel(folder: Path, data: bytes = DATA) -> Path:
+def make_wheel(folder: Path, data: bytes = DATA, package: str = "toy_weights") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "toy_weights-1.0-py3-none-any.whl"
+    path = folder / f"{package}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(MEMBER, data)
-        info = "toy_weights-1.0.dist-info"
-        archive.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: toy-weights\nVersion: 1.0\n"
-        )
+        archive.writestr(f"{package}/toy.gguf", data)
+        info = f"{package}-1.0.dist-info"
+        name = package.replace("_", "-")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )

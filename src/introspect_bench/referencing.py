@@ -26,7 +26,7 @@ def reference(
     names: Sequence[str],
     output: Path,
     *,
-    base: str = TARGET,
+    base: str | None = None,
     suite: str = TARGET,
     tasks: Sequence[str] = (),
     split: str = "test",
@@ -47,7 +47,7 @@ def reference(
     Args:
         names: recipes, without `reference/`.
         output: folder that gets `explainers/NAME` and `runs/`.
-        base: model to train.
+        base: model to train; the recipe's own if None.
         suite: name or folder of the suite that is learnt and answered.
         tasks: tasks to learn and answer; all if empty.
         split: queries to answer.
@@ -76,7 +76,7 @@ def reference(
     found = {}
     for spec in specs:
         folder = train(
-            base,
+            base or spec.base,
             output / EXPLAINERS / spec.name,
             suite=suite,
             tasks=tasks,

@@ -12,7 +12,7 @@ from introspect_bench.console import amount, emit_json, progress
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--base", "-b", default="smollm2-135m", show_default=True, metavar="MODEL")
+@click.option("--base", "-b", metavar="MODEL", help="Instead of the recipe's own.")
 @click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
 @click.option("--split", default="test", show_default=True, metavar="NAME")
