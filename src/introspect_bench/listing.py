@@ -9,7 +9,7 @@ from introspect_bench.baselines.references import REFERENCE, REFERENCES
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS
+from introspect_bench.benchmark.targets import TARGETS, TargetSpec
 from introspect_bench.suites import tasks_of
 from introspect_bench.tasks import SUITES, TASKS
 
@@ -39,7 +39,7 @@ def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
         return [
             {
                 "target": spec.name,
-                "source": f"{spec.source} {spec.location}",
+                "source": f"{spec.source} {_location(spec)}",
                 "layers": spec.n_layers,
                 "width": spec.d_model,
                 "licence": spec.licence,
@@ -65,6 +65,12 @@ def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     raise UsageError(
         f"cannot list {kind!r}: choose suites, tasks, targets, baselines or references"
     )
+
+
+def _location(spec: TargetSpec) -> str:
+    """Return where a target is from; of several packages the first."""
+    first, *more = spec.location.split(" ") if spec.source == "wheel" else [spec.location]
+    return f"{first} and {len(more)} more" if more else first
 
 
 def _vector(injection: Injection) -> str:

@@ -98,6 +98,18 @@ SMOLLM2 = Source(
 )
 """The target of the first suite."""
 
+GEMMA3 = Source(
+    key="gemma2025gemma3",
+    kind="report",
+    title="Gemma 3 Technical Report",
+    authors=(("", "Gemma Team"),),
+    year=2025,
+    arxiv="2503.19786",
+    licence="Gemma Terms of Use",
+    used="the model Gemma 3 270M, from which another model's explainer is trained",
+)
+"""The other pretrained model of the reference explainers."""
+
 WIKIDATA = Source(
     key="vrandecic2014wikidata",
     kind="article",
@@ -196,6 +208,7 @@ SENTENCES = Source(
 SOURCES: Mapping[str, Source] = {
     "paper": PAPER,
     "smollm2": SMOLLM2,
+    "gemma3": GEMMA3,
     "wikidata": WIKIDATA,
     "big-bench": BIGBENCH,
     "wordnet": WORDNET,
@@ -205,7 +218,10 @@ SOURCES: Mapping[str, Source] = {
 }
 """Works of others by the name they are asked for with."""
 
-TARGET_SOURCES: Mapping[str, tuple[str, ...]] = {"smollm2-135m": ("smollm2",)}
+TARGET_SOURCES: Mapping[str, tuple[str, ...]] = {
+    "smollm2-135m": ("smollm2",),
+    "gemma3-270m": ("gemma3",),
+}
 """Works to cite for a named target."""
 
 TASK_SOURCES: Mapping[str, tuple[str, ...]] = {
