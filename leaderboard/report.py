@@ -15,6 +15,10 @@ from introspect_bench.leaderboard.figures import signed
 from introspect_bench.leaderboard.table import NOTHING
 
 
+LEVEL = 0.05
+"""Corrected p below which two are told apart."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
     """One explainer less another on the same queries of one task."""
@@ -147,13 +151,20 @@ def report(
 def _contrasts(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     if not rows:
         return nothing
-    head = ["task", "explainer", "less", "because", "difference", "p (Holm)"]
-    lines = [said, "", table.bar(head), table.bar(["---"] * 4 + ["---:"] * 2)]
+    head = ["task", "explainer", "less", "because", "difference", "p (Holm)", "told apart"]
+    lines = [said, "", table.bar(head), table.bar(["---"] * 4 + ["---:"] * 2 + ["---"])]
     for row in rows:
         names = [table.escape(table.clean(name)) for name in (row.first, row.second)]
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        lines.append(table.bar([row.task, *names, row.why, _signed(row), p]))
+        lines.append(table.bar([row.task, *names, row.why, _signed(row), p, _apart(row)]))
     return "\n".join(lines)
+
+
+def _apart(row: Contrast) -> str:
+    """Whether the two are told apart, and which way."""
+    if row.p >= LEVEL:
+        return "no"
+    return "yes, higher" if row.value > 0 else "yes, lower"
 
 
 def _signed(row: Contrast) -> str:

@@ -116,18 +116,25 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
     assert "nowhere" in the_sentence(err)
 
 
+def contrast(**fields: Any) -> Contrast:
+    said = {"task": PATCHING, "metric": "exact_match", "first": "a", "second": "b", "p": 0.5}
+    return Contrast(**{"why": "no vectors", "value": 0.1, "interval_95": None, **said, **fields})
+
+
+def test_a_pair_is_told_apart_by_its_corrected_p() -> None:
+    rows = [
+        contrast(first="one", p=0.049),
+        contrast(first="two", p=0.051),
+        contrast(first="three", value=-0.1, p=0.0),
+    ]
+    page = section(report([], rows, [], [], trained=[]), "What the vectors are worth")
+    ends = [line.rpartition(" | ")[2] for line in page.splitlines() if "| b |" in line]
+    assert ends == ["yes, higher |", "no |", "yes, lower |"]
+
+
 def test_a_difference_replicates_if_its_interval_is_above_0() -> None:
     def said(*interval: float) -> str:
-        row = Contrast(
-            task=PATCHING,
-            metric="exact_match",
-            first="a",
-            second="b",
-            why="no vectors",
-            value=sum(interval) / 2,
-            interval_95=(interval[0], interval[1]),
-            p=0.5,
-        )
+        row = contrast(value=sum(interval) / 2, interval_95=interval)
         page = section(report([], [row], [], [], trained=[]), "Beside the paper")
         (line,) = (line for line in page.splitlines() if "a less b" in line)
         return line
