@@ -14,7 +14,6 @@ from introspect_bench.leaderboard import figures, table
 from introspect_bench.leaderboard.figures import signed
 from introspect_bench.leaderboard.table import NOTHING
 
-
 LEVEL = 0.05
 """Corrected p below which two are told apart."""
 
