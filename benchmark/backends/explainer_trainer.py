@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,16 @@ STATE = "trainer_state.json"
 
 OnStep = Callable[[int, int, float], None]
 """Told steps done, steps in all and the latest loss in nats."""
+
+
+def n_processes() -> int:
+    """How many processes train together, as `torchrun` or `accelerate launch` say."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 class ExplainerTrainer(Trainer):
@@ -107,6 +118,8 @@ class Log(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
+        if not state.is_world_process_zero:
+            return
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
         row = {"step": state.global_step, "steps": state.max_steps, **numbers}
         if self.trainer is not None and "loss" in numbers:
@@ -137,8 +150,11 @@ class Patience(TrainerCallback):
 def trainer_arguments(
     folder: Path, settings: ExplainerSettings, n_batches: int, device: str
 ) -> TrainingArguments:
-    """Return the Trainer's settings for so many batches, checkpoints under `folder`."""
-    n_steps = math.ceil(n_batches / settings.accumulation)
+    """Return the Trainer's settings for so many batches, checkpoints under `folder`.
+
+    Processes that train together share the batches.
+    """
+    n_steps = math.ceil(n_batches / (settings.accumulation * n_processes()))
     every = max(1, math.ceil(n_steps / settings.evaluations))
     return TrainingArguments(
         output_dir=str(folder),
@@ -183,15 +199,15 @@ def last_checkpoint(folder: Path) -> str | None:
     """Return the latest whole checkpoint; what a kill left unfinished is removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     whole = [path for path in found if (path / STATE).is_file()]
-    for path in found:
+    for path in found if is_first() else ():
         if path not in whole:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
     return str(whole[-1]) if whole else None
 
 
 def cut_log(path: Path, checkpoint: str | None) -> None:
     """Drop logged steps after a checkpoint; they are done again."""
-    if not path.is_file():
+    if not path.is_file() or not is_first():
         return
     step = 0
     if checkpoint is not None:

@@ -34,6 +34,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     OnStep,
     Patience,
     cut_log,
+    is_first,
     last_checkpoint,
     trainer_arguments,
 )
@@ -102,7 +103,8 @@ def train_explainer(
     _check_same(folder, plan)
     if (folder / RECORD).is_file():
         return folder
-    files.write_json_atomic(folder / PLAN, plan)
+    if is_first():
+        files.write_json_atomic(folder / PLAN, plan)
     set_seed(settings.seed)
     if settings.twin is not None:
         model = make_twin(model, settings.twin, seed=settings.seed)
@@ -128,17 +130,23 @@ def train_explainer(
     log.trainer = trainer
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
-    _write(folder, model, adapted, base_name, settings)
-    write_learned(folder, wrapped.learned())
-    best = trainer.state.best_metric
-    record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
-    if settings.twin is not None and adapted is not None:
-        record["twin"] = {"kind": settings.twin, "seed": settings.seed}
-    files.write_json_atomic(folder / RECORD, {**record, "validation_loss": best})
+    if is_first():
+        _write(folder, model, adapted, base_name, settings)
+        write_learned(folder, wrapped.learned())
+        record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
+        if settings.twin is not None and adapted is not None:
+            record["twin"] = {"kind": settings.twin, "seed": settings.seed}
+        _finish(folder, {**record, "validation_loss": trainer.state.best_metric})
+    trainer.accelerator.wait_for_everyone()
+    return folder
+
+
+def _finish(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the record, which says that all is there, and the curve; remove the checkpoints."""
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
+    files.write_json_atomic(folder / RECORD, dict(record))
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return folder
 
 
 def _learnt(lessons: Sequence[Lesson]) -> dict[str, Any]:
