@@ -27,7 +27,9 @@ KINDS = ("trained", "untrained", "baseline", "oracle")
 LINKS = ("paper", "code", "model")
 """Keys of `links`."""
 DECLARED: Mapping[str, str] = {
-    "no_test_training": "nothing was trained or chosen on validation or test queries",
+    "no_test_training": (
+        "nothing was trained on validation or test queries, or chosen on test queries"
+    ),
     "replies_unedited": "every reply is what the explainer said, once per query",
     "attempts_counted": "attempts counts every run on these queries, also those not submitted",
     "may_publish": "the run files may be published under CC-BY-4.0",

@@ -58,9 +58,9 @@ def command(
     """Turn run files into a folder that a pull request adds.
 
     Checks everything that CI checks and changes no file that exists. --declare states: nothing was
-    trained or chosen on validation or test queries; every reply is what the explainer said, once
-    per query; --attempts counts every run on these queries; the run files may be published under
-    CC-BY-4.0. Nothing leaves this machine without --open-pr.
+    trained on validation or test queries, or chosen on test queries; every reply is what the
+    explainer said, once per query; --attempts counts every run on these queries; the run files may
+    be published under CC-BY-4.0. Nothing leaves this machine without --open-pr.
     """
     from introspect_bench import api
     from introspect_bench.submitting import Description, read_text
