@@ -121,7 +121,8 @@ def test_a_submission_states_what_it_states(call: Call) -> None:
     words = [word for word in WORDS if word != "--declare"]
     code, _, err = call("submit", str(one_run(call)), *words)
     assert code == 1
-    assert "nothing was trained on validation or test queries, or chosen on test queries" in the_sentence(err)
+    stated = "nothing was trained on validation or test queries, or chosen on test queries"
+    assert stated in the_sentence(err)
 
 
 def test_runs_that_do_not_belong_together_are_refused(call: Call) -> None:
