@@ -53,7 +53,8 @@ QUOTED = Injection(mode="quoted-token", scaling="natural")
 what the target's was, which only the target's weights can go on from."""
 COPIED = Injection(mode="quoted-copy", scaling="natural")
 """The same in a copy of the text, so that it is read with the vector and without."""
-_TRAINED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
+_STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
+_TRAINED: Mapping[str, Any] = {**_STUDIED, "decoding": "whole-reply"}
 
 _MAIN = (
     ReferenceSpec(
@@ -133,7 +134,7 @@ def _study() -> tuple[ReferenceSpec, ...]:
             role="study",
             summary="A cell of the injection study.",
             injection=injection,
-            training=_TRAINED,
+            training=_STUDIED,
         )
         for name, injection in cells
     )

@@ -36,6 +36,8 @@ class Question:
     """The query."""
     rendered: Rendered
     """Its text."""
+    openings: tuple[str, ...] = ()
+    """What answers of its task begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
                 f"template {rendered.template}, query {query.id}: {rendered.question.count(SLOT)} "
                 f"slots for a vector, expected {int(task.uses_vector)}"
             )
-        questions.append(Question(query=query, rendered=rendered))
+        questions.append(Question(query=query, rendered=rendered, openings=task.openings))
     return tuple(
         sorted(questions, key=lambda q: (q.rendered.template, len(q.rendered.question), q.query.id))
     )
@@ -155,6 +157,7 @@ def build_prompt(
         question=question.rendered.question,
         vector=_vector(question.query, vectors),
         shots=tuple(shots),
+        openings=question.openings,
     )
 
 

@@ -151,6 +151,8 @@ class Prompt:
     """The query's vector, shape (d_target,), or None for text-only tasks."""
     shots: Sequence[Turn] = ()
     """Solved training queries to show first; empty for zero-shot."""
+    openings: tuple[str, ...] = ()
+    """What the task's answers begin with (`Task.openings`), for who wants to be held to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

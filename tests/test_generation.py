@@ -197,6 +197,38 @@ def test_replies_begin_with_the_likelier_opening(name: str) -> None:
     assert held.settings()["openings"] == list(openings)
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_the_likeliest_whole_reply_is_given(name: str) -> None:
+    openings = ("unchanged:", "changed:")
+    prompts = [replace(prompt, openings=openings) for prompt in make_prompts()]
+    explainer = make_explainer(name, decoding="whole-reply")
+    said = explainer.complete(prompts)
+    assert explainer.settings()["decoding"] == "whole-reply"
+    encoder, decoder = explainer.encoder, explainer.decoder
+    begins = [encoder.reply_ids(opening) for opening in openings]
+    with torch.inference_mode():
+        head = decoder.head(encoder.head(prompts[0]))
+        for reply, question in zip(said, encoder.questions(prompts), strict=True):
+            scores = {}
+            for begun in begins:
+                ids: list[int] = []
+                score = 0.0
+                # one token at a time through the model alone
+                while len(ids) < explainer.max_new_tokens and not (ids and explainer._done(ids)):
+                    longer = replace(question, ids=(*question.ids, *ids))
+                    logits = decoder.first_logits(head, [longer])
+                    forced = begun[len(ids)] if len(ids) < len(begun) else int(logits.argmax())
+                    score += float(logits[0].log_softmax(-1)[forced])
+                    ids.append(forced)
+                scores[explainer._said(ids)] = score
+            assert len(scores) == 2
+            assert reply.text == max(scores, key=scores.__getitem__)
+    free = make_explainer(name, decoding="whole-reply").complete(make_prompts())
+    assert free == make_explainer(name).complete(make_prompts())  # a task without openings
+    with pytest.raises(UsageError, match="choose from greedy, whole-reply"):
+        make_explainer(name, decoding="beams")
+
+
 def test_openings_that_begin_alike_are_refused() -> None:
     with pytest.raises(UsageError, match="same token"):
         make_explainer("llama", openings=("changed:", "changed!"))

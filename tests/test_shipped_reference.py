@@ -39,6 +39,7 @@ def test_it_was_made_by_its_recipe(record: dict[str, Any]) -> None:
     recipe, settings = find_reference(NAME), record["training"]["settings"]
     assert record["injection"] == recipe.injection.as_json()
     training = dict(recipe.training)
+    assert record["decoding"] == training.pop("decoding")
     assert settings["bfloat16"] == (training.pop("precision") == "bfloat16")
     assert {name: settings[name] for name in training} == training
 

@@ -40,8 +40,8 @@ from introspect_bench.benchmark.targets import (
     weight_files,
 )
 
-KNOWN = frozenset({"injection", "schema", "training", "twin", "validation_loss"})
-"""Keys of `explainer.json`; only `injection` and `twin` are read here."""
+KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "validation_loss"})
+"""Keys of `explainer.json`; all but the schema and the loss are read here."""
 OF_PAPER = "WithIntervention"
 """Part of the names of the paper's architectures, as in `LlamaWithIntervention`."""
 SETTINGS = "explainer.json"
@@ -78,6 +78,8 @@ class Checkpoint:
     """What its adapter's base was changed to first, if anything."""
     n_train: dict[str, int] | None = None
     """Training queries of each task that it learnt from, as far as its folder says."""
+    decoding: str | None = None
+    """How its replies are chosen, if its folder says so."""
 
 
 def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
@@ -155,6 +157,7 @@ def open_checkpoint(
         family=known,
         twin=_declared_twin(directory / SETTINGS),
         n_train=_declared_amounts(directory / SETTINGS),
+        decoding=_declared_decoding(directory / SETTINGS),
     )
 
 
@@ -237,6 +240,11 @@ def _declared_amounts(path: Path) -> dict[str, int] | None:
     if not isinstance(found, dict) or not all(type(n) is int for n in found.values()):
         raise UsageError(f"{path}: expected n_train with a whole number for each task")
     return found
+
+
+def _declared_decoding(path: Path) -> str | None:
+    found = read_json(path).get("decoding") if path.is_file() else None
+    return None if found is None else str(found)
 
 
 def _base_model(directory: Path) -> str:

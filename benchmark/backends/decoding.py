@@ -9,8 +9,8 @@ random.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,8 @@ import torch
 from introspect_bench.benchmark.backends import shared_head
 from introspect_bench.benchmark.backends.chat import Encoded
 from introspect_bench.benchmark.backends.injector import Injector, Slots
+from introspect_bench.benchmark.backends.rows import grown, padded, parts
 from introspect_bench.benchmark.errors import IntegrityError
-
-PREFILL_TOKENS = 2048
-"""Question tokens, padding included, that are read in one pass."""
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once fewer than this share of the stored rows is still growing."""
@@ -77,14 +75,57 @@ class Decoder:
             done: whether a reply, given as its tokens so far, has ended.
         """
         logits, store = self._prefill(head, questions)
+        return self._grow(head, questions, [()] * len(questions), logits, store, done)[0]
+
+    def likeliest(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        openings: Sequence[Sequence[int]],
+        done: Callable[[Sequence[int]], bool],
+    ) -> list[list[int]]:
+        """Of the greedy replies after each opening, the one that is likeliest as a whole.
+
+        Args:
+            head: what stands before every question.
+            questions: best sorted by length.
+            openings: tokens that a reply may begin with; they count in its likelihood and length.
+            done: whether a reply, given as its tokens so far, has ended.
+        """
+        logits, store = self._prefill(head, questions)
+        n = len(questions)
+        rows = torch.arange(n, device=logits.device).repeat(len(openings))
+        store.keep(rows)  # each question once for every opening
+        begun = [opening for opening in openings for _ in questions]
+        asked = [*questions] * len(openings)
+        written, scores = self._grow(head, asked, begun, logits[rows], store, done)
+        best = [max(range(row, len(asked), n), key=scores.__getitem__) for row in range(n)]
+        return [written[place] for place in best]
+
+    def _grow(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        begun: Sequence[Sequence[int]],
+        logits: torch.Tensor,
+        store: shared_head.Store,
+        done: Callable[[Sequence[int]], bool],
+    ) -> tuple[list[list[int]], list[float]]:
+        """Greedy tokens behind what each reply begins with, and log-likelihoods of the replies."""
         written: list[list[int]] = [[] for _ in questions]
+        scores = [0.0] * len(questions)
         stored = list(range(len(questions)))  # question of each stored row
         growing = set(stored)
         for turn in range(self.max_new_tokens):
             tokens = logits.argmax(dim=-1)
-            for row, token in zip(stored, tokens.tolist(), strict=True):
+            for place, row in enumerate(stored):
+                if turn < len(begun[row]):
+                    tokens[place] = begun[row][turn]
+            likelihood = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
+            for row, token, score in zip(stored, tokens.tolist(), likelihood.tolist(), strict=True):
                 if row in growing:
                     written[row].append(token)
+                    scores[row] += score
                     if done(written[row]):
                         growing.remove(row)
             if not growing or turn == self.max_new_tokens - 1:
@@ -98,9 +139,9 @@ class Decoder:
             if self._shared:
                 logits = self._next(head, rows, tokens, store, turn)
             else:
-                grown = [_grown(questions[row], written[row]) for row in stored]
-                logits = self._plain(head.encoded, grown)
-        return written
+                longer = [grown(questions[row], written[row]) for row in stored]
+                logits = self._plain(head.encoded, longer)
+        return written, scores
 
     def _choose_engine(self) -> str:
         """Share heads if a small probe then gives the logits of a plain pass; else stay plain."""
@@ -135,7 +176,7 @@ class Decoder:
             return self._plain(head.encoded, questions), store
         logits = [
             self._read(head, questions[rows], store, rows, stop=max(lengths))
-            for rows in _parts(lengths)
+            for rows in parts(lengths)
         ]
         return torch.cat(logits), store
 
@@ -150,7 +191,7 @@ class Decoder:
     ) -> torch.Tensor:
         """Read questions into rows of the store, ending before column `stop`; last logits."""
         width = max(len(question.ids) for question in questions)
-        ids, positions = self._padded(questions, width, len(head.encoded.ids))
+        ids, positions = padded(questions, width, len(head.encoded.ids), self.model.device)
         store.aim(rows, first=stop - width, start=stop - width, stop=stop)
         slots = self._slots(questions, width)
         reach = shared_head.Reach(head=head.layers, queries=positions, keys=positions)
@@ -204,7 +245,7 @@ class Decoder:
             for question in questions
         ]
         width = max(len(row.ids) for row in rows)
-        ids, positions = self._padded(rows, width, 0)
+        ids, positions = padded(rows, width, 0, self.model.device)
         slots = self._slots(rows, width)
         with self.injector.during(slots):
             output = self.model(
@@ -216,18 +257,6 @@ class Decoder:
             )
         last: torch.Tensor = output.logits[:, -1].float()
         return last
-
-    def _padded(
-        self, rows: Sequence[Encoded], width: int, first: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Left-padded ids and positions, int64 (rows, width); from `first` on, padding is -1."""
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        positions = torch.full((len(rows), width), -1, dtype=torch.long)
-        for index, row in enumerate(rows):
-            start = width - len(row.ids)
-            ids[index, start:] = torch.tensor(row.ids, dtype=torch.long)
-            positions[index, start:] = torch.arange(first, first + len(row.ids))
-        return ids.to(self.model.device), positions.to(self.model.device)
 
     def _slots(self, rows: Sequence[Encoded], width: int) -> Slots | None:
         """Places and vectors of a left-padded batch, or None if it has none.
@@ -256,18 +285,3 @@ class Decoder:
             vectors=torch.from_numpy(stacked).to(device),
             layers=torch.tensor(layers, device=device) if layers else None,
         )
-
-
-def _grown(question: Encoded, written: Sequence[int]) -> Encoded:
-    return replace(question, ids=(*question.ids, *written))
-
-
-def _parts(lengths: Sequence[int]) -> Iterator[slice]:
-    """Consecutive rows whose padded tokens stay within `PREFILL_TOKENS`."""
-    start, longest = 0, 0
-    for index, length in enumerate(lengths):
-        longest = max(longest, length)
-        if index > start and (index + 1 - start) * longest > PREFILL_TOKENS:
-            yield slice(start, index)
-            start, longest = index, length
-    yield slice(start, len(lengths))

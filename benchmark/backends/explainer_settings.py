@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import DECODINGS, GREEDY, Injection
 from introspect_bench.benchmark.errors import UsageError
 
 
@@ -44,6 +44,8 @@ class ExplainerSettings:
     """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
     injection: Injection = field(default_factory=Injection)
     """How vectors enter."""
+    decoding: str = GREEDY
+    """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
 
     def __post_init__(self) -> None:
         """Check that the numbers are possible.
@@ -53,6 +55,8 @@ class ExplainerSettings:
         """
         if self.method not in ("lora", "full"):
             raise UsageError(f"method {self.method!r}: choose lora or full")
+        if self.decoding not in DECODINGS:
+            raise UsageError(f"decoding {self.decoding!r}: choose from {', '.join(DECODINGS)}")
         counts = ("rank", "batch_size", "accumulation", "epochs", "evaluations", "patience")
         for name in counts:
             if getattr(self, name) < 1:
@@ -62,4 +66,6 @@ class ExplainerSettings:
 
     def as_json(self) -> dict[str, Any]:
         """All settings by name."""
-        return {**asdict(self), "injection": self.injection.as_json()}
+        values = {**asdict(self), "injection": self.injection.as_json()}
+        del values["decoding"]  # the same training whatever is done with it
+        return values

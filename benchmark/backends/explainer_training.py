@@ -38,6 +38,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     last_checkpoint,
     trainer_arguments,
 )
+from introspect_bench.benchmark.backends.injection import GREEDY
 from introspect_bench.benchmark.backends.learned import write_learned
 from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
 from introspect_bench.benchmark.backends.projection import Projection
@@ -134,6 +135,8 @@ def train_explainer(
         _write(folder, model, adapted, base_name, settings)
         write_learned(folder, wrapped.learned())
         record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
+        if settings.decoding != GREEDY:
+            record["decoding"] = settings.decoding
         if settings.twin is not None and adapted is not None:
             record["twin"] = {"kind": settings.twin, "seed": settings.seed}
         _finish(folder, {**record, "validation_loss": trainer.state.best_metric})

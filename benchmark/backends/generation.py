@@ -18,7 +18,7 @@ import torch
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
 from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import DECODINGS, GREEDY, WHOLE, Injection
 from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
@@ -48,6 +48,7 @@ class LocalExplainer:
         batch_size: int = AUTO_BATCH_SIZE,
         max_new_tokens: int = MAX_NEW_TOKENS,
         openings: Sequence[str] = (),
+        decoding: str = GREEDY,
     ) -> None:
         """Take a loaded model with its tokenizer.
 
@@ -64,12 +65,16 @@ class LocalExplainer:
             max_new_tokens: longest reply, in tokens, without its opening.
             openings: a reply must begin with one of these; the one whose first token is likeliest
                 is taken, and the rest is free. Empty: all of it is free.
+            decoding: one of `DECODINGS`.
 
         Raises:
             UsageError: the injection does not fit the model, a number is below 1, two openings
                 begin with the same token, or a learned part is missing or left over.
         """
         chosen = injection or (Injection() if family is None else family.injection)
+        if decoding not in DECODINGS:
+            raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")
+        self.decoding = decoding
         if batch_size < 1 or max_new_tokens < 1:
             raise UsageError("batch size and longest reply are at least 1")
         self.model = model.eval().requires_grad_(False)
@@ -115,7 +120,11 @@ class LocalExplainer:
             replies: dict[int, Completion] = {}
             for start in range(0, len(order), self.batch_size):
                 part = order[start : start + self.batch_size]
-                found = self._replies(head, [questions[i] for i in part])
+                asked = [questions[i] for i in part]
+                if self.decoding == WHOLE and prompts[0].openings:
+                    found = self._likeliest(head, asked, prompts[0].openings)
+                else:
+                    found = self._replies(head, asked)
                 replies.update(zip(part, found, strict=True))
         return [replies[index] for index in range(len(prompts))]
 
@@ -135,7 +144,7 @@ class LocalExplainer:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "batch_size": self.batch_size,
             "max_new_tokens": self.max_new_tokens,
-            "decoding": "greedy",
+            "decoding": self.decoding,
             "openings": list(self.openings),
             **({} if self.family is None else {"family": self.family.name}),
         }
@@ -206,6 +215,20 @@ class LocalExplainer:
                 n_out=len(start.ids) - len(question.ids) + len(ids),
             )
             for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
+        ]
+
+    def _likeliest(
+        self, head: Head, questions: Sequence[Encoded], openings: Sequence[str]
+    ) -> list[Completion]:
+        begun = [self.encoder.reply_ids(opening) for opening in openings]
+        written = self.decoder.likeliest(head, questions, begun, self._done)
+        return [
+            Completion(
+                text=self._said(ids),
+                n_in=len(head.encoded.ids) + len(question.ids),
+                n_out=len(ids),
+            )
+            for ids, question in zip(written, questions, strict=True)
         ]
 
     def _opened(self, head: Head, questions: Sequence[Encoded]) -> list[int | None]:

@@ -17,7 +17,7 @@ from introspect_bench.benchmark.backends.generation import (
     MAX_NEW_TOKENS,
     LocalExplainer,
 )
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import GREEDY, Injection
 from introspect_bench.benchmark.backends.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
@@ -39,6 +39,7 @@ def load_local(
     target: str | None = None,
     use_vectors: bool = True,
     openings: Sequence[str] = (),
+    decoding: str | None = None,
     on_progress: OnProgress = silent,
 ) -> tuple[LocalExplainer, ExplainerCard]:
     """Load a local language model as an explainer.
@@ -56,6 +57,7 @@ def load_local(
             the explainer's own counts if None. Opened only if vectors enter at quoted tokens.
         use_vectors: False leaves vectors out.
         openings: what a reply must begin with, one of these; empty for free replies.
+        decoding: one of `generation.DECODINGS`; if None, what `explainer.json` says, else greedy.
         on_progress: told what is happening while a target is prepared.
 
     Raises:
@@ -80,6 +82,7 @@ def load_local(
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,
         openings=openings,
+        decoding=decoding or found.decoding or GREEDY,
     )
     card = ExplainerCard(
         name=model,

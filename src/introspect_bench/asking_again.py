@@ -234,6 +234,7 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
         "dtype": check.dtype or (kept.get("dtype", "auto") if local else "auto"),
         "injection": read_injection(injection) if local and injection else None,
         "family": str(family) if local and family else None,
+        "decoding": str(kept["decoding"]) if local and kept.get("decoding") else None,
         "n_train": None if local else kept.get("n_train"),
     }
 

@@ -51,6 +51,8 @@ class Settings:
     """Whether prompts carry their vectors."""
     injection: Injection | None
     """How vectors enter; None for what the explainer declares, or the default."""
+    decoding: str | None
+    """How replies are chosen; None for what the checkpoint says, or greedy."""
     family: str | None
     """Whose convention prompts follow; None for what the checkpoint says, or the benchmark's."""
     arguments: Mapping[str, Any]
@@ -169,6 +171,7 @@ def _load_local(
         use_vectors=settings.use_vectors,
         injection=settings.injection,
         family=settings.family,
+        decoding=settings.decoding,
         target=None if target is None else target.name,
         on_progress=on_progress,
     )

@@ -72,6 +72,9 @@ class RunRequest:
     family: str | None = None
     """Whose convention a local model's prompts follow; what its checkpoint says, or the
     benchmark's own, if None."""
+    decoding: str | None = None
+    """How a local model's replies are chosen, `greedy` or `whole-reply`; what its checkpoint says,
+    or greedy, if None."""
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a `py:module:Class`."""
     simulate: bool = True

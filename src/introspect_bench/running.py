@@ -72,6 +72,7 @@ def run(
         use_vectors=not request.no_vector,
         injection=request.injection,
         family=request.family,
+        decoding=request.decoding,
         arguments=request.explainer_args,
     )
     tasks = answerable(request)

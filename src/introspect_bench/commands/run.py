@@ -74,6 +74,11 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 @click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
 @click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
 @option(
+    "--decoding",
+    type=click.Choice(["greedy", "whole-reply"]),
+    help="How a local model's reply is chosen: token by token, or the likeliest as a whole.",
+)
+@option(
     "--family",
     metavar="NAME",
     help="Convention of prompts: paper, activation-oracle, latentqa or selfie-adapter[:FILE].",

@@ -31,6 +31,13 @@ from introspect_bench.console import amount, emit_json, progress
     show_default=True,
     help="What is computed in; weights stay float32. auto: bfloat16 where it is faster.",
 )
+@click.option(
+    "--decoding",
+    type=click.Choice(["greedy", "whole-reply"]),
+    default="greedy",
+    show_default=True,
+    help="How its replies will be chosen; see `run`.",
+)
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
 @click.option(
     "--injection",
