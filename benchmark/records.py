@@ -27,6 +27,13 @@ Status = Literal["scored", "unparsed", "missing"]
 """How a query ended; only `scored` can be above zero in any metric."""
 
 
+GREEDY, WHOLE = "greedy", "whole-reply"
+DECODINGS = (GREEDY, WHOLE)
+"""How a reply is chosen: the likeliest token after each token; or that after each of the openings
+of the task's answers, and then the reply that is likeliest as a whole, which lets the content speak
+in the verdict before it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One question about one intervention on a target model."""

@@ -25,7 +25,7 @@ from introspect_bench.benchmark.metrics import (
     evaluate,
     normalise_content,
 )
-from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
+from introspect_bench.benchmark.records import WHOLE, Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.suite import Suite
@@ -257,7 +257,15 @@ def _explainer(fields: Mapping[str, Any]) -> dict[str, Any]:
         "shots": fields["shots"],
         "no_vector": fields["no_vector"],
         "shuffled_vectors": fields.get("shuffled_vectors", False),
+        **decoding_of(fields),
     }
+
+
+def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return `decoding` of a run's explainer where replies were not chosen token by token."""
+    settings = fields.get("settings")
+    whole = isinstance(settings, Mapping) and settings.get("decoding") == WHOLE
+    return {"decoding": WHOLE} if whole else {}
 
 
 def _counts(scored: Iterable[Replied]) -> dict[str, int]:

@@ -199,7 +199,7 @@ def _part(row: Mapping[str, Any], part: str, names: Sequence[str]) -> str:
         table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
         for name in names
     ]
-    return table.bar([table.escape(table.clean(row["explainer"]["name"])), *cells])
+    return table.bar([table.escape(table.label(row["explainer"])), *cells])
 
 
 def _study(cells: Sequence[Cell]) -> str:

@@ -159,6 +159,7 @@ def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
         explainer["name"],
         explainer["no_vector"],
         bool(explainer.get("shuffled_vectors")),
+        explainer.get("decoding", ""),
         result["body_sha256"] or "",
     )
 
@@ -181,7 +182,7 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def label(explainer: Mapping[str, Any], more: str = "") -> str:
-    """Return an explainer's name with its marks.
+    """Return an explainer's name with its marks, and its decoding if that is not greedy.
 
     Args:
         explainer: what a result says of it.
@@ -189,7 +190,8 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
     """
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
-    return f"{clean(explainer['name'])}{' ' if marks else ''}{marks}"
+    decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
+    return f"{clean(explainer['name'])}{decoding}{' ' if marks else ''}{marks}"
 
 
 def cell(name: str, metric: Mapping[str, Any]) -> str:

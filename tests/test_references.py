@@ -13,9 +13,11 @@ from tiny_training import make_base
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
+from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.baselines import references
 from introspect_bench.baselines.references import REFERENCES, find_reference, reference_folder
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.leaderboard.table import markdown
 
 PATCHING = "activation-patching"
 MAIN = [spec for spec in REFERENCES if spec.role != "study"]
@@ -96,6 +98,23 @@ def test_weights_that_ship_run_under_their_own_name(
     )
     assert run.header["explainer"]["name"] == "reference/smollm2-self"
     assert run.path.name.startswith("reference-smollm2-self.")
+    assert run.header["explainer"]["settings"]["decoding"] == "whole-reply"
+    assert all(row["raw"].startswith(("changed:", "unchanged:")) for row in run.rows.values())
+    result = ib.score(run.path, suite=str(suites))
+    assert result["explainer"]["decoding"] == "whole-reply"
+    assert "| reference/smollm2-self, whole-reply |" in markdown([result])
+    check = Recheck(model="reference/smollm2-self")
+    assert request_again(run, check, output=tmp_path).decoding == "whole-reply"
+    (free,) = ib.run(
+        "reference/smollm2-self",
+        suite=str(suites),
+        tasks=[PATCHING],
+        split="mini",
+        decoding="greedy",
+        output=tmp_path / "greedy",
+    )
+    assert free.header["explainer"]["settings"]["decoding"] == "greedy"
+    assert "decoding" not in ib.score(free.path, suite=str(suites))["explainer"]
 
 
 def test_a_reference_without_weights_says_how_to_train_it(

@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection import DECODINGS, GREEDY, Injection
+from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import DECODINGS, GREEDY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,6 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     last_checkpoint,
     trainer_arguments,
 )
-from introspect_bench.benchmark.backends.injection import GREEDY
 from introspect_bench.benchmark.backends.learned import write_learned
 from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
 from introspect_bench.benchmark.backends.projection import Projection
@@ -47,6 +46,7 @@ from introspect_bench.benchmark.backends.simulator_adapter import adapt
 from introspect_bench.benchmark.backends.twins import make_twin
 from introspect_bench.benchmark.curves import loss_curve
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import GREEDY
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
 SCHEMA = "introspect-bench/explainer/1"

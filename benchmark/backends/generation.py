@@ -18,12 +18,12 @@ import torch
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
 from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
-from introspect_bench.benchmark.backends.injection import DECODINGS, GREEDY, WHOLE, Injection
+from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import Completion, Prompt
+from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in explainer tokens."""

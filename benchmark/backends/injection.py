@@ -35,12 +35,6 @@ Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 the slot; `natural`: norm-matched for vectors of length 1, which are directions, and raw for all
 others, which are states; `learned`: norm-matched times one trained number, 1 before training."""
 
-GREEDY, WHOLE = "greedy", "whole-reply"
-DECODINGS = (GREEDY, WHOLE)
-"""How a reply is chosen: the likeliest token after each token; or that after each of the openings
-of the task's answers, and then the reply that is likeliest as a whole, which lets the content speak
-in the verdict before it."""
-
 MAX_SLOTS = 16
 """Most placeholder tokens for one vector."""
 

@@ -17,11 +17,12 @@ from introspect_bench.benchmark.backends.generation import (
     MAX_NEW_TOKENS,
     LocalExplainer,
 )
-from introspect_bench.benchmark.backends.injection import GREEDY, Injection
+from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.records import GREEDY
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""
