@@ -52,7 +52,16 @@ HEADER: Mapping[str, frozenset[str] | None] = {
         }
     ),
     "explainer": frozenset(
-        {"name", "kind", "revision", "weights_sha256", "settings", "shots", "no_vector"}
+        {
+            "name",
+            "kind",
+            "revision",
+            "weights_sha256",
+            "settings",
+            "shots",
+            "no_vector",
+            "shuffled_vectors",
+        }
     ),
     "generation": None,
     "env": frozenset(

@@ -121,7 +121,8 @@ def report(
         _contrasts(
             use,
             "Each explainer less its control, paired on the same queries: the same recipe without "
-            "vectors, or the same weights given another query's vector.",
+            "vectors, or the same weights given another query's vector. All metrics: what a vector "
+            "is worth may lie in the content and not in the verdict.",
             "No entry names a control yet.",
         ),
         "## Privileged access",
@@ -150,12 +151,14 @@ def report(
 def _contrasts(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     if not rows:
         return nothing
-    head = ["task", "explainer", "less", "because", "difference", "p (Holm)", "told apart"]
-    lines = [said, "", table.bar(head), table.bar(["---"] * 4 + ["---:"] * 2 + ["---"])]
+    head = ["task", "metric", "explainer", "less", "because", "difference", "p (Holm)"]
+    lines = [said, "", table.bar([*head, "told apart"])]
+    lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
     for row in rows:
         names = [table.escape(table.clean(name)) for name in (row.first, row.second)]
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        lines.append(table.bar([row.task, *names, row.why, _signed(row), p, _apart(row)]))
+        metric = figures.title(row.metric)
+        lines.append(table.bar([row.task, metric, *names, row.why, _signed(row), p, _apart(row)]))
     return "\n".join(lines)
 
 
@@ -239,7 +242,8 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
     head = ["compared", "arXiv:2511.08579, points of exact match", "here", "replicates"]
     lines = [table.bar(head), table.bar(["---"] * 4)]
     for one in PAPER:
-        ours = [c for c in (use if one.section == "use" else access) if c.task == one.task]
+        rows = use if one.section == "use" else access
+        ours = [c for c in rows if (c.task, c.metric) == (one.task, "exact_match")]
         asked = f"{one.task}: {one.what}"
         for c in ours:
             names = [table.escape(table.clean(name)) for name in (c.first, c.second)]

@@ -23,6 +23,7 @@ from introspect_bench.leaderboard.entry_fields import ENTRY_ID
 from introspect_bench.leaderboard.findings import Finding, Level
 from introspect_bench.leaderboard.folders import ENTRY, NOTES, members
 from introspect_bench.leaderboard.wording import skeleton
+from introspect_bench.tasks import TASKS
 
 SPLIT = "test"
 """The split that is submitted."""
@@ -117,8 +118,10 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
             f"a name that ends in __{body_digest(bodies)}",
             "let `introspect-bench submit` write the folder",
         )
-    for name in ("name", "kind", "no_vector"):
-        values = {str(run.header["explainer"][name]) for run in runs.values()}
+    shown = {task: run for task, run in runs.items() if _has_vectors(task)}
+    parts = (("name", runs), ("kind", runs), ("no_vector", shown), ("shuffled_vectors", shown))
+    for name, about in parts:
+        values = {str(run.header["explainer"].get(name, False)) for run in about.values()}
         if len(values) > 1:
             yield failed_check(
                 entry.folder,
@@ -127,6 +130,11 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
                 "one explainer's runs",
                 "submit them one by one",
             )
+
+
+def _has_vectors(task: str) -> bool:
+    """Whether queries of a task have vectors, which a control can leave out or exchange."""
+    return all(known.uses_vector for known in TASKS if known.name == task)
 
 
 def failed_check(

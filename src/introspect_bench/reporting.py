@@ -14,6 +14,8 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.runfile import read_run
+from introspect_bench.benchmark.scoring import decoding_of
+from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
@@ -63,7 +65,7 @@ def leaderboard_report(
     found = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
     use, access, beaten, results, trained = [], [], [], [], []
     for one in found:
-        use += _contrasts(one, _controls(one.entries))
+        use += _contrasts(one, _controls(one.entries), headline=False)
         selves, others = _selves(one)
         access += _contrasts(one, _pairs(selves, others))
         beaten += _contrasts(one, _pairs(selves, _baselines(one)), every=True)
@@ -176,40 +178,54 @@ def _weights(one: Scored) -> tuple[Any, ...]:
     """What tells explainers apart besides their vectors."""
     found = [run.header["explainer"] for run in one.runs.values()]
     return tuple(
-        (explainer["no_vector"], sorted(explainer.get("weights_sha256", {}).items()))
+        (
+            explainer["no_vector"],
+            decoding_of(explainer),
+            sorted(explainer.get("weights_sha256", {}).items()),
+        )
         for explainer in found[:1]
         if explainer.get("weights_sha256")
     ) or (one.entry.id,)
 
 
-def _contrasts(found: Collected, pairs: Sequence[_Pair], *, every: bool = False) -> list[Contrast]:
+def _contrasts(
+    found: Collected, pairs: Sequence[_Pair], *, every: bool = False, headline: bool = True
+) -> list[Contrast]:
     """Compare pairs on each task, or where they differ in vectors, on those that have some."""
     rows = []
     for task, suite in found.tasks:
         for pair in pairs:
             runs = [one.runs.get(task.name) for one in (pair.first, pair.second)]
-            first, second = runs
             if not every and not task.uses_vector and pair.why != "another model":
                 continue  # nothing of this task's prompts is a vector
-            if not isinstance(first, ScoredRun) or not isinstance(second, ScoredRun):
-                continue
-            rng = draws(suite, task, SPLIT)
-            seen = compare(first.table, second.table, task.headline, rng=rng)
-            if seen.value is None or seen.p_permutation is None:
-                raise IntegrityError(f"{_name(pair.first)} has no {task.headline} on {task.name}")
-            rows.append(
-                Contrast(
-                    task=task.name,
-                    metric=task.headline,
-                    first=_name(pair.first),
-                    second=_name(pair.second),
-                    why=pair.why,
-                    value=seen.value,
-                    interval_95=seen.interval_95,
-                    p=seen.p_permutation,
-                )
-            )
+            first, second = runs
+            if isinstance(first, ScoredRun) and isinstance(second, ScoredRun):
+                for metric in (task.headline,) if headline else task.metrics:
+                    rng = draws(suite, task, SPLIT)
+                    row = _contrast(pair, first, second, task, metric, rng)
+                    rows += [row] if row else []
     return rows
+
+
+def _contrast(
+    pair: _Pair, first: ScoredRun, second: ScoredRun, task: Task, metric: str, rng: Any
+) -> Contrast | None:
+    """Compare two on one metric; None where one of them has no value of it."""
+    seen = compare(first.table, second.table, metric, rng=rng)
+    if seen.value is None or seen.p_permutation is None:
+        if metric == task.headline:
+            raise IntegrityError(f"{_name(pair.first)} has no {metric} on {task.name}")
+        return None
+    return Contrast(
+        task=task.name,
+        metric=metric,
+        first=_name(pair.first),
+        second=_name(pair.second),
+        why=pair.why,
+        value=seen.value,
+        interval_95=seen.interval_95,
+        p=seen.p_permutation,
+    )
 
 
 def _name(one: Scored) -> str:

@@ -12,6 +12,7 @@ from tiny_entries import forge, rows_of, set_field, write_rows
 
 import introspect_bench as ib
 from introspect_bench.leaderboard.report import Contrast, report
+from introspect_bench.tasks import get_task
 
 
 def folder_of(root: Path, name: str) -> Path:
@@ -56,7 +57,11 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     trained(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
     page = ib.leaderboard_report(submissions, suite="toy")
     use = section(page, "What the vectors are worth")
-    (row,) = (line for line in use.splitlines() if line.startswith(f"| {PATCHING} |"))
+    rows = [line for line in use.splitlines() if line.startswith(f"| {PATCHING} |")]
+    titles = [row.split(" | ")[1] for row in rows]
+    assert titles[:2] == ["exact match", "has-changed macro-F1"]
+    assert len(titles) == len(get_task(PATCHING).metrics)
+    row = rows[0]
     assert "| acme/nearest-neighbour | acme/constant | no vectors |" in row
     scores = [
         ib.score(folder_of(submissions, name) / f"{PATCHING}.jsonl", suite="toy")

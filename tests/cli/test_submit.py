@@ -47,6 +47,21 @@ def test_runs_become_a_folder_that_validates_and_scores_the_same(call: Call) -> 
     assert find_entries(Path("submissions")) == [entry]
 
 
+@pytest.mark.parametrize("control", ["--no-vector", "--shuffle-vectors"])
+def test_a_control_of_all_tasks_is_one_explainer(call: Call, control: str) -> None:
+    """Only the tasks with vectors leave them out or exchange them, as their headers say."""
+    words = ("run", "-m", "baseline/constant", "--suite", "toy", "--no-score", control)
+    assert call(*words)[0] == 0
+    runs = sorted(map(str, Path("runs").glob("*.jsonl")))
+    assert len(runs) == 2
+    code, _, err = call("submit", *runs, *WORDS)
+    assert code == 0, err
+    assert call("validate", "--strict", "submissions", "--suite", "toy")[0] == 0
+    first = read_entry(only_entry()).runs[0]
+    explainer = ib.load(first).header["explainer"]
+    assert explainer["no_vector"] or explainer["shuffled_vectors"]
+
+
 def test_nothing_that_exists_is_changed(call: Call) -> None:
     run = str(one_run(call))
     Path("submissions").mkdir()
