@@ -1,4 +1,4 @@
-"""RESULTS.md is what the command makes of the run files that are here."""
+"""RESULTS.md is what the command makes of the run files here, and the README says what it says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,42 @@ import introspect_bench as ib
 TOP = Path(__file__).parents[1]
 
 
+def differences(task: str, metric: str, first: str) -> dict[str, str]:
+    """The page's differences of an explainer on one metric, by whom it is set against."""
+    found = {}
+    for line in (TOP / "RESULTS.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[:3] == [task, metric, f"introspect-bench/{first}"]:
+            found[cells[3].partition("/")[2]] = cells[5].replace("\N{MINUS SIGN}", "-")
+    return found
+
+
 def test_the_page_is_made_again_byte_for_byte() -> None:
-    page = ib.leaderboard_report(TOP / "submissions", study=TOP / "docs" / "study")
+    page = ib.leaderboard_report(TOP / "submissions")
     assert (TOP / "RESULTS.md").read_text() == page
+
+
+def test_the_readme_says_what_the_page_says() -> None:
+    readme = " ".join((TOP / "README.md").read_text().split())
+    control, patching = "smollm2-no-vector", "activation-patching"
+    exact = differences(patching, "exact match", "smollm2-self")
+    assert exact[control] == "-2.3 [-5.8, +1.3]"
+    assert "no exact match (-2.3 [-5.8, +1.3] points)" in readme
+    greedy = differences(patching, "exact match", "smollm2-self-greedy")
+    assert greedy[f"{control}-greedy"].startswith("+9.1 ")
+    assert "the same weights gain 9.1 points" in readme
+    pearson = differences("feature-descriptions", "Pearson r", "smollm2-self")
+    assert pearson[control].startswith("+0.184 ")
+    assert "it gains 0.18 Pearson r" in readme
+    assert differences(patching, "content match", "smollm2-self")[control].startswith("+11.0 ")
+    assert differences(patching, "has-changed macro-F1", "smollm2-self")[control].startswith("+9.7")
+    assert "11 points of content and 10 of the verdict's macro-F1" in readme
+
+    def above(found: dict[str, str]) -> set[str]:
+        return {name for name, text in found.items() if "[+" in text and name != control}
+
+    ablations = differences("input-ablations", "exact match", "smollm2-self")
+    assert above(exact) == set(exact) - {control}
+    assert set(ablations) - above(ablations) == {"rule-of-thumb"}
+    assert "nearest-neighbour" not in above(pearson)
+    assert "every untrained explainer and baseline in patching, all but one in ablations" in readme
