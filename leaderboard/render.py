@@ -39,6 +39,18 @@ def script_json(value: object) -> str:
     return files.compact_json(value).translate(_UNSAFE)
 
 
+def templates() -> jinja2.Environment:
+    """Return the templates; whatever they print is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PARTS),
+        autoescape=True,  # by default nothing is, and by a file's name `.j2` is not
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+
+
 def render(board: Board, browser: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the page.
 
@@ -54,29 +66,25 @@ def render(board: Board, browser: Sequence[Mapping[str, Any]] = ()) -> str:
         f"default-src 'none'; style-src {_hash(css)}; img-src data:; "
         f"script-src 'self' {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PARTS),
-        autoescape=True,  # by default nothing is, and by a file's name `.j2` is not
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("index.html.j2").render(
-        csp=policy,
-        css=Markup(css),
-        script=Markup(script),
-        setup=Markup(script_json({"tasks": list(browser)})),
-        board=board,
-        board_sha256=files.sha256_bytes(board_json(board)),
-        stats=stats_view(board),
-        kinds=KINDS,
-        has_bibtex=any(row.bibtex for suite in board.suites for row in suite.rows),
-        suites=[suite_view(suite) for suite in board.suites],
-        matrices=[matrix_view(matrix, board) for matrix in board.matrices],
-        charts=charts_of(board.suites),
-        browser={"tasks": list(browser)},
-        terms=terms_view(board),
+    return (
+        templates()
+        .get_template("index.html.j2")
+        .render(
+            csp=policy,
+            css=Markup(css),
+            script=Markup(script),
+            setup=Markup(script_json({"tasks": list(browser)})),
+            board=board,
+            board_sha256=files.sha256_bytes(board_json(board)),
+            stats=stats_view(board),
+            kinds=KINDS,
+            has_bibtex=any(row.bibtex for suite in board.suites for row in suite.rows),
+            suites=[suite_view(suite) for suite in board.suites],
+            matrices=[matrix_view(matrix, board) for matrix in board.matrices],
+            charts=charts_of(board.suites),
+            browser={"tasks": list(browser)},
+            terms=terms_view(board),
+        )
     )
 
 

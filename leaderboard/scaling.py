@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
-
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.leaderboard import figures
 from introspect_bench.leaderboard.board import Estimate
 from introspect_bench.leaderboard.plotting import HEIGHT, WIDTH, Plot, Point, drawn
-from introspect_bench.leaderboard.render import PARTS
+from introspect_bench.leaderboard.render import templates
 from introspect_bench.leaderboard.table import clean
 
 MAX_LINES = 6
@@ -55,16 +53,8 @@ def scaling_svg(points: Sequence[Learnt]) -> str:
         drawn(_panel([point for point in points if (point.task, point.where) == task]))
         for task in tasks
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PARTS),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("scaling.svg.j2").render(
-        panels=panels, width=WIDTH, height=HEIGHT
+    return (
+        templates().get_template("scaling.svg.j2").render(panels=panels, width=WIDTH, height=HEIGHT)
     )
 
 
