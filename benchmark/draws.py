@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import Query
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.records import Query
 
 Amount = int | float
 """How many: a number of queries, or below 1 the part of all of them."""

@@ -127,7 +127,7 @@ def test_a_missing_link_shows_in_the_wheel(tmp_path: Path) -> None:
 def test_an_ignored_pattern_shows_in_the_wheel(tmp_path: Path) -> None:
     checkout = copy_checkout(tmp_path / "checkout")
     with (checkout / ".gitignore").open("a") as stream:
-        stream.write("*.jsonl\n")
+        stream.write("a.jsonl\n")
     missing = in_folders(checkout) - in_wheel(build(checkout, "--wheel"))
     assert missing == {"introspect_bench/tasks/toy_task/a.jsonl"}
 
