@@ -201,7 +201,7 @@ def last_checkpoint(folder: Path) -> str | None:
     whole = [path for path in found if (path / STATE).is_file()]
     for path in found if is_first() else ():
         if path not in whole:
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path)
     return str(whole[-1]) if whole else None
 
 

@@ -58,7 +58,7 @@ def load_local(
             the explainer's own counts if None. Opened only if vectors enter at quoted tokens.
         use_vectors: False leaves vectors out.
         openings: what a reply must begin with, one of these; empty for free replies.
-        decoding: one of `generation.DECODINGS`; if None, what `explainer.json` says, else greedy.
+        decoding: one of `records.DECODINGS`; if None, what `explainer.json` says, else greedy.
         on_progress: told what is happening while a target is prepared.
 
     Raises:

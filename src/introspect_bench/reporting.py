@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.runfile import read_run
@@ -23,7 +23,7 @@ from introspect_bench.leaderboard.report import Cell, Contrast, report
 from introspect_bench.leaderboard.scaling import amount_of
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
-from introspect_bench.scores import score
+from introspect_bench.scores import check_whole, score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ def leaderboard_report(
         The page.
 
     Raises:
-        UsageError: there are no entries, or a suite or task is unknown.
+        UsageError: there are no entries, the study has no runs or one of a part of a split, or a
+            suite or task is unknown.
         IntegrityError: an entry, a run or the ledger is broken.
         CheckFailedError: a run is partial, on a draft, or claims another score.
         IncompleteRunError: a run lacks rows.
@@ -91,8 +92,12 @@ def leaderboard_report(
 def _cells(study: Path | str | None, suite: str | None) -> list[Cell]:
     """Score the runs of an injection study."""
     cells = []
-    for path in [] if study is None else sorted(Path(study).glob("*.jsonl")):
+    paths = [] if study is None else sorted(Path(study).glob("*.jsonl"))
+    if study is not None and not paths:
+        raise UsageError(f"{study}: there are no run files of a study")
+    for path in paths:
         result = score(path, suite=suite)
+        check_whole(path, result)
         explainer = read_run(path).header["explainer"]
         settings = explainer.get("settings", {})
         cells.append(

@@ -14,7 +14,7 @@ from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.leaderboard.board import Estimate
 from introspect_bench.leaderboard.scaling import Learnt, amount_of, scaling_svg
-from introspect_bench.scores import score_all
+from introspect_bench.scores import check_whole, score_all
 
 
 def leaderboard_scaling(
@@ -35,8 +35,8 @@ def leaderboard_scaling(
         `interval_95`.
 
     Raises:
-        UsageError: a run does not say how much was learnt from, two are at one place, or as
-            `score_all`.
+        UsageError: a run answers only a part of its split or does not say how much was learnt
+            from, two are at one place, or as `score_all`.
         IntegrityError: as `score_all`.
         MissingPartError: the picture can't be written.
     """
@@ -62,6 +62,7 @@ def leaderboard_scaling(
 
 
 def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
+    check_whole(path, result)
     explainer = read_run(path).header["explainer"]
     amount = amount_of(explainer.get("settings", {}), result["task"])
     if amount is None:

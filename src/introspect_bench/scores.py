@@ -7,7 +7,7 @@ user gives. A run file comes from a stranger and never chooses its own ground tr
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,16 @@ def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[
         seen[name] = path
         results.append(result)
     return results
+
+
+def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:
+    """Refuse a run that does not answer its whole split, where it would stand beside others.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if result["partial"] or not result["complete"]:
+        raise UsageError(f"{path}: answers only a part of {result['split']}; run it whole")
 
 
 def leaderboard_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:

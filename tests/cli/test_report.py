@@ -116,6 +116,13 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
     assert f"| {PATCHING}, validation: enters at | length | tokens | trained on |" in found
     assert "| replace 2 | raw | 3 | 8 |" in found
     assert "| nowhere (no vectors) | \N{EN DASH} | \N{EN DASH} | 16 |" in found
+    Path("empty").mkdir()
+    part = ("run", "-m", "baseline/constant", "-t", PATCHING, "--suite", "toy", "--limit", "4")
+    assert call(*part, "-o", "part")[0] == 0
+    for folder, said in {"empty": "no run files", "part": "only a part of test"}.items():
+        code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", folder)
+        assert code == 2
+        assert said in the_sentence(err)
     code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", "nowhere")
     assert code == 2
     assert "nowhere" in the_sentence(err)

@@ -65,6 +65,11 @@ def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path
     code, _, err = call(*words, str(whole))
     assert code == 2
     assert "does not say from how many queries was learnt" in the_sentence(err)
+    part = ("run", "-m", "baseline/nearest-neighbour", "--suite", "toy", "-t", PATCHING)
+    assert call(*part, "--n-train", "4", "--limit", "4", "-o", "part")[0] == 0
+    code, _, err = call(*words, *map(str, Path("part").glob("*.jsonl")))
+    assert code == 2
+    assert "only a part of test" in the_sentence(err)
     again = here / "again.jsonl"
     again.write_bytes(Path(runs[0]).read_bytes())
     edit(again, run_id="0" * 32)
