@@ -53,8 +53,12 @@ QUOTED = Injection(mode="quoted-token", scaling="natural")
 what the target's was, which only the target's weights can go on from."""
 COPIED = Injection(mode="quoted-copy", scaling="natural")
 """The same in a copy of the text, so that it is read with the vector and without."""
+REHEARSED = Injection(mode="rehearsal", scaling="natural")
+"""The same in a copy that begins the explainer's turn: it goes on from there as the target did,
+and reports what it said."""
 _STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
 _TRAINED: Mapping[str, Any] = {**_STUDIED, "decoding": "whole-reply"}
+_REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3}
 
 _MAIN = (
     ReferenceSpec(
@@ -83,29 +87,47 @@ _MAIN = (
         no_vector=True,
     ),
     ReferenceSpec(
+        name="smollm2-rehearsal",
+        role="self",
+        summary=(
+            "The target explains itself; it first goes on from the quoted text with the patch in "
+            "place, and then reports what it said."
+        ),
+        injection=REHEARSED,
+        training=_REHEARSED,
+    ),
+    ReferenceSpec(
+        name="smollm2-rehearsal-no-vector",
+        role="control",
+        summary="As smollm2-rehearsal, trained and asked without vectors.",
+        injection=REHEARSED,
+        training=_REHEARSED,
+        no_vector=True,
+    ),
+    ReferenceSpec(
         name="smollm2-rotated",
         role="control",
-        summary="As smollm2-self, from a twin that computes the same in a rotated basis.",
-        injection=QUOTED,
-        training={**_TRAINED, "twin": "rotated"},
+        summary="As smollm2-rehearsal, from a twin that computes the same in a rotated basis.",
+        injection=REHEARSED,
+        training={**_REHEARSED, "twin": "rotated"},
     ),
     ReferenceSpec(
         name="gemma3-270m",
         role="control",
         summary=(
-            "As smollm2-self, from another model: vectors go through maps into its width, to "
+            "As smollm2-rehearsal, from another model: vectors go through maps into its width, to "
             "layers of the same relative depth."
         ),
         base="gemma3-270m",
-        injection=QUOTED,
-        training={**_TRAINED, "projection": "aligned"},
+        injection=REHEARSED,
+        training={**_REHEARSED, "projection": "aligned"},
     ),
     ReferenceSpec(
         name="smollm2-random-init",
         role="control",
-        summary="As smollm2-self, all weights trained from random ones.",
-        injection=QUOTED,
-        training={**_TRAINED, "twin": "random-init", "method": "full", "rate": 3e-4},
+        summary="As smollm2-rehearsal, all weights trained from random ones.",
+        injection=REHEARSED,
+        training={**_REHEARSED, "twin": "random-init", "method": "full", "rate": 3e-4},
     ),
 )
 
@@ -128,13 +150,14 @@ def _study() -> tuple[ReferenceSpec, ...]:
     cells.append(("study-quoted-token-natural-1", QUOTED))
     cells.append(("study-quoted-copy-natural-1", COPIED))
     cells.append(("study-own-layers-natural-1", OWN))
+    cells.append(("study-rehearsal-natural-1", REHEARSED))
     return tuple(
         ReferenceSpec(
             name=name,
             role="study",
             summary="A cell of the injection study.",
             injection=injection,
-            training=_STUDIED,
+            training={**_STUDIED, "evaluations": 1},
         )
         for name, injection in cells
     )

@@ -50,6 +50,8 @@ class Cell:
     """How vectors entered, as its run file says; None for no vectors."""
     n_train: int | None
     """Training queries of the task."""
+    validation_loss: float | None = None
+    """Nats a token of right answers to validation queries, as its run file says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,9 @@ def report(
         "## Privileged access",
         _contrasts(
             access,
-            "Each self-explainer less every other trained explainer of the same target, paired on "
-            "the same queries. A rotated twin computes the same function in other coordinates.",
+            "Each self-explainer less every other explainer of the same target that was trained on "
+            "as many queries, with vectors that enter the same way, paired on the same queries. A "
+            "rotated twin computes the same function in other coordinates.",
             "There is no pair of a trained self-explainer and another trained explainer yet.",
         ),
         "## Against baselines",
@@ -211,14 +214,16 @@ def _study(cells: Sequence[Cell]) -> str:
         return "No runs of an injection study were given."
     blocks = [
         "Explainers that were trained alike on a part of the training split and differ in where "
-        "vectors enter, at what length and in how many tokens; single runs, best first."
+        "vectors enter, at what length and in how many tokens; single runs, best first. The loss, "
+        "in nats a token of right answers to validation queries, is no score: with `rehearsal` the "
+        "answer is worded differently and says the output twice, so its loss stands for itself."
     ]
     for task, split in sorted({(one.result["task"], one.result["split"]) for one in cells}):
         own = [one for one in cells if (one.result["task"], one.result["split"]) == (task, split)]
         metrics = own[0].result["metrics"]
-        head = [f"{task}, {split}: enters at", "length", "tokens", "trained on"]
+        head = [f"{task}, {split}: enters at", "length", "tokens", "trained on", "loss"]
         lines = [table.bar([*head, *(figures.title(metric) for metric in metrics)])]
-        lines.append(table.bar(["---"] * 2 + ["---:"] * (2 + len(metrics))))
+        lines.append(table.bar(["---"] * 2 + ["---:"] * (3 + len(metrics))))
         lines += [_cell(one) for one in sorted(own, key=_best_first)]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
@@ -234,6 +239,7 @@ def _cell(cell: Cell) -> str:
     where = str(way["mode"]) if way.get("layer") is None else f"{way['mode']} {way['layer']}"
     found = cell.result["overall"]["metrics"]
     texts = [where, str(way["scaling"]), str(way.get("slots", 1)), str(cell.n_train or NOTHING)]
+    texts.append(NOTHING if cell.validation_loss is None else f"{cell.validation_loss:.3f}")
     scores = [table.cell(metric, found[metric]) for metric in cell.result["metrics"]]
     return table.bar([*(table.escape(table.clean(text)) for text in texts), *scores])
 

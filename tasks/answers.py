@@ -83,6 +83,17 @@ def parse_answer(raw: str) -> Answer | None:
     return Answer(changed=short["un"] is None, content=content)
 
 
+def format_rehearsed(answer: Answer) -> str:
+    """The line with which a perfect explainer goes on from the text itself: output, then verdict.
+
+    `parse_answer` reads it back. The output is said before it is judged; where it holds a negation,
+    which may not stand there, the answer stands alone.
+    """
+    verdict = "change to" if answer.changed else "remain unchanged from"
+    line = f"{answer.content}, so the output would {verdict} <<<{answer.content}>>>"
+    return line if parse_answer(line) == answer else format_answer(answer)
+
+
 def format_answer(answer: Answer) -> str:
     """The line a perfect explainer writes; `parse_answer` reads it back.
 

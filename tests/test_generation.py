@@ -14,6 +14,7 @@ from tiny_prompts import make_explainer, make_prompt, make_prompts, make_shots
 
 from introspect_bench.benchmark.backends.chat import Encoded
 from introspect_bench.benchmark.backends.generation import LocalExplainer
+from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.records import Prompt
 
@@ -227,6 +228,28 @@ def test_the_likeliest_whole_reply_is_given(name: str) -> None:
     assert free == make_explainer(name).complete(make_prompts())  # a task without openings
     with pytest.raises(UsageError, match="choose from greedy, whole-reply"):
         make_explainer(name, decoding="beams")
+
+
+def test_a_rehearsed_reply_takes_no_opening() -> None:
+    fields = {"text": "So it is", "token": "So", "position": 0, "n_tokens": 8, "layers": [0, 1]}
+    openings = ("unchanged:", "changed:")
+    prompts = [
+        replace(
+            prompt,
+            openings=openings,
+            question=f"{prompt.question} So it is",
+            query=replace(prompt.query, fields=fields),
+            shots=(),
+        )
+        for prompt in make_prompts()
+    ]
+    rehearsal = Injection(mode="rehearsal", scaling="natural")
+    free, whole = (
+        make_explainer("llama", injection=rehearsal, decoding=decoding)
+        for decoding in ("greedy", "whole-reply")
+    )
+    assert whole.complete(prompts) == free.complete(prompts)
+    assert not whole.complete(prompts)[0].text.startswith(openings)
 
 
 def test_openings_that_begin_alike_are_refused() -> None:

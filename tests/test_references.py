@@ -51,16 +51,16 @@ def made(base: Path, suites: Path, out: Path, *names: str, **more: Any) -> Any:
 def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
     names = [spec.name for spec in REFERENCES]
     assert len(set(names)) == len(names)
-    own = find_reference("smollm2-self")
+    selves = [spec for spec in MAIN if spec.role == "self"]
     for spec in MAIN:
         if spec.role == "control":
-            assert spec.injection == own.injection
+            (own,) = (one for one in selves if one.injection == spec.injection)
             other = {k: v for k, v in spec.training.items() if own.training.get(k) != v}
             assert set(own.training) <= set(spec.training)
             assert spec.no_vector != bool(other)
     study = {spec.injection for spec in REFERENCES if spec.role == "study"}
-    assert len(study) == 28
-    assert {own.injection, find_reference("smollm2-own-layers").injection} <= study
+    assert len(study) == 29
+    assert {own.injection for own in selves} <= study
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(
@@ -75,6 +75,9 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
     assert blind.header["explainer"]["no_vector"] is True
     learnt = {run.header["explainer"]["settings"]["n_train"][PATCHING] for run in found[names[0]]}
     assert learnt == {8}
+    own_record = json.loads((tmp_path / "explainers" / names[0] / "explainer.json").read_text())
+    settings = own.header["explainer"]["settings"]
+    assert settings["validation_loss"] == own_record["validation_loss"] > 0
     assert all(run.complete for run in (own, exchanged, blind))
     record = json.loads((tmp_path / "explainers" / names[1] / "explainer.json").read_text())
     assert record["training"]["about"]["vectors"] is False

@@ -68,6 +68,25 @@ def test_a_lesson_is_the_prompt_of_a_run_and_the_right_answer(suites: Path) -> N
     assert all(not lesson.vectors for lesson in without)
 
 
+def test_a_lesson_of_a_rehearsal_goes_on_from_the_text_with_output_and_verdict(
+    suites: Path,
+) -> None:
+    tokenizer = make_tokenizer()
+    task, suite = get_task(PATCHING), suite_of(suites, PATCHING)
+    queries = {query.id: query for query in suite.queries("train")}
+    for use_vectors in (True, False):
+        encoder = Encoder(tokenizer, use_vectors=use_vectors, injection=Injection(mode="rehearsal"))
+        for lesson in make_lessons(task, suite, encoder):
+            answer = suite.truth("train")[lesson.qid].answer
+            whole = tokenizer.decode(lesson.ids[:-1])
+            text = queries[lesson.qid].fields["text"]
+            verdict = "change to" if answer.changed else "remain unchanged from"
+            said = f" {answer.content}, so the output would {verdict} <<<{answer.content}>>>"
+            assert whole.endswith(text + said)
+            assert tokenizer.decode(lesson.ids[lesson.n_prompt : -1]) == said
+            assert task.parse(said) == answer
+
+
 def test_smaller_draws_are_parts_of_larger_ones_and_keep_groups(suites: Path) -> None:
     queries = suite_of(suites, PATCHING).queries("train")
     every = draw_groups(queries, None, seed=1)

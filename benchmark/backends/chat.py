@@ -28,7 +28,13 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import TemplateError
 
-from introspect_bench.benchmark.backends.injection import COPY, QUOTED, Injection, own_layers
+from introspect_bench.benchmark.backends.injection import (
+    COPY,
+    QUOTED,
+    REHEARSAL,
+    Injection,
+    own_layers,
+)
 from introspect_bench.benchmark.backends.quoting import mark_quoted, offsets_of, token_at, unmark
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt
@@ -121,16 +127,21 @@ class Encoder:
         tail = self._texts(prompts[0])[1]
         return [
             self._encode(
-                self._marked(prompt.question, prompt.query.fields) + tail,
+                self._asked(prompt, tail),
                 [Entry(vector=prompt.vector, fields=prompt.query.fields)]
                 * prompt.question.count(SLOT),
             )
             for prompt in prompts
         ]
 
-    def reply_ids(self, text: str) -> tuple[int, ...]:
-        """Ids of the beginning of a reply, as they follow a question."""
-        return tuple(self._plain_ids(text if self.chat else f" {text}"))
+    def reply_ids(self, text: str, *, rehearsed: bool = False) -> tuple[int, ...]:
+        """Ids of the beginning of a reply, as they follow a question or a rehearsed text."""
+        return tuple(self._plain_ids(f" {text}" if rehearsed or not self.chat else text))
+
+    def rehearses(self, prompt: Prompt) -> bool:
+        """Whether the explainer's turn begins with the text that the question quotes."""
+        named = "position" in prompt.query.fields and "text" in prompt.query.fields
+        return self.injection.mode == REHEARSAL and SLOT in prompt.question and named
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         """Text before and after the question."""
@@ -167,9 +178,20 @@ class Encoder:
         )
         return text
 
+    def _asked(self, prompt: Prompt, tail: str) -> str:
+        """Question and opening of the reply, and then the text if it is rehearsed."""
+        fields = prompt.query.fields
+        if not self.rehearses(prompt):
+            return self._marked(prompt.question, fields) + tail
+        text = fields["text"]
+        if self.use_vectors:
+            text = mark_quoted(text, fields, self.target_tokenizer)
+        return prompt.question + tail + ("" if self.chat else LINE) + text
+
     def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
         """A question with its quoted token marked, if vectors enter there."""
-        if self.injection.mode != QUOTED or not self.use_vectors or SLOT not in question:
+        quoted = self.injection.mode in (QUOTED, REHEARSAL)
+        if not quoted or not self.use_vectors or SLOT not in question:
             return question
         return mark_quoted(question, fields, self.target_tokenizer)
 
@@ -223,7 +245,8 @@ class Encoder:
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
         for slot, entry in zip(slots, entries, strict=True):
-            named = self.injection.mode == QUOTED and "position" in entry.fields
+            quoted_there = self.injection.mode in (QUOTED, REHEARSAL)
+            named = quoted_there and "position" in entry.fields
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]

@@ -78,6 +78,8 @@ class Checkpoint:
     """What its adapter's base was changed to first, if anything."""
     n_train: dict[str, int] | None = None
     """Training queries of each task that it learnt from, as far as its folder says."""
+    validation_loss: float | None = None
+    """Nats a token of right answers to validation queries, if its folder says so."""
     decoding: str | None = None
     """How its replies are chosen, if its folder says so."""
 
@@ -157,6 +159,7 @@ def open_checkpoint(
         family=known,
         twin=_declared_twin(directory / SETTINGS),
         n_train=_declared_amounts(directory / SETTINGS),
+        validation_loss=_declared_loss(directory / SETTINGS),
         decoding=_declared_decoding(directory / SETTINGS),
     )
 
@@ -239,6 +242,13 @@ def _declared_amounts(path: Path) -> dict[str, int] | None:
         return None
     if not isinstance(found, dict) or not all(type(n) is int for n in found.values()):
         raise UsageError(f"{path}: expected n_train with a whole number for each task")
+    return found
+
+
+def _declared_loss(path: Path) -> float | None:
+    found = read_json(path).get("validation_loss") if path.is_file() else None
+    if found is not None and type(found) is not float:
+        raise UsageError(f"{path}: expected a number as validation_loss")
     return found
 
 

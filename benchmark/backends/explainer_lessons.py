@@ -94,7 +94,9 @@ def make_lessons(
         head = heads[prompt.template]
         (asked,) = encoder.questions([prompt])
         start = (*head.ids, *asked.ids)
-        reply = encoder.reply_ids(task.format_answer(answers[prompt.query.id]))
+        rehearsed = encoder.rehearses(prompt)
+        said = (task.format_rehearsed if rehearsed else None) or task.format_answer
+        reply = encoder.reply_ids(said(answers[prompt.query.id]), rehearsed=rehearsed)
         found.append(
             Lesson(
                 task=task.name,

@@ -121,7 +121,7 @@ class LocalExplainer:
             for start in range(0, len(order), self.batch_size):
                 part = order[start : start + self.batch_size]
                 asked = [questions[i] for i in part]
-                if self.decoding == WHOLE and prompts[0].openings:
+                if self.decoding == WHOLE and self._opens(prompts[0]):
                     found = self._likeliest(head, asked, prompts[0].openings)
                 else:
                     found = self._replies(head, asked)
@@ -216,6 +216,11 @@ class LocalExplainer:
             )
             for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
         ]
+
+    def _opens(self, prompt: Prompt) -> bool:
+        """Whether replies to a prompt begin with one of the task's openings."""
+        rehearsed = isinstance(self.encoder, Encoder) and self.encoder.rehearses(prompt)
+        return prompt.openings != () and not rehearsed
 
     def _likeliest(
         self, head: Head, questions: Sequence[Encoded], openings: Sequence[str]

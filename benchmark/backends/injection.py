@@ -16,18 +16,25 @@ import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 
-Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token", "quoted-copy"]
+Mode = Literal[
+    "embedding", "add", "replace", "own-layers", "quoted-token", "quoted-copy", "rehearsal"
+]
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
 layer's output (SelfIE, Patchscopes, Activation Oracles); `own-layers`: replaces the outputs of all
 of the query's own layers at the slot; `quoted-token`: the same at the token of the quoted text that
 the query names, so that a model with the target's weights computes what the target computed, and
 at the slot for queries that name no token; `quoted-copy`: the same in a copy of the quoted text
-that stands in the slot, so that such a model reads the text both with the vector and without."""
+that stands in the slot, so that such a model reads the text both with the vector and without;
+`rehearsal`: the same in a copy with which the explainer's turn begins, so that such a model first
+says what the target said and then reports it."""
 
-QUOTED, COPY, OTHERWISE = "quoted-token", "quoted-copy", "otherwise"
-"""These two modes, and the key under which their records say what is done without a named token."""
+QUOTED, COPY, REHEARSAL = "quoted-token", "quoted-copy", "rehearsal"
+QUOTING = (QUOTED, COPY, REHEARSAL)
+"""Modes in which a vector stands at a token of the query's text."""
+OTHERWISE = "otherwise"
+"""Key under which their records say what is done for queries that name no token."""
 
-OWN = ("own-layers", QUOTED, COPY)
+OWN = ("own-layers", *QUOTING)
 """Modes in which layers differ from query to query."""
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
@@ -115,7 +122,7 @@ class Injection:
     @property
     def quotes(self) -> bool:
         """Whether the vector stands at a token of the query's text."""
-        return self.mode in (QUOTED, COPY)
+        return self.mode in QUOTING
 
     @property
     def needs_layers(self) -> bool:
@@ -130,7 +137,7 @@ class Injection:
             UsageError: unknown key, or an impossible combination.
         """
         values = dict(values)
-        quotes = values.get("mode") in (QUOTED, COPY)
+        quotes = values.get("mode") in QUOTING
         if quotes and values.pop(OTHERWISE, "own-layers") != "own-layers":
             raise UsageError(
                 f"injection mode '{values['mode']}': {OTHERWISE} is own-layers, nothing else"

@@ -92,7 +92,8 @@ def load_local(
         weights_sha256=found.hashes,
         settings=explainer.settings()
         | ({"twin": found.twin} if found.twin else {})
-        | ({"n_train": found.n_train} if found.n_train else {}),
+        | ({"n_train": found.n_train} if found.n_train else {})
+        | ({} if found.validation_loss is None else {"validation_loss": found.validation_loss}),
     )
     return explainer, card
 

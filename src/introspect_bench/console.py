@@ -14,9 +14,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from introspect_bench.benchmark.draws import Amount, read_amount
+from introspect_bench.request import INJECTIONS
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+def injection_options(command: Any) -> Any:
+    """Declare the options that say how vectors enter."""
+    for option in (
+        click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector."),
+        click.option(
+            "--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length."
+        ),
+        click.option("--injection", metavar="MODE", help=f"{INJECTIONS}."),
+    ):
+        command = option(command)
+    return command
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, word: str | None) -> Amount | None:

@@ -30,6 +30,7 @@ from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.task import Task
+from introspect_bench.request import INJECTIONS
 
 BASELINE = "baseline/"
 """How the name of a baseline starts."""
@@ -259,10 +260,6 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             found[key] = value
     return found
-
-
-INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or quoted-copy"
-"""What `parse_injection` reads."""
 
 
 def parse_injection(

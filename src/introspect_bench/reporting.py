@@ -5,7 +5,7 @@ Owns the choice of pairs. The statistics are `benchmark.paired`'s, the words `le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class _Pair:
     first: Scored
     second: Scored
     why: str
+    trained: bool = False
+    """Whether both were trained, so that a difference needs all else to be equal."""
 
 
 def leaderboard_report(
@@ -105,9 +107,17 @@ def _cells(study: Path | str | None, suite: str | None) -> list[Cell]:
                 result=result,
                 injection=settings.get("injection") or None,
                 n_train=amount_of(settings, result["task"]),
+                validation_loss=_loss_of(settings, path),
             )
         )
     return cells
+
+
+def _loss_of(settings: Mapping[str, Any], path: Path) -> float | None:
+    found = settings.get("validation_loss")
+    if found is not None and type(found) is not float:
+        raise UsageError(f"{path}: validation_loss of the explainer is not a number")
+    return found
 
 
 def _controls(entries: Sequence[Scored]) -> list[_Pair]:
@@ -151,7 +161,14 @@ def _baselines(found: Collected) -> list[Scored]:
 
 def _pairs(selves: Sequence[Scored], others: Sequence[Scored]) -> list[_Pair]:
     return [
-        _Pair(first=own, second=other, why=_difference(other)) for own in selves for other in others
+        _Pair(
+            first=own,
+            second=other,
+            why=_difference(other),
+            trained=other.entry.fields["kind"] == "trained",
+        )
+        for own in selves
+        for other in others
     ]
 
 
@@ -160,6 +177,19 @@ def _difference(other: Scored) -> str:
         return "not trained"
     twin = _twin(other)
     return f"{twin} twin" if twin else "another model"
+
+
+def _alike(first: object, second: object, task: str) -> bool:
+    """Whether two runs' explainers learnt from as many queries, and vectors enter alike."""
+    said = []
+    for run in (first, second):
+        if not isinstance(run, ScoredRun):
+            return False
+        settings = run.header["explainer"].get("settings", {})
+        way = settings.get("injection") or {}
+        how = [way.get(key) for key in ("mode", "layer", "scaling", "slots")]
+        said.append((amount_of(settings, task), how))
+    return said[0] == said[1]
 
 
 def _twin(one: Scored) -> str | None:
@@ -204,6 +234,8 @@ def _contrasts(
             if not every and not task.uses_vector and pair.why != "another model":
                 continue  # nothing of this task's prompts is a vector
             first, second = runs
+            if pair.trained and not _alike(first, second, task.name):
+                continue
             if isinstance(first, ScoredRun) and isinstance(second, ScoredRun):
                 for metric in (task.headline,) if headline else task.metrics:
                     rng = draws(suite, task, SPLIT)

@@ -31,6 +31,11 @@ LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1
 # Whether this machine has the device is found out when a model is loaded on it.
 _DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
+INJECTIONS = (
+    "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token, quoted-copy or rehearsal"
+)
+"""Values of `--injection`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:

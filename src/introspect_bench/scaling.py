@@ -88,11 +88,13 @@ def _recipe(explainer: Mapping[str, Any]) -> str:
     """What is the same of explainers that differ in how much they learnt from alone."""
     weights = explainer["weights_sha256"]
     base = {name: digest for name, digest in weights.items() if name.startswith("base/")}
+    settings = explainer.get("settings", {})
+    came_of_it = ("n_train", "validation_loss")
     return canonical_json(
         {
             "name": None if base else explainer["name"],
             "base": base,
-            "settings": {k: v for k, v in explainer.get("settings", {}).items() if k != "n_train"},
+            "settings": {k: v for k, v in settings.items() if k not in came_of_it},
             "shots": explainer["shots"],
             "no_vector": explainer["no_vector"],
             "shuffled": explainer.get("shuffled_vectors", False),

@@ -89,6 +89,27 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     assert "| acme/constant | acme/nearest-neighbour | rotated twin |" in rows[0]
 
 
+@pytest.mark.parametrize(
+    "settings", [{"n_train": {PATCHING: 8}}, {"injection": {"mode": "rehearsal"}}]
+)
+def test_who_learnt_from_more_or_otherwise_is_no_control(
+    submissions: Path, settings: dict[str, Any]
+) -> None:
+    for name in ("constant", "nearest-neighbour"):
+        own = {"n_train": {PATCHING: 4}, "injection": {"mode": "embedding"}}
+        twin = {"twin": {"kind": "rotated", "seed": 0}} if name == "nearest-neighbour" else {}
+        forge(
+            trained(folder_of(submissions, name)),
+            header(settings={**own, **twin}),
+            name=f"{PATCHING}.jsonl",
+        )
+    page = ib.leaderboard_report(submissions, suite="toy")
+    assert "| rotated twin |" in section(page, "Privileged access")
+    forge(folder_of(submissions, "constant"), header(settings=settings), name=f"{PATCHING}.jsonl")
+    page = ib.leaderboard_report(submissions, suite="toy")
+    assert "| rotated twin |" not in section(page, "Privileged access")
+
+
 def test_a_self_explainer_is_set_against_baselines_on_every_task(submissions: Path) -> None:
     trained(folder_of(submissions, "nearest-neighbour"))
     page = ib.leaderboard_report(submissions, suite="toy")
@@ -110,12 +131,19 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
         (path,) = Path("study").glob(f"*.n-{amount}.*.jsonl")
         rows = rows_of(path)
         rows[0]["explainer"]["settings"]["injection"] = way
+        if way:
+            rows[0]["explainer"]["settings"]["validation_loss"] = 1.23456
         write_rows(path, rows)
     page = ib.leaderboard_report(suite="toy", study="study")
     found = section(page, "How vectors enter")
-    assert f"| {PATCHING}, validation: enters at | length | tokens | trained on |" in found
-    assert "| replace 2 | raw | 3 | 8 |" in found
-    assert "| nowhere (no vectors) | \N{EN DASH} | \N{EN DASH} | 16 |" in found
+    assert f"| {PATCHING}, validation: enters at | length | tokens | trained on | loss |" in found
+    assert "| replace 2 | raw | 3 | 8 | 1.235 |" in found
+    assert "| nowhere (no vectors) | \N{EN DASH} | \N{EN DASH} | 16 | \N{EN DASH} |" in found
+    rows[0]["explainer"]["settings"]["validation_loss"] = "low"
+    write_rows(path, rows)
+    code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", "study")
+    assert code == 2
+    assert "validation_loss of the explainer is not a number" in the_sentence(err)
     Path("empty").mkdir()
     part = ("run", "-m", "baseline/constant", "-t", PATCHING, "--suite", "toy", "--limit", "4")
     assert call(*part, "-o", "part")[0] == 0

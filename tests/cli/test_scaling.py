@@ -58,6 +58,16 @@ def test_the_curve_shows_the_scores_of_the_runs(call: Call, runs: list[str]) -> 
         assert across == sorted(set(across))
 
 
+def test_losses_after_training_do_not_tell_recipes_apart(runs: list[str]) -> None:
+    for number, path in enumerate(map(Path, runs)):
+        explainer = rows_of(path)[0]["explainer"]
+        explainer["settings"]["validation_loss"] = 1.0 + number
+        edit(path, explainer=explainer)
+    picture = ElementTree.fromstring(ib.leaderboard_scaling(runs, suite="toy")["svg"])
+    texts = [one.text for one in picture.iter() if one.tag.endswith("}text")]
+    assert texts.count("nearest-neighbour") == 2  # once a task
+
+
 def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path) -> None:
     words = ("leaderboard", "scaling", "-o", "s.svg", "--suite", "toy")
     assert call("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")[0] == 0

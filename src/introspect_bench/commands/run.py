@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.console import amount, emit_json, emit_table, progress
+from introspect_bench.console import amount, emit_json, emit_table, injection_options, progress
 from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
 
@@ -66,13 +66,7 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 @click.option(
     "--shuffle-vectors", is_flag=True, help="Give each query another one's vector (a control)."
 )
-@click.option(
-    "--injection",
-    metavar="MODE",
-    help="embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or quoted-copy.",
-)
-@click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
-@click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
+@injection_options
 @option(
     "--decoding",
     type=click.Choice(["greedy", "whole-reply"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import amount, emit_json, progress
+from introspect_bench.console import amount, emit_json, injection_options, progress
 
 
 @click.command()
@@ -39,13 +39,7 @@ from introspect_bench.console import amount, emit_json, progress
     help="How its replies will be chosen; see `run`.",
 )
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
-@click.option(
-    "--injection",
-    metavar="MODE",
-    help="embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or quoted-copy.",
-)
-@click.option("--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length.")
-@click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector.")
+@injection_options
 @click.option(
     "--projection",
     type=click.Choice(["none", "random", "aligned"]),
