@@ -15,7 +15,7 @@ import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.baselines import references
-from introspect_bench.baselines.references import REFERENCES, find_reference, reference_folder
+from introspect_bench.baselines.references import REFERENCES, reference_folder
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.leaderboard.table import markdown
 
