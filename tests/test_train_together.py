@@ -8,12 +8,24 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from program import environment
 from safetensors.numpy import load_file
 from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
+from introspect_bench.benchmark.errors import UsageError
+
 PATCHING = "activation-patching"
+
+
+def test_sharded_weights_are_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    suites, base = make_suite_folder(tmp_path / "toy"), make_base(tmp_path / "base")
+    with pytest.raises(UsageError, match="launch it with plain data parallelism"):
+        train(base, suites, tmp_path / "sharded", tasks=[PATCHING], epochs=1)
 
 
 def test_two_processes_train_what_one_does_with_twice_the_batches(tmp_path: Path) -> None:

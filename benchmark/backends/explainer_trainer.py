@@ -22,7 +22,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.backends.explainer_lessons import Steps
 from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
-from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
 
 TRAINABLE = "trainable.safetensors"
 """What a checkpoint holds of the weights."""
@@ -153,7 +153,15 @@ def trainer_arguments(
     """Return the Trainer's settings for so many batches, checkpoints under `folder`.
 
     Processes that train together share the batches.
+
+    Raises:
+        UsageError: accelerate was told to shard weights (FSDP), which are saved whole here.
     """
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise UsageError(
+            "this training keeps all weights in every process and cannot shard them (FSDP); "
+            "launch it with plain data parallelism (DDP)"
+        )
     n_steps = math.ceil(n_batches / (settings.accumulation * n_processes()))
     every = max(1, math.ceil(n_steps / settings.evaluations))
     return TrainingArguments(
