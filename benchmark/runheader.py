@@ -1,7 +1,8 @@
 """Builds the header of a run and the parts of its rows that are known before asking.
 
-Owns what is recorded about a run. Fields are an allow-list: nothing about the user or the place of
-a file. (What a user passes to an explainer of his own is recorded as it is.)
+Owns what is recorded about a run, and how its explainer's settings are read again. Fields are an
+allow-list: nothing about the user or the place of a file. (What a user passes to an explainer of
+his own is recorded as it is.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.metrics import METRIC_VERSION
 from introspect_bench.benchmark.prompting import prompt_sha256
-from introspect_bench.benchmark.records import Prompt, Query
+from introspect_bench.benchmark.records import WHOLE, Prompt, Query
 from introspect_bench.benchmark.runfile import SCHEMA
 from introspect_bench.benchmark.selection import ids_sha256, suite_fields
 from introspect_bench.benchmark.suite import Suite
@@ -105,3 +106,23 @@ def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
     sha = prompt_sha256(prompt)
     key = sha256_bytes(f"{base}:{prompt.query.id}:{sha}".encode())[:32]
     return {"qid": prompt.query.id, "i": number, "prompt_sha": sha, "key": key}
+
+
+def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return `decoding` of a run's explainer where replies were not chosen token by token."""
+    settings = fields.get("settings")
+    whole = isinstance(settings, Mapping) and settings.get("decoding") == WHOLE
+    return {"decoding": WHOLE} if whole else {}
+
+
+def learnt_of(fields: Mapping[str, Any], task: str) -> dict[str, int]:
+    """Return `n_train` of a run's explainer: queries of the task that it learnt from, if told."""
+    found = amount_of(fields.get("settings", {}), task)
+    return {} if found is None else {"n_train": found}
+
+
+def amount_of(settings: Mapping[str, Any], task: str) -> int | None:
+    """Return how many queries of a task an explainer learnt from, as its run file says."""
+    found = settings.get("n_train")
+    found = found.get(task) if isinstance(found, Mapping) else found
+    return found if type(found) is int and found > 0 else None

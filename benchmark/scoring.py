@@ -25,9 +25,10 @@ from introspect_bench.benchmark.metrics import (
     evaluate,
     normalise_content,
 )
-from introspect_bench.benchmark.records import WHOLE, Answer, Described, Query, Replied, Scored
+from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
+from introspect_bench.benchmark.runheader import decoding_of, learnt_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -88,7 +89,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "prompt_sha256": task.prompt_sha256,
         "run_id": run.header.get("run_id"),
         "body_sha256": footer.get("body_sha256"),
-        "explainer": _explainer(run.header["explainer"]),
+        "explainer": _explainer(run.header["explainer"], task.name),
         "complete": run.complete,
         "partial": partial,
         "headline": task.headline,
@@ -248,7 +249,7 @@ def _distance(one: Replied) -> str:
     return "near" if one.truth.nearest_train >= NEAR else "far"
 
 
-def _explainer(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return what a table needs to know about who answered."""
     return {
         "name": fields["name"],
@@ -258,14 +259,8 @@ def _explainer(fields: Mapping[str, Any]) -> dict[str, Any]:
         "no_vector": fields["no_vector"],
         "shuffled_vectors": fields.get("shuffled_vectors", False),
         **decoding_of(fields),
+        **learnt_of(fields, task),
     }
-
-
-def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return `decoding` of a run's explainer where replies were not chosen token by token."""
-    settings = fields.get("settings")
-    whole = isinstance(settings, Mapping) and settings.get("decoding") == WHOLE
-    return {"decoding": WHOLE} if whole else {}
 
 
 def _counts(scored: Iterable[Replied]) -> dict[str, int]:

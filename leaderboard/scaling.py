@@ -5,9 +5,8 @@ Owns what is joined by a line. How points are placed is `plotting`'s; each task 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.leaderboard import figures
@@ -94,10 +93,3 @@ def _panel(points: Sequence[Learnt]) -> Plot:
         lines=True,
         x_texts=tuple((float(place), f"{n:,}") for place, n in enumerate(amounts)),
     )
-
-
-def amount_of(settings: Mapping[str, Any], task: str) -> int | None:
-    """Return how many queries of a task an explainer learnt from, as its run file says."""
-    found = settings.get("n_train")
-    found = found.get(task) if isinstance(found, Mapping) else found
-    return found if type(found) is int and found > 0 else None

@@ -182,7 +182,7 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def label(explainer: Mapping[str, Any], more: str = "") -> str:
-    """Return an explainer's name with its marks, and its decoding if that is not greedy.
+    """Return an explainer's name with its marks, decoding if not greedy, and what it learnt from.
 
     Args:
         explainer: what a result says of it.
@@ -191,7 +191,8 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
-    return f"{clean(explainer['name'])}{decoding}{' ' if marks else ''}{marks}"
+    learnt = f", trained on {explainer['n_train']:,}" if "n_train" in explainer else ""
+    return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
 
 
 def cell(name: str, metric: Mapping[str, Any]) -> str:

@@ -105,7 +105,7 @@ def test_weights_that_ship_run_under_their_own_name(
     assert all(row["raw"].startswith(("changed:", "unchanged:")) for row in run.rows.values())
     result = ib.score(run.path, suite=str(suites))
     assert result["explainer"]["decoding"] == "whole-reply"
-    assert "| reference/smollm2-self, whole-reply |" in markdown([result])
+    assert "| reference/smollm2-self, whole-reply, trained on 8 |" in markdown([result])
     check = Recheck(model="reference/smollm2-self")
     assert request_again(run, check, output=tmp_path).decoding == "whole-reply"
     (free,) = ib.run(

@@ -183,7 +183,7 @@ class Encoder:
         fields = prompt.query.fields
         if not self.rehearses(prompt):
             return self._marked(prompt.question, fields) + tail
-        text = fields["text"]
+        text = str(fields["text"])
         if self.use_vectors:
             text = mark_quoted(text, fields, self.target_tokenizer)
         return prompt.question + tail + ("" if self.chat else LINE) + text

@@ -18,7 +18,8 @@ from introspect_bench.benchmark import paired
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.intervals import bootstrap
 from introspect_bench.benchmark.metrics import METRIC_VERSION, Table, evaluate
-from introspect_bench.benchmark.scoring import SEED, decoding_of
+from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.scoring import SEED
 from introspect_bench.matching import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
@@ -157,6 +158,7 @@ def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
         "no_vector": explainer["no_vector"],
         "shuffled_vectors": explainer.get("shuffled_vectors", False),
         **decoding_of(explainer),
+        **learnt_of(explainer, graded.task.name),
         "run_id": graded.run.header.get("run_id"),
         "body_sha256": (graded.run.footer or {}).get("body_sha256"),
         "value": value if np.isfinite(value) else None,

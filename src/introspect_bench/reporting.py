@@ -14,13 +14,12 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.scoring import decoding_of
+from introspect_bench.benchmark.runheader import amount_of, decoding_of
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
 from introspect_bench.leaderboard.report import Cell, Contrast, report
-from introspect_bench.leaderboard.scaling import amount_of
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
 from introspect_bench.scores import check_whole, score

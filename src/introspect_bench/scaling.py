@@ -12,8 +12,9 @@ from typing import Any
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
 from introspect_bench.benchmark.runfile import read_run
+from introspect_bench.benchmark.runheader import amount_of
 from introspect_bench.leaderboard.board import Estimate
-from introspect_bench.leaderboard.scaling import Learnt, amount_of, scaling_svg
+from introspect_bench.leaderboard.scaling import Learnt, scaling_svg
 from introspect_bench.scores import check_whole, score_all
 
 
