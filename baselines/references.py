@@ -58,7 +58,7 @@ REHEARSED = Injection(mode="rehearsal", scaling="natural")
 and reports what it said."""
 _STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
 _TRAINED: Mapping[str, Any] = {**_STUDIED, "decoding": "whole-reply"}
-_REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3}
+_REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
 
 _MAIN = (
     ReferenceSpec(

@@ -27,11 +27,12 @@ Status = Literal["scored", "unparsed", "missing"]
 """How a query ended; only `scored` can be above zero in any metric."""
 
 
-GREEDY, WHOLE = "greedy", "whole-reply"
-DECODINGS = (GREEDY, WHOLE)
+GREEDY, WHOLE, COMPARED = "greedy", "whole-reply", "compared"
+DECODINGS = (GREEDY, WHOLE, COMPARED)
 """How a reply is chosen: the likeliest token after each token; or that after each of the openings
 of the task's answers, and then the reply that is likeliest as a whole, which lets the content speak
-in the verdict before it."""
+in the verdict before it; or greedily with the query's vector and without, the verdict being whether
+the two outputs differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.metrics import METRIC_VERSION
 from introspect_bench.benchmark.prompting import prompt_sha256
-from introspect_bench.benchmark.records import WHOLE, Prompt, Query
+from introspect_bench.benchmark.records import DECODINGS, GREEDY, Prompt, Query
 from introspect_bench.benchmark.runfile import SCHEMA
 from introspect_bench.benchmark.selection import ids_sha256, suite_fields
 from introspect_bench.benchmark.suite import Suite
@@ -111,8 +111,8 @@ def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
 def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return `decoding` of a run's explainer where replies were not chosen token by token."""
     settings = fields.get("settings")
-    whole = isinstance(settings, Mapping) and settings.get("decoding") == WHOLE
-    return {"decoding": WHOLE} if whole else {}
+    said = settings.get("decoding") if isinstance(settings, Mapping) else None
+    return {"decoding": said} if said in DECODINGS and said != GREEDY else {}
 
 
 def learnt_of(fields: Mapping[str, Any], task: str) -> dict[str, int]:

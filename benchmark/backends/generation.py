@@ -6,6 +6,7 @@ Owns `LocalExplainer`, which turns prompts into completions, and when a reply en
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 from collections import OrderedDict
@@ -127,6 +128,16 @@ class LocalExplainer:
                     found = self._replies(head, asked)
                 replies.update(zip(part, found, strict=True))
         return [replies[index] for index in range(len(prompts))]
+
+    def without_vectors(self) -> LocalExplainer:
+        """The same explainer with vectors left out; itself if they are."""
+        if not self.encoder.use_vectors:
+            return self
+        other = copy.copy(self)
+        other.encoder = copy.copy(self.encoder)
+        other.encoder.use_vectors = False
+        other._heads = OrderedDict()
+        return other
 
     def first_logits(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Logits of the first reply token, float32 (n_prompts, vocabulary); as `complete`."""

@@ -27,6 +27,7 @@ from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
+from introspect_bench.benchmark.records import COMPARED
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.task import Task
@@ -133,7 +134,7 @@ def load_explainer(
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):
-        return _load_local(model, settings, named_target(suite), on_progress)
+        return _load_local(model, settings, task, named_target(suite), on_progress)
     name = model.removeprefix(BASELINE)
     target = named_target(suite)
     if target is not None and "target-model" in find_baseline(name).needs:
@@ -158,8 +159,13 @@ def named_target(suite: Suite) -> TargetSpec | None:
 
 
 def _load_local(
-    model: str, settings: Settings, target: TargetSpec | None, on_progress: OnProgress
+    model: str,
+    settings: Settings,
+    task: Task,
+    target: TargetSpec | None,
+    on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
+    from introspect_bench.benchmark.backends.compared import Compared
     from introspect_bench.benchmark.backends.loading import load_local
 
     shipped = model.startswith(REFERENCE)
@@ -182,6 +188,8 @@ def _load_local(
     elif folder.is_dir():
         # a run file is published; where a folder lies on this machine is nobody's business
         card = dataclasses.replace(card, name=folder.resolve().name)
+    if explainer.decoding == COMPARED and task.uses_vector and task.openings:
+        return Compared(explainer, task), card
     return explainer, card
 
 

@@ -69,8 +69,9 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 @injection_options
 @option(
     "--decoding",
-    type=click.Choice(["greedy", "whole-reply"]),
-    help="How a local model's reply is chosen: token by token, or the likeliest as a whole.",
+    type=click.Choice(["greedy", "whole-reply", "compared"]),
+    help="How a local model's reply is chosen: token by token, the likeliest as a whole, or "
+    "with a verdict by comparison with the reply that it gives without the vector.",
 )
 @option(
     "--family",

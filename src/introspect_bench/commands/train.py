@@ -33,7 +33,7 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
 )
 @click.option(
     "--decoding",
-    type=click.Choice(["greedy", "whole-reply"]),
+    type=click.Choice(["greedy", "whole-reply", "compared"]),
     default="greedy",
     show_default=True,
     help="How its replies will be chosen; see `run`.",
