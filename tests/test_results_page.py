@@ -29,13 +29,19 @@ def test_the_readme_says_what_the_page_says() -> None:
     control, patching = "smollm2-no-vector", "activation-patching"
     exact = differences(patching, "exact match", "smollm2-self")
     assert exact[control] == "-2.3 [-5.8, +1.3]"
-    assert "no exact match (-2.3 [-5.8, +1.3] points)" in readme
+    assert "-2.3 [-5.8, +1.3] for the vectors by whole replies" in readme
     greedy = differences(patching, "exact match", "smollm2-self-greedy")
     assert greedy[f"{control}-greedy"].startswith("+9.1 ")
     assert "the same weights gain 9.1 points" in readme
+    rehearsed = differences(patching, "exact match", "smollm2-rehearsal")
+    assert rehearsed["smollm2-rehearsal-no-vector"] == "+13.2 [+9.0, +17.3]"
+    assert "they are worth +13.2 [+9.0, +17.3]" in readme
+    spoken = differences(patching, "exact match", "smollm2-rehearsal-greedy")
+    assert spoken["smollm2-rehearsal-no-vector-greedy"] == "+6.1 [+2.7, +9.5]"
+    assert "With a verdict of its own, +6.1 [+2.7, +9.5]" in readme
     pearson = differences("feature-descriptions", "Pearson r", "smollm2-self")
     assert pearson[control].startswith("+0.184 ")
-    assert "it gains 0.18 Pearson r" in readme
+    assert "+0.18 Pearson r for the vectors" in readme
     assert differences(patching, "content match", "smollm2-self")[control].startswith("+11.0 ")
     assert differences(patching, "has-changed macro-F1", "smollm2-self")[control].startswith("+9.7")
     assert "11 points of content and 10 of the verdict's macro-F1" in readme
@@ -47,4 +53,7 @@ def test_the_readme_says_what_the_page_says() -> None:
     assert above(exact) == set(exact) - {control}
     assert set(ablations) - above(ablations) == {"rule-of-thumb"}
     assert "nearest-neighbour" not in above(pearson)
-    assert "every untrained explainer and baseline in patching, all but one in ablations" in readme
+    assert "above untrained explainers, below nearest neighbour" in readme
+    assert "above all baselines but one" in readme
+    assert above(rehearsed) >= set(rehearsed) - {"smollm2-rehearsal-no-vector"}
+    assert "It beats every untrained explainer and baseline" in readme
