@@ -248,9 +248,9 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
     head = ["compared", "arXiv:2511.08579, points of exact match", "here", "replicates"]
     lines = [table.bar(head), table.bar(["---"] * 4)]
     for one in PAPER:
-        # vectors exchanged at test alone are no training without them
-        rows = [c for c in use if c.why == "no vectors"] if one.section == "use" else access
-        ours = [c for c in rows if (c.task, c.metric) == (one.task, "exact_match")]
+        # neither are vectors exchanged at test alone a training without them, nor a twin a model
+        why, rows = ("no vectors", use) if one.section == "use" else ("another model", access)
+        ours = [c for c in rows if (c.why, c.task, c.metric) == (why, one.task, "exact_match")]
         asked = f"{one.task}: {one.what}"
         for c in ours:
             names = [table.escape(table.clean(name)) for name in (c.first, c.second)]
