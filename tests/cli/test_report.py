@@ -175,7 +175,7 @@ def test_a_pair_is_told_apart_by_its_corrected_p() -> None:
 def test_a_difference_replicates_if_its_interval_is_above_0() -> None:
     def said(*interval: float, why: str = "another model") -> str:
         row = contrast(value=sum(interval) / 2, interval_95=interval, why=why)
-        page = section(report([], [row], [], [], trained=[]), "Beside the paper")
+        page = section(report([], [], [row], [], trained=[]), "Beside the paper")
         return next((line for line in page.splitlines() if "a less b" in line), "")
 
     assert said(0.01, 0.1).endswith("| yes |")
