@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
@@ -34,8 +34,6 @@ def test_full_fine_tuning_and_the_control_without_vectors(
         base, suites, tmp_path / "full", method="full", tasks=[PATCHING], no_vector=True, epochs=1
     )
     assert (folder / "model.safetensors").is_file()
-    shutil.copy(base / "tokenizer.json", folder)
-    shutil.copy(base / "tokenizer_config.json", folder)
     (run,) = ib.run(
         str(folder),
         suite=str(suites),
@@ -47,6 +45,20 @@ def test_full_fine_tuning_and_the_control_without_vectors(
     assert len(run.rows) == 4
     record = json.loads((folder / "explainer.json").read_text())
     assert record["training"]["about"]["vectors"] is False
+
+
+def test_a_fully_trained_twin_says_what_it_was_made_from(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
+    from introspect_bench.benchmark.backends.loading import load_local
+
+    more = {"method": "full", "twin": "random-init", "tasks": [PATCHING], "epochs": 1}
+    loaded, card = load_local(str(train(base, suites, tmp_path / "random", **more)))
+    assert card.settings["twin"] == {"kind": "random-init", "seed": 0}
+    # its weights are its own: nothing is made of them again
+    stored = load_file(tmp_path / "random" / "model.safetensors")
+    name = "model.layers.0.mlp.down_proj.weight"
+    torch.testing.assert_close(dict(loaded.model.named_parameters())[name], stored[name])
 
 
 def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(

@@ -39,7 +39,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     trainer_arguments,
 )
 from introspect_bench.benchmark.backends.learned import write_learned
-from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
+from introspect_bench.benchmark.backends.pretrained import load_model, load_tokenizer, usable_device
 from introspect_bench.benchmark.backends.projection import Projection
 from introspect_bench.benchmark.backends.simulator import weights_sha256
 from introspect_bench.benchmark.backends.simulator_adapter import adapt
@@ -132,12 +132,16 @@ def train_explainer(
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     if is_first():
-        _write(folder, model, adapted, base_name, settings)
+        if adapted is None:
+            model.save_pretrained(folder)
+            load_tokenizer(base).save_pretrained(folder)
+        else:
+            _write_adapter(folder, adapted, base_name, settings)
         write_learned(folder, wrapped.learned())
         record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
         if settings.decoding != GREEDY:
             record["decoding"] = settings.decoding
-        if settings.twin is not None and adapted is not None:
+        if settings.twin is not None:
             record["twin"] = {"kind": settings.twin, "seed": settings.seed}
         _finish(folder, {**record, "validation_loss": trainer.state.best_metric})
     trainer.accelerator.wait_for_everyone()
@@ -220,13 +224,8 @@ def _lora(settings: ExplainerSettings) -> dict[str, Any]:
     }
 
 
-def _write(
-    folder: Path, model: Any, adapted: Any, base_name: str, settings: ExplainerSettings
-) -> None:
-    """Write adapter or weights; an adapter is rounded to float16."""
-    if adapted is None:
-        model.save_pretrained(folder)
-        return
+def _write_adapter(folder: Path, adapted: Any, base_name: str, settings: ExplainerSettings) -> None:
+    """Write an adapter, rounded to float16; the tokenizer is its base's."""
     from peft import get_peft_model_state_dict
 
     found = get_peft_model_state_dict(adapted, save_embedding_layers=False)
