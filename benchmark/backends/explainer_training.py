@@ -132,11 +132,7 @@ def train_explainer(
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     if is_first():
-        if adapted is None:
-            model.save_pretrained(folder)
-            load_tokenizer(base).save_pretrained(folder)
-        else:
-            _write_adapter(folder, adapted, base_name, settings)
+        _write(folder, adapted or model, base, base_name, settings)
         write_learned(folder, wrapped.learned())
         record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
         if settings.decoding != GREEDY:
@@ -224,11 +220,17 @@ def _lora(settings: ExplainerSettings) -> dict[str, Any]:
     }
 
 
-def _write_adapter(folder: Path, adapted: Any, base_name: str, settings: ExplainerSettings) -> None:
-    """Write an adapter, rounded to float16; the tokenizer is its base's."""
+def _write(
+    folder: Path, model: Any, base: Path, base_name: str, settings: ExplainerSettings
+) -> None:
+    """Write an adapter, rounded to float16, or weights with the base's tokenizer."""
+    if settings.method == "full":
+        model.save_pretrained(folder)
+        load_tokenizer(base).save_pretrained(folder)
+        return
     from peft import get_peft_model_state_dict
 
-    found = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    found = get_peft_model_state_dict(model, save_embedding_layers=False)
     config = {"peft_type": "LORA", "base_model_name_or_path": base_name, **_lora(settings)}
     files.write_json_atomic(folder / ADAPTER, config)
     write_safetensors_atomic(
