@@ -24,6 +24,22 @@ def test_the_page_is_made_again_byte_for_byte() -> None:
     assert (TOP / "RESULTS.md").read_text() == page
 
 
+def test_the_curve_is_drawn_again_byte_for_byte() -> None:
+    runs = sorted((TOP / "docs" / "scaling").glob("*.jsonl"))
+    for name in ("smollm2-rehearsal-12", "smollm2-rehearsal-greedy"):
+        runs += (TOP / "submissions").glob(f"*/introspect-bench__{name}__*/*.jsonl")
+    assert len(runs) == 7
+    found = ib.leaderboard_scaling(runs)
+    assert (TOP / "docs" / "scaling.svg").read_text() == found["svg"]
+    readme = " ".join((TOP / "README.md").read_text().split())
+    own = {
+        point["n_train"]: 100 * point["value"]
+        for point in found["points"]
+        if point["explainer"] == "smollm2-rehearsal"
+    }
+    assert f"{own[1200]:.1f} at 1,200 queries and {own[4000]:.1f} at 4,000" in readme
+
+
 def test_the_readme_says_what_the_page_says() -> None:
     readme = " ".join((TOP / "README.md").read_text().split())
     control, patching = "smollm2-no-vector", "activation-patching"
@@ -51,6 +67,9 @@ def test_the_readme_says_what_the_page_says() -> None:
 
     ablations = differences("input-ablations", "exact match", "smollm2-self")
     assert above(exact) == set(exact) - {control}
+    access = differences(patching, "exact match", "smollm2-rehearsal-12")
+    assert f"Gemma 3 270M, {access['gemma3-270m-12']}" in readme
+    assert f"twin, {access['smollm2-rotated-12']}" in readme
     assert set(ablations) - above(ablations) == {"rule-of-thumb"}
     assert "nearest-neighbour" not in above(pearson)
     assert "above untrained explainers, below nearest neighbour" in readme
