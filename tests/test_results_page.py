@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import introspect_bench as ib
+from introspect_bench.baselines.references import REFERENCES
 
 TOP = Path(__file__).parents[1]
 
@@ -20,8 +21,17 @@ def differences(task: str, metric: str, first: str) -> dict[str, str]:
 
 
 def test_the_page_is_made_again_byte_for_byte() -> None:
-    page = ib.leaderboard_report(TOP / "submissions")
+    study = TOP / "docs" / "study"
+    page = ib.leaderboard_report(TOP / "submissions", study=study)
     assert (TOP / "RESULTS.md").read_text() == page
+
+
+def test_the_readme_counts_the_cells_of_the_study() -> None:
+    cells = {spec.name for spec in REFERENCES if spec.role == "study"}
+    names = {path.name.partition(".")[0] for path in (TOP / "docs" / "study").glob("*.jsonl")}
+    assert names <= cells
+    assert f"two of its {len(cells)} cells" in " ".join((TOP / "README.md").read_text().split())
+    assert len(names) == 2
 
 
 def test_the_curve_is_drawn_again_byte_for_byte() -> None:
