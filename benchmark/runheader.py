@@ -117,7 +117,8 @@ def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
 
 def learnt_of(fields: Mapping[str, Any], task: str) -> dict[str, int]:
     """Return `n_train` of a run's explainer: queries of the task that it learnt from, if told."""
-    found = amount_of(fields.get("settings", {}), task)
+    settings = fields.get("settings")
+    found = amount_of(settings, task) if isinstance(settings, Mapping) else None
     return {} if found is None else {"n_train": found}
 
 

@@ -68,7 +68,9 @@ def test_the_verdict_is_whether_the_outputs_differ(seen: str, blind: str, answer
     ("seen", "blind"), [("Rome", "changed: Paris"), ("changed: Rome", "it is Paris")]
 )
 def test_without_two_answers_the_reply_stands_as_it_is(seen: str, blind: str) -> None:
-    assert asked(seen, blind).text == seen
+    found = asked(seen, blind)
+    assert found.text == seen
+    assert (found.n_in, found.n_out) == (6, 4)  # both were asked
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
@@ -93,7 +95,10 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
         suites,
         tmp_path / "explainer",
         tasks=[PATCHING],
-        epochs=4,
+        epochs=60,
+        method="full",
+        rate=0.01,
+        patience=60,
         injection=Injection(mode="replace", layer=0),
         decoding="compared",
     )
@@ -106,6 +111,7 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
     settings = compared[0].header["explainer"]["settings"]
     assert settings["decoding"] == "compared"
     task = get_task(PATCHING)
+    assert any("\n" in row["raw"] for row in compared[0].rows.values())
     for qid, row in compared[0].rows.items():
         plain = free[0].rows[qid]["raw"]
         lines = row["raw"].split("\n")
@@ -118,7 +124,9 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
     assert result["explainer"]["decoding"] == "compared"
     (control,) = run(tasks=[PATCHING], no_vector=True)
     said = [task.parse(row["raw"]) for row in control.rows.values()]
-    assert not any(isinstance(answer, Answer) and answer.changed for answer in said)
+    answers = [answer for answer in said if isinstance(answer, Answer)]
+    assert answers
+    assert not any(answer.changed for answer in answers)
 
 
 def test_a_task_without_vectors_is_answered_greedily(tmp_path: Path) -> None:

@@ -63,6 +63,15 @@ def test_the_readme_says_what_the_page_says() -> None:
     assert "the same weights gain 9.1 points" in readme
     rehearsed = differences(patching, "exact match", "smollm2-rehearsal")
     assert rehearsed["smollm2-rehearsal-no-vector"] == "+13.2 [+9.0, +17.3]"
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (TOP / "RESULTS.md").read_text().splitlines()
+        if "compared, trained on 4,000" in line
+    ]
+    scores = {cells[0].removeprefix("reference/").split(",")[0]: cells[3] for cells in rows[:2]}
+    assert f"compared**: {scores['smollm2-rehearsal']};" in readme
+    blind = scores["smollm2-rehearsal-no-vector"].split(" ")[0]
+    assert f"the same recipe without vectors {blind}, so" in readme
     assert "they are worth +13.2 [+9.0, +17.3]" in readme
     spoken = differences(patching, "exact match", "smollm2-rehearsal-greedy")
     assert spoken["smollm2-rehearsal-no-vector-greedy"] == "+6.1 [+2.7, +9.5]"

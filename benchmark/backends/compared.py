@@ -38,19 +38,22 @@ class Compared:
         return [self._one(*pair) for pair in zip(seen, blind, strict=True)]
 
     def _one(self, seen: Completion, blind: Completion) -> Completion:
-        after, before = (self.task.parse(reply.text) for reply in (seen, blind))
+        both = (seen,) if blind is seen else (seen, blind)
+        return Completion(
+            text=self._text(seen.text, blind.text),
+            n_in=sum(reply.n_in for reply in both),
+            n_out=sum(reply.n_out for reply in both),
+        )
+
+    def _text(self, seen: str, blind: str) -> str:
+        after, before = self.task.parse(seen), self.task.parse(blind)
         if not isinstance(after, Answer) or not isinstance(before, Answer):
             return seen
         contents = [normalise_content(answer.content) for answer in (after, before)]
         answer = Answer(changed=contents[0] != contents[1], content=after.content)
         lines = (
             self.task.format_answer(answer),
-            f"with the vector: {seen.text.strip()}",
-            f"without it: {blind.text.strip()}",
+            f"with the vector: {seen.strip()}",
+            f"without it: {blind.strip()}",
         )
-        both = (seen,) if blind is seen else (seen, blind)
-        return Completion(
-            text="\n".join(lines),
-            n_in=sum(reply.n_in for reply in both),
-            n_out=sum(reply.n_out for reply in both),
-        )
+        return "\n".join(lines)

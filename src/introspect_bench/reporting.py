@@ -14,7 +14,7 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runheader import amount_of, decoding_of
+from introspect_bench.benchmark.runheader import amount_of, decoding_of, learnt_of
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
@@ -184,10 +184,12 @@ def _alike(first: object, second: object, task: str) -> bool:
     for run in (first, second):
         if not isinstance(run, ScoredRun):
             return False
-        settings = run.header["explainer"].get("settings", {})
-        way = settings.get("injection") or {}
-        how = [way.get(key) for key in ("mode", "layer", "scaling", "slots")]
-        said.append((amount_of(settings, task), how))
+        explainer = run.header["explainer"]
+        settings = explainer.get("settings")
+        way = settings.get("injection") if isinstance(settings, Mapping) else None
+        keys = ("mode", "layer", "scaling", "slots")
+        how = [way.get(key) for key in keys] if isinstance(way, Mapping) else way
+        said.append((learnt_of(explainer, task), how))
     return said[0] == said[1]
 
 
