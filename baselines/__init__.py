@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from introspect_bench.baselines.specs import BASELINES, BaselineSpec, find_baseline
+from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.suite import Suite
@@ -28,6 +29,7 @@ def make_baseline(
     batch_size: int | None = None,
     use_vectors: bool = True,
     injection: Injection | None = None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> tuple[Explainer, ExplainerCard]:
     """Learn or load a baseline.
 
@@ -41,12 +43,13 @@ def make_baseline(
         batch_size: rows decoded together.
         use_vectors: whether prompts carry their vectors.
         injection: how they enter.
+        on_progress: told what is measured first.
 
     Raises:
         UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
     """
     spec = check_baseline(name, task, use_vectors=use_vectors)
-    if name in ("selfie", "selfie-best-of-5", "logit-lens", "top-tokens"):
+    if name in ("selfie", "selfie-best-of-5", "logit-lens", "input-lens", "top-tokens"):
         return _load_described(
             name,
             task,
@@ -56,6 +59,7 @@ def make_baseline(
             dtype=dtype,
             batch_size=batch_size,
             injection=injection,
+            on_progress=on_progress,
         )
     if "target-model" in spec.needs:
         from introspect_bench.baselines.untrained import load_untrained
@@ -104,6 +108,7 @@ def _load_described(
     dtype: str,
     batch_size: int | None,
     injection: Injection | None,
+    on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
     """Load a baseline that reads weights or oracle windows to describe features."""
     from introspect_bench.baselines import selfie, tokens
@@ -112,6 +117,8 @@ def _load_described(
         return tokens.load_top_tokens(suite, split)
     if name == "logit-lens":
         return tokens.load_logit_lens(suite, device=device)
+    if name == "input-lens":
+        return tokens.load_input_lens(suite, split, device=device, on_progress=on_progress)
     if name == "selfie":
         return selfie.load_selfie(
             suite, device=device, dtype=dtype, batch_size=batch_size, injection=injection

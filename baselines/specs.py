@@ -111,6 +111,16 @@ BASELINES = (
         tasks=(FEATURES,),
     ),
     BaselineSpec(
+        name="input-lens",
+        kind="baseline",
+        summary=(
+            "Names the tokens whose embeddings move the vector's layer most along it, by a linear "
+            "map measured on text that the target wrote."
+        ),
+        needs=("target-model", "vectors"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
         name="selfie",
         kind="baseline",
         summary="Asks the untrained target what a word means whose hidden state is the vector.",

@@ -1,8 +1,9 @@
-"""Lists of tokens as descriptions: what a direction promotes, and where it is largest.
+"""Lists of tokens as descriptions: what a direction promotes, responds to, and where it is largest.
 
-The logit lens (nostalgebraist, 2020) reads the direction as if it were the last layer's output. The
-oracle is told windows of the vector with its activations, those that descriptions are made from;
-the windows that are scored are others.
+The logit lens (nostalgebraist, 2020) reads the direction as if it were the last layer's output; the
+input lens reads it as a probe of the input (`benchmark/backends/input_lens.py`). The oracle is told
+windows of the vector with its activations, those that descriptions are made from; the windows that
+are scored are others.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.baselines.untrained import target_name
+from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.benchmark.targets import weight_files
+from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
 
 N_PROMOTED = 8
 """Promoted tokens that are named."""
 N_TOP = 5
-"""Most active tokens that are named."""
+"""Most active tokens that are named, and tokens that a direction responds to."""
 LEAST_SHARE = 0.5
 """Share of the largest activation that a token must reach to be named."""
 
@@ -64,6 +68,25 @@ class LogitLens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputTokens:
+    """Names the tokens that a direction responds to."""
+
+    responded: Callable[[Any, Sequence[int], int], Any]
+    """From vectors, float32 (n, d_target), their layers and k to token ids, best first, (n, k)."""
+    decode: Callable[[int], str]
+    """Text of a token."""
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Name the tokens that each prompt's vector responds to most."""
+        vectors = [prompt.vector for prompt in prompts if prompt.vector is not None]
+        if len(vectors) < len(prompts):
+            raise UsageError("baseline/input-lens reads vectors; it cannot do without them")
+        layers = [int(prompt.query.fields["layer"]) for prompt in prompts]
+        rows = self.responded(np.stack(vectors), layers, 8 * N_TOP)
+        return [name_tokens(distinct([self.decode(i) for i in row], N_TOP)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopTokens:
     """Names the tokens on which a vector is largest, in windows it is told."""
 
@@ -93,6 +116,49 @@ def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerC
         kind="baseline",
         weights_sha256=weight_files(folder),
         settings={"tokens": N_PROMOTED},
+    )
+
+
+def load_input_lens(
+    suite: Suite, split: str, *, device: str, on_progress: OnProgress
+) -> tuple[InputTokens, ExplainerCard]:
+    """Measure what the layers of a split's queries take from the input, on the target's own text.
+
+    Raises:
+        UsageError: no text of the target ships with the package, or unknown device.
+        MissingPartError: weights or device are missing.
+        IntegrityError: a file is corrupt.
+    """
+    import torch
+
+    from introspect_bench.benchmark.backends.alignment import Reader
+    from introspect_bench.benchmark.backends.input_lens import make_input_lens
+    from introspect_bench.benchmark.backends.loading import find_model
+    from introspect_bench.benchmark.backends.pretrained import (
+        load_model,
+        load_tokenizer,
+        usable_device,
+    )
+
+    texts = shipped_texts(str(suite.manifest["target"].get("name")))
+    where = usable_device(device)
+    folder: Path = find_model(target_name(suite)).directory
+    model = load_model(folder, torch.float32).to(where).eval()
+    tokenizer = load_tokenizer(folder)
+    lens = make_input_lens(
+        Reader(model=model, tokenizer=tokenizer),
+        [int(query.fields["layer"]) for query in suite.queries(split)],
+        texts,
+        told=lambda _found, _wanted: on_progress("measuring the input lens", 0, None),
+    )
+    return InputTokens(responded=lens, decode=_decoder(tokenizer)), ExplainerCard(
+        name="baseline/input-lens",
+        kind="baseline",
+        weights_sha256=weight_files(folder),
+        settings={
+            "tokens": N_TOP,
+            "texts_sha256": sha256_bytes(canonical_json(texts).encode()),
+        },
     )
 
 

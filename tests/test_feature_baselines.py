@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import torch
 from tiny_features import NAME, WORDS, Counting, feature, make_feature_suite
-from tiny_models import make_model, make_tokenizer
+from tiny_models import D_MODEL, make_model, make_tokenizer
 
 from introspect_bench.baselines import BASELINES, check_baseline, find_baseline, make_baseline
 from introspect_bench.baselines import selfie as selfie_module
 from introspect_bench.baselines.features import FeatureNeighbour
 from introspect_bench.baselines.selfie import MULTIPLIERS, OPENING, BestSelfie, Selfie, placed
-from introspect_bench.baselines.tokens import LogitLens, distinct, name_tokens
+from introspect_bench.baselines.tokens import InputTokens, LogitLens, distinct, name_tokens
+from introspect_bench.benchmark.backends.alignment import Reader
+from introspect_bench.benchmark.backends.injector import decoder_layers
+from introspect_bench.benchmark.backends.input_lens import make_input_lens
 from introspect_bench.benchmark.backends.readout import final_norm, make_readout
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import build_prompts, cut_batches, render_all
@@ -57,6 +60,7 @@ def test_the_list_for_features() -> None:
         "zero-shot",
         "few-shot",
         "logit-lens",
+        "input-lens",
         "selfie",
         "selfie-best-of-5",
         "top-tokens",
@@ -122,7 +126,7 @@ def test_what_reads_vectors_cannot_do_without(suite: Suite) -> None:
     assert isinstance(explainer, FeatureNeighbour)
     with pytest.raises(UsageError, match="without the vector"):
         explainer.complete(prompts_of(suite, no_vector=True))
-    for name in ("nearest-neighbour-pooled", "logit-lens", "selfie"):
+    for name in ("nearest-neighbour-pooled", "logit-lens", "input-lens", "selfie"):
         with pytest.raises(UsageError, match=f"baseline/{name} reads vectors"):
             check_baseline(name, TASK, use_vectors=False)
     with pytest.raises(UsageError, match=r"baseline/random answers feature-descriptions, not"):
@@ -168,6 +172,52 @@ def test_the_logit_lens_names_what_is_promoted(suite: Suite) -> None:
         assert reply == name_tokens(order)
     with pytest.raises(UsageError, match="cannot do without"):
         lens.complete(prompts_of(suite, no_vector=True))
+
+
+def test_the_input_lens_names_what_is_responded_to(suite: Suite) -> None:
+    prompts = prompts_of(suite)
+    asked: list[int] = []
+
+    def responded(vectors: Any, layers: Sequence[int], k: int) -> Any:
+        asked.extend(layers)
+        return np.argsort(-vectors, axis=1)[:, :k]
+
+    lens = InputTokens(responded=responded, decode=lambda i: WORDS[int(i)])
+    for prompt, reply in zip(prompts, lens.complete(prompts), strict=True):
+        assert prompt.vector is not None
+        assert reply == name_tokens([WORDS[i] for i in np.argsort(-prompt.vector)][:5])
+    assert asked == [prompt.query.fields["layer"] for prompt in prompts]
+    with pytest.raises(UsageError, match="cannot do without"):
+        lens.complete(prompts_of(suite, no_vector=True))
+
+
+def test_a_direction_that_reads_a_token_is_traced_to_it() -> None:
+    tokenizer = make_tokenizer()
+    model = make_model("llama", tokenizer)
+    generator = torch.Generator().manual_seed(3)
+    turn = torch.linalg.qr(torch.randn(D_MODEL, D_MODEL, generator=generator))[0]
+    layer = decoder_layers(model)[1]
+    # layer 1 turns the residual stream, and the others do nothing
+    for name, parameter in model.named_parameters():
+        if "o_proj" in name or "down_proj" in name:
+            parameter.data.zero_()
+    layer.register_forward_hook(
+        lambda _m, _i, output: (
+            (output[0] @ turn, *output[1:]) if isinstance(output, tuple) else output @ turn
+        )
+    )
+    text = "The quick brown fox jumps over a lazy dog, 12 times; why not? (Nobody knows.) "
+    lens = make_input_lens(Reader(model=model, tokenizer=tokenizer), [0, 1], [text * 3])
+    seen = sorted(set(tokenizer(text)["input_ids"]))
+    embedded = torch.nn.functional.normalize(model.get_input_embeddings().weight[seen], dim=-1)
+    plain, turned = embedded.detach(), (embedded @ turn).detach()
+    for vectors, of in ((plain, 0), (turned, 1)):
+        best = lens(vectors.numpy(), [of] * len(seen), 3)
+        hits = [token in row for token, row in zip(seen, best.tolist(), strict=True)]
+        assert np.mean(hits) > 0.9
+    # read as if it were of the layer before the turn, it is traced to something else
+    wrong = lens(turned.numpy(), [0] * len(seen), 3)
+    assert np.mean([token in row for token, row in zip(seen, wrong.tolist(), strict=True)]) < 0.3
 
 
 def test_top_tokens_come_from_windows_that_are_not_scored(

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from introspect_bench.benchmark.backends.alignment import (
     Reader,
-    aligned_projection,
+    fitted_projection,
     paired_tokens,
 )
 from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
@@ -154,15 +154,60 @@ def test_alignment_recovers_a_known_linear_relation() -> None:
     explainer = linear_model(D_MODEL, embedding @ relation.T)
     maps = Maps(d_target=8, n_layers=N_LAYERS, layers=(0, 2))
     told: list[tuple[int, int]] = []
-    found = aligned_projection(
-        maps, [(0, 1), (2, 2)], target, explainer, TEXTS, told=lambda *a: told.append(a)
+    own = Injection(mode="own-layers", projection=maps)
+    blocks = [(0, 1), (2, 2)]
+    found = fitted_projection(
+        "aligned", own, blocks, target, explainer, TEXTS, told=lambda *a: told.append(a)
     )
     for weight in found.tensors().values():
         torch.testing.assert_close(weight, relation, atol=1e-3, rtol=1e-3)
     # every character but the first token of each text; the second byte of "Ü" is no first token
     assert told[-1][0] == sum(len(text) for text in TEXTS) - 3
-    with pytest.raises(UsageError, match="cannot align 8"):
-        aligned_projection(maps, [(0, 1), (2, 2)], target, explainer, ["short"])
+    with pytest.raises(UsageError, match="cannot align 16"):
+        fitted_projection("aligned", own, blocks, target, explainer, ["short"])
+
+
+@pytest.mark.parametrize(
+    ("injection", "same"),
+    [
+        (Injection(mode="own-layers"), True),
+        (Injection(mode="replace", layer=2), True),
+        (Injection(mode="replace", layer=0), False),
+        (Injection(mode="embedding"), False),
+    ],
+)
+def test_a_map_leads_to_where_the_vector_enters(injection: Injection, same: bool) -> None:
+    tokenizer = make_tokenizer()
+    reader = Reader(model=make_model("llama", tokenizer), tokenizer=tokenizer)
+    maps = Maps(d_target=D_MODEL, n_layers=N_LAYERS, layers=(2,))
+    declared = replace(injection, projection=maps)
+    found = fitted_projection("aligned", declared, [(2, 2)], reader, reader, TEXTS)
+    # from layer 2 of a model to layer 2 of the same model nothing is to be done
+    off = (found.tensors()["2.weight"] - torch.eye(D_MODEL)).abs().max().item()
+    assert (off < 1e-2) is same
+    far = Injection(mode="add", layer=3, projection=maps)
+    with pytest.raises(UsageError, match="has layers 0 to 2"):
+        fitted_projection("aligned", far, [(2, 2)], reader, reader, TEXTS)
+
+
+def test_a_pulled_back_direction_is_what_it_responds_to() -> None:
+    n_tokens = len(make_tokenizer())
+    states = torch.nn.functional.normalize(drawn(2, n_tokens, 8), dim=-1)
+    ours = states @ drawn(1, D_MODEL, 8).T
+    # lengths of the target's states do not count: a probe is pulled back by their directions
+    lengths = 10 ** drawn(3, n_tokens, 1)
+    target, explainer = linear_model(8, states * lengths), linear_model(D_MODEL, ours)
+    maps = Maps(d_target=8, n_layers=N_LAYERS, layers=(1,))
+    injection = Injection(mode="embedding", projection=maps)
+    found = fitted_projection("pulled-back", injection, [(1, 1)], target, explainer, TEXTS)
+    seen = sorted(set(make_tokenizer()("".join(TEXTS))["input_ids"]))
+    for direction in drawn(4, 5, 8):
+        probed = states[seen] @ direction
+        read = ours[seen] @ (found.tensors()["1.weight"] @ direction)
+        assert torch.corrcoef(torch.stack([probed, read]))[0, 1] > 0.99
+        sent = found.tensors()["1.weight"] @ direction
+        best = torch.nn.functional.cosine_similarity(ours[seen], sent[None], dim=-1).argmax()
+        assert probed[best] >= probed.sort(descending=True).values[2]
 
 
 def test_tokens_are_paired_where_they_end() -> None:

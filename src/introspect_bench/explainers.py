@@ -149,6 +149,7 @@ def load_explainer(
         batch_size=settings.batch_size,
         use_vectors=settings.use_vectors,
         injection=settings.injection,
+        on_progress=on_progress,
     )
 
 

@@ -7,7 +7,7 @@ the texts and the target model of an alignment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,17 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import layers_and_width
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
+from introspect_bench.tasks.feature_descriptions.task import NAME as FEATURES
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Maps
+    from introspect_bench.benchmark.backends.injection import Injection, Maps
 
 OnAlign = Callable[[int, int], None]
 """Told pairs of tokens read and pairs in all."""
 
-STARTS = ("none", "random", "aligned")
-"""What `--projection` takes."""
+STARTS = ("none", "random", "aligned", "pulled-back")
+"""What `--projection` takes: `aligned` maps the target's states to the explainer's, `pulled-back`
+maps directions to what they respond to among the explainer's states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ def plan_projection(
     start: Start,
     found: Sequence[tuple[Task, Suite]],
     base: Path,
+    injection: Injection,
     *,
     seed: int,
     device: str,
@@ -69,6 +72,7 @@ def plan_projection(
         start: where the maps come from.
         found: tasks that are learnt, with their suites; those without vectors count for nothing.
         base: folder of the base model.
+        injection: where vectors will enter.
         seed: decides random maps.
         device: where an aligned target runs.
         on_fetch: told what is downloaded and prepared.
@@ -76,7 +80,8 @@ def plan_projection(
 
     Raises:
         UsageError: unknown start, vectors of another width than the base without a projection, a
-            projection without vectors, or no text to align on.
+            projection without vectors, maps for directions and vectors that are none, or no text
+            to align on.
         MissingPartError: the text file is not there.
     """
     from introspect_bench.benchmark.backends.loading import find_model
@@ -95,6 +100,11 @@ def plan_projection(
         return Projecting()
     if len(widths) != 1:
         raise UsageError("a projection needs tasks with vectors, all of one width")
+    if start.kind == "pulled-back" and any(suite.task != FEATURES for suite in suites):
+        raise UsageError(
+            "pulled-back maps are for directions; train on feature-descriptions alone, or give "
+            "--projection aligned"
+        )
     blocks = _blocks(suites)
     maps = _maps(suites, blocks, widths.pop())
     if start.kind == "random":
@@ -107,8 +117,9 @@ def plan_projection(
     texts = shipped_texts(name) if start.texts is None else _lines(start.texts)
     return Projecting(
         maps=maps,
-        make=lambda model: _aligned(
-            maps,
+        make=lambda model: _fitted(
+            start.kind,
+            replace(injection, projection=maps),
             blocks,
             texts,
             find_model(start.target or name, on_progress=on_fetch).directory,
@@ -159,8 +170,9 @@ def _random(maps: Maps, width: int, seed: int) -> Any:
     return random_projection(maps, width, seed=seed)
 
 
-def _aligned(
-    maps: Maps,
+def _fitted(
+    start: str,
+    injection: Injection,
     blocks: Sequence[tuple[int, int]],
     texts: Sequence[str],
     target: Path,
@@ -170,15 +182,6 @@ def _aligned(
     told: OnAlign,
 ) -> Any:
     """Maps by least squares; the target is loaded beside the base model."""
-    from introspect_bench.benchmark.backends.alignment import align_base
+    from introspect_bench.benchmark.backends.alignment import fit_base
 
-    return align_base(
-        model,
-        base,
-        target,
-        maps,
-        blocks,
-        texts,
-        device=device,
-        told=told,
-    )
+    return fit_base(start, model, base, target, injection, blocks, texts, device=device, told=told)

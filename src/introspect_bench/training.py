@@ -68,8 +68,8 @@ def train(
             groups; all if None.
         no_vector: leave vectors out, as a control.
         injection: how vectors enter; the default if None.
-        projection: `random` or `aligned` linear maps into the base model's width, trained with it;
-            `none` for none.
+        projection: `random`, `aligned` or `pulled-back` linear maps into the base model's width,
+            trained with it; `none` for none.
         align: text file to align on, one text a line; what the target wrote if None.
         target: target to align with; the suite's own if None.
         device: a torch device.
@@ -103,6 +103,7 @@ def train(
         Start(kind=projection, texts=align, target=target),
         [] if no_vector else found,
         folder,
+        injection or Injection(),
         seed=seed,
         device=device,
         on_fetch=on_fetch,
