@@ -56,9 +56,13 @@ COPIED = Injection(mode="quoted-copy", scaling="natural")
 REHEARSED = Injection(mode="rehearsal", scaling="natural")
 """The same in a copy that begins the explainer's turn: it goes on from there as the target did,
 and reports what it said."""
+LENS = Injection(slots=8)
+"""Eight tokens of the explainer's own that a direction responds to stand in for it."""
 _STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
 _TRAINED: Mapping[str, Any] = {**_STUDIED, "decoding": "whole-reply"}
 _REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
+
+_LENS: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "projection": "input-lens"}
 
 _MAIN = (
     ReferenceSpec(
@@ -102,6 +106,24 @@ _MAIN = (
         summary="As smollm2-rehearsal, trained and asked without vectors.",
         injection=REHEARSED,
         training=_REHEARSED,
+        no_vector=True,
+    ),
+    ReferenceSpec(
+        name="smollm2-input-lens",
+        role="self",
+        summary=(
+            "The target describes features; for each direction it sees its own tokens that move "
+            "the direction's layer most along it."
+        ),
+        injection=LENS,
+        training=_LENS,
+    ),
+    ReferenceSpec(
+        name="smollm2-input-lens-no-vector",
+        role="control",
+        summary="As smollm2-input-lens, trained and asked without vectors.",
+        injection=LENS,
+        training={**_STUDIED, "evaluations": 3},
         no_vector=True,
     ),
     ReferenceSpec(

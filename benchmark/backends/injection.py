@@ -60,6 +60,9 @@ class Maps:
     """Whether a vector is added behind the product."""
     unit: bool = False
     """Whether vectors are brought to length 1 before."""
+    nearest: bool = False
+    """Whether a mapped vector then becomes the input embedding that is nearest to it by cosine;
+    where it has several slots, the next one gets the next nearest."""
 
     @classmethod
     def from_json(cls, values: Any) -> Maps:
@@ -69,11 +72,20 @@ class Maps:
             UsageError: it is not one.
         """
         known = {"d_target": int, "n_layers": int, "layers": list, "bias": bool, "unit": bool}
+        if isinstance(values, Mapping) and "nearest" in values:
+            known["nearest"] = bool
         if not isinstance(values, Mapping) or {k: type(v) for k, v in values.items()} != known:
             raise UsageError(f"injection projection: expected an object with {', '.join(known)}")
         if not all(type(layer) is int and layer >= 0 for layer in values["layers"]):
             raise UsageError("injection projection: layers are numbers from 0")
         return cls(**{**values, "layers": tuple(values["layers"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """The declaration as JSON values; older ones did not know `nearest`."""
+        values = {**asdict(self), "layers": list(self.layers)}
+        if not self.nearest:
+            del values["nearest"]
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +123,8 @@ class Injection:
             raise UsageError(f"injection multiplier {self.multiplier!r} is not a number")
         if not np.isfinite(self.multiplier) or self.multiplier <= 0:
             raise UsageError(f"injection multiplier {self.multiplier} is not above 0")
+        if self.projection is not None and self.projection.nearest and self.mode != "embedding":
+            raise UsageError("nearest embeddings enter in injection mode 'embedding', nowhere else")
         if type(self.slots) is not int or not 1 <= self.slots <= MAX_SLOTS:
             raise UsageError(f"injection slots {self.slots!r}: expected 1 to {MAX_SLOTS}")
 
@@ -162,7 +176,7 @@ class Injection:
         if self.projection is None:
             del values["projection"]
         else:
-            values["projection"]["layers"] = list(self.projection.layers)
+            values["projection"] = self.projection.as_json()
         return values | ({OTHERWISE: "own-layers"} if self.quotes else {})
 
 

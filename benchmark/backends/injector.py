@@ -137,6 +137,8 @@ class Injector:
         if slots is None or self.injection.mode != "embedding":
             return embedded
         slots = self._mapped(slots)
+        if self.injection.projection is not None and self.injection.projection.nearest:
+            slots = self._nearest(slots)
         norm = slots.vectors.new_full((len(slots.vectors), 1), self.mean_embedding_norm())
         embedded = embedded.clone()
         embedded[slots.rows, slots.columns] = self._sized(slots, norm).to(embedded.dtype)
@@ -187,6 +189,16 @@ class Injector:
             return slots
         mapped = self.projection(slots.vectors, slots.layers)
         return replace(slots, vectors=mapped, directions=_directions(slots.vectors))
+
+    def _nearest(self, slots: Slots) -> Slots:
+        """The slots with the embeddings nearest to their vectors; a vector's slots are in a row."""
+        count = self.injection.slots
+        with torch.no_grad():
+            weight = self._embed.weight.float()
+            norms = weight.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
+            cosines = slots.vectors[::count] @ weight.T / norms  # times the vector's own length
+            found = self._embed(cosines.topk(count).indices.flatten()).float()
+        return replace(slots, vectors=found)
 
     def _check_layer(self, layer: int) -> None:
         if layer >= len(self._layers):

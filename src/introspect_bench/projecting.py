@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 OnAlign = Callable[[int, int], None]
 """Told pairs of tokens read and pairs in all."""
 
-STARTS = ("none", "random", "aligned", "pulled-back")
-"""What `--projection` takes: `aligned` maps the target's states to the explainer's, `pulled-back`
-maps directions to what they respond to among the explainer's states."""
+LENS = "input-lens"
+STARTS = ("none", "random", "aligned", LENS)
+"""What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
+shows the explainer, for a direction, its own tokens that the direction responds to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +101,13 @@ def plan_projection(
         return Projecting()
     if len(widths) != 1:
         raise UsageError("a projection needs tasks with vectors, all of one width")
-    if start.kind == "pulled-back" and any(suite.task != FEATURES for suite in suites):
+    if start.kind == LENS and any(suite.task != FEATURES for suite in suites):
         raise UsageError(
-            "pulled-back maps are for directions; train on feature-descriptions alone, or give "
+            "the input lens reads directions; train on feature-descriptions alone, or give "
             "--projection aligned"
         )
     blocks = _blocks(suites)
-    maps = _maps(suites, blocks, widths.pop())
+    maps = replace(_maps(suites, blocks, widths.pop()), nearest=start.kind == LENS)
     if start.kind == "random":
         return Projecting(
             maps=maps,
@@ -118,7 +119,7 @@ def plan_projection(
     return Projecting(
         maps=maps,
         make=lambda model: _fitted(
-            start.kind,
+            "pulled-back" if maps.nearest else "aligned",
             replace(injection, projection=maps),
             blocks,
             texts,

@@ -68,8 +68,8 @@ def train(
             groups; all if None.
         no_vector: leave vectors out, as a control.
         injection: how vectors enter; the default if None.
-        projection: `random`, `aligned` or `pulled-back` linear maps into the base model's width,
-            trained with it; `none` for none.
+        projection: `random` or `aligned` linear maps into the base model's width, trained with it;
+            `input-lens` for the tokens that a direction responds to; `none` for none.
         align: text file to align on, one text a line; what the target wrote if None.
         target: target to align with; the suite's own if None.
         device: a torch device.

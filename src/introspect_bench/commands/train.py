@@ -42,7 +42,7 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
 @injection_options
 @click.option(
     "--projection",
-    type=click.Choice(["none", "random", "aligned", "pulled-back"]),
+    type=click.Choice(["none", "random", "aligned", "input-lens"]),
     default="none",
     show_default=True,
     help="Linear maps into the base model's width, trained with it.",
