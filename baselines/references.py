@@ -145,6 +145,14 @@ _MAIN = (
         training={**_REHEARSED, "projection": "aligned"},
     ),
     ReferenceSpec(
+        name="gemma3-270m-input-lens",
+        role="control",
+        summary="As smollm2-input-lens, from another model, which sees tokens of its own.",
+        base="gemma3-270m",
+        injection=LENS,
+        training=_LENS,
+    ),
+    ReferenceSpec(
         name="smollm2-random-init",
         role="control",
         summary="As smollm2-rehearsal, all weights trained from random ones.",
