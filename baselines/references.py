@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from introspect_bench.baselines.specs import FEATURES
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 
@@ -42,6 +43,8 @@ class ReferenceSpec:
     """How vectors enter."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What else its training is given: arguments of `train`."""
+    tasks: tuple[str, ...] = ()
+    """Tasks it is for; all if empty."""
     no_vector: bool = False
     """Whether it never sees a vector, in training and after."""
 
@@ -117,13 +120,15 @@ _MAIN = (
         ),
         injection=LENS,
         training=_LENS,
+        tasks=(FEATURES,),
     ),
     ReferenceSpec(
         name="smollm2-input-lens-no-vector",
         role="control",
         summary="As smollm2-input-lens, trained and asked without vectors.",
         injection=LENS,
-        training={**_STUDIED, "evaluations": 3},
+        training=_LENS,
+        tasks=(FEATURES,),
         no_vector=True,
     ),
     ReferenceSpec(
@@ -151,6 +156,7 @@ _MAIN = (
         base="gemma3-270m",
         injection=LENS,
         training=_LENS,
+        tasks=(FEATURES,),
     ),
     ReferenceSpec(
         name="smollm2-random-init",

@@ -57,10 +57,12 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
             (own,) = (one for one in selves if one.injection == spec.injection)
             other = {k: v for k, v in spec.training.items() if own.training.get(k) != v}
             assert set(own.training) <= set(spec.training)
-            assert spec.no_vector != bool(other)
+            assert own.tasks == spec.tasks
+            assert spec.no_vector != (bool(other) or spec.base != own.base)
     study = {spec.injection for spec in REFERENCES if spec.role == "study"}
     assert len(study) == 29
-    assert {own.injection for own in selves} <= study
+    # the input lens is for another task than the study's
+    assert {own.injection for own in selves if not own.tasks} <= study
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(

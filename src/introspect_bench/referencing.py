@@ -14,6 +14,7 @@ from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.draws import Amount
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.runfile import Run
+from introspect_bench.projecting import OnAlign
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries, run
 from introspect_bench.training import OnStep, train
@@ -36,6 +37,7 @@ def reference(
     shuffled: bool = False,
     settings: dict[str, Any] | None = None,
     on_fetch: OnProgress = silent,
+    on_align: OnAlign = lambda _done, _total: None,
     on_step: Callable[[str], OnStep] = lambda _name: lambda _done, _total, _loss: None,
     on_queries: OnQueries | None = None,
     on_answers: OnAnswers | None = None,
@@ -49,7 +51,7 @@ def reference(
         output: folder that gets `explainers/NAME` and `runs/`.
         base: model to train; the recipe's own if None.
         suite: name or folder of the suite that is learnt and answered.
-        tasks: tasks to learn and answer; all if empty.
+        tasks: tasks to learn and answer; those the recipe is for if empty.
         split: queries to answer.
         n_train: training queries of each task, or below 1 the part of them; all if None.
         device: a torch device.
@@ -57,6 +59,7 @@ def reference(
         shuffled: also answer with vectors exchanged between queries, where vectors are seen.
         settings: arguments of `train` that go before the recipe's, such as `epochs`.
         on_fetch: told what is downloaded and prepared.
+        on_align: told pairs of tokens that are read to fit a projection.
         on_step: given a recipe's name, returns who is told how far its training is.
         on_queries: told task, queries answered, queries in all.
         on_answers: told judge, descriptions judged, descriptions in all.
@@ -75,19 +78,24 @@ def reference(
     specs = [find_reference(name) for name in names]
     found = {}
     for spec in specs:
+        chosen = tuple(tasks) or spec.tasks
+        recipe = {**spec.training, **(settings or {})}
+        if spec.no_vector:
+            recipe.pop("projection", None)  # there is nothing to be mapped
         folder = train(
             base or spec.base,
             output / EXPLAINERS / spec.name,
             suite=suite,
-            tasks=tasks,
+            tasks=chosen,
             n_train=n_train,
             no_vector=spec.no_vector,
             injection=spec.injection,
             device=device,
             seed=seed,
             on_fetch=on_fetch,
+            on_align=on_align,
             on_step=on_step(spec.name),
-            **{**spec.training, **(settings or {})},
+            **recipe,
         )
         found[spec.name] = tuple(
             one
@@ -96,7 +104,7 @@ def reference(
                 RunRequest(
                     model=str(folder),
                     suite=suite,
-                    tasks=tasks,
+                    tasks=chosen,
                     split=split,
                     device=device,
                     no_vector=spec.no_vector,

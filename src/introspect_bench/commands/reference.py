@@ -44,6 +44,7 @@ def command(names: tuple[str, ...], epochs: int, as_json: bool, **options: Any) 
             **options,
             settings={"epochs": epochs},
             on_fetch=bar.bytes,
+            on_align=lambda done, total: bar.items("aligning", done, total),
             on_step=lambda name: (
                 lambda done, total, loss: bar.items(
                     f"training {name}", done, total, note=f"loss {loss:.3f}"
