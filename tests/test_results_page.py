@@ -26,12 +26,23 @@ def test_the_page_is_made_again_byte_for_byte() -> None:
     assert (TOP / "RESULTS.md").read_text() == page
 
 
+def test_no_two_explainers_are_compared_twice() -> None:
+    """A control with exchanged vectors that an entry names is none without vectors besides."""
+    lines = (TOP / "RESULTS.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in lines]
+    compared = [tuple(row) for row in rows if row[2:] and row[2].startswith("introspect-bench/")]
+    assert len(compared) > 50
+    assert len(set(compared)) == len(compared)
+    own = differences("feature-descriptions", "Pearson r", "smollm2-input-lens")
+    assert own["smollm2-input-lens-exchanged"].startswith("+0.48")
+
+
 def test_the_readme_counts_the_cells_of_the_study() -> None:
     cells = {spec.name for spec in REFERENCES if spec.role == "study"}
     names = {path.name.partition(".")[0] for path in (TOP / "docs" / "study").glob("*.jsonl")}
     assert names <= cells
-    assert f"two of its {len(cells)} cells" in " ".join((TOP / "README.md").read_text().split())
-    assert len(names) == 2
+    readme = " ".join((TOP / "README.md").read_text().split())
+    assert f"{len(names)} of its {len(cells)} cells" in readme
 
 
 def test_the_curve_is_drawn_again_byte_for_byte() -> None:
@@ -94,6 +105,18 @@ def test_the_readme_says_what_the_page_says() -> None:
     assert set(ablations) - above(ablations) == {"rule-of-thumb"}
     assert "nearest-neighbour" not in above(pearson)
     assert "above untrained explainers, below nearest neighbour" in readme
+    lens = differences("feature-descriptions", "Pearson r", "smollm2-input-lens")
+    score = next(
+        line.split("|")[4].strip()
+        for line in (TOP / "RESULTS.md").read_text().splitlines()
+        if line.startswith("| reference/smollm2-input-lens, trained on 5,492 |")
+    )
+    assert f"**Descriptions, smollm2-input-lens**: Pearson r {score}, of which" in readme
+    assert f"{lens['smollm2-input-lens-exchanged']} goes when vectors" in readme
+    assert f"above nearest neighbour, {lens['nearest-neighbour']}, level" in readme
+    assert f"of any layer, {lens['nearest-neighbour-pooled']}, below `base" in readme
+    assert f"`baseline/input-lens`, {lens['input-lens']}, which" in readme
+    assert set(lens) - above(lens) == {"input-lens", "nearest-neighbour-pooled"}
     assert "above all baselines but one" in readme
     assert above(rehearsed) >= set(rehearsed) - {"smollm2-rehearsal-no-vector"}
     assert "It beats every untrained explainer and baseline" in readme

@@ -125,12 +125,13 @@ def _controls(entries: Sequence[Scored]) -> list[_Pair]:
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
         named = by_id.get(str(one.entry.fields.get("vector_use")))
-        if named is not None:
+        if named is not None and not _exchanged(named):
             pairs.append(_Pair(first=one, second=named, why="no vectors"))
         pairs += [
             _Pair(first=one, second=other, why="vectors exchanged")
             for other in entries
-            if _exchanged(other) and not _exchanged(one) and _weights(one) == _weights(other)
+            if _exchanged(other) and not _exchanged(one)
+            if other is named or _weights(one) == _weights(other)
         ]
     return pairs
 
