@@ -8,6 +8,7 @@ import introspect_bench as ib
 from introspect_bench.baselines.references import REFERENCES
 
 TOP = Path(__file__).parents[1]
+QUOTED = ("quoted-copy", "quoted-token")
 
 
 def differences(task: str, metric: str, first: str) -> dict[str, str]:
@@ -37,12 +38,28 @@ def test_no_two_explainers_are_compared_twice() -> None:
     assert own["smollm2-input-lens-exchanged"].startswith("+0.48")
 
 
-def test_the_readme_counts_the_cells_of_the_study() -> None:
+def test_the_readme_says_what_the_study_says() -> None:
     cells = {spec.name for spec in REFERENCES if spec.role == "study"}
     names = {path.name.partition(".")[0] for path in (TOP / "docs" / "study").glob("*.jsonl")}
-    assert names <= cells
+    assert names == cells
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (TOP / "RESULTS.md")
+        .read_text()
+        .partition("## How vectors enter")[2]
+        .splitlines()
+    ]
+    exact = [(row[0], float(row[5].split()[0])) for row in rows if len(row) == 9 and "[" in row[5]]
+    best = {way: max(value for name, value in exact if name == way) for way, _ in exact}
+    slots = [value for name, value in exact if name not in ("rehearsal", *QUOTED)]
     readme = " ".join((TOP / "README.md").read_text().split())
-    assert f"{len(names)} of its {len(cells)} cells" in readme
+    assert len(exact) == len(cells)
+    assert (
+        f"(all {len(cells)} cells, 400 queries each, validation): the rehearsal scores "
+        f"{best['rehearsal']}, a copy of the quoted text {best['quoted-copy']}, the quoted token "
+        f"{best['quoted-token']}; slots, at any layer, length and number of tokens, {min(slots)} "
+        f"to {max(slots)}, whose"
+    ) in readme
 
 
 def test_the_curve_is_drawn_again_byte_for_byte() -> None:
@@ -116,6 +133,8 @@ def test_the_readme_says_what_the_page_says() -> None:
     assert f"above nearest neighbour, {lens['nearest-neighbour']}, level" in readme
     assert f"of any layer, {lens['nearest-neighbour-pooled']}, below `base" in readme
     assert f"`baseline/input-lens`, {lens['input-lens']}, which" in readme
+    twelfth = differences("feature-descriptions", "Pearson r", "smollm2-input-lens-12")
+    assert f"sees tokens of its own, {twelfth['gemma3-270m-input-lens-12']}." in readme
     assert set(lens) - above(lens) == {"input-lens", "nearest-neighbour-pooled"}
     assert "above all baselines but one" in readme
     assert above(rehearsed) >= set(rehearsed) - {"smollm2-rehearsal-no-vector"}
