@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 from program import python, started
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
+from introspect_bench.cli import command_line
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = (
@@ -31,6 +33,22 @@ def blocks(language: str) -> list[str]:
 def test_shows_the_two_commands_word_for_word() -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     assert set(COMMANDS) <= set(lines)
+
+
+def test_every_option_it_names_is_one() -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README.read_text()))
+    context = click.Context(command_line)
+    groups: list[click.Group] = [command_line]
+    found: set[str] = set()
+    while groups:
+        group = groups.pop()
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            found |= {option for one in command.get_params(context) for option in one.opts}
+            groups += [command] if isinstance(command, click.Group) else []
+    assert len(named) > 20
+    assert named - found == set()
 
 
 def test_names_the_other_work_of_that_name() -> None:

@@ -39,6 +39,12 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     help="How its replies will be chosen; see `run`.",
 )
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
+@click.option(
+    "--twin",
+    type=click.Choice(["rotated", "random-init"]),
+    help="Start from a changed copy of the base (a control): in a rotated basis, where it computes "
+    "the same, or with random weights.",
+)
 @injection_options
 @click.option(
     "--projection",
