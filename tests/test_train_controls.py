@@ -12,6 +12,7 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
 import introspect_bench as ib
+from introspect_bench.__main__ import main
 from introspect_bench.benchmark.errors import UsageError
 
 PATCHING = "activation-patching"
@@ -45,6 +46,15 @@ def test_full_fine_tuning_and_the_control_without_vectors(
     assert len(run.rows) == 4
     record = json.loads((folder / "explainer.json").read_text())
     assert record["training"]["about"]["vectors"] is False
+
+
+def test_a_twin_is_trained_from_the_command_line(suites: Path, base: Path, tmp_path: Path) -> None:
+    words = ["train", "-b", str(base), "--suite", str(suites), "-t", PATCHING, "--rank", "2"]
+    words += ["--n-train", "4", "--precision", "float32", "--twin"]
+    assert main([*words, "rotated", "-o", str(tmp_path / "twin")]) == 0
+    record = json.loads((tmp_path / "twin" / "explainer.json").read_text())
+    assert record["twin"] == {"kind": "rotated", "seed": 0}
+    assert main([*words, "mirrored", "-o", str(tmp_path / "other")]) == 2
 
 
 def test_a_fully_trained_twin_says_what_it_was_made_from(
