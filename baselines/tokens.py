@@ -129,26 +129,14 @@ def load_input_lens(
         MissingPartError: weights or device are missing.
         IntegrityError: a file is corrupt.
     """
-    import torch
-
-    from introspect_bench.benchmark.backends.alignment import Reader
-    from introspect_bench.benchmark.backends.input_lens import make_input_lens
-    from introspect_bench.benchmark.backends.loading import find_model
-    from introspect_bench.benchmark.backends.pretrained import (
-        load_model,
-        load_tokenizer,
-        usable_device,
-    )
+    from introspect_bench.benchmark.backends import input_lens
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
-    where = usable_device(device)
-    folder: Path = find_model(target_name(suite)).directory
-    model = load_model(folder, torch.float32).to(where).eval()
-    tokenizer = load_tokenizer(folder)
-    lens = make_input_lens(
-        Reader(model=model, tokenizer=tokenizer),
+    folder, lens, tokenizer = input_lens.load_input_lens(
+        target_name(suite),
         [int(query.fields["layer"]) for query in suite.queries(split)],
         texts,
+        device=device,
         told=lambda _found, _wanted: on_progress("measuring the input lens", 0, None),
     )
     return InputTokens(responded=lens, decode=_decoder(tokenizer)), ExplainerCard(

@@ -9,6 +9,7 @@ direction is no state, it reads states.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,12 @@ import torch
 from introspect_bench.benchmark.backends.alignment import OnText, Reader, fitted_projection
 from introspect_bench.benchmark.backends.injection import Injection, Maps
 from introspect_bench.benchmark.backends.injector import decoder_layers
+from introspect_bench.benchmark.backends.loading import find_model
+from introspect_bench.benchmark.backends.pretrained import (
+    load_model,
+    load_tokenizer,
+    usable_device,
+)
 
 InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
 """From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
@@ -67,3 +74,32 @@ def make_input_lens(
         return best
 
     return lens
+
+
+def load_input_lens(
+    name: str,
+    layers: Sequence[int],
+    texts: Sequence[str],
+    *,
+    device: str,
+    told: OnText = lambda _found, _wanted: None,
+) -> tuple[Path, InputLens, Any]:
+    """Load a model in float32 and measure; return its folder, its lens and its tokenizer.
+
+    Args:
+        name: of the model.
+        layers: as in `make_input_lens`, as are texts and told.
+        texts: what it reads.
+        device: where it runs.
+        told: how far it is.
+
+    Raises:
+        UsageError: unknown name or device, or as `make_input_lens`.
+        MissingPartError: weights or device are missing.
+    """
+    where = usable_device(device)
+    folder = find_model(name).directory
+    model = load_model(folder, torch.float32).to(where).eval()
+    tokenizer = load_tokenizer(folder)
+    reader = Reader(model=model, tokenizer=tokenizer)
+    return folder, make_input_lens(reader, layers, texts, told=told), tokenizer

@@ -124,8 +124,6 @@ def train(
     )
     on_fetch("encoding queries", 0, None)
     lessons, validation = _lessons(found, encoder, n_train, seed)
-    if not lessons:
-        raise UsageError(f"suite {suite}: no training queries")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     name = str(folder.resolve()) if home_folder(base).is_dir() else base
     return train_explainer(
@@ -167,6 +165,8 @@ def _lessons(
         lessons += make_lessons(task, suite, encoder, n=n_train, seed=seed)
         n = min(N_VALIDATION, len(suite.queries("validation")))
         validation += make_lessons(task, suite, encoder, split="validation", n=n, seed=seed)
+    if not lessons:
+        raise UsageError(f"suite {found[0][1].name}: no training queries")
     return lessons, validation
 
 
