@@ -163,8 +163,12 @@ def test_alignment_recovers_a_known_linear_relation() -> None:
         torch.testing.assert_close(weight, relation, atol=1e-3, rtol=1e-3)
     # every character but the first token of each text; the second byte of "Ü" is no first token
     assert told[-1][0] == sum(len(text) for text in TEXTS) - 3
-    with pytest.raises(UsageError, match="cannot align 16"):
+    with pytest.raises(UsageError, match="cannot align 8"):
         fitted_projection("aligned", own, blocks, target, explainer, ["short"])
+    # ten pairs are enough to align 8 coordinates, not to pull back into 16
+    assert fitted_projection("aligned", own, blocks, target, explainer, [TEXTS[0][:11]])
+    with pytest.raises(UsageError, match="cannot align 16"):
+        fitted_projection("pulled-back", own, blocks, target, explainer, [TEXTS[0][:11]])
 
 
 @pytest.mark.parametrize(

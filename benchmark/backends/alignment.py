@@ -113,7 +113,7 @@ def fitted_projection(
         told: how far it is.
 
     Raises:
-        UsageError: the texts give fewer pairs than the models are wide, a tokenizer tells no
+        UsageError: the texts give fewer pairs than the fitted side is wide, a tokenizer tells no
             character offsets, or the explainer has no such layer.
     """
     maps = injection.projection
@@ -132,7 +132,8 @@ def fitted_projection(
         told(min(moments[0].n, PAIRS[start]), PAIRS[start])
         if moments[0].n >= PAIRS[start]:
             break
-    needed = max(maps.d_target, explainer.model.config.get_text_config().hidden_size)
+    width = explainer.model.config.get_text_config().hidden_size
+    needed = width if start == "pulled-back" else maps.d_target  # what is solved for
     if moments[0].n < needed:
         raise UsageError(
             f"the texts give {moments[0].n} pairs of tokens, which cannot align {needed} "
