@@ -129,21 +129,21 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
     assert not any(answer.changed for answer in answers)
 
 
-def test_a_task_without_vectors_is_answered_greedily(tmp_path: Path) -> None:
+def test_a_task_without_vectors_has_nothing_to_compare(tmp_path: Path) -> None:
+    """Replies are then chosen as a whole, which the run says."""
     suites = make_suite_folder(tmp_path / "toy")
     base = make_base(tmp_path / "base")
-    replies = [
-        {
-            qid: row["raw"]
-            for qid, row in ib.run(
-                str(base),
-                suite=str(suites),
-                tasks=[ABLATIONS],
-                split="mini",
-                decoding=decoding,
-                output=tmp_path / decoding,
-            )[0].rows.items()
-        }
-        for decoding in ("greedy", "compared")
-    ]
-    assert replies[0] == replies[1]
+    greedy, whole, compared = (
+        ib.run(
+            str(base),
+            suite=str(suites),
+            tasks=[ABLATIONS],
+            split="mini",
+            decoding=decoding,
+            output=tmp_path / decoding,
+        )[0]
+        for decoding in ("greedy", "whole-reply", "compared")
+    )
+    said = [{qid: row["raw"] for qid, row in run.rows.items()} for run in (greedy, whole, compared)]
+    assert said[2] == said[1] != said[0]
+    assert compared.header["explainer"]["settings"]["decoding"] == "whole-reply"

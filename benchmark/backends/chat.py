@@ -33,6 +33,7 @@ from introspect_bench.benchmark.backends.injection import (
     QUOTED,
     REHEARSAL,
     Injection,
+    names_token,
     own_layers,
 )
 from introspect_bench.benchmark.backends.quoting import mark_quoted, offsets_of, token_at, unmark
@@ -64,6 +65,8 @@ class Encoded:
     """One vector (d_target,) for each place; empty when vectors are left out."""
     layers: tuple[tuple[int, int], ...] = ()
     """First and last layer for each place; empty unless each query has its own layers."""
+    otherwise: bool = False
+    """Whether they enter as the injection says for queries that name no token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ class Encoder:
 
     def rehearses(self, prompt: Prompt) -> bool:
         """Whether the explainer's turn begins with the text that the question quotes."""
-        named = "position" in prompt.query.fields and "text" in prompt.query.fields
+        named = names_token(prompt.query.fields)
         return self.injection.mode == REHEARSAL and SLOT in prompt.question and named
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
@@ -224,9 +227,9 @@ class Encoder:
 
     def _held(self, fields: Mapping[str, Any]) -> tuple[list[int], Sequence[int]]:
         """What stands in a slot, and the indices in it where the vector enters."""
-        named = "position" in fields and "text" in fields
-        if self.injection.mode != COPY or not self.use_vectors or not named:
-            return [self.placeholder] * self.injection.slots, range(self.injection.slots)
+        count = self.injection.of(fields).slots
+        if self.injection.mode != COPY or not self.use_vectors or not names_token(fields):
+            return [self.placeholder] * count, range(count)
         copy, (mark,) = unmark(mark_quoted(fields["text"], fields, self.target_tokenizer))
         place = token_at(offsets_of(self.tokenizer, copy, special=False), *mark)
         line = self._plain_ids(LINE)
@@ -244,16 +247,23 @@ class Encoder:
         vectors: list[npt.NDArray[np.float32]] = []
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
-        for slot, entry in zip(slots, entries, strict=True):
+        ways = [self.injection.of(entry.fields) for entry in entries]
+        if any(way is not ways[0] for way in ways):
+            raise UsageError("queries that name a token cannot be shown beside others")
+        for slot, entry, way in zip(slots, entries, ways, strict=True):
             quoted_there = self.injection.mode in (QUOTED, REHEARSAL)
             named = quoted_there and "position" in entry.fields
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]
-            if self.injection.needs_layers:
+            if way.needs_layers:
                 layers += [own_layers(entry.fields)] * len(places)
         return Encoded(
-            ids=tuple(ids), columns=tuple(columns), vectors=tuple(vectors), layers=tuple(layers)
+            ids=tuple(ids),
+            columns=tuple(columns),
+            vectors=tuple(vectors),
+            layers=tuple(layers),
+            otherwise=any(way is not self.injection for way in ways),
         )
 
     def _plain_ids(self, text: str) -> list[int]:

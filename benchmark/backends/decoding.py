@@ -19,8 +19,8 @@ import torch
 from introspect_bench.benchmark.backends import shared_head
 from introspect_bench.benchmark.backends.chat import Encoded
 from introspect_bench.benchmark.backends.injector import Injector, Slots
-from introspect_bench.benchmark.backends.rows import grown, padded, parts
-from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.backends.rows import grown, joined, padded, parts
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once fewer than this share of the stored rows is still growing."""
@@ -235,15 +235,7 @@ class Decoder:
 
     def _plain(self, head: Encoded, questions: Sequence[Encoded]) -> torch.Tensor:
         """Last logits, float32 (rows, vocabulary), of an ordinary pass over head and question."""
-        rows = [
-            Encoded(
-                ids=(*head.ids, *question.ids),
-                columns=(*head.columns, *(len(head.ids) + c for c in question.columns)),
-                vectors=(*head.vectors, *question.vectors),
-                layers=(*head.layers, *question.layers),
-            )
-            for question in questions
-        ]
+        rows = [joined(head, question) for question in questions]
         width = max(len(row.ids) for row in rows)
         ids, positions = padded(rows, width, 0, self.model.device)
         slots = self._slots(rows, width)
@@ -263,6 +255,7 @@ class Decoder:
 
         Raises:
             IntegrityError: a vector is not finite, or zero where its length is to be matched.
+            UsageError: only some of them are of queries that name a token.
         """
         places = [
             (index, width - len(row.ids) + column, vector)
@@ -275,7 +268,11 @@ class Decoder:
         stacked = np.stack([vector for _, _, vector in places]).astype(np.float32)
         if not np.isfinite(stacked).all():
             raise IntegrityError("a vector is not finite")
-        if self.injector.injection.scaling != "raw" and not stacked.any(axis=1).all():
+        (elsewhere, *mixed) = {row.otherwise for row in rows if row.vectors}
+        if mixed:
+            raise UsageError("queries that name a token cannot be asked beside others")
+        way = self.injector.way(otherwise=elsewhere)
+        if way.scaling != "raw" and not stacked.any(axis=1).all():
             raise IntegrityError("a vector is zero, so its length cannot be matched")
         device = self.model.device
         layers = [own for row in rows for own in row.layers]
@@ -284,4 +281,5 @@ class Decoder:
             columns=torch.tensor([column for _, column, _ in places], device=device),
             vectors=torch.from_numpy(stacked).to(device),
             layers=torch.tensor(layers, device=device) if layers else None,
+            otherwise=elsewhere,
         )

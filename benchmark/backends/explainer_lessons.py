@@ -52,6 +52,8 @@ class Lesson:
     """Vector of each slot, (d_target,); empty without vectors."""
     layers: tuple[tuple[int, int], ...] = ()
     """First and last layer of each slot; empty unless each query has its own."""
+    otherwise: bool = False
+    """Whether they enter as the injection says for queries that name no token."""
 
 
 def make_lessons(
@@ -108,6 +110,7 @@ def make_lessons(
                 columns=tuple(len(head.ids) + column for column in asked.columns),
                 vectors=asked.vectors,
                 layers=asked.layers,
+                otherwise=asked.otherwise,
             )
         )
     return sorted(found, key=lambda lesson: lesson.qid)
@@ -120,6 +123,8 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
         if lesson.layers:
             digest.update(repr(lesson.layers).encode())
+        if lesson.otherwise:
+            digest.update(b"otherwise")
         for vector in lesson.vectors:
             digest.update(vector.astype("<f4").tobytes())
     return digest.hexdigest()
@@ -139,8 +144,9 @@ def plan_batches(
     if batch_size < 1 or epochs < 1 or not lessons:
         raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
     length = np.array([len(lesson.ids) for lesson in lessons])
-    templates = sorted({lesson.template for lesson in lessons})
-    template = np.array([templates.index(lesson.template) for lesson in lessons])
+    kinds = [(lesson.template, lesson.otherwise) for lesson in lessons]
+    templates = sorted(set(kinds))
+    template = np.array([templates.index(kind) for kind in kinds])
     steps: list[list[int]] = []
     for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
@@ -181,15 +187,19 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
         `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
         (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
-        `vectors` is (0, 0) without vectors.
+        `vectors` is (0, 0) without vectors; `otherwise` bool (), whether the vectors enter as those
+        of queries that name no token.
 
     Raises:
-        ValueError: they do not share their head.
+        ValueError: they do not share their head, or vectors enter in different ways.
     """
     first = lessons[0]
     head = first.ids[: first.n_head]
     if any(lesson.ids[: lesson.n_head] != head for lesson in lessons):
         raise ValueError("lessons of one batch must begin with the same head")
+    elsewhere = {lesson.otherwise for lesson in lessons if lesson.vectors}
+    if len(elsewhere) > 1:
+        raise ValueError("lessons of one batch must take their vectors in the same way")
     longest = max(len(lesson.ids) for lesson in lessons) - len(head)
     width = -(-longest // WIDTH) * WIDTH
     ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
@@ -221,4 +231,5 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         "columns": torch.tensor(columns, dtype=torch.int64),
         "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
         "vectors": torch.from_numpy(stacked.astype(np.float32)),
+        "otherwise": torch.tensor(elsewhere == {True}),
     }

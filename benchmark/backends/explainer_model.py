@@ -59,6 +59,7 @@ class TrainedExplainer(nn.Module):
         columns: Tensor,
         layers: Tensor,
         vectors: Tensor,
+        otherwise: Tensor,
     ) -> dict[str, Tensor]:
         """Return `loss` over the answer tokens, and `n`, how many there are.
 
@@ -72,12 +73,19 @@ class TrainedExplainer(nn.Module):
             layers: first and last layer of each slot, int64 (n_slots, 2); (0, 2) unless queries
                 have their own.
             vectors: float32 (n_slots, d_target).
+            otherwise: whether they enter as those of queries that name no token, bool ().
         """
         inner = self._inner[0]
         slots = None
         if len(rows):
             own = layers if len(layers) else None
-            slots = Slots(rows=rows, columns=columns, vectors=vectors, layers=own)
+            slots = Slots(
+                rows=rows,
+                columns=columns,
+                vectors=vectors,
+                layers=own,
+                otherwise=bool(otherwise),
+            )
         before = self._read(head, len(ids))
         places = torch.arange(len(head), len(head) + ids.shape[1], device=ids.device)
         with self._injector.during(slots):

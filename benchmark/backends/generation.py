@@ -139,6 +139,12 @@ class LocalExplainer:
         other._heads = OrderedDict()
         return other
 
+    def decoded(self, decoding: str) -> LocalExplainer:
+        """The same explainer with its replies chosen otherwise, one of `DECODINGS`."""
+        other = copy.copy(self)
+        other.decoding = decoding
+        return other
+
     def first_logits(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Logits of the first reply token, float32 (n_prompts, vocabulary); as `complete`."""
         with torch.inference_mode():
@@ -168,16 +174,17 @@ class LocalExplainer:
         """
         if not self.encoder.use_vectors:
             return
-        maps = self.injector.injection.projection
+        maps = self.injector.injection.maps
         if maps is not None and d_target != maps.d_target:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer's projection is for width "
                 f"{maps.d_target}; --no-vector runs it without them, as a control"
             )
-        if maps is None and d_target != self.d_model:
+        mapped = maps is not None and self.injector.injection.otherwise is None
+        if not mapped and d_target != self.d_model:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer has width {self.d_model} "
-                "and brings no projection; --no-vector runs it without them, as a control"
+                "and brings no projection for them; --no-vector runs it without them, as a control"
             )
 
     def _encoded(self, prompts: Sequence[Prompt]) -> tuple[Head, list[Encoded]]:
@@ -199,7 +206,8 @@ class LocalExplainer:
 
     def _head(self, encoded: Encoded) -> Head:
         """The head with these tokens and vectors, from memory if it was used lately."""
-        digest = hashlib.sha256(repr((encoded.ids, encoded.columns, encoded.layers)).encode())
+        places = (encoded.ids, encoded.columns, encoded.layers, encoded.otherwise)
+        digest = hashlib.sha256(repr(places).encode())
         for vector in encoded.vectors:
             digest.update(np.ascontiguousarray(vector).tobytes())
         key = digest.hexdigest()

@@ -9,7 +9,7 @@ import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -31,10 +31,10 @@ says what the target said and then reports it."""
 QUOTED, COPY, REHEARSAL = "quoted-token", "quoted-copy", "rehearsal"
 QUOTING = (QUOTED, COPY, REHEARSAL)
 """Modes in which a vector stands at a token of the query's text."""
-OTHERWISE = "otherwise"
-"""Key under which their records say what is done for queries that name no token."""
+OTHERWISE, OWN_LAYERS = "otherwise", "own-layers"
+"""Key under which their records say what is done for queries that name no token, and the usual."""
 
-OWN = ("own-layers", *QUOTING)
+OWN = (OWN_LAYERS, *QUOTING)
 """Modes in which layers differ from query to query."""
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
@@ -104,6 +104,9 @@ class Injection:
     """Placeholder tokens for each vector; all of them get it."""
     projection: Maps | None = None
     """What vectors go through before; None for nothing. The maps lie beside the adapter."""
+    otherwise: Injection | None = None
+    """In modes that quote, how vectors of queries that name no token enter; None for
+    `own-layers`, with the scaling and the slots declared here."""
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
@@ -127,6 +130,18 @@ class Injection:
             raise UsageError("nearest embeddings enter in injection mode 'embedding', nowhere else")
         if type(self.slots) is not int or not 1 <= self.slots <= MAX_SLOTS:
             raise UsageError(f"injection slots {self.slots!r}: expected 1 to {MAX_SLOTS}")
+        if self.otherwise is not None:
+            self._check_otherwise(self.otherwise)
+
+    def _check_otherwise(self, otherwise: Injection) -> None:
+        if not self.quotes or otherwise.quotes:
+            raise UsageError(
+                f"{OTHERWISE} is for injection modes {', '.join(QUOTING)}, and names another mode"
+            )
+        if otherwise.scaling == "learned" or self.projection is not None:
+            raise UsageError(
+                f"an injection with {OTHERWISE} has no learned scale there and no projection here"
+            )
 
     @property
     def own(self) -> bool:
@@ -137,6 +152,21 @@ class Injection:
     def quotes(self) -> bool:
         """Whether the vector stands at a token of the query's text."""
         return self.mode in QUOTING
+
+    @property
+    def maps(self) -> Maps | None:
+        """The maps that are declared, here or for queries that name no token."""
+        return self.projection if self.otherwise is None else self.otherwise.projection
+
+    def with_maps(self, maps: Maps | None) -> Injection:
+        """The same with maps, for queries that name no token if those have a way of their own."""
+        if self.otherwise is None:
+            return replace(self, projection=maps)
+        return replace(self, otherwise=replace(self.otherwise, projection=maps))
+
+    def of(self, query_fields: Mapping[str, Any]) -> Injection:
+        """How a query's vector enters."""
+        return self if self.otherwise is None or names_token(query_fields) else self.otherwise
 
     @property
     def needs_layers(self) -> bool:
@@ -152,16 +182,20 @@ class Injection:
         """
         values = dict(values)
         quotes = values.get("mode") in QUOTING
-        if quotes and values.pop(OTHERWISE, "own-layers") != "own-layers":
-            raise UsageError(
-                f"injection mode '{values['mode']}': {OTHERWISE} is own-layers, nothing else"
-            )
-        known = [field.name for field in fields(cls)]
+        otherwise = values.pop(OTHERWISE, OWN_LAYERS) if quotes else OWN_LAYERS
+        known = [field.name for field in fields(cls) if field.name != OTHERWISE]
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise UsageError(f"injection key '{unknown[0]}': expected {', '.join(known)}")
         if values.get("projection") is not None:
             values["projection"] = Maps.from_json(values["projection"])
+        if otherwise != OWN_LAYERS:
+            if not isinstance(otherwise, Mapping) or otherwise.get("mode") in QUOTING:
+                raise UsageError(
+                    f"injection mode '{values['mode']}': {OTHERWISE} is {OWN_LAYERS}, or an "
+                    "object with a mode that does not quote"
+                )
+            values[OTHERWISE] = cls.from_json(otherwise)
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
@@ -171,13 +205,21 @@ class Injection:
         no projection; the modes that quote also say what happens to queries that name no token.
         """
         values = asdict(self)
+        del values[OTHERWISE]
         if self.slots == 1:
             del values["slots"]
         if self.projection is None:
             del values["projection"]
         else:
             values["projection"] = self.projection.as_json()
-        return values | ({OTHERWISE: "own-layers"} if self.quotes else {})
+        if self.quotes:
+            values[OTHERWISE] = OWN_LAYERS if self.otherwise is None else self.otherwise.as_json()
+        return values
+
+
+def names_token(query_fields: Mapping[str, Any]) -> bool:
+    """Whether a query names a token of a text."""
+    return "position" in query_fields and "text" in query_fields
 
 
 def own_layers(query_fields: Mapping[str, Any]) -> tuple[int, int]:

@@ -57,9 +57,9 @@ def check_learned(injection: Injection, learned: Learned) -> None:
             f"this explainer was trained with a learned scale ({LEARNED}), but its injection is "
             f"declared '{injection.scaling}'; leave --injection and --scaling out"
         )
-    if injection.projection is not None and learned.projection is None:
+    if injection.maps is not None and learned.projection is None:
         raise UsageError("a projection is declared, but its maps are missing; train an explainer")
-    if learned.projection is not None and learned.projection.maps != injection.projection:
+    if learned.projection is not None and learned.projection.maps != injection.maps:
         raise UsageError(
             f"this explainer was trained with a projection ({PROJECTION}) that its injection does "
             "not declare; leave --injection and --scaling out"
@@ -89,17 +89,17 @@ def read_learned(folder: Path, injection: Injection) -> Learned:
     """
     wanted = (
         (LEARNED, injection.scaling == "learned", "a learned scale"),
-        (PROJECTION, injection.projection is not None, "a projection"),
+        (PROJECTION, injection.maps is not None, "a projection"),
     )
     for name, declared, what in wanted:
         if declared and not (folder / name).is_file():
             raise MissingPartError(f"{folder} declares {what} but holds no {name}")
-    if injection.projection is None and (folder / PROJECTION).is_file():
+    if injection.maps is None and (folder / PROJECTION).is_file():
         raise UsageError(
             f"{folder} holds a projection ({PROJECTION}) that its injection does not declare; "
             "leave --injection and --scaling out"
         )
-    maps = injection.projection
+    maps = injection.maps
     found = Learned(
         log_scale=_read_scale(folder / LEARNED) if (folder / LEARNED).is_file() else None,
         projection=None if maps is None else load_projection(folder / PROJECTION, maps),

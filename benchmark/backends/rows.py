@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded
+from introspect_bench.benchmark.errors import UsageError
 
 PREFILL_TOKENS = 2048
 """Question tokens, padding included, that are read in one pass."""
@@ -30,6 +31,24 @@ def padded(
 def grown(question: Encoded, written: Sequence[int]) -> Encoded:
     """A question with a part of its reply."""
     return replace(question, ids=(*question.ids, *written))
+
+
+def joined(head: Encoded, question: Encoded) -> Encoded:
+    """A question behind its head.
+
+    Raises:
+        UsageError: their vectors enter in different ways.
+    """
+    if head.vectors and question.vectors and head.otherwise != question.otherwise:
+        raise UsageError("queries that name a token cannot be shown beside others")
+    return replace(
+        question,
+        ids=(*head.ids, *question.ids),
+        columns=(*head.columns, *(len(head.ids) + column for column in question.columns)),
+        vectors=(*head.vectors, *question.vectors),
+        layers=(*head.layers, *question.layers),
+        otherwise=head.otherwise or question.otherwise,
+    )
 
 
 def parts(lengths: Sequence[int]) -> Iterator[slice]:

@@ -218,7 +218,7 @@ def _model(run: Run, given: str | None) -> str:
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     """Return the options of the run that its header keeps."""
-    from introspect_bench.explainers import read_injection
+    from introspect_bench.injections import read_injection
 
     settings = run.header["explainer"].get("settings")
     kept: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}

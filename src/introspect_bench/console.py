@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 def injection_options(command: Any) -> Any:
     """Declare the options that say how vectors enter."""
     for option in (
+        click.option(
+            "--otherwise",
+            metavar="MODE",
+            help="Where vectors of queries that name no token enter, for modes that stand a vector "
+            "at a quoted one. Default: own-layers.",
+        ),
         click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector."),
         click.option(
             "--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length."

@@ -27,11 +27,10 @@ from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
-from introspect_bench.benchmark.records import COMPARED
+from introspect_bench.benchmark.records import COMPARED, WHOLE
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.task import Task
-from introspect_bench.request import INJECTIONS
 
 BASELINE = "baseline/"
 """How the name of a baseline starts."""
@@ -134,7 +133,7 @@ def load_explainer(
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):
-        return _load_local(model, settings, task, named_target(suite), on_progress)
+        return _load_local(model, settings, named_target(suite), on_progress)
     name = model.removeprefix(BASELINE)
     target = named_target(suite)
     if target is not None and "target-model" in find_baseline(name).needs:
@@ -162,11 +161,9 @@ def named_target(suite: Suite) -> TargetSpec | None:
 def _load_local(
     model: str,
     settings: Settings,
-    task: Task,
     target: TargetSpec | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    from introspect_bench.benchmark.backends.compared import Compared
     from introspect_bench.benchmark.backends.loading import load_local
 
     shipped = model.startswith(REFERENCE)
@@ -189,9 +186,27 @@ def _load_local(
     elif folder.is_dir():
         # a run file is published; where a folder lies on this machine is nobody's business
         card = dataclasses.replace(card, name=folder.resolve().name)
-    if explainer.decoding == COMPARED and task.uses_vector and task.openings:
-        return Compared(explainer, task), card
     return explainer, card
+
+
+def asked_by(
+    task: Task, explainer: Explainer, card: ExplainerCard
+) -> tuple[Explainer, ExplainerCard]:
+    """A loaded explainer as one task asks it.
+
+    Decoding `compared` reads verdicts off two replies where a task has vectors and verdicts, and
+    is `whole-reply` for a task without vectors, where there is nothing to compare.
+    """
+    if card.kind != "local" or card.settings.get("decoding") != COMPARED:
+        return explainer, card
+    from introspect_bench.benchmark.backends.compared import Compared
+    from introspect_bench.benchmark.backends.generation import LocalExplainer
+
+    assert isinstance(explainer, LocalExplainer)
+    if not task.uses_vector:
+        settings = {**card.settings, "decoding": WHOLE}
+        return explainer.decoded(WHOLE), dataclasses.replace(card, settings=settings)
+    return (Compared(explainer, task) if task.openings else explainer), card
 
 
 def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, ExplainerCard]:
@@ -269,32 +284,3 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             found[key] = value
     return found
-
-
-def parse_injection(
-    mode: str | None, scaling: str | None, slots: int | None = None
-) -> Injection | None:
-    """Read a mode, one of `INJECTIONS`, with scaling and slots; None if none of them is given.
-
-    Raises:
-        UsageError: unknown mode or scaling, a layer that is not a number, or impossible slots.
-    """
-    if mode is None and scaling is None and slots is None:
-        return None
-    name, _, layer = (mode or "embedding").partition(":")
-    if layer and not layer.isdecimal():
-        raise UsageError(f"injection {mode!r}: expected {INJECTIONS}")
-    values: dict[str, Any] = {"mode": name, "layer": int(layer) if layer else None}
-    given = {"scaling": scaling, "slots": slots}
-    return Injection.from_json(values | {k: v for k, v in given.items() if v is not None})
-
-
-def read_injection(values: object) -> Injection:
-    """Read an injection as a run file's header keeps it.
-
-    Raises:
-        UsageError: unknown mode or scaling, or anything else that is none.
-    """
-    if not isinstance(values, dict):
-        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
-    return Injection.from_json(values)

@@ -77,7 +77,8 @@ def _vector(injection: Injection) -> str:
     """Return where and how long a vector enters, in a few words."""
     layer = "" if injection.layer is None else f":{injection.layer}"
     slots = "" if injection.slots == 1 else f", {injection.slots} slots"
-    return f"{injection.mode}{layer}, {injection.scaling}{slots}"
+    there = "" if injection.otherwise is None else f"; else {_vector(injection.otherwise)}"
+    return f"{injection.mode}{layer}, {injection.scaling}{slots}{there}"
 
 
 def _suite_row(found: Suite) -> dict[str, Any]:

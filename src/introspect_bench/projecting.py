@@ -89,25 +89,27 @@ def plan_projection(
 
     if start.kind not in STARTS:
         raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
-    suites = [suite for task, suite in found if task.uses_vector]
     _, width = layers_and_width(base)
-    widths = {suite.manifest["target"].get("d_model", width) for suite in suites}
+    plain, suites = _split(start, injection, [suite for task, suite in found if task.uses_vector])
+    widths = [
+        {suite.manifest["target"].get("d_model", width) for suite in s} for s in (plain, suites)
+    ]
+    if widths[0] - {width}:
+        raise UsageError(
+            f"the vectors have width {min(widths[0] - {width})} but {base.name} has width {width}; "
+            "give --projection aligned or random, without --otherwise"
+        )
     if start.kind == "none":
-        if widths - {width}:
-            raise UsageError(
-                f"the vectors have width {min(widths - {width})} but {base.name} has width "
-                f"{width}; give --projection aligned or random"
-            )
         return Projecting()
-    if len(widths) != 1:
+    if len(widths[1]) != 1:
         raise UsageError("a projection needs tasks with vectors, all of one width")
     if start.kind == LENS and any(suite.task != FEATURES for suite in suites):
         raise UsageError(
-            "the input lens reads directions; train on feature-descriptions alone, or give "
-            "--projection aligned"
+            "the input lens reads directions; train on feature-descriptions alone, give "
+            "--injection rehearsal --otherwise embedding, or give --projection aligned"
         )
     blocks = _blocks(suites)
-    maps = replace(_maps(suites, blocks, widths.pop()), nearest=start.kind == LENS)
+    maps = replace(_maps(suites, blocks, widths[1].pop()), nearest=start.kind == LENS)
     if start.kind == "random":
         return Projecting(
             maps=maps,
@@ -120,7 +122,7 @@ def plan_projection(
         maps=maps,
         make=lambda model: _fitted(
             "pulled-back" if maps.nearest else "aligned",
-            replace(injection, projection=maps),
+            replace(injection.otherwise or injection, projection=maps),
             blocks,
             texts,
             find_model(start.target or name, on_progress=on_fetch).directory,
@@ -130,6 +132,23 @@ def plan_projection(
             on_align,
         ),
         about={"start": start.kind, "texts_sha256": sha256_bytes(canonical_json(texts).encode())},
+    )
+
+
+def _split(
+    start: Start, injection: Injection, suites: Sequence[Suite]
+) -> tuple[list[Suite], list[Suite]]:
+    """Suites whose vectors enter as they are, and those whose vectors go through the maps."""
+    from introspect_bench.benchmark.backends.injection import names_token
+
+    plain = [
+        start.kind == "none"
+        or (injection.otherwise is not None and names_token(suite.queries("train")[0].fields))
+        for suite in suites
+    ]
+    return (
+        [suite for suite, as_it_is in zip(suites, plain, strict=True) if as_it_is],
+        [suite for suite, as_it_is in zip(suites, plain, strict=True) if not as_it_is],
     )
 
 

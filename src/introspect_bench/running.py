@@ -23,6 +23,7 @@ from introspect_bench.benchmark.task import Task
 from introspect_bench.explainers import (
     BASELINE,
     Settings,
+    asked_by,
     check_family,
     check_model,
     default_shots,
@@ -97,7 +98,8 @@ def run(
             except UsageError as error:
                 refused.append(f"{task.name}: {error}")
                 continue
-        path = _predict(request, settings, task, suite, loaded, on_queries)
+        asked = asked_by(task, *loaded)
+        path = _predict(request, settings, task, suite, asked, on_queries)
         if suite.describes and request.simulate:
             judge(path, task, suite, device=request.device, on_fetch=on_fetch, told=on_answers)
         done.append(read_run(path))

@@ -7,7 +7,6 @@ by. The test split is never opened.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +110,7 @@ def train(
     )
     chosen = ExplainerSettings(
         seed=seed,
-        injection=replace(injection or Injection(), projection=projecting.maps),
+        injection=(injection or Injection()).with_maps(projecting.maps),
         bfloat16=_in_bfloat16(precision, output / PLAN, device),
         **settings,
     )

@@ -71,7 +71,8 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     "--decoding",
     type=click.Choice(["greedy", "whole-reply", "compared"]),
     help="How a local model's reply is chosen: token by token, the likeliest as a whole, or "
-    "with a verdict by comparison with the reply that it gives without the vector.",
+    "with a verdict by comparison with the reply that it gives without the vector (as a whole "
+    "for tasks without vectors).",
 )
 @option(
     "--family",
@@ -101,6 +102,7 @@ def command(
     injection: str | None,
     scaling: str | None,
     slots: int | None,
+    otherwise: str | None,
     arguments: tuple[str, ...],
     no_simulate: bool,
     no_score: bool,
@@ -115,12 +117,13 @@ def command(
     same command goes on where it was.
     """
     from introspect_bench import api
-    from introspect_bench.explainers import parse_arguments, parse_injection
+    from introspect_bench.explainers import parse_arguments
+    from introspect_bench.injections import parse_injection
     from introspect_bench.running import RefusedTasksError
 
     options |= {
         "queries": None if queries is None else queries.split(","),
-        "injection": parse_injection(injection, scaling, slots),
+        "injection": parse_injection(injection, scaling, slots, otherwise),
         "explainer_args": parse_arguments(arguments),
         "simulate": not no_simulate,
     }

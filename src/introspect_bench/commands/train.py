@@ -71,7 +71,12 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
-    injection: str | None, scaling: str | None, slots: int | None, as_json: bool, **options: Any
+    injection: str | None,
+    scaling: str | None,
+    slots: int | None,
+    otherwise: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Fine-tune an explainer on the training split of a suite.
 
@@ -79,12 +84,12 @@ def command(
     opened. Killed at any moment, the same command goes on where it was.
     """
     from introspect_bench import api
-    from introspect_bench.explainers import parse_injection
+    from introspect_bench.injections import parse_injection
 
     with progress() as bar:
         folder = api.train(
             **options,
-            injection=parse_injection(injection, scaling, slots),
+            injection=parse_injection(injection, scaling, slots, otherwise),
             on_fetch=bar.bytes,
             on_align=lambda done, total: bar.items("aligning", done, total),
             on_step=lambda done, total, loss: bar.items(
