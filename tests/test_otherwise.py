@@ -204,6 +204,18 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
         ib.train(str(base), folder, **{**options, "injection": BOTH.with_maps(None)}, seed=1)
 
 
+def test_without_descriptions_nothing_is_mapped(
+    base: Path, options: dict[str, Any], tmp_path: Path
+) -> None:
+    tasks = ["activation-patching", "input-ablations"]
+    folder = ib.train(str(base), tmp_path / "patching", tasks=tasks, n_train=4, **options)
+    record = json.loads((folder / "explainer.json").read_text())
+    assert "projection" not in record["injection"]["otherwise"]
+    assert "projection" not in record["training"]["about"]
+    with pytest.raises(UsageError, match="a projection needs tasks with vectors"):
+        ib.train(str(base), tmp_path / "no", tasks=["input-ablations"], **options)
+
+
 def test_vectors_that_stand_at_quoted_tokens_are_not_mapped(
     options: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -99,7 +99,7 @@ def plan_projection(
             f"the vectors have width {min(widths[0] - {width})} but {base.name} has width {width}; "
             "give --projection aligned or random, without --otherwise"
         )
-    if start.kind == "none":
+    if start.kind == "none" or (plain and not suites):
         return Projecting()
     if len(widths[1]) != 1:
         raise UsageError("a projection needs tasks with vectors, all of one width")
