@@ -18,7 +18,11 @@ from tiny_suites import D_TARGET, make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.explainer_lessons import collate, plan_batches
+from introspect_bench.benchmark.backends.explainer_lessons import (
+    collate,
+    lessons_sha256,
+    plan_batches,
+)
 from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
 from introspect_bench.benchmark.backends.generation import LocalExplainer
 from introspect_bench.benchmark.backends.injection import Injection
@@ -136,6 +140,8 @@ def test_one_batch_takes_its_vectors_in_one_way() -> None:
     lessons = [lesson_of(both.encoder, prompt) for prompt in [*NAMED, *UNNAMED] * 3]
     with pytest.raises(ValueError, match="in the same way"):
         collate(lessons, pad=0)
+    other = [replace(one, otherwise=not one.otherwise) for one in lessons]
+    assert lessons_sha256(other) != lessons_sha256(lessons)
     steps = plan_batches(lessons, batch_size=4, epochs=1, seed=0)
     assert {len({lessons[i].otherwise for i in step}) for step in steps} == {1}
 
@@ -222,8 +228,11 @@ def test_vectors_that_stand_at_quoted_tokens_are_not_mapped(
     wide = save_model(tmp_path / "wide", num_hidden_layers=12)
     with pytest.raises(UsageError, match="the vectors have width 4 but wide has width"):
         ib.train(str(wide), tmp_path / "no", **options)
-    with pytest.raises(UsageError, match="without them, as a control"):
-        explainer(BOTH).check_width(D_TARGET)
+    narrow = replace(NEAREST, d_target=D_TARGET)
+    both = explainer(PLAIN)
+    both.injector.injection = replace(PLAIN, otherwise=Injection(projection=narrow))
+    with pytest.raises(UsageError, match="brings no projection for them"):
+        both.check_width(D_TARGET)
 
 
 def test_it_is_said_on_the_command_line(

@@ -252,7 +252,7 @@ class Encoder:
             raise UsageError("queries that name a token cannot be shown beside others")
         for slot, entry, way in zip(slots, entries, ways, strict=True):
             quoted_there = self.injection.mode in (QUOTED, REHEARSAL)
-            named = quoted_there and "position" in entry.fields
+            named = quoted_there and names_token(entry.fields)
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from introspect_bench.benchmark.backends.injection import names_token
 from introspect_bench.benchmark.errors import UsageError
 
 _MARK = re.compile("⟦quoted:(\\d+)⟧")
@@ -31,7 +32,7 @@ def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any)
     Raises:
         UsageError: the text or the token cannot be told apart, or the tokenizer tells no offsets.
     """
-    if "position" not in fields or "text" not in fields:
+    if not names_token(fields):
         return question
     text = fields["text"]
     if question.count(text) != 1:

@@ -69,6 +69,9 @@ def plan_projection(
 ) -> Projecting:
     """Say what is declared and how the maps are made; loads nothing yet but reads the texts.
 
+    Where the injection lets only queries that name no token through maps, and none is learnt,
+    nothing is declared.
+
     Args:
         start: where the maps come from.
         found: tasks that are learnt, with their suites; those without vectors count for nothing.
