@@ -188,10 +188,16 @@ def _alike(first: object, second: object, task: str) -> bool:
         explainer = run.header["explainer"]
         settings = explainer.get("settings")
         way = settings.get("injection") if isinstance(settings, Mapping) else None
-        keys = ("mode", "layer", "scaling", "slots")
-        how = [way.get(key) for key in keys] if isinstance(way, Mapping) else way
-        said.append((learnt_of(explainer, task), how))
+        said.append((learnt_of(explainer, task), _how(way)))
     return said[0] == said[1]
+
+
+def _how(way: object) -> object:
+    """What of a declared injection has to be the same, here and for queries that name no token."""
+    if not isinstance(way, Mapping):
+        return way
+    keys = ("mode", "layer", "scaling", "slots")
+    return [*(way.get(key) for key in keys), _how(way.get("otherwise"))]
 
 
 def _twin(one: Scored) -> str | None:

@@ -91,7 +91,12 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
 
 @pytest.mark.parametrize(
     "settings",
-    [{"n_train": {PATCHING: 8}}, {"injection": {"mode": "rehearsal"}}, {"injection": "anywhere"}],
+    [
+        {"n_train": {PATCHING: 8}},
+        {"injection": {"mode": "rehearsal"}},
+        {"injection": {"mode": "embedding", "otherwise": {"mode": "add"}}},
+        {"injection": "anywhere"},
+    ],
 )
 def test_who_learnt_from_more_or_otherwise_is_no_control(
     submissions: Path, settings: dict[str, Any]
