@@ -195,6 +195,7 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
     told = {run.header["task"]["id"]: run.header["explainer"]["settings"] for run in runs}
     assert told["input-ablations"]["decoding"] == "whole-reply"
     assert told["activation-patching"]["decoding"] == "compared"
+    assert told["feature-descriptions"]["decoding"] == "greedy"
     assert all(one["injection"] == record["injection"] for one in told.values())
     for run in runs:  # one after the other, or each alone: the same
         (alone,) = ib.run(

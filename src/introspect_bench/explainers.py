@@ -27,7 +27,7 @@ from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
-from introspect_bench.benchmark.records import COMPARED, WHOLE
+from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.task import Task
@@ -194,8 +194,8 @@ def asked_by(
 ) -> tuple[Explainer, ExplainerCard]:
     """A loaded explainer as one task asks it.
 
-    Decoding `compared` reads verdicts off two replies where a task has vectors and verdicts, and
-    is `whole-reply` for a task without vectors, where there is nothing to compare.
+    Decoding `compared` reads verdicts off two replies where a task has vectors and verdicts. Where
+    there is nothing to compare it is `whole-reply` for a task with verdicts, else `greedy`.
     """
     if card.kind != "local" or card.settings.get("decoding") != COMPARED:
         return explainer, card
@@ -203,10 +203,11 @@ def asked_by(
     from introspect_bench.benchmark.backends.generation import LocalExplainer
 
     assert isinstance(explainer, LocalExplainer)
-    if not task.uses_vector:
-        settings = {**card.settings, "decoding": WHOLE}
-        return explainer.decoded(WHOLE), dataclasses.replace(card, settings=settings)
-    return (Compared(explainer, task) if task.openings else explainer), card
+    if task.uses_vector and task.openings:
+        return Compared(explainer, task), card
+    decoding = WHOLE if task.openings else GREEDY
+    settings = {**card.settings, "decoding": decoding}
+    return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
 
 
 def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, ExplainerCard]:
