@@ -8,6 +8,7 @@ functions take a Generator and are pure in it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.metrics import METRICS, FloatArray, Table
+from introspect_bench.benchmark.metrics import METRICS, FloatArray, Table, evaluate
 
 N_RESAMPLES = 2000
 """Resamples of a bootstrap."""
@@ -81,6 +82,41 @@ def resample(
         for name in names:
             parts[name].append(np.stack([METRICS[name](table, weights) for table in tables]))
     return {name: np.concatenate(values, axis=1) for name, values in parts.items()}
+
+
+def difference(
+    first: Table,
+    second: Table,
+    name: str,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+) -> tuple[float | None, FloatArray, tuple[float, float] | None]:
+    """Return a metric of one table less that of another, on all queries and on resamples.
+
+    Args:
+        first: scored queries of one explainer.
+        second: the same queries in the same order, of the other.
+        name: metric.
+        rng: draws the groups.
+        n_resamples: how often.
+
+    Returns:
+        The difference, None if one of the two has no value; the same by resample, (n_resamples,),
+        or (0,) for a single group; the percentile interval, None without a spread or value.
+
+    Raises:
+        ValueError: the tables do not hold the same queries.
+    """
+    check_same_queries([first, second])
+    value = evaluate(name, first) - evaluate(name, second)
+    moved = np.empty(0)
+    if first.n_groups > 1:
+        values = resample([first, second], [name], rng=rng, n_resamples=n_resamples)[name]
+        moved = values[0] - values[1]
+    known = math.isfinite(value)
+    spread = known and moved.size > 0 and bool(np.isfinite(moved).all())
+    return value if known else None, moved, ends(moved) if spread else None
 
 
 def check_same_queries(tables: Sequence[Table]) -> None:

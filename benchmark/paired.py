@@ -9,7 +9,6 @@ a whole: a query, or a group for group consistency.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import NormalDist
@@ -18,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES, ends
+from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES, difference
 from introspect_bench.benchmark.intervals import check_same_queries as check_same_queries
 from introspect_bench.benchmark.intervals import resample as resample
-from introspect_bench.benchmark.metrics import METRICS, FloatArray, ScoreTable, Table, evaluate
+from introspect_bench.benchmark.metrics import METRICS, FloatArray, ScoreTable, Table
 
 N_PERMUTATIONS = 9999
 """Swaps of a permutation test, unless there are fewer in all; the least p is 1 / 10,000."""
@@ -109,24 +108,16 @@ def compare(
     Raises:
         ValueError: the tables do not hold the same queries.
     """
-    check_same_queries([first, second])
-    value = evaluate(name, first) - evaluate(name, second)
-    known = math.isfinite(value)
-    interval = detectable = None
-    if first.n_groups > 1:
-        values = resample([first, second], [name], rng=rng, n_resamples=n_resamples)[name]
-        moved = values[0] - values[1]  # (n_resamples,)
-        if known and np.isfinite(moved).all():
-            interval, detectable = ends(moved), minimum_detectable(moved)
+    value, moved, interval = difference(first, second, name, rng=rng, n_resamples=n_resamples)
     p = None
-    if known:
+    if value is not None:
         p = permutation_test(first, second, name, rng=rng, n_permutations=n_permutations)
     return Difference(
-        value=value if known else None,
+        value=value,
         interval_95=interval,
         p_permutation=p,
         mcnemar=mcnemar(RIGHT[name](first), RIGHT[name](second)) if name in RIGHT else None,
-        minimum_detectable=detectable,
+        minimum_detectable=None if interval is None else minimum_detectable(moved),
         n=first.n,
         n_groups=first.n_groups,
     )

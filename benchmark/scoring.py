@@ -25,6 +25,7 @@ from introspect_bench.benchmark.metrics import (
     evaluate,
     normalise_content,
 )
+from introspect_bench.benchmark.parts import layers_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
@@ -97,8 +98,8 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "counts": {"queries": len(scored), **_counts(scored)},
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
-        "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
-        "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
+        "by_layers": _by(headline, lambda one: layers_of(one.query), task),
+        "by_distance": _by(scored, _distance, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
         "reference": None if partial else _reference(suite, split),
         "cost": footer.get("cost"),
@@ -226,20 +227,12 @@ def _or_null(value: float) -> float | None:
 def _by(
     scored: Iterable[Replied], key: Callable[[Replied], str], task: Task
 ) -> dict[str, dict[str, Any]]:
-    """Score apart what `key` tells apart, in the order of the keys."""
+    """Score apart what `key` tells apart, in the order of the keys; an empty key is no part."""
     parts: dict[str, list[Replied]] = {}
     for one in scored:
-        parts.setdefault(key(one), []).append(one)
+        if name := key(one):
+            parts.setdefault(name, []).append(one)
     return {name: _result(parts[name], task) for name in sorted(parts)}
-
-
-def _layers(one: Replied) -> str:
-    """Return a layer or block of layers as text that sorts by its first layer, or nothing."""
-    fields = one.query.fields
-    if "layers" in fields:
-        first, last = fields["layers"]
-        return f"{first:02d}-{last:02d}"
-    return f"{fields['layer']:02d}" if "layer" in fields else ""
 
 
 def _distance(one: Replied) -> str:

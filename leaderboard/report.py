@@ -1,7 +1,8 @@
 """What the trained explainers show, as one Markdown page: pure, the same text every time.
 
-Owns its sections and their words: scores, what vectors are worth, self against others, layers and
-kinds, and the same beside the paper's numbers. Every name is a stranger's text and is escaped.
+Owns its sections and their words: scores, what vectors are worth, self against others, the
+injection study, and the same beside the paper's numbers. Every name is a stranger's text and is
+escaped.
 """
 
 from __future__ import annotations
@@ -11,33 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from introspect_bench.leaderboard import figures, table
-from introspect_bench.leaderboard.figures import signed
+from introspect_bench.leaderboard.contrasts import (
+    Contrast,
+    contrast_table,
+    difference_text,
+    parts_of,
+)
 from introspect_bench.leaderboard.table import NOTHING
-
-LEVEL = 0.05
-"""Corrected p below which two are told apart."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """One explainer less another on the same queries of one task."""
-
-    task: str
-    """Name of the task."""
-    metric: str
-    """Name of the headline metric."""
-    first: str
-    """Who is looked at."""
-    second: str
-    """Who it is set against."""
-    why: str
-    """What is different about the second, in a few words."""
-    value: float
-    """The first's score less the second's."""
-    interval_95: tuple[float, float] | None
-    """Bootstrap over groups."""
-    p: float
-    """Two-sided p of swapping whole groups, after Holm's correction over the page's section."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +101,7 @@ def report(
         "## Scores",
         table.markdown(results).strip(),
         "## What the vectors are worth",
-        _contrasts(
+        contrast_table(
             use,
             "Each explainer less its control, paired on the same queries: the same recipe without "
             "vectors, or the same weights given another query's vector. All metrics: what a vector "
@@ -128,7 +109,7 @@ def report(
             "No entry names a control yet.",
         ),
         "## Privileged access",
-        _contrasts(
+        contrast_table(
             access,
             "Each self-explainer less every other explainer of the same target that was trained on "
             "as many queries, with vectors that enter the same way, paired on the same queries. A "
@@ -136,76 +117,19 @@ def report(
             "There is no pair of a trained self-explainer and another trained explainer yet.",
         ),
         "## Against baselines",
-        _contrasts(
+        contrast_table(
             beaten,
             "Each self-explainer less every baseline but oracles, paired on the same queries.",
             "There is no pair of a trained self-explainer and a baseline yet.",
         ),
         "## By layers and kinds",
-        _parts(trained),
+        parts_of([*use, *access], trained),
         "## How vectors enter",
         _study(study),
         "## Beside the paper",
         _beside(use, access),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _contrasts(rows: Sequence[Contrast], said: str, nothing: str) -> str:
-    if not rows:
-        return nothing
-    head = ["task", "metric", "explainer", "less", "because", "difference", "p (Holm)"]
-    lines = [said, "", table.bar([*head, "told apart"])]
-    lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
-    for row in rows:
-        names = [table.escape(table.clean(name)) for name in (row.first, row.second)]
-        p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        metric = figures.title(row.metric)
-        lines.append(table.bar([row.task, metric, *names, row.why, _signed(row), p, _apart(row)]))
-    return "\n".join(lines)
-
-
-def _apart(row: Contrast) -> str:
-    """Whether the two are told apart, and which way."""
-    if row.p >= LEVEL:
-        return "no"
-    return "yes, higher" if row.value > 0 else "yes, lower"
-
-
-def _signed(row: Contrast) -> str:
-    text = signed(row.metric, row.value)
-    if row.interval_95 is None:
-        return text
-    low, high = row.interval_95
-    return f"{text} [{signed(row.metric, low)}, {signed(row.metric, high)}]"
-
-
-def _parts(results: Sequence[Mapping[str, Any]]) -> str:
-    """The headline of trained explainers by layers and by kind, one table a task."""
-    tasks = sorted({row["task"] for row in results})
-    if not tasks:
-        return "There is no trained explainer yet."
-    blocks = []
-    for task in tasks:
-        rows = [row for row in results if row["task"] == task]
-        for part, title in (("by_layers", "layers"), ("by_kind", "kind")):
-            names = sorted({name for row in rows for name in row[part]})
-            if not names:
-                continue
-            head = table.bar([f"{task}, {rows[0]['headline']} by {title}", *names])
-            lines = [head, table.bar(["---"] + ["---:"] * len(names))]
-            lines += [_part(row, part, names) for row in rows]
-            blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
-
-
-def _part(row: Mapping[str, Any], part: str, names: Sequence[str]) -> str:
-    metric = row["headline"]
-    cells = [
-        table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
-        for name in names
-    ]
-    return table.bar([table.escape(table.label(row["explainer"])), *cells])
 
 
 def _study(cells: Sequence[Cell]) -> str:
@@ -254,7 +178,7 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
         asked = f"{one.task}: {one.what}"
         for c in ours:
             names = [table.escape(table.clean(name)) for name in (c.first, c.second)]
-            here = f"{names[0]} less {names[1]} ({c.why}) {_signed(c)}"
+            here = f"{names[0]} less {names[1]} ({c.why}) {difference_text(c)}"
             lines.append(table.bar([asked, one.said, here, _replicates(c)]))
         if not ours:
             lines.append(table.bar([asked, one.said, NOTHING, NOTHING]))

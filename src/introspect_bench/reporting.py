@@ -13,13 +13,16 @@ from typing import Any
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
+from introspect_bench.benchmark.parts import PartDifference, differences
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.runheader import amount_of, decoding_of, learnt_of
+from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
-from introspect_bench.leaderboard.report import Cell, Contrast, report
+from introspect_bench.leaderboard.contrasts import Contrast
+from introspect_bench.leaderboard.report import Cell, report
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
 from introspect_bench.scores import check_whole, score
@@ -246,8 +249,9 @@ def _contrasts(
                 continue
             if isinstance(first, ScoredRun) and isinstance(second, ScoredRun):
                 for metric in (task.headline,) if headline else task.metrics:
-                    rng = draws(suite, task, SPLIT)
-                    row = _contrast(pair, first, second, task, metric, rng)
+                    row = _contrast(pair, first, second, task, metric, draws(suite, task, SPLIT))
+                    if row and not every and metric == task.headline:
+                        row = replace(row, parts=_parts(first, second, task, suite))
                     rows += [row] if row else []
     return rows
 
@@ -270,6 +274,20 @@ def _contrast(
         value=seen.value,
         interval_95=seen.interval_95,
         p=seen.p_permutation,
+    )
+
+
+def _parts(
+    first: ScoredRun, second: ScoredRun, task: Task, suite: Suite
+) -> dict[str, dict[str, PartDifference]]:
+    """Compare two on parts of the queries by the headline metric."""
+    queries = {query.id: query for query in suite.queries(SPLIT)}
+    return differences(
+        first.table,
+        second.table,
+        [queries[one] for one in first.ids],
+        task.headline,
+        lambda: draws(suite, task, SPLIT),
     )
 
 

@@ -11,7 +11,8 @@ from program import ABLATIONS, PATCHING, Call, the_sentence
 from tiny_entries import forge, rows_of, set_field, write_rows
 
 import introspect_bench as ib
-from introspect_bench.leaderboard.report import Contrast, report
+from introspect_bench.leaderboard.contrasts import Contrast
+from introspect_bench.leaderboard.report import report
 from introspect_bench.tasks import get_task
 
 
@@ -74,7 +75,21 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     assert "acme/nearest-neighbour less acme/constant (no vectors)" in section(
         page, "Beside the paper"
     )
-    assert "| baseline/nearest-neighbour |" in section(page, "By layers and kinds")
+    parts = section(page, "By layers and kinds")
+    assert "| baseline/nearest-neighbour |" in parts
+    one, other = (score["by_layers"] for score in scores)
+    gains = [
+        100
+        * (one[name]["metrics"]["exact_match"]["value"] - part["metrics"]["exact_match"]["value"])
+        for name, part in other.items()
+    ]
+    assert f"exact match, difference by layers | because | {' | '.join(other)} |" in parts
+    start = "| acme/nearest-neighbour less acme/constant | no vectors | "
+    row = next(line for line in parts.splitlines() if line.startswith(start))
+    said = [cell.split(" ")[0] for cell in row.removeprefix(start).split(" | ")]
+    assert [float(text.replace("\N{MINUS SIGN}", "-")) for text in said] == pytest.approx(
+        gains, abs=0.06
+    )
 
 
 def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissions: Path) -> None:
