@@ -98,8 +98,8 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "counts": {"queries": len(scored), **_counts(scored)},
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
-        "by_layers": _by(headline, lambda one: layers_of(one.query), task),
-        "by_distance": _by(scored, _distance, task),
+        "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
+        "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
         "reference": None if partial else _reference(suite, split),
         "cost": footer.get("cost"),
@@ -227,12 +227,15 @@ def _or_null(value: float) -> float | None:
 def _by(
     scored: Iterable[Replied], key: Callable[[Replied], str], task: Task
 ) -> dict[str, dict[str, Any]]:
-    """Score apart what `key` tells apart, in the order of the keys; an empty key is no part."""
+    """Score apart what `key` tells apart, in the order of the keys."""
     parts: dict[str, list[Replied]] = {}
     for one in scored:
-        if name := key(one):
-            parts.setdefault(name, []).append(one)
+        parts.setdefault(key(one), []).append(one)
     return {name: _result(parts[name], task) for name in sorted(parts)}
+
+
+def _layers(one: Replied) -> str:
+    return layers_of(one.query)
 
 
 def _distance(one: Replied) -> str:
