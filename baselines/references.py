@@ -65,18 +65,22 @@ _STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bf
 _TRAINED: Mapping[str, Any] = {**_STUDIED, "decoding": "whole-reply"}
 _REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
 
+WHOLE = Injection(mode="rehearsal", scaling="natural", otherwise=LENS)
+"""Patches are rehearsed, directions seen as tokens."""
 _LENS: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "projection": "input-lens"}
+
+_ALL: Mapping[str, Any] = {**_REHEARSED, "evaluations": 8, "projection": "input-lens"}
 
 _MAIN = (
     ReferenceSpec(
         name="smollm2-self",
         role="self",
         summary=(
-            "The target explains itself; a patch is applied to the quoted text, so that the "
-            "explainer computes what the target computed."
+            "The target explains itself: it goes on from the quoted text with the patch in place "
+            "and reports what it said, and sees a direction as tokens of its own."
         ),
-        injection=QUOTED,
-        training=_TRAINED,
+        injection=WHOLE,
+        training=_ALL,
     ),
     ReferenceSpec(
         name="smollm2-own-layers",
@@ -89,8 +93,8 @@ _MAIN = (
         name="smollm2-no-vector",
         role="control",
         summary="As smollm2-self, trained and asked without vectors.",
-        injection=QUOTED,
-        training=_TRAINED,
+        injection=WHOLE,
+        training=_ALL,
         no_vector=True,
     ),
     ReferenceSpec(
