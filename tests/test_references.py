@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
     study = {spec.injection for spec in REFERENCES if spec.role == "study"}
     assert len(study) == 29
     # the input lens is for another task than the study's
-    assert {own.injection for own in selves if not own.tasks} <= study
+    assert {replace(own.injection, otherwise=None) for own in selves if not own.tasks} <= study
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(
@@ -72,7 +73,7 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
     found = made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
     own, exchanged = found[names[0]]
     (blind,) = found["smollm2-no-vector"]
-    assert own.header["explainer"]["settings"]["injection"]["mode"] == "quoted-token"
+    assert own.header["explainer"]["settings"]["injection"]["mode"] == "rehearsal"
     assert exchanged.header["explainer"]["shuffled_vectors"] is True
     assert blind.header["explainer"]["no_vector"] is True
     learnt = {run.header["explainer"]["settings"]["n_train"][PATCHING] for run in found[names[0]]}
@@ -103,13 +104,12 @@ def test_weights_that_ship_run_under_their_own_name(
     )
     assert run.header["explainer"]["name"] == "reference/smollm2-self"
     assert run.path.name.startswith("reference-smollm2-self.")
-    assert run.header["explainer"]["settings"]["decoding"] == "whole-reply"
-    assert all(row["raw"].startswith(("changed:", "unchanged:")) for row in run.rows.values())
+    assert run.header["explainer"]["settings"]["decoding"] == "compared"
     result = ib.score(run.path, suite=str(suites))
-    assert result["explainer"]["decoding"] == "whole-reply"
-    assert "| reference/smollm2-self, whole-reply, trained on 8 |" in markdown([result])
+    assert result["explainer"]["decoding"] == "compared"
+    assert "| reference/smollm2-self, compared, trained on 8 |" in markdown([result])
     check = Recheck(model="reference/smollm2-self")
-    assert request_again(run, check, output=tmp_path).decoding == "whole-reply"
+    assert request_again(run, check, output=tmp_path).decoding == "compared"
     (free,) = ib.run(
         "reference/smollm2-self",
         suite=str(suites),
