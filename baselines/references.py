@@ -61,14 +61,11 @@ REHEARSED = Injection(mode="rehearsal", scaling="natural")
 and reports what it said."""
 LENS = Injection(slots=8)
 """Eight tokens of the explainer's own that a direction responds to stand in for it."""
-_STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
-_TRAINED: Mapping[str, Any] = {**_STUDIED, "decoding": "whole-reply"}
-_REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
-
 WHOLE = Injection(mode="rehearsal", scaling="natural", otherwise=LENS)
 """Patches are rehearsed, directions seen as tokens."""
+_STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
+_REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
 _LENS: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "projection": "input-lens"}
-
 _ALL: Mapping[str, Any] = {**_REHEARSED, "evaluations": 8, "projection": "input-lens"}
 
 _MAIN = (
@@ -81,13 +78,6 @@ _MAIN = (
         ),
         injection=WHOLE,
         training=_ALL,
-    ),
-    ReferenceSpec(
-        name="smollm2-own-layers",
-        role="self",
-        summary="The target explains itself; a vector stands at its own layers, in a slot.",
-        injection=OWN,
-        training=_TRAINED,
     ),
     ReferenceSpec(
         name="smollm2-no-vector",
