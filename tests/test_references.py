@@ -144,3 +144,21 @@ def test_the_verb_names_the_run_files(
     assert "training smollm2-self ..." in found.err
     assert main(["reference", "nobody", "-o", str(tmp_path / "none")]) == 2
     assert "unknown reference 'nobody'" in capfd.readouterr().err
+
+
+def test_a_learning_rate_is_tried_without_answers(
+    suites: Path, base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["reference", "smollm2-self", "--base", str(base), "--suite", str(suites)]
+    words += ["-t", PATCHING, "--n-train", "4", "-o", str(tmp_path), "--train-only"]
+    assert main([*words, "--rate", "0.004", "--evaluations", "2", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["references"] == {"smollm2-self": []}
+    folder = Path(document["explainers"]["smollm2-self"])
+    settings = json.loads((folder / "explainer.json").read_text())["training"]["settings"]
+    assert (settings["rate"], settings["evaluations"]) == (0.004, 2)
+    assert not (tmp_path / "runs").exists()
+    assert main([*words, "--rate", "0.004", "--evaluations", "2"]) == 0
+    assert capfd.readouterr().out.strip() == str(folder)
+    assert main([*words, "--rate", "0"]) == 2
+    assert "the learning rate is 0.0; give a number above 0" in capfd.readouterr().err

@@ -35,6 +35,7 @@ def reference(
     device: str = "cpu",
     seed: int = 0,
     shuffled: bool = False,
+    train_only: bool = False,
     settings: dict[str, Any] | None = None,
     on_fetch: OnProgress = silent,
     on_align: OnAlign = lambda _done, _total: None,
@@ -57,6 +58,7 @@ def reference(
         device: a torch device.
         seed: as in `train`.
         shuffled: also answer with vectors exchanged between queries, where vectors are seen.
+        train_only: answer nothing.
         settings: arguments of `train` that go before the recipe's, such as `epochs`.
         on_fetch: told what is downloaded and prepared.
         on_align: told pairs of tokens that are read to fit a projection.
@@ -65,7 +67,7 @@ def reference(
         on_answers: told judge, descriptions judged, descriptions in all.
 
     Returns:
-        What the run files hold, by recipe.
+        What the run files hold, by recipe; their explainers are in `output`.
 
     Raises:
         UsageError: unknown recipe, none at all, or as `train` and `run`.
@@ -99,7 +101,7 @@ def reference(
         )
         found[spec.name] = tuple(
             one
-            for exchanged in _ways(spec, shuffled)
+            for exchanged in (() if train_only else _ways(spec, shuffled))
             for one in run(
                 RunRequest(
                     model=str(folder),

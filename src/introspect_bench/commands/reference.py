@@ -18,6 +18,11 @@ from introspect_bench.console import amount, emit_json, progress
 @click.option("--split", default="test", show_default=True, metavar="NAME")
 @click.option("--n-train", callback=amount, metavar="N|N%", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
+@click.option("--rate", type=float, metavar="RATE", help="Learning rate; default: the recipe's.")
+@click.option(
+    "--evaluations", type=int, metavar="N", help="Validations in training; default: the recipe's."
+)
+@click.option("--train-only", is_flag=True, help="Answer nothing.")
 @click.option("--shuffled", is_flag=True, help="Also answer with vectors exchanged (a control).")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -30,19 +35,28 @@ from introspect_bench.console import amount, emit_json, progress
     help="Gets explainers/NAME and runs/.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(names: tuple[str, ...], epochs: int, as_json: bool, **options: Any) -> None:
+def command(
+    names: tuple[str, ...],
+    epochs: int,
+    rate: float | None,
+    evaluations: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train reference explainers or their controls by their recipes, and run them.
 
     `introspect-bench ls references` lists the recipes. Killed at any moment, the same command goes
     on where it was.
     """
     from introspect_bench import api
+    from introspect_bench.referencing import EXPLAINERS
 
+    asked = {"epochs": epochs, "rate": rate, "evaluations": evaluations}
     with progress() as bar:
         found = api.reference(
             names,
             **options,
-            settings={"epochs": epochs},
+            settings={key: value for key, value in asked.items() if value is not None},
             on_fetch=bar.bytes,
             on_align=lambda done, total: bar.items("aligning", done, total),
             on_step=lambda name: (
@@ -53,10 +67,11 @@ def command(names: tuple[str, ...], epochs: int, as_json: bool, **options: Any) 
             on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
             on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
         )
+    explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}
+    runs = {name: [str(run.path) for run in of] for name, of in found.items()}
     if as_json:
-        runs = {name: [str(run.path) for run in of] for name, of in found.items()}
-        emit_json({"references": runs})
+        emit_json({"references": runs, "explainers": explainers})
         return
-    for of in found.values():
-        for run in of:
-            click.echo(str(run.path))
+    for name, of in runs.items():
+        for path in of or [explainers[name]]:
+            click.echo(path)
