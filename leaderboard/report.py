@@ -1,8 +1,8 @@
 """What the trained explainers show, as one Markdown page: pure, the same text every time.
 
 Owns its sections and their words: scores, what vectors are worth, self against others, the
-injection study, and the same beside the paper's numbers. Every name is a stranger's text and is
-escaped.
+injection study, learning rates, and the same beside the paper's numbers. Every name is a stranger's
+text and is escaped.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from introspect_bench.leaderboard.contrasts import (
     difference_text,
     parts_of,
 )
+from introspect_bench.leaderboard.rates import Trial, rates_table
 from introspect_bench.leaderboard.table import NOTHING
 
 
@@ -80,6 +81,7 @@ def report(
     *,
     trained: Sequence[Mapping[str, Any]],
     study: Sequence[Cell] = (),
+    rates: Sequence[Trial] = (),
 ) -> str:
     """Return the page, ending in a line feed.
 
@@ -90,6 +92,7 @@ def report(
         beaten: self-explainers less each baseline.
         trained: those of `results` that are trained explainers', for the parts by layer and kind.
         study: explainers that differ in how vectors enter.
+        rates: trainings that differ in their learning rate.
 
     Raises:
         IntegrityError: a value is not a finite number.
@@ -126,6 +129,8 @@ def report(
         parts_of([*use, *access], trained),
         "## How vectors enter",
         _study(study),
+        "## Learning rates",
+        rates_table(rates),
         "## Beside the paper",
         _beside(use, access),
     ]

@@ -10,22 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.parts import PartDifference, differences
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runheader import amount_of, decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, learnt_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
 from introspect_bench.leaderboard.contrasts import Contrast
-from introspect_bench.leaderboard.report import Cell, report
+from introspect_bench.leaderboard.report import report
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
-from introspect_bench.scores import check_whole, score
+from introspect_bench.studies import cells_of, trials_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,7 @@ def leaderboard_report(
     output: Path | str | None = None,
     *,
     study: Path | str | None = None,
+    rates: Path | str | None = None,
     suite: str | None = None,
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
@@ -52,6 +52,7 @@ def leaderboard_report(
         submissions: folder of entries.
         output: file that gets the page; none if None.
         study: folder with run files of explainers that differ in how vectors enter, of any split.
+        rates: folder with records of trainings that differ in their learning rate.
         suite: folder of suites, for suites that are not in the package.
         use_cache: whether scores of the same bytes may come from the user's cache.
         on_entry: told run files scored, and run files in all.
@@ -86,40 +87,12 @@ def leaderboard_report(
         _corrected(access),
         _corrected(beaten),
         trained=trained,
-        study=_cells(study, suite),
+        study=cells_of(study, suite),
+        rates=trials_of(rates),
     )
     if output is not None:
         write_bytes_atomic(Path(output), page.encode())
     return page
-
-
-def _cells(study: Path | str | None, suite: str | None) -> list[Cell]:
-    """Score the runs of an injection study."""
-    cells = []
-    paths = [] if study is None else sorted(Path(study).glob("*.jsonl"))
-    if study is not None and not paths:
-        raise UsageError(f"{study}: there are no run files of a study")
-    for path in paths:
-        result = score(path, suite=suite)
-        check_whole(path, result)
-        explainer = read_run(path).header["explainer"]
-        settings = explainer.get("settings", {})
-        cells.append(
-            Cell(
-                result=result,
-                injection=settings.get("injection") or None,
-                n_train=amount_of(settings, result["task"]),
-                validation_loss=_loss_of(settings, path),
-            )
-        )
-    return cells
-
-
-def _loss_of(settings: Mapping[str, Any], path: Path) -> float | None:
-    found = settings.get("validation_loss")
-    if found is not None and type(found) is not float:
-        raise UsageError(f"{path}: validation_loss of the explainer is not a number")
-    return found
 
 
 def _controls(entries: Sequence[Scored]) -> list[_Pair]:

@@ -115,6 +115,12 @@ def build(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with run files of an injection study.",
 )
+@click.option(
+    "--rates",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with records of trainings at several learning rates.",
+)
 @_suite
 @_no_cache
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the page as text.")
@@ -122,6 +128,7 @@ def report(
     submissions: Path,
     output: Path | None,
     study: Path | None,
+    rates: Path | None,
     suite: str | None,
     no_cache: bool,
     as_json: bool,
@@ -134,6 +141,7 @@ def report(
             submissions,
             output,
             study=study,
+            rates=rates,
             suite=suite,
             use_cache=not no_cache,
             on_entry=lambda done, total: bar.items("scoring runs", done, total),
