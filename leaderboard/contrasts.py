@@ -135,9 +135,9 @@ def _scores(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     names = sorted({name for row in rows for name in row[part]})
     if not names:
         return ""
-    lines = [
-        table.bar([f"{rows[0]['task']}, {figures.title(rows[0]['headline'])} by {title}", *names])
-    ]
+    sizes = {name: row[part][name]["n"] for row in rows for name in row[part]}
+    head = f"{rows[0]['task']}, {figures.title(rows[0]['headline'])} by {title}"
+    lines = [table.bar([head, *(f"{name} (n = {sizes[name]})" for name in names)])]
     lines.append(table.bar(["---"] + ["---:"] * len(names)))
     return "\n".join([*lines, *(_part(row, part, names) for row in rows)])
 

@@ -84,6 +84,8 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
         for name, part in other.items()
     ]
     assert f"exact match, difference by layers | because | {' | '.join(other)} |" in parts
+    sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in other.items())
+    assert f"| {PATCHING}, exact match by layers | {sizes} |" in parts
     start = "| acme/nearest-neighbour less acme/constant | no vectors | "
     # of the headline alone, and the toy queries are of one kind
     (by_layers,) = (line for line in parts.splitlines() if line.startswith(start))
