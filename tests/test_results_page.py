@@ -9,6 +9,12 @@ from introspect_bench.baselines.references import REFERENCES
 
 TOP = Path(__file__).parents[1]
 QUOTED = ("quoted-copy", "quoted-token")
+SELF, CONTROL, EXCHANGED = "smollm2-self", "smollm2-no-vector", "smollm2-exchanged"
+PATCHING, FEATURES, ABLATIONS = "activation-patching", "feature-descriptions", "input-ablations"
+
+
+def readme() -> str:
+    return " ".join((TOP / "README.md").read_text().split())
 
 
 def differences(task: str, metric: str, first: str) -> dict[str, str]:
@@ -21,14 +27,23 @@ def differences(task: str, metric: str, first: str) -> dict[str, str]:
     return found
 
 
-def above(found: dict[str, str]) -> set[str]:
-    """Those that an explainer is above, its control left out."""
-    return {name for name, text in found.items() if "[+" in text and name != "smollm2-no-vector"}
+def score(explainer: str, amount: str = "10,000") -> str:
+    """What the page's first table that has this explainer says of its headline."""
+    start = f"| {explainer}, trained on {amount} "
+    lines = (TOP / "RESULTS.md").read_text().splitlines()
+    line = next(line for line in lines if line.startswith(start))
+    return line.split("|")[4].strip()
+
+
+def beaten(task: str, metric: str) -> set[str]:
+    """The explainers that were not trained and score less, by intervals of the difference."""
+    found = differences(task, metric, SELF)
+    return {name for name, text in found.items() if "[+" in text and not name.startswith("smollm2")}
 
 
 def test_the_page_is_made_again_byte_for_byte() -> None:
-    study = TOP / "docs" / "study"
-    page = ib.leaderboard_report(TOP / "submissions", study=study)
+    docs = TOP / "docs"
+    page = ib.leaderboard_report(TOP / "submissions", study=docs / "study", rates=docs / "rates")
     assert (TOP / "RESULTS.md").read_text() == page
 
 
@@ -39,8 +54,7 @@ def test_no_two_explainers_are_compared_twice() -> None:
     compared = [tuple(row) for row in rows if row[2:] and row[2].startswith("introspect-bench/")]
     assert len(compared) > 50
     assert len(set(compared)) == len(compared)
-    own = differences("feature-descriptions", "Pearson r", "smollm2-input-lens")
-    assert own["smollm2-input-lens-exchanged"].startswith("+0.48")
+    assert EXCHANGED in differences(FEATURES, "Pearson r", SELF)
 
 
 def test_the_readme_says_what_the_study_says() -> None:
@@ -57,14 +71,13 @@ def test_the_readme_says_what_the_study_says() -> None:
     exact = [(row[0], float(row[5].split()[0])) for row in rows if len(row) == 9 and "[" in row[5]]
     best = {way: max(value for name, value in exact if name == way) for way, _ in exact}
     slots = [value for name, value in exact if name not in ("rehearsal", *QUOTED)]
-    readme = " ".join((TOP / "README.md").read_text().split())
     assert len(exact) == len(cells)
     assert (
         f"(all {len(cells)} cells, 400 queries each, validation): the rehearsal scores "
         f"{best['rehearsal']}, a copy of the quoted text {best['quoted-copy']}, the quoted token "
         f"{best['quoted-token']}; slots, at any layer, length and number of tokens, {min(slots)} "
         f"to {max(slots)}, whose"
-    ) in readme
+    ) in readme()
 
 
 def test_the_curve_is_drawn_again_byte_for_byte() -> None:
@@ -74,7 +87,6 @@ def test_the_curve_is_drawn_again_byte_for_byte() -> None:
     assert len(runs) == 10
     found = ib.leaderboard_scaling(runs)
     assert (TOP / "docs" / "scaling.svg").read_text() == found["svg"]
-    readme = " ".join((TOP / "README.md").read_text().split())
     own = {
         point["n_train"]: 100 * point["value"]
         for point in found["points"]
@@ -82,66 +94,54 @@ def test_the_curve_is_drawn_again_byte_for_byte() -> None:
     }
     said = ", ".join(f"{value:.1f}" for _, value in sorted(own.items()))
     assert sorted(own) == [80, 300, 1200, 4000, 10_000]
-    assert f"scores {said} at 80, 300, 1,200, 4,000 and 10,000 queries" in readme
+    assert f"scores {said} at 80, 300, 1,200, 4,000 and 10,000 queries" in readme()
 
 
-def test_the_readme_says_what_the_page_says() -> None:
-    readme = " ".join((TOP / "README.md").read_text().split())
-    control, patching = "smollm2-no-vector", "activation-patching"
-    exact = differences(patching, "exact match", "smollm2-self")
-    assert exact[control] == "-2.3 [-5.8, +1.3]"
-    assert "-2.3 [-5.8, +1.3] for the vectors by whole replies" in readme
-    greedy = differences(patching, "exact match", "smollm2-self-greedy")
-    assert greedy[f"{control}-greedy"].startswith("+9.1 ")
-    assert "the same weights gain 9.1 points" in readme
-    rehearsed = differences(patching, "exact match", "smollm2-rehearsal")
-    assert rehearsed["smollm2-rehearsal-no-vector"] == "+13.2 [+9.0, +17.3]"
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in (TOP / "RESULTS.md").read_text().splitlines()
-        if "compared, trained on 4,000" in line
-    ]
-    scores = {cells[0].removeprefix("reference/").split(",")[0]: cells[3] for cells in rows[:2]}
-    assert f"compared**: {scores['smollm2-rehearsal']};" in readme
-    blind = scores["smollm2-rehearsal-no-vector"].split(" ")[0]
-    assert f"the same recipe without vectors {blind}, so" in readme
-    assert "they are worth +13.2 [+9.0, +17.3]" in readme
-    spoken = differences(patching, "exact match", "smollm2-rehearsal-greedy")
-    assert spoken["smollm2-rehearsal-no-vector-greedy"] == "+6.1 [+2.7, +9.5]"
-    assert "With a verdict of its own, +6.1 [+2.7, +9.5]" in readme
-    pearson = differences("feature-descriptions", "Pearson r", "smollm2-self")
-    assert pearson[control].startswith("+0.184 ")
-    assert "+0.18 Pearson r for the vectors" in readme
-    assert differences(patching, "content match", "smollm2-self")[control].startswith("+11.0 ")
-    assert differences(patching, "has-changed macro-F1", "smollm2-self")[control].startswith("+9.7")
-    assert "11 points of content and 10 of the verdict's macro-F1" in readme
-
-    ablations = differences("input-ablations", "exact match", "smollm2-self")
-    assert above(exact) == set(exact) - {control}
-    access = differences(patching, "exact match", "smollm2-rehearsal-12")
-    assert f"Gemma 3 270M, {access['gemma3-270m-12']}" in readme
-    assert f"twin, {access['smollm2-rotated-12']}" in readme
-    assert set(ablations) - above(ablations) == {"rule-of-thumb"}
-    assert "nearest-neighbour" not in above(pearson)
-    assert "above untrained explainers, below nearest neighbour" in readme
-    assert "above all baselines but one" in readme
-    assert above(rehearsed) >= set(rehearsed) - {"smollm2-rehearsal-no-vector"}
-    assert "It beats every untrained explainer and baseline" in readme
+def test_the_readme_says_what_patching_showed() -> None:
+    said, own = readme(), differences(PATCHING, "exact match", SELF)
+    first = f"reference/{SELF}, compared"
+    assert f"**Patching**: {score(first)}; the same recipe without vectors " in said
+    blind = score(f"reference/{CONTROL}, compared").split(" ")[0]
+    assert f"without vectors {blind}, so they are worth {own[CONTROL]}" in said
+    assert f"another query's vector, the same weights lose {own[EXCHANGED].lstrip('+')}." in said
+    spoken = differences(PATCHING, "exact match", f"{SELF}-greedy")[f"{CONTROL}-greedy"]
+    assert f"With a verdict of its own it scores {score(f'reference/{SELF}')}, of which " in said
+    assert f"{spoken} is the vectors'" in said
+    untrained = {name for name in own if not name.startswith("smollm2")}
+    assert beaten(PATCHING, "exact match") == untrained
+    assert "It beats every untrained explainer and baseline" in said
+    alone = score("reference/smollm2-rehearsal, compared", "4,000")
+    assert f"`smollm2-rehearsal`, scores more with 4,000 queries: {alone}." in said
+    access = differences(PATCHING, "exact match", "smollm2-rehearsal-12")
+    assert f"Gemma 3 270M, {access['gemma3-270m-12']}" in said
+    assert f"twin, {access['smollm2-rotated-12']}" in said
+    start = "| introspect-bench/smollm2-rehearsal-12 less introspect-bench/gemma3-270m-12 | "
+    page = (TOP / "RESULTS.md").read_text().replace("\N{MINUS SIGN}", "-").splitlines()
+    by_layers = next(line for line in page if line.startswith(start)).split(" | ")
+    assert f"over Gemma {by_layers[2]} at 0 to 5, {by_layers[-1].rstrip(' |')} at 24 to 29" in said
 
 
-def test_the_readme_says_what_the_page_says_of_the_input_lens() -> None:
-    readme = " ".join((TOP / "README.md").read_text().split())
-    lens = differences("feature-descriptions", "Pearson r", "smollm2-input-lens")
-    score = next(
-        line.split("|")[4].strip()
-        for line in (TOP / "RESULTS.md").read_text().splitlines()
-        if line.startswith("| reference/smollm2-input-lens, trained on 5,492 |")
-    )
-    assert f"**Descriptions, smollm2-input-lens**: Pearson r {score}, of which" in readme
-    assert f"{lens['smollm2-input-lens-exchanged']} goes when vectors" in readme
-    assert f"above nearest neighbour, {lens['nearest-neighbour']}, level" in readme
-    assert f"of any layer, {lens['nearest-neighbour-pooled']}, below `base" in readme
-    assert f"`baseline/input-lens`, {lens['input-lens']}, which" in readme
-    twelfth = differences("feature-descriptions", "Pearson r", "smollm2-input-lens-12")
-    assert f"sees tokens of its own, {twelfth['gemma3-270m-input-lens-12']}." in readme
-    assert set(lens) - above(lens) == {"input-lens", "nearest-neighbour-pooled"}
+def test_the_readme_says_what_descriptions_showed() -> None:
+    said, own = readme(), differences(FEATURES, "Pearson r", SELF)
+    found = score(f"reference/{SELF}", "5,492")
+    assert f"**Descriptions**: Pearson r {found}, of which {own[EXCHANGED]} goes when" in said
+    assert f"above nearest neighbour, {own['nearest-neighbour']}" in said
+    assert f"that of any layer, {own['nearest-neighbour-pooled']}, below `base" in said
+    assert f"`baseline/input-lens`, {own['input-lens']}, which" in said
+    twelfth = differences(FEATURES, "Pearson r", "smollm2-input-lens-12")
+    assert f"sees tokens of its own, {twelfth['gemma3-270m-input-lens-12']}." in said
+    others = {name for name in own if not name.startswith("smollm2")}
+    assert others - beaten(FEATURES, "Pearson r") == {"input-lens", "nearest-neighbour-pooled"}
+
+
+def test_the_readme_says_what_ablations_showed() -> None:
+    said, own = readme(), differences(ABLATIONS, "exact match", SELF)
+    found = score(f"reference/{SELF}, whole-reply")
+    assert f"**Ablations**, which have no vectors: {found}, as the control;" in said
+    blind = score(f"reference/{CONTROL}, whole-reply")
+    assert blind.split(" ")[0] == found.split(" ")[0]
+    untrained = {name for name in own if not name.startswith("smollm2")}
+    assert beaten(ABLATIONS, "exact match") == untrained
+    nearest = min(untrained, key=lambda name: float(own[name].split(" ")[0]))
+    assert f"above every baseline, of which `baseline/{nearest}` comes nearest" in said
+    assert f"nearest, {own[nearest]}." in said
