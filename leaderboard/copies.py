@@ -19,6 +19,9 @@ MIN_COMMON = 20
 MIN_GAINS = 5
 """Fewest queries that a re-run must have turned right before 'none turned wrong' is a pattern: by
 chance alone, with equal odds, 1 in 2**5."""
+MIN_KEPT = 20
+"""Fewest right answers that it must have kept: where few were right before, few could turn wrong.
+If one in five answers changed by chance, 20 would all stay in 1 of 87 re-runs."""
 
 ABSENT = -1
 """Stands, among numbers, for a reply that is not there."""
@@ -42,7 +45,8 @@ class Replies:
     right: Mapping[Key, bool]
     """Whether each reply is exactly right; only tasks for which that is a yes or no."""
     baseline: bool
-    """Whether it is a baseline or oracle of the benchmark itself: never labelled."""
+    """Whether it is a baseline or oracle of the benchmark itself: never labelled, nor what an
+    additive re-run is one of."""
     weights: frozenset[str] = frozenset()
     """Hashes of its weights, as its run files declare them."""
 
@@ -83,7 +87,8 @@ def identical_share(a: Replies, b: Replies) -> tuple[float, int]:
 
 def flips(earlier: Replies, later: Replies) -> tuple[int, int]:
     """Return how many common queries turned from wrong to right, and from right to wrong."""
-    return _flips(*_coded([earlier, later]))
+    gained, lost, _kept = _flips(*_coded([earlier, later]))
+    return gained, lost
 
 
 def find_labels(entries: Sequence[Replies]) -> list[Label]:
@@ -122,10 +127,12 @@ def _share(a: _Coded, b: _Coded) -> tuple[float, int]:
     return (int(((a.raw == b.raw) & common).sum()) / n if n else 0.0), n
 
 
-def _flips(earlier: _Coded, later: _Coded) -> tuple[int, int]:
+def _flips(earlier: _Coded, later: _Coded) -> tuple[int, int, int]:
+    """Queries turned right, turned wrong, and right in both."""
     gained = (earlier.right == 0) & (later.right == 1)
     lost = (earlier.right == 1) & (later.right == 0)
-    return int(gained.sum()), int(lost.sum())
+    kept = (earlier.right == 1) & (later.right == 1)
+    return int(gained.sum()), int(lost.sum()), int(kept.sum())
 
 
 def _labels(earlier: Replies, later: Replies, before: _Coded, after: _Coded) -> list[Label]:
@@ -135,8 +142,9 @@ def _labels(earlier: Replies, later: Replies, before: _Coded, after: _Coded) -> 
         same = " (the same weights)" if earlier.weights & later.weights else ""
         text = f"{share:.1%} of {n} replies are those of {earlier.id}{same}"
         found.append(_label(earlier, later, "copy", text, share))
-    gained, lost = _flips(before, after)
-    if earlier.org == later.org and lost == 0 and gained >= MIN_GAINS:
+    gained, lost, kept = _flips(before, after)
+    rerun = earlier.org == later.org and not earlier.baseline
+    if rerun and lost == 0 and gained >= MIN_GAINS and kept >= MIN_KEPT:
         text = f"{gained} answers more are right than in {earlier.id}, and none turned wrong"
         found.append(_label(earlier, later, "additive", text, 0.0))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,8 @@ def test_a_rerun_that_only_gained_is_labelled() -> None:
     [
         (set(range(100)), set(range(1, 130)), {}),  # one turned wrong
         (set(range(100)), set(range(104)), {}),  # four may be chance
+        (set(), set(range(130)), {}),  # where none was right, none can turn wrong
+        (set(range(19)), set(range(130)), {}),
         (set(range(100)), set(range(100)), {}),
         (set(range(100)), set(range(130)), {"org": "b"}),
         (set(range(100)), set(range(130)), {"date": "2025-12-31"}),
@@ -95,3 +98,9 @@ def test_other_pairs_are_not_additive(
     before: set[int], after: set[int], changes: dict[str, Any]
 ) -> None:
     assert find_labels(runs(before, after, **changes)) == []
+
+
+def test_who_keeps_what_a_baseline_has_right_is_no_rerun_of_it() -> None:
+    first, second = runs(set(range(100)), set(range(130)))
+    assert find_labels([first, second])
+    assert find_labels([replace(first, baseline=True), second]) == []
