@@ -1,7 +1,8 @@
 """Reference explainers: trained ones, their controls and the injection study, as recipes.
 
 Owns what each is trained from and how; training is `introspect-bench reference`. A control differs
-from the explainer it belongs to in one thing alone. Weights that ship with the package lie in
+from the explainer it belongs to in one thing alone, and has the learning rate of those tried whose
+validation loss is lowest (`docs/rates`). Weights that ship with the package lie in
 `baselines/reference/NAME`.
 """
 
@@ -130,7 +131,7 @@ _MAIN = (
         role="control",
         summary="As smollm2-rehearsal, from a twin that computes the same in a rotated basis.",
         injection=REHEARSED,
-        training={**_REHEARSED, "twin": "rotated"},
+        training={**_REHEARSED, "twin": "rotated", "rate": 1e-3},
     ),
     ReferenceSpec(
         name="gemma3-270m",
@@ -141,7 +142,7 @@ _MAIN = (
         ),
         base="gemma3-270m",
         injection=REHEARSED,
-        training={**_REHEARSED, "projection": "aligned"},
+        training={**_REHEARSED, "projection": "aligned", "rate": 1e-3},
     ),
     ReferenceSpec(
         name="gemma3-270m-input-lens",

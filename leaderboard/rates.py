@@ -41,6 +41,6 @@ def rates_table(trials: Sequence[Trial]) -> str:
     said = (
         "Loss on validation queries, in nats a token of right answers, of the same training at "
         "several learning rates; single runs, the lowest of a row in bold. Rows are not to be "
-        "compared: their answers differ."
+        "compared: they answer in other words or tokens."
     )
     return "\n".join([said, "", *lines])

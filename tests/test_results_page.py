@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import introspect_bench as ib
-from introspect_bench.baselines.references import REFERENCES
+from introspect_bench.baselines.references import REFERENCES, find_reference
+from introspect_bench.studies import trials_of
 
 TOP = Path(__file__).parents[1]
 QUOTED = ("quoted-copy", "quoted-token")
@@ -113,12 +114,26 @@ def test_the_readme_says_what_patching_showed() -> None:
     alone = score("reference/smollm2-rehearsal, compared", "4,000")
     assert f"`smollm2-rehearsal`, scores more with 4,000 queries: {alone}." in said
     access = differences(PATCHING, "exact match", "smollm2-rehearsal-12")
-    assert f"Gemma 3 270M, {access['gemma3-270m-12']}" in said
-    assert f"twin, {access['smollm2-rotated-12']}" in said
-    start = "| introspect-bench/smollm2-rehearsal-12 less introspect-bench/gemma3-270m-12 | "
+    best = access["gemma3-270m-12-tuned"]
+    assert f"Gemma 3 270M, {access['gemma3-270m-12']}, or {best} at the learning rate" in said
+    best = access["smollm2-rotated-12-tuned"]
+    assert f"rotated twin, {access['smollm2-rotated-12']}, or {best};" in said
+    start = "| introspect-bench/smollm2-rehearsal-12 less introspect-bench/gemma3-270m-12-tuned | "
     page = (TOP / "RESULTS.md").read_text().replace("\N{MINUS SIGN}", "-").splitlines()
-    by_layers = next(line for line in page if line.startswith(start)).split(" | ")
-    assert f"over Gemma {by_layers[2]} at 0 to 5, {by_layers[-1].rstrip(' |')} at 24 to 29" in said
+    layers = next(line for line in page if line.startswith(start)).strip("| ").split(" | ")[2:]
+    assert f"at its best rate {layers[0]} at 0 to 5, {layers[-1]} at 24 to 29" in said
+
+
+def test_controls_have_the_learning_rate_that_was_best_on_validation() -> None:
+    """Of those tried: `docs/rates`, which the page shows."""
+    trials = trials_of(TOP / "docs" / "rates")
+    names = {one.name for one in trials}
+    assert {"smollm2-rehearsal", "smollm2-rotated", "gemma3-270m"} <= names
+    for name in names:
+        tried = [one for one in trials if one.name == name]
+        assert len(tried) >= 3
+        best = min(tried, key=lambda one: one.loss)
+        assert find_reference(name).training["rate"] == best.rate
 
 
 def test_the_readme_says_what_descriptions_showed() -> None:
