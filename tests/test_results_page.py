@@ -125,11 +125,9 @@ def test_the_readme_says_what_patching_showed() -> None:
 
 
 def test_controls_have_the_learning_rate_that_was_best_on_validation() -> None:
-    """Of those tried: `docs/rates`, which the page shows."""
+    """Of those tried, which the page shows; so that no control is at a disadvantage."""
     trials = trials_of(TOP / "docs" / "rates")
-    names = {one.name for one in trials}
-    assert {"smollm2-rehearsal", "smollm2-rotated", "gemma3-270m"} <= names
-    for name in names:
+    for name in ("gemma3-270m", "gemma3-270m-input-lens", "smollm2-rotated"):
         tried = [one for one in trials if one.name == name]
         assert len(tried) >= 3
         best = min(tried, key=lambda one: one.loss)
@@ -144,7 +142,9 @@ def test_the_readme_says_what_descriptions_showed() -> None:
     assert f"that of any layer, {own['nearest-neighbour-pooled']}, below `base" in said
     assert f"`baseline/input-lens`, {own['input-lens']}, which" in said
     twelfth = differences(FEATURES, "Pearson r", "smollm2-input-lens-12")
-    assert f"sees tokens of its own, {twelfth['gemma3-270m-input-lens-12']}." in said
+    best = differences(FEATURES, "Pearson r", "smollm2-input-lens-12-tuned")
+    found, tuned = (one["gemma3-270m-input-lens-12"] for one in (twelfth, best))
+    assert f"sees tokens of its own, {found}, or {tuned} at the learning rate" in said
     others = {name for name in own if not name.startswith("smollm2")}
     assert others - beaten(FEATURES, "Pearson r") == {"input-lens", "nearest-neighbour-pooled"}
 
