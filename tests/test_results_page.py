@@ -122,6 +122,12 @@ def test_the_readme_says_what_patching_showed() -> None:
     page = (TOP / "RESULTS.md").read_text().replace("\N{MINUS SIGN}", "-").splitlines()
     layers = next(line for line in page if line.startswith(start)).strip("| ").split(" | ")[2:]
     assert f"at its best rate {layers[0]} at 0 to 5, {layers[-1]} at 24 to 29" in said
+    gemma = [
+        line.split("|") for line in page if line.startswith("| gemma3-270m, trained on 1,200 |")
+    ]
+    exact, verdict = ([float(row[at].split()[0]) for row in gemma[:2]] for at in (4, 5))
+    assert (exact[0] > exact[1]) == (verdict[0] < verdict[1])
+    assert "Gemma's verdicts are better, its exact match is not" in said
 
 
 def test_controls_have_the_learning_rate_that_was_best_on_validation() -> None:
