@@ -90,11 +90,13 @@ def _trial(path: Path) -> tuple[Trial, object]:
     try:
         training = record["training"]
         settings = dict(training["settings"])
-        rate, loss = float(settings.pop("rate")), float(record["validation_loss"])
-        n_train = int(training["lessons"]["n"])
+        rate, loss = settings.pop("rate"), record["validation_loss"]
+        n_train = training["lessons"]["n"]
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: not the record of a training: {error!r}") from None
-    if not (math.isfinite(rate) and math.isfinite(loss)):
-        raise IntegrityError(f"{path}: its rate or loss is not a finite number")
+    if any(
+        type(one) not in (int, float) or not math.isfinite(one) for one in (rate, loss, n_train)
+    ):
+        raise IntegrityError(f"{path}: its rate, loss or size is not a finite number")
     trial = Trial(name=path.parent.name, rate=rate, n_train=n_train, loss=loss)
     return trial, {**training, "settings": settings}

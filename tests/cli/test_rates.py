@@ -68,8 +68,9 @@ def test_what_differs_in_more_than_the_rate_is_refused(call: Call) -> None:
 @pytest.mark.parametrize(
     ("loss", "more", "said"),
     [
-        (None, {}, "not the record of a training"),
-        ("inf", {}, "is not a finite number"),
+        (None, {}, "is not a finite number"),
+        ("0.5", {}, "is not a finite number"),
+        (0.5, {"lessons": 1020}, "not the record of a training"),
         (0.5, {"settings": {"seed": 0}}, "not the record of a training: KeyError('rate')"),
     ],
 )
