@@ -135,17 +135,20 @@ def _scores(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     names = sorted({name for row in rows for name in row[part]})
     if not names:
         return ""
-    sizes = {name: row[part][name]["n"] for row in rows for name in row[part]}
+    found = {(name, row[part][name]["n"]) for row in rows for name in row[part]}
+    sizes = {one: " or ".join(str(n) for name, n in sorted(found) if name == one) for one in names}
     head = f"{rows[0]['task']}, {figures.title(rows[0]['headline'])} by {title}"
     lines = [table.bar([head, *(f"{name} (n = {sizes[name]})" for name in names)])]
     lines.append(table.bar(["---"] + ["---:"] * len(names)))
-    return "\n".join([*lines, *(_part(row, part, names) for row in rows)])
+    labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
+    made = (_part(row, part, names, name) for row, name in zip(rows, labels, strict=True))
+    return "\n".join([*lines, *made])
 
 
-def _part(row: Mapping[str, Any], part: str, names: Sequence[str]) -> str:
+def _part(row: Mapping[str, Any], part: str, names: Sequence[str], label: str) -> str:
     metric = row["headline"]
     cells = [
         table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
         for name in names
     ]
-    return table.bar([table.escape(table.label(row["explainer"])), *cells])
+    return table.bar([table.escape(label), *cells])

@@ -17,6 +17,7 @@ from introspect_bench.leaderboard.table import (
     bar,
     cell,
     clean,
+    distinct,
     escape,
     label,
     shown,
@@ -95,13 +96,7 @@ def _pairs(task: Mapping[str, Any]) -> Cells:
 
 def _labels(task: Mapping[str, Any]) -> list[str]:
     """Return each run's name, with the beginning of its hash where a name is there twice."""
-    names = [label(run) for run in task["runs"]]
-    return [
-        f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
-        if names.count(name) > 1
-        else name
-        for name, run in zip(names, task["runs"], strict=True)
-    ]
+    return distinct([label(run) for run in task["runs"]], task["runs"])
 
 
 def _difference(name: str, pair: Mapping[str, Any]) -> str:

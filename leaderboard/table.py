@@ -125,6 +125,9 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
             raise IntegrityError(f"results of {key} have different metrics; score them again")
         head = ["explainer", "queries", "no answer", *(TITLES.get(name, name) for name in names)]
         cells = [head] + [_row(row, names) for row in rows]
+        told_apart = distinct([row[0] for row in cells[1:]], rows)
+        for row, name in zip(cells[1:], told_apart, strict=True):
+            row[0] = name
         suite, task, version, split, _, frozen = key
         title = f"{clean(suite)} · {clean(task)} {version} · {split}"
         if frozen:
@@ -193,6 +196,21 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
     learnt = f", trained on {explainer['n_train']:,}" if "n_train" in explainer else ""
     return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
+
+
+def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return names, with the beginning of the run's hash where a name is there twice.
+
+    Args:
+        names: one a run.
+        runs: what holds `body_sha256` and `run_id` of each.
+    """
+    return [
+        f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
+        if names.count(name) > 1
+        else name
+        for name, run in zip(names, runs, strict=True)
+    ]
 
 
 def cell(name: str, metric: Mapping[str, Any]) -> str:

@@ -123,7 +123,7 @@ def test_the_readme_says_what_patching_showed() -> None:
     layers = next(line for line in page if line.startswith(start)).strip("| ").split(" | ")[2:]
     assert f"at its best rate {layers[0]} at 0 to 5, {layers[-1]} at 24 to 29" in said
     gemma = [
-        line.split("|") for line in page if line.startswith("| gemma3-270m, trained on 1,200 |")
+        line.split("|") for line in page if line.startswith("| gemma3-270m, trained on 1,200 #")
     ]
     exact, verdict = ([float(row[at].split()[0]) for row in gemma[:2]] for at in (4, 5))
     assert (exact[0] > exact[1]) == (verdict[0] < verdict[1])
@@ -150,6 +150,10 @@ def test_the_readme_says_what_descriptions_showed() -> None:
     twelfth = differences(FEATURES, "Pearson r", "smollm2-input-lens-12")
     best = differences(FEATURES, "Pearson r", "smollm2-input-lens-12-tuned")
     found, tuned = (one["gemma3-270m-input-lens-12"] for one in (twelfth, best))
+    entry = next((TOP / "submissions").glob("*/introspect-bench__smollm2-input-lens-12__*"))
+    result = ib.score(entry / f"{FEATURES}.jsonl")
+    own_score = result["overall"]["metrics"][result["headline"]]["value"]
+    assert f"at 659 features it scores {own_score:.3f}, less" in said
     assert f"sees tokens of its own, {found}, or {tuned} at the learning rate" in said
     others = {name for name in own if not name.startswith("smollm2")}
     assert others - beaten(FEATURES, "Pearson r") == {"input-lens", "nearest-neighbour-pooled"}

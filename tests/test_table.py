@@ -149,3 +149,16 @@ def test_drafts_have_tables_of_their_own_that_say_so() -> None:
         assert text.count("s · toy v1 · test\n") == 1
         assert f"{sign}s · toy v1 · test · draft\n" in text
         assert text.count(DRAFT) == 1
+
+
+def test_two_runs_of_one_name_are_told_apart_by_their_hashes() -> None:
+    same = [result("me/x", 0.5, body_sha256=f"{n}" * 64) for n in (3, 4)]
+    page = markdown([*same, result("me/y", 0.1)])
+    assert "| me/x #33333333 | 200 |" in page
+    assert "| me/x #44444444 | 200 |" in page
+    assert "| me/y | 200 |" in page
+    assert "me/x #33333333  " in plain(same)
+    other = result("me/x", 0.5, task="another", body_sha256="5" * 64)
+    assert "#" not in plain([same[0], other])
+    unhashed = result("me/x", 0.5, body_sha256=None, run_id="abcdef0123")
+    assert "me/x #abcdef01" in plain([same[0], unhashed])
