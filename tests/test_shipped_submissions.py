@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import introspect_bench as ib
-from introspect_bench.baselines import BASELINES
 from introspect_bench.leaderboard.entries import find_entries
 from introspect_bench.results import BEGIN, END
 
@@ -13,10 +12,8 @@ TOP = Path(__file__).parents[1]
 SUBMISSIONS = TOP / "submissions"
 
 
-def test_every_baseline_is_an_entry_that_ci_would_take() -> None:
+def test_every_entry_is_one_that_ci_would_take() -> None:
     entries = find_entries(SUBMISSIONS)
-    names = {entry.fields["name"] for entry in entries}
-    assert {spec.name for spec in BASELINES} <= names
     found = ib.validate_all([SUBMISSIONS], strict=True)
     assert found["ok"], [entry["findings"] for entry in found["entries"]]
     assert len(found["entries"]) == len(entries)
@@ -26,4 +23,4 @@ def test_the_results_in_the_readme_are_what_the_entries_score() -> None:
     runs = [run for entry in find_entries(SUBMISSIONS) for run in entry.runs]
     text = (TOP / "README.md").read_text()
     shown = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert shown == ib.leaderboard_table(runs).strip()
+    assert shown == (ib.leaderboard_table(runs).strip() if runs else "")
