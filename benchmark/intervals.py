@@ -22,6 +22,8 @@ N_RESAMPLES = 2000
 """Resamples of a bootstrap."""
 LEVEL = 0.95
 """Coverage of an interval."""
+MAX_LACKING = 0.01
+"""Greatest share of resamples on which a metric may have no value and still have an interval."""
 
 _CHUNK = 250
 
@@ -45,7 +47,7 @@ def bootstrap(
 
     Returns:
         Lower and upper end by metric, or None for fewer than two groups, which have no spread.
-        Both ends are NaN where a metric has no value on some resample.
+        Both ends are NaN where `ends` says so.
     """
     if table.n_groups < 2:
         return None
@@ -115,8 +117,9 @@ def difference(
         values = resample([first, second], [name], rng=rng, n_resamples=n_resamples)[name]
         moved = values[0] - values[1]
     known = math.isfinite(value)
-    spread = known and moved.size > 0 and bool(np.isfinite(moved).all())
-    return value if known else None, moved, ends(moved) if spread else None
+    interval = ends(moved) if known and moved.size else (math.nan, math.nan)
+    spread = all(map(math.isfinite, interval))
+    return value if known else None, moved, interval if spread else None
 
 
 def check_same_queries(tables: Sequence[Table]) -> None:
@@ -134,7 +137,7 @@ def check_same_queries(tables: Sequence[Table]) -> None:
     for table in tables:
         if type(table) is not type(first):
             raise ValueError("tables of different kinds of tasks")
-        for column in ("group", "true_changed", "of_reference"):
+        for column in ("group", "true_changed", "kind", "of_reference"):
             # the kind is the same, so both have the column or neither has
             if hasattr(first, column) and not np.array_equal(
                 getattr(first, column), getattr(table, column)
@@ -143,8 +146,17 @@ def check_same_queries(tables: Sequence[Table]) -> None:
 
 
 def ends(values: FloatArray) -> tuple[float, float]:
-    """Return both ends of the percentile interval of resampled values, (n_resamples,)."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """Return both ends of the percentile interval of resampled values, (n_resamples,).
+
+    A metric of a class has no value, NaN, on a resample that holds none of its queries. Up to
+    `MAX_LACKING` of the resamples may lack one and are left out, which cannot move an end by more
+    than half a per cent of the distribution; with more the interval would be that of samples that
+    happen to hold the class, so both ends are NaN.
+    """
+    known = values[np.isfinite(values)]
+    if len(values) - len(known) > MAX_LACKING * len(values):
+        return math.nan, math.nan
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

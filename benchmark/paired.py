@@ -20,7 +20,7 @@ import numpy.typing as npt
 from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES, difference
 from introspect_bench.benchmark.intervals import check_same_queries as check_same_queries
 from introspect_bench.benchmark.intervals import resample as resample
-from introspect_bench.benchmark.metrics import METRICS, FloatArray, ScoreTable, Table
+from introspect_bench.benchmark.metrics import METRICS, WHICH, FloatArray, ScoreTable, Table
 
 N_PERMUTATIONS = 9999
 """Swaps of a permutation test, unless there are fewer in all; the least p is 1 / 10,000."""
@@ -40,10 +40,22 @@ def _group_right(table: ScoreTable) -> Units:
     return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
 
 
+def _changed(table: ScoreTable) -> Units:
+    return np.asarray(table.true_changed & (table.kind != WHICH))
+
+
 RIGHT: Mapping[str, Callable[[Any], Units]] = {
     "exact_match": lambda table: table.exact,
     "content_match": lambda table: table.content,
-    "verdict_accuracy": lambda table: table.pred_changed == table.true_changed,
+    "exact_match_changed": lambda table: table.exact[_changed(table)],
+    "exact_match_unchanged": lambda table: table.exact[
+        ~table.true_changed & (table.kind != WHICH)
+    ],
+    "content_match_changed": lambda table: table.content[_changed(table)],
+    "which_accuracy": lambda table: table.exact[table.kind == WHICH],
+    "verdict_accuracy": lambda table: (table.pred_changed == table.true_changed)[
+        table.kind != WHICH
+    ],
     "group_consistency": _group_right,
 }
 """Metrics that are shares of units that are right, with which units are, (n_units,)."""
@@ -109,14 +121,16 @@ def compare(
         ValueError: the tables do not hold the same queries.
     """
     value, moved, interval = difference(first, second, name, rng=rng, n_resamples=n_resamples)
-    p = None
+    p, exact = None, None
     if value is not None:
         p = permutation_test(first, second, name, rng=rng, n_permutations=n_permutations)
+        if name in RIGHT:
+            exact = mcnemar(RIGHT[name](first), RIGHT[name](second))
     return Difference(
         value=value,
         interval_95=interval,
         p_permutation=p,
-        mcnemar=mcnemar(RIGHT[name](first), RIGHT[name](second)) if name in RIGHT else None,
+        mcnemar=exact,
         minimum_detectable=None if interval is None else minimum_detectable(moved),
         n=first.n,
         n_groups=first.n_groups,
@@ -223,12 +237,14 @@ def minimum_detectable(moved: FloatArray) -> float | None:
     groups.
 
     Args:
-        moved: the difference on every resample, (n_resamples,).
+        moved: the difference on every resample, (n_resamples,); NaN where it has no value, which
+            is left out.
 
     Returns:
         In the metric's unit, or None if the difference never moves: that says nothing of the spread
         between explainers that differ.
     """
+    moved = moved[np.isfinite(moved)]
     if np.ptp(moved) <= NOISE:
         return None
     z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2) + NormalDist().inv_cdf(POWER)

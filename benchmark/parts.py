@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.intervals import check_same_queries, difference
-from introspect_bench.benchmark.metrics import Table
+from introspect_bench.benchmark.metrics import Table, of_part
 from introspect_bench.benchmark.records import Query
 
 
@@ -58,7 +58,7 @@ def differences(
         first: scored queries of one explainer.
         second: the same queries in the same order, of the other.
         queries: those queries, in that order.
-        name: metric.
+        name: metric; on a part, the one that stands for it (`metrics.of_part`).
         rng: called once a part; the same state each time makes parts independent of their order.
 
     Returns:
@@ -101,5 +101,5 @@ def take(table: Table, chosen: npt.NDArray[np.bool_]) -> Table:
 
 
 def _on(first: Table, second: Table, name: str, rng: np.random.Generator) -> PartDifference:
-    value, _, interval = difference(first, second, name, rng=rng)
+    value, _, interval = difference(first, second, of_part(name, first), rng=rng)
     return PartDifference(value=value, interval_95=interval, n=first.n)

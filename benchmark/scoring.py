@@ -172,6 +172,7 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
         content=np.array([content for _, content in right], dtype=np.bool_),
         true_changed=np.array([s.truth.answer.changed for s in scored], dtype=np.bool_),
         pred_changed=np.array(verdicts, dtype=np.int8),
+        kind=np.array([s.query.kind for s in scored], dtype=np.str_),
         group=groups.astype(np.int64),
     )
 

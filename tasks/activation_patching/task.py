@@ -54,8 +54,16 @@ def make_task() -> Task:
         parse=parse_answer,
         format_answer=format_answer,
         format_rehearsed=format_rehearsed,
-        metrics=("exact_match", "has_changed_macro_f1", "content_match", "group_consistency"),
-        headline="exact_match",
+        metrics=(
+            "balanced_exact_match",
+            "exact_match_changed",
+            "exact_match_unchanged",
+            "content_match_changed",
+            "has_changed_macro_f1",
+            "group_consistency",
+            "verdict_accuracy",
+        ),
+        headline="balanced_exact_match",
         openings=OPENINGS,
         prompt_sha256=prompts_sha256(PROMPTS),
     )
