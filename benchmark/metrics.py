@@ -23,7 +23,7 @@ import numpy.typing as npt
 from introspect_bench.benchmark import description_metrics
 from introspect_bench.benchmark.contents import normalise_content as normalise_content
 
-METRIC_VERSION = "55e0b2d3d6de54d9"
+METRIC_VERSION = "7439c8311c11af40"
 """Hash of what the metrics give on a frozen fixture; a test fails when they give something else."""
 
 NO_VERDICT = -1
@@ -38,6 +38,7 @@ BALANCED_KINDS = ("hint", "context")
 
 FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:

@@ -48,9 +48,7 @@ RIGHT: Mapping[str, Callable[[Any], Units]] = {
     "exact_match": lambda table: table.exact,
     "content_match": lambda table: table.content,
     "exact_match_changed": lambda table: table.exact[_changed(table)],
-    "exact_match_unchanged": lambda table: table.exact[
-        ~table.true_changed & (table.kind != WHICH)
-    ],
+    "exact_match_unchanged": lambda table: table.exact[~table.true_changed & (table.kind != WHICH)],
     "content_match_changed": lambda table: table.content[_changed(table)],
     "which_accuracy": lambda table: table.exact[table.kind == WHICH],
     "verdict_accuracy": lambda table: (table.pred_changed == table.true_changed)[

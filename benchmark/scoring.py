@@ -8,6 +8,7 @@ every metric.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,10 @@ SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
+MARGIN_ENDS = (0.1, 0.3)
+"""Margins of labels, in logits, between which queries are told apart."""
+MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
+"""Parts of queries by the margin of their label; each holds its lower end."""
 NEAR = 0.5
 """Cosine with a training feature from which a feature counts as near."""
 
@@ -51,8 +56,9 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
 
     Returns:
         `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
-        where queries have layers `by_layers` (headline kinds again), and for descriptions
-        `by_distance`: features near to, or far from, those of the training split. Each holds `n`,
+        where queries have layers `by_layers` (headline kinds again), where they have a margin
+        `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
+        those of the training split. Each holds `n`,
         `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
         "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
         does not exist. `descriptions` is null or what `description_result` says.
@@ -99,6 +105,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
+        "by_margin": _by([s for s in headline if isinstance(s, Scored)], _margin, task),
         "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
         "reference": None if partial else _reference(suite, split),
@@ -237,6 +244,11 @@ def _by(
 
 def _layers(one: Replied) -> str:
     return layers_of(one.query)
+
+
+def _margin(one: Replied) -> str:
+    assert isinstance(one, Scored)
+    return MARGINS[bisect_right(MARGIN_ENDS, one.truth.margin)]
 
 
 def _distance(one: Replied) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -20,6 +21,7 @@ def table_of(exact: np.ndarray, group: np.ndarray) -> ScoreTable:
         content=hit,
         true_changed=np.ones(len(hit), dtype=np.bool_),
         pred_changed=hit.astype(np.int8),
+        kind=np.full(len(hit), "k"),
         group=group.astype(np.int64),
     )
 
@@ -85,7 +87,12 @@ def test_one_group_has_no_interval() -> None:
 
 
 def test_all_metrics_of_a_full_split_take_under_three_seconds() -> None:
-    table = random_table(363, 4, seed=0)
+    rng = np.random.default_rng(1)
+    table = dataclasses.replace(
+        random_table(363, 4, seed=0),
+        true_changed=rng.random(1452) < 0.5,
+        kind=rng.choice(["hint", "context", "which"], size=1452),
+    )
     start = time.perf_counter()
     found = bootstrap(table, CAUSAL, rng=np.random.default_rng(0))
     assert time.perf_counter() - start < 3

@@ -4,7 +4,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.stats import gmean
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from introspect_bench.benchmark import description_metrics
 from introspect_bench.benchmark.description_metrics import DescriptionTable
@@ -15,17 +16,25 @@ from introspect_bench.benchmark.metrics import (
     ScoreTable,
     evaluate,
     normalise_content,
+    of_part,
 )
+from introspect_bench.benchmark.parts import take
 
 
 def make_table(
-    exact: list[int], content: list[int], true: list[int], pred: list[int], group: list[int]
+    exact: list[int],
+    content: list[int],
+    true: list[int],
+    pred: list[int],
+    group: list[int],
+    kind: list[str] | None = None,
 ) -> ScoreTable:
     return ScoreTable(
         exact=np.array(exact, dtype=np.bool_),
         content=np.array(content, dtype=np.bool_),
         true_changed=np.array(true, dtype=np.bool_),
         pred_changed=np.array(pred, dtype=np.int8),
+        kind=np.array(kind or ["k"] * len(exact), dtype=np.str_),
         group=np.array(group, dtype=np.int64),
     )
 
@@ -39,6 +48,16 @@ TABLE = make_table(
     group=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2],
 )
 
+
+# Both classes of hints and contexts, and three that ask for a part.
+KINDED = make_table(
+    exact=[1, 1, 0, 0, 1, 1, 0, 1, 1, 0, 0],
+    content=[1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 0],
+    true=[1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1],
+    pred=[1, 0, 0, 1, 1, 0, -1, 0, -1, -1, -1],
+    group=[0, 0, 0, 1, 1, 1, 2, 2, 0, 1, 2],
+    kind=[*["hint"] * 4, *["context"] * 4, *["which"] * 3],
+)
 
 COLUMNS = [column.name for column in fields(DescriptionTable)]
 
@@ -97,24 +116,112 @@ def test_values_worked_out_by_hand() -> None:
     assert evaluate("has_changed_macro_f1", TABLE) == pytest.approx((8 / 11 + 4 / 7) / 2, abs=1e-15)
 
 
+def test_classes_and_kinds_worked_out_by_hand() -> None:
+    # changed: right are queries 0 and 4 of 0, 2, 4, 6; the content of query 2 too
+    assert evaluate("exact_match_changed", KINDED) == 2 / 4
+    assert evaluate("content_match_changed", KINDED) == 3 / 4
+    # unchanged: right are 1, 5 and 7 of 1, 3, 5, 7
+    assert evaluate("exact_match_unchanged", KINDED) == 3 / 4
+    assert evaluate("balanced_exact_match", KINDED) == pytest.approx((1 / 2 * 3 / 4) ** 0.5)
+    assert evaluate("which_accuracy", KINDED) == 1 / 3
+    # hints: 1/2 and 1/2; contexts: 1/2 and 1; which: (1/3 - 1/4) / (3/4)
+    assert evaluate("kind_mean", KINDED) == pytest.approx((1 / 2 + (1 / 2) ** 0.5 + 1 / 9) / 3)
+    # verdicts are asked of 8 queries: right are 0, 1, 4, 5 and 7
+    assert evaluate("verdict_accuracy", KINDED) == 5 / 8
+    assert evaluate("exact_match", KINDED) == 6 / 11
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_balanced_exact_match_is_the_g_mean_with_exact_match_for_recall(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 60
+    true, kind = rng.integers(0, 2, n), rng.choice(["hint", "context", "which"], size=n)
+    pred = rng.integers(-1, 2, n)
+    exact = (pred == true) & (rng.random(n) < 0.7)
+    weights = rng.integers(0, 4, n).astype(np.float64)
+    content = exact | (rng.random(n) < 0.2)
+    columns = [column.astype(int).tolist() for column in (exact, content, true, pred)]
+    table = make_table(*columns, list(range(n)), kind.tolist())
+
+    def g_mean(chosen: np.ndarray) -> float:
+        # whoever is not exactly right is of neither class: recall is then exact match
+        said = np.where(exact, true, -1)
+        recalls = recall_score(
+            true[chosen], said[chosen], labels=[0, 1], average=None, sample_weight=weights[chosen]
+        )
+        return float(gmean(recalls))
+
+    asked = kind != "which"
+    found = {name: float(METRICS[name](table, weights)) for name in CAUSAL}
+    assert found["balanced_exact_match"] == pytest.approx(g_mean(asked))
+    which = accuracy_score(np.ones(n - asked.sum()), exact[~asked], sample_weight=weights[~asked])
+    assert found["which_accuracy"] == pytest.approx(which)
+    parts = [g_mean(kind == "hint"), g_mean(kind == "context"), (which - 0.25) / 0.75]
+    assert found["kind_mean"] == pytest.approx(sum(parts) / 3)
+
+
+def test_always_one_verdict_has_no_balanced_exact_match() -> None:
+    true = [1, 1, 0, 0]
+    for verdict in (0, 1):
+        right = [int(value == verdict) for value in true]
+        table = make_table(right, right, true, [verdict] * 4, [0, 0, 1, 1])
+        assert evaluate("balanced_exact_match", table) == 0
+        assert evaluate("exact_match", table) == 0.5
+
+
+def test_a_class_or_kind_without_weight_has_no_value() -> None:
+    no_which = np.array([1.0] * 8 + [0.0] * 3)
+    no_changed = np.array([0.0, 1] * 4 + [1.0] * 3)
+    only_which = np.array([0.0] * 8 + [1.0] * 3)
+    rows = (no_which, no_changed, only_which)
+    lacking = {
+        name: [bool(np.isnan(METRICS[name](KINDED, row))) for row in rows]
+        for name in CAUSAL
+        if name != "group_consistency"
+    }
+    assert lacking == {
+        "exact_match": [False, False, False],
+        "content_match": [False, False, False],
+        "balanced_exact_match": [False, True, True],
+        "exact_match_changed": [False, True, True],
+        "exact_match_unchanged": [False, False, True],
+        "content_match_changed": [False, True, True],
+        "which_accuracy": [True, False, False],
+        "kind_mean": [True, True, True],
+        "has_changed_macro_f1": [False, False, True],
+        "verdict_accuracy": [False, False, True],
+    }
+
+
+def test_within_a_kind_another_metric_stands_for_the_mean_over_kinds() -> None:
+    parts = {kind: take(KINDED, KINDED.kind == kind) for kind in ("hint", "which")}
+    assert of_part("kind_mean", parts["hint"]) == "balanced_exact_match"
+    assert of_part("kind_mean", parts["which"]) == "which_accuracy"
+    assert of_part("kind_mean", KINDED) == "kind_mean"
+    assert of_part("verdict_accuracy", parts["which"]) == "verdict_accuracy"
+    assert of_part("pearson", DESCRIBED) == "pearson"
+
+
 def test_weights_are_multiplicities() -> None:
-    weights = np.array([2.0] * 4 + [0.0] * 4 + [1.0] * 2)
-    repeated = [0, 1, 2, 3, 0, 1, 2, 3, 8, 9]
-    table = make_table(
-        exact=[int(TABLE.exact[i]) for i in repeated],
-        content=[int(TABLE.content[i]) for i in repeated],
-        true=[int(TABLE.true_changed[i]) for i in repeated],
-        pred=[int(TABLE.pred_changed[i]) for i in repeated],
-        group=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2],
-    )
+    weights = np.array([2.0, 2, 2, 0, 0, 0, 1, 1, 2, 0, 1])
+    rows = np.repeat(np.arange(11), weights.astype(int))
+    columns = {f.name: getattr(KINDED, f.name)[rows] for f in fields(ScoreTable)}
+    # the copies are no groups of their own: members weigh the same in the copies too
+    columns["group"] = np.array([0] * 9 + [1] * 3)[np.argsort(np.argsort(columns["group"]))]
+    table = ScoreTable(**columns)
     for name in CAUSAL:
-        assert float(METRICS[name](TABLE, weights)) == evaluate(name, table)
+        if name != "group_consistency":
+            assert METRICS[name](KINDED, weights) == pytest.approx(
+                evaluate(name, table), nan_ok=True
+            )
+    assert METRICS["group_consistency"](TABLE, np.array([2.0] * 4 + [0.0] * 4 + [1.0] * 2)) == 2 / 3
 
 
 def test_rows_of_weights_are_evaluated_apart() -> None:
-    weights = np.array([[1.0] * 10, [3.0] * 4 + [1.0] * 4 + [2.0] * 2])
     for name, metric in METRICS.items():
-        table = TABLE if name in CAUSAL else DESCRIBED
+        table = KINDED if name in CAUSAL else DESCRIBED
+        weights = np.ones((2, table.n))
+        weights[1, : table.n // 2] = 3
         together = metric(table, weights)
         assert together.shape == (2,)
         assert [float(metric(table, row)) for row in weights] == together.tolist()
@@ -135,8 +242,14 @@ def test_agrees_with_scikit_learn(seed: int) -> None:
 
 
 def test_no_answer_is_wrong_everywhere() -> None:
-    silent = make_table([0, 0], [0, 0], [0, 1], [-1, -1], [0, 1])
-    assert {name: evaluate(name, silent) for name in CAUSAL} == dict.fromkeys(CAUSAL, 0.0)
+    silent = replace(
+        KINDED,
+        exact=KINDED.exact & False,
+        content=KINDED.exact & False,
+        pred_changed=np.full(11, -1, dtype=np.int8),
+    )
+    expected = dict.fromkeys(CAUSAL, 0.0) | {"kind_mean": -1 / 9}  # a guess is 0
+    assert {name: evaluate(name, silent) for name in CAUSAL} == pytest.approx(expected)
 
 
 def test_f1_of_a_class_that_occurs_nowhere_is_left_out() -> None:
@@ -198,11 +311,13 @@ def test_different_contents_stay_different(one: str, other: str) -> None:
 
 
 def test_metric_version_pins_the_outputs() -> None:
-    weights = np.array([[1.0] * 10, [2.0] * 4 + [0.0] * 4 + [1.0] * 2])
-    outputs = {
-        name: metric(DESCRIBED if name in description_metrics.METRICS else TABLE, weights).tolist()
-        for name, metric in METRICS.items()
-    }
+    outputs = {}
+    for name, metric in METRICS.items():
+        tables = [DESCRIBED] if name in description_metrics.METRICS else [TABLE, KINDED]
+        for place, table in enumerate(tables):
+            weights = np.array([np.ones(table.n), 1.0 + (table.group == 1)])
+            values = metric(table, weights)
+            outputs[f"{name} {place}"] = [None if np.isnan(one) else one for one in values]
     contents = {text: normalise_content(text) for text in CONTENTS}
     found = sha256_bytes(canonical_json([outputs, contents]).encode())[:16]
     assert found == METRIC_VERSION, (

@@ -25,7 +25,11 @@ from introspect_bench.benchmark.paired import (
 
 
 def answers(
-    exact: Sequence[int], *, groups: Sequence[int] | None = None, changed: Sequence[int] = ()
+    exact: Sequence[int],
+    *,
+    groups: Sequence[int] | None = None,
+    changed: Sequence[int] = (),
+    kinds: Sequence[str] = (),
 ) -> ScoreTable:
     """Verdict and content are right or wrong together; each query its own group by default."""
     hit = np.array(exact, dtype=np.bool_)
@@ -35,6 +39,7 @@ def answers(
         content=hit,
         true_changed=true,
         pred_changed=np.where(hit, true, ~true).astype(np.int8),
+        kind=np.array(list(kinds) or ["k"] * len(hit)),
         group=np.array(groups if groups is not None else range(len(hit)), dtype=np.int64),
     )
 
@@ -70,7 +75,12 @@ def test_mcnemar_worked_out_by_hand() -> None:
 
 
 def test_every_metric_that_is_a_share_of_units_is_that_share() -> None:
-    table = answers([1, 1, 0, 1, 1, 1, 0, 0], groups=[0, 0, 0, 0, 1, 1, 2, 2])
+    table = answers(
+        [1, 1, 0, 1, 1, 1, 0, 0],
+        groups=[0, 0, 0, 0, 1, 1, 2, 2],
+        changed=[1, 0, 1, 0, 1, 1, 0, 1],
+        kinds=["hint", "hint", "hint", "hint", "which", "which", "hint", "which"],
+    )
     for name, units in RIGHT.items():
         assert units(table).mean() == evaluate(name, table)
     assert RIGHT["group_consistency"](table).tolist() == [False, True, False]
@@ -88,12 +98,15 @@ def test_permutation_of_groups_worked_out_by_hand() -> None:
     assert permutation_test(one, other, "exact_match", rng=rng()) == pytest.approx(2 / 32)
 
 
-def test_permutation_recomputes_a_metric_that_is_no_mean() -> None:
-    true = [1, 1, 0, 0, 1, 0, 1, 0]
-    groups = [0, 0, 1, 1, 2, 2, 3, 3]
-    first = answers([1, 0, 1, 1, 1, 1, 0, 1], groups=groups, changed=true)
-    second = answers([0, 0, 1, 0, 1, 0, 0, 1], groups=groups, changed=true)
-    metric = METRICS["has_changed_macro_f1"]
+@pytest.mark.parametrize("name", ["has_changed_macro_f1", "balanced_exact_match", "kind_mean"])
+def test_permutation_recomputes_a_metric_that_is_no_mean(name: str) -> None:
+    true = [1, 1, 0, 0, 1, 0, 1, 0, 1, 1]
+    groups = [0, 0, 1, 1, 2, 2, 3, 3, 0, 2]
+    kinds = ["hint", "context"] * 4 + ["which"] * 2
+    true[2:6] = [0, 0, 1, 1]  # both kinds have both classes
+    first = answers([1, 0, 1, 1, 1, 1, 0, 1, 1, 0], groups=groups, changed=true, kinds=kinds)
+    second = answers([0, 0, 1, 0, 1, 0, 0, 1, 0, 1], groups=groups, changed=true, kinds=kinds)
+    metric = METRICS[name]
 
     def difference(swapped: Sequence[bool]) -> float:
         """By really exchanging the answers."""
@@ -101,15 +114,16 @@ def test_permutation_recomputes_a_metric_that_is_no_mean() -> None:
         tables = []
         for own, other in ((first, second), (second, first)):
             pred = np.where(take, other.pred_changed, own.pred_changed)
-            tables.append(replace(own, pred_changed=pred))
-        ones = np.ones(8)
+            exact = np.where(take, other.exact, own.exact)
+            tables.append(replace(own, pred_changed=pred, exact=exact))
+        ones = np.ones(10)
         return float(metric(tables[0], ones) - metric(tables[1], ones))
 
     every = [difference(swapped) for swapped in product([False, True], repeat=4)]
     observed = every[0]
     as_far = sum(abs(value) >= abs(observed) - 1e-12 for value in every)
-    found = permutation_test(first, second, "has_changed_macro_f1", rng=rng())
-    assert found == pytest.approx(as_far / 16)
+    assert observed
+    assert permutation_test(first, second, name, rng=rng()) == pytest.approx(as_far / 16)
 
 
 def test_permutation_agrees_with_a_paired_test_of_many_queries() -> None:
@@ -231,6 +245,28 @@ def test_tables_of_different_queries_are_refused() -> None:
         check_same_queries([table, described([1], [1])])
     with pytest.raises(ValueError, match="no table"):
         resample([], ["exact_match"], rng=rng())
+
+
+def test_a_few_resamples_without_a_class_are_left_out_and_many_end_the_interval() -> None:
+    # one group of n holds the only changed query: a share (1 - 1/n)**n of resamples lacks it,
+    # 37 % of them; with five such groups of n it is (1 - 5/n)**n, 0.6 %
+    for lone, has_interval in ((1, False), (5, True)):
+        changed = [1] * lone + [0] * (200 - lone)
+        first = answers([1] * 150 + [0] * 50, changed=changed)
+        second = answers([1, *[0] * 99, *[1] * 100], changed=changed)
+        for name in ("balanced_exact_match", "exact_match_changed"):
+            found = compare(first, second, name, rng=rng(), n_permutations=99)
+            assert found.value is not None
+            assert (found.interval_95 is not None) == has_interval
+            assert (found.minimum_detectable is not None) == (has_interval and lone > 1)
+            alone = bootstrap(first, [name], rng=rng())
+            assert alone is not None
+            assert np.isfinite(alone[name]).all() == has_interval
+    # no query of the class at all: no value, no test
+    found = compare(answers([1, 0]), answers([0, 1]), "balanced_exact_match", rng=rng())
+    assert (found.value, found.interval_95, found.p, found.mcnemar) == (None, None, None, None)
+    found = compare(answers([1, 0]), answers([0, 1]), "which_accuracy", rng=rng())
+    assert (found.value, found.mcnemar) == (None, None)
 
 
 def test_minimum_detectable_difference_is_found_four_times_of_five() -> None:

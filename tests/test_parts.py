@@ -24,6 +24,7 @@ def answers(*exact: int) -> ScoreTable:
         content=hit,
         true_changed=np.ones_like(hit),
         pred_changed=hit.astype(np.int8),
+        kind=np.array(KINDS[: len(hit)]),
         group=np.array(GROUPS[: len(hit)], dtype=np.int64),
     )
 

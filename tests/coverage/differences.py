@@ -77,6 +77,7 @@ def causal(levels: tuple[float, ...], n_groups: int, rng: np.random.Generator) -
             content=hit,
             true_changed=changed,
             pred_changed=np.where(hit, changed, ~changed).astype(np.int8),
+            kind=np.full(len(hit), "k"),
             group=np.repeat(np.arange(n_groups), 4),
         )
         for hit in right(levels, n_groups, 4, rng)

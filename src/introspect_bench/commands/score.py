@@ -45,7 +45,12 @@ def emit_details(result: dict[str, Any]) -> None:
     explainer, names = result["explainer"]["name"], result["metrics"]
     if result["descriptions"]:
         emit_descriptions(result["descriptions"])
-    parts = (("by_kind", "kind"), ("by_layers", "layers"), ("by_distance", "distance from train"))
+    parts = (
+        ("by_kind", "kind"),
+        ("by_layers", "layers"),
+        ("by_margin", "margin of the label"),
+        ("by_distance", "distance from train"),
+    )
     for part, title in parts:
         if result[part]:
             click.echo(f"\n{result['task']} · {result['split']} · by {title}")
