@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from introspect_bench.benchmark.records import Answer, Described, Query, Replied
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.scale import NoScaleError, scale_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -108,7 +110,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "by_margin": _by([s for s in headline if isinstance(s, Scored)], _margin, task),
         "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
-        "reference": None if partial else _reference(suite, split),
+        "reference": None if partial else _reference(suite, split, task.headline),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
     }
@@ -283,10 +285,14 @@ def _is_headline(query: Query, task: Task) -> bool:
     return task.headline_kinds is None or query.kind in task.headline_kinds
 
 
-def _reference(suite: Suite, split: str) -> Mapping[str, Any] | None:
-    """Return what the text alone can reach on this split, if the suite's manifest says."""
+def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:
+    """Return what is reached without introspection on this split, if the suite's manifest says."""
+    try:
+        scale = asdict(scale_of(suite.manifest, split, metric))
+    except NoScaleError:
+        scale = None
     statistics = suite.manifest.get("statistics", {}).get(split, {})
     return {
         "input_only_ceiling": statistics.get("input_only_ceiling"),
-        "prior_exact_match": statistics.get("prior_exact_match"),
+        "scale": scale,
     }

@@ -60,8 +60,8 @@ class Layered:
 class TaskScore:
     """An entry's result on one task, computed from its raw replies."""
 
-    headline: Estimate
-    """The metric that ranks."""
+    headline: Estimate | None
+    """The metric that ranks; None where it has no value."""
     metrics: Mapping[str, Estimate | None]
     """Every metric of the task by name; None where it does not exist."""
     n: int
@@ -97,9 +97,9 @@ class Row:
     ties: tuple[str, ...] = ()
     """Letters shared with entries it is not told apart from."""
     overall: Estimate | None = None
-    """Mean over the suite's tasks of the rescaled score, or None if a task is lacking."""
+    """Mean over the tasks that count of the rescaled score, or None if a task is lacking."""
     rescaled: Mapping[str, float] = field(default_factory=dict)
-    """By task: the headline on the scale from prior (0) to ceiling (1), never clipped."""
+    """By task: the headline on the scale from floor (0) to ceiling (1), never clipped."""
     tier: int = 1
     """How far it is confirmed, 1 to 4: see `ledger.TIERS`."""
     tier_note: str = ""
@@ -164,12 +164,14 @@ class Column:
     """Queries that count."""
     n_groups: int
     """Contrast groups among them."""
-    prior: float | None
-    """What answering without the vector or the removed text reaches."""
+    floor: float | None
+    """What the best null model reaches that only reads the query."""
     ceiling: float | None
-    """The most that can be reached."""
+    """What a calculator reaches."""
     data_sha256: str
     """Hash of the suite's files."""
+    left_out: str = ""
+    """Why the task is not part of the overall, as a sentence; empty if it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +226,8 @@ class SuiteBoard:
     """Its tasks, in order."""
     rows: tuple[Row, ...]
     """Contestants by rank, then oracles."""
+    no_overall: str = ""
+    """Why there is no overall, as a sentence; empty if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

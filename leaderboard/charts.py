@@ -86,7 +86,7 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
         and row.kind != "oracle"
         and not row.withdrawn
     ]
-    chosen.sort(key=lambda row: (-row.scores[column.task].headline.value, row.id))
+    chosen.sort(key=lambda row: (-_headline(row, column.task), row.id))
     if not chosen:
         return None
     chosen = chosen[:MAX_LINES]
@@ -113,3 +113,8 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
 
 def _layers(block: tuple[int, int]) -> str:
     return str(block[0]) if block[0] == block[1] else f"{block[0]}\N{EN DASH}{block[1]}"
+
+
+def _headline(row: Row, task: str) -> float:
+    estimate = row.scores[task].headline
+    return -math.inf if estimate is None else estimate.value

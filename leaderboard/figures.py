@@ -17,11 +17,23 @@ OVERALL = "overall"
 """Name under which the overall is shown."""
 HELP: Mapping[str, str] = {
     OVERALL: (
-        "Mean over the suite's tasks of the headline score, put on a scale from the prior (0) to "
-        "the ceiling (100); nothing is clipped."
+        "Mean over the suite's tasks of the headline score, put on a scale from the floor (0: the "
+        "best null model that only reads) to the ceiling (100: a calculator); nothing is clipped."
     ),
     "exact_match": "Share of queries whose verdict (changed or unchanged) and content are right.",
     "content_match": "Share of queries whose content is right, whatever the verdict.",
+    "balanced_exact_match": (
+        "Geometric mean of the exact match on queries whose truth is changed and on those whose "
+        "truth is unchanged: always one verdict is 0."
+    ),
+    "exact_match_changed": "Exact match on queries whose truth is changed.",
+    "exact_match_unchanged": "Exact match on queries whose truth is unchanged.",
+    "content_match_changed": "Right contents on queries whose truth is changed.",
+    "which_accuracy": "Right parts on queries that ask which of four parts matters; a guess is 25.",
+    "kind_mean": (
+        "Mean of the balanced exact match on hints, of that on contexts, and of the accuracy on "
+        "which, rescaled from a guess (0) to all (100)."
+    ),
     "has_changed_macro_f1": "Mean F1 of the verdicts changed and unchanged, weighing the same.",
     "verdict_accuracy": "Share of queries with the right verdict, whatever the content.",
     "group_consistency": "Share of contrast groups in which every query is exactly right.",
@@ -52,7 +64,7 @@ class Axis:
     high: float
     """Right end, above `low`."""
     marks: tuple[float, ...] = ()
-    """Values drawn on every bar: prior and ceiling."""
+    """Values drawn on every bar: floor and ceiling."""
 
     def at(self, value: float) -> float:
         """Return the place of a value, 0 to `WIDTH`, rounded to a tenth."""

@@ -1,29 +1,17 @@
 """One number over the tasks of a suite, on a scale that means the same for each. Pure.
 
-A task's score is put on a scale from 0, the input-only *prior*, to 1, the *ceiling*, and the mean
-is taken over all tasks of the suite:
+A task's headline is put on a scale from 0, the *floor*, to 1, the *ceiling* (`benchmark.scale`: the
+best null model that only reads, and a calculator), and the mean is taken over the tasks:
 
-    overall = mean over tasks of (score - prior) / (ceiling - prior)
+    overall = mean over tasks of (score - floor) / (ceiling - floor)
 
-**Prior.** What is earned without looking at the query. Where an intervention is asked about: the
-share of queries whose answer is the split's commonest one (`prior_exact_match`), so that always
-saying it stands at 0. It is not `input_only_ceiling`: that is a bound on what *any* reader of the
-text alone could reach, which takes the truth to be reached; a scale that began there would put
-nearly everyone below its zero. Where features are described: 0, what saying nothing earns. (Another
-feature's description earns r = 0.02, which a prior of 0 gives away.)
-
-**Ceiling.** What an explainer that knows everything earns. Where an intervention is asked about,
-only the labels limit it: 1 less the share of frozen queries whose outcome is another one under
-another batch size, padding side or rounded weights. Queries that flipped when a suite was tested
-were dropped, so only flips that were *not* dropped count; the first suites have none, and their
-ceiling is 1. A split that was not tested counts as one without flips. Where features are described:
-the mean score of the verified reference descriptions, the best that is known to be true. A better
-description may exist, so that 1 can be exceeded.
-
-Nothing is clipped: an explainer below the prior is shown below 0. The ends of a scale are constants
-of the suite, so an interval is that of the raw scores, and the raw scores belong beside it. An
-entry without a whole run of every task has no overall: no number, and never 0. Tasks weigh the
-same, however many queries they have.
+The floor is the same for entries of every access class: whoever replays an intervention and stays
+below what reading alone reaches has shown nothing. Nothing is clipped: such an explainer is below
+0. The ends of a scale are constants of the suite, so an interval is that of the raw scores, and the
+raw scores belong beside it. A task whose suite misses a bar is not part of the mean, and the page
+says so. Where a manifest has no null models there is no overall, with the reason in its place; a
+scale is never made up. An entry without a whole run of every task that counts has none either: no
+number, and never 0. Tasks weigh the same, however many queries they have.
 """
 
 from __future__ import annotations
@@ -31,29 +19,33 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from introspect_bench.benchmark.intervals import ends
 from introspect_bench.benchmark.metrics import FloatArray
+from introspect_bench.benchmark.scale import NoScaleError, Scale, bars_missed, scale_of
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """The scores of a task's headline that count as 0 and as 1."""
+class Scales:
+    """Where the scales of a suite's tasks begin and end, and which tasks count."""
 
-    prior: float
-    """Score that becomes 0."""
-    ceiling: float
-    """Score that becomes 1."""
+    by_task: Mapping[str, Scale]
+    """Every scale that is known."""
+    left_out: Mapping[str, str]
+    """Tasks that are not part of the overall: a sentence that says why."""
+    missing: str = ""
+    """Why there is no overall; empty if there is one."""
 
-    def __post_init__(self) -> None:
-        """Refuse a scale without length."""
-        if not math.isfinite(self.prior) or not math.isfinite(self.ceiling):
-            raise ValueError("an end of a scale is not finite")
-        if self.ceiling <= self.prior:
-            raise ValueError(f"the ceiling {self.ceiling} is not above the prior {self.prior}")
+    @property
+    def counted(self) -> Mapping[str, Scale]:
+        """Scales of the tasks of which the overall is the mean; none if there is no overall."""
+        if self.missing:
+            return {}
+        return {task: scale for task, scale in self.by_task.items() if task not in self.left_out}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +53,9 @@ class TaskScore:
     """An entry's headline on one task."""
 
     value: float
-    """The raw score."""
+    """The raw score; NaN if it has none."""
     resampled: FloatArray
-    """The raw score on every resample, (n_resamples,)."""
+    """The raw score on every resample, (n_resamples,); NaN where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,27 +63,30 @@ class Overall:
     """An entry's mean over the tasks of a suite, rescaled."""
 
     value: float
-    """0 at the priors, 1 at the ceilings, not clipped."""
+    """0 at the floors, 1 at the ceilings, not clipped."""
     interval_95: tuple[float, float]
     """Percentile interval over groups."""
     resampled: FloatArray
-    """The value on every resample, (n_resamples,); for `ranking.rank_intervals`."""
+    """The value on every resample on which all tasks have one; for `ranking.rank_intervals`.
+
+    Which those are depends on the queries, not on the answers: they are the same for all entries.
+    """
     by_task: Mapping[str, float]
     """The rescaled score of each task."""
 
 
 def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Overall | None:
-    """Return an entry's overall, or None if it lacks a task of the suite.
+    """Return an entry's overall, or None if it has no score of a task, or none with an interval.
 
     Args:
         scores: by task; those of tasks that are not in `scales` are not looked at. Resamples of one
             task must be those of the same draws for all entries that are compared, and those of
             different tasks must come from different draws.
-        scales: by task, of every task of the suite.
+        scales: by task, of every task that counts.
 
     Raises:
-        ValueError: the suite has no task, a number is NaN or infinite, or tasks have different
-            numbers of resamples.
+        ValueError: no task counts, a number is infinite, or tasks have different numbers of
+            resamples.
     """
     if not scales:
         raise ValueError("no task: a mean over nothing has no value")
@@ -102,70 +97,45 @@ def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Ove
         raise ValueError(f"tasks were resampled differently: shapes {sorted(shapes)}")
     values, resampled = {}, []
     for task, scale in scales.items():
-        score, length = scores[task], scale.ceiling - scale.prior
-        if not math.isfinite(score.value) or not np.isfinite(score.resampled).all():
-            raise ValueError(f"a score of {task} is NaN or infinite")
-        values[task] = (score.value - scale.prior) / length
-        resampled.append((score.resampled - scale.prior) / length)
+        score, length = scores[task], scale.ceiling - scale.floor
+        if math.isinf(score.value) or np.isinf(score.resampled).any():
+            raise ValueError(f"a score of {task} is infinite")
+        values[task] = (score.value - scale.floor) / length
+        resampled.append((score.resampled - scale.floor) / length)
     mean = np.mean(resampled, axis=0)  # (n_resamples,)
+    value, interval = math.fsum(values.values()) / len(values), ends(mean)
+    if not all(map(math.isfinite, (value, *interval))):
+        return None
     return Overall(
-        value=math.fsum(values.values()) / len(values),
-        interval_95=ends(mean),
-        resampled=mean,
+        value=value,
+        interval_95=interval,
+        resampled=mean[np.isfinite(mean)],
         by_task=values,
     )
 
 
-def scale_of(manifest: Mapping[str, Any], split: str, kinds: Sequence[str] | None) -> Scale | None:
-    """Read the scale of a task's headline from the suite's manifest.
+def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> Scales:
+    """Read the scales of all tasks of a suite, and which of them count.
 
     Args:
-        manifest: of the suite.
-        split: which one; the mini split has no scale.
-        kinds: the task's headline kinds, None for all.
+        tasks: each with its suite.
+        split: which split.
 
-    Returns:
-        None if the manifest does not say enough.
+    Raises:
+        IntegrityError: nulls or missed bars of a manifest are malformed.
     """
-    statistics = manifest.get("statistics", {}).get(split)
-    if not isinstance(statistics, Mapping):
-        return None
-    if manifest.get("truth") == "descriptions":
-        ceiling = _reference(statistics, kinds)
-        return None if ceiling is None else Scale(prior=0.0, ceiling=ceiling)
-    prior = statistics.get("prior_exact_match")
-    if prior is None:
-        return None
-    flips = _flips(manifest.get("stability", {}).get(split, {}), kinds)
-    return Scale(prior=prior, ceiling=1 - flips)
-
-
-def _reference(statistics: Mapping[str, Any], kinds: Sequence[str] | None) -> float | None:
-    """Mean score of the reference descriptions over all features of the headline kinds."""
-    parts = [
-        (part["queries"], part["r_of_reference"])
-        for kind, part in statistics.items()
-        if isinstance(part, Mapping) and "r_of_reference" in part and (not kinds or kind in kinds)
-    ]
-    n = sum(count for count, _ in parts)
-    return sum(count * mean for count, mean in parts) / n if n else None
-
-
-def _flips(stability: Mapping[str, Any], kinds: Sequence[str] | None) -> float:
-    """Least share of the kept queries whose outcome flipped in some test of the suite; 0 if none.
-
-    At least as many flipped as in the configuration that flips most, and all that were dropped had.
-    """
-    parts = [stability] if "flip_rate" in stability else list(_of_kinds(stability, kinds))
-    kept = sum(part["n_tested"] - part["n_dropped"] for part in parts)
-    flipped = sum(
-        max(0, round(max(part["flip_rate"].values()) * part["n_tested"]) - part["n_dropped"])
-        for part in parts
-    )
-    return flipped / kept if kept else 0.0
-
-
-def _of_kinds(
-    stability: Mapping[str, Any], kinds: Sequence[str] | None
-) -> Sequence[Mapping[str, Any]]:
-    return [part for kind, part in stability.items() if kinds is None or kind in kinds]
+    known: dict[str, Scale] = {}
+    left_out: dict[str, str] = {}
+    reasons: list[str] = []
+    for task, suite in tasks:
+        if missed := bars_missed(suite.manifest):
+            left_out[task.name] = f"Not part of the overall: {' '.join(missed)}"
+        try:
+            known[task.name] = scale_of(suite.manifest, split, task.headline)
+        except NoScaleError as error:
+            if not missed:
+                reasons.append(f"{error}")
+    if not reasons and len(left_out) == len(tasks):
+        reasons = ["every task's suite misses a bar"]
+    missing = f"There is no overall: {'; '.join(reasons)}." if reasons else ""
+    return Scales(by_task=known, left_out=left_out, missing=missing)

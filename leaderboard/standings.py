@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from introspect_bench.leaderboard.overall import Overall, Scale, TaskScore, overall
+from introspect_bench.benchmark.scale import Scale
+from introspect_bench.leaderboard.overall import Overall, TaskScore, overall
 from introspect_bench.leaderboard.ranking import Place, rank_intervals
 
 
@@ -19,7 +20,7 @@ class Standing:
     """What a board says of an entry as a whole."""
 
     overall: Overall | None
-    """Mean over the suite's tasks, rescaled; None if a task is lacking."""
+    """Mean over the tasks that count, rescaled; None if a task is lacking."""
     place: Place | None
     """Rank among the entries that are ranked; None if it is not one of them."""
 
@@ -34,7 +35,7 @@ def standings(
 
     Args:
         scores: headline by task, by entry; resampled alike for all entries of a task.
-        scales: by task, of every task of the suite.
+        scales: by task, of every task that counts (`Scales.counted`).
         ranked: entries that may be ranked: contestants, not oracles or what was withdrawn.
 
     Raises:

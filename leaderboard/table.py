@@ -23,6 +23,12 @@ ORACLE = "oracle"
 TITLES: Mapping[str, str] = {
     "exact_match": "exact match",
     "content_match": "content match",
+    "balanced_exact_match": "balanced exact match",
+    "exact_match_changed": "exact, changed",
+    "exact_match_unchanged": "exact, unchanged",
+    "content_match_changed": "content, changed",
+    "which_accuracy": "which",
+    "kind_mean": "mean of kinds",
     "has_changed_macro_f1": "has-changed macro-F1",
     "group_consistency": "group consistency",
     "verdict_accuracy": "verdict accuracy",
@@ -152,13 +158,13 @@ def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool
 def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
     """Order of rows: table, whole runs before others, contestants before oracles, best, name."""
     overall = result["overall"]
-    value = overall["metrics"][result["headline"]]["value"] if overall else 0.0
+    value = overall["metrics"][result["headline"]]["value"] if overall else None
     explainer = result["explainer"]
     return (
         *_table_key(result),
         _is_part(result),
         explainer["kind"] == ORACLE,
-        -_finite(value),
+        math.inf if value is None else -_finite(value),
         explainer["name"],
         explainer["no_vector"],
         bool(explainer.get("shuffled_vectors")),
@@ -238,16 +244,21 @@ def shown(name: str, value: float) -> str:
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line with what the text alone can reach, if a result says."""
+    """Return lines with what is reached without introspection, if a result says."""
     reference = next((row["reference"] for row in rows if row["reference"]), None)
     if reference is None:
         return []
     notes = []
     if ceiling := reference["input_only_ceiling"]:
-        shown = [f"{TITLES.get(name, name)} {_percent(share)}" for name, share in ceiling.items()]
-        notes.append(f"Ceiling of the text alone (one answer per group): {', '.join(shown)}.")
-    if (prior := reference["prior_exact_match"]) is not None:
-        notes.append(f"Prior (commonest answer): exact match {_percent(prior)}.")
+        shares = [f"{TITLES.get(name, name)} {_percent(share)}" for name, share in ceiling.items()]
+        notes.append(f"Ceiling of the text alone (one answer per group): {', '.join(shares)}.")
+    if scale := reference["scale"]:
+        metric, name = rows[0]["headline"], _MARKDOWN.sub("", clean(scale["floor_of"]))
+        notes.append(
+            f"Floor (best null model that only reads, {name}): "
+            f"{TITLES.get(metric, metric)} {shown(metric, scale['floor'])}; ceiling (a "
+            f"calculator): {shown(metric, scale['ceiling'])}."
+        )
     return notes
 
 

@@ -66,14 +66,22 @@ def suite_view(suite: SuiteBoard) -> Json:
         "heads": _heads(suite),
         "parts": parts,
         "all": [view for _, view in views],
+        "notes": _notes(suite),
     }
+
+
+def _notes(suite: SuiteBoard) -> list[str]:
+    """Return why there is no overall, or which tasks are not part of it."""
+    if suite.no_overall:
+        return [suite.no_overall]
+    return [f"{column.title}: {column.left_out}" for column in suite.columns if column.left_out]
 
 
 def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
     scores = [row.scores[column.task] for row in suite.rows if column.task in row.scores]
     top = 1.0 if column.ceiling is None else column.ceiling
-    estimates = [score.headline for score in scores]
-    return figures.axis_of(estimates, (column.prior, column.ceiling), top)
+    estimates = [score.headline for score in scores if score.headline]
+    return figures.axis_of(estimates, (column.floor, column.ceiling), top)
 
 
 def _heads(suite: SuiteBoard) -> list[Json]:
@@ -114,10 +122,10 @@ def _heads(suite: SuiteBoard) -> list[Json]:
 
 
 def column_range(column: Column) -> str:
-    """Return prior and ceiling of a task as text, or nothing."""
+    """Return floor and ceiling of a task as text, or nothing."""
     parts = [
         f"{name} {figures.shown(column.metric, value)}"
-        for name, value in (("prior", column.prior), ("ceiling", column.ceiling))
+        for name, value in (("floor", column.floor), ("ceiling", column.ceiling))
         if value is not None
     ]
     return f" ({', '.join(parts)})" if parts else ""

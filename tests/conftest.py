@@ -128,6 +128,9 @@ def freeze_toy(root: Path, **changes: object) -> Suite:
     return open_suite(root)
 
 
+NULL = {"name": "commonest-answer", "access": "words", "metrics": {"exact_match": 0.125}}
+
+
 def make_toy_suite(root: Path, task: Task) -> Suite:
     """Write a suite of 32 training, 16 validation and 24 test queries and open it."""
     rng = np.random.default_rng(0)
@@ -163,6 +166,7 @@ def make_toy_suite(root: Path, task: Task) -> Suite:
         seed=0,
         doctor={"identity_patch": "pass"},
         statistics=dict.fromkeys(SPLITS, statistics),
+        nulls={split: [NULL] for split in ("validation", "test")},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 
 from introspect_bench.benchmark.metrics import FloatArray
-from introspect_bench.leaderboard.overall import Scale, TaskScore, overall, scale_of
+from introspect_bench.benchmark.scale import Scale
+from introspect_bench.leaderboard.overall import TaskScore, overall
 from introspect_bench.leaderboard.ranking import rank_intervals, tie_letters, told_apart
 
 SUITES = Path(__file__).parents[1] / "tasks" / "suites" / "smollm2-135m"
@@ -156,7 +156,7 @@ def one_task(value: float, seed: int = 0, spread: float = 0.02) -> TaskScore:
     return TaskScore(value=value, resampled=value + spread * rng.normal(size=2000))
 
 
-SCALES = {"a": Scale(prior=0.1, ceiling=0.9), "b": Scale(prior=0.0, ceiling=0.5)}
+SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 
 
 def test_overall_worked_out_by_hand() -> None:
@@ -185,52 +185,23 @@ def test_without_a_task_there_is_no_overall() -> None:
         overall({"a": one_task(0.5)}, {})
 
 
-def test_overall_of_what_is_no_number_is_refused() -> None:
-    for bad in (one_task(float("nan")), TaskScore(value=0.1, resampled=np.full(2000, np.inf))):
-        with pytest.raises(ValueError, match="NaN or infinite"):
+def test_a_few_resamples_without_a_value_are_left_out() -> None:
+    values = one_task(0.5).resampled.copy()
+    values[:20] = np.nan  # 1 % of 2,000
+    found = overall({"a": TaskScore(value=0.5, resampled=values), "b": one_task(0.1)}, SCALES)
+    assert found is not None
+    assert found.resampled.shape == (1980,)
+    values[20] = np.nan
+    assert (
+        overall({"a": TaskScore(value=0.5, resampled=values), "b": one_task(0.1)}, SCALES) is None
+    )
+    assert overall({"a": one_task(float("nan")), "b": one_task(0.1)}, SCALES) is None
+
+
+def test_overall_of_what_is_infinite_is_refused() -> None:
+    for bad in (one_task(float("inf")), TaskScore(value=0.1, resampled=np.full(2000, np.inf))):
+        with pytest.raises(ValueError, match="infinite"):
             overall({"a": bad, "b": one_task(0.1)}, SCALES)
     short = TaskScore(value=0.1, resampled=np.zeros(10))
     with pytest.raises(ValueError, match="resampled differently"):
         overall({"a": short, "b": one_task(0.1)}, SCALES)
-
-
-def test_a_scale_has_a_length() -> None:
-    for prior, ceiling in ((0.5, 0.5), (0.6, 0.5), (float("nan"), 1), (0, float("inf"))):
-        with pytest.raises(ValueError, match=r"scale|ceiling"):
-            Scale(prior=prior, ceiling=ceiling)
-
-
-def manifest(task: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads((SUITES / task / "v1" / "manifest.json").read_text())
-    return found
-
-
-def test_scales_of_the_shipped_suites() -> None:
-    # Every query that flipped in a test of stability was dropped, so the labels limit nothing.
-    assert scale_of(manifest("activation-patching"), "test", None) == Scale(prior=0.048, ceiling=1)
-    ablations = scale_of(manifest("input-ablations"), "test", ("hint", "context"))
-    assert ablations == Scale(prior=0.107, ceiling=1)
-    # 400 features with mean 0.661314, 100 with 0.355016 and 100 with 0.231577
-    features = scale_of(manifest("feature-descriptions"), "test", None)
-    assert features is not None
-    assert features.prior == 0
-    assert features.ceiling == pytest.approx((400 * 0.661314 + 35.5016 + 23.1577) / 600)
-    assert scale_of(manifest("activation-patching"), "mini", None) is None
-
-
-def test_flips_that_were_not_dropped_lower_the_ceiling() -> None:
-    stability = {"flip_rate": {"x": 0.0, "y": 0.1}, "n_tested": 200, "n_dropped": 8}
-    found = {"statistics": {"test": {"prior_exact_match": 0.2}}, "stability": {"test": stability}}
-    # 20 of 200 flipped, 8 were dropped: 12 of the 192 that were kept
-    assert scale_of(found, "test", None) == Scale(prior=0.2, ceiling=1 - 12 / 192)
-    # by kind, of which only the headline ones count
-    other = {"flip_rate": {"x": 0.5}, "n_tested": 100, "n_dropped": 0}
-    found["stability"] = {"test": {"hint": stability, "word": other}}
-    assert scale_of(found, "test", ("hint",)) == Scale(prior=0.2, ceiling=1 - 12 / 192)
-    assert scale_of(found, "test", None) == Scale(prior=0.2, ceiling=1 - 62 / 292)
-
-
-def test_a_manifest_that_says_too_little_has_no_scale() -> None:
-    assert scale_of({}, "test", None) is None
-    assert scale_of({"statistics": {"test": {}}}, "test", None) is None
-    assert scale_of({"truth": "descriptions", "statistics": {"test": {}}}, "test", None) is None

@@ -12,15 +12,16 @@ from tiny_runs import Perfect
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.runfile import Run
+from introspect_bench.benchmark.scale import Scale
 from introspect_bench.benchmark.scoring import grade_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.overall import Scale, TaskScore
+from introspect_bench.leaderboard.overall import TaskScore, scales_of
 from introspect_bench.leaderboard.standings import standings
 from introspect_bench.matching import Graded
-from introspect_bench.standing import match_entries, scales_of, task_scores
+from introspect_bench.standing import match_entries, task_scores
 
-SCALES = {"a": Scale(prior=0.1, ceiling=0.9), "b": Scale(prior=0.0, ceiling=0.5)}
+SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 
 
 def score(value: float, seed: int) -> TaskScore:
@@ -81,7 +82,7 @@ def test_runs_become_scores_on_the_same_draws(graded: Make) -> None:
         "twin": pytest.approx(4 / 24),
     }
     assert (found["worst"].resampled == found["twin"].resampled).all()
-    scales = {"toy-vector": Scale(prior=0.125, ceiling=1)}
+    scales = {"toy-vector": Scale(floor=0.125, ceiling=1)}
     places = {name: one.place for name, one in standings(scores, scales, ranked=scores).items()}
     assert {name: place and place.rank for name, place in places.items()} == {
         "best": 1,
@@ -98,11 +99,36 @@ def test_an_entry_has_one_run_a_task(graded: Make) -> None:
         match_entries({"x": [graded(0), graded(1)]})
 
 
-def test_a_suite_has_scales_only_if_every_task_has(
+def test_there_is_an_overall_only_if_every_task_has_a_scale(
     toy_task: Task, toy_suite: Suite, tmp_path: Path
 ) -> None:
+    scale = Scale(floor=0.125, ceiling=1, floor_of="commonest-answer")
     found = scales_of([(toy_task, toy_suite)], "test")
-    assert found == {"toy-vector": Scale(prior=0.125, ceiling=1)}
-    silent = Suite(root=tmp_path, manifest={**toy_suite.manifest, "statistics": {}})
+    assert found.by_task == found.counted == {"toy-vector": scale}
+    assert (found.left_out, found.missing) == ({}, "")
+    silent = Suite(root=tmp_path, manifest={**toy_suite.manifest, "nulls": {}})
     other = dataclasses.replace(toy_task, name="other")
-    assert scales_of([(toy_task, toy_suite), (other, silent)], "test") is None
+    found = scales_of([(toy_task, toy_suite), (other, silent)], "test")
+    assert found.by_task == {"toy-vector": scale}
+    assert found.counted == {}
+    assert "no null model of class words with a value of exact_match on test" in found.missing
+
+
+def test_a_task_whose_suite_misses_a_bar_is_not_part_of_the_overall(
+    toy_task: Task, toy_suite: Suite, tmp_path: Path
+) -> None:
+    missed = {**toy_suite.manifest, "bars_missed": ["Probes reach 12 %, allowed are 10 %."]}
+    other = (dataclasses.replace(toy_task, name="other"), Suite(root=tmp_path, manifest=missed))
+    found = scales_of([(toy_task, toy_suite), other], "test")
+    assert set(found.by_task) == {"toy-vector", "other"}
+    assert set(found.counted) == {"toy-vector"}
+    assert found.left_out == {
+        "other": "Not part of the overall: Probes reach 12 %, allowed are 10 %."
+    }
+    # whoever lacks the task that does not count has an overall all the same
+    row = standings({"x": {"toy-vector": score(0.5, 0)}}, found.counted, ranked={"x"})["x"]
+    assert row.overall is not None
+    assert row.place is not None
+    found = scales_of([other], "test")
+    assert found.counted == {}
+    assert found.missing == "There is no overall: every task's suite misses a bar."

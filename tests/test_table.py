@@ -37,10 +37,18 @@ def result(
         "overall": {"n": 200, "scored": 190, "unparsed": 8, "missing": 2, "metrics": metrics},
         "reference": {
             "input_only_ceiling": {"exact_match": 0.512, "content_match": 0.6},
-            "prior_exact_match": 0.0765,
+            "scale": {"floor": 0.0765, "ceiling": 1.0, "floor_of": "text <b>regression</b>"},
         },
     }
     return found | changes
+
+
+def test_whoever_has_no_headline_comes_last() -> None:
+    low, none = result("low", -0.1), result("none", 0.5)
+    none["overall"]["metrics"]["exact_match"]["value"] = None
+    rows = [line for line in markdown([none, low]).splitlines() if line.startswith("| ")][2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| low", "| none"]
+    assert "| none | 200 | 5.0 | – | 25.0 |" in rows[1]
 
 
 def test_markdown_as_a_page_shows_it() -> None:
@@ -59,7 +67,8 @@ def test_markdown_as_a_page_shows_it() -> None:
         "| baseline/source † | 200 | 5.0 | 90.0 [85.0, 95.0] | 45.0 |\n"
         "\n"
         "Ceiling of the text alone (one answer per group): exact match 51.2, content match 60.0.\n"
-        "Prior (commonest answer): exact match 7.6.\n"
+        "Floor (best null model that only reads, text bregression/b): exact match 7.6; "
+        "ceiling (a calculator): 100.0.\n"
         "\n" + LEGEND.replace("*", "\\*") + "\n"
     )
 

@@ -24,13 +24,19 @@ from introspect_bench.leaderboard.shards import Asked, Reply, Sheet
 
 TASKS = {
     "feature-descriptions": ("Feature descriptions", "pearson", 600, 0.0, 0.62),
-    "activation-patching": ("Activation patching", "exact_match", 1000, 0.048, 1.0),
-    "input-ablations": ("Input ablations", "exact_match", 1000, 0.107, 1.0),
+    "activation-patching": ("Activation patching", "balanced_exact_match", 1000, 0.048, 1.0),
+    "input-ablations": ("Input ablations", "kind_mean", 1000, 0.107, 1.0),
 }
-"""Title, headline, queries, prior and ceiling by task."""
+"""Title, headline, queries, floor and ceiling by task."""
 METRICS = {
     "pearson": ("pearson", "pearson_of_reference", "detection_auroc", "similarity"),
-    "exact_match": ("exact_match", "has_changed_macro_f1", "content_match", "group_consistency"),
+    "balanced_exact_match": (
+        "balanced_exact_match",
+        "exact_match_changed",
+        "content_match_changed",
+        "group_consistency",
+    ),
+    "kind_mean": ("kind_mean", "balanced_exact_match", "content_match_changed", "which_accuracy"),
 }
 ORGS = ("tuva-lab", "northfield", "open-probes", "iris", "halden-group", "kestrel")
 WORDS = ("lens", "oracle-lora", "reader", "self-report", "mirror", "probe-lm", "echo", "verbatim")
@@ -39,7 +45,7 @@ KIND_OF: tuple[Kind, ...] = ("trained", "trained", "untrained", "trained", "base
 
 def column(task: str) -> Column:
     """A task's column."""
-    title, metric, n, prior, ceiling = TASKS[task]
+    title, metric, n, floor, ceiling = TASKS[task]
     return Column(
         task=task,
         version="v1",
@@ -48,7 +54,7 @@ def column(task: str) -> Column:
         metric=metric,
         n=n,
         n_groups=n // 4,
-        prior=prior,
+        floor=floor,
         ceiling=ceiling,
         data_sha256="ab" * 32,
     )
@@ -60,8 +66,8 @@ def estimate(value: float, half: float) -> Estimate:
 
 def task_score(task: str, skill: float, rng: np.random.Generator) -> TaskScore:
     """A score a share `skill` of the way up."""
-    _, metric, n, prior, ceiling = TASKS[task]
-    value = float(prior + (ceiling - prior) * np.clip(skill + rng.normal(scale=0.05), -0.05, 0.95))
+    _, metric, n, floor, ceiling = TASKS[task]
+    value = float(floor + (ceiling - floor) * np.clip(skill + rng.normal(scale=0.05), -0.05, 0.95))
     return TaskScore(
         headline=estimate(value, 0.03),
         metrics={

@@ -144,10 +144,8 @@ def _score(run: ScoredRun, task: Task) -> TaskScore:
         )
         if score is not None
     ]
-    headline = estimate(overall["metrics"][task.headline])
-    assert headline is not None  # a headline is a mean over all queries
     return TaskScore(
-        headline=headline,
+        headline=estimate(overall["metrics"][task.headline]),
         metrics={name: estimate(overall["metrics"][name]) for name in task.metrics},
         n=overall["n"],
         n_groups=overall["n_groups"],

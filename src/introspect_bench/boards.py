@@ -6,6 +6,7 @@ number in a submission is read but what nothing else can know: sizes, dates, sec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,11 @@ from introspect_bench.leaderboard.board import Board, Column, SuiteBoard
 from introspect_bench.leaderboard.copies import Label, find_labels
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries
 from introspect_bench.leaderboard.ledger import read_ledger, standing
-from introspect_bench.leaderboard.overall import TaskScore
+from introspect_bench.leaderboard.overall import Scales, TaskScore, scales_of
 from introspect_bench.leaderboard.shards import Asked, Sheet
 from introspect_bench.leaderboard.standings import Standing, standings
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun, scored_run
-from introspect_bench.standing import scales_of
 from introspect_bench.suites import tasks_of
 
 LEDGER = "ledger.jsonl"
@@ -151,7 +151,8 @@ def _suite_board(found: Collected) -> SuiteBoard:
         for one in found.entries
         if one.entry.fields["kind"] != "oracle" and not one.standing.withdrawn
     ]
-    places = {} if scales is None else standings(scores, scales, ranked=ranked)
+    counted = scales.counted
+    places = standings(scores, counted, ranked=ranked) if counted else {}
     labels: dict[str, list[Label]] = {}
     for label in find_labels([replies_of(one, found.tasks) for one in found.entries]):
         labels.setdefault(label.entry, []).append(label)
@@ -166,6 +167,7 @@ def _suite_board(found: Collected) -> SuiteBoard:
         split=SPLIT,
         columns=tuple(_column(task, suite, found, scales) for task, suite in found.tasks),
         rows=tuple(rows),
+        no_overall=scales.missing,
     )
 
 
@@ -191,15 +193,16 @@ def _task_scores(found: Collected) -> dict[str, dict[str, TaskScore]]:
         rng = draws(suite, task, SPLIT)
         values = resample([run.table for run in runs], [task.headline], rng=rng)[task.headline]
         for one, run, moved in zip(having, runs, values, strict=True):
-            value = run.result["overall"]["metrics"][task.headline]["value"]
+            known = run.result["overall"]["metrics"][task.headline]["value"]
+            value = math.nan if known is None else known
             scores[one.entry.id][task.name] = TaskScore(value=value, resampled=moved)
     return scores
 
 
-def _column(task: Task, suite: Suite, found: Collected, scales: Mapping[str, Any] | None) -> Column:
+def _column(task: Task, suite: Suite, found: Collected, scales: Scales) -> Column:
     runs = [one.runs[task.name] for one in found.entries if task.name in one.runs]
     n, n_groups = (runs[0].table.n, runs[0].table.n_groups) if runs else (0, 0)
-    scale = None if scales is None else scales[task.name]
+    scale = scales.by_task.get(task.name)
     return Column(
         task=task.name,
         version=task.version,
@@ -208,9 +211,10 @@ def _column(task: Task, suite: Suite, found: Collected, scales: Mapping[str, Any
         metric=task.headline,
         n=n,
         n_groups=n_groups,
-        prior=None if scale is None else scale.prior,
+        floor=None if scale is None else scale.floor,
         ceiling=None if scale is None else scale.ceiling,
         data_sha256=suite.data_sha256,
+        left_out=scales.left_out.get(task.name, ""),
     )
 
 

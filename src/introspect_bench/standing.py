@@ -11,9 +11,7 @@ import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.metrics import evaluate
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.overall import Scale, TaskScore, scale_of
+from introspect_bench.leaderboard.overall import TaskScore
 from introspect_bench.matching import Graded, Matched, match
 
 
@@ -58,17 +56,3 @@ def task_scores(
             score = TaskScore(value=evaluate(metric, table), resampled=np.asarray(values))
             found.setdefault(name, {})[task] = score
     return found
-
-
-def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> dict[str, Scale] | None:
-    """Return the scale of every task of a suite, or None if a manifest does not say enough.
-
-    Args:
-        tasks: what `suites.tasks_of` returned.
-        split: which split.
-    """
-    found = {
-        task.name: scale_of(suite.manifest, split, task.headline_kinds) for task, suite in tasks
-    }
-    known = {name: scale for name, scale in found.items() if scale is not None}
-    return known if len(known) == len(found) else None

@@ -164,7 +164,7 @@ def test_every_column_is_explained_on_hover_and_on_focus(visit: Open) -> None:
     page.mouse.move(5, 5)
     expect(tip).to_be_hidden()
     head(page, "Overall").focus()
-    expect(tip).to_contain_text("prior (0) to the ceiling")
+    expect(tip).to_contain_text("floor (0: the best null model")
     assert head(page, "Overall").get_attribute("aria-describedby") == "tip"
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()

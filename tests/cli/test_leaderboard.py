@@ -58,10 +58,12 @@ def test_the_overall_is_the_mean_of_rescaled_scores(submissions: Path) -> None:
         assert row.overall is not None
         means = []
         for task, column in columns.items():
-            assert column.prior is not None
+            assert column.floor is not None
             assert column.ceiling is not None
-            value = row.scores[task].headline.value
-            means.append((value - column.prior) / (column.ceiling - column.prior))
+            headline = row.scores[task].headline
+            assert headline is not None
+            value = headline.value
+            means.append((value - column.floor) / (column.ceiling - column.floor))
             assert row.rescaled[task] == pytest.approx(means[-1])
         assert row.overall.value == pytest.approx(sum(means) / 2)
 

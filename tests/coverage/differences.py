@@ -196,7 +196,7 @@ def boards(n_sets: int, seed: int) -> float:
 def overalls(n_sets: int, seed: int) -> float:
     """Coverage of the overall of three tasks of different size and scale."""
     parts = {"a": (250, -0.7, 0.05, 1.0), "b": (250, 0.3, 0.1, 0.98), "c": (120, 0.0, 0.0, 0.6)}
-    scales = {name: Scale(prior=p, ceiling=c) for name, (_, _, p, c) in parts.items()}
+    scales = {name: Scale(floor=p, ceiling=c) for name, (_, _, p, c) in parts.items()}
     truth = np.mean([(share_right(v) - p) / (c - p) for _, v, p, c in parts.values()])
     hits = 0
     for number in range(n_sets):

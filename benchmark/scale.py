@@ -1,0 +1,122 @@
+"""The ends of a metric's scale: what is reached without introspection, and by calculating. Pure.
+
+Owns how the `nulls` of a suite's manifest are read. They are null models: rules that answer without
+introspection, each tuned on the training split as an adversary would, scored when the suite was
+made: `{split: [{"name", "access", "metrics": {metric: number or null}}]}` for validation and test.
+
+**Floor.** The best null of the access class `words`, which reads the query and nothing else. It is
+the floor for entries of every class.
+
+**Ceiling.** The null named `calculator`, which carries the intervention out, if the suite has one;
+else 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from introspect_bench.benchmark.errors import IntegrityError
+
+FLOOR_CLASS = "words"
+"""Access class whose best null is the floor."""
+CALCULATOR = "calculator"
+"""Name of the null that is the ceiling."""
+
+
+class NoScaleError(IntegrityError):
+    """A manifest does not say where a metric's scale begins or ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The scores of a task's headline that count as 0 and as 1."""
+
+    floor: float
+    """Score that becomes 0."""
+    ceiling: float
+    """Score that becomes 1."""
+    floor_of: str = ""
+    """Name of the null that reaches the floor."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scale without length."""
+        if not math.isfinite(self.floor) or not math.isfinite(self.ceiling):
+            raise ValueError("an end of a scale is not finite")
+        if self.ceiling <= self.floor:
+            raise ValueError(f"the ceiling {self.ceiling} is not above the floor {self.floor}")
+
+
+def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
+    """Read the scale of a metric from a suite's manifest.
+
+    Args:
+        manifest: of the suite.
+        split: which one; only validation and test have nulls.
+        metric: which one.
+
+    Raises:
+        NoScaleError: there are no nulls of the split, none of class `words` has a value, or the
+            ceiling is not above the floor. The message is a clause.
+        IntegrityError: the nulls are malformed.
+    """
+    where = f"{manifest.get('suite')}/{manifest.get('task')}"
+    values: list[tuple[float, str]] = []
+    ceiling = 1.0
+    for row in _rows(manifest, split, where):
+        value = _value(row, metric, where)
+        if value is not None and row["name"] == CALCULATOR:
+            ceiling = value
+        elif value is not None and row["access"] == FLOOR_CLASS:
+            values.append((value, row["name"]))
+    if not values:
+        raise NoScaleError(
+            f"the manifest of {where} has no null model of class {FLOOR_CLASS} with a value of "
+            f"{metric} on {split}"
+        )
+    floor, name = max(values, key=lambda one: one[0])
+    if ceiling <= floor:
+        raise NoScaleError(f"the best null of {where}, {name}, is not below the ceiling")
+    return Scale(floor=floor, ceiling=ceiling, floor_of=name)
+
+
+def bars_missed(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the bars that a suite misses, a sentence each.
+
+    Raises:
+        IntegrityError: they are no sentences.
+    """
+    found = manifest.get("bars_missed", [])
+    if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+        raise IntegrityError("bars_missed of a manifest is not a list of sentences")
+    return tuple(found)
+
+
+def _rows(manifest: Mapping[str, Any], split: str, where: str) -> Sequence[Mapping[str, Any]]:
+    nulls = manifest.get("nulls", {})
+    rows = nulls.get(split, []) if isinstance(nulls, dict) else None
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise IntegrityError(
+            f"nulls of the manifest of {where} are no lists of name, access and metrics by split"
+        )
+    return rows
+
+
+def _is_row(row: object) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("name"), str)
+        and isinstance(row.get("access"), str)
+        and isinstance(row.get("metrics"), dict)
+    )
+
+
+def _value(row: Mapping[str, Any], metric: str, where: str) -> float | None:
+    value = row["metrics"].get(metric)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise IntegrityError(f"{metric} of a null of {where} is no finite number")
+    return float(value)
