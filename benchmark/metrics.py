@@ -13,7 +13,7 @@ of classes leave them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -211,18 +211,20 @@ def evaluate(name: str, table: Table) -> float:
     return float(METRICS[name](table, np.ones(table.n)))
 
 
-def of_part(name: str, table: Table) -> str:
+def of_part(name: str, kinds: Iterable[str]) -> str:
     """Return the metric that stands for another one on a part of its queries.
 
     The mean over kinds does not exist within one: balanced exact match, or the accuracy on `which`,
     stands for it there.
+
+    Args:
+        name: metric.
+        kinds: of the part's queries, at least one.
     """
-    if name != "kind_mean" or not isinstance(table, ScoreTable):
+    which = {kind == WHICH for kind in kinds}
+    if name != "kind_mean" or len(which) > 1:
         return name
-    which = table.kind == WHICH
-    if which.all():
-        return "which_accuracy"
-    return name if which.any() else "balanced_exact_match"
+    return "which_accuracy" if which == {True} else "balanced_exact_match"
 
 
 def _asks_verdict(table: ScoreTable) -> Bools:

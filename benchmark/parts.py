@@ -101,5 +101,6 @@ def take(table: Table, chosen: npt.NDArray[np.bool_]) -> Table:
 
 
 def _on(first: Table, second: Table, name: str, rng: np.random.Generator) -> PartDifference:
-    value, _, interval = difference(first, second, of_part(name, first), rng=rng)
+    metric = of_part(name, getattr(first, "kind", ()))
+    value, _, interval = difference(first, second, metric, rng=rng)
     return PartDifference(value=value, interval_95=interval, n=first.n)

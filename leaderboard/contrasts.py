@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from introspect_bench.benchmark.metrics import of_part
 from introspect_bench.benchmark.parts import PARTS, PartDifference
 from introspect_bench.leaderboard import figures, table
 from introspect_bench.leaderboard.figures import signed
@@ -118,7 +119,7 @@ def _differences(rows: Sequence[Contrast], title: str) -> str:
     if not rows:
         return ""
     names = sorted({name for row in rows for name in row.parts[title]})
-    metric = figures.title(rows[0].metric)
+    metric = _titles(rows[0].metric, title, names)
     head = [f"{rows[0].task}, {metric}, difference by {title}", "because", *names]
     lines = [table.bar(head), table.bar(["---"] * 2 + ["---:"] * len(names))]
     for row in rows:
@@ -137,7 +138,7 @@ def _scores(rows: Sequence[Mapping[str, Any]], title: str) -> str:
         return ""
     found = {(name, row[part][name]["n"]) for row in rows for name in row[part]}
     sizes = {one: " or ".join(str(n) for name, n in sorted(found) if name == one) for one in names}
-    head = f"{rows[0]['task']}, {figures.title(rows[0]['headline'])} by {title}"
+    head = f"{rows[0]['task']}, {_titles(rows[0]['headline'], title, names)} by {title}"
     lines = [table.bar([head, *(f"{name} (n = {sizes[name]})" for name in names)])]
     lines.append(table.bar(["---"] + ["---:"] * len(names)))
     labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
@@ -146,9 +147,19 @@ def _scores(rows: Sequence[Mapping[str, Any]], title: str) -> str:
 
 
 def _part(row: Mapping[str, Any], part: str, names: Sequence[str], label: str) -> str:
-    metric = row["headline"]
-    cells = [
-        table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
-        for name in names
-    ]
+    cells = []
+    for name in names:
+        metric = _metric(row["headline"], part.removeprefix("by_"), name)
+        known = name in row[part]
+        cells.append(table.cell(metric, row[part][name]["metrics"][metric]) if known else NOTHING)
     return table.bar([table.escape(label), *cells])
+
+
+def _metric(headline: str, title: str, name: str) -> str:
+    """Return the metric of a part, as `benchmark.parts` compares by it."""
+    return of_part(headline, [name]) if title == "kind" else headline
+
+
+def _titles(headline: str, title: str, names: Sequence[str]) -> str:
+    metrics = dict.fromkeys(_metric(headline, title, name) for name in names)
+    return " or ".join(figures.title(metric) for metric in metrics)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.leaderboard.table import DRAFT, LEGEND, markdown, plain
+from introspect_bench.leaderboard.table import DRAFT, LEGEND, NOTHING, markdown, plain
 
 
 def result(
@@ -48,7 +48,7 @@ def test_whoever_has_no_headline_comes_last() -> None:
     none["overall"]["metrics"]["exact_match"]["value"] = None
     rows = [line for line in markdown([none, low]).splitlines() if line.startswith("| ")][2:]
     assert [row.split(" | ")[0] for row in rows] == ["| low", "| none"]
-    assert "| none | 200 | 5.0 | – | 25.0 |" in rows[1]
+    assert rows[1] == f"| none | 200 | 5.0 | {NOTHING} | 25.0 |"
 
 
 def test_markdown_as_a_page_shows_it() -> None:

@@ -37,10 +37,14 @@ def _patching(split: str, group: int, member: int) -> Mapping[str, Any]:
     }
 
 
+KINDS = ("hint", "context", "hint", "context", "which")
+"""Kinds of the members of a group of ablations; hints and contexts change and do not."""
+
+
 def _ablation(split: str, group: int, member: int) -> Mapping[str, Any]:
     hint = f"Someone says {member}."
     return {
-        "kind": "context",
+        "kind": KINDS[member],
         "fields": {
             "text": f"{hint} {TEXT.format(n=group, split=split, clean=CITIES[group])}",
             "chat": False,
@@ -57,10 +61,10 @@ FIELDS = {"activation-patching": _patching, "input-ablations": _ablation}
 
 
 def _group(task: Task, split: str, group: int) -> list[Measured]:
-    """Four queries of which two change."""
+    """Four queries of which two change, and for ablations one that asks which part matters."""
     clean = CITIES[group]
     found = []
-    for member in range(4):
+    for member in range(len(KINDS) if task.name == "input-ablations" else 4):
         outcome = clean if member < 2 else CITIES[(group + member) % len(CITIES)]
         found.append(
             Measured(
@@ -84,6 +88,7 @@ def make_suite(root: Path, task: Task, **changes: Any) -> Path:
         split: write_split(root / split, task.name, members) for split, members in groups.items()
     }
     ids = [row["id"] for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
+    null = {"name": "text", "access": "words", "metrics": {task.headline: 0.1}}
     fields = {
         "suite": "toy",
         "task": task.name,
@@ -95,6 +100,7 @@ def make_suite(root: Path, task: Task, **changes: Any) -> Path:
         "prompt_sha256": task.prompt_sha256,
         "seed": 0,
         "doctor": {"identity_patch": "pass"},
+        "nulls": {split: [null] for split in ("validation", "test")},
         "statistics": {split: describe(members) for split, members in groups.items()},
     }
     write_manifest(root, fields | changes)

@@ -28,6 +28,7 @@ from introspect_bench.leaderboard.entries import (
     inspect_entry,
 )
 from introspect_bench.leaderboard.entry_fields import ENTRY_ID
+from introspect_bench.leaderboard.figures import title
 from introspect_bench.leaderboard.findings import Finding, from_error, worst_exit_code
 from introspect_bench.leaderboard.folders import ENTRY, members
 from introspect_bench.scores import check_score, score, validate
@@ -35,7 +36,7 @@ from introspect_bench.scores import check_score, score, validate
 SCHEMA = "introspect-bench/report/1"
 """Value of `schema` in a report."""
 SUSPICIOUS = 0.995
-"""Share of exact matches from which a contestant is looked at by a person."""
+"""Headline from which a contestant is looked at by a person."""
 OnEntry = Callable[[int, int], None]
 """Told how many entries of a folder are checked, and how many there are."""
 ROOT = "submissions"
@@ -230,10 +231,10 @@ def _scored(
         ]
     except IntrospectBenchError as error:
         return None, [from_error(error, str(path))]
-    overall = result["overall"]
-    best = overall["metrics"].get("exact_match", {}).get("value") if overall else None
+    overall, headline = result["overall"], result["headline"]
+    best = overall["metrics"][headline]["value"] if overall else None
     if best is not None and best >= SUSPICIOUS and entry.fields["kind"] != "oracle":
-        said = f"exact match is {best:.1%}, above what measuring the target twice gives"
+        said = f"{title(headline)} is {best:.1%}, above what measuring the target twice gives"
         return result, [
             failed_check(path, None, said, "less", "expect to be asked how", level="warning")
         ]

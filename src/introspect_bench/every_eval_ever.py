@@ -28,6 +28,7 @@ SCHEMA_VERSION = "0.3.0"
 COLLECTION = "introspect-bench"
 """Folder of all records of this benchmark."""
 BOUNDS: Mapping[str, tuple[float | str, float | str]] = {
+    "kind_mean": (-1 / 9, 1.0),
     "pearson": (-1.0, 1.0),
     "pearson_of_reference": ("-Infinity", "Infinity"),
     "similarity": ("-Infinity", 1.0),

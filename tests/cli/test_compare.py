@@ -13,6 +13,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
 from introspect_bench.leaderboard import differences
 from introspect_bench.matching import grade_file, match
+from introspect_bench.tasks import get_task
 
 SUITE = ("--suite", "toy")
 
@@ -37,8 +38,8 @@ def test_two_tasks_are_compared_each_on_its_own_queries(call: Call) -> None:
     assert [task["task"] for task in document["tasks"]] == [ABLATIONS, PATCHING]
     for task, run in zip(document["tasks"], runs[:2], strict=True):
         overall = ib.score(run, suite="toy")["overall"]
-        metric = overall["metrics"]["exact_match"]
-        assert task["metric"] == "exact_match"
+        metric = overall["metrics"][get_task(task["task"]).headline]
+        assert task["metric"] == get_task(task["task"]).headline
         assert (task["n"], task["n_groups"]) == (metric["n"], metric["n_groups"])
         # value and interval are those of `score`
         assert task["runs"][0]["value"] == metric["value"]
@@ -46,8 +47,12 @@ def test_two_tasks_are_compared_each_on_its_own_queries(call: Call) -> None:
         (pair,) = task["pairs"]
         first, second = (run["value"] for run in task["runs"])
         assert pair["difference"] == first - second
-        assert pair["test"] == "mcnemar"
-        assert pair["first_only"] - pair["second_only"] == round(task["n"] * pair["difference"])
+        assert pair["test"] == "permutation"
+    (task,) = ib.compare(runs[2:], suite="toy", metric="exact_match_changed")["tasks"]
+    (pair,) = task["pairs"]
+    assert pair["test"] == "mcnemar"
+    # half of the queries change
+    assert pair["first_only"] - pair["second_only"] == round(task["n"] / 2 * pair["difference"])
 
 
 def test_p_values_are_corrected_over_tasks_and_pairs(call: Call) -> None:
@@ -105,10 +110,10 @@ def test_metric_and_cluster(call: Call) -> None:
     assert (found["metric"], found["pairs"][0]["test"]) == ("has_changed_macro_f1", "permutation")
     assert found["pairs"][0]["first_only"] is None
     single = ib.compare(runs, suite="toy", cluster="query")["tasks"][0]
-    assert single["n_groups"] == single["n"] == 12
+    assert single["n_groups"] == single["n"] == 15
     code, _, err = call("compare", *runs, *SUITE, "--metric", "pearson")
     assert code == 2
-    assert "has no metric 'pearson'; choose from exact_match" in the_sentence(err)
+    assert "has no metric 'pearson'; choose from kind_mean" in the_sentence(err)
     words = ("--metric", "group_consistency", "--cluster", "query")
     code, _, err = call("compare", *runs, *SUITE, *words)
     assert code == 2
@@ -144,7 +149,7 @@ def test_partial_runs_are_compared_only_if_asked(call: Call) -> None:
     (part,) = map(str, Path("part").glob("*.jsonl"))
     code, _, err = call("compare", runs[1], part, *SUITE)
     assert code == 2
-    assert f"12 queries and {part} about 8" in the_sentence(err)
+    assert f"15 queries and {part} about 8" in the_sentence(err)
     code, out, _ = call("compare", runs[1], part, *SUITE, "--common")
     assert code == 0
     assert "Exploratory" in out
@@ -161,7 +166,7 @@ def test_unfinished_runs_are_compared_only_if_asked(call: Call) -> None:
     assert "2 queries have no row" in the_sentence(err)
     with pytest.raises(IncompleteRunError):
         ib.compare(runs, suite="toy")
-    assert ib.compare(runs, suite="toy", common=True)["tasks"][0]["n"] == 10
+    assert ib.compare(runs, suite="toy", common=True)["tasks"][0]["n"] == 13
 
 
 def test_resamples_of_matched_runs_are_paired_and_differ_by_task(call: Call) -> None:

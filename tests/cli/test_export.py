@@ -56,7 +56,7 @@ def test_csv_holds_every_query_as_show_does(call: Call) -> None:
     with Path(f"{run.stem}.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     shown = ib.show(str(run), suite="toy")
-    assert len(rows) == len(shown) == 12
+    assert len(rows) == len(shown) == 15
     for row, said in zip(rows, shown, strict=True):
         for name in ("id", "group", "kind", "query", "truth", "raw", "answer"):
             assert row[name] == said[name]

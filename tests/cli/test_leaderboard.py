@@ -12,7 +12,7 @@ from program import Call, the_sentence
 from tiny_entries import forge, make_entry, set_field
 
 from introspect_bench.boards import make_board
-from introspect_bench.leaderboard.board import Board, Row
+from introspect_bench.leaderboard.board import Board, Estimate, Row
 from introspect_bench.leaderboard.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.ledger import append_line
 
@@ -98,7 +98,9 @@ def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:
 
     forge(folder_of(submissions, "constant"), silence, name="input-ablations.jsonl")
     after = rows_of(submissions)["constant"]
-    assert after.scores["input-ablations"].headline.value == 0
+    assert after.scores["input-ablations"].headline == Estimate(
+        value=-1 / 9, low=-1 / 9, high=-1 / 9
+    )
     assert after.scores["input-ablations"].unparsed == after.scores["input-ablations"].n
     assert before.scores["input-ablations"].unparsed == 0
 

@@ -60,7 +60,7 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     use = section(page, "What the vectors are worth")
     rows = [line for line in use.splitlines() if line.startswith(f"| {PATCHING} |")]
     titles = [row.split(" | ")[1] for row in rows]
-    assert titles[:2] == ["exact match", "has-changed macro-F1"]
+    assert titles[:2] == ["balanced exact match", "exact, changed"]
     assert len(titles) == len(get_task(PATCHING).metrics)
     row = rows[0]
     assert "| acme/nearest-neighbour | acme/constant | no vectors |" in row
@@ -68,7 +68,7 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
         ib.score(folder_of(submissions, name) / f"{PATCHING}.jsonl", suite="toy")
         for name in ("nearest-neighbour", "constant")
     ]
-    one, other = (100 * s["overall"]["metrics"]["exact_match"]["value"] for s in scores)
+    one, other = (100 * s["overall"]["metrics"]["balanced_exact_match"]["value"] for s in scores)
     assert f"{one - other:+.1f}".replace("-", "\N{MINUS SIGN}") in row
     # nothing of the other task's prompts is a vector
     assert ABLATIONS not in use
@@ -78,14 +78,14 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     parts = section(page, "By layers and kinds")
     assert "| baseline/nearest-neighbour |" in parts
     one, other = (score["by_layers"] for score in scores)
+    metric = "balanced_exact_match"
     gains = [
-        100
-        * (one[name]["metrics"]["exact_match"]["value"] - part["metrics"]["exact_match"]["value"])
+        100 * (one[name]["metrics"][metric]["value"] - part["metrics"][metric]["value"])
         for name, part in other.items()
     ]
-    assert f"exact match, difference by layers | because | {' | '.join(other)} |" in parts
+    assert f"balanced exact match, difference by layers | because | {' | '.join(other)} |" in parts
     sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in other.items())
-    assert f"| {PATCHING}, exact match by layers | {sizes} |" in parts
+    assert f"| {PATCHING}, balanced exact match by layers | {sizes} |" in parts
     start = "| acme/nearest-neighbour less acme/constant | no vectors | "
     # of the headline alone, and the toy queries are of one kind
     (by_layers,) = (line for line in parts.splitlines() if line.startswith(start))
@@ -180,8 +180,11 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
     assert "nowhere" in the_sentence(err)
 
 
+HEADLINE = get_task(PATCHING).headline
+
+
 def contrast(**fields: Any) -> Contrast:
-    said = {"task": PATCHING, "metric": "exact_match", "first": "a", "second": "b", "p": 0.5}
+    said = {"task": PATCHING, "metric": HEADLINE, "first": "a", "second": "b", "p": 0.5}
     return Contrast(**{"why": "no vectors", "value": 0.1, "interval_95": None, **said, **fields})
 
 

@@ -28,7 +28,7 @@ def test_scoring_twice_gives_the_same_bytes(call: Call) -> None:
     assert call("score", run, "--suite", "toy", "--json", "--check") == first
     result = json.loads(first[1])["results"][0]
     assert result == ib.score(run, suite="toy")
-    assert result["counts"] == {"queries": 12, "scored": 12, "unparsed": 0, "missing": 0}
+    assert result["counts"] == {"queries": 15, "scored": 15, "unparsed": 0, "missing": 0}
 
 
 def test_details_show_kinds_and_layers(call: Call) -> None:
@@ -54,13 +54,13 @@ def test_a_claimed_number_that_differs_is_exit_1(call: Call) -> None:
 def test_show_puts_a_query_beside_its_answer(call: Call) -> None:
     run = one_run(call)
     rows = ib.show(str(run), suite="toy")
-    assert len(rows) == 12
+    assert len(rows) == 15
     code, out, _ = call("show", f"{run}:{rows[3]['id']}", "--suite", "toy")
     assert code == 0
     for value in (rows[3]["id"], rows[3]["truth"], rows[3]["raw"], "[[Someone says"):
         assert str(value) in out
     code, out, _ = call("show", str(run), "--suite", "toy")
-    assert out.count("\n") == 13
+    assert out.count("\n") == 16
     code, _, err = call("show", f"{run}:{'0' * 16}", "--suite", "toy")
     assert code == 2
     assert "0" * 16 in the_sentence(err)
@@ -68,9 +68,12 @@ def test_show_puts_a_query_beside_its_answer(call: Call) -> None:
 
 def test_show_agrees_with_score(call: Call) -> None:
     run = one_run(call)
-    exact = [row["exact"] for row in ib.show(str(run), suite="toy")]
-    overall = ib.score(run, suite="toy")["overall"]
-    assert sum(exact) / len(exact) == overall["metrics"]["exact_match"]["value"]
+    rows = ib.show(str(run), suite="toy")
+    metrics = ib.score(run, suite="toy")["overall"]["metrics"]
+    which = [row["exact"] for row in rows if row["kind"] == "which"]
+    same = [row["exact"] for row in rows if row["truth"].startswith("unchanged")]
+    assert sum(which) / len(which) == metrics["which_accuracy"]["value"]
+    assert sum(same) / len(same) == metrics["exact_match_unchanged"]["value"]
 
 
 def test_printable_keeps_letters_of_every_script() -> None:
@@ -148,7 +151,7 @@ def test_an_incomplete_run_is_exit_5_for_submission(call: Call) -> None:
     for words in (("validate", "--strict"), ("score", "--check", "--suite", "toy")):
         code, _, err = call(*words, str(run))
         assert code == 5
-        assert "2 of 12 queries have no row" in the_sentence(err)
+        assert "2 of 15 queries have no row" in the_sentence(err)
 
 
 @pytest.mark.parametrize("words", [("score",), ("leaderboard", "table")], ids=" ".join)
