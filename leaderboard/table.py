@@ -36,9 +36,22 @@ TITLES: Mapping[str, str] = {
     "pearson_of_reference": "r / r of reference",
     "detection_auroc": "detection AUROC",
     "similarity": "similarity",
+    "matched_auroc": "matched AUROC",
+    "weighted_r": "weighted r",
+    "auprc": "average precision",
 }
 """Column titles; a metric without one keeps its name."""
-NUMBERS = frozenset({"pearson", "pearson_of_reference", "detection_auroc", "similarity"})
+NUMBERS = frozenset(
+    {
+        "pearson",
+        "pearson_of_reference",
+        "detection_auroc",
+        "similarity",
+        "matched_auroc",
+        "weighted_r",
+        "auprc",
+    }
+)
 """Metrics that are no shares of queries; they are shown as they are."""
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "

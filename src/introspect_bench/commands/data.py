@@ -150,3 +150,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@command.command("metric-card")
+def metric_card() -> None:
+    """Print what each metric makes of answers known to be worth something or nothing."""
+    from introspect_bench.metric_card import metric_card as card
+
+    click.echo(card(), nl=False)
