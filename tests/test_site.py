@@ -279,3 +279,34 @@ def test_json_for_scripts_is_json_and_nothing_else() -> None:
         assert not set("<>&\u2028\u2029") & set(written)
     with pytest.raises(ValueError, match="JSON"):
         script_json(float("nan"))
+
+
+def test_a_page_says_why_there_is_no_overall_or_what_is_not_part_of_it() -> None:
+    board = make_board()
+    suite = board.suites[0]
+    said = "Not part of the overall: probes reach 12 %, allowed are 10 %."
+    columns = (dataclasses.replace(suite.columns[0], left_out=said), *suite.columns[1:])
+    board = dataclasses.replace(board, matrices=())
+    part = dataclasses.replace(suite, columns=columns)
+    none = dataclasses.replace(suite, no_overall="There is no overall: no null model.")
+    for changed, note in (
+        (part, f"{columns[0].title}: {said}"),
+        (none, "There is no overall: no null model."),
+    ):
+        page = render(dataclasses.replace(board, suites=(changed,)), [])
+        assert f'<p class="quiet">{note}</p>' in page
+    assert "of the overall:" not in render(board, [])
+
+
+def test_an_entry_whose_headline_has_no_value_is_shown_without_one() -> None:
+    board = make_board()
+    suite = board.suites[0]
+    first, *others = suite.rows
+    task = suite.columns[0].task
+    scores = {**first.scores, task: dataclasses.replace(first.scores[task], headline=None)}
+    bare = dataclasses.replace(first, scores=scores, overall=None, rank=None)
+    changed = dataclasses.replace(suite, rows=(bare, *others))
+    board = dataclasses.replace(board, suites=(changed,), matrices=())
+    assert first.name in render(board, [])
+    row = next(row for row in csv.DictReader(io.StringIO(board_csv(board))) if row["value"] == "")
+    assert (row["task"], row["low_95"]) == (task, "")

@@ -6,6 +6,7 @@ are `metric_tests`' and `metric_tests_features`'.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from introspect_bench.leaderboard.figures import title
@@ -71,6 +72,7 @@ def metric_card() -> str:
     return "\n".join([_HEAD, *(_section(task, figures_of(task)) for task in TASKS), _TAIL])
 
 
+@functools.cache
 def figures_of(task: str) -> dict[str, dict[str, float]]:
     """Return every metric's score by answerer; a causal task has its headline above the floor too.
 
