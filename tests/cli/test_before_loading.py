@@ -106,7 +106,7 @@ def test_arguments_are_checked_before_weights_are_loaded(
     ("words", "code", "part"),
     [
         (("--resume", "never"), 2, "exists"),
-        (("--limit", "2"), 4, "task.n is 12 there and 2 now"),
+        (("--limit", "2"), 4, "task.n is 15 there and 2 now"),
         (("--seed", "7"), 4, "generation.seed is 0 there and 7 now"),
         (("--shots", "3"), 4, "explainer.shots is 0 there and 3 now"),
     ],

@@ -122,7 +122,7 @@ def test_a_width_that_does_not_fit_refuses_vector_tasks_only(call: Call) -> None
     assert ABLATIONS in path.name
     # what was answered is scored and named as ever
     assert "toy · input-ablations v1 · test" in out
-    assert f"{path}: 12 queries answered" in out
+    assert f"{path}: 15 queries answered" in out
     code, out, err = call(*words, "--json")
     assert code == 2
     document = json.loads(out)
@@ -157,10 +157,10 @@ def test_interrupted_is_130_and_the_file_is_completed_by_the_same_command(call: 
     (path,) = Path("runs").glob("*.jsonl")
     assert call("validate", str(path))[0] == 0
     n_rows = len(ib.load(path).rows)
-    assert 0 < n_rows < 12
+    assert 0 < n_rows < 15
     code, _, err = call("score", str(path), "--suite", "toy", "--check")
     assert code == 5
-    assert f"{12 - n_rows} of 12 queries have no row" in the_sentence(err)
+    assert f"{15 - n_rows} of 15 queries have no row" in the_sentence(err)
 
 
 def test_model_text_cannot_steer_the_terminal(call: Call) -> None:

@@ -56,7 +56,7 @@ def test_csv_holds_every_query_as_show_does(call: Call) -> None:
     with Path(f"{run.stem}.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     shown = ib.show(str(run), suite="toy")
-    assert len(rows) == len(shown) == 15
+    assert len(rows) == len(shown) == 12
     for row, said in zip(rows, shown, strict=True):
         for name in ("id", "group", "kind", "query", "truth", "raw", "answer"):
             assert row[name] == said[name]
@@ -130,8 +130,8 @@ def test_latex_is_the_table_of_score(call: Call) -> None:
     result = ib.score(run, suite="toy")
     assert text.startswith(f"% run {result['body_sha256']} of ")
     assert result["data_sha256"] in text
-    low, high = result["overall"]["metrics"]["exact_match"]["interval_95"]
-    value = result["overall"]["metrics"]["exact_match"]["value"]
+    low, high = result["overall"]["metrics"]["kind_mean"]["interval_95"]
+    value = result["overall"]["metrics"]["kind_mean"]["value"]
     assert f" & {100 * value:.1f} {{[}}{100 * low:.1f}, {100 * high:.1f}{{]}} & " in text
     assert r"\toprule" in text
     assert text.count("{") == text.count("}")

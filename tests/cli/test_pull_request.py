@@ -94,10 +94,10 @@ def test_a_good_pull_request_passes_with_scores(check: Check, adds: Callable[[Pa
     assert report["labels"] == []
     (score,) = report["entry"]["scores"]
     assert score["task"] == "input-ablations"
-    assert score["metrics"]["exact_match"]["value"] == 0.0
+    assert score["metrics"]["exact_match_changed"]["value"] == 0.0
     text = render_comment(report, one_entry=True)
     assert "this submission can be merged" in text
-    assert "exact&#95;match" in text
+    assert "kind&#95;mean" in text
 
 
 OTHER_PEOPLE = (

@@ -248,7 +248,7 @@ def test_scores_that_move_stop_the_board_until_the_ledger_explains_them(
     Path("now.json").rename("before.json")
     assert rescore("--before", "before.json") == 0
     said = json.loads(Path("before.json").read_text())
-    said["entries"][0]["scores"][0]["metrics"]["exact_match"]["value"] += 0.001
+    said["entries"][0]["scores"][0]["metrics"]["exact_match_changed"]["value"] += 0.001
     Path("before.json").write_text(json.dumps(said))
     assert rescore("--before", "before.json") == 1
     assert "its scores changed since the last board" in capfd.readouterr().out

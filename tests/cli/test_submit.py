@@ -98,7 +98,7 @@ def test_partial_and_incomplete_runs_are_refused_in_a_plain_sentence(call: Call)
     run.write_text("".join(run.read_text().splitlines(keepends=True)[:-3]))
     code, _, err = call("submit", str(run), *WORDS)
     assert code == 5
-    assert "2 of 12 queries have no row" in the_sentence(err)
+    assert "2 of 15 queries have no row" in the_sentence(err)
     assert not Path("submissions").exists()
 
 

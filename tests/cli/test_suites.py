@@ -80,7 +80,7 @@ def test_a_shipped_name_wins_over_a_folder(call: Call) -> None:
     shipped = read_json(suite_root(NAME, ABLATIONS) / "manifest.json")
     assert json.loads(out)["results"][0]["data_sha256"] == shipped["data_sha256"]
     rows = ib.ls("suites", suite=f"./{NAME}")
-    assert [row["test"] for row in rows] == [12]
+    assert [row["test"] for row in rows] == [15]
 
 
 def test_pins_are_the_hashes_of_the_shipped_manifests() -> None:

@@ -155,7 +155,7 @@ def test_the_steps_of_the_board(server: Scratch, here: Path, shell: Any) -> None
         assert server.git("show", "board:docs/index.html") == str(number)
     assert server.git("rev-list", "--count", "board") == "2"
     scores = json.loads(server.git("show", "board:scores.json"))
-    assert scores["entries"][0]["scores"][0]["metrics"]["exact_match"]["value"] >= 0
-    scores["entries"][0]["scores"][0]["metrics"]["exact_match"]["value"] = 0.999
+    assert scores["entries"][0]["scores"][0]["metrics"]["exact_match_changed"]["value"] >= 0
+    scores["entries"][0]["scores"][0]["metrics"]["exact_match_changed"]["value"] = 0.999
     (folder / "old" / "scores.json").write_text(json.dumps(scores))
     assert shell(rescore, folder) == 1
