@@ -73,6 +73,8 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
         )
     metric = result["headline"]
     found = result["overall"]["metrics"][metric]
+    if found["value"] is None:
+        raise UsageError(f"{path}: has no {metric}: a kind or class of queries is lacking")
     low, high = found["interval_95"] or (None, None)
     return Learnt(
         task=result["task"],
