@@ -51,12 +51,16 @@ def test_the_page_shows_what_scoring_says(home: Path, visit: Open) -> None:
         name = row.locator(".who a").inner_text()
         for task in ("activation-patching", "input-ablations"):
             (run,) = (home / "runs" / name).glob(f"*.{task}.test.jsonl")
-            metric = ib.score(run, suite=str(home / "toy"))["overall"]["metrics"]["exact_match"]
+            result = ib.score(run, suite=str(home / "toy"))
+            metric = result["overall"]["metrics"][result["headline"]]
             label = task.replace("-", " ").capitalize()
             cell = row.locator(f'[data-label="{label}"]')
             assert float(cell.get_attribute("data-v") or "") == metric["value"]
-            assert cell.locator(".v").first.inner_text() == f"{100 * metric['value']:.1f}"
-            low, high = (f"{100 * end:.1f}" for end in metric["interval_95"])
+            value, low, high = (
+                f"{100 * end:.1f}".replace("-", "\N{MINUS SIGN}")
+                for end in (metric["value"], *metric["interval_95"])
+            )
+            assert cell.locator(".v").first.inner_text() == value
             assert cell.locator(".ci").inner_text() == f"[{low}, {high}]"
 
 
