@@ -115,7 +115,7 @@ def test_metric_and_cluster(call: Call) -> None:
     assert code == 2
     assert "has no metric 'pearson'; choose from kind_mean" in the_sentence(err)
     words = ("--metric", "group_consistency", "--cluster", "query")
-    code, _, err = call("compare", *runs, *SUITE, *words)
+    code, _, err = call("compare", *runs_of(call, PATCHING), *SUITE, *words)
     assert code == 2
     assert "about groups" in the_sentence(err)
 
