@@ -58,7 +58,8 @@ class Answer:
     changed: bool
     """The verdict."""
     content: str
-    """The output after the intervention, as text; equal to the clean output when unchanged."""
+    """The output after the intervention, as text; equal to the clean output when unchanged. Empty
+    if only the verdict was said, which is then all that can be right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,6 @@ from introspect_bench.benchmark.metrics import (
     ScoreTable,
     Table,
     evaluate,
-    normalise_content,
 )
 from introspect_bench.benchmark.parts import layers_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
@@ -33,8 +32,10 @@ from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.runheader import decoding_of, learnt_of
 from introspect_bench.benchmark.scale import NoScaleError, scale_of
+from introspect_bench.benchmark.same_content import same_content
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
+from introspect_bench.benchmark.unread import unread
 
 SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""
@@ -104,6 +105,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "headline": task.headline,
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
+        "unread": unread(scored, task),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
@@ -163,7 +165,7 @@ def is_right(scored: Scored) -> tuple[bool, bool]:
     if scored.answer is None:
         return False, False
     truth = scored.truth.answer
-    content = normalise_content(scored.answer.content) == normalise_content(truth.content)
+    content = same_content(scored.answer.content, truth.content)
     return scored.answer.changed == truth.changed, content
 
 

@@ -31,6 +31,9 @@ from introspect_bench.benchmark.same_content import letter_form
 OPENINGS = ("unchanged:", "changed:")
 """How the short form of an answer begins."""
 
+FORM = "one line, `unchanged: X` or `changed: Y`"
+"""What a reply has to look like, in words."""
+
 MAX_LINE = 1000
 """Longest line that is read, in characters; a longer one has no answer."""
 

@@ -81,5 +81,6 @@ def make_task() -> Task:
         format_answer=format_description,
         metrics=("pearson", "pearson_of_reference", "detection_auroc", "similarity"),
         headline="pearson",
+        form="a description in words",
         prompt_sha256=prompts_sha256(PROMPTS),
     )

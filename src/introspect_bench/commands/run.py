@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.console import amount, emit_json, emit_table, injection_options, progress
+from introspect_bench.console import (
+    amount,
+    emit_json,
+    emit_table,
+    injection_options,
+    progress,
+    warn_unread,
+)
 from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
 
@@ -160,6 +167,7 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
                 click.echo(f"not scored: {error}", err=True)
         else:
             click.echo(f"not scored: the ground truth of {run.path} is not here", err=True)
+    warn_unread(results)
     if as_json:
         files = [{"path": str(run.path), "rows": len(run.rows)} for run in runs]
         emit_json({"runs": files, "results": results})

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable
+from introspect_bench.console import emit_json, emit_table, printable, warn_unread
 from introspect_bench.leaderboard import table
 
 
@@ -29,6 +29,7 @@ def command(
     from introspect_bench import api
 
     results = api.score_all(runs, suite=suite)
+    warn_unread(results)
     if as_json:
         emit_json({"results": results})
     else:
