@@ -190,7 +190,7 @@ def test_grade_puts_query_truth_and_answer_together(
 
 
 def test_a_verdict_alone_counts_as_a_verdict_and_as_nothing_else(
-    toy_suite: Suite, perfect: Perfect, toy_task: Task, run_of: Callable[..., Run]
+    toy_suite: Suite, toy_task: Task, run_of: Callable[..., Run]
 ) -> None:
     task = replace(toy_task, parse=parse_answer, format_answer=format_answer)
     truth = toy_suite.truth("test")

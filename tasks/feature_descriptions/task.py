@@ -49,9 +49,7 @@ def parse_description(raw: str) -> Description | None:
 
 
 def _first_paragraph(raw: str) -> str:
-    kept = "".join(
-        sign for sign in raw if sign.isspace() or unicodedata.category(sign)[0] != "C"
-    )
+    kept = "".join(sign for sign in raw if sign.isspace() or unicodedata.category(sign)[0] != "C")
     text = clean_reply(unicodedata.normalize("NFC", kept)) or ""
     text = drop_label(text).strip()
     return unbox(drop_marks(" ".join(_PARAGRAPHS.split(text, maxsplit=1)[0].split())))

@@ -61,7 +61,7 @@ def test_who_writes_another_form_is_shown_one_reply_and_the_form(call: Call) -> 
     assert found["results"][0]["unread"]["reply"] == "\x1bit is Lima"
     said = (
         f"{ABLATIONS}: 12 of 12 replies hold no answer that can be read; query "
-        f"{found['results'][0]['unread']['id']} got \"\\u001bit is Lima\", expected one line, "
+        f'{found["results"][0]["unread"]["id"]} got "\\u001bit is Lima", expected one line, '
         "`unchanged: X` or `changed: Y`\n"
     )
     assert said in err

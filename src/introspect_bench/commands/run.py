@@ -30,7 +30,7 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest
 
 def option(*names: str, help: str, **more: Any) -> Callable[[Any], Any]:
     """Declare an option of `run` that shows the default `RunRequest` has for it."""
-    default = DEFAULTS[names[0].removeprefix("--").replace("-", "_")]
+    default = DEFAULTS[names[0].partition("/")[0].removeprefix("--").replace("-", "_")]
     return click.option(*names, default=default, show_default=True, help=help, **more)
 
 
@@ -81,6 +81,12 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     "with a verdict by comparison with the reply that it gives without the vector (as a whole "
     "for tasks without vectors).",
 )
+@option("--max-new-tokens", type=int, metavar="N", help="Longest reply of a local model.")
+@option(
+    "--thinking/--no-thinking",
+    help="Whether a local model thinks first, where its chat template knows the choice.",
+)
+@option("--system", metavar="TEXT", help="Text before the instructions of a local model's prompts.")
 @option(
     "--family",
     metavar="NAME",
