@@ -45,6 +45,8 @@ MARGIN_ENDS = (0.1, 0.3)
 """Margins of labels, in logits, between which queries are told apart."""
 MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
 """Parts of queries by the margin of their label; each holds its lower end."""
+CALCULATOR = "baseline/calculator"
+"""Who carries out each query's intervention, as its runs name it."""
 NEAR = 0.5
 """Cosine with a training feature from which a feature counts as near."""
 
@@ -106,6 +108,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
         "unread": unread(scored, task),
+        "labels_reproduced": _reproduced(scored, run.header["explainer"]["name"]),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
@@ -274,6 +277,14 @@ def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
         **decoding_of(fields),
         **learnt_of(fields, task),
     }
+
+
+def _reproduced(scored: Sequence[Replied], explainer: str) -> dict[str, int] | None:
+    """Count the labels that a run of the calculator came to again; None for any other run."""
+    if explainer != CALCULATOR:
+        return None
+    same = sum(isinstance(one, Scored) and all(is_right(one)) for one in scored)
+    return {"n": same, "of": len(scored)}
 
 
 def _counts(scored: Iterable[Replied]) -> dict[str, int]:

@@ -69,7 +69,7 @@ def load_local(
         MissingPartError: folder, weights, tokenizer, hub or device are missing.
         IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
     """
-    where, number = usable_device(device), _dtype(dtype, device)
+    where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
     found = open_checkpoint(place.directory, family, injection, number, on_progress)
     counts = None
@@ -103,7 +103,12 @@ def load_local(
     return explainer, card
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
+def find_dtype(name: str, device: str) -> torch.dtype:
+    """Return a dtype by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
     if name == "auto":
         return torch.float32 if device.startswith("cpu") else torch.bfloat16
     if name not in DTYPES:

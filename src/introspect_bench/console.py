@@ -90,6 +90,14 @@ def warn_unread(results: Iterable[Mapping[str, Any]]) -> None:
             )
 
 
+def emit_labels(counts: Iterable[Mapping[str, Any]]) -> None:
+    """Print how many labels were measured again with the same outcome: `task`, `split`, counts."""
+    for one in counts:
+        if found := one["labels_reproduced"]:
+            said = f"labels reproduced {found['n']} / {found['of']}"
+            click.echo(f"{one['task']} · {one['split']}: {said}")
+
+
 class Bar:
     """Progress on stderr: a bar that moves on a terminal, one line a step elsewhere."""
 

@@ -12,6 +12,7 @@ import click
 from introspect_bench.console import (
     amount,
     emit_json,
+    emit_labels,
     emit_table,
     injection_options,
     progress,
@@ -180,6 +181,7 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
         return
     if results:
         click.echo(table.plain(results))
+        emit_labels(results)
     for run in runs:
         click.echo(f"{run.path}: {len(run.rows)} queries answered")
 
