@@ -178,6 +178,7 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
         no_vector=request.no_vector,
         shuffled=request.shuffle_vectors,
         settings=arguments,
+        generation={name: v for name, v in request.generation.items() if v is not None},
     )
 
 

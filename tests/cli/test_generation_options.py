@@ -136,7 +136,8 @@ def test_a_run_records_its_options_and_is_not_continued_with_others(
     header = json.loads(Path(json.loads(out)["runs"][0]["path"]).read_text().splitlines()[0])
     kept = {"max_new_tokens": 5, "thinking": True, "system": "Be brief."}
     assert header["generation"] == {**kept, "seed": 0, "batch_size": AUTO_BATCH_SIZE}
-    assert call(*words, *options)[0] == 0
+    code, _, err = call(*words, *options)
+    assert code == 0, err
     for changed in (
         ("--max-new-tokens", "6", *options[2:]),
         ("--max-new-tokens", "5", "--no-thinking", *options[3:]),
