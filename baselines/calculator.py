@@ -14,12 +14,16 @@ from introspect_bench.baselines.untrained import target_name
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import Answer, Prompt, Query
+from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends import calculator
+
+
+NO_PART = "no part changes the output"
+"""What it says of parts none of which is active here: no answer, and so never right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +36,24 @@ class Calculator:
     """The target."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Say what the target answers without the intervention and with it.
+        """Say what the target answers without the intervention and with it, or which part counts.
 
         Raises:
             UsageError: a vector is left out.
         """
-        pairs = self._patched(prompts) if self.task.uses_vector else self._removed(prompts)
+        if self.task.uses_vector:
+            return self._patched(prompts)
+        texts = [_texts(prompt.query) for prompt in prompts]
+        said = self.target.answers([text for row in texts for text in row])
         return [
-            self.task.format_answer(Answer(changed=clean != outcome, content=outcome))
-            for clean, outcome in pairs
+            self._removed(prompt.query, [said[text] for text in row])
+            for prompt, row in zip(prompts, texts, strict=True)
         ]
 
-    def _patched(self, prompts: Sequence[Prompt]) -> list[tuple[str, str]]:
+    def _say(self, clean: str, outcome: str) -> str:
+        return self.task.format_answer(Answer(changed=clean != outcome, content=outcome))
+
+    def _patched(self, prompts: Sequence[Prompt]) -> list[str]:
         from introspect_bench.benchmark.backends.calculator import Patch, Text
 
         patches = []
@@ -62,30 +72,37 @@ class Calculator:
             )
         clean = self.target.answers([Text(text=patch.text) for patch in patches])
         return [
-            (clean[Text(text=patch.text)], outcome)
+            self._say(clean[Text(text=patch.text)], outcome)
             for patch, outcome in zip(patches, self.target.patched(patches), strict=True)
         ]
 
-    def _removed(self, prompts: Sequence[Prompt]) -> list[tuple[str, str]]:
-        asked = [
-            (_text(prompt.query, None), _text(prompt.query, prompt.query.fields["span"]))
-            for prompt in prompts
+    def _removed(self, query: Query, said: Sequence[str]) -> str:
+        """What to say where the answer to the whole text, and without each part, is known."""
+        clean, *rest = said
+        if "parts" not in query.fields:
+            return self._say(clean, rest[0])
+        active = [
+            part["label"]
+            for part, outcome in zip(query.fields["parts"], rest, strict=True)
+            if outcome != clean
         ]
-        said = self.target.answers([text for pair in asked for text in pair])
-        return [(said[whole], said[rest]) for whole, rest in asked]
+        return self.task.format_answer(Choice(part=active[0])) if active else NO_PART
 
 
-def _text(query: Query, span: Sequence[int] | None) -> calculator.Text:
-    """What the target reads, without a span of characters if one is given."""
+def _texts(query: Query) -> list[calculator.Text]:
+    """The whole text of a query, and the text without the part, or each of the parts, it marks."""
     from introspect_bench.benchmark.backends.calculator import Text
 
     fields = query.fields
-    start, end = span or (0, 0)
-    return Text(
-        text=fields["text"][:start] + fields["text"][end:],
-        prefix=fields["answer_prefix"] if fields["chat"] else None,
-        letter=fields["answer_form"] == "letter",
-    )
+    spans = [part["span"] for part in fields["parts"]] if "parts" in fields else [fields["span"]]
+    return [
+        Text(
+            text=fields["text"][:start] + fields["text"][end:],
+            prefix=fields["answer_prefix"] if fields["chat"] else None,
+            letter=fields["answer_form"] == "letter",
+        )
+        for start, end in [(0, 0), *spans]
+    ]
 
 
 def load_calculator(

@@ -6,6 +6,7 @@ The labels are measured here with plain hooks, one prompt at a time.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from introspect_bench.baselines import make_baseline
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.freeze import Measured
-from introspect_bench.benchmark.records import SPLITS, Answer
+from introspect_bench.benchmark.records import SPLITS, Answer, Prompt, Query
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.answers import expressible
@@ -136,18 +137,48 @@ def test_every_label_comes_out_again(
     assert settings == {"dtype": "float32", "batch_size": size}
 
 
-def test_a_label_that_is_another_is_counted(folder: Path, call: Call, tmp_path: Path) -> None:
+def test_a_label_that_is_another_is_counted(folder: Path, tmp_path: Path) -> None:
     target = make_target(seed=3, talkative=SAYS, tokenizer=make_letter_tokenizer())
     one = removed(target, WORDS[0], letter=True)
     other = next(letter for letter in "ABCD" if letter != one.outcome)
     wrong = measured(one.kind, {**one.fields, "relation": "b"}, (one.clean, other))
     place = tmp_path / ABLATIONS / get_task(ABLATIONS).version
-    splits = dict.fromkeys(SPLITS, [one, wrong])
+    splits = {split: [one, wrong] for split in SPLITS}
     make_suite(place, get_task(ABLATIONS), splits, target=str(folder.parent / "target"))
     found = ib.labels("any", suite=str(tmp_path), split="test")
     expected = {"task": ABLATIONS, "split": "test", "labels_reproduced": {"n": 1, "of": 2}}
     assert found == [expected]
     assert ib.labels("a target without a suite") == []
+
+
+def test_of_four_parts_it_names_the_one_whose_removal_changes_the_answer(folder: Path) -> None:
+    target = make_target(seed=3, talkative=SAYS, tokenizer=make_letter_tokenizer())
+    pieces = [f"{word} or " for word in WORDS[:4]]
+    text = "".join(pieces) + "it is"
+    spans = [(text.index(piece), text.index(piece) + len(piece)) for piece in pieces]
+    texts = [text] + [text[:start] + text[end:] for start, end in spans]
+    clean, *rest = (slow_answer(target, target.encode(one)).text for one in texts)
+    active = [letter for letter, one in zip("WXYZ", rest, strict=True) if one != clean]
+    fields = {
+        "text": text,
+        "chat": False,
+        "answer_prefix": "",
+        "answer_form": "text",
+        "parts": [
+            {"label": letter, "span": list(span)}
+            for letter, span in zip("WXYZ", spans, strict=True)
+        ],
+    }
+    task = replace(get_task(ABLATIONS), format_answer=lambda choice: f"part: {choice.part}")
+    query = Query(id="0" * 16, group="0" * 16, kind="which", fields=fields)
+    prompt = Prompt(query=query, template="t/1", instructions="", question="")
+    explainer, _ = make_baseline(
+        "calculator", task=task, suite=suite_of(folder, ABLATIONS), split="test"
+    )
+    assert active
+    assert explainer.complete([prompt]) == [f"part: {active[0]}"]
+    same = replace(query, fields={**fields, "parts": [{"label": "W", "span": [0, 0]}] * 4})
+    assert explainer.complete([replace(prompt, query=same)]) == ["no part changes the output"]
 
 
 def test_only_its_own_runs_are_counted(folder: Path, call: Call) -> None:
