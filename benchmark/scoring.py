@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.describing import describe_replies, description_table
 from introspect_bench.benchmark.description_result import describe_result
 from introspect_bench.benchmark.errors import IntegrityError
@@ -26,16 +27,15 @@ from introspect_bench.benchmark.metrics import (
     Table,
     evaluate,
 )
+from introspect_bench.benchmark.notes import reproduced, unread
 from introspect_bench.benchmark.parts import layers_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.runheader import decoding_of, learnt_of
 from introspect_bench.benchmark.scale import NoScaleError, scale_of
-from introspect_bench.benchmark.same_content import same_content
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.benchmark.unread import unread
 
 SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""
@@ -45,8 +45,6 @@ MARGIN_ENDS = (0.1, 0.3)
 """Margins of labels, in logits, between which queries are told apart."""
 MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
 """Parts of queries by the margin of their label; each holds its lower end."""
-CALCULATOR = "baseline/calculator"
-"""Who carries out each query's intervention, as its runs name it."""
 NEAR = 0.5
 """Cosine with a training feature from which a feature counts as near."""
 
@@ -63,10 +61,10 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
         where queries have layers `by_layers` (headline kinds again), where they have a margin
         `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
-        those of the training split. Each holds `n`,
-        `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
-        "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
-        does not exist. `descriptions` is null or what `description_result` says.
+        those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
+        `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
+        is null, as is a value that does not exist. `descriptions` is null or what
+        `description_result` says, `unread` and `labels_reproduced` what `notes` say.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -108,7 +106,9 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
         "unread": unread(scored, task),
-        "labels_reproduced": _reproduced(scored, run.header["explainer"]["name"]),
+        "labels_reproduced": reproduced(
+            run, [all(is_right(s)) for s in scored if isinstance(s, Scored)]
+        ),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
@@ -277,14 +277,6 @@ def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
         **decoding_of(fields),
         **learnt_of(fields, task),
     }
-
-
-def _reproduced(scored: Sequence[Replied], explainer: str) -> dict[str, int] | None:
-    """Count the labels that a run of the calculator came to again; None for any other run."""
-    if explainer != CALCULATOR:
-        return None
-    same = sum(isinstance(one, Scored) and all(is_right(one)) for one in scored)
-    return {"n": same, "of": len(scored)}
 
 
 def _counts(scored: Iterable[Replied]) -> dict[str, int]:

@@ -23,10 +23,9 @@ from __future__ import annotations
 
 import re
 
-from introspect_bench.benchmark.metrics import normalise_content
+from introspect_bench.benchmark.contents import letter_form, normalise_content
 from introspect_bench.benchmark.records import Answer
 from introspect_bench.benchmark.reply_text import clean_reply, drop_label, is_label, unbox
-from introspect_bench.benchmark.same_content import letter_form
 
 OPENINGS = ("unchanged:", "changed:")
 """How the short form of an answer begins."""

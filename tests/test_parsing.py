@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.records import Answer
-from introspect_bench.benchmark.same_content import same_content
 from introspect_bench.tasks.answers import (
     MAX_LINE,
     expressible,

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from tiny_runs import Perfect
 
+from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
 from introspect_bench.benchmark.runfile import Run, encode_line, read_run
 from introspect_bench.benchmark.runheader import learnt_of
-from introspect_bench.benchmark.same_content import same_content
 from introspect_bench.benchmark.scoring import grade, is_right, score_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task

@@ -1,4 +1,7 @@
-"""What to tell an explainer's owner when most of its replies hold no answer. Pure."""
+"""What a result says of a run beside its metrics: replies nobody can read, labels come to again.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from introspect_bench.benchmark.records import Replied
+from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.task import Task
 
+CALCULATOR = "baseline/calculator"
+"""Who carries out each query's intervention, as its runs name it."""
 LONGEST = 300
 """Characters of a reply that are shown."""
 
@@ -32,3 +38,15 @@ def unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
         "reply": (one.raw or "")[:LONGEST],
         "expected": task.form,
     }
+
+
+def reproduced(run: Run, exact: Sequence[bool]) -> dict[str, int] | None:
+    """Count the labels that the calculator came to again; None for any other explainer's run.
+
+    Args:
+        run: the run.
+        exact: of every query, whether its answer is right.
+    """
+    if run.header["explainer"]["name"] != CALCULATOR:
+        return None
+    return {"n": sum(exact), "of": len(exact)}
