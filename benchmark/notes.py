@@ -5,10 +5,10 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from introspect_bench.benchmark.records import Replied
+from introspect_bench.benchmark.records import Replied, Scored
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.task import Task
 
@@ -40,13 +40,11 @@ def unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
     }
 
 
-def reproduced(run: Run, exact: Sequence[bool]) -> dict[str, int] | None:
-    """Count the labels that the calculator came to again; None for any other explainer's run.
-
-    Args:
-        run: the run.
-        exact: of every query, whether its answer is right.
-    """
+def reproduced(
+    run: Run, graded: Sequence[Replied], is_right: Callable[[Scored], tuple[bool, bool]]
+) -> dict[str, int] | None:
+    """Count the labels that the calculator came to again; None for any other explainer's run."""
     if run.header["explainer"]["name"] != CALCULATOR:
         return None
-    return {"n": sum(exact), "of": len(exact)}
+    same = sum(isinstance(one, Scored) and all(is_right(one)) for one in graded)
+    return {"n": same, "of": len(graded)}

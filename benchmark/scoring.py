@@ -64,7 +64,7 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
         `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
         is null, as is a value that does not exist. `descriptions` is null or what
-        `description_result` says, `unread` and `labels_reproduced` what `notes` say.
+        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -106,9 +106,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
         "unread": unread(scored, task),
-        "labels_reproduced": reproduced(
-            run, [all(is_right(s)) for s in scored if isinstance(s, Scored)]
-        ),
+        "labels_reproduced": reproduced(run, scored, is_right),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
@@ -167,9 +165,8 @@ def is_right(scored: Scored) -> tuple[bool, bool]:
     """Return whether verdict and content of an answer are right; both False without an answer."""
     if scored.answer is None:
         return False, False
-    truth = scored.truth.answer
-    content = same_content(scored.answer.content, truth.content)
-    return scored.answer.changed == truth.changed, content
+    said, truth = scored.answer, scored.truth.answer
+    return said.changed == truth.changed, same_content(said.content, truth.content)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
