@@ -122,7 +122,12 @@ def test_every_label_comes_out_again(
 ) -> None:
     read = Suite.read
     opened: list[str] = []
-    monkeypatch.setattr(Suite, "read", lambda suite, name: opened.append(name) or read(suite, name))
+
+    def listen(suite: Suite, name: str) -> bytes:
+        opened.append(name)
+        return read(suite, name)
+
+    monkeypatch.setattr(Suite, "read", listen)
     words = ("--suite", str(folder), "--batch-size", str(size))
     code, out, err = call("run", "-m", "baseline/calculator", "--no-score", "--json", *words)
     assert code == 0, err
