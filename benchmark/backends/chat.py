@@ -121,8 +121,7 @@ class Encoder:
                 f"this explainer's chat template has no {ENABLE_THINKING}, so thinking cannot be "
                 "turned on or off; leave --thinking and --no-thinking out"
             )
-        turns = [{"role": "user", "content": QUESTION_MARK}]
-        opened = self._render(turns).rstrip() if self.chat else ""
+        opened = self._render([{"role": "user", "content": "?"}]).rstrip() if self.chat else ""
         self.begun = THINK if opened.endswith(THINK) else ""
         """How each reply begins by the prompt's own words."""
 
