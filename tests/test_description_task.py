@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from introspect_bench.benchmark.records import SLOT, Description, Query
@@ -81,6 +81,7 @@ PIECES = ("<think>", "</think>", "```", "\n", " ", "- ", "1.", "#", ">", "\\boxe
 WORDS = ("answer:", "Final ", "\ufeff", "\x00", "*", "x", "x" * 399)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=600) | st.lists(st.sampled_from(PIECES + WORDS), max_size=12).map("".join))
 def test_what_is_read_is_read_again_unchanged(raw: str) -> None:
     found = parse_description(raw)
