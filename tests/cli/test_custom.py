@@ -58,10 +58,13 @@ def test_who_writes_another_form_is_shown_one_reply_and_the_form(call: Call) -> 
     code, out, err = call(*words, "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["results"][0]["unread"]["reply"] == "\x1bit is Lima"
+    result = found["results"][0]
+    n = result["counts"]["queries"]
+    assert result["unread"]["reply"] == "\x1bit is Lima"
     said = (
-        f"{ABLATIONS}: 12 of 12 replies hold no answer that can be read; query "
-        f'{found["results"][0]["unread"]["id"]} got "\\u001bit is Lima", expected one line, '
+        f"{ABLATIONS}: {n} of {n} replies hold no answer that can be read; query "
+        f"{result['unread']['id']} got "
+        '"\\u001bit is Lima", expected one line, '
         "`unchanged: X` or `changed: Y`\n"
     )
     assert said in err
