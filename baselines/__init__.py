@@ -61,6 +61,10 @@ def make_baseline(
             injection=injection,
             on_progress=on_progress,
         )
+    if name == "calculator":
+        from introspect_bench.baselines.calculator import load_calculator
+
+        return load_calculator(task, suite, device=device, dtype=dtype, batch_size=batch_size)
     if "target-model" in spec.needs:
         from introspect_bench.baselines.untrained import load_untrained
 

@@ -90,6 +90,15 @@ BASELINES = (
         tasks=EVERY,
     ),
     BaselineSpec(
+        name="calculator",
+        kind="baseline",
+        summary=(
+            "Carries out the query's intervention on the target and says what comes out: the "
+            "ceiling."
+        ),
+        needs=("target-model", "vectors"),
+    ),
+    BaselineSpec(
         name="nearest-neighbour-pooled",
         kind="baseline",
         summary="As nearest-neighbour, among the training features of all layers.",

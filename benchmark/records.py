@@ -58,7 +58,16 @@ class Answer:
     changed: bool
     """The verdict."""
     content: str
-    """The output after the intervention, as text; equal to the clean output when unchanged."""
+    """The output after the intervention, as text; equal to the clean output when unchanged. Empty
+    if only the verdict was said, which is then all that can be right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a completion says to a query of kind `which`: the part that the output rests on."""
+
+    part: str
+    """Letter of the part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.describing import describe_replies, description_table
 from introspect_bench.benchmark.description_result import describe_result
 from introspect_bench.benchmark.errors import IntegrityError
@@ -25,8 +26,8 @@ from introspect_bench.benchmark.metrics import (
     ScoreTable,
     Table,
     evaluate,
-    normalise_content,
 )
+from introspect_bench.benchmark.notes import reproduced, unread
 from introspect_bench.benchmark.parts import layers_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
@@ -60,10 +61,10 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
         where queries have layers `by_layers` (headline kinds again), where they have a margin
         `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
-        those of the training split. Each holds `n`,
-        `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
-        "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
-        does not exist. `descriptions` is null or what `description_result` says.
+        those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
+        `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
+        is null, as is a value that does not exist. `descriptions` is null or what
+        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -104,6 +105,8 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "headline": task.headline,
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
+        "unread": unread(scored, task),
+        "labels_reproduced": reproduced(run, scored, is_right),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
@@ -162,9 +165,8 @@ def is_right(scored: Scored) -> tuple[bool, bool]:
     """Return whether verdict and content of an answer are right; both False without an answer."""
     if scored.answer is None:
         return False, False
-    truth = scored.truth.answer
-    content = normalise_content(scored.answer.content) == normalise_content(truth.content)
-    return scored.answer.changed == truth.changed, content
+    said, truth = scored.answer, scored.truth.answer
+    return said.changed == truth.changed, same_content(said.content, truth.content)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:

@@ -51,6 +51,8 @@ class Task:
     apart."""
     openings: tuple[str, ...] = ()
     """How answers can begin, for explainers that must be held to the form; empty if freely."""
+    form: str = "a reply with an answer"
+    """What a reply has to look like, for the message to who sends others."""
     prompt_sha256: str = ""
     """Hash over all templates, so that two runs with different wording are never compared as
     equals."""

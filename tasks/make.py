@@ -21,7 +21,7 @@ from introspect_bench.benchmark.freeze import Measured, write_manifest, write_sp
 from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.statistics import Bar, describe, missed, require
+from introspect_bench.tasks.statistics import Bar, check_expressible, describe, missed, require
 
 MINI_GROUPS = 8
 """Groups of validation that form the mini split."""
@@ -192,6 +192,7 @@ def _measure(
         made.misses += [
             f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
         ]
+        check_expressible(split, groups)
         made.counts[split] = write_split(folder / split, order.task, groups)
         if flips:
             made.stability[split] = flips

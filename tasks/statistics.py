@@ -9,6 +9,8 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.freeze import Measured
+from introspect_bench.benchmark.records import Answer
+from introspect_bench.tasks.answers import expressible
 
 TOP = 5
 """Commonest outcomes listed."""
@@ -131,3 +133,21 @@ def require(misses: Sequence[str]) -> None:
     """
     if misses:
         raise CheckFailedError("not frozen, bars missed: " + "; ".join(misses))
+
+
+def check_expressible(split: str, groups: Sequence[Sequence[Measured]]) -> None:
+    """Refuse to freeze outcomes that no reply can say.
+
+    Raises:
+        CheckFailedError: there are some, such as an outcome without a letter or digit.
+    """
+    answers = [
+        Answer(changed=one.clean != one.outcome, content=one.outcome)
+        for group in groups
+        for one in group
+    ]
+    if unsaid := [answer.content for answer in answers if not expressible(answer)]:
+        raise CheckFailedError(
+            f"{split}: no reply can say {len(unsaid)} of {len(answers)} outcomes, such as "
+            f"{unsaid[0]!r}; a builder has to leave them out"
+        )

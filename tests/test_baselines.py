@@ -56,7 +56,7 @@ ABLATIONS_ONLY = ("rule-of-thumb",)
 
 def test_the_list() -> None:
     causal = {spec.name for spec in BASELINES if set(spec.tasks) & set(CAUSAL)}
-    assert causal == {*LEARNT, *ABLATIONS_ONLY, "zero-shot", "few-shot"}
+    assert causal == {*LEARNT, *ABLATIONS_ONLY, "zero-shot", "few-shot", "calculator"}
     assert {s.name for s in BASELINES if s.kind == "oracle"} == {
         "unchanged",
         "source-oracle",

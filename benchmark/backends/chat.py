@@ -39,6 +39,7 @@ from introspect_bench.benchmark.backends.injection import (
 from introspect_bench.benchmark.backends.quoting import mark_quoted, offsets_of, token_at, unmark
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt
+from introspect_bench.benchmark.reply_text import THINK
 
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""
@@ -48,6 +49,9 @@ LINE = "\n"
 
 PLACEHOLDER = " X"
 """Its last token stands in the slot; the space before the slot belongs to it."""
+
+ENABLE_THINKING = "enable_thinking"
+"""Variable of chat templates whose models can think first."""
 
 CHAT_DATE = "26 Jul 2024"
 """Date told to templates that print one (Llama 3), so that a prompt does not depend on the day."""
@@ -89,6 +93,8 @@ class Encoder:
         use_vectors: bool,
         injection: Injection | None = None,
         target_tokenizer: Any = None,
+        thinking: bool | None = None,
+        system: str | None = None,
     ) -> None:
         """Bind.
 
@@ -97,6 +103,11 @@ class Encoder:
             use_vectors: False leaves slots without vectors.
             injection: how vectors enter; the default `Injection()` if None.
             target_tokenizer: counts positions in texts; the explainer's own if None.
+            thinking: whether the chat template opens a reply for thinking; off if None.
+            system: stands before the instructions.
+
+        Raises:
+            UsageError: thinking is turned on or off, and the chat template knows no such choice.
         """
         self.tokenizer = tokenizer
         self.use_vectors = use_vectors
@@ -104,6 +115,15 @@ class Encoder:
         self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
         self.chat = bool(getattr(tokenizer, "chat_template", None))
         self.placeholder = self._plain_ids(PLACEHOLDER)[-1]
+        self.thinking, self.system = thinking is True, system
+        if thinking is not None and ENABLE_THINKING not in str(tokenizer.chat_template):
+            raise UsageError(
+                f"this explainer's chat template has no {ENABLE_THINKING}, so thinking cannot be "
+                "turned on or off; leave --thinking and --no-thinking out"
+            )
+        opened = self._render([{"role": "user", "content": "?"}]).rstrip() if self.chat else ""
+        self.begun = THINK if opened.endswith(THINK) else ""
+        """How each reply begins by the prompt's own words."""
 
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
@@ -149,14 +169,15 @@ class Encoder:
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         """Text before and after the question."""
         asked = [self._marked(shot.question, shot.fields) for shot in prompt.shots]
+        instructions = "\n\n".join(filter(None, (self.system, prompt.instructions)))
         if not self.chat:
-            parts = [prompt.instructions]
+            parts = [instructions]
             parts += [
                 f"{question}\nAnswer: {shot.answer}"
                 for question, shot in zip(asked, prompt.shots, strict=True)
             ]
             return "".join(f"{part.strip()}\n\n" for part in parts), "\nAnswer:"
-        turns = [{"role": "system", "content": prompt.instructions}]
+        turns = [{"role": "system", "content": instructions}]
         for question, shot in zip(asked, prompt.shots, strict=True):
             turns.append({"role": "user", "content": question})
             turns.append({"role": "assistant", "content": shot.answer})
@@ -164,7 +185,7 @@ class Encoder:
         try:
             text = self._render(turns)
         except TemplateError:
-            first = {"role": "user", "content": f"{prompt.instructions}\n\n{turns[1]['content']}"}
+            first = {"role": "user", "content": f"{instructions}\n\n{turns[1]['content']}"}
             text = self._render([first, *turns[2:]])
         before, mark, after = text.partition(QUESTION_MARK)
         if not mark:
@@ -176,7 +197,7 @@ class Encoder:
             turns,
             tokenize=False,
             add_generation_prompt=True,
-            enable_thinking=False,
+            enable_thinking=self.thinking,
             date_string=CHAT_DATE,
         )
         return text

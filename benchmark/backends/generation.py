@@ -18,16 +18,19 @@ import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
-from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
+from introspect_bench.benchmark.backends.families import Family, make_encoder
 from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
+from introspect_bench.benchmark.reply_text import has_ended
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in explainer tokens."""
+MAX_THINKING_TOKENS = 1024
+"""The same with thinking."""
 
 HEADS_KEPT = 4
 """Heads remembered between calls; a task has a few templates."""
@@ -47,7 +50,9 @@ class LocalExplainer:
         family: Family | None = None,
         use_vectors: bool = True,
         batch_size: int = AUTO_BATCH_SIZE,
-        max_new_tokens: int = MAX_NEW_TOKENS,
+        max_new_tokens: int | None = None,
+        thinking: bool | None = None,
+        system: str | None = None,
         openings: Sequence[str] = (),
         decoding: str = GREEDY,
     ) -> None:
@@ -63,35 +68,34 @@ class LocalExplainer:
             family: whose convention prompts follow; the benchmark's own if None.
             use_vectors: False leaves the placeholder's own embedding in every slot (a control).
             batch_size: rows decoded together.
-            max_new_tokens: longest reply, in tokens, without its opening.
+            max_new_tokens: longest reply, in tokens, without its opening; if None,
+                `MAX_NEW_TOKENS`, or with thinking `MAX_THINKING_TOKENS`.
+            thinking: whether replies begin with thinking, off if None; and
+            system: what stands before the instructions; both as `Encoder` takes them.
             openings: a reply must begin with one of these; the one whose first token is likeliest
                 is taken, and the rest is free. Empty: all of it is free.
             decoding: one of `DECODINGS`.
 
         Raises:
             UsageError: the injection does not fit the model, a number is below 1, two openings
-                begin with the same token, or a learned part is missing or left over.
+                begin with the same token, a learned part is missing or left over, or there can be
+                no thinking or system text.
         """
         chosen = injection or (Injection() if family is None else family.injection)
         if decoding not in DECODINGS:
             raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")
         self.decoding = decoding
+        if thinking and decoding != GREEDY:
+            raise UsageError(f"decoding {decoding} leaves no room for thinking; choose {GREEDY}")
+        if max_new_tokens is None:
+            max_new_tokens = MAX_THINKING_TOKENS if thinking else MAX_NEW_TOKENS
         if batch_size < 1 or max_new_tokens < 1:
             raise UsageError("batch size and longest reply are at least 1")
         self.model = model.eval().requires_grad_(False)
         self.family = family
-        self.encoder: Encoder | FamilyEncoder
-        if family is None:
-            self.encoder = Encoder(
-                tokenizer,
-                use_vectors=use_vectors,
-                injection=chosen,
-                target_tokenizer=target_tokenizer,
-            )
-        else:
-            self.encoder = FamilyEncoder(
-                tokenizer, family, use_vectors=use_vectors, injection=chosen
-            )
+        self.encoder = make_encoder(
+            tokenizer, family, chosen, use_vectors, target_tokenizer, thinking, system
+        )
         self.injector = Injector(model, chosen, learned)
         self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
@@ -164,6 +168,8 @@ class LocalExplainer:
             "decoding": self.decoding,
             "openings": list(self.openings),
             **({} if self.family is None else {"family": self.family.name}),
+            **({"thinking": True} if self.encoder.thinking else {}),
+            **({"system": self.encoder.system} if self.encoder.system else {}),
         }
 
     def check_width(self, d_target: int) -> None:
@@ -229,12 +235,16 @@ class LocalExplainer:
         written = self.decoder.greedy(head, begun, self._done)
         return [
             Completion(
-                text=("" if which is None else self.openings[which]) + self._said(ids),
+                text=self._begun(which) + self._said(ids),
                 n_in=len(head.encoded.ids) + len(question.ids),
                 n_out=len(start.ids) - len(question.ids) + len(ids),
             )
             for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
         ]
+
+    def _begun(self, which: int | None) -> str:
+        """What stands before what is generated: the prompt's own beginning, and an opening."""
+        return self.encoder.begun + ("" if which is None else self.openings[which])
 
     def _opens(self, prompt: Prompt) -> bool:
         """Whether replies to a prompt begin with one of the task's openings."""
@@ -264,9 +274,10 @@ class LocalExplainer:
         return list(best)
 
     def _done(self, ids: Sequence[int]) -> bool:
-        """Whether a reply has ended: a stop token, or a line break after something else."""
+        """Whether a reply has ended: a stop token, or the end of a line behind any thinking."""
         text = self._text(ids)
-        return ids[-1] in self._stop or "\n" in text.lstrip() or self._said(ids) != text
+        ended = has_ended(self.encoder.begun + text)
+        return ids[-1] in self._stop or ended or self._said(ids) != text
 
     def _said(self, ids: Sequence[int]) -> str:
         """The reply without what only ends it in its family."""

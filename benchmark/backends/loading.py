@@ -14,7 +14,6 @@ from introspect_bench.benchmark.backends.checkpoints import find_model as find_m
 from introspect_bench.benchmark.backends.checkpoints import open_checkpoint
 from introspect_bench.benchmark.backends.generation import (
     AUTO_BATCH_SIZE,
-    MAX_NEW_TOKENS,
     LocalExplainer,
 )
 from introspect_bench.benchmark.backends.injection import Injection
@@ -34,7 +33,9 @@ def load_local(
     device: str = "cpu",
     dtype: str = "auto",
     batch_size: int | None = None,
-    max_new_tokens: int = MAX_NEW_TOKENS,
+    max_new_tokens: int | None = None,
+    thinking: bool | None = None,
+    system: str | None = None,
     injection: Injection | None = None,
     family: str | None = None,
     target: str | None = None,
@@ -50,7 +51,9 @@ def load_local(
         device: a torch device.
         dtype: one of `DTYPES`, or `auto`: float32 on CPU, bfloat16 elsewhere.
         batch_size: rows decoded together; `AUTO_BATCH_SIZE` if None.
-        max_new_tokens: longest reply.
+        max_new_tokens: longest reply, as `LocalExplainer` takes it.
+        thinking: whether replies begin with thinking, likewise.
+        system: what stands before the instructions, likewise.
         injection: how vectors enter; if None, what `explainer.json` says, else the default.
         family: whose convention prompts follow, and for SelfIE adapters also
             `selfie-adapter:FILE`; told from the checkpoint if None, see `detect_family`.
@@ -66,7 +69,7 @@ def load_local(
         MissingPartError: folder, weights, tokenizer, hub or device are missing.
         IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
     """
-    where, number = usable_device(device), _dtype(dtype, device)
+    where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
     found = open_checkpoint(place.directory, family, injection, number, on_progress)
     counts = None
@@ -82,6 +85,8 @@ def load_local(
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,
+        thinking=thinking,
+        system=system,
         openings=openings,
         decoding=decoding or found.decoding or GREEDY,
     )
@@ -98,7 +103,12 @@ def load_local(
     return explainer, card
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
+def find_dtype(name: str, device: str) -> torch.dtype:
+    """Return a dtype by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
     if name == "auto":
         return torch.float32 if device.startswith("cpu") else torch.bfloat16
     if name not in DTYPES:

@@ -3,11 +3,11 @@
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `reference`, `show` (and `show_simulator`), `validate` (`validate_all` takes
-folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `data_verify`,
-`data_path`, `data_make`, `leaderboard_table`, `leaderboard_build`, `leaderboard_check`,
-`leaderboard_diff`, `leaderboard_report`, `leaderboard_scaling`, `export`, `cite` and `version`.
-`load` reads a run file, `score_all` scores several. They are imported when they are first asked
-for.
+folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `labels`,
+`data_verify`, `data_path`, `data_make`, `leaderboard_table`, `leaderboard_build`,
+`leaderboard_check`, `leaderboard_diff`, `leaderboard_report`, `leaderboard_scaling`, `export`,
+`cite` and `version`. `load` reads a run file, `score_all` scores several. They are imported when
+they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         data_verify,
         doctor,
         export,
+        labels,
         leaderboard_build,
         leaderboard_check,
         leaderboard_diff,
@@ -61,6 +62,7 @@ __all__ = [
     "data_verify",
     "doctor",
     "export",
+    "labels",
     "leaderboard_build",
     "leaderboard_check",
     "leaderboard_diff",

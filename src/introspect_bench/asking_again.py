@@ -235,6 +235,9 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
         "injection": read_injection(injection) if local and injection else None,
         "family": str(family) if local and family else None,
         "decoding": str(kept["decoding"]) if local and kept.get("decoding") else None,
+        "max_new_tokens": generation.get("max_new_tokens") if local else None,
+        "thinking": True if local and generation.get("thinking") is True else None,
+        "system": str(generation["system"]) if local and generation.get("system") else None,
         "n_train": None if local else kept.get("n_train"),
     }
 

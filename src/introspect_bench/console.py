@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,27 @@ def emit_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in cells:
         padded = [cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)]
         click.echo("  ".join(padded).rstrip())
+
+
+def warn_unread(results: Iterable[Mapping[str, Any]]) -> None:
+    """Say on stderr, of each run of which most replies cannot be read, what one of them is."""
+    for result in results:
+        if found := result["unread"]:
+            click.echo(
+                f"{result['task']}: {found['unparsed']} of {found['answered']} replies hold no "
+                f"answer that can be read; query {found['id']} got "
+                f"{printable(json.dumps(found['reply'], ensure_ascii=False))}, "
+                f"expected {found['expected']}",
+                err=True,
+            )
+
+
+def emit_labels(counts: Iterable[Mapping[str, Any]]) -> None:
+    """Print how many labels were measured again with the same outcome: `task`, `split`, counts."""
+    for one in counts:
+        if found := one["labels_reproduced"]:
+            said = f"labels reproduced {found['n']} / {found['of']}"
+            click.echo(f"{one['task']} · {one['split']}: {said}")
 
 
 class Bar:

@@ -56,6 +56,8 @@ class Settings:
     """How replies are chosen; None for what the checkpoint says, or greedy."""
     family: str | None
     """Whose convention prompts follow; None for what the checkpoint says, or the benchmark's."""
+    generation: Mapping[str, Any]
+    """How a local model's replies are generated: `max_new_tokens`, `thinking`, `system`."""
     arguments: Mapping[str, Any]
     """Arguments of a `py:` class."""
 
@@ -178,6 +180,7 @@ def _load_local(
         family=settings.family,
         decoding=settings.decoding,
         target=None if target is None else target.name,
+        **settings.generation,
         on_progress=on_progress,
     )
     folder = home_folder(model)

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import OPENINGS, format_answer, format_rehearsed, parse_answer
+from introspect_bench.tasks.answers import (
+    FORM,
+    OPENINGS,
+    format_answer,
+    format_rehearsed,
+    parse_answer,
+)
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
@@ -65,5 +71,6 @@ def make_task() -> Task:
         ),
         headline="balanced_exact_match",
         openings=OPENINGS,
+        form=FORM,
         prompt_sha256=prompts_sha256(PROMPTS),
     )

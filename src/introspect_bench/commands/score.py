@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable
+from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
 from introspect_bench.leaderboard import table
 
 
@@ -29,10 +29,12 @@ def command(
     from introspect_bench import api
 
     results = api.score_all(runs, suite=suite)
+    warn_unread(results)
     if as_json:
         emit_json({"results": results})
     else:
         click.echo(table.plain(results), nl=False)
+        emit_labels(results)
         for result in results if details else ():
             emit_details(result)
     if check:
