@@ -115,15 +115,9 @@ def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
     return {"decoding": said} if said in DECODINGS and said != GREEDY else {}
 
 
-def learnt_of(fields: Mapping[str, Any], task: str) -> dict[str, int]:
-    """Return `n_train` of a run's explainer: queries of the task that it learnt from, if told."""
-    settings = fields.get("settings")
-    found = amount_of(settings, task) if isinstance(settings, Mapping) else None
-    return {} if found is None else {"n_train": found}
-
-
-def amount_of(settings: Mapping[str, Any], task: str) -> int | None:
-    """Return how many queries of a task an explainer learnt from, as its run file says."""
-    found = settings.get("n_train")
+def n_train(explainer: Mapping[str, Any], task: str) -> int | None:
+    """Return how many queries of a task a run's explainer was trained on, if its header says so."""
+    settings = explainer.get("settings")
+    found = settings.get("n_train") if isinstance(settings, Mapping) else None
     found = found.get(task) if isinstance(found, Mapping) else found
     return found if type(found) is int and found > 0 else None

@@ -31,7 +31,7 @@ from introspect_bench.benchmark.parts import layers_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.scale import NoScaleError, scale_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -270,7 +270,7 @@ def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
         "no_vector": fields["no_vector"],
         "shuffled_vectors": fields.get("shuffled_vectors", False),
         **decoding_of(fields),
-        **learnt_of(fields, task),
+        "n_train": n_train(fields, task),
     }
 
 

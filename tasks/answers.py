@@ -83,7 +83,7 @@ def parse_answer(raw: str) -> Answer | None:
     return Answer(changed=short["un"] is None, content=content)
 
 
-def format_rehearsed(answer: Answer) -> str:
+def format_replayed(answer: Answer) -> str:
     """The line with which a perfect explainer goes on from the text itself: output, then verdict.
 
     `parse_answer` reads it back. The output is said before it is judged; where it holds a negation,

@@ -230,7 +230,7 @@ def test_the_likeliest_whole_reply_is_given(name: str) -> None:
         make_explainer(name, decoding="beams")
 
 
-def test_a_rehearsed_reply_takes_no_opening() -> None:
+def test_a_replayed_reply_takes_no_opening() -> None:
     fields = {"text": "So it is", "token": "So", "position": 0, "n_tokens": 8, "layers": [0, 1]}
     openings = ("unchanged:", "changed:")
     prompts = [
@@ -243,9 +243,9 @@ def test_a_rehearsed_reply_takes_no_opening() -> None:
         )
         for prompt in make_prompts()
     ]
-    rehearsal = Injection(mode="rehearsal", scaling="natural")
+    replay = Injection(mode="replay", scaling="natural")
     free, whole = (
-        make_explainer("llama", injection=rehearsal, decoding=decoding)
+        make_explainer("llama", injection=replay, decoding=decoding)
         for decoding in ("greedy", "whole-reply")
     )
     assert whole.complete(prompts) == free.complete(prompts)

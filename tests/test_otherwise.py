@@ -35,7 +35,7 @@ from introspect_bench.benchmark.records import Prompt, Turn
 from introspect_bench.injections import parse_injection
 
 LENS = Injection(slots=3, projection=NEAREST)
-PLAIN = Injection(mode="rehearsal", scaling="natural")
+PLAIN = Injection(mode="replay", scaling="natural")
 BOTH = replace(PLAIN, otherwise=LENS)
 NAMED = [
     patching(TEXT, 8, (0, 1), 1, "What comes next, in a word or two?"),
@@ -70,11 +70,11 @@ def test_it_is_declared_as_it_is_recorded() -> None:
     ("values", "message"),
     [
         ({"mode": "add", "layer": 1, "otherwise": "own-layers"}, "injection key 'otherwise'"),
-        ({"mode": "rehearsal", "otherwise": {"mode": "quoted-copy"}}, "a mode that does not quote"),
-        ({"mode": "rehearsal", "otherwise": "embedding"}, "a mode that does not quote"),
-        ({"mode": "rehearsal", "otherwise": {"mode": "add"}}, "needs a layer"),
-        ({"mode": "rehearsal", "otherwise": {"scaling": "learned"}}, "no learned scale there"),
-        ({"mode": "rehearsal", "otherwise": {"otherwise": {}}}, "injection key 'otherwise'"),
+        ({"mode": "replay", "otherwise": {"mode": "quoted-copy"}}, "a mode that does not quote"),
+        ({"mode": "replay", "otherwise": "embedding"}, "a mode that does not quote"),
+        ({"mode": "replay", "otherwise": {"mode": "add"}}, "needs a layer"),
+        ({"mode": "replay", "otherwise": {"scaling": "learned"}}, "no learned scale there"),
+        ({"mode": "replay", "otherwise": {"otherwise": {}}}, "injection key 'otherwise'"),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
@@ -182,7 +182,7 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
 ) -> None:
     folder = ib.train(str(base), tmp_path / "both", decoding="compared", **options)
     record = json.loads((folder / "explainer.json").read_text())
-    assert record["injection"]["mode"] == "rehearsal"
+    assert record["injection"]["mode"] == "replay"
     assert record["injection"]["otherwise"]["projection"]["layers"] == [0, 1]
     assert set(record["training"]["lessons"]["n_train"]) == {
         "activation-patching",
@@ -239,9 +239,9 @@ def test_vectors_that_stand_at_quoted_tokens_are_not_mapped(
 def test_it_is_said_on_the_command_line(
     base: Path, suites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chosen = parse_injection("rehearsal", "natural", 3, "embedding")
+    chosen = parse_injection("replay", "natural", 3, "embedding")
     assert chosen == replace(PLAIN, otherwise=Injection(slots=3))
-    assert parse_injection("rehearsal", "natural", None, "replace:2") == replace(
+    assert parse_injection("replay", "natural", None, "replace:2") == replace(
         PLAIN, otherwise=Injection(mode="replace", layer=2)
     )
     words = ["run", "-m", str(base), "--suite", str(suites), "-o", str(tmp_path)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from introspect_bench.benchmark.records import Answer
-from introspect_bench.tasks.answers import MAX_LINE, format_answer, format_rehearsed, parse_answer
+from introspect_bench.tasks.answers import MAX_LINE, format_answer, format_replayed, parse_answer
 
 TABLE = [
     json.loads(line)
@@ -48,7 +48,7 @@ def test_table_holds_both_verdicts_and_refusals() -> None:
 def test_what_is_written_is_read_back(content: str, changed: bool) -> None:
     answer = Answer(changed=changed, content=content)
     assert parse_answer(format_answer(answer)) == answer
-    assert parse_answer(format_rehearsed(answer)) == answer
+    assert parse_answer(format_replayed(answer)) == answer
 
 
 def test_plain_content_is_written_plainly() -> None:
@@ -56,13 +56,13 @@ def test_plain_content_is_written_plainly() -> None:
     assert format_answer(Answer(changed=False, content="Paris")) == "unchanged: Paris"
 
 
-def test_behind_a_rehearsed_text_the_output_comes_first_unless_it_could_be_misread() -> None:
+def test_behind_a_replayed_text_the_output_comes_first_unless_it_could_be_misread() -> None:
     changed = Answer(changed=True, content="Paris")
-    assert format_rehearsed(changed) == "Paris, so the output would change to <<<Paris>>>"
+    assert format_replayed(changed) == "Paris, so the output would change to <<<Paris>>>"
     kept = Answer(changed=False, content="U.S.")
-    assert format_rehearsed(kept) == "U.S., so the output would remain unchanged from <<<U.S.>>>"
+    assert format_replayed(kept) == "U.S., so the output would remain unchanged from <<<U.S.>>>"
     negated = Answer(changed=True, content="not a country")
-    assert format_rehearsed(negated) == "changed: not a country"
+    assert format_replayed(negated) == "changed: not a country"
 
 
 def test_a_very_long_line_has_no_answer_and_costs_no_time() -> None:

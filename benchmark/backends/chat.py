@@ -31,7 +31,7 @@ from jinja2 import TemplateError
 from introspect_bench.benchmark.backends.injection import (
     COPY,
     QUOTED,
-    REHEARSAL,
+    REPLAY,
     Injection,
     names_token,
     own_layers,
@@ -137,14 +137,14 @@ class Encoder:
             for prompt in prompts
         ]
 
-    def reply_ids(self, text: str, *, rehearsed: bool = False) -> tuple[int, ...]:
-        """Ids of the beginning of a reply, as they follow a question or a rehearsed text."""
-        return tuple(self._plain_ids(f" {text}" if rehearsed or not self.chat else text))
+    def reply_ids(self, text: str, *, replayed: bool = False) -> tuple[int, ...]:
+        """Ids of the beginning of a reply, as they follow a question or a replayed text."""
+        return tuple(self._plain_ids(f" {text}" if replayed or not self.chat else text))
 
-    def rehearses(self, prompt: Prompt) -> bool:
+    def replays(self, prompt: Prompt) -> bool:
         """Whether the explainer's turn begins with the text that the question quotes."""
         named = names_token(prompt.query.fields)
-        return self.injection.mode == REHEARSAL and SLOT in prompt.question and named
+        return self.injection.mode == REPLAY and SLOT in prompt.question and named
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         """Text before and after the question."""
@@ -182,9 +182,9 @@ class Encoder:
         return text
 
     def _asked(self, prompt: Prompt, tail: str) -> str:
-        """Question and opening of the reply, and then the text if it is rehearsed."""
+        """Question and opening of the reply, and then the text if it is replayed."""
         fields = prompt.query.fields
-        if not self.rehearses(prompt):
+        if not self.replays(prompt):
             return self._marked(prompt.question, fields) + tail
         text = str(fields["text"])
         if self.use_vectors:
@@ -193,7 +193,7 @@ class Encoder:
 
     def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
         """A question with its quoted token marked, if vectors enter there."""
-        quoted = self.injection.mode in (QUOTED, REHEARSAL)
+        quoted = self.injection.mode in (QUOTED, REPLAY)
         if not quoted or not self.use_vectors or SLOT not in question:
             return question
         return mark_quoted(question, fields, self.target_tokenizer)
@@ -251,7 +251,7 @@ class Encoder:
         if any(way is not ways[0] for way in ways):
             raise UsageError("queries that name a token cannot be shown beside others")
         for slot, entry, way in zip(slots, entries, ways, strict=True):
-            quoted_there = self.injection.mode in (QUOTED, REHEARSAL)
+            quoted_there = self.injection.mode in (QUOTED, REPLAY)
             named = quoted_there and names_token(entry.fields)
             places = [next(tokens)] if named else slot
             columns += places

@@ -96,9 +96,9 @@ def make_lessons(
         head = heads[prompt.template]
         (asked,) = encoder.questions([prompt])
         start = (*head.ids, *asked.ids)
-        rehearsed = encoder.rehearses(prompt)
-        said = (task.format_rehearsed if rehearsed else None) or task.format_answer
-        reply = encoder.reply_ids(said(answers[prompt.query.id]), rehearsed=rehearsed)
+        replayed = encoder.replays(prompt)
+        said = (task.format_replayed if replayed else None) or task.format_answer
+        reply = encoder.reply_ids(said(answers[prompt.query.id]), replayed=replayed)
         found.append(
             Lesson(
                 task=task.name,

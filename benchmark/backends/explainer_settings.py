@@ -21,7 +21,7 @@ class ExplainerSettings:
     """Rank of the adapter."""
     alpha: float = 32.0
     """Scale of the adapter, divided by its rank."""
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     """Highest learning rate of AdamW."""
     warmup: float = 0.05
     """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
@@ -62,8 +62,8 @@ class ExplainerSettings:
         for name in counts:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', ' ')}: give 1 or more")
-        if not 0 < self.rate < math.inf:
-            raise UsageError(f"the learning rate is {self.rate}; give a number above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"the learning rate is {self.learning_rate}; give a number above 0")
 
     def as_json(self) -> dict[str, Any]:
         """All settings by name."""

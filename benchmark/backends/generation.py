@@ -238,8 +238,8 @@ class LocalExplainer:
 
     def _opens(self, prompt: Prompt) -> bool:
         """Whether replies to a prompt begin with one of the task's openings."""
-        rehearsed = isinstance(self.encoder, Encoder) and self.encoder.rehearses(prompt)
-        return prompt.openings != () and not rehearsed
+        replayed = isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
+        return prompt.openings != () and not replayed
 
     def _likeliest(
         self, head: Head, questions: Sequence[Encoded], openings: Sequence[str]

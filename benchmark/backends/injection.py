@@ -17,7 +17,7 @@ import numpy as np
 from introspect_bench.benchmark.errors import UsageError
 
 Mode = Literal[
-    "embedding", "add", "replace", "own-layers", "quoted-token", "quoted-copy", "rehearsal"
+    "embedding", "add", "replace", "own-layers", "quoted-token", "quoted-copy", "replay"
 ]
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
 layer's output (SelfIE, Patchscopes, Activation Oracles); `own-layers`: replaces the outputs of all
@@ -25,11 +25,11 @@ of the query's own layers at the slot; `quoted-token`: the same at the token of 
 the query names, so that a model with the target's weights computes what the target computed, and
 at the slot for queries that name no token; `quoted-copy`: the same in a copy of the quoted text
 that stands in the slot, so that such a model reads the text both with the vector and without;
-`rehearsal`: the same in a copy with which the explainer's turn begins, so that such a model first
+`replay`: the same in a copy with which the explainer's turn begins, so that such a model first
 says what the target said and then reports it."""
 
-QUOTED, COPY, REHEARSAL = "quoted-token", "quoted-copy", "rehearsal"
-QUOTING = (QUOTED, COPY, REHEARSAL)
+QUOTED, COPY, REPLAY = "quoted-token", "quoted-copy", "replay"
+QUOTING = (QUOTED, COPY, REPLAY)
 """Modes in which a vector stands at a token of the query's text."""
 OTHERWISE, OWN_LAYERS = "otherwise", "own-layers"
 """Key under which their records say what is done for queries that name no token, and the usual."""

@@ -109,7 +109,7 @@ def plan_projection(
     if start.kind == LENS and any(suite.task != FEATURES for suite in suites):
         raise UsageError(
             "the input lens reads directions; train on feature-descriptions alone, give "
-            "--injection rehearsal --otherwise embedding, or give --projection aligned"
+            "--injection replay --otherwise embedding, or give --projection aligned"
         )
     blocks = _blocks(suites)
     maps = replace(_maps(suites, blocks, widths[1].pop()), nearest=start.kind == LENS)

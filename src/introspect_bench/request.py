@@ -32,7 +32,7 @@ LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1
 _DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
 INJECTIONS = (
-    "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token, quoted-copy or rehearsal"
+    "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token, quoted-copy or replay"
 )
 """Values of `--injection`."""
 

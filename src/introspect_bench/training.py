@@ -78,7 +78,7 @@ def train(
         on_fetch: told what is downloaded and prepared.
         on_align: told pairs of tokens that are read to align a projection.
         on_step: told how far training is.
-        **settings: fields of `ExplainerSettings`, such as `rate`.
+        **settings: fields of `ExplainerSettings`, such as `learning_rate`.
 
     Returns:
         `output`.

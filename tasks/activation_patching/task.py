@@ -10,7 +10,7 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import OPENINGS, format_answer, format_rehearsed, parse_answer
+from introspect_bench.tasks.answers import OPENINGS, format_answer, format_replayed, parse_answer
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
@@ -53,7 +53,7 @@ def make_task() -> Task:
         render=render,
         parse=parse_answer,
         format_answer=format_answer,
-        format_rehearsed=format_rehearsed,
+        format_replayed=format_replayed,
         metrics=(
             "balanced_exact_match",
             "exact_match_changed",

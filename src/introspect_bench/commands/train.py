@@ -22,7 +22,7 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     "--accumulation", type=int, default=2, show_default=True, help="Batches of one step, mixed."
 )
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--precision",
