@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from introspect_bench.baselines.specs import FEATURES
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.baselines.specs import FEATURES, PATCHING
+from introspect_bench.benchmark.backends.injection import Injection, Injections
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 
 REFERENCE = "reference/"
@@ -40,8 +40,8 @@ class ReferenceSpec:
     """One sentence: what is special about it."""
     base: str = TARGET
     """Model that is trained."""
-    injection: Injection = field(default_factory=Injection)
-    """How vectors enter."""
+    injection: Injections = field(default_factory=Injection)
+    """How vectors enter, for every task or by task."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What else its training is given: arguments of `train`."""
     tasks: tuple[str, ...] = ()
@@ -55,14 +55,12 @@ OWN = Injection(mode="own-layers", scaling="natural")
 QUOTED = Injection(mode="quoted-token", scaling="natural")
 """The vector stands at its own layers, where the target had it: the explainer's own state becomes
 what the target's was, which only the target's weights can go on from."""
-COPIED = Injection(mode="quoted-copy", scaling="natural")
-"""The same in a copy of the text, so that it is read with the vector and without."""
 REPLAYED = Injection(mode="replay", scaling="natural")
 """The same in a copy that begins the explainer's turn: it goes on from there as the target did,
 and reports what it said."""
 LENS = Injection(slots=8)
 """Eight tokens of the explainer's own that a direction responds to stand in for it."""
-WHOLE = Injection(mode="replay", scaling="natural", otherwise=LENS)
+WHOLE: Injections = {PATCHING: REPLAYED, FEATURES: LENS}
 """Patches are replayed, directions seen as tokens."""
 _STUDIED: Mapping[str, Any] = {"learning_rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
 _REPLAYED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
@@ -179,7 +177,6 @@ def _study() -> tuple[ReferenceSpec, ...]:
     ]
     cells.append(("study-quoted-token-raw-1", Injection(mode="quoted-token", scaling="raw")))
     cells.append(("study-quoted-token-natural-1", QUOTED))
-    cells.append(("study-quoted-copy-natural-1", COPIED))
     cells.append(("study-own-layers-natural-1", OWN))
     cells.append(("study-replay-natural-1", REPLAYED))
     return tuple(

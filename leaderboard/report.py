@@ -116,9 +116,9 @@ def report(
         "## Privileged access",
         contrast_table(
             access,
-            "Each self-explainer minus every other explainer of the same target that was trained on "
-            "as many queries, with vectors that enter the same way, paired on the same queries. A "
-            "rotated twin computes the same function in other coordinates.",
+            "Each self-explainer minus every other explainer of the same target that was trained "
+            "on as many queries, with vectors that enter the same way, paired on the same queries. "
+            "A rotated twin computes the same function in other coordinates.",
             "There is no pair of a trained self-explainer and another trained explainer yet.",
         ),
         "## Against baselines",

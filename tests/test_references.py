@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from introspect_bench.__main__ import main
 from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.baselines import references
 from introspect_bench.baselines.references import REFERENCES, reference_folder
+from introspect_bench.benchmark.backends.injection import injection_of
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.leaderboard.table import markdown
 
@@ -61,10 +61,10 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
             assert set(own.training) <= set(spec.training)
             assert own.tasks == spec.tasks
             assert spec.no_vector != (bool(other) or spec.base != own.base)
-    study = {spec.injection for spec in REFERENCES if spec.role == "study"}
-    assert len(study) == 29
+    study = {injection_of(PATCHING, one.injection) for one in REFERENCES if one.role == "study"}
+    assert len(study) == 28
     # the input lens is for another task than the study's
-    assert {replace(own.injection, otherwise=None) for own in selves if not own.tasks} <= study
+    assert {injection_of(PATCHING, own.injection) for own in selves if not own.tasks} <= study
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(

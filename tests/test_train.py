@@ -255,7 +255,13 @@ def test_a_training_keeps_the_precision_it_began_with(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"method": "qlora"}, {"rank": 0}, {"learning_rate": 0.0}, {"epochs": 0}, {"learning_rate": float("nan")}],
+    [
+        {"method": "qlora"},
+        {"rank": 0},
+        {"learning_rate": 0.0},
+        {"epochs": 0},
+        {"learning_rate": float("nan")},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

@@ -20,7 +20,7 @@ from introspect_bench.benchmark.backends import shared_head
 from introspect_bench.benchmark.backends.chat import Encoded
 from introspect_bench.benchmark.backends.injector import Injector, Slots
 from introspect_bench.benchmark.backends.rows import grown, joined, padded, parts
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once fewer than this share of the stored rows is still growing."""
@@ -255,7 +255,6 @@ class Decoder:
 
         Raises:
             IntegrityError: a vector is not finite, or zero where its length is to be matched.
-            UsageError: only some of them are of queries that name a token.
         """
         places = [
             (index, width - len(row.ids) + column, vector)
@@ -268,11 +267,7 @@ class Decoder:
         stacked = np.stack([vector for _, _, vector in places]).astype(np.float32)
         if not np.isfinite(stacked).all():
             raise IntegrityError("a vector is not finite")
-        (elsewhere, *mixed) = {row.otherwise for row in rows if row.vectors}
-        if mixed:
-            raise UsageError("queries that name a token cannot be asked beside others")
-        way = self.injector.way(otherwise=elsewhere)
-        if way.scaling != "raw" and not stacked.any(axis=1).all():
+        if self.injector.injection.scaling != "raw" and not stacked.any(axis=1).all():
             raise IntegrityError("a vector is zero, so its length cannot be matched")
         device = self.model.device
         layers = [own for row in rows for own in row.layers]
@@ -281,5 +276,4 @@ class Decoder:
             columns=torch.tensor([column for _, column, _ in places], device=device),
             vectors=torch.from_numpy(stacked).to(device),
             layers=torch.tensor(layers, device=device) if layers else None,
-            otherwise=elsewhere,
         )

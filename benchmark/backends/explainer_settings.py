@@ -6,7 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import (
+    Injection,
+    Injections,
+    injections_as_json,
+)
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import DECODINGS, GREEDY
 
@@ -43,8 +47,8 @@ class ExplainerSettings:
     """Chooses initial weights and all orders."""
     twin: str | None = None
     """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
-    injection: Injection = field(default_factory=Injection)
-    """How vectors enter."""
+    injection: Injections = field(default_factory=Injection)
+    """How vectors enter, for every task or by task."""
     decoding: str = GREEDY
     """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
 
@@ -67,6 +71,6 @@ class ExplainerSettings:
 
     def as_json(self) -> dict[str, Any]:
         """All settings by name."""
-        values = {**asdict(self), "injection": self.injection.as_json()}
+        values = {**asdict(self), "injection": injections_as_json(self.injection)}
         del values["decoding"]  # the same training whatever is done with it
         return values

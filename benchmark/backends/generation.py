@@ -19,7 +19,7 @@ import torch
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head
 from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.errors import UsageError
@@ -41,7 +41,8 @@ class LocalExplainer:
         model: Any,
         tokenizer: Any,
         *,
-        injection: Injection | None = None,
+        injection: Injections | None = None,
+        task: str = "",
         learned: Learned | None = None,
         target_tokenizer: Any = None,
         family: Family | None = None,
@@ -57,7 +58,8 @@ class LocalExplainer:
             model: a causal language model of transformers; put into evaluation mode, and switched
                 to the shared-head attention if a probe shows that it gives the same logits.
             tokenizer: its tokenizer.
-            injection: how vectors enter; the default `Injection()` if None.
+            injection: how vectors enter, for every task or by task; the default if None.
+            task: name of the task that is asked about first, see `for_task`.
             learned: learned parts of the injection, if it has any.
             target_tokenizer: counts positions in queries' texts; the explainer's own if None.
             family: whose convention prompts follow; the benchmark's own if None.
@@ -72,7 +74,9 @@ class LocalExplainer:
             UsageError: the injection does not fit the model, a number is below 1, two openings
                 begin with the same token, or a learned part is missing or left over.
         """
-        chosen = injection or (Injection() if family is None else family.injection)
+        self.injections = merged(injection, None if family is None else family.injection)
+        self.learned = learned or Learned()
+        chosen = injection_of(task, self.injections)
         if decoding not in DECODINGS:
             raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")
         self.decoding = decoding
@@ -92,7 +96,7 @@ class LocalExplainer:
             self.encoder = FamilyEncoder(
                 tokenizer, family, use_vectors=use_vectors, injection=chosen
             )
-        self.injector = Injector(model, chosen, learned)
+        self.injector = Injector(model, chosen, self.learned.used_by(chosen))
         self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         config = model.config.get_text_config()
@@ -139,6 +143,19 @@ class LocalExplainer:
         other._heads = OrderedDict()
         return other
 
+    def for_task(self, task: str) -> LocalExplainer:
+        """The same explainer, with vectors entering as is said of a task."""
+        chosen = injection_of(task, self.injections)
+        if chosen == self.injector.injection:
+            return self
+        other = copy.copy(self)
+        other.encoder = self.encoder.entering(chosen)
+        other.injector = Injector(self.model, chosen, self.learned.used_by(chosen))
+        other.decoder = copy.copy(self.decoder)
+        other.decoder.injector = other.injector
+        other._heads = OrderedDict()
+        return other
+
     def decoded(self, decoding: str) -> LocalExplainer:
         """The same explainer with its replies chosen otherwise, one of `DECODINGS`."""
         other = copy.copy(self)
@@ -174,14 +191,13 @@ class LocalExplainer:
         """
         if not self.encoder.use_vectors:
             return
-        maps = self.injector.injection.maps
+        maps = self.injector.injection.projection
         if maps is not None and d_target != maps.d_target:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer's projection is for width "
                 f"{maps.d_target}; --no-vector runs it without them, as a control"
             )
-        mapped = maps is not None and self.injector.injection.otherwise is None
-        if not mapped and d_target != self.d_model:
+        if maps is None and d_target != self.d_model:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer has width {self.d_model} "
                 "and brings no projection for them; --no-vector runs it without them, as a control"
@@ -206,7 +222,7 @@ class LocalExplainer:
 
     def _head(self, encoded: Encoded) -> Head:
         """The head with these tokens and vectors, from memory if it was used lately."""
-        places = (encoded.ids, encoded.columns, encoded.layers, encoded.otherwise)
+        places = (encoded.ids, encoded.columns, encoded.layers)
         digest = hashlib.sha256(repr(places).encode())
         for vector in encoded.vectors:
             digest.update(np.ascontiguousarray(vector).tobytes())

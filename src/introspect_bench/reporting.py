@@ -169,11 +169,10 @@ def _alike(first: object, second: object, task: str) -> bool:
 
 
 def _how(way: object) -> object:
-    """What of a declared injection has to be the same, here and for queries that name no token."""
+    """What of a declared injection has to be the same."""
     if not isinstance(way, Mapping):
         return way
-    keys = ("mode", "layer", "scaling", "slots")
-    return [*(way.get(key) for key in keys), _how(way.get("otherwise"))]
+    return [way.get(key) for key in ("mode", "layer", "scaling", "slots")]
 
 
 def _twin(one: Scored) -> str | None:

@@ -94,9 +94,7 @@ def _trial(path: Path) -> tuple[Trial, object]:
         count = training["lessons"]["n"]
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: not the record of a training: {error!r}") from None
-    if any(
-        type(one) not in (int, float) or not math.isfinite(one) for one in (rate, loss, count)
-    ):
+    if any(type(one) not in (int, float) or not math.isfinite(one) for one in (rate, loss, count)):
         raise IntegrityError(f"{path}: its rate, loss or size is not a finite number")
     trial = Trial(name=path.parent.name, rate=rate, n_train=count, loss=loss)
     return trial, {**training, "settings": settings}

@@ -18,7 +18,9 @@ from introspect_bench.console import amount, emit_json, progress
 @click.option("--split", default="test", show_default=True, metavar="NAME")
 @click.option("--n-train", callback=amount, metavar="N|N%", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
-@click.option("--learning-rate", type=float, metavar="RATE", help="Learning rate; default: the recipe's.")
+@click.option(
+    "--learning-rate", type=float, metavar="RATE", help="Learning rate; default: the recipe's."
+)
 @click.option(
     "--evaluations", type=int, metavar="N", help="Validations in training; default: the recipe's."
 )
