@@ -21,7 +21,7 @@ from introspect_bench.benchmark.backends.decoding import Decoder, Head
 from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
 from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
-from introspect_bench.benchmark.backends.learned import Learned
+from introspect_bench.benchmark.backends.learned import Learned, check_learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
@@ -76,6 +76,7 @@ class LocalExplainer:
         """
         self.injections = merged(injection, None if family is None else family.injection)
         self.learned = learned or Learned()
+        check_learned(self.injections, self.learned)
         chosen = injection_of(task, self.injections)
         if decoding not in DECODINGS:
             raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")

@@ -48,25 +48,28 @@ class Learned:
         )
 
 
-def check_learned(injection: Injection, learned: Learned) -> None:
-    """Refuse a learned part that is missing, or that the injection does not use.
+def check_learned(injections: Injections, learned: Learned) -> None:
+    """Refuse a learned part that is missing, or that no injection uses.
 
     Raises:
         UsageError: one of both.
     """
-    if injection.scaling == "learned" and learned.log_scale is None:
+    ways = all_injections(injections)
+    scaled = any(way.scaling == "learned" for way in ways)
+    if scaled and learned.log_scale is None:
         raise UsageError(
             "scaling 'learned' is for explainers that were trained with it; train one, or choose "
             "raw or norm-matched"
         )
-    if injection.scaling != "learned" and learned.log_scale is not None:
+    if not scaled and learned.log_scale is not None:
         raise UsageError(
-            f"this explainer was trained with a learned scale ({LEARNED}), but its injection is "
-            f"declared '{injection.scaling}'; leave --injection and --scaling out"
+            f"this explainer was trained with a learned scale ({LEARNED}) that its injection does "
+            "not declare; leave --injection and --scaling out"
         )
-    if injection.projection is not None and learned.projection is None:
+    declared = {way.projection for way in ways} - {None}
+    if declared and learned.projection is None:
         raise UsageError("a projection is declared, but its maps are missing; train an explainer")
-    if learned.projection is not None and learned.projection.maps != injection.projection:
+    if learned.projection is not None and declared != {learned.projection.maps}:
         raise UsageError(
             f"this explainer was trained with a projection ({PROJECTION}) that its injection does "
             "not declare; leave --injection and --scaling out"
@@ -103,17 +106,16 @@ def read_learned(folder: Path, injections: Injections) -> Learned:
     for name, declared, what in wanted:
         if declared and not (folder / name).is_file():
             raise MissingPartError(f"{folder} declares {what} but holds no {name}")
-        if not declared and (folder / name).is_file():
-            raise UsageError(
-                f"{folder} holds {what} ({name}) that its injection does not declare; leave "
-                "--injection and --scaling out"
-            )
+    if maps is None and (folder / PROJECTION).is_file():
+        raise UsageError(
+            f"{folder} holds a projection ({PROJECTION}) that its injection does not declare; "
+            "leave --injection and --scaling out"
+        )
     found = Learned(
         log_scale=_read_scale(folder / LEARNED) if (folder / LEARNED).is_file() else None,
         projection=None if maps is None else load_projection(folder / PROJECTION, maps),
     )
-    for way in ways:
-        check_learned(way, found.used_by(way))
+    check_learned(injections, found)
     return found
 
 
