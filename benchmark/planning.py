@@ -99,7 +99,7 @@ def check_run(
         generation={"seed": seed, "batch_size": batch_size},
         selftest={},
         device=None,
-    )
+    ).to_json()
     check_run_file(out, header, resume=resume)
 
 

@@ -213,7 +213,8 @@ def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "a
 
     Args:
         path: the run file; nothing is written.
-        header: the header as far as it is known: of `explainer`, only `shots` and `no_vector`.
+        header: the header as far as it is known: of `explainer`, `shots`, `no_vector` and
+            `shuffled_vectors`, of `generation`, `seed` and `batch_size`.
         resume: what to do about an existing file.
 
     Raises:
@@ -265,6 +266,9 @@ def _check_same(
     if not loaded:  # who answers is not known yet, nor what it depends on
         for part in (there, now):
             part.pop("env", None)
+            part.pop("access")
+            generation = part["generation"]
+            part["generation"] = {key: generation[key] for key in ("seed", "batch_size")}
             part["explainer"] = {
                 key: part["explainer"].get(key)
                 for key in ("shots", "no_vector", "shuffled_vectors")
