@@ -182,6 +182,12 @@ class Completion:
     """Prompt tokens read, 0 if the explainer has no tokens."""
     n_out: int = 0
     """Tokens generated."""
+    confidence: float | None = None
+    """Probability, from 0 to 1, that the answer is right, if the explainer says one."""
+    logprobs: Sequence[float] = field(default=(), compare=False)
+    """Natural log-probability of each token generated, given all before it; empty if unknown."""
+    ends: Sequence[int] = field(default=(), compare=False)
+    """Characters of the text that are written once each of these tokens is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,6 +180,11 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
     for name in ("i", "n_in", "n_out", "ms"):
         if not _is_count(row.get(name, 0)):
             raise IntegrityError(f"{where}: field {name} is not a number of 0 or more")
+    if not (_is_count(row.get("confidence", 0)) and row.get("confidence", 0) <= 1):
+        raise IntegrityError(f"{where}: field confidence is not a number from 0 to 1")
+    for name in ("logprob_verdict", "logprob_reply"):
+        if not _is_logarithm(row.get(name, 0)):
+            raise IntegrityError(f"{where}: field {name} is not a number of 0 or less")
     if len(rows) >= MAX_ROWS:
         raise IntegrityError(f"{where}: more than {MAX_ROWS} rows")
     rows[qid] = row
@@ -207,6 +212,12 @@ def _footer(
 
 
 def _is_count(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0
+    return _is_number(value) and value >= 0  # type: ignore[operator]
+
+
+def _is_logarithm(value: object) -> bool:
+    return _is_number(value) and value <= 0  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)

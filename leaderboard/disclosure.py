@@ -33,9 +33,13 @@ ROW = frozenset(
         "n_in",
         "n_out",
         "ms",
+        "confidence",
+        "logprob_verdict",
+        "logprob_reply",
     }
 )
-"""Fields of a prediction row; `ms` may be left out by who cannot publish it."""
+"""Fields of a prediction row; `ms` may be left out by who cannot publish it, and the last three are
+there if they are known."""
 JUDGEMENT = frozenset(
     {"kind", "qid", "judge", "text", "predicted", "embedding", "raw", "value", "status"}
 )

@@ -34,6 +34,11 @@ _SENTENCE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_VERDICT = re.compile(r"\b(?:remain unchanged from|change to)\s*<<<", re.IGNORECASE)
+_VERDICT_WORD = re.compile(
+    r"(?<![^\W_])(?P<a>(?:un)?changed)(?=[*_`.]*\s*(?::|$))"
+    r"|\b(?P<b>remain unchanged(?= from\s*<<<)|change(?= to\s*<<<))",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NEGATION = re.compile(
     r"\b(?:not|never|no|neither|nor|hardly|cannot)\b|n['\u2019]t\b", re.IGNORECASE
 )
@@ -81,6 +86,15 @@ def parse_answer(raw: str) -> Answer | None:
     if not any(character.isalnum() for character in content):
         return None
     return Answer(changed=short["un"] is None, content=content)
+
+
+def verdict_end(raw: str) -> int | None:
+    """Characters of a completion up to the end of the word that is its verdict, or None.
+
+    For completions that `parse_answer` reads: they have one verdict.
+    """
+    found = _VERDICT_WORD.search(raw)
+    return None if found is None else found.end("a" if found["a"] else "b")
 
 
 def format_replayed(answer: Answer) -> str:

@@ -7,7 +7,6 @@ Owns `LocalExplainer`, which turns prompts into completions, and when a reply en
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
-from introspect_bench.benchmark.backends.decoding import Decoder, Head
+from introspect_bench.benchmark.backends.decoding import Decoder, Head, Written
 from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
 from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
@@ -236,21 +235,21 @@ class LocalExplainer:
         return self._heads[key]
 
     def _replies(self, head: Head, questions: Sequence[Encoded]) -> list[Completion]:
-        opened = self._opened(head, questions)
-        begun = [
-            dataclasses.replace(question, ids=(*question.ids, *self._opening_ids[which]))
-            if which is not None
-            else question
-            for question, which in zip(questions, opened, strict=True)
-        ]
-        written = self.decoder.greedy(head, begun, self._done)
+        written = self.decoder.greedy(head, questions, self._done, self._opening_ids)
+        return self._completions(head, questions, written)
+
+    def _completions(
+        self, head: Head, questions: Sequence[Encoded], written: Sequence[Written]
+    ) -> list[Completion]:
         return [
             Completion(
-                text=("" if which is None else self.openings[which]) + self._said(ids),
+                text=self._said(reply.ids),
                 n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(start.ids) - len(question.ids) + len(ids),
+                n_out=len(reply.ids),
+                logprobs=tuple(reply.logprobs),
+                ends=tuple(len(self._said(reply.ids[: n + 1])) for n in range(len(reply.ids))),
             )
-            for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
+            for reply, question in zip(written, questions, strict=True)
         ]
 
     def _opens(self, prompt: Prompt) -> bool:
@@ -263,22 +262,7 @@ class LocalExplainer:
     ) -> list[Completion]:
         begun = [self.encoder.reply_ids(opening) for opening in openings]
         written = self.decoder.likeliest(head, questions, begun, self._done)
-        return [
-            Completion(
-                text=self._said(ids),
-                n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(ids),
-            )
-            for ids, question in zip(written, questions, strict=True)
-        ]
-
-    def _opened(self, head: Head, questions: Sequence[Encoded]) -> list[int | None]:
-        """Which opening each reply takes; None if replies are free."""
-        if not self.openings:
-            return [None] * len(questions)
-        firsts = [ids[0] for ids in self._opening_ids]
-        best: list[int] = self.decoder.first_logits(head, questions)[:, firsts].argmax(-1).tolist()
-        return list(best)
+        return self._completions(head, questions, written)
 
     def _done(self, ids: Sequence[int]) -> bool:
         """Whether a reply has ended: a stop token, or a line break after something else."""

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import OPENINGS, format_answer, format_replayed, parse_answer
+from introspect_bench.tasks.answers import (
+    OPENINGS,
+    format_answer,
+    format_replayed,
+    parse_answer,
+    verdict_end,
+)
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
@@ -65,5 +71,6 @@ def make_task() -> Task:
         ),
         headline="balanced_exact_match",
         openings=OPENINGS,
+        verdict_end=verdict_end,
         prompt_sha256=prompts_sha256(PROMPTS),
     )
