@@ -8,11 +8,13 @@ reply against whether the whole answer is. Queries without one count for nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from introspect_bench.benchmark.records import Replied, Scored
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,6 +22,22 @@ FIELDS = ("confidence", "logprob_verdict", "logprob_reply")
 """Fields of a row that hold one; the two others are natural logarithms."""
 BINS = 10
 """Bins of the calibration error."""
+
+
+def run_confidence(
+    rows: Mapping[str, Mapping[str, Any]],
+    scored: Sequence[Replied],
+    is_right: Callable[[Scored], tuple[bool, bool]],
+) -> dict[str, Any] | None:
+    """Return what `confidence_result` says of graded queries; None if nothing there has a verdict.
+
+    Args:
+        rows: prediction rows by query id.
+        scored: the queries.
+        is_right: whether verdict and content of an answer are right.
+    """
+    verdicts = {one.query.id: is_right(one) for one in scored if isinstance(one, Scored)}
+    return confidence_result(rows, verdicts)
 
 
 def confidence_result(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.confidence import confidence_result
+from introspect_bench.benchmark.confidence import run_confidence
 from introspect_bench.benchmark.describing import describe_replies, description_table
 from introspect_bench.benchmark.description_result import describe_result
 from introspect_bench.benchmark.errors import IntegrityError
@@ -65,7 +65,7 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
         "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
         does not exist. `descriptions` is null or what `description_result` says, and `confidence`
-        null or what `confidence_result` says of the headline kinds.
+        null or what `run_confidence` says of the headline kinds.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -112,9 +112,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "by_margin": _by([s for s in headline if isinstance(s, Scored)], _margin, task),
         "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
-        "confidence": confidence_result(
-            run.rows, {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
-        ),
+        "confidence": run_confidence(run.rows, headline, is_right),
         "reference": None if partial else _reference(suite, split, task.headline),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
