@@ -61,11 +61,10 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
         where queries have layers `by_layers` (headline kinds again), where they have a margin
         `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
-        those of the training split. Each holds `n`,
-        `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
-        "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
-        does not exist. `descriptions` is null or what `description_result` says, and `confidence`
-        null or what `run_confidence` says of the headline kinds.
+        those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
+        `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
+        is null, as is a value that does not exist. `descriptions` is null or what
+        `description_result` says, `confidence` what `run_confidence` says of the headline kinds.
 
     Raises:
         UsageError: a description was not judged yet.
