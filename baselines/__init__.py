@@ -13,7 +13,7 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.injection import Injections
 
 __all__ = ["BASELINES", "BaselineSpec", "check_baseline", "find_baseline", "make_baseline"]
 
@@ -28,7 +28,7 @@ def make_baseline(
     dtype: str = "auto",
     batch_size: int | None = None,
     use_vectors: bool = True,
-    injection: Injection | None = None,
+    injection: Injections | None = None,
     on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> tuple[Explainer, ExplainerCard]:
     """Learn or load a baseline.
@@ -70,6 +70,7 @@ def make_baseline(
 
         return load_untrained(
             name,
+            task=task.name,
             suite=suite,
             device=device,
             dtype=dtype,
@@ -111,7 +112,7 @@ def _load_described(
     *,
     dtype: str,
     batch_size: int | None,
-    injection: Injection | None,
+    injection: Injections | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
     """Load a baseline that reads weights or oracle windows to describe features."""

@@ -7,7 +7,8 @@ from typing import Literal
 
 from introspect_bench.benchmark.errors import UsageError
 
-CAUSAL = ("activation-patching", "input-ablations")
+PATCHING = "activation-patching"
+CAUSAL = (PATCHING, "input-ablations")
 FEATURES = "feature-descriptions"
 EVERY = (FEATURES, *CAUSAL)
 

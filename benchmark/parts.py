@@ -20,7 +20,7 @@ from introspect_bench.benchmark.records import Query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartDifference:
-    """A metric of one explainer less that of another, on a part of their queries."""
+    """A metric of one explainer minus that of another, on a part of their queries."""
 
     value: float | None
     """The difference; None if one of the two has no value."""

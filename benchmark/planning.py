@@ -101,7 +101,7 @@ def check_run(
         generation={**(generation or {}), "seed": seed, "batch_size": batch_size},
         selftest={},
         device=None,
-    )
+    ).to_json()
     check_run_file(out, header, resume=resume)
 
 

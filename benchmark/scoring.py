@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.confidence import run_confidence
 from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.describing import describe_replies, description_table
 from introspect_bench.benchmark.description_result import describe_result
@@ -32,7 +33,7 @@ from introspect_bench.benchmark.parts import layers_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.scale import NoScaleError, scale_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -64,7 +65,8 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
         `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
         is null, as is a value that does not exist. `descriptions` is null or what
-        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`.
+        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`,
+        `confidence` what `run_confidence` says of the headline kinds.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -113,6 +115,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "by_margin": _by([s for s in headline if isinstance(s, Scored)], _margin, task),
         "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
+        "confidence": run_confidence(run.rows, headline, is_right),
         "reference": None if partial else _reference(suite, split, task.headline),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
@@ -272,7 +275,7 @@ def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
         "no_vector": fields["no_vector"],
         "shuffled_vectors": fields.get("shuffled_vectors", False),
         **decoding_of(fields),
-        **learnt_of(fields, task),
+        "n_train": n_train(fields, task),
     }
 
 

@@ -39,9 +39,12 @@ class Task:
     """Raw completion to answer, or None if it has none; pure."""
     format_answer: Callable[[Any], str]
     """The completion that says an answer of the task's kind; `parse` reads it back."""
-    format_rehearsed: Callable[[Any], str] | None = None
+    format_replayed: Callable[[Any], str] | None = None
     """The same behind the text that the query quotes, which an explainer has just repeated; None
     if queries quote none."""
+    verdict_end: Callable[[str], int | None] | None = None
+    """Characters of a completion up to the end of its verdict's word, None without one; None if
+    answers have no verdict."""
     metrics: tuple[str, ...]
     """Names in `benchmark.metrics.METRICS`, headline first."""
     headline: str

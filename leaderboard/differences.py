@@ -131,13 +131,13 @@ def _legend(found: Mapping[str, Any]) -> str:
     unit = "groups of queries" if found["cluster"] == "auto" else "queries"
     sentences = [
         "Shares in per cent, their differences in points." if shares else "",
-        f"Differences are first less second on the same queries, with 95 % intervals (bootstrap "
+        f"Differences are first minus second on the same queries, with 95 % intervals (bootstrap "
         f"over {unit}).",
         "McNemar's exact test takes queries as independent, which those of a group are not; the p "
         "by groups swaps whole groups, and * marks what it finds significant at 5 %. Both are "
         f"corrected over all pairs of all tasks ({CORRECTIONS[found['correction']]}).",
         "Detectable is the least true difference that so many queries show with 80 % power.",
         "Exploratory: on the queries that all runs answer." if found["common"] else "",
-        "† oracle. ‡ a control: vectors withheld or exchanged.",
+        "† oracle. ‡ a control: vectors withheld or shuffled.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)

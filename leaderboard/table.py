@@ -56,7 +56,7 @@ NUMBERS = frozenset(
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
-    "a contestant is not. ‡ a control: vectors withheld or exchanged. * not all queries of the "
+    "a contestant is not. ‡ a control: vectors withheld or shuffled. * not all queries of the "
     "split are answered."
 )
 """What the marks mean."""
@@ -213,7 +213,7 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
-    learnt = f", trained on {explainer['n_train']:,}" if "n_train" in explainer else ""
+    learnt = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
     return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
 
 

@@ -34,7 +34,7 @@ RANK_HELP = (
 TIER_HELP = "How far the entry is confirmed beyond scores computed from its raw replies."
 NO_ANSWER_HELP = "Queries without a readable answer, in per cent; each counts as wrong."
 VECTOR_HELP = (
-    "Whether the queries' vectors were given; a number is the overall with them less that without."
+    "Whether the queries' vectors were given; a number is the overall with them minus that without."
 )
 TOKENS_HELP = "Mean number of tokens read and written for a query, as the run files say."
 SECONDS_HELP = "Mean wall-clock seconds for a query on the submitter's machine, as run files say."

@@ -45,6 +45,11 @@ _SENTENCE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_VERDICT = re.compile(r"\b(?:remain unchanged from|change to)\s*<<<", re.IGNORECASE)
+_VERDICT_WORD = re.compile(
+    r"(?<![^\W_])(?P<a>(?:un)?changed)(?=[*_`.]*\s*(?::|$))"
+    r"|\b(?P<b>remain unchanged(?= from\s*<<<)|change(?= to\s*<<<))",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NEGATION = re.compile(
     r"\b(?:not|never|no|neither|nor|hardly|cannot)\b|n['\u2019]t\b", re.IGNORECASE
 )
@@ -131,7 +136,16 @@ def expressible(answer: Answer) -> bool:
     return answer.content != "" and parse_answer(format_answer(answer)) == answer
 
 
-def format_rehearsed(answer: Answer) -> str:
+def verdict_end(raw: str) -> int | None:
+    """Characters of a completion up to the end of the word that is its verdict, or None.
+
+    For completions that `parse_answer` reads: they have one verdict.
+    """
+    found = _VERDICT_WORD.search(raw)
+    return None if found is None else found.end("a" if found["a"] else "b")
+
+
+def format_replayed(answer: Answer) -> str:
     """The line with which a perfect explainer goes on from the text itself: output, then verdict.
 
     `parse_answer` reads it back. The output is said before it is judged; where it holds a negation,

@@ -98,7 +98,7 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
         tasks=[PATCHING],
         epochs=60,
         method="full",
-        rate=0.01,
+        learning_rate=0.01,
         patience=60,
         injection=Injection(mode="replace", layer=0),
         decoding="compared",

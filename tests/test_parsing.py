@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from introspect_bench.benchmark.contents import same_content
@@ -13,7 +13,7 @@ from introspect_bench.tasks.answers import (
     MAX_LINE,
     expressible,
     format_answer,
-    format_rehearsed,
+    format_replayed,
     parse_answer,
 )
 
@@ -88,16 +88,14 @@ def test_table_holds_both_verdicts_and_refusals() -> None:
 def test_what_is_written_is_read_back(content: str, changed: bool) -> None:
     answer = Answer(changed=changed, content=content)
     assert parse_answer(format_answer(answer)) == answer
-    assert parse_answer(format_rehearsed(answer)) == answer
+    assert parse_answer(format_replayed(answer)) == answer
 
 
-@settings(deadline=None)
 @given(speakable | st.builds(Answer, changed=st.booleans(), content=st.just("")), wrappers)
 def test_what_can_be_said_is_read_back_whatever_is_around_it(answer: Answer, wrapper: str) -> None:
     assert parse_answer(wrapper.format(format_answer(answer))) == answer
 
 
-@settings(deadline=None)
 @given(speakable, speakable, plain_wrappers, plain_wrappers)
 def test_two_different_answers_are_none(
     one: Answer, other: Answer, around: str, about: str
@@ -119,13 +117,13 @@ def test_plain_content_is_written_plainly() -> None:
     assert format_answer(Answer(changed=False, content="Paris")) == "unchanged: Paris"
 
 
-def test_behind_a_rehearsed_text_the_output_comes_first_unless_it_could_be_misread() -> None:
+def test_behind_a_replayed_text_the_output_comes_first_unless_it_could_be_misread() -> None:
     changed = Answer(changed=True, content="Paris")
-    assert format_rehearsed(changed) == "Paris, so the output would change to <<<Paris>>>"
+    assert format_replayed(changed) == "Paris, so the output would change to <<<Paris>>>"
     kept = Answer(changed=False, content="U.S.")
-    assert format_rehearsed(kept) == "U.S., so the output would remain unchanged from <<<U.S.>>>"
+    assert format_replayed(kept) == "U.S., so the output would remain unchanged from <<<U.S.>>>"
     negated = Answer(changed=True, content="not a country")
-    assert format_rehearsed(negated) == "changed: not a country"
+    assert format_replayed(negated) == "changed: not a country"
 
 
 def test_a_very_long_reply_costs_no_time() -> None:

@@ -21,7 +21,7 @@ from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
 from introspect_bench.benchmark.runfile import Run, encode_line, read_run
-from introspect_bench.benchmark.runheader import learnt_of
+from introspect_bench.benchmark.runheader import n_train
 from introspect_bench.benchmark.scoring import grade, is_right, score_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -291,5 +291,5 @@ def test_full_split_is_scored_in_a_few_seconds(
 
 @pytest.mark.parametrize("settings", [None, [], "all", {"n_train": "8"}, {"n_train": [8]}])
 def test_settings_that_are_none_say_nothing_of_what_was_learnt(settings: object) -> None:
-    assert learnt_of({"settings": settings}, "toy") == {}
-    assert learnt_of({"settings": {"n_train": {"toy": 8}}}, "toy") == {"n_train": 8}
+    assert n_train({"settings": settings}, "toy") is None
+    assert n_train({"settings": {"n_train": {"toy": 8}}}, "toy") == 8

@@ -184,6 +184,12 @@ class FamilyEncoder:
         self.before, self.text, self.after = self._placeholder()
         self.placeholder = self._ids(self.text)[0]
 
+    def entering(self, injection: Injection) -> FamilyEncoder:
+        """The same with vectors entering in another way; refuses what `__init__` does."""
+        return FamilyEncoder(
+            self.tokenizer, self.family, use_vectors=self.use_vectors, injection=injection
+        )
+
     def head(self, prompt: Prompt) -> Encoded:
         """Nothing: prompts of a family share no head.
 

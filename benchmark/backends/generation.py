@@ -7,7 +7,6 @@ Owns `LocalExplainer`, which turns prompts into completions, and when a reply en
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,11 +16,11 @@ import numpy as np
 import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
-from introspect_bench.benchmark.backends.decoding import Decoder, Head
+from introspect_bench.benchmark.backends.decoding import Decoder, Head, Written
 from introspect_bench.benchmark.backends.families import Family, make_encoder
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
-from introspect_bench.benchmark.backends.learned import Learned
+from introspect_bench.benchmark.backends.learned import Learned, check_learned
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
@@ -44,7 +43,8 @@ class LocalExplainer:
         model: Any,
         tokenizer: Any,
         *,
-        injection: Injection | None = None,
+        injection: Injections | None = None,
+        task: str = "",
         learned: Learned | None = None,
         target_tokenizer: Any = None,
         family: Family | None = None,
@@ -62,7 +62,8 @@ class LocalExplainer:
             model: a causal language model of transformers; put into evaluation mode, and switched
                 to the shared-head attention if a probe shows that it gives the same logits.
             tokenizer: its tokenizer.
-            injection: how vectors enter; the default `Injection()` if None.
+            injection: how vectors enter, for every task or by task; the default if None.
+            task: name of the task that is asked about first, see `for_task`.
             learned: learned parts of the injection, if it has any.
             target_tokenizer: counts positions in queries' texts; the explainer's own if None.
             family: whose convention prompts follow; the benchmark's own if None.
@@ -81,7 +82,10 @@ class LocalExplainer:
                 begin with the same token, a learned part is missing or left over, or there can be
                 no thinking or system text.
         """
-        chosen = injection or (Injection() if family is None else family.injection)
+        self.injections = merged(injection, None if family is None else family.injection)
+        self.learned = learned or Learned()
+        check_learned(self.injections, self.learned)
+        chosen = injection_of(task, self.injections)
         if decoding not in DECODINGS:
             raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")
         self.decoding = decoding
@@ -96,7 +100,7 @@ class LocalExplainer:
         self.encoder = make_encoder(
             tokenizer, family, chosen, use_vectors, target_tokenizer, thinking, system
         )
-        self.injector = Injector(model, chosen, learned)
+        self.injector = Injector(model, chosen, self.learned.used_by(chosen))
         self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         config = model.config.get_text_config()
@@ -143,6 +147,19 @@ class LocalExplainer:
         other._heads = OrderedDict()
         return other
 
+    def for_task(self, task: str) -> LocalExplainer:
+        """The same explainer, with vectors entering as is said of a task."""
+        chosen = injection_of(task, self.injections)
+        if chosen == self.injector.injection:
+            return self
+        other = copy.copy(self)
+        other.encoder = self.encoder.entering(chosen)
+        other.injector = Injector(self.model, chosen, self.learned.used_by(chosen))
+        other.decoder = copy.copy(self.decoder)
+        other.decoder.injector = other.injector
+        other._heads = OrderedDict()
+        return other
+
     def decoded(self, decoding: str) -> LocalExplainer:
         """The same explainer with its replies chosen otherwise, one of `DECODINGS`."""
         other = copy.copy(self)
@@ -180,14 +197,13 @@ class LocalExplainer:
         """
         if not self.encoder.use_vectors:
             return
-        maps = self.injector.injection.maps
+        maps = self.injector.injection.projection
         if maps is not None and d_target != maps.d_target:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer's projection is for width "
                 f"{maps.d_target}; --no-vector runs it without them, as a control"
             )
-        mapped = maps is not None and self.injector.injection.otherwise is None
-        if not mapped and d_target != self.d_model:
+        if maps is None and d_target != self.d_model:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer has width {self.d_model} "
                 "and brings no projection for them; --no-vector runs it without them, as a control"
@@ -212,7 +228,7 @@ class LocalExplainer:
 
     def _head(self, encoded: Encoded) -> Head:
         """The head with these tokens and vectors, from memory if it was used lately."""
-        places = (encoded.ids, encoded.columns, encoded.layers, encoded.otherwise)
+        places = (encoded.ids, encoded.columns, encoded.layers)
         digest = hashlib.sha256(repr(places).encode())
         for vector in encoded.vectors:
             digest.update(np.ascontiguousarray(vector).tobytes())
@@ -225,53 +241,38 @@ class LocalExplainer:
         return self._heads[key]
 
     def _replies(self, head: Head, questions: Sequence[Encoded]) -> list[Completion]:
-        opened = self._opened(head, questions)
-        begun = [
-            dataclasses.replace(question, ids=(*question.ids, *self._opening_ids[which]))
-            if which is not None
-            else question
-            for question, which in zip(questions, opened, strict=True)
-        ]
-        written = self.decoder.greedy(head, begun, self._done)
+        written = self.decoder.greedy(head, questions, self._done, self._opening_ids)
+        return self._completions(head, questions, written)
+
+    def _completions(
+        self, head: Head, questions: Sequence[Encoded], written: Sequence[Written]
+    ) -> list[Completion]:
         return [
             Completion(
-                text=self._begun(which) + self._said(ids),
+                text=self.encoder.begun + self._said(reply.ids),
                 n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(start.ids) - len(question.ids) + len(ids),
+                n_out=len(reply.ids),
+                logprobs=tuple(reply.logprobs),
+                ends=self._ends(reply.ids),
             )
-            for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
+            for reply, question in zip(written, questions, strict=True)
         ]
 
-    def _begun(self, which: int | None) -> str:
-        """What stands before what is generated: the prompt's own beginning, and an opening."""
-        return self.encoder.begun + ("" if which is None else self.openings[which])
+    def _ends(self, ids: Sequence[int]) -> tuple[int, ...]:
+        begun = len(self.encoder.begun)
+        return tuple(begun + len(self._said(ids[: n + 1])) for n in range(len(ids)))
 
     def _opens(self, prompt: Prompt) -> bool:
         """Whether replies to a prompt begin with one of the task's openings."""
-        rehearsed = isinstance(self.encoder, Encoder) and self.encoder.rehearses(prompt)
-        return prompt.openings != () and not rehearsed
+        replayed = isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
+        return prompt.openings != () and not replayed
 
     def _likeliest(
         self, head: Head, questions: Sequence[Encoded], openings: Sequence[str]
     ) -> list[Completion]:
         begun = [self.encoder.reply_ids(opening) for opening in openings]
         written = self.decoder.likeliest(head, questions, begun, self._done)
-        return [
-            Completion(
-                text=self._said(ids),
-                n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(ids),
-            )
-            for ids, question in zip(written, questions, strict=True)
-        ]
-
-    def _opened(self, head: Head, questions: Sequence[Encoded]) -> list[int | None]:
-        """Which opening each reply takes; None if replies are free."""
-        if not self.openings:
-            return [None] * len(questions)
-        firsts = [ids[0] for ids in self._opening_ids]
-        best: list[int] = self.decoder.first_logits(head, questions)[:, firsts].argmax(-1).tolist()
-        return list(best)
+        return self._completions(head, questions, written)
 
     def _done(self, ids: Sequence[int]) -> bool:
         """Whether a reply has ended: a stop token, or the end of a line behind any thinking."""

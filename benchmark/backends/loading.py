@@ -16,7 +16,7 @@ from introspect_bench.benchmark.backends.generation import (
     AUTO_BATCH_SIZE,
     LocalExplainer,
 )
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injections, all_injections
 from introspect_bench.benchmark.backends.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
@@ -36,7 +36,8 @@ def load_local(
     max_new_tokens: int | None = None,
     thinking: bool | None = None,
     system: str | None = None,
-    injection: Injection | None = None,
+    injection: Injections | None = None,
+    task: str = "",
     family: str | None = None,
     target: str | None = None,
     use_vectors: bool = True,
@@ -54,7 +55,9 @@ def load_local(
         max_new_tokens: longest reply, as `LocalExplainer` takes it.
         thinking: whether replies begin with thinking, likewise.
         system: what stands before the instructions, likewise.
-        injection: how vectors enter; if None, what `explainer.json` says, else the default.
+        injection: how vectors enter, for every task or by task; where it says nothing, what
+            `explainer.json` says, else the default.
+        task: name of the task it is asked about first; `LocalExplainer.for_task` tells others.
         family: whose convention prompts follow, and for SelfIE adapters also
             `selfie-adapter:FILE`; told from the checkpoint if None, see `detect_family`.
         target: name or folder of the target, whose tokenizer counts positions in queries' texts;
@@ -73,12 +76,14 @@ def load_local(
     place = find_model(model, on_progress=on_progress)
     found = open_checkpoint(place.directory, family, injection, number, on_progress)
     counts = None
-    if target is not None and use_vectors and found.injection.quotes:
+    quotes = any(way.quotes for way in all_injections(found.injection))
+    if target is not None and use_vectors and quotes:
         counts = load_tokenizer(find_model(target, on_progress=on_progress).directory)
     explainer = LocalExplainer(
         found.model.to(where),
         found.tokenizer,
         injection=found.injection,
+        task=task,
         learned=found.learned,
         family=found.family,
         target_tokenizer=counts,

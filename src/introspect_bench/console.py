@@ -24,16 +24,26 @@ def injection_options(command: Any) -> Any:
     """Declare the options that say how vectors enter."""
     for option in (
         click.option(
-            "--otherwise",
-            metavar="MODE",
-            help="Where vectors of queries that name no token enter, for modes that stand a vector "
-            "at a quoted one. Default: own-layers.",
+            "--slots",
+            multiple=True,
+            metavar="[TASK=]N",
+            help="Placeholder tokens for each vector.",
         ),
-        click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector."),
         click.option(
-            "--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length."
+            "--scaling",
+            "scalings",
+            multiple=True,
+            metavar="[TASK=]NAME",
+            help="raw, norm-matched, natural or learned length.",
         ),
-        click.option("--injection", metavar="MODE", help=f"{INJECTIONS}."),
+        click.option(
+            "--injection",
+            "injections",
+            multiple=True,
+            metavar="[TASK=]MODE",
+            help=f"Where a query's vector enters: {INJECTIONS}. A bare value is for all tasks that "
+            "are not named; may be repeated, as may the two that follow.",
+        ),
     ):
         command = option(command)
     return command

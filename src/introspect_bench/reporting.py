@@ -14,7 +14,7 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.parts import PartDifference, differences
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
@@ -96,17 +96,17 @@ def leaderboard_report(
 
 
 def _controls(entries: Sequence[Scored]) -> list[_Pair]:
-    """Explainers with their controls: those they name, and themselves with exchanged vectors."""
+    """Explainers with their controls: those they name, and themselves with shuffled vectors."""
     pairs = []
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
         named = by_id.get(str(one.entry.fields.get("vector_use")))
-        if named is not None and not _exchanged(named):
+        if named is not None and not _shuffled(named):
             pairs.append(_Pair(first=one, second=named, why="no vectors"))
         pairs += [
-            _Pair(first=one, second=other, why="vectors exchanged")
+            _Pair(first=one, second=other, why="vectors shuffled")
             for other in entries
-            if _exchanged(other) and not _exchanged(one)
+            if _shuffled(other) and not _shuffled(one)
             if other is named or _weights(one) == _weights(other)
         ]
     return pairs
@@ -164,16 +164,15 @@ def _alike(first: object, second: object, task: str) -> bool:
         explainer = run.header["explainer"]
         settings = explainer.get("settings")
         way = settings.get("injection") if isinstance(settings, Mapping) else None
-        said.append((learnt_of(explainer, task), _how(way)))
+        said.append((n_train(explainer, task), _how(way)))
     return said[0] == said[1]
 
 
 def _how(way: object) -> object:
-    """What of a declared injection has to be the same, here and for queries that name no token."""
+    """What of a declared injection has to be the same."""
     if not isinstance(way, Mapping):
         return way
-    keys = ("mode", "layer", "scaling", "slots")
-    return [*(way.get(key) for key in keys), _how(way.get("otherwise"))]
+    return [way.get(key) for key in ("mode", "layer", "scaling", "slots")]
 
 
 def _twin(one: Scored) -> str | None:
@@ -186,10 +185,10 @@ def _twin(one: Scored) -> str | None:
 
 def _blind(one: Scored) -> bool:
     """Whether an explainer did not have the queries' own vectors."""
-    return any(run.header["explainer"]["no_vector"] for run in one.runs.values()) or _exchanged(one)
+    return any(run.header["explainer"]["no_vector"] for run in one.runs.values()) or _shuffled(one)
 
 
-def _exchanged(one: Scored) -> bool:
+def _shuffled(one: Scored) -> bool:
     return any(run.header["explainer"].get("shuffled_vectors") for run in one.runs.values())
 
 

@@ -17,7 +17,7 @@ from introspect_bench.benchmark.files import MAX_INTEGER_CHARS
 from introspect_bench.benchmark.targets import home_folder
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.injection import Injections
     from introspect_bench.benchmark.runwriter import Resume
     from introspect_bench.benchmark.suite import Suite
     from introspect_bench.benchmark.task import Task
@@ -34,9 +34,7 @@ _DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?
 GENERATION = ("max_new_tokens", "thinking", "system")
 """Fields of a request, and of a run's `generation`, that are for local models."""
 
-INJECTIONS = (
-    "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token, quoted-copy or rehearsal"
-)
+INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or replay"
 """Values of `--injection`."""
 
 
@@ -75,8 +73,9 @@ class RunRequest:
     """Withhold the vectors, as a control."""
     shuffle_vectors: bool = False
     """Give each query another one's vector, as a control."""
-    injection: Injection | None = None
-    """How vectors enter a local model; what it declares, or the default, if None."""
+    injection: Injections | None = None
+    """How vectors enter a local model, for every task or by task; what it declares, or the default,
+    for tasks of which nothing is said."""
     family: str | None = None
     """Whose convention a local model's prompts follow; what its checkpoint says, or the
     benchmark's own, if None."""

@@ -14,8 +14,9 @@ from introspect_bench.tasks.answers import (
     FORM,
     OPENINGS,
     format_answer,
-    format_rehearsed,
+    format_replayed,
     parse_answer,
+    verdict_end,
 )
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
@@ -59,7 +60,7 @@ def make_task() -> Task:
         render=render,
         parse=parse_answer,
         format_answer=format_answer,
-        format_rehearsed=format_rehearsed,
+        format_replayed=format_replayed,
         metrics=(
             "balanced_exact_match",
             "exact_match_changed",
@@ -72,5 +73,6 @@ def make_task() -> Task:
         headline="balanced_exact_match",
         openings=OPENINGS,
         form=FORM,
+        verdict_end=verdict_end,
         prompt_sha256=prompts_sha256(PROMPTS),
     )

@@ -189,15 +189,15 @@ def test_the_matrix_compares_with_self_on_the_same_queries(submissions: Path) ->
     assert 0 < other.p <= 1
 
 
-def test_a_twin_is_no_self_and_exchanged_vectors_are_no_answer(submissions: Path) -> None:
+def test_a_twin_is_no_self_and_shuffled_vectors_are_no_answer(submissions: Path) -> None:
     def twin(rows: list[dict[str, Any]]) -> None:
         rows[0]["explainer"]["settings"]["twin"] = {"kind": "rotated", "seed": 0}
 
-    def exchanged(rows: list[dict[str, Any]]) -> None:
+    def shuffled(rows: list[dict[str, Any]]) -> None:
         rows[0]["explainer"]["shuffled_vectors"] = True
 
     set_field(folder_of(submissions, "constant"), "base", "toy-target")
-    for name, edit in (("nearest-neighbour", twin), ("unchanged", exchanged)):
+    for name, edit in (("nearest-neighbour", twin), ("unchanged", shuffled)):
         folder = set_field(folder_of(submissions, name), "kind", "baseline")
         forge(set_field(folder, "base", "toy-target"), edit, name=f"{TASKS[0]}.jsonl")
     board = board_of(submissions)

@@ -72,7 +72,7 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     assert f"{one - other:+.1f}".replace("-", "\N{MINUS SIGN}") in row
     # nothing of the other task's prompts is a vector
     assert ABLATIONS not in use
-    assert "acme/nearest-neighbour less acme/constant (no vectors)" in section(
+    assert "acme/nearest-neighbour minus acme/constant (no vectors)" in section(
         page, "Beside the paper"
     )
     parts = section(page, "By layers and kinds")
@@ -86,7 +86,7 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     assert f"balanced exact match, difference by layers | because | {' | '.join(other)} |" in parts
     sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in other.items())
     assert f"| {PATCHING}, balanced exact match by layers | {sizes} |" in parts
-    start = "| acme/nearest-neighbour less acme/constant | no vectors | "
+    start = "| acme/nearest-neighbour minus acme/constant | no vectors | "
     # of the headline alone, and the toy queries are of one kind
     (by_layers,) = (line for line in parts.splitlines() if line.startswith(start))
     said = [cell.split(" ")[0] for cell in by_layers.removeprefix(start).split(" | ")]
@@ -99,8 +99,8 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     trained(folder_of(submissions, "constant"))
     twin = header(settings={"twin": {"kind": "rotated", "seed": 0}})
     forge(trained(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
-    exchanged = header(shuffled_vectors=True)
-    forge(trained(folder_of(submissions, "unchanged")), exchanged, name=f"{PATCHING}.jsonl")
+    shuffled = header(shuffled_vectors=True)
+    forge(trained(folder_of(submissions, "unchanged")), shuffled, name=f"{PATCHING}.jsonl")
     access = section(ib.leaderboard_report(submissions, suite="toy"), "Privileged access")
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
     assert len(rows) == 1
@@ -111,7 +111,7 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     "settings",
     [
         {"n_train": {PATCHING: 8}},
-        {"injection": {"mode": "rehearsal"}},
+        {"injection": {"mode": "replay"}},
         {"injection": {"mode": "embedding", "otherwise": {"mode": "add"}}},
         {"injection": "anywhere"},
     ],
@@ -203,7 +203,7 @@ def test_a_difference_replicates_if_its_interval_is_above_0() -> None:
     def said(*interval: float, why: str = "another model") -> str:
         row = contrast(value=sum(interval) / 2, interval_95=interval, why=why)
         page = section(report([], [], [row], [], trained=[]), "Beside the paper")
-        return next((line for line in page.splitlines() if "a less b" in line), "")
+        return next((line for line in page.splitlines() if "a minus b" in line), "")
 
     assert said(0.01, 0.1).endswith("| yes |")
     assert said(-0.01, 0.1).endswith("| not shown: the interval holds 0 |")
@@ -211,14 +211,14 @@ def test_a_difference_replicates_if_its_interval_is_above_0() -> None:
     assert said(0.01, 0.1, why="rotated twin") == ""  # no other model, as the paper's is
 
 
-def test_the_same_weights_with_exchanged_vectors_are_a_control(submissions: Path) -> None:
+def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path) -> None:
     weights = {"adapter.safetensors": "a" * 64}
     for name, more in (("constant", {}), ("unchanged", {"shuffled_vectors": True})):
         for task in (PATCHING, ABLATIONS):
             folder = trained(folder_of(submissions, name))
             forge(folder, header(weights_sha256=weights, **more), name=f"{task}.jsonl")
     use = section(ib.leaderboard_report(submissions, suite="toy"), "What the vectors are worth")
-    assert "| acme/constant | acme/unchanged | vectors exchanged |" in use
+    assert "| acme/constant | acme/unchanged | vectors shuffled |" in use
 
 
 @pytest.mark.usefixtures("submissions")

@@ -113,10 +113,9 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 def command(
     dry_run: bool,
     queries: str | None,
-    injection: str | None,
-    scaling: str | None,
-    slots: int | None,
-    otherwise: str | None,
+    injections: tuple[str, ...],
+    scalings: tuple[str, ...],
+    slots: tuple[str, ...],
     arguments: tuple[str, ...],
     no_simulate: bool,
     no_score: bool,
@@ -137,7 +136,7 @@ def command(
 
     options |= {
         "queries": None if queries is None else queries.split(","),
-        "injection": parse_injection(injection, scaling, slots, otherwise),
+        "injection": parse_injection(injections, scalings, slots),
         "explainer_args": parse_arguments(arguments),
         "simulate": not no_simulate,
     }
