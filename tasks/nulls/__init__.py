@@ -1,0 +1,1 @@
+"""Null models: what scores without reading the vector, or without knowing the model."""
