@@ -22,6 +22,8 @@ TOP = 4
 RIDGE = 1.0
 """Penalty of the regression on contents."""
 
+Grams = npt.NDArray[np.float32]
+
 Head = Callable[[Any, npt.NDArray[Any], Any], FloatArray]
 """`(rows, labels, other rows) -> score of the other rows`, labels are 0 and 1."""
 
@@ -30,7 +32,7 @@ def logistic(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
     """Logistic regression; returns log odds."""
     if len(set(labels.tolist())) < 2:
         return np.zeros(others.shape[0])
-    model = LogisticRegression(C=0.3, max_iter=200).fit(rows, labels)
+    model = LogisticRegression(C=0.3, solver="liblinear", random_state=0).fit(rows, labels)
     return np.asarray(model.decision_function(others), dtype=np.float64)
 
 
@@ -67,11 +69,32 @@ def scores(
     return [train, *(head(rows[0], labels, other) for other in rows[1:])]
 
 
-def guesses(rows: Sequence[Any], contents: Texts, used: BoolArray, fold: IntArray) -> list[Texts]:
-    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each.
+def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
+    """Return inner products with the rows of train, float32 (n, n_train) for each part.
 
     Args:
         rows: features of train, then of the others.
+        keys: rows of one part and of equal key are equal, and multiplied once.
+    """
+    firsts, places = zip(
+        *(np.unique(key, return_index=True, return_inverse=True)[1:] for key in keys), strict=True
+    )
+    known = rows[0][firsts[0]]
+    found = []
+    for part, first, where in zip(rows, firsts, places, strict=True):
+        few = part[first] @ known.T
+        few = np.asarray(few.toarray() if hasattr(few, "toarray") else few, dtype=np.float32)
+        found.append(few[where][:, places[0]])
+    return found
+
+
+def guesses(
+    grams: Sequence[Grams], contents: Texts, used: BoolArray, fold: IntArray
+) -> list[Texts]:
+    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each.
+
+    Args:
+        grams: of train, then of the others, see `gram`.
         contents: of train.
         used: which training queries are fitted on.
         fold: of train.
@@ -79,25 +102,20 @@ def guesses(rows: Sequence[Any], contents: Texts, used: BoolArray, fold: IntArra
     train = np.empty((len(contents), TOP), dtype=object)
     for one in np.unique(fold):
         out = fold == one
-        train[out] = _ridge(rows[0][~out & used], contents[~out & used], [rows[0][out]])[0]
-    return [train, *_ridge(rows[0][used], contents[used], rows[1:])]
+        train[out] = _ridge(grams[0], contents, ~out & used, [grams[0][out]])[0]
+    return [train, *_ridge(grams[0], contents, used, grams[1:])]
 
 
-def _ridge(rows: Any, contents: Texts, others: Sequence[Any]) -> list[Texts]:
-    names = sorted(set(contents))
-    if not names:
-        return [_empty(other.shape[0]) for other in others]
-    targets = (contents[:, None] == texts(names)[None, :]).astype(np.float64)
+def _ridge(own: Grams, contents: Texts, used: BoolArray, others: Sequence[Grams]) -> list[Texts]:
+    names = texts(sorted(set(contents[used])))
+    if not len(names):
+        return [_empty(len(other)) for other in others]
+    targets = (contents[used][:, None] == names[None, :]).astype(np.float64)
     centre = targets.mean(0)
-    kernel = _product(rows, rows)
+    kernel = own[np.ix_(used, used)].astype(np.float64)
     kernel[np.diag_indices_from(kernel)] += RIDGE
     weights = cho_solve(cho_factor(kernel, overwrite_a=True, check_finite=False), targets - centre)
-    return [_top(_product(other, rows) @ weights + centre, texts(names)) for other in others]
-
-
-def _product(left: Any, right: Any) -> FloatArray:
-    found = left @ right.T
-    return np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
+    return [_top(other[:, used] @ weights + centre, names) for other in others]
 
 
 def _top(values: FloatArray, names: Texts) -> Texts:

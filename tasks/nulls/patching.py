@@ -13,7 +13,7 @@ from scipy import sparse
 from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, folds, texts
 from introspect_bench.tasks.nulls.features import numbered, place, reduced, relation, text_features
-from introspect_bench.tasks.nulls.heads import boosted, guesses, logistic, scores
+from introspect_bench.tasks.nulls.heads import Grams, boosted, gram, guesses, logistic, scores
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null
 from introspect_bench.tasks.nulls.vectors import VectorViews, group_ranks
 from introspect_bench.tasks.nulls.verdicts import expected
@@ -57,15 +57,24 @@ class _Seen:
     words: list[Any]
     words_clean: list[Any]
     vectors: VectorViews
+    by_words: list[Grams]
+    by_words_clean: list[Grams]
+    by_vector: list[Grams]
 
     @classmethod
     def of(cls, parts: list[Columns]) -> _Seen:
+        words, words_clean = text_features(parts), text_features(parts, clean=True)
+        views = VectorViews(parts, SEED)
+        groups = [part.group for part in parts]  # whose members share all words
         return cls(
             parts=parts,
             fold=folds(parts[0], FOLDS),
-            words=text_features(parts),
-            words_clean=text_features(parts, clean=True),
-            vectors=VectorViews(parts, SEED),
+            words=words,
+            words_clean=words_clean,
+            vectors=views,
+            by_words=gram(words, groups),
+            by_words_clean=gram(words_clean, groups),
+            by_vector=gram(views.linear, [np.arange(len(part)) for part in parts]),
         )
 
 
@@ -89,11 +98,11 @@ def changed_rules(seen: _Seen) -> Iterator[Rule]:
     yield Rule(
         name="commonest of relation and clean answer", guessed=count(clean), access=RUNS_TARGET
     )
-    yield Rule(name="text regression", guessed=guesses(seen.words, train.outcome, used, fold))
+    yield Rule(name="text regression", guessed=guesses(seen.by_words, train.outcome, used, fold))
     yield Rule(
         name="text regression, clean answer known",
         access=RUNS_TARGET,
-        guessed=guesses(seen.words_clean, train.outcome, used, fold),
+        guessed=guesses(seen.by_words_clean, train.outcome, used, fold),
     )
     yield Rule(
         name="commonest clean answer of the relation",
@@ -123,18 +132,18 @@ def changed_rules(seen: _Seen) -> Iterator[Rule]:
         guessed=[contents.by_vote(rows, train.source) for rows in views.near],
     )
     yield Rule(
-        name=SOURCE_PROBE, vector=True, guessed=guesses(views.linear, train.source, every, fold)
+        name=SOURCE_PROBE, vector=True, guessed=guesses(seen.by_vector, train.source, every, fold)
     )
     yield Rule(
         name="outcome by a probe on the vector",
         vector=True,
-        guessed=guesses(views.linear, train.outcome, used, fold),
+        guessed=guesses(seen.by_vector, train.outcome, used, fold),
     )
     for name, words, access in (
-        ("words", seen.words, WORDS),
-        ("words and clean answer", seen.words_clean, RUNS_TARGET),
+        ("words", seen.by_words, WORDS),
+        ("words and clean answer", seen.by_words_clean, RUNS_TARGET),
     ):
-        both = [_beside(a, b) for a, b in zip(views.linear, words, strict=True)]
+        both = [a + b for a, b in zip(seen.by_vector, words, strict=True)]
         yield Rule(
             name=f"outcome by a probe on vector, {name}",
             vector=True,
@@ -155,7 +164,7 @@ def unchanged_rules(seen: _Seen) -> Iterator[Rule]:
     count = partial(contents.commonest, parts, contents=train.clean, used=every, fold=fold)
     yield Rule(name="commonest", guessed=count(same))
     yield Rule(name="commonest of the relation", guessed=count(about))
-    regressed = guesses(seen.words, train.clean, first, fold)
+    regressed = guesses(seen.by_words, train.clean, first, fold)
     yield Rule(name="text regression", guessed=regressed)
     copied = contents.copied(parts, train.clean, [part.text for part in parts])
     yield Rule(

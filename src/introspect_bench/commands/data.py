@@ -44,6 +44,52 @@ def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
         )
 
 
+@command.command("nulls")
+@click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "test"]),
+    default="test",
+    show_default=True,
+)
+@click.option("--refit", is_flag=True, help="Fit them again, and compare with the manifests.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def nulls(
+    suite: str | None, tasks: tuple[str, ...], split: str, refit: bool, as_json: bool
+) -> None:
+    """Say what rules that cannot introspect score, in one table.
+
+    Metrics are in percent. `--refit` runs the target and takes minutes.
+    """
+    from introspect_bench import api
+
+    with progress() as bar:
+        rows = api.data_nulls(suite, tasks, split=split, refit=refit, on_fetch=bar.bytes)
+    if as_json:
+        emit_json({"split": split, "nulls": rows})
+    else:
+        names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+        emit_table(
+            ("suite", "task", "access", *names, "null"),
+            [
+                (
+                    row["suite"],
+                    row["task"],
+                    row["access"],
+                    *(_percent(row["metrics"].get(name)) for name in names),
+                    row["name"],
+                )
+                for row in rows
+            ],
+        )
+    api.check_nulls(rows)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
 @command.command("path")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def path(as_json: bool) -> None:
