@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from introspect_bench import __version__
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
@@ -20,13 +20,19 @@ from introspect_bench.benchmark.files import read_jsonl, write_error
 from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
 from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.statistics import Bar, describe, missed, require
+
+if TYPE_CHECKING:
+    from introspect_bench.tasks.nulls.ablations import Embed
 
 MINI_GROUPS = 8
 """Groups of validation that form the mini split."""
 MINI_FEATURES = 32
 """The same where a group is one feature."""
+RESERVE = "reserve"
+"""Split of the facts that fresh test splits are made from."""
 FEATURES = "feature-descriptions"
 """Name of the task whose queries are features."""
 
@@ -65,6 +71,13 @@ class Order:
     """Other sizes than the task's own, for drafts."""
     draft: bool = False
     """Write even if bars are missed, marked as not frozen."""
+    accept_misses: bool = False
+    """Freeze even if bars are missed, every one of them named in the manifest."""
+    public: Path | None = None
+    """Folder of the suite whose test is made anew, from facts of the reserve: test alone is made,
+    and nulls are fitted on that suite's train. None makes a whole suite."""
+    nulls: bool = True
+    """Whether null models are fitted; a test's tiny suites have nothing to fit them on."""
 
 
 @dataclass(slots=True)
@@ -75,6 +88,7 @@ class _Made:
     statistics: dict[str, Any] = field(default_factory=dict)
     stability: dict[str, Any] = field(default_factory=dict)
     misses: list[str] = field(default_factory=list)
+    nulls: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     mini_groups: int = MINI_GROUPS
 
@@ -84,6 +98,7 @@ def make_suite(
     load: Callable[[], Any],
     load_rounded: Callable[[], Any],
     report: Callable[[str, int], None],
+    encoder: Callable[[], Embed] | None = None,
 ) -> dict[str, Any]:
     """Measure and freeze one suite; returns its manifest.
 
@@ -92,6 +107,7 @@ def make_suite(
         load: gives the target model (`benchmark.backends.target_model.TargetModel`), float32.
         load_rounded: gives it with weights rounded to bf16.
         report: told a stage and how many items it just finished.
+        encoder: gives a sentence encoder, for a null of input ablations; left out if None.
 
     Raises:
         UsageError: `order.out` exists, the task cannot be built, or another process builds it.
@@ -104,7 +120,7 @@ def make_suite(
             f"{order.out} exists: frozen suites are never rewritten, choose another -o"
         )
     with sole_writer(order.work):
-        return _make(order, load, load_rounded, report)
+        return _make(order, load, load_rounded, report, encoder)
 
 
 def builder(task: str) -> dict[str, Any]:
@@ -125,6 +141,7 @@ def _make(
     load: Callable[[], Any],
     load_rounded: Callable[[], Any],
     report: Callable[[str, int], None],
+    encoder: Callable[[], Embed] | None,
 ) -> dict[str, Any]:
     target = load()
     doctor = _doctor(target)
@@ -134,37 +151,74 @@ def _make(
         made = _measure_features(order, target, report, partial)
     else:
         made = _measure(order, target, load_rounded, report, partial)
-    if not order.draft:
+    _write(order, made, doctor, partial)
+    if order.nulls and order.task != FEATURES:
+        _fit_nulls(order, made, target, encoder, report, partial)
+    if not (order.draft or order.accept_misses):
         try:
             require(made.misses)
         except CheckFailedError as error:
             shutil.rmtree(partial)  # what is refused leaves nothing behind
             raise NotFrozenError(str(error), statistics=made.statistics) from error
+    manifest = _write(order, made, doctor, partial)
+    try:
+        partial.rename(order.out)
+    except OSError as error:
+        raise write_error(order.out, error) from error
+    return manifest
+
+
+def _write(order: Order, made: _Made, doctor: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Write the manifest with what is known so far."""
     task = get_task(order.task)
-    manifest = write_manifest(
-        partial,
+    validation = folder / "validation" / "queries.jsonl"
+    return write_manifest(
+        folder,
         {
             "suite": order.suite,
             "task": order.task,
             "version": task.version,
-            "frozen": not made.misses,
+            "frozen": not made.misses or (order.accept_misses and not order.draft),
             "target": dict(order.target),
             "splits": made.counts,
-            "mini": mini_ids(partial / "validation" / "queries.jsonl", made.mini_groups),
+            "mini": mini_ids(validation, made.mini_groups) if "validation" in made.counts else [],
             "prompt_sha256": task.prompt_sha256,
             "builder": {**builder(order.task), "device": order.device},
             "seed": order.seed,
             "doctor": doctor,
             "statistics": made.statistics,
             "stability": made.stability,
+            "nulls": made.nulls,
+            "bars_missed": made.misses,
             **made.extra,
         },
     )
-    try:
-        partial.rename(order.out)
-    except OSError as error:
-        raise write_error(order.out, error) from error
-    return manifest
+
+
+def _fit_nulls(
+    order: Order,
+    made: _Made,
+    target: Any,
+    encoder: Callable[[], Embed] | None,
+    report: Callable[[str, int], None],
+    folder: Path,
+) -> None:
+    """Fit null models on train, or on the public suite's, and see which bars they break."""
+    from introspect_bench.benchmark.backends.places import Places
+    from introspect_bench.tasks.nulls.bars import missed_bars
+    from introspect_bench.tasks.nulls.run import MEASURED, suite_nulls
+
+    splits = [split for split in MEASURED if split in made.counts]
+    made.nulls = suite_nulls(
+        open_suite(folder),
+        splits=splits,
+        train=None if order.public is None else open_suite(order.public),
+        target=Places(target),
+        embed=None if encoder is None else encoder(),
+    )
+    for split in splits:
+        made.misses += [f"{split}: {miss}" for miss in missed_bars(order.task, made.nulls[split])]
+        report(f"{split}: nulls measured", len(made.nulls[split]))
 
 
 def _measure(
@@ -176,9 +230,11 @@ def _measure(
 ) -> _Made:
     """Measure and write every split."""
     build = _builder(order.task)
-    sizes = {} if order.sizes is None else {"sizes": order.sizes}
+    options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
+    if order.public is not None:
+        options["facts"] = RESERVE
     made = _Made()
-    for split in SPLITS:
+    for split in SPLITS if order.public is None else ("test",):
         groups, flips = build.make_split(
             target,
             split,
@@ -186,7 +242,7 @@ def _measure(
             work=order.work / split,
             report=lambda stage, n, split=split: report(f"{split}: {stage}", n),
             rounded=load_rounded,
-            **sizes,
+            **options,
         )
         made.statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
         made.misses += [

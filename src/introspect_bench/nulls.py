@@ -5,8 +5,7 @@ Owns which suites are asked and what a comparison allows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, silent
@@ -17,6 +16,7 @@ from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.suites import tasks_of
 from introspect_bench.tasks import SUITES
 
+ABLATIONS = "input-ablations"
 TOLERANCE = 0.01
 """How far a metric of a null that is fitted again may be from the manifest's: solvers differ in
 their last bits from machine to machine, and a threshold may then fall elsewhere."""
@@ -92,11 +92,25 @@ def check_nulls(rows: Sequence[dict[str, Any]]) -> None:
 
 def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, Any]]:
     # Imported here: the build extra and torch are needed for this alone.
-    from introspect_bench.benchmark.backends.places import Places
-    from introspect_bench.benchmark.backends.target_model import load_target_model
     from introspect_bench.tasks.nulls.run import suite_nulls
 
+    if suite.task == ABLATIONS:
+        return suite_nulls(suite, splits=[split], embed=encoder(on_fetch))[split]
+    from introspect_bench.benchmark.backends.places import Places
+    from introspect_bench.benchmark.backends.target_model import load_target_model
+
     spec = resolve_target(suite.manifest["target"]["name"])
-    folder: Path = prepare_target(spec, on_progress=on_fetch)
+    folder = prepare_target(spec, on_progress=on_fetch)
     target = Places(load_target_model(folder))
     return suite_nulls(suite, splits=[split], target=target)[split]
+
+
+def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:
+    """Load the package's sentence encoder.
+
+    Raises:
+        MissingPartError: its weights cannot be got.
+    """
+    from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
+
+    return load_embedder(fetch_embedder(on_progress=on_fetch)).embed

@@ -16,7 +16,6 @@ from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.benchmark.freeze import CANARY, Measured, query_id
 from introspect_bench.benchmark.freeze_features import asked_id
 from introspect_bench.benchmark.manifest import MANIFEST
-from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
@@ -51,7 +50,7 @@ def verify_suite(
     if suite.describes:
         _verify_features(suite)
         return
-    for split in SPLITS:
+    for split in suite.splits:
         groups = _measured(suite, split)
         said = suite.manifest.get("statistics", {}).get(split, {})
         try:
@@ -66,7 +65,7 @@ def verify_suite(
 
 def _verify_features(suite: Suite) -> None:
     """Check ids of features, and what the manifest says of each split, against the files."""
-    for split in SPLITS:
+    for split in suite.splits:
         queries, path = suite.queries(split), suite.root / split / "queries.jsonl"
         vectors = checked_vectors(suite, split, queries)
         for query in queries:

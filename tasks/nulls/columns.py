@@ -113,8 +113,13 @@ def folds(columns: Columns, n: int) -> IntArray:
 
     Folds are dealt to texts in the order in which they first appear, so nothing is left to chance.
     """
-    owner: dict[str, int] = {}
-    for text, group in zip(columns.text, columns.group, strict=True):
-        owner.setdefault(text, owner.get(f"\0{group}", len(owner)) % n)
-        owner.setdefault(f"\0{group}", owner[text])
-    return np.array([owner[text] for text in columns.text], dtype=np.int64)
+    by_text: dict[str, int] = {}
+    by_group: dict[int, int] = {}
+    dealt = 0
+    for text, group in zip(columns.text, columns.group.tolist(), strict=True):
+        fold = by_text.get(text, by_group.get(group))
+        if fold is None:
+            fold, dealt = dealt % n, dealt + 1
+        by_text.setdefault(text, fold)
+        by_group.setdefault(group, fold)
+    return np.array([by_text[text] for text in columns.text], dtype=np.int64)

@@ -141,7 +141,7 @@ def _choices(
             for rows, known in zip(one.guessed, stays, strict=True)
         ]
         right = [np.asarray(a == p.outcome, dtype=bool) for a, p in zip(said, columns, strict=True)]
-        kept = [np.asarray(a == c, dtype=bool) for a, c in zip(stays, clean, strict=True)]
+        kept = [np.asarray(a == p.outcome, dtype=bool) for a, p in zip(stays, columns, strict=True)]
         for sign in (1.0,) if score.refit else (1.0, -1.0):
             scores = [sign * values for values in score.values]
             mixture = choose_mixture(scores[0], right[0], kept[0], columns[0].changed)

@@ -10,6 +10,8 @@ import numpy as np
 
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.nulls.ablations import Embed, fit_ablations
+from introspect_bench.tasks.nulls.bars import ABLATIONS
 from introspect_bench.tasks.nulls.columns import Columns, read_columns
 from introspect_bench.tasks.nulls.null import Null
 from introspect_bench.tasks.nulls.patching import fit_patching
@@ -29,6 +31,7 @@ def suite_nulls(
     splits: Sequence[str] = MEASURED,
     train: Suite | None = None,
     target: Target | None = None,
+    embed: Embed | None = None,
 ) -> dict[str, list[Row]]:
     """Return what every null scores: by split, rows of `name`, `access`, `rule`, `metrics`.
 
@@ -38,6 +41,7 @@ def suite_nulls(
         train: the suite whose train they are fitted on; its own if None.
         target: runs the target, for nulls that need its activations or more answers; these are
             left out if None.
+        embed: a sentence encoder, for the null that reads with it; left out if None.
 
     Raises:
         IntegrityError: a file is not what the manifest says.
@@ -45,13 +49,19 @@ def suite_nulls(
     kinds = get_task(suite.task).headline_kinds
     learnt = _read(train or suite, "train", kinds)
     others = {split: _read(suite, split, kinds) for split in splits}
-    return rows_of(fit_nulls(suite.task, learnt, others, target))
+    return rows_of(fit_nulls(suite.task, learnt, others, target, embed))
 
 
 def fit_nulls(
-    task: str, train: Columns, others: Mapping[str, Columns], target: Target | None
+    task: str,
+    train: Columns,
+    others: Mapping[str, Columns],
+    target: Target | None = None,
+    embed: Embed | None = None,
 ) -> list[Null]:
-    """Fit every null of a task."""
+    """Fit every null of a causal task."""
+    if task == ABLATIONS:
+        return fit_ablations(train, others, embed)
     if target is not None:
         train = with_originals(train, target)
         others = {name: with_originals(part, target) for name, part in others.items()}

@@ -43,7 +43,7 @@ def choose_mixture(
 
     Args:
         score: the larger, the more likely a change, (n,).
-        right_changed: whether the content given with the verdict `changed` is right, (n,).
+        right_changed: whether the content given with the verdict `changed` is the outcome, (n,).
         right_unchanged: the same of the verdict `unchanged`, (n,).
         changed: whether the output changed, (n,).
     """
@@ -77,7 +77,7 @@ def expected(
 
     Args:
         says_changed: chance of the verdict `changed`, (n,).
-        right_changed: whether the content given with the verdict `changed` is right, (n,).
+        right_changed: whether the content given with the verdict `changed` is the outcome, (n,).
         right_unchanged: the same of the verdict `unchanged`, (n,).
         changed: whether the output changed, (n,).
     """
