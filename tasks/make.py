@@ -18,10 +18,12 @@ from introspect_bench import __version__
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.files import read_jsonl, write_error
 from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.order import NotFrozenError, Order
 from introspect_bench.tasks.statistics import Bar, describe, missed, require
 
 if TYPE_CHECKING:
@@ -35,49 +37,6 @@ RESERVE = "reserve"
 """Split of the facts that fresh test splits are made from."""
 FEATURES = "feature-descriptions"
 """Name of the task whose queries are features."""
-
-
-class NotFrozenError(CheckFailedError):
-    """A suite was measured and misses its bars; nothing was written."""
-
-    def __init__(self, message: str, *, statistics: Mapping[str, Any]) -> None:
-        """Keep what was measured, so that it can be shown."""
-        super().__init__(message)
-        self.statistics = statistics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be made."""
-
-    suite: str
-    """Name of the suite."""
-    task: str
-    """Name of the task."""
-    target: Mapping[str, Any]
-    """Description of the target for the manifest: name, source, revision, hashes."""
-    seed: int
-    """Chooses prompts, demonstrations, sources, hints and sentences."""
-    out: Path
-    """Folder to be made; must not exist, for what is frozen stays."""
-    folder: Path | None = None
-    """Folder of the target's weights; features need it, to train a simulator on them."""
-    work: Path
-    """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
-    builder, one model and one device."""
-    device: str = "cpu"
-    """What the model computes on, for the manifest."""
-    sizes: Mapping[str, Any] | None = None
-    """Other sizes than the task's own, for drafts."""
-    draft: bool = False
-    """Write even if bars are missed, marked as not frozen."""
-    accept_misses: bool = False
-    """Freeze even if bars are missed, every one of them named in the manifest."""
-    public: Path | None = None
-    """Folder of the suite whose test is made anew, from facts of the reserve: test alone is made,
-    and nulls are fitted on that suite's train. None makes a whole suite."""
-    nulls: bool = True
-    """Whether null models are fitted; a test's tiny suites have nothing to fit them on."""
 
 
 @dataclass(slots=True)
@@ -231,11 +190,15 @@ def _measure(
     """Measure and write every split."""
     build = _builder(order.task)
     options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
-    if order.public is not None:
+    public = None if order.public is None else open_suite(order.public)
+    splits = getattr(build, "ORDER", SPLITS)  # the order of measuring
+    if public is not None:
         options["facts"] = RESERVE
+        splits = ("test",)
     made = _Made()
-    for split in SPLITS if order.public is None else ("test",):
-        groups, flips = build.make_split(
+    groups: dict[str, Sequence[Sequence[Measured]]] = {}
+    for split in splits:
+        groups[split], flips = build.make_split(
             target,
             split,
             seed=order.seed,
@@ -244,13 +207,18 @@ def _measure(
             rounded=load_rounded,
             **options,
         )
-        made.statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
+        if flips:
+            made.stability[split] = flips
+    if hasattr(build, "finish"):  # what depends on the training vectors
+        known = {} if public is None else {"train": measured(public, "train")}
+        finished = build.finish(known | groups)
+        groups = {split: finished[split] for split in groups}
+    for split in (split for split in SPLITS if split in groups):
+        made.statistics[split] = _statistics(groups[split], get_task(order.task).headline_kinds)
         made.misses += [
             f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
         ]
-        made.counts[split] = write_split(folder / split, order.task, groups)
-        if flips:
-            made.stability[split] = flips
+        made.counts[split] = write_split(folder / split, order.task, groups[split])
     return made
 
 

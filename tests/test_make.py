@@ -28,7 +28,8 @@ from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import make
 from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import NotFrozenError, make_suite
+from introspect_bench.tasks.make import make_suite
+from introspect_bench.tasks.order import NotFrozenError
 
 
 class Killed(BaseException):

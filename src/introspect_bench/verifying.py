@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
-from introspect_bench.benchmark.files import sha256_bytes
-from introspect_bench.benchmark.freeze import CANARY, Measured, query_id
+from introspect_bench.benchmark.freeze import CANARY, Measured
 from introspect_bench.benchmark.freeze_features import asked_id
+from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.manifest import MANIFEST
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
@@ -51,7 +51,7 @@ def verify_suite(
         _verify_features(suite)
         return
     for split in suite.splits:
-        groups = _measured(suite, split)
+        groups = measured(suite, split)
         said = suite.manifest.get("statistics", {}).get(split, {})
         try:
             found = _statistics(groups, task.headline_kinds)
@@ -89,36 +89,6 @@ def _compare_nested(where: str, said: Any, found: Any) -> None:
         raise IntegrityError(
             f"{where} is {str(said)[:80]}, its files give {str(found)[:80]}; fetch the suite again"
         )
-
-
-def _measured(suite: Suite, split: str) -> list[list[Measured]]:
-    """Return the queries of a split with their truth, by group, after checking their ids."""
-    queries, truths, told = suite.queries(split), suite.truth(split), suite.oracle(split)
-    vectors = checked_vectors(suite, split, queries)
-    path = suite.root / split / "queries.jsonl"
-    groups: dict[str, dict[str, Measured]] = {}
-    for query in queries:
-        truth = truths[query.id]
-        vector = None if vectors is None or query.vector is None else vectors[query.vector]
-        one = Measured(
-            kind=query.kind,
-            fields=query.fields,
-            clean=truth.clean,
-            outcome=truth.outcome,
-            clean_ids=truth.clean_ids,
-            outcome_ids=truth.outcome_ids,
-            margin=truth.margin,
-            source=told[query.id]["source"],
-            vector=vector,
-        )
-        if (found := query_id(suite.task, one)) != query.id:
-            raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")
-        groups.setdefault(query.group, {})[query.id] = one
-    for group, members in groups.items():
-        found = sha256_bytes("".join(sorted(members)).encode())[:16]
-        if found != group:
-            raise IntegrityError(f"{path}: group {group} is not the hash of its ids, {found}")
-    return [list(members.values()) for members in groups.values()]
 
 
 def _statistics(

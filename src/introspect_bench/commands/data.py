@@ -106,9 +106,25 @@ def path(as_json: bool) -> None:
 @command.command("make")
 @click.option("--target", required=True, metavar="NAME", help="Named target, hub id or folder.")
 @click.option("--task", "-t", required=True, metavar="NAME", help="Task to make the suite for.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option("--seed", type=int, metavar="N", help="Chooses prompts and sources. Default: 0.")
+@click.option(
+    "--fresh",
+    type=int,
+    metavar="N",
+    help="Make a test split alone, with this seed and of facts that no public split has.",
+)
+@click.option("--split", type=click.Choice(["test"]), help="The split that --fresh makes.")
+@click.option(
+    "--suite", metavar="NAME", help="The public suite of --fresh. Default: the target's name."
+)
 @click.option("--device", default="cpu", show_default=True, metavar="NAME")
 @click.option("--draft", is_flag=True, help="Write it even if it misses its bars.")
+@click.option(
+    "--accept-missed-bars",
+    "accept_misses",
+    is_flag=True,
+    help="Freeze it even if it misses bars; the manifest names them, and it stays out of Overall.",
+)
 @click.option(
     "--tokens",
     type=click.IntRange(min=1),
@@ -137,9 +153,13 @@ def path(as_json: bool) -> None:
 def make(
     target: str,
     task: str,
-    seed: int,
+    seed: int | None,
+    fresh: int | None,
+    split: str | None,
+    suite: str | None,
     device: str,
     draft: bool,
+    accept_misses: bool,
     tokens: int | None,
     features: tuple[str, ...],
     output: Path,
@@ -151,8 +171,13 @@ def make(
     freeze a suite that misses its bars, but shows its statistics.
     """
     from introspect_bench import api
-    from introspect_bench.tasks.make import FEATURES, NotFrozenError
+    from introspect_bench.tasks.make import FEATURES
+    from introspect_bench.tasks.order import NotFrozenError
 
+    if fresh is None and (split or suite):
+        raise click.UsageError("--split and --suite go with --fresh")
+    if fresh is not None and seed is not None:
+        raise click.UsageError("give --fresh N or --seed N; both name the seed")
     sizes: dict[str, Any] = {} if tokens is None else {"sae_tokens": tokens}
     sizes |= {"features": features} if features else {}
     if sizes and task != FEATURES:
@@ -162,9 +187,11 @@ def make(
             where, manifest = api.data_make(
                 target,
                 task,
-                seed=seed,
+                seed=(seed or 0) if fresh is None else fresh,
+                fresh_of=None if fresh is None else suite or target,
                 device=device,
                 draft=draft,
+                accept_misses=accept_misses,
                 sizes=sizes or None,
                 out_dir=output,
                 on_fetch=bar.bytes,
@@ -174,6 +201,8 @@ def make(
         _emit(None, error.statistics, as_json=as_json)
         raise
     _emit(where, manifest["statistics"], as_json=as_json)
+    for line in manifest.get("bars_missed", []):
+        click.echo(f"BAR MISSED: {line}", err=True)
 
 
 def _emit(where: Path | None, statistics: Mapping[str, Any], *, as_json: bool) -> None:
