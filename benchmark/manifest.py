@@ -84,7 +84,6 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
         counts = {"queries": int, "groups": int}
         _check(path, f"splits.{split}.", manifest["splits"][split], counts)
     _check_mini(path, manifest["mini"], whole="validation" in splits)
-    _check_nulls(path, manifest)
     _check_doctor(path, manifest["doctor"])
     _check_statistics(path, manifest.get("statistics", {}))
     # Names become paths: none may be absolute or leave the suite's folder.
@@ -127,27 +126,6 @@ def _check(
             continue
         if type(holder.get(name)) is not kind:
             raise IntegrityError(f"{path}: field {where}{name} is missing or not a {kind.__name__}")
-
-
-def _check_nulls(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Check what tables repeat of null models and of bars that were missed."""
-    if not all(type(line) is str for line in manifest.get("bars_missed", [])):
-        raise IntegrityError(f"{path}: field bars_missed is not a list of sentences")
-    for split, rows in manifest.get("nulls", {}).items():
-        if not isinstance(rows, list) or not all(map(_is_null, rows)):
-            raise IntegrityError(
-                f"{path}: field nulls.{split} is not a list of objects with name, access and "
-                "metrics, each metric a number or null"
-            )
-
-
-def _is_null(row: object) -> bool:
-    return (
-        isinstance(row, dict)
-        and all(type(row.get(name)) is str for name in ("name", "access"))
-        and isinstance(row.get("metrics"), dict)
-        and all(value is None or type(value) in (int, float) for value in row["metrics"].values())
-    )
 
 
 def _check_mini(path: Path, mini: list[Any], *, whole: bool) -> None:

@@ -148,7 +148,7 @@ def _write(order: Order, made: _Made, doctor: Mapping[str, str], folder: Path) -
             "statistics": made.statistics,
             "stability": made.stability,
             "nulls": made.nulls,
-            "bars_missed": made.misses,
+            "bars_missed": [f"{miss}." for miss in made.misses],
             **made.extra,
         },
     )

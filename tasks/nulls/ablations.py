@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.metrics import BALANCED_KINDS, WHICH, WHICH_CHANCE
 from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, Texts, folds, texts
 from introspect_bench.tasks.nulls.features import numbered, reduced, relation, text_features
@@ -28,8 +29,6 @@ from introspect_bench.tasks.nulls.heads import (
 )
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null
 from introspect_bench.tasks.nulls.which import fit_which
-
-BALANCED_KINDS, WHICH, WHICH_CHANCE = ("hint", "context"), "which", 0.25
 
 FOLDS = 5
 """Folds of train on which rules are chosen."""
