@@ -50,12 +50,16 @@ def ablations(n: int, *, seed: int, kind: str, told: bool) -> Columns:
         if kind == "which":
             said = [f"{'Surely' if told and i == letter else 'Maybe'} {i}. " for i in range(4)]
             ends = np.cumsum([0] + [len(one) for one in said])
-            spans = [[int(a), int(b)] for a, b in pairwise(ends)]
-            row = {"text": "".join(said) + "A:", "parts": spans, "relation": "city"}
+            labels = rng.permutation([*"ABCD"])
+            parts = [
+                {"label": str(label), "span": [int(a), int(b)]}
+                for label, (a, b) in zip(labels, pairwise(ends), strict=True)
+            ]
+            row = {"text": "".join(said) + "A:", "parts": parts, "relation": "city"}
         fields.append(row)
         clean.append(was)
         outcome.append(other if changed or kind == "which" else was)
-        part.append("ABCD"[letter] if kind == "which" else "")
+        part.append(row["parts"][letter]["label"] if kind == "which" else "")
     return columns(fields, [kind] * n, clean, outcome, np.arange(n), None, part)
 
 

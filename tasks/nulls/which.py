@@ -9,12 +9,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from introspect_bench.tasks.nulls.columns import Columns, FloatArray, folds
+from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, folds
 from introspect_bench.tasks.nulls.features import reduced
 from introspect_bench.tasks.nulls.heads import Head, boosted, logistic, scores
 
-LETTERS = ("A", "B", "C", "D")
-"""Names of the parts, in the order of the text."""
+LABELS = ("A", "B", "C", "D")
+"""Names of the parts; which part has which is said by the query."""
+N = len(LABELS)
 FOLDS = 5
 """Folds of train."""
 COMPONENTS = 48
@@ -33,29 +34,24 @@ def fit_which(
         embed: a sentence encoder; left out if None.
     """
     columns = [*parts.values()]
-    fold = np.repeat(folds(columns[0], FOLDS), len(LETTERS))
+    fold = np.repeat(folds(columns[0], FOLDS), N)
     right = [_right(part) for part in columns]
-    commonest = int(right[0].reshape(-1, len(LETTERS)).sum(0).argmax())
-    fixed = np.eye(len(LETTERS))[commonest]
-    words = _ngrams(columns)
+    marks = [_marks(part) for part in columns]
+    words = [
+        sparse.hstack(rows, format="csr") for rows in zip(_ngrams(columns), marks, strict=True)
+    ]
+    trees = zip(reduced(words, COMPONENTS, 0), marks, strict=True)
     heads: dict[str, tuple[Head, list[Any]]] = {
         "text regression": (logistic, words),
-        "boosted trees": (
-            boosted,
-            [
-                np.column_stack([rows, np.tile(np.arange(len(LETTERS)), len(part))])
-                for part, rows in zip(columns, reduced(words, COMPONENTS, 0), strict=True)
-            ],
-        ),
+        "boosted trees": (boosted, [np.column_stack(rows) for rows in trees]),
     }
     if embed is not None:
-        heads["sentence embeddings"] = (logistic, [_embedded(part, embed) for part in columns])
-    found = {
-        "constant": {
-            name: _accuracy(np.tile(fixed, len(part)), own)
-            for (name, part), own in zip(parts.items(), right, strict=True)
-        }
-    }
+        read = [
+            np.column_stack([*map(embed, _views(part)), own])
+            for part, own in zip(columns, marks, strict=True)
+        ]
+        heads["sentence embeddings"] = (logistic, read)
+    found = {"constant": _constant(parts, right, marks)}
     for name, (head, rows) in heads.items():
         values = scores(head, rows, right[0], fold)
         found[name] = {
@@ -65,31 +61,52 @@ def fit_which(
     return found
 
 
-def named_parts(fields: Mapping[str, Any]) -> list[str]:
-    """Return the texts of a query's removable parts, in the order of their letters."""
-    text = str(fields["text"])
-    return [text[start:end] for start, end in fields["parts"]]
+def _constant(
+    parts: Mapping[str, Columns], right: Sequence[BoolArray], marks: Sequence[FloatArray]
+) -> dict[str, float | None]:
+    """Always the place or the label that is right most often in train."""
+    best = int((marks[0] * right[0][:, None]).sum(0).argmax())
+    return {
+        split: _accuracy(own[:, best], true)
+        for split, own, true in zip(parts, marks, right, strict=True)
+    }
 
 
-def _right(columns: Columns) -> Any:
+def _right(columns: Columns) -> BoolArray:
     """Whether each part of each query is the right one, (4 n,)."""
-    return np.array([letter == part for part in columns.part for letter in LETTERS], dtype=bool)
+    return np.array(
+        [
+            part["label"] == label
+            for fields, label in zip(columns.fields, columns.part, strict=True)
+            for part in fields["parts"]
+        ],
+        dtype=bool,
+    )
 
 
-def _accuracy(score: FloatArray, right: Any) -> float | None:
+def _marks(columns: Columns) -> FloatArray:
+    """Place and label of each part as indicators, (4 n, 8)."""
+    labels = [part["label"] for fields in columns.fields for part in fields["parts"]]
+    own = np.array([[label == name for name in LABELS] for label in labels], dtype=np.float64)
+    return np.concatenate([np.tile(np.eye(N), (len(columns), 1)), own.reshape(-1, N)], axis=1)
+
+
+def _accuracy(score: FloatArray, right: BoolArray) -> float | None:
     if not len(right):
         return None
-    best = score.reshape(-1, len(LETTERS)).argmax(1)
-    return float(right.reshape(-1, len(LETTERS))[np.arange(len(best)), best].mean())
+    best = score.reshape(-1, N).argmax(1)
+    return float(right.reshape(-1, N)[np.arange(len(best)), best].mean())
 
 
 def _views(columns: Columns) -> tuple[list[str], list[str]]:
-    """The part, and the text around it, for each part of each query."""
+    """The part, and the text without it, for each part of each query."""
     own, rest = [], []
     for fields in columns.fields:
-        for part in named_parts(fields):
-            own.append(part)
-            rest.append(str(fields["text"]).replace(part, " ", 1))
+        text = str(fields["text"])
+        for part in fields["parts"]:
+            start, end = part["span"]
+            own.append(text[start:end])
+            rest.append(text[:start] + " " + text[end:])
     return own, rest
 
 
@@ -107,12 +124,4 @@ def _ngrams(columns: Sequence[Columns]) -> list[Any]:
         reader.fit(views[0][which])
         for found, view in zip(blocks, views, strict=True):
             found.append(reader.transform(view[which]))
-    for found, part in zip(blocks, columns, strict=True):
-        found.append(sparse.csr_matrix(np.tile(np.eye(len(LETTERS)), (len(part), 1))))
     return [sparse.hstack(found, format="csr") for found in blocks]
-
-
-def _embedded(columns: Columns, embed: Embed) -> Any:
-    own, rest = _views(columns)
-    place = np.tile(np.eye(len(LETTERS)), (len(columns), 1))
-    return np.concatenate([embed(own), embed(rest), place], axis=1)
