@@ -60,13 +60,13 @@ def text_features(
             {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
         ):
             reader = TfidfVectorizer(
-                min_df=2, max_features=30_000, sublinear_tf=True, lowercase=False, **options
+                max_features=30_000, sublinear_tf=True, lowercase=False, **options
             )
             reader.fit(shown[0])
             for found, part in zip(blocks, shown, strict=True):
                 found.append(reader.transform(part))
     marks = [[_marks(columns, i, clean) for i in range(len(columns))] for columns in parts]
-    reader = CountVectorizer(analyzer=list, binary=True, min_df=2)
+    reader = CountVectorizer(analyzer=list, binary=True)
     reader.fit(marks[0])
     for found, part in zip(blocks, marks, strict=True):
         found.append(0.5 * reader.transform(part))

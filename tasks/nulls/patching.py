@@ -64,7 +64,7 @@ class _Seen:
     @classmethod
     def of(cls, parts: list[Columns]) -> _Seen:
         words, words_clean = text_features(parts), text_features(parts, clean=True)
-        views = VectorViews(parts, SEED)
+        views = VectorViews(parts)
         groups = [part.group for part in parts]  # whose members share all words
         return cls(
             parts=parts,

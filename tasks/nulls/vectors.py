@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import PCA
 
 from introspect_bench.tasks.nulls.columns import (
     BoolArray,
@@ -33,10 +32,10 @@ NEAREST = 15
 class VectorViews:
     """Everything below for train and the other parts, in this order."""
 
-    def __init__(self, parts: Sequence[Columns], seed: int) -> None:
+    def __init__(self, parts: Sequence[Columns]) -> None:
         """Take queries with vectors; the first part is train."""
         self._parts = parts
-        self._space = VectorSpace(parts[0], seed)
+        self._space = VectorSpace(parts[0])
         self._scaled = [self._space.scaled(part) for part in parts]
         self._projected = [
             self._space.projected(part, rows)
@@ -139,7 +138,7 @@ class VectorViews:
 class VectorSpace:
     """Vectors centred by place and divided by the block's spread, with components by block."""
 
-    def __init__(self, train: Columns, seed: int) -> None:
+    def __init__(self, train: Columns) -> None:
         """Learn means, spreads and components on train, which has vectors."""
         assert train.vector is not None
         where, blocks = place(train), block(train)
@@ -148,14 +147,13 @@ class VectorSpace:
         lengths = np.linalg.norm(train.vector, axis=1)
         self.length = {name: float(lengths[where == name].mean()) for name in self.mean}
         self.spread: dict[str, float] = {}
-        self.components: dict[str, Any] = {}
+        self.components: dict[str, npt.NDArray[np.float32]] = {}
         for name in sorted(set(blocks)):
             rows = blocks == name
             centred = self._centred(train.take(rows), train.vector[rows])
             self.spread[name] = float(np.linalg.norm(centred, axis=1).mean()) or 1.0
-            n = min(COMPONENTS, *centred.shape)
-            model = PCA(n, svd_solver="randomized", random_state=seed)
-            self.components[name] = model.fit(centred / self.spread[name])
+            right = np.linalg.svd(centred / self.spread[name], full_matrices=False)[2]
+            self.components[name] = right[:COMPONENTS]
 
     def _centred(
         self, columns: Columns, vectors: npt.NDArray[np.float32]
@@ -180,11 +178,9 @@ class VectorSpace:
         """Return components by block, (n, COMPONENTS); zeros where train has no such block."""
         found = np.zeros((len(columns), COMPONENTS))
         blocks = block(columns)
-        for name, model in self.components.items():
+        for name, components in self.components.items():
             rows = blocks == name
-            if rows.any():
-                got = model.transform(scaled[rows])
-                found[rows, : got.shape[1]] = got
+            found[rows, : len(components)] = scaled[rows] @ components.T
         return found
 
     def by_block(self, columns: Columns, projected: FloatArray) -> FloatArray:

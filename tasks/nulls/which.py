@@ -115,7 +115,6 @@ def _ngrams(columns: Sequence[Columns]) -> list[Any]:
     blocks: list[list[Any]] = [[] for _ in columns]
     for which in (0, 1):
         reader = TfidfVectorizer(
-            min_df=2,
             ngram_range=(1, 2),
             token_pattern=r"(?u)\b\w+\b|\S",
             lowercase=False,

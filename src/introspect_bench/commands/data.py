@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, progress
+from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
 @click.group()
@@ -54,9 +54,15 @@ def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
     show_default=True,
 )
 @click.option("--refit", is_flag=True, help="Fit them again, and compare with the manifests.")
+@click.option("--markdown", is_flag=True, help="A table for a data card.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def nulls(
-    suite: str | None, tasks: tuple[str, ...], split: str, refit: bool, as_json: bool
+    suite: str | None,
+    tasks: tuple[str, ...],
+    split: str,
+    refit: bool,
+    markdown: bool,
+    as_json: bool,
 ) -> None:
     """Say what rules that cannot introspect score, in one table.
 
@@ -66,17 +72,17 @@ def nulls(
 
     with progress() as bar:
         rows = api.data_nulls(suite, tasks, split=split, refit=refit, on_fetch=bar.bytes)
+    names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     if as_json:
         emit_json({"split": split, "nulls": rows})
+    elif markdown:
+        _emit_markdown(names, rows)
     else:
-        names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
         emit_table(
             ("suite", "task", "access", *names, "null"),
             [
                 (
-                    row["suite"],
-                    row["task"],
-                    row["access"],
+                    *(row[name] for name in ("suite", "task", "access")),
                     *(_percent(row["metrics"].get(name)) for name in names),
                     row["name"],
                 )
@@ -84,6 +90,15 @@ def nulls(
             ],
         )
     api.check_nulls(rows)
+
+
+def _emit_markdown(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the nulls of a data card."""
+    click.echo(f"| null | access | {' | '.join(names)} |")
+    click.echo(f"|---|---|{'---:|' * len(names)}")
+    for row in rows:
+        values = " | ".join(_percent(row["metrics"].get(name)) for name in names)
+        click.echo(printable(f"| {row['name']} | {row['access']} | {values} |"))
 
 
 def _percent(value: float | None) -> str:
