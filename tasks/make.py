@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,33 +22,19 @@ from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.order import NotFrozenError, Order
-from introspect_bench.tasks.statistics import Bar, describe, missed, require
+from introspect_bench.tasks.nulls import check_installed
+from introspect_bench.tasks.order import MINI_GROUPS, Made, NotFrozenError, Order
+from introspect_bench.tasks.statistics import Bar, describe_kinds, missed, require
 
 if TYPE_CHECKING:
     from introspect_bench.tasks.nulls.ablations import Embed
 
-MINI_GROUPS = 8
-"""Groups of validation that form the mini split."""
 MINI_FEATURES = 32
-"""The same where a group is one feature."""
+"""Groups of the mini split where a group is one feature."""
 RESERVE = "reserve"
 """Split of the facts that fresh test splits are made from."""
 FEATURES = "feature-descriptions"
 """Name of the task whose queries are features."""
-
-
-@dataclass(slots=True)
-class _Made:
-    """What was measured, by split, and the bars it misses."""
-
-    counts: dict[str, Any] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
-    stability: dict[str, Any] = field(default_factory=dict)
-    misses: list[str] = field(default_factory=list)
-    nulls: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-    mini_groups: int = MINI_GROUPS
 
 
 def make_suite(
@@ -72,7 +57,7 @@ def make_suite(
         UsageError: `order.out` exists, the task cannot be built, or another process builds it.
         NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given.
         CheckFailedError: a self-test failed, or there was nothing to choose from.
-        MissingPartError: the disk is full, or a folder can't be written.
+        MissingPartError: the disk is full, a folder can't be written, or scikit-learn is missing.
     """
     if order.out.exists():
         raise UsageError(
@@ -102,6 +87,8 @@ def _make(
     report: Callable[[str, int], None],
     encoder: Callable[[], Embed] | None,
 ) -> dict[str, Any]:
+    if order.nulls and order.task != FEATURES:
+        check_installed()
     target = load()
     doctor = _doctor(target)
     partial = order.out.with_name(order.out.name + ".partial")
@@ -127,7 +114,7 @@ def _make(
     return manifest
 
 
-def _write(order: Order, made: _Made, doctor: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def _write(order: Order, made: Made, doctor: Mapping[str, str], folder: Path) -> dict[str, Any]:
     """Write the manifest with what is known so far."""
     task = get_task(order.task)
     validation = folder / "validation" / "queries.jsonl"
@@ -156,7 +143,7 @@ def _write(order: Order, made: _Made, doctor: Mapping[str, str], folder: Path) -
 
 def _fit_nulls(
     order: Order,
-    made: _Made,
+    made: Made,
     target: Any,
     encoder: Callable[[], Embed] | None,
     report: Callable[[str, int], None],
@@ -186,7 +173,7 @@ def _measure(
     load_rounded: Callable[[], Any],
     report: Callable[[str, int], None],
     folder: Path,
-) -> _Made:
+) -> Made:
     """Measure and write every split."""
     build = _builder(order.task)
     options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
@@ -195,7 +182,7 @@ def _measure(
     if public is not None:
         options["facts"] = RESERVE
         splits = ("test",)
-    made = _Made()
+    made = Made()
     groups: dict[str, Sequence[Sequence[Measured]]] = {}
     for split in splits:
         groups[split], flips = build.make_split(
@@ -214,7 +201,7 @@ def _measure(
         finished = build.finish(known | groups)
         groups = {split: finished[split] for split in groups}
     for split in (split for split in SPLITS if split in groups):
-        made.statistics[split] = _statistics(groups[split], get_task(order.task).headline_kinds)
+        made.statistics[split] = describe_kinds(groups[split], get_task(order.task).headline_kinds)
         made.misses += [
             f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
         ]
@@ -224,7 +211,7 @@ def _measure(
 
 def _measure_features(
     order: Order, target: Any, report: Callable[[str, int], None], folder: Path
-) -> _Made:
+) -> Made:
     """Measure and write the features of every split, and train their simulator."""
     from introspect_bench.tasks.feature_descriptions.finish import BARS
     from introspect_bench.tasks.feature_descriptions.make import make_features
@@ -244,7 +231,7 @@ def _measure_features(
         report=report,
         sizes=order.sizes,
     )
-    made = _Made(counts=dict(found.counts), statistics=dict(found.statistics))
+    made = Made(counts=dict(found.counts), statistics=dict(found.statistics))
     for part, bars in BARS.items():
         made.misses += [f"{part}: {miss}" for miss in missed(made.statistics[part], bars)]
     made.extra = {"truth": "descriptions", "judges": dict(found.judges)}
@@ -281,15 +268,6 @@ def _doctor(target: Any) -> dict[str, str]:
     if failed:
         raise CheckFailedError(f"self-tests failed on this target: {', '.join(failed)}")
     return {check.name: "pass" for check in checks}
-
-
-def _statistics(
-    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
-) -> dict[str, Any]:
-    kinds = sorted({group[0].kind for group in groups})
-    main = [group for group in groups if headline is None or group[0].kind in headline]
-    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
-    return {**describe(main), "by_kind": by_kind}
 
 
 def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> list[str]:

@@ -1,13 +1,16 @@
-"""What suite is to be made, and the refusal to make it."""
+"""What suite is to be made, what was measured for it, and the refusal to make it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError
+
+MINI_GROUPS = 8
+"""Groups of validation that form the mini split."""
 
 
 class NotFrozenError(CheckFailedError):
@@ -51,3 +54,16 @@ class Order:
     and nulls are fitted on that suite's train. None makes a whole suite."""
     nulls: bool = True
     """Whether null models are fitted; a test's tiny suites have nothing to fit them on."""
+
+
+@dataclass(slots=True)
+class Made:
+    """What was measured, by split, and the bars it misses."""
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    stability: dict[str, Any] = field(default_factory=dict)
+    misses: list[str] = field(default_factory=list)
+    nulls: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    mini_groups: int = MINI_GROUPS

@@ -161,7 +161,7 @@ def test_nulls_are_fitted_and_their_bars_checked(
     wanted = order(task, tmp_path, nulls=True)
     make_suite(wanted, load, load_rounded, quiet)
     manifest = open_suite(wanted.out).manifest
-    assert set(manifest["nulls"]) == {"train", "validation", "test"}
+    assert set(manifest["nulls"]) == {"validation", "test"}
     rows = manifest["nulls"]["test"]
     headline = get_task(task).headline
     assert all(headline in row["metrics"] for row in rows)
@@ -188,8 +188,9 @@ def test_a_fresh_test_is_of_reserve_facts_and_asks_the_public_train(
     suite.verify()
     assert asked == ["reserve"]
     assert suite.splits == ("test",)
-    own = suite_nulls(suite, splits=["test"], train=open_suite(made[task]))
-    assert suite.manifest["nulls"] == own
+    assert suite.manifest["nulls"] == suite_nulls(
+        suite, splits=["test"], train=open_suite(made[task])
+    )
 
 
 def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:

@@ -13,8 +13,9 @@ from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import resolve_target
-from introspect_bench.suites import tasks_of
+from introspect_bench.suites import shipped_suite, tasks_of
 from introspect_bench.tasks import SUITES
+from introspect_bench.tasks.nulls import check_installed
 
 ABLATIONS = "input-ablations"
 TOLERANCE = 0.01
@@ -46,7 +47,7 @@ def data_nulls(
     Raises:
         UsageError: unknown suite, task or split, or no suite has nulls.
         IntegrityError: a file is corrupt.
-        MissingPartError: the target's weights are missing (`refit` only).
+        MissingPartError: the target's weights or scikit-learn are missing (`refit` only).
     """
     rows = []
     for name in SUITES if suite is None else (suite,):
@@ -92,17 +93,21 @@ def check_nulls(rows: Sequence[dict[str, Any]]) -> None:
 
 def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, Any]]:
     # Imported here: the build extra and torch are needed for this alone.
+    check_installed()
     from introspect_bench.tasks.nulls.run import suite_nulls
 
+    # Nulls of a fresh test know the public train.
+    train = suite if "train" in suite.splits else shipped_suite(suite.name, suite.task)
     if suite.task == ABLATIONS:
-        return suite_nulls(suite, splits=[split], embed=encoder(on_fetch))[split]
+        embed = encoder(on_fetch)
+        return suite_nulls(suite, splits=[split], train=train, embed=embed)[split]
     from introspect_bench.benchmark.backends.places import Places
     from introspect_bench.benchmark.backends.target_model import load_target_model
 
     spec = resolve_target(suite.manifest["target"]["name"])
     folder = prepare_target(spec, on_progress=on_fetch)
     target = Places(load_target_model(folder))
-    return suite_nulls(suite, splits=[split], target=target)[split]
+    return suite_nulls(suite, splits=[split], train=train, target=target)[split]
 
 
 def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:

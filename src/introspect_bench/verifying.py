@@ -8,11 +8,11 @@ is the released one is shown by its pinned hash.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
-from introspect_bench.benchmark.freeze import CANARY, Measured
+from introspect_bench.benchmark.freeze import CANARY
 from introspect_bench.benchmark.freeze_features import asked_id
 from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.manifest import MANIFEST
@@ -21,7 +21,7 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.finish import describe_split
-from introspect_bench.tasks.statistics import describe
+from introspect_bench.tasks.statistics import describe_kinds
 
 TOLERANCE = 1e-6
 """Margins, in logits, are written with six digits."""
@@ -54,7 +54,7 @@ def verify_suite(
         groups = measured(suite, split)
         said = suite.manifest.get("statistics", {}).get(split, {})
         try:
-            found = _statistics(groups, task.headline_kinds)
+            found = describe_kinds(groups, task.headline_kinds)
         except (CheckFailedError, LookupError, TypeError, ValueError) as error:
             # A task's fields have no schema: whatever is wrong with them shows here.
             raise IntegrityError(
@@ -89,16 +89,6 @@ def _compare_nested(where: str, said: Any, found: Any) -> None:
         raise IntegrityError(
             f"{where} is {str(said)[:80]}, its files give {str(found)[:80]}; fetch the suite again"
         )
-
-
-def _statistics(
-    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
-) -> dict[str, Any]:
-    """Compute what a builder writes about a split."""
-    kinds = sorted({group[0].kind for group in groups})
-    main = [group for group in groups if headline is None or group[0].kind in headline]
-    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
-    return {**describe(main), "by_kind": by_kind}
 
 
 def _compare(where: str, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:

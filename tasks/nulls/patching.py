@@ -247,7 +247,10 @@ def _probes(seen: _Seen, access: str, known: Rule) -> Iterator[Score]:
         np.concatenate(rows, axis=1)
         for rows in zip(own, views.dense_group(target=target), strict=True)
     ]
-    yield _fitted("boosted trees, group in view", access, boosted, group, seen)
+    score = _fitted("boosted trees, group in view", access, boosted, group, seen)
+    yield score
+    ranks = [group_ranks(p, v) for p, v in zip(seen.parts, score.values, strict=True)]
+    yield Score(name=f"{score.name}, rank", access=access, values=ranks, vector=True)
 
 
 def _against_clean(part: Columns, guessed: Any) -> FloatArray:

@@ -37,7 +37,7 @@ def suite_nulls(
 
     Args:
         suite: a suite of a causal task.
-        splits: what they are measured on; `train` is always among the results, out of fold.
+        splits: what they are measured on.
         train: the suite whose train they are fitted on; its own if None.
         target: runs the target, for nulls that need its activations or more answers; these are
             left out if None.
@@ -49,7 +49,8 @@ def suite_nulls(
     kinds = get_task(suite.task).headline_kinds
     learnt = _read(train or suite, "train", kinds)
     others = {split: _read(suite, split, kinds) for split in splits}
-    return rows_of(fit_nulls(suite.task, learnt, others, target, embed))
+    found = fit_nulls(suite.task, learnt, others, target, embed)
+    return {split: rows_of(found, split) for split in splits}
 
 
 def fit_nulls(
@@ -76,23 +77,20 @@ def with_originals(columns: Columns, target: Target) -> Columns:
     return replace(columns, original=target.unpatched(*places(columns)))
 
 
-def rows_of(nulls: Sequence[Null]) -> dict[str, list[Row]]:
-    """Return nulls as a manifest holds them, by split."""
-    return {
-        split: [
-            {
-                "name": null.name,
-                "access": null.access,
-                "rule": null.rule,
-                "metrics": {
-                    name: None if value is None else round(value, DIGITS)
-                    for name, value in null.metrics[split].items()
-                },
-            }
-            for null in nulls
-        ]
-        for split in nulls[0].metrics
-    }
+def rows_of(nulls: Sequence[Null], split: str) -> list[Row]:
+    """Return nulls as a manifest holds them."""
+    return [
+        {
+            "name": null.name,
+            "access": null.access,
+            "rule": null.rule,
+            "metrics": {
+                name: None if value is None else round(value, DIGITS)
+                for name, value in null.metrics[split].items()
+            },
+        }
+        for null in nulls
+    ]
 
 
 def _read(suite: Suite, split: str, kinds: Sequence[str] | None) -> Columns:

@@ -57,5 +57,5 @@ def test_a_refit_that_scores_otherwise_fails(value: float | None, fails: bool) -
     if not fails:
         check_nulls(rows)
         return
-    with pytest.raises(CheckFailedError, match="the manifest says 0.1"):
+    with pytest.raises(CheckFailedError, match=r"the manifest says 0\.1"):
         check_nulls(rows)
