@@ -9,7 +9,7 @@ from sklearn.metrics import recall_score
 from tiny_nulls import columns
 
 from introspect_bench.tasks.nulls.columns import folds
-from introspect_bench.tasks.nulls.verdicts import choose_mixture, expected
+from introspect_bench.tasks.nulls.verdicts import Thresholds, expected
 
 
 def test_a_score_that_says_nothing_leaves_a_coin() -> None:
@@ -17,7 +17,7 @@ def test_a_score_that_says_nothing_leaves_a_coin() -> None:
     rng = np.random.default_rng(0)
     changed = np.arange(4000) % 2 == 0
     right = rng.random(4000) < 0.36
-    found = choose_mixture(np.zeros(4000), right, np.ones(4000, dtype=bool), changed)
+    found = Thresholds(np.zeros(4000), changed).choose(right, np.ones(4000, dtype=bool))
     assert found.value == pytest.approx(0.5 * np.sqrt(right[changed].mean()))
     assert set(found.says_changed(np.zeros(4))) == {0.5}
 
@@ -30,7 +30,7 @@ def test_no_other_rule_on_the_score_is_better(seed: int) -> None:
     score = rng.integers(levels, size=n)
     changed = rng.random(n) < 0.2 + 0.15 * score
     right, stays = rng.random(n) < 0.4, rng.random(n) < 0.6
-    found = choose_mixture(score.astype(float), right, stays, changed)
+    found = Thresholds(score.astype(float), changed).choose(right, stays)
 
     def lost(chance: np.ndarray) -> float:
         said = chance[score]

@@ -27,7 +27,7 @@ from introspect_bench.tasks.nulls.heads import (
     ranked,
     scores,
 )
-from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null
+from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
 from introspect_bench.tasks.nulls.which import fit_which
 
 FOLDS = 5
@@ -115,8 +115,9 @@ def fit_kind(parts: Mapping[str, Columns], embed: Embed | None) -> dict[tuple[st
                 )
             )
         unchanged = [*_clean_rules(columns, fold, words)] if access == WORDS else []
+        said = pairs(columns, changed, unchanged)
         for score in _verdicts(columns, fold, words, access, embed):
-            found[score.name, access] = fit_null(score, parts, changed, unchanged)
+            found[score.name, access] = fit_null(score, parts, said)
     return found
 
 

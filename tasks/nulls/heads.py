@@ -141,7 +141,7 @@ def ranked(values: Sequence[Sequence[str]]) -> Texts:
 
 
 def first_other(guessed: Texts, known: Texts) -> Texts:
-    """Return the first guess that is not the known answer, (n,)."""
-    return texts(
-        [next((x for x in row if x and x != k), "") for row, k in zip(guessed, known, strict=True)]
-    )
+    """Return the first guess that is not the known answer, empty if there is none, (n,)."""
+    fits = np.asarray((guessed != known[:, None]) & (guessed != ""), dtype=bool)
+    found = guessed[np.arange(len(guessed)), fits.argmax(1)]
+    return np.where(fits.any(1), found, "").astype(object)

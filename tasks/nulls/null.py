@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, Texts
 from introspect_bench.tasks.nulls.heads import first_other
-from introspect_bench.tasks.nulls.verdicts import Mixture, choose_mixture, expected
+from introspect_bench.tasks.nulls.verdicts import Mixture, Thresholds, expected
 
 WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
 """Access classes, `benchmark.records.ACCESS`."""
@@ -70,110 +69,119 @@ class Null:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """What is said after either verdict, and where it is the outcome."""
+
+    rule: str
+    """Names of both rules."""
+    access: str
+    """Who can use it."""
+    vector: bool
+    """Whether it looks at the vector."""
+    right_changed: Sequence[BoolArray]
+    """Whether the content given with `changed` is right, train, then the others."""
+    right_unchanged: Sequence[BoolArray]
+    """The same with `unchanged`."""
+
+
+def pairs(
+    columns: Sequence[Columns], changed: Sequence[Rule], unchanged: Sequence[Rule]
+) -> list[Pair]:
+    """Pair rules for both contents.
+
+    Who runs the target knows the clean answer, and gives another one with `changed`. Who does not
+    guesses it, and may do the same.
+
+    Args:
+        columns: train, then the others.
+        changed: rules for the content after a change.
+        unchanged: rules for the clean answer.
+    """
+    found = []
+    for one in changed:
+        found.append(_pair(columns, one, None, differs=True))
+        if one.access == WORDS:
+            for other in unchanged:
+                found += [_pair(columns, one, other, differs=differs) for differs in (True, False)]
+    return found
+
+
+def _pair(columns: Sequence[Columns], one: Rule, other: Rule | None, *, differs: bool) -> Pair:
+    stays = [part.clean for part in columns]
+    if other is not None:
+        stays = [rows[:, 0] for rows in other.guessed]
+    said = [
+        first_other(rows, known) if differs else rows[:, 0]
+        for rows, known in zip(one.guessed, stays, strict=True)
+    ]
+    return Pair(
+        rule=f"changed: {one.name}; unchanged: {other.name if other else 'clean answer'}",
+        access=WORDS if other is not None else RUNS_TARGET,
+        vector=one.vector,
+        right_changed=_right(said, columns),
+        right_unchanged=_right(stays, columns),
+    )
+
+
+def _right(said: Sequence[Texts], columns: Sequence[Columns]) -> list[BoolArray]:
+    return [np.asarray(a == p.outcome, dtype=bool) for a, p in zip(said, columns, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """A score, two content rules, and the mixture that was best for them."""
+    """A score, a pair of contents, and the mixture that was best for them."""
 
     scores: Sequence[FloatArray]
-    right_changed: Sequence[BoolArray]
-    right_unchanged: Sequence[BoolArray]
+    pair: Pair
     mixture: Mixture
     rule: str
 
 
-def fit_null(
-    score: Score,
-    parts: Mapping[str, Columns],
-    changed: Sequence[Rule],
-    unchanged: Sequence[Rule],
-) -> Null:
-    """Choose rules and thresholds for a score on train and measure them on every part.
+def fit_null(score: Score, parts: Mapping[str, Columns], pairs: Sequence[Pair]) -> Null:
+    """Choose contents and thresholds for a score on train and measure them on every part.
 
     Args:
         score: the score.
         parts: `train`, then others, in the order of all values.
-        changed: rules for the content after a change.
-        unchanged: rules for the clean answer; who runs the target needs none.
+        pairs: contents; used are those of the score's class, and without its vector if it sees
+            none.
     """
-    columns = [*parts.values()]
-    knows = score.access != WORDS
-    seen = [rule for rule in changed if (score.vector or not rule.vector)]
-    seen = [rule for rule in seen if knows or rule.access == WORDS]
+    changed = next(iter(parts.values())).changed
+    access = WORDS if score.access == WORDS else RUNS_TARGET
+    signs = (1.0,) if score.refit else (1.0, -1.0)  # nobody said which way a distance points
     best: _Choice | None = None
-    for one, other in product(seen, [None] if knows else unchanged):
-        for choice in _choices(score, columns, one, other):
-            if best is None or choice.mixture.value > best.mixture.value:
-                best = choice
+    for scores in ([sign * values for values in score.values] for sign in signs):
+        thresholds = Thresholds(scores[0], changed)
+        for pair in pairs:
+            if pair.access != access or (pair.vector and not score.vector):
+                continue
+            mixture = thresholds.choose(pair.right_changed[0], pair.right_unchanged[0])
+            if best is None or mixture.value > best.mixture.value:
+                best = _Choice(scores=scores, pair=pair, mixture=mixture, rule=pair.rule)
     assert best is not None
     if score.refit is not None:
-        best = _better_verdict(score.refit, columns, best)
-    return Null(
-        name=score.name,
-        access=score.access,
-        rule=best.rule,
-        metrics={
-            name: {
-                **expected(best.mixture.says_changed(values), right, stays, part.changed),
-                "verdict_auroc": auroc(part.changed, own),
-            }
-            for name, part, values, right, stays, own in zip(
-                parts,
-                columns,
-                best.scores,
-                best.right_changed,
-                best.right_unchanged,
-                score.values,
-                strict=True,
-            )
-        },
-    )
+        best = _better_verdict(score.refit, changed, best)
+    metrics = {}
+    for i, (name, part) in enumerate(parts.items()):
+        said = best.mixture.says_changed(best.scores[i])
+        right = best.pair.right_changed[i], best.pair.right_unchanged[i]
+        metrics[name] = {
+            **expected(said, *right, part.changed),
+            "verdict_auroc": auroc(part.changed, score.values[i]),
+        }
+    return Null(name=score.name, access=score.access, rule=best.rule, metrics=metrics)
 
 
-def _choices(
-    score: Score, columns: Sequence[Columns], one: Rule, other: Rule | None
-) -> list[_Choice]:
-    """Pair two content rules; the changed content may be kept from being the clean answer."""
-    clean = [part.clean for part in columns]
-    stays = clean if other is None else [rows[:, 0] for rows in other.guessed]
-    found = []
-    for differs in (True,) if other is None else (True, False):
-        said = [
-            first_other(rows, known) if differs else rows[:, 0]
-            for rows, known in zip(one.guessed, stays, strict=True)
-        ]
-        right = [np.asarray(a == p.outcome, dtype=bool) for a, p in zip(said, columns, strict=True)]
-        kept = [np.asarray(a == p.outcome, dtype=bool) for a, p in zip(stays, columns, strict=True)]
-        for sign in (1.0,) if score.refit else (1.0, -1.0):
-            scores = [sign * values for values in score.values]
-            mixture = choose_mixture(scores[0], right[0], kept[0], columns[0].changed)
-            rule = f"changed: {one.name}; unchanged: {other.name if other else 'clean answer'}"
-            found.append(
-                _Choice(
-                    scores=scores,
-                    right_changed=right,
-                    right_unchanged=kept,
-                    mixture=mixture,
-                    rule=rule,
-                )
-            )
-    return found
-
-
-def _better_verdict(refit: Refit, columns: Sequence[Columns], best: _Choice) -> _Choice:
+def _better_verdict(refit: Refit, changed: BoolArray, best: _Choice) -> _Choice:
     """Try the odds that `changed` is wholly right against those that `unchanged` is."""
-    changed = columns[0].changed
-    wins = refit(changed & best.right_changed[0])
-    stays = refit(~changed & best.right_unchanged[0])
+    right_changed, right_unchanged = best.pair.right_changed[0], best.pair.right_unchanged[0]
+    wins, stays = refit(changed & right_changed), refit(~changed & right_unchanged)
     scores = [a - b for a, b in zip(wins, stays, strict=True)]
-    mixture = choose_mixture(scores[0], best.right_changed[0], best.right_unchanged[0], changed)
+    mixture = Thresholds(scores[0], changed).choose(right_changed, right_unchanged)
     if mixture.value <= best.mixture.value:
         return best
-    return _Choice(
-        scores=scores,
-        right_changed=best.right_changed,
-        right_unchanged=best.right_unchanged,
-        mixture=mixture,
-        rule=f"{best.rule}; verdict where the content is likely right",
-    )
+    rule = f"{best.rule}; verdict where the content is likely right"
+    return _Choice(scores=scores, pair=best.pair, mixture=mixture, rule=rule)
 
 
 def auroc(changed: BoolArray, score: FloatArray) -> float | None:

@@ -14,7 +14,7 @@ from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, folds, texts
 from introspect_bench.tasks.nulls.features import numbered, place, reduced, relation, text_features
 from introspect_bench.tasks.nulls.heads import Grams, boosted, gram, guesses, logistic, scores
-from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null
+from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
 from introspect_bench.tasks.nulls.vectors import VectorViews, group_ranks
 from introspect_bench.tasks.nulls.verdicts import expected
 
@@ -43,9 +43,9 @@ def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
     seen = _Seen.of([*parts.values()])
     changed, unchanged = [*changed_rules(seen)], [*unchanged_rules(seen)]
     known = next(rule for rule in changed if rule.name == SOURCE_PROBE)
-    return [
-        fit_null(score, parts, changed, unchanged) for score in verdict_scores(seen, known)
-    ] + list(_fixed(parts))
+    said = pairs(seen.parts, changed, unchanged)
+    found = [fit_null(score, parts, said) for score in verdict_scores(seen, known)]
+    return [*found, *_fixed(parts)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

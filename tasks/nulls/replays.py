@@ -16,7 +16,7 @@ import numpy.typing as npt
 from introspect_bench.benchmark.metrics import normalise_content
 from introspect_bench.tasks.nulls.columns import Columns, texts
 from introspect_bench.tasks.nulls.heads import ranked
-from introspect_bench.tasks.nulls.null import REPLAYS, Null, Rule, Score, fit_null
+from introspect_bench.tasks.nulls.null import REPLAYS, Null, Rule, Score, fit_null, pairs
 
 TUNED_ON = 250
 """Training groups that the rule is chosen on; the target runs on each of their queries."""
@@ -86,4 +86,4 @@ def fit_replays(train: Columns, others: Mapping[str, Columns], target: Target) -
         vector=True,
     )
     rule = Rule(name="the target's answer", guessed=[ranked([[x] for x in a]) for a in answers])
-    return fit_null(score, parts, [rule], [])
+    return fit_null(score, parts, pairs([*parts.values()], [rule], []))

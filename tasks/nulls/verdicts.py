@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from introspect_bench.tasks.nulls.columns import BoolArray, FloatArray
 
-GRID = 200
+GRID = 100
 """Thresholds tried, at quantiles of the score."""
 
 
@@ -36,35 +37,45 @@ class Mixture:
         return self.weight * (score > self.low) + (1 - self.weight) * (score > self.high)
 
 
-def choose_mixture(
-    score: FloatArray, right_changed: BoolArray, right_unchanged: BoolArray, changed: BoolArray
-) -> Mixture:
-    """Return the mixture with the largest balanced exact match.
+class Thresholds:
+    """Thresholds on one score, to be mixed for any pair of content rules."""
 
-    Args:
-        score: the larger, the more likely a change, (n,).
-        right_changed: whether the content given with the verdict `changed` is the outcome, (n,).
-        right_unchanged: the same of the verdict `unchanged`, (n,).
-        changed: whether the output changed, (n,).
-    """
-    levels = np.quantile(score, np.linspace(0, 1, GRID), method="lower")
-    levels = np.unique(np.concatenate([[-np.inf], levels, [np.inf]]))
-    above = score[None, :] > levels[:, None]
-    hits = (above & right_changed & changed).sum(1) / max(changed.sum(), 1)
-    rest = (~above & right_unchanged & ~changed).sum(1) / max((~changed).sum(), 1)
-    # product of two linear functions of the weight: a parabola, its top inside [0, 1] or at an end
-    a0, b0 = hits[None, :], rest[None, :]
-    da, db = hits[:, None] - a0, rest[:, None] - b0
-    curve = da * db
-    top = np.divide(-(a0 * db + b0 * da), 2 * curve, out=np.ones_like(curve), where=curve < 0)
-    weight = np.clip(top, 0.0, 1.0)
-    product = (a0 + weight * da) * (b0 + weight * db)
-    i, j = np.unravel_index(int(np.argmax(product)), product.shape)
-    value, share = float(np.sqrt(product[i, j])), float(weight[i, j])
-    low, high = float(levels[i]), float(levels[j])
-    if low > high:
-        low, high, share = high, low, 1 - share
-    return Mixture(low=low, high=high, weight=share, value=value)
+    def __init__(self, score: FloatArray, changed: BoolArray) -> None:
+        """Take a score, the larger the likelier a change, and what changed, (n,) each."""
+        levels = np.quantile(score, np.linspace(0, 1, GRID), method="lower")
+        self._levels = np.unique(np.concatenate([[-np.inf], levels, [np.inf]]))
+        above = score[None, :] > self._levels[:, None]
+        self._changed = changed
+        self._above = above[:, changed].astype(np.float32)  # sums stay below 2 ** 24: exact
+        self._below = (~above[:, ~changed]).astype(np.float32)
+
+    def choose(self, right_changed: BoolArray, right_unchanged: BoolArray) -> Mixture:
+        """Return the mixture with the largest balanced exact match.
+
+        Args:
+            right_changed: whether the content given with the verdict `changed` is right, (n,).
+            right_unchanged: the same of the verdict `unchanged`, (n,).
+        """
+        hits = _shares(self._above, right_changed[self._changed])
+        rest = _shares(self._below, right_unchanged[~self._changed])
+        # A product of two linear functions of the weight: a parabola, whose top is inside [0, 1]
+        # or at an end.
+        a0, b0 = hits[None, :], rest[None, :]
+        da, db = hits[:, None] - a0, rest[:, None] - b0
+        curve = da * db
+        top = np.divide(-(a0 * db + b0 * da), 2 * curve, out=np.ones_like(curve), where=curve < 0)
+        weight = np.clip(top, 0.0, 1.0)
+        product = (a0 + weight * da) * (b0 + weight * db)
+        i, j = np.unravel_index(int(np.argmax(product)), product.shape)
+        value, share = float(np.sqrt(product[i, j])), float(weight[i, j])
+        low, high = float(self._levels[i]), float(self._levels[j])
+        if low > high:
+            low, high, share = high, low, 1 - share
+        return Mixture(low=low, high=high, weight=share, value=value)
+
+
+def _shares(said: npt.NDArray[np.float32], right: BoolArray) -> FloatArray:
+    return (said @ right.astype(np.float32)).astype(np.float64) / max(len(right), 1)
 
 
 def expected(
