@@ -17,7 +17,13 @@ import numpy as np
 from introspect_bench.benchmark.metrics import BALANCED_KINDS, WHICH, WHICH_CHANCE
 from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, Texts, folds, texts
-from introspect_bench.tasks.nulls.features import numbered, reduced, relation, text_features
+from introspect_bench.tasks.nulls.features import (
+    ngrams,
+    numbered,
+    reduced,
+    relation,
+    with_marks,
+)
 from introspect_bench.tasks.nulls.heads import (
     Head,
     boosted,
@@ -102,8 +108,9 @@ def fit_kind(parts: Mapping[str, Columns], embed: Embed | None) -> dict[tuple[st
     columns = [*parts.values()]
     fold = folds(columns[0], FOLDS)
     found: dict[tuple[str, str], Null] = {}
+    read = ngrams(columns, VIEWS)
     for access in (WORDS, RUNS_TARGET):
-        words = text_features(columns, clean=access == RUNS_TARGET, views=VIEWS)
+        words = with_marks(read, columns, clean=access == RUNS_TARGET)
         changed = [*_changed_rules(columns, fold, words)]
         if access == RUNS_TARGET and all(_has_siblings(part) for part in columns):
             changed.append(

@@ -42,19 +42,18 @@ def numbered(train: Texts, *others: Texts) -> list[IntArray]:
     return [np.array([known.get(x, -1) for x in part], dtype=np.int64) for part in (train, *others)]
 
 
-def text_features(
-    parts: Sequence[Columns], *, clean: bool = False, views: Sequence[str] = ("text",)
-) -> list[Any]:
-    """Return n-grams and fields as sparse rows; the first part is train.
+def ngrams(parts: Sequence[Columns], views: Sequence[str] = ("text",)) -> list[Any]:
+    """Return characters and words of texts as sparse tf-idf rows; the first part is train.
 
     Args:
         parts: train, then others.
-        clean: whether the clean answer is known.
         views: `text`, `removed`, `rest`: the shown text, the removable part, the text without it.
     """
     blocks: list[list[Any]] = [[] for _ in parts]
     for view in views:
         shown = [[_view(columns, i, view) for i in range(len(columns))] for columns in parts]
+        # queries share texts, and each is read once
+        read = [np.unique(np.array(part, dtype=str), return_inverse=True) for part in shown]
         for options in (
             {"analyzer": "char_wb", "ngram_range": (2, 4)},
             {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
@@ -62,15 +61,27 @@ def text_features(
             reader = TfidfVectorizer(
                 max_features=30_000, sublinear_tf=True, lowercase=False, **options
             )
-            reader.fit(shown[0])
-            for found, part in zip(blocks, shown, strict=True):
-                found.append(reader.transform(part))
+            reader.fit(read[0][0])
+            for found, (distinct, place) in zip(blocks, read, strict=True):
+                found.append(reader.transform(distinct)[place])
+    return [sparse.hstack(found, format="csr") for found in blocks]
+
+
+def with_marks(rows: Sequence[Any], parts: Sequence[Columns], *, clean: bool) -> list[Any]:
+    """Return sparse rows with the fields of queries beside them, as indicators.
+
+    Args:
+        rows: rows of train, then of the others.
+        parts: the queries.
+        clean: whether the clean answer is known.
+    """
     marks = [[_marks(columns, i, clean) for i in range(len(columns))] for columns in parts]
     reader = CountVectorizer(analyzer=list, binary=True)
     reader.fit(marks[0])
-    for found, part in zip(blocks, marks, strict=True):
-        found.append(0.5 * reader.transform(part))
-    return [sparse.hstack(found, format="csr") for found in blocks]
+    return [
+        sparse.hstack([part, 0.5 * reader.transform(own)], format="csr")
+        for part, own in zip(rows, marks, strict=True)
+    ]
 
 
 def _view(columns: Columns, i: int, view: str) -> str:

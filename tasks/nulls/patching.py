@@ -12,7 +12,14 @@ from scipy import sparse
 
 from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, folds, texts
-from introspect_bench.tasks.nulls.features import numbered, place, reduced, relation, text_features
+from introspect_bench.tasks.nulls.features import (
+    ngrams,
+    numbered,
+    place,
+    reduced,
+    relation,
+    with_marks,
+)
 from introspect_bench.tasks.nulls.heads import Grams, boosted, gram, guesses, logistic, scores
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
 from introspect_bench.tasks.nulls.vectors import VectorViews, group_ranks
@@ -63,7 +70,8 @@ class _Seen:
 
     @classmethod
     def of(cls, parts: list[Columns]) -> _Seen:
-        words, words_clean = text_features(parts), text_features(parts, clean=True)
+        read = ngrams(parts)
+        words, words_clean = (with_marks(read, parts, clean=clean) for clean in (False, True))
         views = VectorViews(parts)
         groups = [part.group for part in parts]  # whose members share all words
         return cls(
