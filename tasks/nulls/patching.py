@@ -91,7 +91,13 @@ SOURCE_PROBE = "source's answer by a probe on the vector"
 
 def changed_rules(seen: _Seen) -> Iterator[Rule]:
     """Guesses of the outcome of a query whose output changes."""
-    parts, fold, views = seen.parts, seen.fold, seen.vectors
+    yield from _guessed(seen)
+    yield from _read_off(seen)
+
+
+def _guessed(seen: _Seen) -> Iterator[Rule]:
+    """Guesses without the vector."""
+    parts, fold = seen.parts, seen.fold
     train = parts[0]
     used, every = train.changed, np.ones(len(train), dtype=bool)
     same = [texts([""] * len(part)) for part in parts]
@@ -116,6 +122,13 @@ def changed_rules(seen: _Seen) -> Iterator[Rule]:
         name="commonest clean answer of the relation",
         guessed=contents.commonest(parts, about, train.clean, every, fold),
     )
+
+
+def _read_off(seen: _Seen) -> Iterator[Rule]:
+    """The same, with the vector."""
+    parts, fold, views = seen.parts, seen.fold, seen.vectors
+    train = parts[0]
+    used, every = train.changed, np.ones(len(train), dtype=bool)
     near = views.near_changed
     seen_by = {"nearest training vector": near, "the same in the relation": views.near_relation}
     for name, index in seen_by.items():
