@@ -5,8 +5,9 @@ Every verb of the command line is a function here, with an underscore for two wo
 `compare`, `train`, `reference`, `show` (and `show_simulator`), `validate` (`validate_all` takes
 folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `data_verify`,
 `data_path`, `data_make`, `data_nulls` (and `check_nulls`, which compares what its `--refit` gives),
-`leaderboard_table`, `leaderboard_build`, `leaderboard_check`, `leaderboard_report`, `leaderboard_scaling`, `export`, `cite` and `version`. `load` reads a run file,
-`score_all` scores several. They are imported when they are first asked for.
+`leaderboard_table`, `leaderboard_build`, `leaderboard_check`, `leaderboard_diff`,
+`leaderboard_report`, `leaderboard_scaling`, `export`, `cite` and `version`. `load` reads a run
+file, `score_all` scores several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
