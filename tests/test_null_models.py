@@ -9,7 +9,8 @@ import pytest
 from tiny_nulls import ablations, patching
 
 from introspect_bench.tasks.nulls.ablations import fit_ablations, siblings_answers
-from introspect_bench.tasks.nulls.columns import Columns
+from introspect_bench.tasks.nulls.columns import Columns, texts
+from introspect_bench.tasks.nulls.contents import copied
 from introspect_bench.tasks.nulls.null import Null
 from introspect_bench.tasks.nulls.patching import fit_patching
 from introspect_bench.tasks.nulls.vectors import group_others, group_ranks
@@ -43,10 +44,22 @@ def test_who_knows_the_clean_answer_has_it_right(read: Mapping[tuple[str, str], 
     assert read["coin", "runs-target"].metrics["test"]["balanced_exact_match"] == 0.5
 
 
-def test_words_copy_the_clean_answer_from_the_text(read: Mapping[tuple[str, str], Null]) -> None:
-    null = read["linear probe", "words"]
-    assert "unchanged: copied from the text" in null.rule
-    assert null.metrics["test"]["exact_match_unchanged"] == 1.0
+def test_words_guess_a_clean_answer_that_the_text_names(
+    read: Mapping[tuple[str, str], Null],
+) -> None:
+    metrics = read["linear probe", "words"].metrics["test"]
+    assert metrics["exact_match_unchanged"] == 1.0
+
+
+def test_what_is_copied_are_whole_words_the_last_one_first() -> None:
+    known = texts(["Rome", "Oslo", "York", "New York"])
+    shown = texts(["Oslo or New York?", "Romeo", "Rome, not Oslo"])
+    (found,) = copied(known, [shown])
+    assert found[:, :3].tolist() == [
+        ["New York", "York", "Oslo"],
+        ["", "", ""],
+        ["Oslo", "Rome", ""],
+    ]
 
 
 def test_one_verdict_always_is_nothing(read: Mapping[tuple[str, str], Null]) -> None:

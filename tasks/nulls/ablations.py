@@ -234,7 +234,7 @@ def _rules(
     yield Rule(name="text regression", guessed=regressed)
     removed = [texts([str(f["removed"]) for f in part.fields]) for part in columns]
     for name, views in (("removed part", removed), ("rest", [contents.shown(p) for p in columns])):
-        copied = contents.copied(columns, wanted, views)
+        copied = contents.copied(wanted, views)
         yield Rule(
             name=f"copied from the {name}",
             guessed=[contents.joined(a, b) for a, b in zip(copied, regressed, strict=True)],

@@ -64,22 +64,18 @@ def by_vote(index: IntArray, contents: Texts) -> Texts:
     )
 
 
-def copied(parts: Sequence[Columns], contents: Texts, views: Sequence[Texts]) -> list[Texts]:
+def copied(contents: Texts, views: Sequence[Texts]) -> list[Texts]:
     """Guess contents of train that stand in a text as whole words, the last one first.
 
     Args:
-        parts: train, then others.
         contents: of train.
-        views: the text to look in, for each part.
+        views: the texts to look in, for each part.
     """
     known = sorted(set(contents))
     found = []
-    for _, view in zip(parts, views, strict=True):
-        memory: dict[str, list[str]] = {}
-        for text in view:
-            if text not in memory:
-                memory[text] = _inside(text, known)
-        found.append(ranked([memory[text] for text in view]))
+    for view in views:
+        inside = {text: _inside(text, known) for text in set(view)}
+        found.append(ranked([inside[text] for text in view]))
     return found
 
 

@@ -187,7 +187,7 @@ def unchanged_rules(seen: _Seen) -> Iterator[Rule]:
     yield Rule(name="commonest of the relation", guessed=count(about))
     regressed = guesses(seen.by_words, train.clean, first, fold)
     yield Rule(name="text regression", guessed=regressed)
-    copied = contents.copied(parts, train.clean, [part.text for part in parts])
+    copied = contents.copied(train.clean, [part.text for part in parts])
     yield Rule(
         name="copied from the text",
         guessed=[contents.joined(a, b) for a, b in zip(copied, regressed, strict=True)],
