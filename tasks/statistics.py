@@ -64,6 +64,20 @@ def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     }
 
 
+def describe_kinds(
+    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return `describe` of the headline's kinds, and of each kind under `by_kind`.
+
+    Raises:
+        CheckFailedError: no group is of a headline kind.
+    """
+    kinds = sorted({group[0].kind for group in groups})
+    main = [group for group in groups if headline is None or group[0].kind in headline]
+    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
+    return {**describe(main), "by_kind": by_kind}
+
+
 def _where(queries: Sequence[Measured]) -> dict[str, Any]:
     """Shares that only patches have: by block, by kind and block, and by whose answer comes out."""
     if any("layers" not in m.fields for m in queries):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from introspect_bench.benchmark.contents import same_content
@@ -91,11 +91,13 @@ def test_what_is_written_is_read_back(content: str, changed: bool) -> None:
     assert parse_answer(format_replayed(answer)) == answer
 
 
+@settings(deadline=None)
 @given(speakable | st.builds(Answer, changed=st.booleans(), content=st.just("")), wrappers)
 def test_what_can_be_said_is_read_back_whatever_is_around_it(answer: Answer, wrapper: str) -> None:
     assert parse_answer(wrapper.format(format_answer(answer))) == answer
 
 
+@settings(deadline=None)
 @given(speakable, speakable, plain_wrappers, plain_wrappers)
 def test_two_different_answers_are_none(
     one: Answer, other: Answer, around: str, about: str

@@ -25,6 +25,7 @@ from introspect_bench.exporting import export
 from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
+from introspect_bench.nulls import check_nulls, data_nulls
 from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
 from introspect_bench.rechecking import recheck
 from introspect_bench.referencing import reference
@@ -49,10 +50,12 @@ from introspect_bench.training import train
 from introspect_bench.verifying import verify_suite
 
 __all__ = [
+    "check_nulls",
     "check_score",
     "cite",
     "compare",
     "data_make",
+    "data_nulls",
     "data_path",
     "data_verify",
     "doctor",
