@@ -34,6 +34,15 @@ of the task's answers, and then the reply that is likeliest as a whole, which le
 in the verdict before it; or greedily with the query's vector and without, the verdict being whether
 the two outputs differ."""
 
+ACCESS = ("words", "runs-target", "replays", "oracle", "undeclared")
+WORDS, RUNS_TARGET, REPLAYS, ORACLE, UNDECLARED = ACCESS
+"""How answers are come by, from the narrowest class to the widest: by reading the query, its text
+and its vector; by taking the unmodified target's output on the shown text, or on siblings' texts;
+by executing the query's intervention in whole or part; by being told what no contestant has; or
+by user code that does not say."""
+RANKED = (WORDS, RUNS_TARGET, REPLAYS)
+"""Classes whose entries are ranked, each among themselves."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:

@@ -19,6 +19,7 @@ from typing import Any
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.judgements import KIND, Key, add_judgement
+from introspect_bench.benchmark.records import ACCESS
 
 SCHEMA = "introspect-bench/run/1"
 """Value of `schema` in the header."""
@@ -206,6 +207,8 @@ def _header(row: dict[str, Any], where: str) -> dict[str, Any]:
             raise IntegrityError(f"{where}: field explainer.{name} is missing or of the wrong type")
     if type(row["explainer"].get("shuffled_vectors", False)) is not bool:
         raise IntegrityError(f"{where}: field explainer.shuffled_vectors is not true or false")
+    if row.get("access") not in ACCESS:
+        raise IntegrityError(f"{where}: field access is not one of {', '.join(ACCESS)}")
     if not isinstance(row.get("partial"), bool):
         raise IntegrityError(f"{where}: field partial is missing or not true or false")
     return row

@@ -63,6 +63,7 @@ def make_header(
             "metric_version": METRIC_VERSION,
         },
         "target": _target_fields(suite.manifest["target"]),
+        "access": card.access,
         "explainer": {**_card_fields(card), "shots": shots, "no_vector": no_vector}
         | ({"shuffled_vectors": True} if shuffled else {}),
         "generation": dict(generation),

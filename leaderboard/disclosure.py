@@ -51,6 +51,7 @@ HEADER: Mapping[str, frozenset[str] | None] = {
             "d_model",
         }
     ),
+    "access": None,
     "explainer": frozenset(
         {
             "name",

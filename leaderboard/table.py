@@ -1,6 +1,7 @@
 """Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
 
-Owns order and rounding. A name in a result was chosen by a stranger: it is shown as text and can
+Owns order and rounding. Each access class has tables of its own.
+A name in a result was chosen by a stranger: it is shown as text and can
 neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
 are told something a contestant is not. Runs that do not answer the whole split are marked and come
 after all that do: whoever chooses queries chooses scores.
@@ -16,6 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard import latex
 
 ORACLE = "oracle"
@@ -147,8 +149,8 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
         told_apart = distinct([row[0] for row in cells[1:]], rows)
         for row, name in zip(cells[1:], told_apart, strict=True):
             row[0] = name
-        suite, task, version, split, _, frozen = key
-        title = f"{clean(suite)} · {clean(task)} {version} · {split}"
+        suite, task, version, split, _, frozen, (_, access) = key
+        title = f"{clean(suite)} · {clean(task)} {version} · {split} · {clean(access)}"
         if frozen:
             tables.append((title, cells, _notes(rows)))
         else:
@@ -156,8 +158,15 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
     return tables
 
 
-def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool]:
-    """Return what rows of one table share; results of different bytes never stand side by side."""
+def _table_key(
+    result: Mapping[str, Any],
+) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
+    """Return what rows of one table share; results of different bytes never stand side by side.
+
+    Nor do answers that were come by in different ways: the access class, narrowest first.
+    """
+    access = result["access"]
+    order = ACCESS.index(access) if access in ACCESS else len(ACCESS)
     return (
         result["suite"],
         result["task"],
@@ -165,6 +174,7 @@ def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool
         result["split"],
         result["data_sha256"],
         result["frozen"],
+        (order, access),
     )
 
 

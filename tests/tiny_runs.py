@@ -39,6 +39,7 @@ def header(**task: object) -> dict[str, Any]:
         "package": {"name": "introspect-bench", "version": "0.1.0", "commit": None, "dirty": None},
         "task": about | task,
         "target": {"name": "toy-target"},
+        "access": "undeclared",
         "explainer": {
             "name": "x",
             "kind": "custom",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from introspect_bench.access_classes import EntryAccess, entry_access
 from introspect_bench.benchmark.intervals import ends
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -18,9 +19,9 @@ from introspect_bench.leaderboard.board import Estimate, Layered, Row, TaskScore
 from introspect_bench.leaderboard.copies import Label, Replies
 from introspect_bench.leaderboard.entries import Entry
 from introspect_bench.leaderboard.entry_fields import ENTRY_ID
-from introspect_bench.leaderboard.ledger import Standing as Ledgered
 from introspect_bench.leaderboard.overall import Overall
 from introspect_bench.leaderboard.standings import Standing
+from introspect_bench.leaderboard.tiers import Standing as Ledgered
 from introspect_bench.scored_runs import ScoredRun
 
 
@@ -34,6 +35,12 @@ class Scored:
     """Its runs by task."""
     standing: Ledgered
     """What the ledger says of it."""
+
+    @property
+    def access(self) -> EntryAccess:
+        """How it comes by its answers."""
+        headers = {task: run.header for task, run in self.runs.items()}
+        return entry_access(self.entry.fields, headers, self.standing)
 
 
 def make_row(
@@ -54,12 +61,20 @@ def make_row(
     whole = places.get(entry.id)
     place, overall = (whole.place, whole.overall) if whole else (None, None)
     explainers = [run.header["explainer"] for run in found.runs.values()]
+    access = found.access
     return Row(
         id=entry.id,
         org=said["org"],
         name=said["name"],
         kind=said["kind"],
-        scores={t.name: _score(found.runs[t.name], t) for t, _ in tasks if t.name in found.runs},
+        access=access.access,
+        access_basis=access.basis,
+        unranked=access.unranked,
+        scores={
+            t.name: _score(found.runs[t.name], t, access.by_task[t.name])
+            for t, _ in tasks
+            if t.name in found.runs
+        },
         rank=place.interval_95 if place else None,
         ties=place.letters if place else (),
         overall=_estimate(overall),
@@ -134,7 +149,7 @@ def replies_of(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
     )
 
 
-def _score(run: ScoredRun, task: Task) -> TaskScore:
+def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
     overall = run.result["overall"]
     layers = [
         Layered(first=first, last=last, score=score)
@@ -153,6 +168,7 @@ def _score(run: ScoredRun, task: Task) -> TaskScore:
         missing=overall["missing"],
         by_layers=tuple(layers),
         run_sha256=run.result["body_sha256"],
+        access=access,
     )
 
 

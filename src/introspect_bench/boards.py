@@ -17,17 +17,19 @@ from introspect_bench.access import access_matrices
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.intervals import resample
 from introspect_bench.benchmark.metrics import METRIC_VERSION
+from introspect_bench.benchmark.records import ACCESS, ORACLE
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, make_row, replies_of
 from introspect_bench.entry_checks import SPLIT
-from introspect_bench.leaderboard.board import Board, Column, SuiteBoard
+from introspect_bench.leaderboard.board import Board, Column, Row, SuiteBoard
 from introspect_bench.leaderboard.copies import Label, find_labels
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries
-from introspect_bench.leaderboard.ledger import read_ledger, standing
+from introspect_bench.leaderboard.ledger import read_ledger
 from introspect_bench.leaderboard.overall import Scales, TaskScore, scales_of
 from introspect_bench.leaderboard.shards import Asked, Sheet
 from introspect_bench.leaderboard.standings import Standing, standings
+from introspect_bench.leaderboard.tiers import standing
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun, scored_run
 from introspect_bench.suites import tasks_of
@@ -146,11 +148,11 @@ def _scored(
 def _suite_board(found: Collected) -> SuiteBoard:
     scores = _task_scores(found)
     scales = scales_of(found.tasks, SPLIT)
-    ranked = [
-        one.entry.id
+    ranked = {
+        one.entry.id: one.access.access
         for one in found.entries
-        if one.entry.fields["kind"] != "oracle" and not one.standing.withdrawn
-    ]
+        if not one.access.unranked and not one.standing.withdrawn
+    }
     counted = scales.counted
     places = standings(scores, counted, ranked=ranked) if counted else {}
     labels: dict[str, list[Label]] = {}
@@ -159,7 +161,7 @@ def _suite_board(found: Collected) -> SuiteBoard:
     rows = [
         make_row(one, places, labels.get(one.entry.id, ()), found.tasks) for one in found.entries
     ]
-    rows.sort(key=lambda row: _order(row.id, row.kind == "oracle", places))
+    rows.sort(key=lambda row: _order(row, places))
     target = found.tasks[0][1].manifest["target"].get("name")
     return SuiteBoard(
         name=found.name,
@@ -171,12 +173,14 @@ def _suite_board(found: Collected) -> SuiteBoard:
     )
 
 
-def _order(entry: str, oracle: bool, places: Mapping[str, Standing]) -> tuple[Any, ...]:
-    """Contestants before oracles, ranked before others, best first, then by id."""
-    whole = places.get(entry)
+def _order(row: Row, places: Mapping[str, Standing]) -> tuple[Any, ...]:
+    """By access class, those without rank last; ranked before others, best first, then by id."""
+    part = ACCESS.index(row.access)
+    last = (1 if row.access == ORACLE else 0, 0) if row.unranked else (-1, part)
+    whole = places.get(row.id)
     place = whole.place if whole else None
     value = whole.overall.value if whole and whole.overall else None
-    return oracle, place is None, value is None, -(value or 0.0), entry
+    return *last, place is None, value is None, -(value or 0.0), row.id
 
 
 def _task_scores(found: Collected) -> dict[str, dict[str, TaskScore]]:
