@@ -12,8 +12,6 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.leaderboard import latex
 from introspect_bench.leaderboard.table import (
     NOTHING,
-    NUMBERS,
-    TITLES,
     bar,
     cell,
     clean,
@@ -22,6 +20,7 @@ from introspect_bench.leaderboard.table import (
     label,
     shown,
 )
+from introspect_bench.leaderboard.titles import NUMBERS, TITLES
 
 CORRECTIONS: Mapping[str, str] = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 """How a correction is called in a legend."""

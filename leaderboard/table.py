@@ -1,8 +1,7 @@
 """Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
 
-Owns order and rounding. Each access class has tables of its own.
-A name in a result was chosen by a stranger: it is shown as text and can
-neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
+Owns order and rounding. Each access class has tables of its own. A name in a result was chosen by a
+stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
 are told something a contestant is not. Runs that do not answer the whole split are marked and come
 after all that do: whoever chooses queries chooses scores.
 """
@@ -19,42 +18,10 @@ from typing import Any
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard import latex
+from introspect_bench.leaderboard.titles import NUMBERS, TITLES
 
 ORACLE = "oracle"
 """Value of `explainer.kind` that marks an oracle."""
-TITLES: Mapping[str, str] = {
-    "exact_match": "exact match",
-    "content_match": "content match",
-    "balanced_exact_match": "balanced exact match",
-    "exact_match_changed": "exact, changed",
-    "exact_match_unchanged": "exact, unchanged",
-    "content_match_changed": "content, changed",
-    "which_accuracy": "which",
-    "kind_mean": "mean of kinds",
-    "has_changed_macro_f1": "has-changed macro-F1",
-    "group_consistency": "group consistency",
-    "verdict_accuracy": "verdict accuracy",
-    "pearson": "Pearson r",
-    "pearson_of_reference": "r / r of reference",
-    "detection_auroc": "detection AUROC",
-    "similarity": "similarity",
-    "matched_auroc": "matched AUROC",
-    "weighted_r": "weighted r",
-    "auprc": "average precision",
-}
-"""Column titles; a metric without one keeps its name."""
-NUMBERS = frozenset(
-    {
-        "pearson",
-        "pearson_of_reference",
-        "detection_auroc",
-        "similarity",
-        "matched_auroc",
-        "weighted_r",
-        "auprc",
-    }
-)
-"""Metrics that are no shares of queries; they are shown as they are."""
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "

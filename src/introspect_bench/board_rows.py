@@ -48,6 +48,8 @@ def make_row(
     places: Mapping[str, Standing],
     labels: Sequence[Label],
     tasks: Sequence[tuple[Task, Suite]],
+    *,
+    control: Scored | None = None,
 ) -> Row:
     """Return an entry's row.
 
@@ -56,6 +58,7 @@ def make_row(
         places: rank and overall by entry, of those that have one.
         labels: what was seen of it beside earlier entries.
         tasks: the suite's tasks.
+        control: the entry it names as its own without vectors, if the two are equals.
     """
     entry, said = found.entry, found.entry.fields
     whole = places.get(entry.id)
@@ -86,7 +89,7 @@ def make_row(
         uses_vectors=not any(
             explainer["no_vector"] or explainer.get("shuffled_vectors") for explainer in explainers
         ),
-        vector_gain=_gain(overall, places.get(said.get("vector_use", ""))),
+        vector_gain=None if control is None else _gain(overall, places.get(control.entry.id)),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),
         parameters=said["parameters"],

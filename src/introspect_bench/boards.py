@@ -22,6 +22,7 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, make_row, replies_of
 from introspect_bench.entry_checks import SPLIT
+from introspect_bench.equals import fixed_verdict, recipe
 from introspect_bench.leaderboard.board import Board, Column, Row, SuiteBoard
 from introspect_bench.leaderboard.copies import Label, find_labels
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries
@@ -158,9 +159,14 @@ def _suite_board(found: Collected) -> SuiteBoard:
     labels: dict[str, list[Label]] = {}
     for label in find_labels([replies_of(one, found.tasks) for one in found.entries]):
         labels.setdefault(label.entry, []).append(label)
-    rows = [
-        make_row(one, places, labels.get(one.entry.id, ()), found.tasks) for one in found.entries
-    ]
+    by_id = {one.entry.id: one for one in found.entries}
+    rows = []
+    for one in found.entries:
+        control = by_id.get(str(one.entry.fields.get("vector_use")))
+        equal = control is not None and _is_control(one, control, found.tasks)
+        own = labels.get(one.entry.id, ())
+        kept = control if equal else None
+        rows.append(make_row(one, places, own, found.tasks, control=kept))
     rows.sort(key=lambda row: _order(row, places))
     target = found.tasks[0][1].manifest["target"].get("name")
     return SuiteBoard(
@@ -171,6 +177,18 @@ def _suite_board(found: Collected) -> SuiteBoard:
         rows=tuple(rows),
         no_overall=scales.missing,
     )
+
+
+def _is_control(own: Scored, control: Scored, tasks: Sequence[Found]) -> bool:
+    """Whether an entry differs from the control that it names in its vectors alone."""
+    for task, suite in tasks:
+        runs = [one.runs.get(task.name) for one in (own, control)]
+        headers = [run.header for run in runs if run is not None]
+        recipes = [recipe(header, task, vectors=False) for header in headers]
+        fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
+        if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
+            return False
+    return True
 
 
 def _order(row: Row, places: Mapping[str, Standing]) -> tuple[Any, ...]:

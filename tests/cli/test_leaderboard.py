@@ -177,8 +177,8 @@ def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
-    control = folder_of(submissions, "constant").name
-    set_field(folder_of(submissions, "nearest-neighbour"), "vector_use", control)
+    control = as_model(folder_of(submissions, "constant")).name
+    own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
     rows = rows_of(submissions)
     gain = rows["nearest-neighbour"].vector_gain
     one, other = rows["nearest-neighbour"].overall, rows["constant"].overall
@@ -189,6 +189,9 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low <= gain.value <= gain.high
+    more = edit(settings={"n_train": {TASKS[0]: 4}})
+    forge(own, more, name=f"{TASKS[0]}.jsonl")  # who learnt from more is no equal
+    assert rows_of(submissions)["nearest-neighbour"].vector_gain is None
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
