@@ -1,9 +1,9 @@
 """Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
 
 Owns order and rounding. Each access class has tables of its own. A name in a result was chosen by a
-stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
-are told something a contestant is not. Runs that do not answer the whole split are marked and come
-after all that do: whoever chooses queries chooses scores.
+stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked
+and come after all contestants: they are told something a contestant is not. Runs that do not answer
+the whole split are marked and come after all that do: whoever chooses queries chooses scores.
 """
 
 from __future__ import annotations
