@@ -101,6 +101,7 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "prompt_sha256": task.prompt_sha256,
         "run_id": run.header.get("run_id"),
         "body_sha256": footer.get("body_sha256"),
+        "access": run.header["access"],
         "explainer": _explainer(run.header["explainer"], task.name),
         "complete": run.complete,
         "partial": partial,

@@ -13,6 +13,7 @@ from typing import Any
 
 from introspect_bench.leaderboard import figures, table
 from introspect_bench.leaderboard.contrasts import (
+    LEVEL,
     Contrast,
     contrast_table,
     difference_text,
@@ -90,8 +91,8 @@ def report(
     Args:
         results: what `score` returned of every run.
         use: explainers with vectors minus their controls without or with shuffled ones.
-        access: self-explainers minus each other explainer of their kind.
-        beaten: self-explainers minus each baseline.
+        access: self-explainers minus each of their equals.
+        beaten: self-explainers minus each baseline of their access class.
         trained: those of `results` that are trained explainers', for the parts by layer and kind.
         study: explainers that differ in how vectors enter.
         rates: trainings that differ in their learning rate.
@@ -110,21 +111,23 @@ def report(
             use,
             "Each explainer minus its control, paired on the same queries: the same recipe without "
             "vectors, or the same weights given another query's vector. All metrics: what a vector "
-            "is worth may lie in the content and not in the verdict.",
+            "is worth may lie in the content and not in the verdict. A control that could give but "
+            "one verdict, as one that is compared with itself, is set against nobody's verdicts.",
             "No entry names a control yet.",
         ),
         "## Privileged access",
         contrast_table(
             access,
-            "Each self-explainer minus every other explainer of the same target that was trained "
-            "on as many queries, with vectors that enter the same way, paired on the same queries. "
-            "A rotated twin computes the same function in other coordinates.",
-            "There is no pair of a trained self-explainer and another trained explainer yet.",
+            "Each self-explainer minus its equals: explainers of the same target and access class "
+            "with the same decoding, number of training queries and recipe, paired on the same "
+            "queries. A rotated twin computes the same function in other coordinates.",
+            "There is no self-explainer and no equal of it yet.",
         ),
         "## Against baselines",
         contrast_table(
             beaten,
-            "Each self-explainer minus every baseline but oracles, paired on the same queries.",
+            "Each self-explainer minus every baseline of its access class that can give more than "
+            "one verdict, paired on the same queries.",
             "There is no pair of a trained self-explainer and a baseline yet.",
         ),
         "## By layers and kinds",
@@ -191,19 +194,16 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
             lines.append(table.bar([asked, one.said, NOTHING, NOTHING]))
     lines += [
         "",
-        "All of the paper's differences are above 0: one replicates if ours is and its 95 % "
-        "interval holds nothing else. The paper's numbers are transcribed at second hand; targets, "
-        "metrics (here exact match balanced between changed and unchanged), queries and sizes "
-        "differ, so only signs and orders of magnitude compare.",
+        "All of the paper's differences are above 0: one replicates if ours is and the two are "
+        "told apart. The paper's numbers are transcribed at second hand; targets, metrics (here "
+        "exact match balanced between changed and unchanged), queries and sizes differ, so only "
+        "signs and orders of magnitude compare.",
     ]
     return "\n".join(lines)
 
 
 def _replicates(row: Contrast) -> str:
-    """Whether a difference is above 0, as all that it stands beside are."""
-    if row.interval_95 is None:
-        return NOTHING
-    low, high = row.interval_95
-    if low > 0:
-        return "yes"
-    return "no: the opposite" if high < 0 else "not shown: the interval holds 0"
+    """Whether a difference is above 0, as all that it stands beside are, by its corrected p."""
+    if row.p >= LEVEL:
+        return "not shown: not told apart"
+    return "yes" if row.value > 0 else "no: the opposite"

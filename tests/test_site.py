@@ -175,7 +175,7 @@ def test_numbers_that_are_not_finite_never_reach_a_board() -> None:
 def test_no_cell_of_the_spreadsheet_is_a_formula(text: str) -> None:
     board = change_row(make_board(4), 0, name=text, org=text)
     rows = list(csv.reader(io.StringIO(board_csv(board), newline="")))
-    assert {len(row) for row in rows} == {26}
+    assert {len(row) for row in rows} == {28}
     name = rows[1][rows[0].index("name")]
     assert name.lstrip("'") == text.lstrip("'") or name == text
     for row in rows[1:]:

@@ -102,6 +102,9 @@ def make_row(number: int, n: int, suite: str, rng: np.random.Generator, **change
         "org": org,
         "name": name,
         "kind": kind,
+        "access": "oracle" if kind == "oracle" else "words",
+        "access_basis": "set by the benchmark",
+        "unranked": "is told what no contestant has" if kind == "oracle" else "",
         "scores": {task: task_score(task, skill, rng) for task in TASKS},
         "rank": None if kind == "oracle" else (max(1, rank - 1), rank + 1 + number % 3),
         "ties": () if kind == "oracle" else tuple("abcdefghijklmnop"[number // 3 % 16]),
@@ -161,6 +164,7 @@ def make_matrix(suites: Sequence[SuiteBoard], task: str = "activation-patching")
     title, metric, *_ = TASKS[task]
     return Matrix(
         task=task,
+        access="words",
         title=title,
         metric=metric,
         rows=tuple(rows),

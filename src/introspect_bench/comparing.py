@@ -60,8 +60,9 @@ def compare(
 
     Returns:
         A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
-        `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in `runs`),
-        `difference` (first minus second), `interval_95`, `test` (`mcnemar` or `permutation`), `p`,
+        `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
+        `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or
+        `permutation`), `p`,
         `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
         the latter), `first_only`, `second_only` and `minimum_detectable`.
 
@@ -155,6 +156,7 @@ def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
     return {
         "name": explainer["name"],
         "kind": explainer["kind"],
+        "access": graded.run.header["access"],
         "no_vector": explainer["no_vector"],
         "shuffled_vectors": explainer.get("shuffled_vectors", False),
         **decoding_of(explainer),

@@ -7,10 +7,11 @@ step of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from introspect_bench.access_classes import harness_access
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
@@ -192,6 +193,7 @@ def _predict(
 ) -> Path:
     """Answer one task and return the run file."""
     explainer, card = loaded
+    card = replace(card, access=harness_access(asdict(card), suite.queries(request.split)))
     if request.n_train is not None:
         learnt = len(suite.queries("train"))
         card = replace(card, settings={**card.settings, "n_train": learnt})

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from program import Call, the_sentence
-from tiny_entries import forge, make_entry, set_field
+from tiny_entries import as_model, forge, make_entry, set_field
 
+import introspect_bench as ib
 from introspect_bench.boards import make_board
-from introspect_bench.leaderboard.board import Board, Estimate, Row
+from introspect_bench.leaderboard.board import Access, Board, Estimate, Row
 from introspect_bench.leaderboard.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.ledger import append_line
 
@@ -36,19 +37,45 @@ def build(call: Call, *words: str) -> tuple[int, str, str]:
     return call("leaderboard", "build", "--suite", "toy", *words)
 
 
-def test_contestants_are_ranked_and_oracles_are_not(submissions: Path) -> None:
+def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None:
     rows = rows_of(submissions)
-    *contestants, last = rows
-    assert set(contestants) == {"constant", "nearest-neighbour"}
-    assert last == "unchanged"
-    assert rows["unchanged"].kind == "oracle"
-    assert rows["unchanged"].rank is None
-    assert rows["unchanged"].overall is not None
-    for name in ("constant", "nearest-neighbour"):
+    *readers, last = rows
+    assert set(readers) == {"constant", "nearest-neighbour"}
+    assert last == "unchanged"  # running the target is another thing than reading the query
+    assert (rows["unchanged"].kind, rows["unchanged"].access) == ("baseline", "runs-target")
+    assert (rows["unchanged"].rank, rows["unchanged"].ties) == ((1, 1), ("a",))
+    for name in readers:
         low, high = rows[name].rank or (0, 0)
         assert 1 <= low <= high <= 2
+        assert (rows[name].access, rows[name].unranked) == ("words", "")
+        assert rows[name].access_basis == "set by the benchmark"
         assert set(rows[name].scores) == set(TASKS)
         assert rows[name].seconds_per_query is not None
+
+
+def test_an_entry_stands_in_the_widest_class_of_its_runs(submissions: Path) -> None:
+    def replays(rows: list[dict[str, Any]]) -> None:
+        rows[0]["access"] = "replays"
+
+    forge(folder_of(submissions, "constant"), replays, name=f"{TASKS[0]}.jsonl")
+    row = rows_of(submissions)["constant"]
+    assert (row.access, row.rank) == ("replays", (1, 1))
+    assert [row.scores[task].access for task in TASKS] == ["replays", "words"]
+    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
+
+
+def test_an_oracle_is_shown_and_not_ranked(submissions: Path) -> None:
+    def told(rows: list[dict[str, Any]]) -> None:
+        rows[0]["access"] = "oracle"
+
+    folder = folder_of(submissions, "constant")
+    for task in TASKS:
+        folder = forge(folder, told, name=f"{task}.jsonl")
+    rows = rows_of(submissions)
+    assert list(rows)[-1] == "constant"
+    assert rows["constant"].rank is None
+    assert rows["constant"].overall is not None
+    assert rows["constant"].unranked == "is told what no contestant has"
 
 
 def test_the_overall_is_the_mean_of_rescaled_scores(submissions: Path) -> None:
@@ -150,8 +177,8 @@ def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
-    control = folder_of(submissions, "constant").name
-    set_field(folder_of(submissions, "nearest-neighbour"), "vector_use", control)
+    control = as_model(folder_of(submissions, "constant")).name
+    own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
     rows = rows_of(submissions)
     gain = rows["nearest-neighbour"].vector_gain
     one, other = rows["nearest-neighbour"].overall, rows["constant"].overall
@@ -162,6 +189,9 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low <= gain.value <= gain.high
+    more = edit(settings={"n_train": {TASKS[0]: 4}})
+    forge(own, more, name=f"{TASKS[0]}.jsonl")  # who learnt from more is no equal
+    assert rows_of(submissions)["nearest-neighbour"].vector_gain is None
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
@@ -171,16 +201,35 @@ def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
     board = board_of(submissions)
     row = next(row for row in board.suites[0].rows if row.name == "constant")
     assert (row.base, row.n_train) == ("toy-target", 512)
-    assert [matrix.task for matrix in board.matrices] == list(TASKS)
+    assert [(matrix.task, matrix.access) for matrix in board.matrices] == [
+        (task, "words") for task in TASKS
+    ]
     (cell,) = board.matrices[0].cells
     assert (cell.row, cell.target, cell.is_self) == ("acme/constant", "toy-target", True)
 
 
-def test_the_matrix_compares_with_self_on_the_same_queries(submissions: Path) -> None:
-    set_field(folder_of(submissions, "constant"), "base", "toy-target")
-    set_field(folder_of(submissions, "nearest-neighbour"), "base", "another-model")
-    matrix = board_of(submissions).matrices[1]
-    cells = {cell.row: cell for cell in matrix.cells}
+def cells_of(root: Path, task: str = TASKS[0], access: str = "words") -> dict[str, Access]:
+    """Cells of a matrix by row."""
+    found = [one for one in board_of(root).matrices if (one.task, one.access) == (task, access)]
+    return {cell.row: cell for one in found for cell in one.cells}
+
+
+def edit(**changes: Any) -> Any:
+    """An edit of a run's header: fields of its explainer, and its access class."""
+
+    def changed(rows: list[dict[str, Any]]) -> None:
+        said = dict(changes)
+        rows[0]["access"] = said.pop("access", rows[0]["access"])
+        rows[0]["explainer"]["settings"] |= said.pop("settings", {})
+        rows[0]["explainer"] |= said
+
+    return changed
+
+
+def test_the_matrix_compares_equals_on_the_same_queries(submissions: Path) -> None:
+    as_model(folder_of(submissions, "constant"))
+    as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    cells = cells_of(submissions, TASKS[1])
     own, other = cells["acme/constant"], cells["acme/nearest-neighbour"]
     assert (own.to_self, own.p) == (None, None)
     assert other.to_self is not None
@@ -189,17 +238,75 @@ def test_the_matrix_compares_with_self_on_the_same_queries(submissions: Path) ->
     assert 0 < other.p <= 1
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"access": "replays"},
+        {"settings": {"decoding": "whole-reply"}},
+        {"settings": {"n_train": {TASKS[0]: 4}}},
+        {"settings": {"injection": {"mode": "embedding", "slots": 3}}},
+        {"settings": {"prompt_form": "chat"}},
+        {"shots": 2},
+        {"kind": "baseline", "name": "baseline/few-shot"},
+    ],
+)
+def test_without_an_equal_among_the_selves_the_cell_is_empty(
+    submissions: Path, changes: dict[str, Any]
+) -> None:
+    as_model(folder_of(submissions, "constant"))
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    forge(folder, edit(**changes), name=f"{TASKS[0]}.jsonl")
+    access = changes.get("access", "words")
+    assert cells_of(submissions, access=access)["acme/nearest-neighbour"].to_self is None
+    assert cells_of(submissions, TASKS[1])["acme/nearest-neighbour"].to_self is not None
+
+
+def test_seed_base_and_learning_rate_are_no_part_of_a_recipe(submissions: Path) -> None:
+    as_model(folder_of(submissions, "constant"))
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    other = {"seed": 3, "learning_rate": 1e-3, "validation_loss": 1.5, "engine": "hooks"}
+    forge(folder, edit(settings=other), name=f"{TASKS[0]}.jsonl")
+    assert cells_of(submissions)["acme/nearest-neighbour"].to_self is not None
+
+
+def test_of_several_selves_the_one_of_the_same_seed_is_the_partner(submissions: Path) -> None:
+    """And not the best one."""
+    selves = [folder_of(submissions, name) for name in ("constant", "unchanged")]
+    for seed, folder in enumerate(selves):
+        forge(as_model(folder), edit(settings={"seed": seed}), name=f"{TASKS[0]}.jsonl")
+    other = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    away = []
+    for seed in (0, 1):
+        other = forge(other, edit(settings={"seed": seed}), name=f"{TASKS[0]}.jsonl")
+        cells = cells_of(submissions)
+        own = cells[f"acme/{('constant', 'unchanged')[seed]}"].score.value
+        found = cells["acme/nearest-neighbour"]
+        assert found.to_self is not None
+        assert found.to_self.value == pytest.approx(found.score.value - own)
+        away.append(found.to_self.value)
+    assert away[0] != away[1]
+
+
+def test_a_reply_compared_with_itself_is_set_against_nobody(submissions: Path) -> None:
+    """Without vectors it can never say `changed`: the difference holds by construction."""
+    control = as_model(folder_of(submissions, "constant"))
+    blind = edit(no_vector=True, settings={"decoding": "compared", "vectors": False})
+    forge(control, blind, name=f"{TASKS[0]}.jsonl")
+    (control,) = (submissions / "toy").glob("acme__constant__*")
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    forge(folder, edit(settings={"decoding": "compared"}), name=f"{TASKS[0]}.jsonl")
+    page = ib.leaderboard_report(submissions, suite="toy")
+    use = page.partition("## What the vectors are worth\n")[2].partition("\n## ")[0]
+    metrics = {row.split(" | ")[1] for row in use.splitlines() if row.startswith(f"| {TASKS[0]} |")}
+    assert metrics == {"content match"}
+
+
 def test_a_twin_is_no_self_and_shuffled_vectors_are_no_answer(submissions: Path) -> None:
-    def twin(rows: list[dict[str, Any]]) -> None:
-        rows[0]["explainer"]["settings"]["twin"] = {"kind": "rotated", "seed": 0}
-
-    def shuffled(rows: list[dict[str, Any]]) -> None:
-        rows[0]["explainer"]["shuffled_vectors"] = True
-
-    set_field(folder_of(submissions, "constant"), "base", "toy-target")
-    for name, edit in (("nearest-neighbour", twin), ("unchanged", shuffled)):
-        folder = set_field(folder_of(submissions, name), "kind", "baseline")
-        forge(set_field(folder, "base", "toy-target"), edit, name=f"{TASKS[0]}.jsonl")
+    twin = edit(settings={"twin": {"kind": "rotated", "seed": 0}})
+    changes = {"nearest-neighbour": twin, "unchanged": edit(shuffled_vectors=True)}
+    as_model(folder_of(submissions, "constant"))
+    for name, change in changes.items():
+        forge(as_model(folder_of(submissions, name)), change, name=f"{TASKS[0]}.jsonl")
     board = board_of(submissions)
     cells = {cell.row: cell for cell in board.matrices[0].cells}
     assert set(cells) == {"acme/constant", "acme/nearest-neighbour"}

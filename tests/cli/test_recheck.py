@@ -21,7 +21,8 @@ from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.leaderboard.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.ledger import read_ledger, standing
+from introspect_bench.leaderboard.ledger import read_ledger
+from introspect_bench.leaderboard.tiers import standing
 from introspect_bench.rechecking import choose
 from introspect_bench.suites import find_suite
 from introspect_bench.tasks.feature_descriptions import judges as module

@@ -128,6 +128,10 @@ def command(
     Running never opens the ground truth of its split; judging and scoring are separate steps, also
     to be had as `introspect-bench simulate` and `introspect-bench score`. Killed at any moment, the
     same command goes on where it was.
+
+    The run file says how answers were come by, its access class: words (reads the query), or
+    replays where a vector stands at the quoted token or replies are decoded by comparison; each
+    baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
     from introspect_bench import api
     from introspect_bench.explainers import parse_arguments
