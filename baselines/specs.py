@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import ORACLE, RUNS_TARGET, WORDS
+from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, WORDS
 
 PATCHING = "activation-patching"
 CAUSAL = (PATCHING, "input-ablations")
@@ -103,6 +103,7 @@ BASELINES = (
             "Carries out the query's intervention on the target and says what comes out: the "
             "ceiling."
         ),
+        access=REPLAYS,
         needs=("target-model", "vectors"),
     ),
     BaselineSpec(
