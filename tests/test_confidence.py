@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from program import Call
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from test_generation import make_explainer, make_prompts
 from test_places_in_layers import TEXT, patching
+from tiny_models import make_model, make_tokenizer
 from tiny_runs import header, pred, save
 
-import introspect_bench as ib
 from introspect_bench.benchmark.asking import ask, reply_fields
+from introspect_bench.benchmark.backends.rows import joined
 from introspect_bench.benchmark.confidence import (
     auroc,
     calibration_error,
@@ -155,36 +154,29 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(name: str, decoding
     explainer = make_explainer(name, **more)
     replies = explainer.complete(prompts)
     head, questions = explainer.encoder.head(prompts[0]), explainer.encoder.questions(prompts)
-    begins = [explainer.encoder.reply_ids(one) for one in OPENINGS]
-    with torch.inference_mode():
-        for reply, question in zip(replies, questions, strict=True):
-            lead = (*head.ids, *question.ids)
-            ids = list(lead)
-            if decoding != "greedy":
-                said = reply.text.lstrip()
-                ids += begins[0 if said.startswith(OPENINGS[0]) else 1]
-            embedded = [explainer.model.get_input_embeddings()(torch.tensor([ids]))]
-            slots = [len(head.ids) + column for column in question.columns]
-            assert slots  # the vectors enter as embeddings, at the norm of a mean embedding
-            norm = explainer.injector.mean_embedding_norm()
-            for place, column in [
-                *enumerate(head.columns),
-                *((len(head.columns) + i, c) for i, c in enumerate(slots)),
-            ]:
-                vector = torch.from_numpy(np.stack([*head.vectors, *question.vectors])[place])
-                embedded[0][0, column] = vector / vector.norm() * norm
-            while len(ids) < len(lead) + reply.n_out:
-                logits = explainer.model(inputs_embeds=embedded[0], use_cache=False).logits
-                ids.append(int(logits[0, -1].argmax()))
-                new = explainer.model.get_input_embeddings()(torch.tensor([ids[-1:]]))
-                embedded[0] = torch.cat([embedded[0], new], dim=1)
-            logits = explainer.model(inputs_embeds=embedded[0], use_cache=False).logits[0]
-            wanted = logits.log_softmax(-1)[len(lead) - 1 : -1]
-            written = torch.tensor(ids[len(lead) :])
-            expected = wanted.gather(1, written[:, None])[:, 0].tolist()
-            assert reply.logprobs == pytest.approx(expected, abs=1e-4)
-            assert reply.ends[-1] == len(reply.text)
-            assert explainer._said(written.tolist()) == reply.text
+    model = make_model(name, make_tokenizer()).eval()  # the same weights, transformers alone
+    embed = model.get_input_embeddings()
+    norm = explainer.injector.mean_embedding_norm()
+    for reply, question in zip(replies, questions, strict=True):
+        row = joined(head, question)
+        ids = list(row.ids)
+        if decoding != "greedy":
+            begun = next(one for one in OPENINGS if reply.text.lstrip().startswith(one))
+            ids += explainer.encoder.reply_ids(begun)
+        with torch.no_grad():
+            embedded = embed(torch.tensor([ids]))
+            for column, vector in zip(row.columns, row.vectors, strict=True):
+                embedded[0, column] = torch.from_numpy(vector / np.linalg.norm(vector) * norm)
+            while len(ids) < len(row.ids) + reply.n_out:
+                ids.append(int(model(inputs_embeds=embedded).logits[0, -1].argmax()))
+                embedded = torch.cat([embedded, embed(torch.tensor([ids[-1:]]))], dim=1)
+            logits = model(inputs_embeds=embedded).logits[0].log_softmax(-1)
+        written = torch.tensor(ids[len(row.ids) :])
+        expected = logits[len(row.ids) - 1 : -1].gather(1, written[:, None])[:, 0].tolist()
+        assert explainer._said(written.tolist()) == reply.text
+        assert reply.logprobs == pytest.approx(expected, abs=1e-4)
+        assert len(reply.ends) == reply.n_out
+        assert reply.ends[-1] == len(reply.text)
 
 
 def test_the_row_holds_the_sums_up_to_the_verdict_and_of_all() -> None:
@@ -247,25 +239,3 @@ def test_a_row_with_an_impossible_one_is_named(
     assert len(read_run(save(tmp_path / "sound.jsonl", header(), sound)).rows) == 1
     with pytest.raises(IntegrityError, match=f":2: field {message}"):
         read_run(save(tmp_path / "run.jsonl", header(), pred(0, **fields)))
-
-
-SURE = """
-from introspect_bench.benchmark.records import Completion
-class Sure:
-    def complete(self, prompts):
-        return [Completion(text="changed: Rome", confidence=0.25) for _ in prompts]
-"""
-
-
-def test_it_is_scored_and_shown_and_ranks_nothing(call: Call, here: Path) -> None:
-    (here / "sure.py").write_text(SURE)
-    words = ("run", "-m", "py:sure:Sure", "--suite", "toy", "-t", PATCHING.name, "--no-score")
-    code, _, err = call(*words)
-    assert code == 0, err
-    (run,) = Path("runs").glob("*.jsonl")
-    result = json.loads(call("score", str(run), "--suite", "toy", "--json")[1])["results"][0]
-    assert result["confidence"]["confidence"]["mean"] == 0.25
-    assert result["confidence"]["confidence"]["n"] == result["overall"]["n"]
-    assert "confidence" not in result["metrics"]
-    rows = ib.show(str(run), suite="toy")
-    assert {row["confidence"] for row in rows} == {0.25}
