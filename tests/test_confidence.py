@@ -151,7 +151,7 @@ OPENINGS = ("unchanged:", "changed:")
 def test_log_probabilities_are_those_of_a_plain_forward_pass(name: str, decoding: str) -> None:
     prompts = [replace(prompt, openings=OPENINGS) for prompt in make_prompts()]
     more = {"openings": OPENINGS} if decoding == "opened" else {"decoding": decoding}
-    explainer = make_explainer(name, **more)
+    explainer = make_explainer(name, max_new_tokens=16, **more)
     replies = explainer.complete(prompts)
     head, questions = explainer.encoder.head(prompts[0]), explainer.encoder.questions(prompts)
     model = make_model(name, make_tokenizer()).eval()  # the same weights, transformers alone
