@@ -102,11 +102,15 @@ def _check(reply: object, name: str) -> None:
 
 
 def _is_share(value: object) -> bool:
-    return isinstance(value, float | int | np.floating) and 0 <= value <= 1 and value is not True
+    return _is_real(value) and 0 <= float(value) <= 1  # type: ignore[arg-type]
 
 
 def _is_logprob(value: object) -> bool:
-    return isinstance(value, float | int | np.floating) and -math.inf < value <= 0
+    return _is_real(value) and -math.inf < float(value) <= 0  # type: ignore[arg-type]
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, float | int | np.floating) and not isinstance(value, bool)
 
 
 def _is_count(value: object) -> bool:
