@@ -55,6 +55,7 @@ def make_header(
     device: str | None,
 ) -> Header:
     """Return the header of a new run; `predict` says what the arguments mean."""
+    machine: dict[str, Any] = provenance.environment(device=device)
     return Header(
         run_id=uuid.uuid4().hex,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -81,7 +82,7 @@ def make_header(
             shuffled_vectors=shuffled,
         ),
         generation=Generation(**generation),
-        env=Environment(**provenance.environment(device=device)),
+        env=Environment(**machine),
         selftest=dict(selftest),
         partial=partial,
     )

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import brier_score_loss, roc_auc_score
-from test_generation import make_explainer, make_prompts
 from test_places_in_layers import TEXT, patching
 from tiny_models import make_model, make_tokenizer
+from tiny_prompts import make_explainer, make_prompts
 from tiny_runs import header, pred, save
 
 from introspect_bench.benchmark.asking import ask, reply_fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -31,7 +31,7 @@ def names(part: Any, prefix: str = "") -> tuple[set[str], set[str]]:
     return always, known
 
 
-def written(line: dict[str, Any]) -> set[str]:
+def written(line: Mapping[str, Any]) -> set[str]:
     """Fields of a header's line, down to objects that have no fixed fields."""
     parts = {name for name in get_type_hints(Header) if isinstance(line[name], dict)}
     found = {f"{name}.{key}" for name in parts - {"selftest"} for key in line[name]}
@@ -59,12 +59,12 @@ def test_a_run_writes_the_fields_of_the_type_and_no_others(
 
 def test_every_field_is_described() -> None:
     text = Path(definition.__file__).read_text()
-    parts = [one for one in vars(definition).values() if dataclasses.is_dataclass(one)]
+    parts: list[Any] = [one for one in vars(definition).values() if dataclasses.is_dataclass(one)]
     assert len(parts) == 7
     for part in parts:
         assert part.__doc__
         own = text.partition(f"class {part.__name__}")[2].partition("\n\n\n")[0]
-        for field in dataclasses.fields(part):  # type: ignore[arg-type]
+        for field in dataclasses.fields(part):
             assert own.partition(f"    {field.name}: ")[2].partition("\n")[2].startswith('    """')
 
 

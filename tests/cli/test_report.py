@@ -104,7 +104,7 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     [
         {"n_train": {PATCHING: 8}},
         {"injection": {"mode": "replay"}},
-        {"injection": {"mode": "embedding", "otherwise": {"mode": "add"}}},
+        {"injection": {"mode": "embedding", "slots": 3}},
         {"injection": "anywhere"},
     ],
 )
