@@ -1,4 +1,4 @@
-"""Which access class a run has: where vectors enter, how replies are chosen, what a baseline does."""
+"""Which access class a run has: where vectors enter, how replies are chosen, which baseline."""
 
 from __future__ import annotations
 
