@@ -10,7 +10,7 @@ from typing import Any
 
 from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.records import COMPARED, GREEDY
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -54,7 +54,7 @@ def recipe(header: Mapping[str, Any], task: Task, *, vectors: bool = True) -> di
         "name": None if explainer["kind"] == "local" else explainer["name"],
         "shots": explainer["shots"],
         "decoding": decoding_of(explainer).get("decoding", GREEDY),
-        "n_train": learnt_of(explainer, task.name),
+        "n_train": n_train(explainer, task.name),
         "settings": {key: one for key, one in settings.items() if key not in NOT_RECIPE},
     }
     return found | ({"injection": _entering(settings.get("injection"))} if vectors else {})
