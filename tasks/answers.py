@@ -25,7 +25,13 @@ import re
 
 from introspect_bench.benchmark.contents import letter_form, normalise_content
 from introspect_bench.benchmark.records import Answer
-from introspect_bench.benchmark.reply_text import clean_reply, drop_label, is_label, unbox
+from introspect_bench.benchmark.reply_text import (
+    clean_reply,
+    drop_label,
+    is_label,
+    unbox,
+    without_thinking,
+)
 
 OPENINGS = ("unchanged:", "changed:")
 """How the short form of an answer begins."""
@@ -139,9 +145,12 @@ def expressible(answer: Answer) -> bool:
 def verdict_end(raw: str) -> int | None:
     """Characters of a completion up to the end of the word that is its verdict, or None.
 
-    For completions that `parse_answer` reads: they have one verdict.
+    For completions that `parse_answer` reads: they have one verdict, behind any thinking.
     """
-    found = _VERDICT_WORD.search(raw)
+    said = without_thinking(raw)
+    if said is None:
+        return None
+    found = _VERDICT_WORD.search(raw, len(raw) - len(said))
     return None if found is None else found.end("a" if found["a"] else "b")
 
 

@@ -129,6 +129,8 @@ class Encoder:
             use_vectors=self.use_vectors,
             injection=injection,
             target_tokenizer=self.target_tokenizer,
+            thinking=self.thinking or None,
+            system=self.system,
         )
 
     def head(self, prompt: Prompt) -> Encoded:
