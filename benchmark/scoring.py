@@ -8,7 +8,6 @@ every metric.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -29,7 +28,7 @@ from introspect_bench.benchmark.metrics import (
     evaluate,
 )
 from introspect_bench.benchmark.notes import reproduced, unread
-from introspect_bench.benchmark.parts import layers_of
+from introspect_bench.benchmark.parts import distance_of, layers_of, margin_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
@@ -42,12 +41,6 @@ SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
-MARGIN_ENDS = (0.1, 0.3)
-"""Margins of labels, in logits, between which queries are told apart."""
-MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
-"""Parts of queries by the margin of their label; each holds its lower end."""
-NEAR = 0.5
-"""Cosine with a training feature from which a feature counts as near."""
 
 
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
@@ -112,9 +105,9 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "labels_reproduced": reproduced(run, scored, is_right),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
-        "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
-        "by_margin": _by([s for s in headline if isinstance(s, Scored)], _margin, task),
-        "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
+        "by_layers": _by(headline, lambda one: layers_of(one.query), task),
+        "by_margin": _by(headline, margin_of, task),
+        "by_distance": _by(scored, distance_of, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
         "confidence": run_confidence(run.rows, headline, is_right),
         "reference": None if partial else _reference(suite, split, task.headline),
@@ -243,27 +236,11 @@ def _or_null(value: float) -> float | None:
 def _by(
     scored: Iterable[Replied], key: Callable[[Replied], str], task: Task
 ) -> dict[str, dict[str, Any]]:
-    """Score apart what `key` tells apart, in the order of the keys."""
+    """Score apart what `key` tells apart, in the order of the keys; without a key, nowhere."""
     parts: dict[str, list[Replied]] = {}
     for one in scored:
         parts.setdefault(key(one), []).append(one)
-    return {name: _result(parts[name], task) for name in sorted(parts)}
-
-
-def _layers(one: Replied) -> str:
-    return layers_of(one.query)
-
-
-def _margin(one: Replied) -> str:
-    assert isinstance(one, Scored)
-    return MARGINS[bisect_right(MARGIN_ENDS, one.truth.margin)]
-
-
-def _distance(one: Replied) -> str:
-    """Return whether a feature is near to one of the training split, or nothing."""
-    if not isinstance(one, Described):
-        return ""
-    return "near" if one.truth.nearest_train >= NEAR else "far"
+    return {name: _result(parts[name], task) for name in sorted(parts) if name}
 
 
 def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:

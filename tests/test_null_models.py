@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ def parts(seed: int, *, told: bool) -> Columns:
     )
 
 
-def bag(texts: list[str]) -> np.ndarray:
+def bag(texts: Sequence[str]) -> np.ndarray:
     """Stands in for a sentence encoder: which words are there."""
     words = ("surely", "maybe", "perhaps", "Surely", "Maybe")
     return np.array([[word in text for word in words] for text in texts], dtype=float)
@@ -117,7 +117,9 @@ def test_regressions_find_a_word_that_tells(told: bool) -> None:
         assert accuracy == 1.0 if told else accuracy < 0.45
     metrics = found["text regression", "runs-target"].metrics["test"]
     balanced = [metrics[f"{kind}_balanced_exact_match"] for kind in ("hint", "context")]
-    rescaled = (metrics["which_accuracy"] - 0.25) / 0.75
+    accuracy = metrics["which_accuracy"]
+    assert accuracy is not None
+    rescaled = (accuracy - 0.25) / 0.75
     assert metrics["kind_mean"] == pytest.approx(float(np.mean([*balanced, rescaled])))
     assert all(name.endswith("in view") is False for name, _ in found)  # nobody has siblings
 

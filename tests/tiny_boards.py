@@ -149,13 +149,15 @@ def make_matrix(suites: Sequence[SuiteBoard], task: str = "activation-patching")
             if (y, x) == (3, len(suites) - 1):
                 continue
             found = suite.rows[y]
+            score = found.scores[task].headline
+            assert score is not None
             own = y == x
             cells.append(
                 Access(
                     row=row,
                     target=suite.target,
                     entry=found.id,
-                    score=found.scores[task].headline,
+                    score=score,
                     is_self=own,
                     to_self=None if own else estimate(-0.08 + 0.04 * y, 0.03),
                     p=None if own else (0.001, 0.01, 0.4, 0.9)[y],

@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from introspect_bench.benchmark.backends.chat import CHAT_DATE, Encoded, Encoder
+from introspect_bench.benchmark.backends.chat import CHAT_DATE, Encoded
 from introspect_bench.benchmark.backends.injection import Injection, own_layers
 from introspect_bench.benchmark.backends.quoting import offsets_of, token_at
 from introspect_bench.benchmark.errors import UsageError
@@ -124,36 +124,6 @@ def find_family(name: str) -> Family:
     if name not in FAMILIES:
         raise UsageError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
     return FAMILIES[name]
-
-
-def make_encoder(
-    tokenizer: Any,
-    family: Family | None,
-    injection: Injection,
-    use_vectors: bool,
-    target_tokenizer: Any,
-    thinking: bool | None,
-    system: str | None,
-) -> Encoder | FamilyEncoder:
-    """Return what turns prompts into ids, by a family's convention or the benchmark's own.
-
-    Raises:
-        UsageError: as either encoder, or thinking or a system text is asked of a family.
-    """
-    if family is None:
-        return Encoder(
-            tokenizer,
-            use_vectors=use_vectors,
-            injection=injection,
-            target_tokenizer=target_tokenizer,
-            thinking=thinking,
-            system=system,
-        )
-    if thinking is not None or system:
-        raise UsageError(
-            f"family {family.name} has its own prompts; leave --thinking and --system out"
-        )
-    return FamilyEncoder(tokenizer, family, use_vectors=use_vectors, injection=injection)
 
 
 class FamilyEncoder:

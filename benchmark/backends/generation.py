@@ -17,7 +17,8 @@ import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.decoding import Decoder, Head, Written
-from introspect_bench.benchmark.backends.families import Family, make_encoder
+from introspect_bench.benchmark.backends.encoders import make_encoder
+from introspect_bench.benchmark.backends.families import Family
 from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import Learned, check_learned

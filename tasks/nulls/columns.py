@@ -84,9 +84,8 @@ def read_columns(
     queries = suite.queries(split)
     truth, told = suite.truth(split), suite.oracle(split)
     numbers = {name: i for i, name in enumerate(dict.fromkeys(q.group for q in queries))}
-    vector = None
-    if any(query.vector is not None for query in queries):
-        vector = suite.vectors(split)[[q.vector for q in queries]].astype(np.float32)
+    rows = [query.vector for query in queries if query.vector is not None]
+    vector = suite.vectors(split)[rows].astype(np.float32) if rows else None
     return Columns(
         fields=[query.fields for query in queries],
         kind=texts([query.kind for query in queries]),

@@ -1,32 +1,32 @@
-"""Null models of activation patching: what scores a verdict, and what guesses a content."""
+"""Null models of activation patching: what scores a verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from introspect_bench.tasks.nulls import contents
-from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, folds, texts
+from introspect_bench.tasks.nulls.columns import Columns, FloatArray
 from introspect_bench.tasks.nulls.features import (
-    ngrams,
     numbered,
     place,
     reduced,
     relation,
-    with_marks,
 )
-from introspect_bench.tasks.nulls.heads import Grams, boosted, gram, guesses, logistic, scores
+from introspect_bench.tasks.nulls.heads import boosted, logistic, scores
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
-from introspect_bench.tasks.nulls.vectors import VectorViews, group_ranks
+from introspect_bench.tasks.nulls.patching_contents import (
+    SOURCE_PROBE,
+    Seen,
+    changed_rules,
+    unchanged_rules,
+)
+from introspect_bench.tasks.nulls.vectors import group_ranks
 from introspect_bench.tasks.nulls.verdicts import expected
 
-FOLDS = 5
-"""Folds of train on which rules are chosen."""
 SEED = 0
 """Of random projections."""
 RANKED = (
@@ -47,7 +47,7 @@ def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
         others: queries of other splits by name, with vectors.
     """
     parts = {"train": train, **others}
-    seen = _Seen.of([*parts.values()])
+    seen = Seen.of([*parts.values()])
     changed, unchanged = [*changed_rules(seen)], [*unchanged_rules(seen)]
     known = next(rule for rule in changed if rule.name == SOURCE_PROBE)
     said = pairs(seen.parts, changed, unchanged)
@@ -55,167 +55,7 @@ def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
     return [*found, *_fixed(parts)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """What several nulls look at; lists are train, then the others."""
-
-    parts: list[Columns]
-    fold: IntArray
-    words: list[Any]
-    words_clean: list[Any]
-    vectors: VectorViews
-    by_words: list[Grams]
-    by_words_clean: list[Grams]
-    by_vector: list[Grams]
-
-    @classmethod
-    def of(cls, parts: list[Columns]) -> _Seen:
-        read = ngrams(parts)
-        words, words_clean = (with_marks(read, parts, clean=clean) for clean in (False, True))
-        views = VectorViews(parts)
-        groups = [part.group for part in parts]  # whose members share all words
-        return cls(
-            parts=parts,
-            fold=folds(parts[0], FOLDS),
-            words=words,
-            words_clean=words_clean,
-            vectors=views,
-            by_words=gram(words, groups),
-            by_words_clean=gram(words_clean, groups),
-            by_vector=gram(views.linear, [np.arange(len(part)) for part in parts]),
-        )
-
-
-SOURCE_PROBE = "source's answer by a probe on the vector"
-
-
-def changed_rules(seen: _Seen) -> Iterator[Rule]:
-    """Guesses of the outcome of a query whose output changes."""
-    yield from _guessed(seen)
-    yield from _read_off(seen)
-
-
-def _guessed(seen: _Seen) -> Iterator[Rule]:
-    """Guesses without the vector."""
-    parts, fold = seen.parts, seen.fold
-    train = parts[0]
-    used, every = train.changed, np.ones(len(train), dtype=bool)
-    same = [texts([""] * len(part)) for part in parts]
-    about = [relation(part) for part in parts]
-    clean = [
-        texts([f"{r}/{c}" for r, c in zip(a, p.clean, strict=True)])
-        for a, p in zip(about, parts, strict=True)
-    ]
-    count = partial(contents.commonest, parts, contents=train.outcome, used=used, fold=fold)
-    yield Rule(name="commonest", guessed=count(same))
-    yield Rule(name="commonest of the relation", guessed=count(about))
-    yield Rule(
-        name="commonest of relation and clean answer", guessed=count(clean), access=RUNS_TARGET
-    )
-    yield Rule(name="text regression", guessed=guesses(seen.by_words, train.outcome, used, fold))
-    yield Rule(
-        name="text regression, clean answer known",
-        access=RUNS_TARGET,
-        guessed=guesses(seen.by_words_clean, train.outcome, used, fold),
-    )
-    yield Rule(
-        name="commonest clean answer of the relation",
-        guessed=contents.commonest(parts, about, train.clean, every, fold),
-    )
-
-
-def _read_off(seen: _Seen) -> Iterator[Rule]:
-    """The same, with the vector."""
-    parts, fold, views = seen.parts, seen.fold, seen.vectors
-    train = parts[0]
-    used, every = train.changed, np.ones(len(train), dtype=bool)
-    near = views.near_changed
-    seen_by = {"nearest training vector": near, "the same in the relation": views.near_relation}
-    for name, index in seen_by.items():
-        yield Rule(
-            name=f"outcome of {name}",
-            vector=True,
-            guessed=[contents.from_neighbours(rows, train.outcome) for rows in index],
-        )
-    yield Rule(
-        name="vote of the nearest training vectors",
-        vector=True,
-        guessed=[contents.by_vote(rows, train.outcome) for rows in near],
-    )
-    yield Rule(
-        name="source's answer of the nearest training vector",
-        vector=True,
-        guessed=[contents.from_neighbours(rows, train.source) for rows in views.near],
-    )
-    yield Rule(
-        name="vote of the nearest training sources",
-        vector=True,
-        guessed=[contents.by_vote(rows, train.source) for rows in views.near],
-    )
-    yield Rule(
-        name=SOURCE_PROBE, vector=True, guessed=guesses(seen.by_vector, train.source, every, fold)
-    )
-    yield Rule(
-        name="outcome by a probe on the vector",
-        vector=True,
-        guessed=guesses(seen.by_vector, train.outcome, used, fold),
-    )
-    for name, words, access in (
-        ("words", seen.by_words, WORDS),
-        ("words and clean answer", seen.by_words_clean, RUNS_TARGET),
-    ):
-        both = [a + b for a, b in zip(seen.by_vector, words, strict=True)]
-        yield Rule(
-            name=f"outcome by a probe on vector, {name}",
-            vector=True,
-            access=access,
-            guessed=guesses(both, train.outcome, used, fold),
-        )
-
-
-def unchanged_rules(seen: _Seen) -> Iterator[Rule]:
-    """Guesses of the clean answer from the words."""
-    parts, fold = seen.parts, seen.fold
-    train = parts[0]
-    every = np.ones(len(train), dtype=bool)
-    first = np.zeros(len(train), dtype=bool)  # a text's queries share the answer
-    first[np.unique(train.text.astype(str), return_index=True)[1]] = True
-    about = [relation(part) for part in parts]
-    same = [texts([""] * len(part)) for part in parts]
-    count = partial(contents.commonest, parts, contents=train.clean, used=every, fold=fold)
-    yield Rule(name="commonest", guessed=count(same))
-    yield Rule(name="commonest of the relation", guessed=count(about))
-    regressed = guesses(seen.by_words, train.clean, first, fold)
-    yield Rule(name="text regression", guessed=regressed)
-    copied = contents.copied(train.clean, [part.text for part in parts])
-    yield Rule(
-        name="copied from the text",
-        guessed=[contents.joined(a, b) for a, b in zip(copied, regressed, strict=True)],
-    )
-    yield Rule(
-        name="nearest text of the relation",
-        guessed=[contents.from_neighbours(rows, train.clean) for rows in nearest_texts(seen)],
-    )
-
-
-def nearest_texts(seen: _Seen) -> list[IntArray]:
-    """Return the nearest training texts by n-grams, the nearest first, (n, 3)."""
-    train = seen.words[0]
-    known = seen.parts[0].text
-    found = []
-    for part, rows in zip(seen.parts, seen.words, strict=True):
-        distinct, where = np.unique(part.text.astype(str), return_inverse=True)
-        one = [int(np.flatnonzero(where == i)[0]) for i in range(len(distinct))]
-        index = np.zeros((len(distinct), 3), dtype=np.int64)
-        for i, row in enumerate(one):
-            cosine = (rows[row] @ train.T).toarray()[0]
-            cosine[known == part.text[row]] = -1.0
-            index[i] = np.argsort(-cosine, kind="stable")[:3]
-        found.append(index[where])
-    return found
-
-
-def verdict_scores(seen: _Seen, known: Rule) -> Iterator[Score]:
+def verdict_scores(seen: Seen, known: Rule) -> Iterator[Score]:
     """Scores of a change, class by class."""
     for access in (WORDS, RUNS_TARGET):
         yield from _scores_without_vectors(seen, access)
@@ -223,7 +63,7 @@ def verdict_scores(seen: _Seen, known: Rule) -> Iterator[Score]:
         yield from _probes(seen, access, known)
 
 
-def _scores_without_vectors(seen: _Seen, access: str) -> Iterator[Score]:
+def _scores_without_vectors(seen: Seen, access: str) -> Iterator[Score]:
     flat = [np.zeros(len(part)) for part in seen.parts]
     words = seen.words if access == WORDS else seen.words_clean
     yield Score(name="coin", access=access, values=flat, vector=False)
@@ -232,7 +72,7 @@ def _scores_without_vectors(seen: _Seen, access: str) -> Iterator[Score]:
     yield _fitted("text regression, content from the vector", access, logistic, words, seen)
 
 
-def _distances(seen: _Seen, access: str) -> Iterator[Score]:
+def _distances(seen: Seen, access: str) -> Iterator[Score]:
     for name, values in seen.vectors.numbers(target=access == RUNS_TARGET).items():
         if access == RUNS_TARGET and name == "vector norm":
             continue
@@ -242,7 +82,7 @@ def _distances(seen: _Seen, access: str) -> Iterator[Score]:
             yield Score(name=f"{name}, rank in the group", access=access, values=ranks, vector=True)
 
 
-def _probes(seen: _Seen, access: str, known: Rule) -> Iterator[Score]:
+def _probes(seen: Seen, access: str, known: Rule) -> Iterator[Score]:
     views, target = seen.vectors, access == RUNS_TARGET
     yield _fitted("linear probe", access, logistic, views.linear, seen)
     words = seen.words_clean if target else seen.words
@@ -277,11 +117,12 @@ def _probes(seen: _Seen, access: str, known: Rule) -> Iterator[Score]:
 def _against_clean(part: Columns, guessed: Any) -> FloatArray:
     """At which place the clean answer is among guesses of the source's, one behind if nowhere."""
     hit = guessed == part.clean[:, None]
-    return np.where(hit.any(1), hit.argmax(1), guessed.shape[1]).astype(np.float64)[:, None]
+    found = np.where(hit.any(1), hit.argmax(1), guessed.shape[1])
+    return np.asarray(found[:, None], dtype=np.float64)
 
 
 def _fitted(
-    name: str, access: str, head: Any, rows: Sequence[Any], seen: _Seen, *, vector: bool = True
+    name: str, access: str, head: Any, rows: Sequence[Any], seen: Seen, *, vector: bool = True
 ) -> Score:
     refit = partial(scores, head, rows, fold=seen.fold)
     return Score(

@@ -172,7 +172,7 @@ class VectorSpace:
         """Return lengths over the mean length of the place in train, (n,)."""
         assert columns.vector is not None
         typical = np.array([self.length.get(name, 1.0) for name in place(columns)])
-        return np.linalg.norm(columns.vector, axis=1).astype(np.float64) / typical
+        return np.asarray(np.linalg.norm(columns.vector, axis=1) / typical, dtype=np.float64)
 
     def projected(self, columns: Columns, scaled: npt.NDArray[np.float32]) -> FloatArray:
         """Return components by block, (n, COMPONENTS); zeros where train has no such block."""

@@ -95,9 +95,11 @@ def expected(
     exact = np.where(changed, says_changed * right_changed, (1 - says_changed) * right_unchanged)
     content = says_changed * right_changed + (1 - says_changed) * right_unchanged
     on_changed, on_unchanged = _mean(exact[changed]), _mean(exact[~changed])
-    both = on_changed is not None and on_unchanged is not None
+    balanced = None
+    if on_changed is not None and on_unchanged is not None:
+        balanced = float(np.sqrt(on_changed * on_unchanged))
     return {
-        "balanced_exact_match": float(np.sqrt(on_changed * on_unchanged)) if both else None,
+        "balanced_exact_match": balanced,
         "exact_match": _mean(exact),
         "exact_match_changed": on_changed,
         "exact_match_unchanged": on_unchanged,
