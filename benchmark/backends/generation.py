@@ -22,6 +22,7 @@ from introspect_bench.benchmark.backends.families import Family
 from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
 from introspect_bench.benchmark.backends.learned import Learned, check_learned
+from introspect_bench.benchmark.backends.sampling import stop_tokens
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
@@ -111,7 +112,7 @@ class LocalExplainer:
         self._opening_ids = [self.encoder.reply_ids(opening) for opening in openings]
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
-        self._stop = _stop_tokens(model, tokenizer)
+        self._stop = stop_tokens(model, tokenizer)
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -291,11 +292,3 @@ class LocalExplainer:
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
-
-
-def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """End-of-text tokens named by the tokenizer and by the model's generation settings."""
-    settings = getattr(model, "generation_config", None)
-    named = getattr(settings, "eos_token_id", None)
-    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-    return frozenset(token for token in found if token is not None)
