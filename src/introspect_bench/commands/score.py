@@ -9,6 +9,7 @@ import click
 
 from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
 from introspect_bench.leaderboard import table
+from introspect_bench.leaderboard.titles import TITLES
 
 
 @click.command()
@@ -57,7 +58,7 @@ def emit_details(result: dict[str, Any]) -> None:
         if result[part]:
             click.echo(f"\n{result['task']} · {result['split']} · by {title}")
             emit_table(
-                ("explainer", title, "queries", *(table.TITLES.get(name, name) for name in names)),
+                ("explainer", title, "queries", *(TITLES.get(name, name) for name in names)),
                 [
                     (
                         explainer,
