@@ -68,7 +68,7 @@ class Reader:
 
 
 def measured(target: TargetModel, split: str, group: int) -> list[Measured]:
-    """Four queries about one text whose answers are not empty, measured."""
+    """Two queries whose output changes and two whose does not, about one text, measured."""
     rng = np.random.default_rng([len(split), group])
     texts = (f"The {split} {group} of {number} is" for number in range(1000))
     encode: Any = target.tokenizer
@@ -101,8 +101,13 @@ def measured(target: TargetModel, split: str, group: int) -> list[Measured]:
                     margin=min(answer.margin, clean.margin),
                 )
 
-    made = patched()
-    return [next(made) for _ in range(4)]
+    changed: list[Measured] = []
+    unchanged: list[Measured] = []
+    for one in patched():
+        (unchanged if one.clean == one.outcome else changed).append(one)
+        if min(len(changed), len(unchanged)) >= 2:
+            break
+    return [*changed[:2], *unchanged[:2]]
 
 
 def calculator(world: Path, way: str = "package") -> str:

@@ -89,9 +89,10 @@ def make_suite(
     counts = {
         split: write_split(root / split, task.name, members) for split, members in groups.items()
     }
-    ids = []
+    mini = []
     if "validation" in splits:
-        ids = [row["id"] for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
+        rows = [row for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
+        mini = [row["id"] for row in rows if row["group"] == rows[0]["group"]]
     null = {"name": "text", "access": "words", "metrics": {task.headline: 0.1}}
     fields = {
         "suite": "toy",
@@ -100,7 +101,7 @@ def make_suite(
         "frozen": True,
         "target": {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}},
         "splits": counts,
-        "mini": ids[:4],
+        "mini": mini,
         "prompt_sha256": task.prompt_sha256,
         "seed": 0,
         "doctor": {"identity_patch": "pass"},

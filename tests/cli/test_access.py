@@ -80,7 +80,7 @@ def test_a_calculator_that_declares_words_is_not_ranked_and_it_is_said_why(
 ) -> None:
     folder = submitted(call, suite, calculator(world), access="words")
     result = ib.score(folder / f"{PATCHING}.jsonl", suite=suite)
-    assert result["overall"]["metrics"]["exact_match"]["value"] == 1
+    assert result["overall"]["metrics"]["balanced_exact_match"]["value"] == 1
     assert result["access"] == "undeclared"  # the harness knows nothing of it
     row = row_of(suite, "Calculator")
     assert (row.access, row.access_basis, row.rank) == ("words", "declared", None)

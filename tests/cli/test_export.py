@@ -132,7 +132,8 @@ def test_latex_is_the_table_of_score(call: Call) -> None:
     assert result["data_sha256"] in text
     low, high = result["overall"]["metrics"]["kind_mean"]["interval_95"]
     value = result["overall"]["metrics"]["kind_mean"]["value"]
-    assert f" & {100 * value:.1f} {{[}}{100 * low:.1f}, {100 * high:.1f}{{]}} & " in text
+    cell = f" & {100 * value:.1f} {{[}}{100 * low:.1f}, {100 * high:.1f}{{]}} & "
+    assert cell.replace("-", "$-$") in text
     assert r"\toprule" in text
     assert text.count("{") == text.count("}")
 

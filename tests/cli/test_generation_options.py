@@ -155,7 +155,7 @@ def test_a_run_without_options_records_what_holds(call: Call, tmp_path: Path) ->
     code, out, err = call(*words)
     assert code == 0, err
     header = json.loads(Path(json.loads(out)["runs"][0]["path"]).read_text().splitlines()[0])
-    kept = {"max_new_tokens": MAX_NEW_TOKENS, "thinking": False, "system": None}
+    kept = {"max_new_tokens": MAX_NEW_TOKENS, "thinking": False}  # and no system text
     assert header["generation"] == {**kept, "seed": 0, "batch_size": AUTO_BATCH_SIZE}
     code, _, err = call(*words, "--thinking", "--output", "other")
     assert code != 0

@@ -38,7 +38,7 @@ def answer(call: Call, *words: str) -> tuple[int, str, str]:
 def test_a_folder_answers_both_tasks(call: Call, models: Path) -> None:
     code, out, err = answer(call, "--model", str(models / "same"))
     assert code == 0, err
-    assert out.count("4 queries answered") == 2
+    assert [out.count(f"{n} queries answered") for n in (4, 5)] == [1, 1]
     run = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl")
     explainer = run.header["explainer"]
     assert explainer["name"] == "same"
