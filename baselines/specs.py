@@ -56,7 +56,7 @@ BASELINES = (
         kind="baseline",
         summary=(
             "Gives the answer most frequent on the training split among queries with the same text "
-            "features, reading only what a contrast group shares; the honest prior."
+            "features, reading only what a contrast group shares."
         ),
         needs=("train",),
     ),
