@@ -8,14 +8,16 @@ everything but the vector (patching) or the removed span (ablations).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from introspect_bench.benchmark.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
 """Splits stored on disk; `mini` is a fixed part of `validation`."""
@@ -110,7 +112,7 @@ class GroundTruth:
         """Refuse empty outputs and non-finite margins."""
         if not self.clean or not self.outcome:
             raise IntegrityError(f"ground truth {self.id}: empty output text")
-        if not np.isfinite(self.margin):
+        if not math.isfinite(self.margin):
             raise IntegrityError(f"ground truth {self.id}: margin {self.margin} is not finite")
 
     @property
