@@ -14,8 +14,8 @@ from introspect_bench.metric_card import (
     TASKS,
     UNTESTED,
     companions,
+    data_metric_card,
     figures_of,
-    metric_card,
     passes,
 )
 from introspect_bench.metric_tests import TESTS
@@ -33,7 +33,7 @@ def figures() -> dict[str, dict[str, dict[str, float]]]:
 def test_the_page_is_what_the_command_prints() -> None:
     printed = CliRunner().invoke(command, ["metric-card"])
     assert printed.exit_code == 0
-    assert printed.output == metric_card()
+    assert printed.output == data_metric_card()
     assert CARD.read_bytes() == printed.output.encode(), (
         "write it again: introspect-bench data metric-card > docs/metric-card.md"
     )

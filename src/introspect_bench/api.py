@@ -25,6 +25,7 @@ from introspect_bench.exporting import export
 from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
+from introspect_bench.metric_card import data_metric_card
 from introspect_bench.nulls import check_nulls, data_nulls
 from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
 from introspect_bench.rechecking import recheck
@@ -55,6 +56,7 @@ __all__ = [
     "cite",
     "compare",
     "data_make",
+    "data_metric_card",
     "data_nulls",
     "data_path",
     "data_verify",

@@ -67,7 +67,7 @@ published with its failure, and the companion beside it passes what it fails.
 """
 
 
-def metric_card() -> str:
+def data_metric_card() -> str:
     """Return the page, ending in a line feed."""
     return "\n".join([_HEAD, *(_section(task, figures_of(task)) for task in TASKS), _TAIL])
 

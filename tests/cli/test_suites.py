@@ -136,7 +136,7 @@ def test_a_draft_is_seen_everywhere(call: Call) -> None:
     assert "ok (draft)" in call("data", "verify", "--suite", "draft")[1]
     code, out, _ = call(*CONSTANT, "--suite", "draft")
     assert code == 0
-    assert "toy · input-ablations v1 · test · draft" in out
+    assert "toy · input-ablations v1 · test · words · draft" in out
     run = str(next(Path("runs").glob("*.jsonl")))
     assert ib.score(run, suite="draft")["frozen"] is False
     code, out, err = call("score", run, "--suite", "draft", "--check")

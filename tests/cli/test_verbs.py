@@ -49,7 +49,7 @@ def test_the_walk_reaches_every_verb() -> None:
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_a_verb_is_a_function_of_the_same_name(words: tuple[str, ...]) -> None:
-    name = "_".join(words)
+    name = "_".join(words).replace("-", "_")
     assert name in ib.__all__
     function = getattr(ib, name)
     assert inspect.isfunction(function)

@@ -243,8 +243,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 @command.command("metric-card")
-def metric_card() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: the figures alone.")
+def metric_card(as_json: bool) -> None:
     """Print what each metric makes of answers known to be worth something or nothing."""
-    from introspect_bench.metric_card import metric_card as card
+    from introspect_bench.metric_card import TASKS, data_metric_card, figures_of
 
-    click.echo(card(), nl=False)
+    if as_json:
+        emit_json({task: figures_of(task) for task in TASKS})
+    else:
+        click.echo(data_metric_card(), nl=False)
