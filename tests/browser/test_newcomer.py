@@ -45,8 +45,10 @@ def test_the_page_shows_what_scoring_says(home: Path, visit: Open) -> None:
     said(home, "leaderboard", "check", "site")
     page = visit(folder=home / "site")
     rows = page.locator("tbody.ranked tr[data-kind]")
-    assert rows.count() == 2
-    assert page.locator("tbody.oracles .who a").all_inner_texts() == ["unchanged"]
+    assert rows.count() == 3
+    parts = page.locator("tbody.ranked tr.part").all_inner_texts()
+    assert [text.partition(":")[0] for text in parts] == ["words", "runs-target"]
+    assert page.locator("tbody.ranked").nth(1).locator(".who a").all_inner_texts() == ["unchanged"]
     for row in rows.all():
         name = row.locator(".who a").inner_text()
         for task in ("activation-patching", "input-ablations"):

@@ -19,7 +19,7 @@ def names(page: Page, part: str = "ranked", suite: int = 0) -> list[str]:
 
 def values(page: Page, label: str, suite: int = 0) -> list[float]:
     """Numbers behind the cells of a column that are seen, in their order."""
-    cells = page.locator("article.suite").nth(suite).locator("tbody.ranked tr:visible")
+    cells = page.locator("article.suite").nth(suite).locator("tbody.ranked tr:not(.part):visible")
     found = cells.locator(f'[data-label="{label}"]').evaluate_all(
         "cells => cells.map(cell => cell.dataset.v)"
     )
@@ -74,12 +74,12 @@ def test_kinds_targets_and_words_filter(visit: Open) -> None:
     page = visit()
     everything = names(page)
     page.get_by_label("trained", exact=True).uncheck(force=True)
-    kinds = page.locator("tbody.ranked tr:visible").evaluate_all(
+    kinds = page.locator("tbody.ranked tr:not(.part):visible").evaluate_all(
         "rows => rows.map(row => row.dataset.kind)"
     )
     assert set(kinds) == {"untrained", "baseline"}
     page.get_by_label("oracle", exact=True).uncheck(force=True)
-    assert page.locator("tr.part:visible").count() == 0
+    assert page.locator("tbody.oracles tr.part:visible").count() == 0
     page.get_by_label("Search").fill("OPEN-PROBES reader")
     few = names(page)
     assert 0 < len(few) < len(everything)
