@@ -147,7 +147,7 @@ def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     folder = train(base, suites, tmp_path / "explainer", on_step=lambda *a: told.append(a))
     assert told[-1][2] < told[0][2]
     record = json.loads((folder / "explainer.json").read_text())
-    assert record["training"]["lessons"]["n"] == 32
+    assert record["training"]["lessons"]["n"] == 36
     assert {row["task"] for row in record["training"]["about"]["suites"]} == {PATCHING, ABLATIONS}
     log = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
     assert sum("eval_loss" in row for row in log) >= 4
@@ -157,7 +157,7 @@ def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     assert picture.count("<polyline") == 2
     assert record["validation_loss"] == min(r["eval_loss"] for r in log if "eval_loss" in r)
     runs = ib.run(str(folder), suite=str(suites), split="mini", output=tmp_path / "runs")
-    assert [len(run.rows) for run in runs] == [4, 4]
+    assert [len(run.rows) for run in runs] == [4, 5]
     assert runs[0].header["explainer"]["settings"]["injection"] == record["injection"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
     assert train(base, suites, folder) == folder  # done: nothing is trained again

@@ -59,17 +59,19 @@ def fit_ablations(
         others: queries of other splits by name.
         embed: a sentence encoder, for the null that reads with it; left out if None.
     """
+    everything = {"train": train, **others}
     by_kind = {
-        kind: fit_kind(
-            {name: _of(part, kind) for name, part in [("train", train), *others.items()]}, embed
-        )
+        kind: fit_kind({name: _of(part, kind) for name, part in everything.items()}, embed)
         for kind in BALANCED_KINDS
+        if all(len(_of(part, kind)) for part in everything.values())
     }
-    parts = {name: _of(part, WHICH) for name, part in [("train", train), *others.items()]}
+    if not by_kind:
+        return []
+    parts = {name: _of(part, WHICH) for name, part in everything.items()}
     which = fit_which(parts, embed) if len(parts["train"]) else {}
     found = []
-    for name, access in by_kind[BALANCED_KINDS[0]]:
-        kinds = {kind: by_kind[kind][name, access] for kind in BALANCED_KINDS}
+    for name, access in next(iter(by_kind.values())):
+        kinds = {kind: fitted[name, access] for kind, fitted in by_kind.items()}
         accuracy = which.get(name.partition(",")[0], which.get("constant"))
         found.append(_join(name, access, kinds, accuracy, [*parts]))
     return found
@@ -94,7 +96,7 @@ def _join(
             for metric in ("balanced_exact_match", "verdict_auroc"):
                 own[f"{kind}_{metric}"] = null.metrics[split][metric]
         accuracy = None if which is None else which[split]
-        terms = [own[f"{kind}_balanced_exact_match"] for kind in kinds]
+        terms = [own.get(f"{kind}_balanced_exact_match") for kind in BALANCED_KINDS]
         terms.append(None if accuracy is None else (accuracy - WHICH_CHANCE) / (1 - WHICH_CHANCE))
         known = [term for term in terms if term is not None]
         mean = sum(known) / len(known) if len(known) == len(terms) else None
