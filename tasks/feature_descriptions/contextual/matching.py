@@ -7,7 +7,6 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,23 +61,29 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Matched:
-    """Occurrences of one key, both kinds at least once."""
+class Matches:
+    """Strong and silent occurrences of one feature, in groups of equal key; both in every group."""
 
-    key: int
-    """The token or bigram."""
+    keys: Rows
+    """Token or bigram of each group, (n_groups,)."""
     strong: Rows
-    """Rows at which the feature is strong, ascending."""
+    """Rows at which the feature is strong, (n_strong,)."""
+    strong_group: Rows
+    """Group of each, never falling."""
     silent: Rows
-    """Rows at which it is exactly 0, ascending."""
+    """Rows at which it is exactly 0, (n_silent,)."""
+    silent_group: Rows
+    """Group of each, never falling."""
 
     @property
-    def pairs(self) -> int:
-        """Pairs without an occurrence in two of them."""
-        return min(len(self.strong), len(self.silent))
+    def pairs(self) -> Rows:
+        """Pairs of each group without an occurrence in two of them, (n_groups,)."""
+        n = len(self.keys)
+        counts = [np.bincount(of, minlength=n) for of in (self.strong_group, self.silent_group)]
+        return np.minimum(*counts)
 
 
-def matched(index: Index, rows: Rows, values: Floats, level: float) -> list[Matched]:
+def match(index: Index, rows: Rows, values: Floats, level: float) -> Matches:
     """Group a feature's strong and silent occurrences.
 
     Args:
@@ -89,39 +94,70 @@ def matched(index: Index, rows: Rows, values: Floats, level: float) -> list[Matc
     """
     keys = index.keys[rows]
     usable = (values >= level) & (keys >= 0) & (rows % WINDOW >= EARLIEST)
-    found = []
+    kept: list[int] = []
+    strong: list[Rows] = []
+    silent: list[Rows] = []
     for key in np.unique(keys[usable]).tolist():
-        silent = np.setdiff1d(index.rows(key), rows, assume_unique=True)
-        if len(silent):
-            strong = rows[usable & (keys == key)]
-            found.append(Matched(key=key, strong=strong, silent=silent))
-    return found
+        quiet = np.setdiff1d(index.rows(key), rows, assume_unique=True)
+        if len(quiet):
+            kept.append(key)
+            strong.append(rows[usable & (keys == key)])
+            silent.append(quiet)
+    empty = np.empty(0, dtype=np.int64)
+    numbers = np.arange(len(kept))
+    return Matches(
+        keys=np.array(kept, dtype=np.int64),
+        strong=np.concatenate([empty, *strong]),
+        strong_group=np.repeat(numbers, [len(each) for each in strong]),
+        silent=np.concatenate([empty, *silent]),
+        silent_group=np.repeat(numbers, [len(each) for each in silent]),
+    )
 
 
-def pairs(groups: list[Matched]) -> int:
-    """Pairs in all groups."""
-    return sum(group.pairs for group in groups)
+def flags_auroc(matches: Matches, flags: npt.NDArray[np.bool_]) -> float:
+    """Chance that a strong occurrence is flagged above a silent one of the same key, ties half.
 
-
-def within_auroc(groups: list[Matched], predicted: Mapping[int, float] | Floats) -> float:
-    """Chance that a strong occurrence is predicted above a silent one of the same key.
-
-    Each group weighs as many as it has pairs; ties count half.
+    Each group weighs as many as it has pairs.
 
     Args:
-        groups: at least one.
-        predicted: what is predicted, by row.
+        matches: at least one group.
+        flags: where a predicate holds, by row.
 
     Raises:
         ValueError: there is no group.
     """
-    if not groups:
+    n = len(matches.keys)
+    if not n:
         raise ValueError("no groups: an AUROC over nothing has no value")
-    total = weight = 0.0
-    for group in groups:
-        high = np.array([predicted[row] for row in group.strong.tolist()])
-        low = np.array([predicted[row] for row in group.silent.tolist()])
-        wins = (high[:, None] > low).mean() + (high[:, None] == low).mean() / 2
-        total += group.pairs * float(wins)
-        weight += group.pairs
-    return total / weight
+    shares = [
+        np.bincount(of, flags[rows].astype(np.float64), minlength=n) / np.bincount(of, minlength=n)
+        for rows, of in (
+            (matches.strong, matches.strong_group),
+            (matches.silent, matches.silent_group),
+        )
+    ]
+    # of two flags: P(1, 0) + P(equal) / 2
+    return float(np.average(0.5 + (shares[0] - shares[1]) / 2, weights=matches.pairs))
+
+
+def pairwise_auroc(predicted: Floats, strong: npt.NDArray[np.bool_], group: Rows) -> float:
+    """Chance that a strong occurrence is predicted above a silent one of its group, ties half.
+
+    Every pair within a group weighs the same.
+
+    Args:
+        predicted: at each occurrence, (n,).
+        strong: whether it is strong, (n,).
+        group: its group, (n,).
+
+    Raises:
+        ValueError: no group has both.
+    """
+    wins = total = 0.0
+    for number in np.unique(group).tolist():
+        high, low = predicted[strong & (group == number)], predicted[~strong & (group == number)]
+        wins += float((high[:, None] > low).sum() + (high[:, None] == low).sum() / 2)
+        total += len(high) * len(low)
+    if not total:
+        raise ValueError("no pairs: an AUROC over nothing has no value")
+    return wins / total
