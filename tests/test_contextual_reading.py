@@ -54,15 +54,17 @@ _PLACE_SLOTS = {"piece", "place", "inside", "line", "repeat", "name", "genre"}
 @pytest.mark.parametrize(
     ("text", "thing", "contexts"),
     [
-        ("The word 'to' after a question word.", "The word 'to'", [("previous", "a question word")]),
+        (
+            "The word 'to' after a question word.",
+            "The word 'to'",
+            [("previous", "a question word")],
+        ),
         ("This feature fires on commas preceded by a name", "commas", [("previous", "a name")]),
         ("words in a passage about war", "words", [("topic", "war")]),
         ("nouns", "nouns", []),
     ],
 )
-def test_plain_english_is_read(
-    text: str, thing: str, contexts: list[tuple[str, str]]
-) -> None:
+def test_plain_english_is_read(text: str, thing: str, contexts: list[tuple[str, str]]) -> None:
     reading = read(text, PLACES)
     assert reading.thing == thing
     assert reading.contexts == tuple(Context(slot=s, phrase=p) for s, p in contexts)

@@ -121,9 +121,7 @@ def _arrays(trainee: Trainee) -> dict[str, Floats]:
     return {name: np.ascontiguousarray(value.numpy()) for name, value in tensors.items()}
 
 
-def coefficients(
-    left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None
-) -> Any:
+def coefficients(left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None) -> Any:
     """Encode what a table leaves of residuals.
 
     Args:

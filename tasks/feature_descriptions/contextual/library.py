@@ -54,9 +54,7 @@ def make_parts(
         lexicon: what is known about words.
     """
     frequent = count_frequent(ids[searched], tokenizer, lexicon, at_least=AT_LEAST)
-    library = [
-        each for each in build_library(lexicon, frequent) if slot(each.name) is not None
-    ]
+    library = [each for each in build_library(lexicon, frequent) if slot(each.name) is not None]
     names = [each.name for each in library]
     values = evaluate_named(names, ids, tokenizer, lexicon)
     rows = np.flatnonzero(np.repeat(searched, WINDOW))

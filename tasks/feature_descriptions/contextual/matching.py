@@ -1,8 +1,8 @@
 """Strong and silent occurrences of one and the same token or bigram, and how well they are told.
 
 Owns what *strong* means, the groups of occurrences that a reader of the token (or of two tokens)
-can't tell apart, and the pairwise AUROC within them. An occurrence is a row: window * 32 + position.
-Pure.
+can't tell apart, and the pairwise AUROC within them. An occurrence is a row: window * 32 +
+position. Pure.
 """
 
 from __future__ import annotations

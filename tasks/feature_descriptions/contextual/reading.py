@@ -23,7 +23,10 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("topic", r"in (?:a )?(?:text|passages?|texts|paragraphs?|contexts?) (?:about|on|concerning)"),
     ("topic", r"(?:stands? )?where the topic is"),
     ("topic", r"when (?:the text|the passage|it) is about"),
-    ("previous", r"(?:comes? |stands? |that is |which is )?(?:right|immediately|directly|just) after"),
+    (
+        "previous",
+        r"(?:comes? |stands? |that is |which is )?(?:right|immediately|directly|just) after",
+    ),
     ("previous", r"(?:right|immediately|directly|just) behind"),
     ("previous", r"(?:immediately |directly )?(?:preceded by|following|follows)"),
     ("previous", r"after"),
@@ -41,7 +44,8 @@ WITH: tuple[tuple[str, str], ...] = (
 _OPENING = re.compile(
     r"^(?:(?:this|the) (?:feature|neuron|latent|direction) |it )?"
     r"(?:(?:activates|fires|responds|is active|activating|active|triggers?) ?"
-    r"(?:mostly |mainly |strongly )?(?:on|at|to|for|in|when)? )?(?:the occurrences? of |tokens? for )?",
+    r"(?:mostly |mainly |strongly )?(?:on|at|to|for|in|when)? )?"
+    r"(?:the occurrences? of |tokens? for )?",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
@@ -88,7 +92,7 @@ def read(description: str, places: Sequence[str]) -> Reading:
     text = " ".join(description.split()).strip(" .")
     text = text[_OPENING.match(text).end() :]  # type: ignore[union-attr]
     denial = _DENIAL.search(text)
-    if denial and not text[: denial.start()].strip(" ,").lower() in _EVERYTHING:
+    if denial and text[: denial.start()].strip(" ,").lower() not in _EVERYTHING:
         thing, contexts = _split(text[: denial.start()], places)
         _, denied = _split(" " + text[denial.end() :], places)
         if not contexts and denied:
@@ -119,7 +123,10 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
             inner = match[1]
             start = match.start()
             if " with " in inner:
-                start, inner = match.start(1) + inner.rindex(" with ") + 1, inner.rsplit(" with ")[-1]
+                start, inner = (
+                    match.start(1) + inner.rindex(" with ") + 1,
+                    inner.rsplit(" with ")[-1],
+                )
             found.append((start, match.end(), slot, inner))
             rest = rest[:start] + "\0" * (match.end() - start) + rest[match.end() :]
     starts: list[tuple[int, int, str]] = []
@@ -133,9 +140,7 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
         found.append((start, until, slot, _trimmed(text[end:until])))
     found.sort()
     head = text[: edges[0]]
-    contexts = tuple(
-        Context(slot=slot, phrase=phrase) for _, _, slot, phrase in found if phrase
-    )
+    contexts = tuple(Context(slot=slot, phrase=phrase) for _, _, slot, phrase in found if phrase)
     return _trimmed(head), contexts
 
 

@@ -66,12 +66,10 @@ def choose(
         windows=np.concatenate([rows // WINDOW, *drawn]),
         marks=np.concatenate([rows % WINDOW, none]).astype(np.int8),
         strong=np.array([True, False] * PAIRS + [False] * 2 * RANDOM, dtype=np.bool_),
-        group=np.concatenate(
-            [np.repeat([numbers[pair[0]] for pair in pairs], 2), none]
-        ).astype(np.int8),
-        weights=np.concatenate([np.zeros(2 * PAIRS), np.repeat(shares, RANDOM)]).astype(
-            np.float32
+        group=np.concatenate([np.repeat([numbers[pair[0]] for pair in pairs], 2), none]).astype(
+            np.int8
         ),
+        weights=np.concatenate([np.zeros(2 * PAIRS), np.repeat(shares, RANDOM)]).astype(np.float32),
     )
 
 
@@ -93,7 +91,9 @@ def _pairs(matches: Matches, rng: np.random.Generator) -> list[tuple[int, int, i
         for number in rng.permutation(len(matches.keys)).tolist():
             while len(found) < PAIRS and taken[number] < limit:
                 strong = _unused(sides[0][number], used)
-                silent = _unused(sides[1][number], used | ({strong // WINDOW} if strong >= 0 else set()))
+                silent = _unused(
+                    sides[1][number], used | ({strong // WINDOW} if strong >= 0 else set())
+                )
                 if strong < 0 or silent < 0:
                     break
                 used |= {strong // WINDOW, silent // WINDOW}

@@ -77,7 +77,7 @@ class ConjunctionSearch:
         singles = rates(np.asarray(own.T @ weights), self._widths)
         best = [Conjunction(columns=(c,), r=float(singles[c])) for c in _top(singles, BEAM[0])]
         found = best[:3]
-        for beam in BEAM[1:] + (3,):
+        for beam in (*BEAM[1:], 3):
             if not best or best[0].r < WORTHWHILE:
                 break
             best = self._extended(best, own, weights, rates)[:beam]

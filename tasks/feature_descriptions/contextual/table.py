@@ -112,9 +112,7 @@ def _mapped(
     sums: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], embeddings: Floats
 ) -> npt.NDArray[np.float64]:
     """Least squares map of embeddings to residuals, at every token, (vocabulary, d_model)."""
-    inputs = np.concatenate(
-        [embeddings.astype(np.float64), np.ones((len(embeddings), 1))], axis=1
-    )
+    inputs = np.concatenate([embeddings.astype(np.float64), np.ones((len(embeddings), 1))], axis=1)
     seen = counts > 0
     weighted = inputs[seen] * counts[seen, None]
     square = inputs[seen].T @ weighted

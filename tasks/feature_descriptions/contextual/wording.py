@@ -64,7 +64,11 @@ def wordings_of(name: str, lexicon: Lexicon) -> tuple[str, str, str]:
     head, contexts = _split(name, lexicon)
     if not contexts:
         one, many, also = wording(parts_of(name)[0], lexicon)
-        return (one, many if many != one else f"every {one.removeprefix('the ')}", f"fires on {also}")
+        return (
+            one,
+            many if many != one else f"every {one.removeprefix('the ')}",
+            f"fires on {also}",
+        )
     first = f"{head or 'whatever stands'} {_listed([form[0] for form in contexts])}"
     second = f"{head or 'anything'} {_listed([form[1] for form in contexts])}"
     subject = f"{head} when it" if head else "whatever"
