@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from tiny_embedders import LetterEmbedder
@@ -74,7 +72,7 @@ def test_predictions_are_the_values(judge: tuple[ExactJudge, np.ndarray]) -> Non
 
 def test_what_means_nothing_predicts_nothing(judge: tuple[ExactJudge, np.ndarray]) -> None:
     made, windows = judge
-    texts = ["zzz qqq xxx", "the word 'to' after zzz qqq xxx"]
+    texts = ["zzzzzzzzz qqqqqqqq xxxxxxxx", "the word 'to' after zzzzzzzzz qqqqqqqq xxxxxxxx"]
     assert made.meanings(texts) == [None, None]
     assert not made.predict(texts, np.stack([windows] * 2)).any()
     with pytest.raises(ValueError, match="windows"):

@@ -1,4 +1,4 @@
-"""The stages of a build on a tiny target: kept, resumed, and computed again from the target alone."""
+"""Stages of a build on a tiny target: kept, resumed, and computed again from the target."""
 
 from __future__ import annotations
 
