@@ -8,7 +8,6 @@ goes on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -74,18 +73,6 @@ class Sizes:
     """Features of each kind in the splits that are drawn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """The two texts, no window in both."""
-
-    fitted: Windows
-    """What everything is made on."""
-    scored: Ids
-    """What is scored on alone, (n_windows, 32)."""
-    searched: npt.NDArray[np.bool_]
-    """Windows of the fitted text that descriptions are searched on."""
-
-
 def build(
     target: Any,
     target_folder: Path,
@@ -114,52 +101,94 @@ def build(
         IntegrityError: a file of the work folder is damaged.
     """
     sizes = sizes or Sizes()
-    text = make_text(target_folder, work, seed=seed, report=report, sizes=sizes)
-    bos = bos_id(target.tokenizer)
-    ids = text.fitted.ids
+    fitted = fitted_text(target_folder, work, seed=seed, report=report, sizes=sizes)
+    layers, described = fit(target, fitted, work, seed=seed, report=report, sizes=sizes)
+    text = scored_text(target_folder, work, fitted, seed=seed, report=report, sizes=sizes)
+    weights = {one.number: (one.table, one.weights) for one in layers}
+    scored = stages.scored_activations(
+        target, text, work, bos=bos_id(target.tokenizer), layers=weights, report=report
+    )
+    sides = {one.number: Side(text, scored[one.number]) for one in layers}
+    found = candidates(layers, described, sides, least_r=sizes.least_r, seed=seed)
+    splits = draw(found, sizes.drawn, seed=seed, least_r=sizes.least_r)
+    own = {one.number: Side(fitted.ids, one.activations) for one in layers}
+    return records(found, splits, layers, fitted=own, scored=sides, seed=seed)
+
+
+def fit(
+    target: Any, fitted: Windows, work: Path, *, seed: int, report: Report, sizes: Sizes
+) -> tuple[list[Layer], list[Sequence[Described]]]:
+    """Everything that is made on the fitted text: layers, and descriptions of their latents.
+
+    Raises:
+        MissingPartError: sparsify or disk space is missing.
+        IntegrityError: a file of the work folder is damaged.
+    """
+    ids, bos = fitted.ids, bos_id(target.tokenizer)
     if not stages.residuals_done(work, len(ids)):
         stages.read_residuals(target, ids, work, bos=bos, layers=sizes.layers, report=report)
     embeddings = input_embeddings(target)
-    layers = [
-        fitted_layer(work, number, ids, embeddings, sizes=sizes, seed=seed, report=report)
-        for number in sizes.layers
-    ]
-    parts = shared_parts(work, text, target.tokenizer)
-    described = [described_layer(work, one, parts, text, report=report) for one in layers]
-    weights = {one.number: (one.table, one.weights) for one in layers}
-    scored = stages.scored_activations(
-        target, text.scored, work, bos=bos, layers=weights, report=report
-    )
-    sides = {one.number: Side(text.scored, scored[one.number]) for one in layers}
-    found = candidates(layers, described, sides, least_r=sizes.least_r, seed=seed)
-    splits = draw(found, sizes.drawn, seed=seed, least_r=sizes.least_r)
-    fitted = {one.number: Side(ids, one.activations) for one in layers}
-    return records(found, splits, layers, fitted=fitted, scored=sides, seed=seed)
+    parts = shared_parts(work, fitted, target.tokenizer)
+    layers, described = [], []
+    for number in sizes.layers:
+        layer = fitted_layer(work, number, ids, embeddings, sizes=sizes, seed=seed, report=report)
+        layers.append(layer)
+        described.append(described_layer(work, layer, parts, fitted, report=report))
+    return layers, described
 
 
-def make_text(target_folder: Path, work: Path, *, seed: int, report: Report, sizes: Sizes) -> Text:
-    """Sample both texts, or read them from the work folder and the package's archive.
+def fitted_text(
+    target_folder: Path, work: Path, *, seed: int, report: Report, sizes: Sizes
+) -> Windows:
+    """Windows that everything is made on, sampled or from the package's archive.
 
     Raises:
         MissingPartError: weights or disk space are missing.
     """
-    paths = [work / f"{name}.windows.safetensors" for name in ("fitted", "scored")]
-    if not all(path.is_file() for path in paths):
-        for archive in sorted(FOLDER.glob("*.gz")):  # batches of another target are never used
-            unpack_batches(archive, work / "sampled")
-        sampler = open_sampler(target_folder, work, settings=Settings(seed=seed))
-        starts = word_starts(sampler.target.tokenizer)
-        parts = []
-        for number in range(sizes.fitted_batches + sizes.scored_batches):
-            documents = sampler.batch(number)
-            parts.append(cut_documents(documents, sampler.target.tokenizer, starts=starts))
-            report("sampled tokens", parts[-1].ids.size)
-        fitted = without_duplicates(concatenate(parts[: sizes.fitted_batches]))
-        whole = without_duplicates(concatenate([fitted, *parts[sizes.fitted_batches :]]))
-        save_windows(paths[0], fitted)
-        save_windows(paths[1], whole.take(np.arange(len(fitted), len(whole))))
-    fitted, scored = (load_windows(path) for path in paths)
-    return Text(fitted=fitted, scored=scored.ids, searched=halves(fitted))
+    path = work / "fitted.windows.safetensors"
+    if not path.is_file():
+        batches = range(sizes.fitted_batches)
+        sampled = _sampled(target_folder, work, batches, seed=seed, report=report)
+        save_windows(path, without_duplicates(sampled))
+    return load_windows(path)
+
+
+def scored_text(
+    target_folder: Path,
+    work: Path,
+    fitted: Windows,
+    *,
+    seed: int,
+    report: Report,
+    sizes: Sizes,
+) -> Ids:
+    """Windows that are scored on alone, (n_windows, 32): later batches, less what was fitted.
+
+    Raises:
+        MissingPartError: weights or disk space are missing.
+    """
+    path = work / "scored.windows.safetensors"
+    if not path.is_file():
+        batches = range(sizes.fitted_batches, sizes.fitted_batches + sizes.scored_batches)
+        sampled = _sampled(target_folder, work, batches, seed=seed, report=report)
+        whole = without_duplicates(concatenate([fitted, sampled]))
+        save_windows(path, whole.take(np.arange(len(fitted), len(whole))))
+    return load_windows(path).ids
+
+
+def _sampled(
+    target_folder: Path, work: Path, batches: Sequence[int], *, seed: int, report: Report
+) -> Windows:
+    for archive in sorted(FOLDER.glob("*.gz")):  # batches of another target are never used
+        unpack_batches(archive, work / "sampled")
+    sampler = open_sampler(target_folder, work, settings=Settings(seed=seed))
+    starts = word_starts(sampler.target.tokenizer)
+    parts = []
+    for number in batches:
+        documents = sampler.batch(number)
+        parts.append(cut_documents(documents, sampler.target.tokenizer, starts=starts))
+        report("sampled tokens", parts[-1].ids.size)
+    return concatenate(parts)
 
 
 def fitted_layer(
@@ -181,11 +210,11 @@ def fitted_layer(
     return Layer(number=number, table=table, share=share, weights=weights, activations=activations)
 
 
-def shared_parts(work: Path, text: Text, tokenizer: Any) -> Parts:
+def shared_parts(work: Path, fitted: Windows, tokenizer: Any) -> Parts:
     """Predicates on the fitted text, kept on disk."""
     path, names_path = work / "parts.npz", work / "parts.jsonl"
     if not names_path.is_file():
-        made = make_parts(text.fitted.ids, text.searched, tokenizer, shipped_lexicon())
+        made = make_parts(fitted.ids, halves(fitted), tokenizer, shipped_lexicon())
         sparse.save_npz(path, made.values)
         rows = zip(made.names, made.slots.tolist(), strict=True)
         write_jsonl_atomic(names_path, [{"name": name, "slot": slot} for name, slot in rows])
@@ -198,7 +227,7 @@ def shared_parts(work: Path, text: Text, tokenizer: Any) -> Parts:
 
 
 def described_layer(
-    work: Path, layer: Layer, parts: Parts, text: Text, *, report: Report
+    work: Path, layer: Layer, parts: Parts, fitted: Windows, *, report: Report
 ) -> Sequence[Described]:
     """Descriptions of a layer's latents, kept on disk."""
     path = work / f"layers.{layer.number}" / "described.jsonl"
@@ -206,10 +235,19 @@ def described_layer(
         found = describe(
             layer.activations,
             parts,
-            text.fitted.ids,
-            text.searched,
+            fitted.ids,
+            halves(fitted),
             report=lambda _done: report("latents searched", 64),
         )
-        # JSON has no NaN
-        write_jsonl_atomic(path, [{"described": json.dumps(asdict(one))} for one in found])
-    return [Described(**json.loads(row["described"])) for _, row in read_jsonl(path)]
+        write_jsonl_atomic(path, [_row(one) for one in found])
+    return [_described(row) for _, row in read_jsonl(path)]
+
+
+def _row(one: Described) -> dict[str, Any]:
+    """Fields of a description; JSON has no NaN, so what is not known is null."""
+    return {name: None if value != value else value for name, value in asdict(one).items()}
+
+
+def _described(row: Mapping[str, Any]) -> Described:
+    nan = float("nan")
+    return Described(**{name: nan if value is None else value for name, value in row.items()})
