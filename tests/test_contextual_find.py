@@ -130,6 +130,8 @@ def test_bars_decide_the_kind() -> None:
     assert kept_as(one(0, "word:a", token_r=0.5)) == ()
     assert kept_as(one(0, "word:a", r_held_out=0.45)) == ()
     assert kept_as(one(0, "word:a", r_held_out=0.45), least_r=0.4)
+    assert kept_as(one(0, "word:a", token_r=0.6), plain=True) == ("token",)
+    assert kept_as(one(0, "word:a"), plain=True) == ()
 
 
 def candidates(n: int = 60) -> list[Candidate]:

@@ -16,7 +16,12 @@ from introspect_bench.tasks.feature_descriptions.contextual.matching import (
     strong_level,
     token_keys,
 )
-from introspect_bench.tasks.feature_descriptions.contextual.scored import PAIRS, RANDOM, choose
+from introspect_bench.tasks.feature_descriptions.contextual.scored import (
+    PAIRS,
+    RANDOM,
+    choose,
+    choose_random,
+)
 from introspect_bench.tasks.feature_descriptions.contextual.scoring import (
     marked_auroc,
     rescaled,
@@ -129,6 +134,18 @@ def test_a_feature_without_four_pairs_has_no_windows() -> None:
     rows, values = active(ids)
     groups = match(Index(token_keys(ids)), rows, values, strong_level(values))
     assert choose(groups, np.ones(3, dtype=np.float32), rng=np.random.default_rng(0)) is None
+
+
+def test_a_feature_of_the_token_has_random_windows_alone() -> None:
+    peaks = np.arange(40, dtype=np.float32)
+    peaks[:15] = 0
+    chosen = choose_random(peaks, rng=np.random.default_rng(0))
+    assert chosen is not None
+    assert len(set(chosen.windows.tolist())) == 16
+    assert (peaks[chosen.windows] > 0).tolist() == [True] * 8 + [False] * 8
+    np.testing.assert_allclose(chosen.weights * 40, [25 / 8] * 8 + [15 / 8] * 8)
+    assert (chosen.marks == -1).all()
+    assert choose_random(peaks[8:], rng=np.random.default_rng(0)) is None
 
 
 def test_weights_make_the_random_windows_stand_for_the_text() -> None:

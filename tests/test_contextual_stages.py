@@ -91,15 +91,15 @@ def test_stages_are_kept_and_activations_computed_again_from_the_target(tmp_path
         assert (one.activations != other.activations).nnz == 0
         assert 0 < one.activations.nnz < one.activations.shape[0] * 32 / 2
     text = windows(100, seed=1)
-    weights = {one.number: (one.table, one.weights) for one in layers}
+    weights = {one.name: (one.number, one.table, one.weights) for one in layers}
     scored = stages.scored_activations(target, text, tmp_path, bos=0, layers=weights, report=silent)
-    sides = {number: Side(text, matrix) for number, matrix in scored.items()}
+    sides = {name: Side(text, matrix) for name, matrix in scored.items()}
     found, splits = features(layers)
     made = records(
         found,
         splits,  # type: ignore[arg-type]
         layers,
-        fitted={one.number: Side(ids, one.activations) for one in layers},
+        fitted={one.name: Side(ids, one.activations) for one in layers},
         scored=sides,
         seed=0,
     )

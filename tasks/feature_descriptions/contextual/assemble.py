@@ -21,12 +21,17 @@ from introspect_bench.tasks.feature_descriptions.contextual.matching import (
     strong_level,
     token_keys,
 )
-from introspect_bench.tasks.feature_descriptions.contextual.scored import Scored, choose
+from introspect_bench.tasks.feature_descriptions.contextual.scored import (
+    Scored,
+    choose,
+    choose_random,
+)
 from introspect_bench.tasks.feature_descriptions.contextual.splits import (
     Candidate,
     Kind,
     kept_as,
 )
+from introspect_bench.tasks.feature_descriptions.contextual.stages import folder_of
 from introspect_bench.tasks.feature_descriptions.contextual.table import TokenTable
 from introspect_bench.tasks.feature_descriptions.contextual.wording import wordings_of
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
@@ -44,6 +49,8 @@ class Layer:
 
     number: int
     """0-based decoder layer."""
+    plain: bool = False
+    """Whether its table takes off nothing but the mean."""
     table: TokenTable
     """Its token table."""
     share: float
@@ -52,6 +59,11 @@ class Layer:
     """Of the autoencoder, with thresholds."""
     activations: sparse.csc_matrix
     """On the fitted text, (n_windows * 32, latents)."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return folder_of(self.number, plain=self.plain)
 
 
 class Side:
@@ -71,8 +83,6 @@ class Side:
             level: activation from which it is strong; by its own largest ones here if None.
             seed: with the latent decides the draw.
         """
-        if kind not in self._indices:
-            self._indices[kind] = Index(KEYS[kind](self.ids))
         low, high = self.activations.indptr[latent : latent + 2]
         order = np.argsort(self.activations.indices[low:high], kind="stable")
         rows = self.activations.indices[low:high][order].astype(np.int64)
@@ -80,8 +90,12 @@ class Side:
         least = strong_level(values) if level is None else level
         peaks = np.zeros(len(self.ids), dtype=np.float32)
         np.maximum.at(peaks, rows // WINDOW, values)
-        groups = match(self._indices[kind], rows, values, least)
-        return choose(groups, peaks, rng=np.random.default_rng([seed, latent]))
+        rng = np.random.default_rng([seed, latent])
+        if kind == "token":
+            return choose_random(peaks, rng=rng)
+        if kind not in self._indices:
+            self._indices[kind] = Index(KEYS[kind](self.ids))
+        return choose(match(self._indices[kind], rows, values, least), peaks, rng=rng)
 
     def values(self, latent: int, windows: npt.NDArray[np.int64]) -> Floats:
         """Activations of a latent on windows, float32 (n_windows, 32)."""
@@ -92,7 +106,7 @@ class Side:
 def candidates(
     layers: Sequence[Layer],
     described: Sequence[Sequence[Described]],
-    sides: Mapping[int, Side],
+    sides: Mapping[str, Side],
     *,
     least_r: float,
     seed: int,
@@ -104,21 +118,21 @@ def candidates(
     found = []
     for layer, rows in zip(layers, described, strict=True):
         for one in rows:
-            kinds = kept_as(one, least_r=least_r)
+            kinds = kept_as(one, plain=layer.plain, least_r=least_r)
             if kinds:
                 level = level_of(layer, one.feature)
-                side = sides[layer.number]
-                windows = {
-                    kind: kind in kinds
-                    and side.scored(one.feature, kind, level=level, seed=seed) is not None
-                    for kind in KEYS
+                side = sides[layer.name]
+                windows: dict[Kind, bool] = {
+                    kind: side.scored(one.feature, kind, level=level, seed=seed) is not None
+                    for kind in kinds
                 }
                 found.append(
                     Candidate(
                         layer=layer.number,
                         direction=layer.weights["directions"][one.feature],
                         described=one,
-                        windows=windows,  # type: ignore[arg-type]
+                        windows=windows,
+                        plain=layer.plain,
                     )
                 )
     return found
@@ -135,22 +149,23 @@ def records(
     splits: Mapping[str, Sequence[tuple[int, Kind]]],
     layers: Sequence[Layer],
     *,
-    fitted: Mapping[int, Side],
-    scored: Mapping[int, Side],
+    fitted: Mapping[str, Side],
+    scored: Mapping[str, Side],
     seed: int,
 ) -> dict[str, list[ContextFeature]]:
     """Put features into the form that is written; training ones have windows of fitted text.
 
     A training feature without enough windows there is left out.
     """
-    by_number = {layer.number: layer for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
     train = np.stack([found[place].direction for place, _ in splits["train"]])
     result: dict[str, list[ContextFeature]] = {}
     for split, rows in splits.items():
         result[split] = []
         for place, kind in rows:
-            one, layer = found[place], by_number[found[place].layer]
-            side = (fitted if split == "train" else scored)[layer.number]
+            one = found[place]
+            layer = by_name[folder_of(one.layer, plain=one.plain)]
+            side = (fitted if split == "train" else scored)[layer.name]
             windows = side.scored(
                 one.described.feature, kind, level=level_of(layer, one.described.feature), seed=seed
             )

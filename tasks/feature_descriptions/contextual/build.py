@@ -55,7 +55,9 @@ class Sizes:
     """How much is measured."""
 
     layers: tuple[int, ...] = (6, 9, 12, 15, 18, 24)
-    """0-based decoder layers, one autoencoder each."""
+    """0-based decoder layers, one autoencoder of what the token table leaves for each."""
+    plain: tuple[int, ...] = (12, 18)
+    """Layers of these with an autoencoder of whole residuals besides, for kind `token`."""
     fitted_batches: int = 48
     """Batches of sampled text that tables, autoencoders and descriptions are made on."""
     scored_batches: int = 48
@@ -66,8 +68,8 @@ class Sizes:
     """Least held-out correlation of a description."""
     drawn: Mapping[str, Mapping[Kind, int]] = field(
         default_factory=lambda: {
-            "test": {"bigram": 400, "context-token": 200},
-            "validation": {"bigram": 130, "context-token": 70},
+            "test": {"bigram": 400, "context-token": 200, "token": 100},
+            "validation": {"bigram": 120, "context-token": 60, "token": 20},
         }
     )
     """Features of each kind in the splits that are drawn."""
@@ -104,14 +106,14 @@ def build(
     fitted = fitted_text(target_folder, work, seed=seed, report=report, sizes=sizes)
     layers, described = fit(target, fitted, work, seed=seed, report=report, sizes=sizes)
     text = scored_text(target_folder, work, fitted, seed=seed, report=report, sizes=sizes)
-    weights = {one.number: (one.table, one.weights) for one in layers}
+    weights = {one.name: (one.number, one.table, one.weights) for one in layers}
     scored = stages.scored_activations(
         target, text, work, bos=bos_id(target.tokenizer), layers=weights, report=report
     )
-    sides = {one.number: Side(text, scored[one.number]) for one in layers}
+    sides = {one.name: Side(text, scored[one.name]) for one in layers}
     found = candidates(layers, described, sides, least_r=sizes.least_r, seed=seed)
     splits = draw(found, sizes.drawn, seed=seed, least_r=sizes.least_r)
-    own = {one.number: Side(fitted.ids, one.activations) for one in layers}
+    own = {one.name: Side(fitted.ids, one.activations) for one in layers}
     return records(found, splits, layers, fitted=own, scored=sides, seed=seed)
 
 
@@ -130,8 +132,12 @@ def fit(
     embeddings = input_embeddings(target)
     parts = shared_parts(work, fitted, target.tokenizer)
     layers, described = [], []
-    for number in sizes.layers:
-        layer = fitted_layer(work, number, ids, embeddings, sizes=sizes, seed=seed, report=report)
+    wanted = [(number, False) for number in sizes.layers] + [(n, True) for n in sizes.plain]
+    for number, plain in wanted:
+        layer = fitted_layer(
+            work, number, ids, embeddings, plain=plain, settings=sizes.training, seed=seed
+        )
+        report("layers fitted", 1)
         layers.append(layer)
         described.append(described_layer(work, layer, parts, fitted, report=report))
     return layers, described
@@ -197,17 +203,24 @@ def fitted_layer(
     ids: Ids,
     embeddings: npt.NDArray[np.float32],
     *,
-    sizes: Sizes,
+    plain: bool,
+    settings: TokenizedSettings,
     seed: int,
-    report: Report,
 ) -> Layer:
     """Table, autoencoder and activations of one layer on the fitted text."""
     tokens = ids.ravel()
-    table, share = stages.token_table(work, number, tokens, embeddings)
-    weights = stages.autoencoder(work, number, tokens, table, settings=sizes.training, seed=seed)
-    activations = stages.fitted_activations(work, number, tokens, table, weights)
-    report("layers fitted", 1)
-    return Layer(number=number, table=table, share=share, weights=weights, activations=activations)
+    table, share = stages.token_table(work, number, tokens, embeddings, plain=plain)
+    weights = stages.autoencoder(
+        work, number, tokens, table, settings=settings, seed=seed, plain=plain
+    )
+    return Layer(
+        number=number,
+        plain=plain,
+        table=table,
+        share=share,
+        weights=weights,
+        activations=stages.fitted_activations(work, number, tokens, table, weights, plain=plain),
+    )
 
 
 def shared_parts(work: Path, fitted: Windows, tokenizer: Any) -> Parts:
@@ -230,7 +243,7 @@ def described_layer(
     work: Path, layer: Layer, parts: Parts, fitted: Windows, *, report: Report
 ) -> Sequence[Described]:
     """Descriptions of a layer's latents, kept on disk."""
-    path = work / f"layers.{layer.number}" / "described.jsonl"
+    path = work / layer.name / "described.jsonl"
     if not path.is_file():
         found = describe(
             layer.activations,

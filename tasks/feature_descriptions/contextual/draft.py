@@ -50,7 +50,7 @@ class ContextFeature:
     """A described feature about to be frozen."""
 
     kind: str
-    """`bigram` or `context-token`."""
+    """`bigram`, `context-token` or `token`."""
     layer: int
     """0-based decoder layer."""
     group: str

@@ -60,15 +60,21 @@ class Reader(Protocol):
 def scores(features: Sequence[ContextFeature], predicted: Sequence[Floats]) -> dict[str, float]:
     """Mean pairwise AUROC at the marks, and mean weighted correlation over random windows.
 
+    Features of kind `token` have no marks; of them alone only the correlation is known.
+
     Raises:
         ValueError: there is no feature.
     """
     if not features:
         raise ValueError("no features: a mean over nothing has no value")
     rows = list(zip(features, predicted, strict=True))
-    aurocs = [marked_auroc(p, one.marks, one.strong, one.pair_group) for one, p in rows]
     rates = [weighted_r(one.activations.astype(np.float32), p, one.weights) for one, p in rows]
-    return {"auroc": float(np.mean(aurocs)), "r": float(np.mean(rates))}
+    found = {"r": float(np.mean(rates))}
+    marked = [(one, p) for one, p in rows if one.kind != "token"]
+    if marked:
+        aurocs = [marked_auroc(p, one.marks, one.strong, one.pair_group) for one, p in marked]
+        found["auroc"] = float(np.mean(aurocs))
+    return found
 
 
 def judge_quality(

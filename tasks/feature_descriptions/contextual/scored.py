@@ -2,8 +2,8 @@
 
 Owns the choice. Eight *matched* windows, four in which the marked token is strong and four in which
 the same token (or bigram) is silent, and eight *random* ones, four of the windows in which the
-feature is active and four of the others, with the weight of what each stands for. Pure but for the
-Generator.
+feature is active and four of the others, with the weight of what each stands for. A feature of the
+token itself has random windows alone. Pure but for the Generator.
 """
 
 from __future__ import annotations
@@ -59,18 +59,42 @@ def choose(
         return None
     rows = np.array([row for pair in pairs for row in pair[1:]], dtype=np.int64)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(pair[0] for pair in pairs))}
-    drawn = [np.sort(rng.choice(side, RANDOM, replace=False)) for side in (active, silent)]
-    shares = [len(side) / RANDOM / len(peaks) for side in (active, silent)]
+    drawn, weights = _random(peaks, RANDOM, rng)
     none = np.full(2 * RANDOM, -1)
+    group = np.repeat([numbers[pair[0]] for pair in pairs], 2)
     return Scored(
-        windows=np.concatenate([rows // WINDOW, *drawn]),
+        windows=np.concatenate([rows // WINDOW, drawn]),
         marks=np.concatenate([rows % WINDOW, none]).astype(np.int8),
         strong=np.array([True, False] * PAIRS + [False] * 2 * RANDOM, dtype=np.bool_),
-        group=np.concatenate([np.repeat([numbers[pair[0]] for pair in pairs], 2), none]).astype(
-            np.int8
-        ),
-        weights=np.concatenate([np.zeros(2 * PAIRS), np.repeat(shares, RANDOM)]).astype(np.float32),
+        group=np.concatenate([group, none]).astype(np.int8),
+        weights=np.concatenate([np.zeros(2 * PAIRS, dtype=np.float32), weights]),
     )
+
+
+def choose_random(peaks: npt.NDArray[np.float32], *, rng: np.random.Generator) -> Scored | None:
+    """Choose random windows alone, as many in all, or None if there are too few.
+
+    Args:
+        peaks: largest activation in each window of the text, (n_windows,).
+        rng: draws.
+    """
+    each = PAIRS + RANDOM
+    if min((peaks > 0).sum(), (peaks == 0).sum()) < each:
+        return None
+    drawn, weights = _random(peaks, each, rng)
+    none = np.full(2 * each, -1, dtype=np.int8)
+    strong = np.zeros(2 * each, dtype=np.bool_)
+    return Scored(windows=drawn, marks=none, strong=strong, group=none, weights=weights)
+
+
+def _random(
+    peaks: npt.NDArray[np.float32], each: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """So many windows in which a feature is active and as many others, and what each stands for."""
+    sides = (np.flatnonzero(peaks > 0), np.flatnonzero(peaks == 0))
+    drawn = [np.sort(rng.choice(side, each, replace=False)) for side in sides]
+    shares = [len(side) / each / len(peaks) for side in sides]
+    return np.concatenate(drawn), np.repeat(shares, each).astype(np.float32)
 
 
 def _pairs(matches: Matches, rng: np.random.Generator) -> list[tuple[int, int, int]] | None:

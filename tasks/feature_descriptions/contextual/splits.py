@@ -34,7 +34,10 @@ PREDICATE_SHARE = 0.03
 RELATIVE = 0.5
 """Cosine from which a training feature with the same description is too near a drawn one."""
 
-Kind = Literal["bigram", "context-token"]
+TRAIN_TOKEN = 500
+"""Most training features of kind `token`."""
+
+Kind = Literal["bigram", "context-token", "token"]
 Floats = npt.NDArray[np.float32]
 
 
@@ -50,17 +53,25 @@ class Candidate:
     """Its description and scores."""
     windows: Mapping[Kind, bool]
     """Whether there are windows to score it on, by kind."""
+    plain: bool = False
+    """Whether it is of an autoencoder of whole residuals, no token table taken off."""
 
     @property
     def key(self) -> str:
         """Name of the feature, unique in a suite."""
-        return f"{self.layer:02d}:{self.described.feature:06d}"
+        return f"{'plain' if self.plain else 'left'}:{self.layer:02d}:{self.described.feature:06d}"
 
 
-def kept_as(one: Described, *, least_r: float = LEAST_R) -> tuple[Kind, ...]:
-    """Kinds that a feature can be of; the first says more."""
-    if not (one.token_r < MOST_TOKEN_R and one.r_held_out >= least_r):
+def kept_as(one: Described, *, plain: bool = False, least_r: float = LEAST_R) -> tuple[Kind, ...]:
+    """Kinds that a feature can be of; the first says more.
+
+    A feature of an autoencoder of whole residuals is kept if the token predicts it, any other if
+    the token does not.
+    """
+    if one.r_held_out < least_r or (one.token_r >= MOST_TOKEN_R) != plain:
         return ()
+    if plain:
+        return ("token",)
     found: list[Kind] = []
     scores: tuple[tuple[Kind, float, int], ...] = (
         ("bigram", one.bigram_auroc, one.bigram_pairs),
@@ -95,7 +106,7 @@ def draw(
         CheckFailedError: a split can't be filled.
     """
     cluster = clusters(np.stack([one.direction for one in found]))
-    kinds = [kept_as(one.described, least_r=least_r) for one in found]
+    kinds = [kept_as(one.described, plain=one.plain, least_r=least_r) for one in found]
     order = _turns(found, seed)
     taken: dict[int, str] = {}
     result: dict[str, list[tuple[int, Kind]]] = {}
@@ -123,7 +134,10 @@ def draw(
     drawn_places = [place for rows in result.values() for place, _ in rows]
     rest = [place for place in range(len(found)) if int(cluster[place]) not in taken]
     near = _relatives(found, rest, drawn_places)
-    result["train"] = [(place, kinds[place][0]) for place in rest if place not in near]
+    free = set(rest) - near
+    of_token = [place for place in order if place in free and kinds[place][0] == "token"]
+    left_out = near | set(of_token[TRAIN_TOKEN:])
+    result["train"] = [(place, kinds[place][0]) for place in rest if place not in left_out]
     return result
 
 

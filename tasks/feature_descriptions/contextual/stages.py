@@ -8,7 +8,7 @@ is `build.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +95,27 @@ def load_residuals(folder: Path, layer: int) -> npt.NDArray[np.float16]:
     return found
 
 
+def folder_of(layer: int, *, plain: bool = False) -> str:
+    """Name of a layer's folder."""
+    return f"{'plain' if plain else 'layers'}.{layer}"
+
+
 def token_table(
-    folder: Path, layer: int, tokens: Ids, embeddings: Floats
+    folder: Path, layer: int, tokens: Ids, embeddings: Floats, *, plain: bool = False
 ) -> tuple[TokenTable, float]:
     """Fit a layer's table, or load it; with the share of variance that it holds.
+
+    A plain one takes nothing off but the mean.
 
     Raises:
         IntegrityError: its file is damaged.
     """
-    path = folder / f"layers.{layer}" / "table.safetensors"
+    path = folder / folder_of(layer, plain=plain) / "table.safetensors"
     if not path.is_file():
         residuals = load_residuals(folder, layer)
         made = fit_table(residuals, tokens, embeddings)
+        if plain:
+            made = TokenTable(mean=made.mean, cap=made.cap, rows=np.zeros_like(made.rows))
         share = explained(made, residuals, tokens)
         numbers = np.array([made.cap, share], dtype=np.float32)
         write_safetensors_atomic(
@@ -118,7 +127,14 @@ def token_table(
 
 
 def autoencoder(
-    folder: Path, layer: int, tokens: Ids, table: TokenTable, *, settings: Any, seed: int
+    folder: Path,
+    layer: int,
+    tokens: Ids,
+    table: TokenTable,
+    *,
+    settings: Any,
+    seed: int,
+    plain: bool = False,
 ) -> dict[str, Floats]:
     """Train a layer's autoencoder on what its table leaves, or load it.
 
@@ -129,6 +145,7 @@ def autoencoder(
         table: of the layer.
         settings: `benchmark.backends.tokenized.TokenizedSettings`.
         seed: with the layer decides initial weights and order.
+        plain: whether the table takes off nothing.
 
     Returns:
         Its weights, and `threshold` (latents,).
@@ -139,7 +156,7 @@ def autoencoder(
     """
     from introspect_bench.benchmark.backends.tokenized import top_coefficients, train_tokenized
 
-    path = folder / f"layers.{layer}" / "autoencoder.safetensors"
+    path = folder / folder_of(layer, plain=plain) / "autoencoder.safetensors"
     if not path.is_file():
         left = left_of(load_residuals(folder, layer), tokens, table)
         rng = np.random.default_rng([seed, layer])
@@ -174,10 +191,16 @@ def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
 
 
 def fitted_activations(
-    folder: Path, layer: int, tokens: Ids, table: TokenTable, weights: dict[str, Floats]
+    folder: Path,
+    layer: int,
+    tokens: Ids,
+    table: TokenTable,
+    weights: dict[str, Floats],
+    *,
+    plain: bool = False,
 ) -> sparse.csc_matrix:
     """Activations on the fitted text, (n_windows * 32, latents), kept on disk."""
-    path = folder / f"layers.{layer}" / "fitted.npz"
+    path = folder / folder_of(layer, plain=plain) / "fitted.npz"
     if not path.is_file():
         left = left_of(load_residuals(folder, layer), tokens, table)
         sparse.save_npz(path, sparse.csc_matrix(encode(left, weights)))
@@ -190,41 +213,42 @@ def scored_activations(
     folder: Path,
     *,
     bos: int,
-    layers: dict[int, tuple[TokenTable, dict[str, Floats]]],
+    layers: Mapping[str, tuple[int, TokenTable, dict[str, Floats]]],
     report: Report,
-) -> dict[int, sparse.csc_matrix]:
+) -> dict[str, sparse.csc_matrix]:
     """Activations on the text that is scored, read in float32; shards are kept on disk.
 
     Args:
         target: the target model.
         ids: windows, (n_windows, 32).
-        folder: gets `layers.LAYER/scored.FIRST.npz`.
+        folder: gets `scored.FIRST.npz` in every layer's folder.
         bos: token read before every window.
-        layers: table and weights by layer.
+        layers: decoder layer, table and weights by name of the folder.
         report: progress callback.
 
     Returns:
-        (n_windows * 32, latents) by layer.
+        (n_windows * 32, latents) by name of the folder.
     """
     from introspect_bench.benchmark.backends.residuals import residual_arrays
 
-    parts: dict[int, list[sparse.csr_matrix]] = {layer: [] for layer in layers}
+    numbers = sorted({number for number, _, _ in layers.values()})
+    parts: dict[str, list[sparse.csr_matrix]] = {name: [] for name in layers}
     for start in range(0, len(ids), SHARD):
         shard = ids[start : start + SHARD]
-        paths = {layer: folder / f"layers.{layer}" / f"scored.{start}.npz" for layer in layers}
+        paths = {name: folder / name / f"scored.{start}.npz" for name in layers}
         if not all(path.is_file() for path in paths.values()):
             read = [
-                residual_arrays(target, shard[at : at + BATCH], bos=bos, layers=list(layers))
+                residual_arrays(target, shard[at : at + BATCH], bos=bos, layers=numbers)
                 for at in range(0, len(shard), BATCH)
             ]
-            for layer, (table, weights) in layers.items():
-                flat = np.concatenate([one[layer].reshape(-1, target.d_model) for one in read])
+            for name, (number, table, weights) in layers.items():
+                flat = np.concatenate([one[number].reshape(-1, target.d_model) for one in read])
                 left = table.left(flat, shard.ravel())
-                sparse.save_npz(paths[layer], encode(left, weights))
-        for layer, path in paths.items():
-            parts[layer].append(sparse.load_npz(path))
+                sparse.save_npz(paths[name], encode(left, weights))
+        for name, path in paths.items():
+            parts[name].append(sparse.load_npz(path))
         report("windows scored", len(shard))
-    return {layer: sparse.csc_matrix(sparse.vstack(own)) for layer, own in parts.items()}
+    return {name: sparse.csc_matrix(sparse.vstack(own)) for name, own in parts.items()}
 
 
 def _map(folder: Path, layer: int, shape: tuple[int, int]) -> Any:
