@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from tiny_embedders import LetterEmbedder
 from tiny_predicates import windows_of
 
 from introspect_bench.tasks.feature_descriptions.contextual.judge import (
@@ -34,9 +35,20 @@ CONJUNCTIONS = (
 TEXT = ["How", " to", " dog", ",", " to", " how", " to", " dog"]
 
 
+class LetterEmbedder:
+    """Unit vectors of the counts of letters."""
+
+    sha256 = "e" * 64
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        rows = np.array([[1e-6 + text.lower().count(x) for x in letters] for text in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExactJudge, np.ndarray]:
-    tokenizer, windows = windows_of(TEXT)
+    windows, tokenizer = windows_of(TEXT)
     made = ExactJudge(
         NAMES,
         CONJUNCTIONS,
