@@ -7,9 +7,8 @@ and one threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,7 +120,9 @@ def _arrays(trainee: Trainee) -> dict[str, Floats]:
     return {name: np.ascontiguousarray(value.numpy()) for name, value in tensors.items()}
 
 
-def coefficients(left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None) -> Any:
+def coefficients(
+    left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None
+) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
     """Encode what a table leaves of residuals.
 
     Args:

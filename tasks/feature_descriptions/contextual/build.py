@@ -49,6 +49,12 @@ from introspect_bench.tasks.feature_descriptions.windows import (
 Ids = npt.NDArray[np.int32]
 Report = Callable[[str, int], None]
 
+DRAWN: Mapping[str, Mapping[Kind, int]] = {
+    "test": {"bigram": 400, "context-token": 200, "token": 100},
+    "validation": {"bigram": 120, "context-token": 60, "token": 20},
+}
+"""Features of each kind in the splits that are drawn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
@@ -66,12 +72,7 @@ class Sizes:
     """How autoencoders are trained."""
     least_r: float = 0.5
     """Least held-out correlation of a description."""
-    drawn: Mapping[str, Mapping[Kind, int]] = field(
-        default_factory=lambda: {
-            "test": {"bigram": 400, "context-token": 200, "token": 100},
-            "validation": {"bigram": 120, "context-token": 60, "token": 20},
-        }
-    )
+    drawn: Mapping[str, Mapping[Kind, int]] = field(default_factory=lambda: DRAWN)
     """Features of each kind in the splits that are drawn."""
 
 

@@ -135,7 +135,11 @@ def describe(
                     token_r=float(tables["token"][latent]),
                     bigram_r=float(tables["bigram"][latent]),
                     active=len(seen[1][0]),
-                    **numbers,
+                    r_held_out=numbers["r_held_out"],
+                    token_auroc=numbers["token_auroc"],
+                    token_pairs=int(numbers["token_pairs"]),
+                    bigram_auroc=numbers["bigram_auroc"],
+                    bigram_pairs=int(numbers["bigram_pairs"]),
                 )
             )
         if not latent % 64:
@@ -174,7 +178,7 @@ def _scored(
     values: npt.NDArray[np.float32],
     level: float,
     flags: npt.NDArray[np.bool_],
-) -> dict[str, float | int]:
+) -> dict[str, float]:
     """Score a conjunction on the half that was not searched."""
     matrix = side.predicates
     held = matrix.indices[matrix.indptr[one.columns[0]] : matrix.indptr[one.columns[0] + 1]]
@@ -182,7 +186,7 @@ def _scored(
         more = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
         held = np.intersect1d(held, more, assume_unique=True)
     flags[held] = True
-    found: dict[str, float | int] = {
+    found: dict[str, float] = {
         "r_held_out": _flag_r(side.n, len(held), values, float(values[flags[rows]].sum()))
     }
     for name, index in side.indices.items():

@@ -52,7 +52,7 @@ class ConjunctionSearch:
         self._rows = sparse.csr_matrix(predicates, dtype=np.float32)
         self._slots = slots
         self._widths = np.diff(predicates.indptr).astype(np.float64)
-        self._pairs: dict[tuple[int, ...], Counts] = {}
+        self._pairs: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
 
     def candidates(
         self, tokens: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
