@@ -43,7 +43,8 @@ class LetterEmbedder:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         letters = "abcdefghijklmnopqrstuvwxyz"
         rows = np.array([[1e-6 + text.lower().count(x) for x in letters] for text in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit.astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -153,6 +153,6 @@ def test_weights_make_the_random_windows_stand_for_the_text() -> None:
     truth, told = rng.random((2, 6, 32)).astype(np.float32)
     counts = np.array([1, 3, 0, 2, 1, 0])
     repeated = [np.repeat(side, counts, axis=0).ravel() for side in (truth, told)]
-    expected = np.corrcoef(*repeated)[0, 1]
+    expected = np.corrcoef(repeated[0], repeated[1])[0, 1]
     assert weighted_r(truth, told, counts.astype(np.float32)) == pytest.approx(expected, abs=1e-6)
     assert weighted_r(truth, np.ones_like(told), counts.astype(np.float32)) == 0

@@ -104,8 +104,8 @@ def test_stages_are_kept_and_activations_computed_again_from_the_target(tmp_path
         seed=0,
     )
     assert len(made["test"]) >= 5
-    for one in made["test"]:
-        _same_activations(target, one)
+    for feature in made["test"]:
+        _same_activations(target, feature)
     _written(tmp_path, made["test"])
 
 

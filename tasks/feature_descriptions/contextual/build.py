@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -263,5 +264,5 @@ def _row(one: Described) -> dict[str, Any]:
 
 
 def _described(row: Mapping[str, Any]) -> Described:
-    nan = float("nan")
-    return Described(**{name: nan if value is None else value for name, value in row.items()})
+    known: dict[str, Any] = {name: nan if value is None else value for name, value in row.items()}
+    return Described(**known)
