@@ -1,0 +1,1 @@
+"""Features of context: what the current token does not say."""

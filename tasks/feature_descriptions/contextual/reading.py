@@ -1,0 +1,155 @@
+"""Takes a description apart into a thing and its contexts, by a small grammar of English phrases.
+
+Owns the connectives ("right after", "in a sentence that has already had", ...) and what is dropped
+around them. What the phrases between them mean is `judge.py`'s concern. Pure text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+RELATIONS: tuple[tuple[str, str], ...] = (
+    ("second-previous", r"(?:comes? )?(?:two|2) (?:words?|places|tokens|positions) after"),
+    ("lately", r"(?:comes? )?(?:shortly|soon|a few (?:words|tokens)) after"),
+    ("lately", r"(?:comes? )?(?:at most|up to|within) three (?:words|tokens) (?:after|of)"),
+    ("sentence", r"in (?:a|the|any) sentence (?:that|which) (?:has|have) (?:already )?had"),
+    ("sentence", r"in (?:a|the|any) sentence (?:containing|with|that contains|after)"),
+    ("sentence", r"(?:comes? )?later in (?:the same|a|the) sentence (?:than|after)"),
+    ("earlier", r"in (?:a|the|any) (?:passage|text) (?:that|which) (?:has|have) (?:already )?had"),
+    ("earlier", r"(?:comes? )?(?:later|somewhere later) in the (?:passage|text) than"),
+    ("earlier", r"in (?:a|the) (?:passage|text) (?:that|which) (?:has already )?mentions?(?:ed)?"),
+    ("topic", r"in (?:a )?(?:text|passages?|texts|paragraphs?|contexts?) (?:about|on|concerning)"),
+    ("topic", r"(?:stands? )?where the topic is"),
+    ("topic", r"when (?:the text|the passage|it) is about"),
+    (
+        "previous",
+        r"(?:comes? |stands? |that is |which is )?(?:right|immediately|directly|just) after",
+    ),
+    ("previous", r"(?:right|immediately|directly|just) behind"),
+    ("previous", r"(?:immediately |directly )?(?:preceded by|following|follows)"),
+    ("previous", r"after"),
+)
+"""Slot of a relation, and how it can be said before the thing that it is a relation to."""
+WITH: tuple[tuple[str, str], ...] = (
+    ("previous", r"(?:just|right|immediately|directly) (?:before|in front of) it"),
+    ("second-previous", r"(?:two|2) (?:words|tokens|places) before it"),
+    ("lately", r"among the three (?:words|tokens) before it"),
+    ("lately", r"(?:shortly|a few words) before it"),
+    ("sentence", r"earlier in (?:the same|the|its) sentence"),
+    ("earlier", r"(?:somewhere )?earlier in the (?:passage|text)"),
+)
+"""The same after the thing: "with X just before it"."""
+_OPENING = re.compile(
+    r"^(?:(?:this|the) (?:feature|neuron|latent|direction) |it )?"
+    r"(?:(?:activates|fires|responds|is active|activating|active|triggers?) ?"
+    r"(?:mostly |mainly |strongly )?(?:on|at|to|for|in|when)? )?"
+    r"(?:the occurrences? of |tokens? for )?",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r",? ?(?:but (?:not|only not|never)(?: where it is| when it is)?|except(?: for)?(?: when)?|"
+    r"unless(?: it is)?|other than|that is not|which is not|not)\b ?",
+    re.IGNORECASE,
+)
+_EDGE = re.compile(
+    r"^(?:[\s,;.]|and\b|or\b|but\b|that\b|which\b|when\b|if\b|it\b|is\b|stands\b|comes\b|also\b)+|"
+    r"(?:[\s,;.]|\band|\bthat|\bwhich|\bwhen|\bif|\bit|\bis|\bstands|\bcomes|\bwith)+$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One context of a description."""
+
+    slot: str | None
+    """Relation that it states; None for a place, such as "inside a quotation"."""
+    phrase: str
+    """What stands there, or the place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A description taken apart."""
+
+    thing: str
+    """What the token is; may be empty."""
+    contexts: tuple[Context, ...]
+    """Its contexts in the order of the text."""
+    denied: bool
+    """Whether the contexts (or the thing, if there are none) must not hold."""
+
+
+def read(description: str, places: Sequence[str]) -> Reading:
+    """Take a description apart.
+
+    Args:
+        description: any text.
+        places: phrases that are a context by themselves, lower case.
+    """
+    text = " ".join(description.split()).strip(" .")
+    text = text[_OPENING.match(text).end() :]  # type: ignore[union-attr]
+    denial = _DENIAL.search(text)
+    if denial and text[: denial.start()].strip(" ,").lower() not in _EVERYTHING:
+        thing, contexts = _split(text[: denial.start()], places)
+        _, denied = _split(" " + text[denial.end() :], places)
+        if not contexts and denied:
+            return Reading(thing=thing, contexts=denied, denied=True)
+    elif denial:
+        thing, contexts = _split(text[denial.end() :], places)
+        return Reading(thing=thing, contexts=contexts, denied=True)
+    thing, contexts = _split(text, places)
+    return Reading(thing=thing, contexts=contexts, denied=False)
+
+
+_EVERYTHING = frozenset(
+    ("anything", "everything", "all", "all tokens", "any token", "all words", "every token")
+)
+
+
+def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
+    """Thing and contexts of a text without a denial."""
+    found: list[tuple[int, int, str | None, str]] = []  # start, end, slot, phrase if known
+    rest = text
+    for phrase in sorted(places, key=len, reverse=True):
+        place = rest.lower().find(phrase)
+        if place >= 0 and _bounded(rest, place, place + len(phrase)):
+            found.append((place, place + len(phrase), None, phrase))
+            rest = rest[:place] + "\0" * len(phrase) + rest[place + len(phrase) :]
+    for slot, pattern in WITH:
+        for match in re.finditer(rf"\b(?:with|and) ([^\0]+?) {pattern}", rest, re.IGNORECASE):
+            inner = match[1]
+            start = match.start()
+            if " with " in inner:
+                start, inner = (
+                    match.start(1) + inner.rindex(" with ") + 1,
+                    inner.rsplit(" with ")[-1],
+                )
+            found.append((start, match.end(), slot, inner))
+            rest = rest[:start] + "\0" * (match.end() - start) + rest[match.end() :]
+    starts: list[tuple[int, int, str]] = []
+    for slot, pattern in RELATIONS:
+        for match in re.finditer(rf"\b{pattern} ", rest, re.IGNORECASE):
+            starts.append((match.start(), match.end(), slot))
+            rest = rest[: match.start()] + "\0" * len(match[0]) + rest[match.end() :]
+    edges = sorted([start for start, *_ in starts] + [start for start, *_ in found] + [len(text)])
+    for start, end, slot in starts:
+        until = next(edge for edge in edges if edge > start)
+        found.append((start, until, slot, _trimmed(text[end:until])))
+    found.sort()
+    head = text[: edges[0]]
+    contexts = tuple(Context(slot=slot, phrase=phrase) for _, _, slot, phrase in found if phrase)
+    return _trimmed(head), contexts
+
+
+def _bounded(text: str, start: int, end: int) -> bool:
+    """Whether a stretch of a text begins and ends with a word."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return not (before.isalnum() or after.isalnum())
+
+
+def _trimmed(text: str) -> str:
+    """A phrase without what joins it to others."""
+    return _EDGE.sub("", text)
