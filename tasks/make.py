@@ -178,8 +178,9 @@ def _measure(
     build = _builder(order.task)
     sizes = {} if order.sizes is None else {"sizes": order.sizes}
     made = _Made()
-    for split in SPLITS:
-        groups, flips = build.make_split(
+    found: dict[str, list[list[Measured]]] = {}
+    for split in getattr(build, "ORDER", SPLITS):
+        found[split], flips = build.make_split(
             target,
             split,
             seed=order.seed,
@@ -188,13 +189,16 @@ def _measure(
             rounded=load_rounded,
             **sizes,
         )
+        if flips:
+            made.stability[split] = flips
+    found = build.finish(found) if hasattr(build, "finish") else found
+    for split in SPLITS:
+        groups = found[split]
         made.statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
         made.misses += [
             f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
         ]
         made.counts[split] = write_split(folder / split, order.task, groups)
-        if flips:
-            made.stability[split] = flips
     return made
 
 

@@ -34,9 +34,9 @@ RELATIONS = ("capital", "currency", "language")
 TASKS = ("activation-patching", "input-ablations")
 SIZES: dict[str, dict[str, Any]] = {
     "activation-patching": {
-        "train": SplitSize(groups=4, pool=80, uses=2),
-        "validation": SplitSize(groups=4, pool=80, uses=2),
-        "test": SplitSize(groups=4, pool=80, uses=2),
+        "train": SplitSize(groups=4, pool=40, tries=2, uses=2),
+        "validation": SplitSize(groups=4, pool=40, tries=2, uses=2),
+        "test": SplitSize(groups=4, pool=40, tries=2, uses=2),
     },
     "input-ablations": {
         "train": {"hint": 1, "context": 1},
@@ -65,13 +65,16 @@ def small_world() -> Iterator[None]:
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prompts, "load_facts", invented_facts)
-        patch.setattr(patching, "OUTCOME_CAP", 0.6)
+        patch.setattr(patching, "OUTCOME_CAP", 1.0)
+        patch.setattr(patching, "RELATION_CAP", 1.0)
+        patch.setattr(patching, "SURVEY_POOL", 30)
+        patch.setattr(patching, "SURVEY_GROUPS", 1)
+        patch.setattr(patching, "INERT", 0.0)
+        patch.setattr(trials, "MARGIN", 0.0)
         patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
-        patch.setattr(trials, "ROUND", 6)
-        patch.setattr(trials, "POOR_YIELD", 0.0)
         patch.setattr(ablations, "ROUND", 8)
-        for build in (patching, ablations):  # four groups cannot be balanced
-            patch.setattr(build, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
+        # four groups cannot be balanced
+        patch.setattr(ablations, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
         yield
     torch.set_num_threads(threads)
 

@@ -111,6 +111,7 @@ def _measured(suite: Suite, split: str) -> list[list[Measured]]:
             margin=truth.margin,
             source=told[query.id]["source"],
             vector=vector,
+            nearest_train=truth.nearest_train,
         )
         if (found := query_id(suite.task, one)) != query.id:
             raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")

@@ -10,11 +10,15 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
+from introspect_bench.tasks.activation_patching.places import KINDS
 from introspect_bench.tasks.answers import OPENINGS, format_answer, format_rehearsed, parse_answer
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
 """Name of the task."""
+
+DISRUPTED = "disrupted"
+"""Kind of queries at places where nine of ten patches give neither prompt's own answer."""
 
 PROMPTS = Path(__file__).parent / "prompts"
 """Folder of its templates."""
@@ -44,7 +48,7 @@ def make_task() -> Task:
     """The task literal; reads the template files once."""
     return Task(
         name=NAME,
-        version="v1",
+        version="v2",
         summary=(
             "One vector replaces the residual stream at one token in a block of layers: "
             "what does the target model answer then?"
@@ -64,6 +68,7 @@ def make_task() -> Task:
             "verdict_accuracy",
         ),
         headline="balanced_exact_match",
+        headline_kinds=KINDS,
         openings=OPENINGS,
         prompt_sha256=prompts_sha256(PROMPTS),
     )

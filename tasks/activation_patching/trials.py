@@ -1,11 +1,13 @@
-"""Which prompts are patched, where and from which sources: groups to choose from, round by round.
+"""Which prompts are patched, where and from which sources, and what comes out.
 
-Owns the proposals of one split and their measurement; which groups are kept is `build.py`.
+Owns the proposals of one split and their measurement; which groups are kept is `matching.py` and
+`build.py`. What is proposed and what is measured in full depends on no choice made before, so that
+journals serve whatever is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,11 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.backends.answers import Output, cut
+from introspect_bench.benchmark.backends.screening import Screened
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.records import Answer
 from introspect_bench.tasks.activation_patching import measure
+from introspect_bench.tasks.activation_patching.matching import Candidate, CandidateGroup, overlap
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
 from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks, place
+from introspect_bench.tasks.answers import format_answer, parse_answer
 from introspect_bench.tasks.facts.prompts import (
     facts_of,
     interleave,
@@ -28,16 +34,25 @@ from introspect_bench.tasks.facts.prompts import (
     rank,
 )
 
-SOURCES = 6
-"""Vectors tried per group; four are kept."""
-FOREIGN = {"relation": 3}
-"""Sources taken from other relations, by kind; 1 where not listed. A relation token of the same
-relation seldom changes anything."""
-ROUND = 12
-"""Groups tried per cell in one round."""
-POOR_YIELD = 0.15
-"""Cells with a smaller share of groups that show two outcomes are given up after their first
-round."""
+SOURCES = 12
+"""Vectors screened per group by the first token of the answer."""
+WINDOW = 2
+"""They are drawn from this many times as many neighbours in distance to the original activation."""
+POOL = 240
+"""Possible sources looked at for one group, at most."""
+READ = 4
+"""Changed and unchanged candidates of a group whose whole answers are read, at most, each."""
+LEAST = 2
+"""Changed and unchanged candidates that a group needs, each."""
+MARGIN = 0.1
+"""Smallest gap in logits between the two likeliest tokens, anywhere in the answers, clean and
+patched."""
+FOREIGN = frozenset({"relation"})
+"""Kinds whose sources are of other relations than the base: the word that names the relation
+changes nothing when it comes from the same relation. All other kinds stay within the relation."""
+
+Cell = tuple[str, int]
+"""Kind and index of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +61,14 @@ class SplitSize:
 
     groups: int
     """Groups of four wanted."""
+    disrupted: int = 0
+    """Groups wanted besides these from disrupted cells."""
     pool: int
     """Prompts prepared as bases and sources, at most."""
+    tries: int
+    """Cells in which a prompt is tried as base, at most."""
     uses: int
-    """Groups tried per base prompt, at most; 1 keeps test groups independent of each other."""
+    """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +88,29 @@ class Bench:
     vectors: npt.NDArray[np.float16]
     """float16 (n_prompts, n_kinds, n_blocks, d_model)."""
 
+    def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
+        """Vectors of prompts at a cell, float32 (n, d_model)."""
+        kind, block = cell
+        own = self.vectors[list(indices), KINDS.index(kind), block]
+        return own.astype(np.float32)
+
 
 def prepare(
-    target: TargetModel, split: str, size: SplitSize, seed: int, work: Path, report: Progress
+    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Progress
 ) -> Bench:
-    """Write prompts, keep those the target answers with an entity, and read their vectors."""
-    facts = facts_of(split, seed)
+    """Write prompts, keep those the target answers with an entity, and read their vectors.
+
+    Args:
+        target: the target model.
+        facts_from: split of the facts.
+        pool: prompts written, at most.
+        seed: chooses facts and demonstrations.
+        work: folder of journals.
+        report: progress callback.
+    """
+    facts = facts_of(facts_from, seed)
     placed = []
-    for fact in islice(interleave(facts), size.pool):
+    for fact in islice(interleave(facts), pool):
         shown = other_fact(fact, facts[fact.relation], f"shown:{seed}")
         if shown is not None:
             placed.append(place(target.tokenizer, one_shot(fact, shown)))
@@ -95,29 +129,96 @@ def prepare(
     )
 
 
-def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
-    """Source prompts for a group, their answers as varied as possible.
+def all_cells(target: TargetModel) -> list[Cell]:
+    """Every kind in every block."""
+    return [(kind, block) for kind in KINDS for block in range(len(blocks(target.n_layers)))]
 
-    Other subjects, mostly of the same relation.
-    """
-    own = bench.prompts[base].prompt.fact
-    same: list[int] = []
-    foreign: list[int] = []
-    for index, other in enumerate(bench.prompts):
-        if kind in other.places and other.prompt.fact.subject != own.subject:
-            (same if other.prompt.fact.relation == own.relation else foreign).append(index)
-    text = bench.prompts[base].prompt.text
+
+def expressible(text: str) -> bool:
+    """Whether an answer has a letter or digit and a reply can say it."""
+    answer = Answer(changed=True, content=text)
+    return (
+        "\ufffd" not in text
+        and any(map(str.isalnum, text))
+        and parse_answer(format_answer(answer)) == answer
+    )
+
+
+def usable_bases(bench: Bench) -> list[int]:
+    """Prompts whose clean answer is clear enough and can be said."""
+    return [
+        i
+        for i, output in enumerate(bench.clean)
+        if output.margin >= MARGIN and expressible(output.text)
+    ]
+
+
+def queues(
+    bench: Bench, cells: Sequence[Cell], tries: int, salt: str
+) -> dict[Cell, list[list[Patch]]]:
+    """Groups to be tried, by cell: each base in at most `tries` cells, chosen by hash."""
+    found: dict[Cell, list[list[Patch]]] = {cell: [] for cell in cells}
 
     def order(index: int) -> int:
-        return rank("source", salt, text, kind, bench.prompts[index].prompt.text)
+        return rank("base", salt, bench.prompts[index].prompt.text)
 
-    n_foreign = FOREIGN.get(kind, 1)
-    chosen = _varied(sorted(same, key=order), bench, SOURCES - n_foreign)
-    chosen += sorted(foreign, key=order)[: SOURCES - len(chosen)]
-    return chosen
+    for base in sorted(usable_bases(bench), key=order):
+        text = bench.prompts[base].prompt.text
+        own = [cell for cell in cells if cell[0] in bench.prompts[base].places]
+        own.sort(key=lambda cell: rank("cell", salt, text, cell[0], str(cell[1])))
+        for cell in own[:tries]:
+            sources = sources_for(bench, base, cell, salt)
+            if len(sources) >= 2 * LEAST:
+                kind, block = cell
+                found[cell].append(
+                    [Patch(base=base, source=s, kind=kind, block=block) for s in sources]
+                )
+    return found
 
 
-def _varied(ordered: Sequence[int], bench: Bench, count: int) -> list[int]:
+def sources_for(bench: Bench, base: int, cell: Cell, salt: str) -> list[int]:
+    """Sources at about the same distance from the original activation, their answers varied.
+
+    Which distance is chosen by hash. Sources that read the same tokens up to the patched one have
+    the same vector and count once.
+    """
+    kind = cell[0]
+    own = bench.prompts[base].prompt
+    known = {_read(bench, base, kind)}
+    pool: list[int] = []
+    for index in _ranked(bench, kind, f"{salt}\0{own.text}\0{cell[1]}"):
+        fact = bench.prompts[index].prompt.fact
+        if fact.subject == own.fact.subject:
+            continue
+        if (fact.relation != own.fact.relation) != (kind in FOREIGN):
+            continue
+        read = _read(bench, index, kind)
+        if read not in known:
+            known.add(read)
+            pool.append(index)
+        if len(pool) == POOL:
+            break
+    gaps = np.linalg.norm(bench.stack(pool, cell) - bench.stack([base], cell), axis=-1)
+    near = [pool[i] for i in np.argsort(gaps, kind="stable")]
+    width = min(len(near), WINDOW * SOURCES)
+    start = rank("window", salt, own.text, kind, str(cell[1])) % (len(near) - width + 1)
+    window = near[start : start + width]
+    return _varied(sorted(window, key=pool.index), bench)
+
+
+def _ranked(bench: Bench, kind: str, salt: str) -> list[int]:
+    """Prompts with a kind, in an order of their own for each salt."""
+    having = [i for i, p in enumerate(bench.prompts) if kind in p.places]
+    generator = np.random.default_rng(rank("source", salt))
+    return [having[i] for i in generator.permutation(len(having))]
+
+
+def _read(bench: Bench, index: int, kind: str) -> tuple[int, ...]:
+    prompt = bench.prompts[index]
+    return prompt.ids[: prompt.places[kind].position + 1]
+
+
+def _varied(ordered: Sequence[int], bench: Bench) -> list[int]:
     seen: set[str] = set()
     fresh: list[int] = []
     rest: list[int] = []
@@ -125,60 +226,159 @@ def _varied(ordered: Sequence[int], bench: Bench, count: int) -> list[int]:
         answer = bench.clean[index].text
         (rest if answer in seen else fresh).append(index)
         seen.add(answer)
-    return (fresh + rest)[:count]
+    return (fresh + rest)[:SOURCES]
 
 
-def rounds(
-    bench: Bench, size: SplitSize, salt: str
-) -> Iterator[list[tuple[list[Patch], list[Output]]]]:
-    """Measured groups, round by round; cells that never show two outcomes are given up."""
-    cells = [(kind, block) for kind in KINDS for block in range(len(blocks(bench.target.n_layers)))]
-    orders = {cell: _bases(bench, cell, salt) for cell in cells}
-    uses = [0] * len(bench.prompts)
-    journal = Journal(bench.work / "patched.jsonl")
-    first = True
-    while cells:
-        groups: list[list[Patch]] = []
-        for kind, block in cells:
-            queue, taken = orders[kind, block], 0
-            while queue and taken < ROUND:
-                base = queue.pop(0)
-                if uses[base] < size.uses:
-                    uses[base] += 1
-                    taken += 1
-                    groups.append(
-                        [
-                            Patch(base=base, source=source, kind=kind, block=block)
-                            for source in sources_for(bench, base, kind, salt)
-                        ]
-                    )
-        groups = [group for group in groups if len(group) >= 4]
-        if not groups:
-            return
-        outputs = measure.patched_outputs(
-            bench.target, bench.prompts, bench.vectors, groups, journal, bench.report
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centre:
+    """Where the vectors of a cell lie."""
+
+    mean: npt.NDArray[np.float32]
+    """Their mean, shape (d_model,)."""
+    spread: float
+    """Their mean distance from it."""
+
+
+def centre(bench: Bench, cell: Cell) -> Centre:
+    """Mean and spread of a cell's vectors over all prompts of a bench."""
+    own = bench.stack([i for i, p in enumerate(bench.prompts) if cell[0] in p.places], cell)
+    mean = own.mean(axis=0)
+    return Centre(mean=mean, spread=float(np.linalg.norm(own - mean, axis=-1).mean()))
+
+
+def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> list[Patch]:
+    """Patches whose whole answers are read; none if the group can't give two and two.
+
+    Patches that change the answer although they are near, and patches that do not although they
+    are far, come first: the others are plenty.
+    """
+    first = group[0]
+    cell = (first.kind, first.block)
+    original = bench.stack([first.base], cell)
+    gaps = np.linalg.norm(bench.stack([p.source for p in group], cell) - original, axis=-1)
+    clear = [i for i, gap in enumerate(screened.gaps) if gap >= MARGIN]
+    changed = [i for i in clear if screened.tokens[i] != screened.clean[0]]
+    same = [i for i in clear if screened.tokens[i] == screened.clean[0]]
+    if len({screened.tokens[i] for i in changed}) < LEAST or len(same) < LEAST:
+        return []
+    changed.sort(key=lambda i: gaps[i])
+    seen: set[int] = {screened.clean[1]}  # the runner-up of the clean run is guessed most easily
+    fresh: list[int] = []
+    for i in changed:
+        if screened.tokens[i] not in seen:
+            fresh.append(i)
+            seen.add(screened.tokens[i])
+    changed = (fresh + [i for i in changed if i not in fresh])[:READ]
+    same = sorted(same, key=lambda i: -gaps[i])[:READ]
+    return [group[i] for i in changed + same]
+
+
+def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
+    """Patches of a disrupted place whose answers are read: clear ones that begin differently."""
+    first: dict[int, Patch] = {}
+    for patch, token, gap in zip(group, screened.tokens, screened.gaps, strict=True):
+        if gap >= MARGIN:
+            first.setdefault(token, patch)
+    return list(first.values()) if len(first) >= 2 * LEAST else []
+
+
+def measured(
+    bench: Bench, groups: Sequence[Sequence[Patch]], where: Centre, *, both: bool = True
+) -> tuple[list[tuple[int, CandidateGroup]], dict[str, int]]:
+    """Screen groups of one cell, read what is worth it; return base and candidates, and counts."""
+    if not groups:
+        return [], {}
+    journal = Journal(bench.work / "patched" / f"{groups[0][0].kind}-{groups[0][0].block}.jsonl")
+    args = (bench.target, bench.prompts, bench.vectors)
+    screened = measure.first_tokens(*args, groups, journal, bench.report)
+    chosen = [
+        (few, one.clean[1])
+        for group, one in zip(groups, screened, strict=True)
+        if (few := worth_reading(bench, group, one) if both else distinct(group, one))
+    ]
+    read = [few for few, _ in chosen]
+    outputs = measure.patched_outputs(*args, read, journal, bench.report)
+    found = [
+        (few[0].base, candidates(bench, few, own, second, where))
+        for (few, second), own in zip(chosen, outputs, strict=True)
+    ]
+    tried = {
+        "groups": len(groups),
+        "patches": sum(map(len, groups)),
+        "patches_read": sum(map(len, read)),
+    }
+    return found, tried
+
+
+def candidates(
+    bench: Bench,
+    patches: Sequence[Patch],
+    outputs: Sequence[Output],
+    runner_up: int,
+    where: Centre,
+) -> CandidateGroup:
+    """Patches whose answers are clear, can be said, and are the clean one or unlike it."""
+    first = patches[0]
+    cell = (first.kind, first.block)
+    clean, prompt = bench.clean[first.base], bench.prompts[first.base].prompt
+    members = []
+    for patch, output in zip(patches, outputs, strict=True):
+        changed = output.text != clean.text
+        if output.margin < MARGIN or not expressible(output.text):
+            continue
+        if changed and overlap(output.text, clean.text):
+            continue
+        members.append(
+            Candidate(
+                changed=changed,
+                outcome=output.text,
+                source=bench.clean[patch.source].text,
+                guessed=changed
+                and (output.ids[0] == runner_up or overlap(output.text, prompt.shown.objects[0])),
+                vector=bench.stack([patch.source], cell)[0],
+                payload=(patch, output),
+            )
         )
-        if first:
-            cells = _fruitful(cells, groups, outputs)
-            first = False
-        yield list(zip(groups, outputs, strict=True))
+    return CandidateGroup(
+        cell=f"{first.kind}/{first.block}",
+        relation=prompt.fact.relation,
+        original=bench.stack([first.base], cell)[0],
+        mean=where.mean,
+        spread=where.spread,
+        members=tuple(members),
+    )
 
 
-def _bases(bench: Bench, cell: tuple[str, int], salt: str) -> list[int]:
-    """Prompts that have a cell's kind of position, in hash order."""
-    kind, block = cell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """What patches of a cell do, by first tokens."""
 
-    def order(index: int) -> int:
-        return rank("base", salt, kind, str(block), bench.prompts[index].prompt.text)
+    neither: float
+    """Share of patches after which the answer begins like neither prompt's own."""
+    changed: float
+    """Share of patches after which it begins unlike the base prompt's own."""
 
-    return sorted((i for i, p in enumerate(bench.prompts) if kind in p.places), key=order)
 
-
-def _fruitful(
-    cells: Sequence[tuple[str, int]], groups: Sequence[list[Patch]], outputs: Sequence[list[Output]]
-) -> list[tuple[str, int]]:
-    tried: dict[tuple[str, int], list[bool]] = {}
-    for group, found in zip(groups, outputs, strict=True):
-        varied = len({output.text for output in found}) >= 2
-        tried.setdefault((group[0].kind, group[0].block), []).append(varied)
-    return [c for c in cells if c in tried and sum(tried[c]) / len(tried[c]) >= POOR_YIELD]
+def survey(
+    target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Progress
+) -> Mapping[Cell, Surveyed]:
+    """Try a few groups of every cell on training facts, the same for every split."""
+    bench = prepare(target, "train", pool, seed, work, report)
+    found: dict[Cell, Surveyed] = {}
+    cells = all_cells(target)
+    salt = f"survey:{seed}"
+    for cell, queue in queues(bench, cells, len(cells), salt).items():
+        tried = queue[:groups]
+        if not tried:
+            continue
+        journal = Journal(work / "survey.jsonl")
+        args = (target, bench.prompts, bench.vectors, tried, journal, report)
+        screened = measure.first_tokens(*args)
+        neither = [
+            token not in (one.clean[0], bench.clean[patch.source].ids[0])
+            for group, one in zip(tried, screened, strict=True)
+            for patch, token in zip(group, one.tokens, strict=True)
+        ]
+        changed = [token != one.clean[0] for one in screened for token in one.tokens]
+        found[cell] = Surveyed(neither=float(np.mean(neither)), changed=float(np.mean(changed)))
+    return found
