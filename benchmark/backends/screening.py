@@ -1,4 +1,4 @@
-"""First answer tokens after many patches of one block: cheap, to choose what is measured in full.
+"""First answer tokens after many patches of one place: cheap, to choose what is measured in full.
 
 Positions behind the patched one first differ one layer above the block's first, so the layers up to
 there are computed once a stem and not once a branch.
@@ -40,14 +40,13 @@ class Screened:
 
 
 def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
-    """First answer tokens of stems whose branches share their tokens and one patched block.
+    """First answer tokens of stems, whose branches share their tokens and all have a patch.
 
     Raises:
-        UsageError: branches of a stem have different tokens, or not all patch the same block.
+        UsageError: branches of a stem have different tokens, or one has no patch.
     """
-    branches = [branch for stem in stems for branch in stem.branches]
-    if len({branch.layers for branch in branches}) != 1 or branches[0].layers is None:
-        raise UsageError("screening is for branches that all patch the same block of layers")
+    if any(branch.layers is None for stem in stems for branch in stem.branches):
+        raise UsageError("screening is for branches with a patch")
     if any(len({branch.ids for branch in stem.branches}) != 1 for stem in stems):
         raise UsageError("screening is for branches with the same tokens")
     clean, patched = _plain(target, stems) if slides(target) else _shared(target, stems)
@@ -75,12 +74,12 @@ def _plain(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, to
 def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, torch.Tensor]:
     """The same, with tokens before the patch and layers below it computed once a stem."""
     branches = [branch for stem in stems for branch in stem.branches]
-    assert branches[0].layers is not None
-    low, high = branches[0].layers
+    owner = torch.tensor([i for i, s in enumerate(stems) for _ in s.branches])
     head = pad([stem.ids for stem in stems], target)
     tail = pad([stem.branches[0].ids for stem in stems], target)
     mask = torch.cat([head.mask, tail.mask], dim=1)
     places = position_ids(mask)[:, -tail.ids.shape[1] :]
+    blocks = sorted({branch.layers for branch in branches if branch.layers is not None})
     with torch.inference_mode():
         cache = target.model(
             input_ids=head.ids,
@@ -89,54 +88,92 @@ def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, t
             use_cache=True,
             logits_to_keep=1,
         ).past_key_values
-        inputs = {"use_cache": True, "logits_to_keep": 1}
-        with _watched(target, low) as seen:
-            clean = target.model(
-                input_ids=tail.ids,
-                attention_mask=mask,
-                position_ids=places,
-                past_key_values=copy.deepcopy(cache),
-                **inputs,
-            ).logits[:, -1]
-        owner = torch.tensor([i for i, s in enumerate(stems) for _ in s.branches])
-        owner = owner.to(target.device)
-        cache.batch_select_indices(owner)
-        rows = torch.arange(len(branches), device=target.device)
-        columns = (tail.ids.shape[1] - tail.mask.sum(-1))[owner]
-        bare = isinstance(seen[0], torch.Tensor)
-        stream = seen[0] if bare else seen[0][0]
-        vectors = torch.stack([b.vector for b in branches if b.vector is not None]).to(stream)
-
-        def write(hidden: torch.Tensor) -> torch.Tensor:
-            hidden = hidden.clone()
-            hidden[rows, columns] = vectors
-            return hidden
-
-        first = write(stream[owner])
-        with _from_layer(target, low, high, first if bare else (first,), write):
-            patched = target.model(
-                input_ids=tail.ids[owner],
-                attention_mask=mask[owner],
-                position_ids=places[owner],
-                past_key_values=cache,
-                **inputs,
-            ).logits[:, -1]
+        read = Tail(target=target, ids=tail.ids, mask=mask, places=places, width=tail.mask.sum(-1))
+        with _watched(target, [low for low, _ in blocks]) as seen:
+            clean = read.logits(copy.deepcopy(cache))
+        patched = torch.empty((len(branches), clean.shape[-1]), dtype=clean.dtype)
+        for block in blocks:
+            rows = [i for i, branch in enumerate(branches) if branch.layers == block]
+            vectors = torch.stack([v for i in rows if (v := branches[i].vector) is not None])
+            patched[rows] = read.patched(
+                copy.deepcopy(cache), owner[rows], block, vectors, seen[block[0]]
+            ).to(patched)
     return clean, patched
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The tokens from the patched one on, of a batch of stems."""
+
+    target: TargetModel
+    """The target model."""
+    ids: torch.Tensor
+    """Left-padded tokens (stems, width)."""
+    mask: torch.Tensor
+    """Attention mask of stems and tails (stems, all)."""
+    places: torch.Tensor
+    """Positions of the tails' tokens (stems, width)."""
+    width: torch.Tensor
+    """Real tokens of each tail (stems,)."""
+
+    def logits(self, cache: Any, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Last logits of some rows of stems, behind their cache (rows, vocabulary)."""
+        logits: torch.Tensor = self.target.model(
+            input_ids=self.ids[rows],
+            attention_mask=self.mask[rows],
+            position_ids=self.places[rows],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        return logits
+
+    def patched(
+        self,
+        cache: Any,
+        owner: torch.Tensor,
+        block: tuple[int, int],
+        vectors: torch.Tensor,
+        output: Any,
+    ) -> torch.Tensor:
+        """Last logits after patches of one block, each of one stem (`owner`).
+
+        `output` is what the block's first layer gives for the stems.
+        """
+        owner = owner.to(self.ids.device)
+        cache.batch_select_indices(owner)
+        rows = torch.arange(len(owner), device=owner.device)
+        columns = (self.ids.shape[1] - self.width)[owner]
+        bare = isinstance(output, torch.Tensor)
+        stream = (output if bare else output[0])[owner]
+
+        def write(hidden: torch.Tensor) -> torch.Tensor:
+            hidden = hidden.clone()
+            hidden[rows, columns] = vectors.to(hidden)
+            return hidden
+
+        first = write(stream)
+        with _from_layer(self.target, *block, first if bare else (first,), write):
+            return self.logits(cache, owner)
+
+
 @contextmanager
-def _watched(target: TargetModel, layer: int) -> Iterator[list[Any]]:
-    """Collect the output of a layer, as the layer gives it."""
-    seen: list[Any] = []
+def _watched(target: TargetModel, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
+    """Collect the outputs of layers, as they give them."""
+    seen: dict[int, Any] = {}
 
-    def look(_module: Any, _inputs: Any, output: Any) -> None:
-        seen.append(output)
+    def look(layer: int) -> Callable[[Any, Any, Any], None]:
+        def note(_module: Any, _inputs: Any, output: Any) -> None:
+            seen[layer] = output
 
-    handle = target.modules[layer].register_forward_hook(look)
+        return note
+
+    handles = [target.modules[i].register_forward_hook(look(i)) for i in layers]
     try:
         yield seen
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

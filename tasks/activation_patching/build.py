@@ -90,8 +90,8 @@ BARS_KIND: dict[str, tuple[Bar, ...]] = {}
 
 SIZES = {
     "train": SplitSize(groups=1_500, pool=1_800, tries=4, uses=4),
-    "validation": SplitSize(groups=100, disrupted=10, pool=450, tries=2, uses=1),
-    "test": SplitSize(groups=250, disrupted=25, pool=1_000, tries=2, uses=1),
+    "validation": SplitSize(groups=100, disrupted=10, pool=450, tries=4, uses=1),
+    "test": SplitSize(groups=250, disrupted=25, pool=1_000, tries=3, uses=1),
 }
 """Sizes of v2."""
 
@@ -125,28 +125,30 @@ def collect(
     selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP, relation_cap=RELATION_CAP)
     offer = selection.offer if both else selection.offer_any
     queues = trials.queues(bench, cells, size.tries, salt)
+    centres = {cell: trials.centre(bench, cell) for cell in cells if queues[cell[0]]}
+    names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
     used: Counter[int] = Counter()
-    centres = {cell: trials.centre(bench, cell) for cell in cells if queues[cell]}
     quota = -(-wanted // max(len(cells), 1))
+
+    def full(cell: str) -> bool:
+        return selection.cells[cell] >= quota or len(selection.groups) >= wanted
+
     while len(selection.groups) < wanted and any(queues.values()):
         progress = False
-        for cell, queue in queues.items():
-            name = f"{cell[0]}/{cell[1]}"
-            if not queue or selection.cells[name] >= quota or len(selection.groups) >= wanted:
+        for kind, queue in queues.items():
+            if not queue or all(map(full, names[kind])):
                 continue
             progress = True
             now, queue[:] = queue[:ROUND], queue[ROUND:]
-            found, counts = trials.measured(bench, now, centres[cell], both=both)
-            taken = 0
-            for base, group in found:
-                full = selection.cells[name] >= quota or len(selection.groups) >= wanted
-                if not full and used[base] < size.uses and offer(group):
-                    used[base] += 1
-                    taken += 1
-            kept.tried.setdefault(name, Counter()).update(
-                {**counts, "groups_with_both": len(found), "groups_kept": taken}
-            )
-            bench.report(f"groups chosen of {wanted}", taken)
+            found, tried = trials.measured(bench, now, centres, both=both)
+            for cell, counts in tried.items():
+                kept.tried.setdefault(cell, Counter()).update(counts)
+            for place, groups in zip(now, found, strict=True):
+                for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
+                    if not full(group.cell) and used[place[0].base] < size.uses and offer(group):
+                        used[place[0].base] += 1
+                        kept.tried[group.cell]["groups_kept"] += 1
+            bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
         if not progress:
             quota += max(1, quota // 4)
     kept.groups = selection.groups

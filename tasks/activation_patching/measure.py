@@ -30,6 +30,8 @@ CLEAN_ROWS = 64
 """Prompts per batch of the clean pass."""
 PATCH_ROWS = 120
 """Branches per batch of patched runs."""
+SCREEN_ROWS = 640
+"""Branches per batch of first tokens; they run block by block."""
 
 Progress = Callable[[str, int], None]
 """Called with a stage name and the number of items just finished."""
@@ -159,10 +161,10 @@ def first_tokens(
     journal: Journal,
     report: Progress,
 ) -> list[Screened]:
-    """First answer tokens of groups, clean and after each patch; all groups patch one block."""
+    """First answer tokens, clean and after each patch; a group shares base and kind."""
     stems = stems_of(target, prompts, vectors, groups)
     found: dict[int, Screened] = {}
-    for chosen in batches(stems, PATCH_ROWS):
+    for chosen in batches(stems, SCREEN_ROWS):
 
         def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
             return [asdict(one) for one in screen(target, [stems[i] for i in chosen])]
@@ -187,7 +189,7 @@ def patched_outputs(
     journal: Journal,
     report: Progress,
 ) -> list[list[Output]]:
-    """Greedy answers after each patch, group by group; a group shares base, kind and block."""
+    """Greedy answers after each patch, group by group; a group shares base and kind."""
     stems = stems_of(target, prompts, vectors, groups)
     found: dict[int, list[Output]] = {}
     for chosen in batches(stems, PATCH_ROWS):

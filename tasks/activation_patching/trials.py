@@ -7,7 +7,8 @@ journals serve whatever is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,12 +35,10 @@ from introspect_bench.tasks.facts.prompts import (
     rank,
 )
 
-SOURCES = 12
-"""Vectors screened per group by the first token of the answer."""
-WINDOW = 2
-"""They are drawn from this many times as many neighbours in distance to the original activation."""
-POOL = 240
-"""Possible sources looked at for one group, at most."""
+SOURCES = 16
+"""Sources screened per place, in every block, by the first token of the answer."""
+POOL = 120
+"""Possible sources looked at for one place, at most."""
 READ = 4
 """Changed and unchanged candidates of a group whose whole answers are read, at most, each."""
 LEAST = 2
@@ -66,7 +65,7 @@ class SplitSize:
     pool: int
     """Prompts prepared as bases and sources, at most."""
     tries: int
-    """Cells in which a prompt is tried as base, at most."""
+    """Kinds of place in which a prompt is tried as base, at most."""
     uses: int
     """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
 
@@ -155,38 +154,43 @@ def usable_bases(bench: Bench) -> list[int]:
 
 def queues(
     bench: Bench, cells: Sequence[Cell], tries: int, salt: str
-) -> dict[Cell, list[list[Patch]]]:
-    """Groups to be tried, by cell: each base in at most `tries` cells, chosen by hash."""
-    found: dict[Cell, list[list[Patch]]] = {cell: [] for cell in cells}
+) -> dict[str, list[list[Patch]]]:
+    """Places to be tried, by kind; each base in at most `tries` kinds, chosen by hash.
+
+    A place is a list of patches: the same sources in every block of the kind's cells.
+    """
+    kinds = list(dict.fromkeys(kind for kind, _ in cells))
+    found: dict[str, list[list[Patch]]] = {kind: [] for kind in kinds}
 
     def order(index: int) -> int:
         return rank("base", salt, bench.prompts[index].prompt.text)
 
     for base in sorted(usable_bases(bench), key=order):
         text = bench.prompts[base].prompt.text
-        own = [cell for cell in cells if cell[0] in bench.prompts[base].places]
-        own.sort(key=lambda cell: rank("cell", salt, text, cell[0], str(cell[1])))
-        for cell in own[:tries]:
-            sources = sources_for(bench, base, cell, salt)
+        own = [kind for kind in kinds if kind in bench.prompts[base].places]
+        own.sort(key=lambda kind: rank("kind", salt, text, kind))
+        for kind in own[:tries]:
+            sources = sources_for(bench, base, kind, salt)
             if len(sources) >= 2 * LEAST:
-                kind, block = cell
-                found[cell].append(
-                    [Patch(base=base, source=s, kind=kind, block=block) for s in sources]
+                found[kind].append(
+                    [
+                        Patch(base=base, source=source, kind=kind, block=block)
+                        for block in (b for k, b in cells if k == kind)
+                        for source in sources
+                    ]
                 )
     return found
 
 
-def sources_for(bench: Bench, base: int, cell: Cell, salt: str) -> list[int]:
-    """Sources at about the same distance from the original activation, their answers varied.
+def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
+    """Sources for a place, their answers varied.
 
-    Which distance is chosen by hash. Sources that read the same tokens up to the patched one have
-    the same vector and count once.
+    Sources that read the same tokens up to the patched one have the same vector and count once.
     """
-    kind = cell[0]
     own = bench.prompts[base].prompt
     known = {_read(bench, base, kind)}
     pool: list[int] = []
-    for index in _ranked(bench, kind, f"{salt}\0{own.text}\0{cell[1]}"):
+    for index in _ranked(bench, kind, f"{salt}\0{own.text}"):
         fact = bench.prompts[index].prompt.fact
         if fact.subject == own.fact.subject:
             continue
@@ -198,12 +202,7 @@ def sources_for(bench: Bench, base: int, cell: Cell, salt: str) -> list[int]:
             pool.append(index)
         if len(pool) == POOL:
             break
-    gaps = np.linalg.norm(bench.stack(pool, cell) - bench.stack([base], cell), axis=-1)
-    near = [pool[i] for i in np.argsort(gaps, kind="stable")]
-    width = min(len(near), WINDOW * SOURCES)
-    start = rank("window", salt, own.text, kind, str(cell[1])) % (len(near) - width + 1)
-    window = near[start : start + width]
-    return _varied(sorted(window, key=pool.index), bench)
+    return _varied(pool, bench)
 
 
 def _ranked(bench: Bench, kind: str, salt: str) -> list[int]:
@@ -249,8 +248,7 @@ def centre(bench: Bench, cell: Cell) -> Centre:
 def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> list[Patch]:
     """Patches whose whole answers are read; none if the group can't give two and two.
 
-    Patches that change the answer although they are near, and patches that do not although they
-    are far, come first: the others are plenty.
+    Those come first whose distances are where changed and unchanged ones meet.
     """
     first = group[0]
     cell = (first.kind, first.block)
@@ -261,7 +259,9 @@ def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> l
     same = [i for i in clear if screened.tokens[i] == screened.clean[0]]
     if len({screened.tokens[i] for i in changed}) < LEAST or len(same) < LEAST:
         return []
-    changed.sort(key=lambda i: gaps[i])
+    middle = (gaps[changed].mean() + gaps[same].mean()) / 2
+    changed.sort(key=lambda i: abs(gaps[i] - middle))
+    same.sort(key=lambda i: abs(gaps[i] - middle))
     seen: set[int] = {screened.clean[1]}  # the runner-up of the clean run is guessed most easily
     fresh: list[int] = []
     for i in changed:
@@ -269,8 +269,7 @@ def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> l
             fresh.append(i)
             seen.add(screened.tokens[i])
     changed = (fresh + [i for i in changed if i not in fresh])[:READ]
-    same = sorted(same, key=lambda i: -gaps[i])[:READ]
-    return [group[i] for i in changed + same]
+    return [group[i] for i in changed + same[:READ]]
 
 
 def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
@@ -282,47 +281,78 @@ def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
     return list(first.values()) if len(first) >= 2 * LEAST else []
 
 
+def by_block(
+    place: Sequence[Patch], screened: Screened
+) -> Iterator[tuple[list[Patch], Screened]]:
+    """The patches of a place, one block after the other, each with its own first tokens."""
+    for block in dict.fromkeys(patch.block for patch in place):
+        own = [i for i, patch in enumerate(place) if patch.block == block]
+        yield (
+            [place[i] for i in own],
+            Screened(
+                clean=screened.clean,
+                tokens=tuple(screened.tokens[i] for i in own),
+                gaps=tuple(screened.gaps[i] for i in own),
+            ),
+        )
+
+
 def measured(
-    bench: Bench, groups: Sequence[Sequence[Patch]], where: Centre, *, both: bool = True
-) -> tuple[list[tuple[int, CandidateGroup]], dict[str, int]]:
-    """Screen groups of one cell, read what is worth it; return base and candidates, and counts."""
-    if not groups:
-        return [], {}
-    journal = Journal(bench.work / "patched" / f"{groups[0][0].kind}-{groups[0][0].block}.jsonl")
+    bench: Bench, places: Sequence[Sequence[Patch]], centres: Mapping[Cell, Centre], *, both: bool
+) -> tuple[list[list[CandidateGroup]], dict[str, Counter[str]]]:
+    """Screen places of one kind, read what is worth it.
+
+    Args:
+        bench: the split.
+        places: patches of each place.
+        centres: where the vectors of each cell lie.
+        both: whether a group needs changed and unchanged answers.
+
+    Returns:
+        For each place the groups that can be chosen from, at most one a block; counts by cell.
+    """
+    journal = Journal(bench.work / "patched" / f"{places[0][0].kind}.jsonl")
     args = (bench.target, bench.prompts, bench.vectors)
-    screened = measure.first_tokens(*args, groups, journal, bench.report)
-    chosen = [
-        (few, one.clean[1])
-        for group, one in zip(groups, screened, strict=True)
-        if (few := worth_reading(bench, group, one) if both else distinct(group, one))
-    ]
-    read = [few for few, _ in chosen]
-    outputs = measure.patched_outputs(*args, read, journal, bench.report)
-    found = [
-        (few[0].base, candidates(bench, few, own, second, where))
-        for (few, second), own in zip(chosen, outputs, strict=True)
-    ]
-    tried = {
-        "groups": len(groups),
-        "patches": sum(map(len, groups)),
-        "patches_read": sum(map(len, read)),
-    }
+    screened = measure.first_tokens(*args, places, journal, bench.report)
+    chosen: list[list[Patch]] = []
+    tried: dict[str, Counter[str]] = {}
+    for place_, one in zip(places, screened, strict=True):
+        read: list[Patch] = []
+        for group, own in by_block(place_, one):
+            few = worth_reading(bench, group, own) if both else distinct(group, own)
+            tried.setdefault(name_of(group[0]), Counter()).update(
+                groups=1, patches=len(group), groups_read=bool(few), patches_read=len(few)
+            )
+            read += few
+        chosen.append(read)
+    outputs = iter(
+        measure.patched_outputs(*args, [few for few in chosen if few], journal, bench.report)
+    )
+    found: list[list[CandidateGroup]] = []
+    for few, one in zip(chosen, screened, strict=True):
+        answers = list(zip(few, next(outputs) if few else (), strict=True))
+        found.append([])
+        for block in dict.fromkeys(patch.block for patch in few):
+            own_answers = [(p, output) for p, output in answers if p.block == block]
+            where = centres[few[0].kind, block]
+            found[-1].append(candidates(bench, own_answers, one.clean[1], where))
     return found, tried
 
 
+def name_of(patch: Patch) -> str:
+    """A patch's cell as a word."""
+    return f"{patch.kind}/{patch.block}"
+
+
 def candidates(
-    bench: Bench,
-    patches: Sequence[Patch],
-    outputs: Sequence[Output],
-    runner_up: int,
-    where: Centre,
+    bench: Bench, answers: Sequence[tuple[Patch, Output]], runner_up: int, where: Centre
 ) -> CandidateGroup:
     """Patches whose answers are clear, can be said, and are the clean one or unlike it."""
-    first = patches[0]
+    first = answers[0][0]
     cell = (first.kind, first.block)
     clean, prompt = bench.clean[first.base], bench.prompts[first.base].prompt
     members = []
-    for patch, output in zip(patches, outputs, strict=True):
+    for patch, output in answers:
         changed = output.text != clean.text
         if output.margin < MARGIN or not expressible(output.text):
             continue
@@ -340,7 +370,7 @@ def candidates(
             )
         )
     return CandidateGroup(
-        cell=f"{first.kind}/{first.block}",
+        cell=name_of(first),
         relation=prompt.fact.relation,
         original=bench.stack([first.base], cell)[0],
         mean=where.mean,
@@ -367,18 +397,32 @@ def survey(
     found: dict[Cell, Surveyed] = {}
     cells = all_cells(target)
     salt = f"survey:{seed}"
-    for cell, queue in queues(bench, cells, len(cells), salt).items():
+    journal = Journal(work / "survey.jsonl")
+    for queue in queues(bench, cells, len(KINDS), salt).values():
         tried = queue[:groups]
         if not tried:
             continue
-        journal = Journal(work / "survey.jsonl")
-        args = (target, bench.prompts, bench.vectors, tried, journal, report)
-        screened = measure.first_tokens(*args)
-        neither = [
-            token not in (one.clean[0], bench.clean[patch.source].ids[0])
-            for group, one in zip(tried, screened, strict=True)
-            for patch, token in zip(group, one.tokens, strict=True)
-        ]
-        changed = [token != one.clean[0] for one in screened for token in one.tokens]
-        found[cell] = Surveyed(neither=float(np.mean(neither)), changed=float(np.mean(changed)))
+        screened = measure.first_tokens(
+            target, bench.prompts, bench.vectors, tried, journal, report
+        )
+        found |= _surveyed(bench, tried, screened)
     return found
+
+
+def _surveyed(
+    bench: Bench, places: Sequence[Sequence[Patch]], screened: Sequence[Screened]
+) -> dict[Cell, Surveyed]:
+    seen: dict[Cell, list[tuple[bool, bool]]] = {}
+    for place_, one in zip(places, screened, strict=True):
+        for patch, token in zip(place_, one.tokens, strict=True):
+            own = bench.clean[patch.source].ids[0]
+            seen.setdefault((patch.kind, patch.block), []).append(
+                (token not in (one.clean[0], own), token != one.clean[0])
+            )
+    return {
+        cell: Surveyed(
+            neither=float(np.mean([neither for neither, _ in pairs])),
+            changed=float(np.mean([changed for _, changed in pairs])),
+        )
+        for cell, pairs in seen.items()
+    }
