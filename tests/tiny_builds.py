@@ -15,7 +15,7 @@ from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
 from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
 from introspect_bench.tasks.activation_patching import build as patching
-from introspect_bench.tasks.activation_patching import trials
+from introspect_bench.tasks.activation_patching import matching, trials
 from introspect_bench.tasks.activation_patching.trials import SplitSize
 from introspect_bench.tasks.facts import prompts
 from introspect_bench.tasks.facts.facts import Fact
@@ -34,9 +34,9 @@ RELATIONS = ("capital", "currency", "language")
 TASKS = ("activation-patching", "input-ablations")
 SIZES: dict[str, dict[str, Any]] = {
     "activation-patching": {
-        "train": SplitSize(groups=4, pool=40, tries=2, uses=2),
-        "validation": SplitSize(groups=4, pool=40, tries=2, uses=2),
-        "test": SplitSize(groups=4, pool=40, tries=2, uses=2),
+        "train": SplitSize(groups=4, pool=60, tries=5, uses=3),
+        "validation": SplitSize(groups=4, pool=60, tries=5, uses=3),
+        "test": SplitSize(groups=4, pool=60, tries=5, uses=3),
     },
     "input-ablations": {
         "train": {"hint": 1, "context": 1},
@@ -70,7 +70,11 @@ def small_world() -> Iterator[None]:
         patch.setattr(patching, "SURVEY_POOL", 30)
         patch.setattr(patching, "SURVEY_GROUPS", 1)
         patch.setattr(patching, "INERT", 0.0)
+        patch.setattr(patching, "SPARE", 1.3)
         patch.setattr(trials, "MARGIN", 0.0)
+        patch.setattr(matching, "LEAN", 99.0)
+        for module in (matching, trials):  # answers are single letters, often one inside another
+            patch.setattr(module, "overlap", str.__eq__)
         patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
         patch.setattr(ablations, "ROUND", 8)
         # four groups cannot be balanced

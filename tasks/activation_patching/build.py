@@ -47,14 +47,18 @@ BUILD = 2
 be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
 ORDER = ("validation", "test", "train")
 """Order in which splits are measured: what is scored first."""
-SPARE = 1.08
+SPARE = 1.05
 """Groups put through the stability test for each group wanted."""
 OUTCOME_CAP = 0.03
 """Largest share of one outcome among the queries of a split."""
 RELATION_CAP = 0.12
 """Largest share of one outcome among the queries of a relation, beyond a few."""
 ROUND = 10
-"""Groups tried per cell in one round."""
+"""Places of one kind tried in one round."""
+LEAST_ROUNDS = 4
+"""Rounds of every kind before the more fruitful kinds are preferred."""
+CELL_CAP = 0.12
+"""Largest share of groups from one cell, unless the others run out."""
 SURVEY_POOL = 200
 """Training prompts written for the survey of cells."""
 SURVEY_GROUPS = 8
@@ -118,7 +122,7 @@ def collect(
 ) -> Kept:
     """Try groups of every cell in turn until enough are kept or none is left.
 
-    A cell rests when it has its share; the share grows when cells run out. Disrupted cells
+    Kinds of which many places give a group are preferred, within the cap of a cell. Disrupted cells
     (`both` is false) need not show changed and unchanged answers.
     """
     kept = Kept()
@@ -128,29 +132,35 @@ def collect(
     centres = {cell: trials.centre(bench, cell) for cell in cells if queues[cell[0]]}
     names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
     used: Counter[int] = Counter()
-    quota = -(-wanted // max(len(cells), 1))
+    gains: dict[str, list[int]] = {kind: [] for kind in queues}
+    quota = max(1, int(CELL_CAP * wanted))
 
     def full(cell: str) -> bool:
         return selection.cells[cell] >= quota or len(selection.groups) >= wanted
 
+    def worth(kind: str) -> tuple[bool, float]:
+        """Kinds with few rounds first, then those whose last rounds gave most groups."""
+        return len(gains[kind]) < LEAST_ROUNDS, float(np.mean(gains[kind][-LEAST_ROUNDS:] or [0]))
+
     while len(selection.groups) < wanted and any(queues.values()):
-        progress = False
-        for kind, queue in queues.items():
-            if not queue or all(map(full, names[kind])):
-                continue
-            progress = True
-            now, queue[:] = queue[:ROUND], queue[ROUND:]
-            found, tried = trials.measured(bench, now, centres, both=both)
-            for cell, counts in tried.items():
-                kept.tried.setdefault(cell, Counter()).update(counts)
-            for place, groups in zip(now, found, strict=True):
-                for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
-                    if not full(group.cell) and used[place[0].base] < size.uses and offer(group):
-                        used[place[0].base] += 1
-                        kept.tried[group.cell]["groups_kept"] += 1
-            bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
-        if not progress:
+        going = [k for k, queue in queues.items() if queue and not all(map(full, names[k]))]
+        if not going:
             quota += max(1, quota // 4)
+            continue
+        kind = max(going, key=worth)
+        before = len(selection.groups)
+        now, queues[kind] = queues[kind][:ROUND], queues[kind][ROUND:]
+        found, tried = trials.measured(bench, now, centres, both=both)
+        for cell, counts in tried.items():
+            kept.tried.setdefault(cell, Counter()).update(counts)
+        for place, groups in zip(now, found, strict=True):
+            for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
+                if not full(group.cell) and used[place[0].base] < size.uses and offer(group):
+                    used[place[0].base] += 1
+                    kept.tried[group.cell]["groups_kept"] += 1
+        gains[kind].append(len(selection.groups) - before)
+        told = ", ".join(f"{cell} {n}" for cell, n in sorted(selection.cells.items()))
+        bench.report(f"groups chosen: {len(selection.groups)} of {wanted} ({told})", 0)
     kept.groups = selection.groups
     return kept
 
