@@ -189,6 +189,8 @@ def _measure(
             rounded=load_rounded,
             **sizes,
         )
+        if tried := flips.pop("tried", None):
+            made.extra.setdefault("tried", {})[split] = tried
         if flips:
             made.stability[split] = flips
     found = build.finish(found) if hasattr(build, "finish") else found

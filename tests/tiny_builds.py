@@ -14,6 +14,7 @@ import torch
 from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
 from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
+from introspect_bench.tasks import get_task
 from introspect_bench.tasks.activation_patching import build as patching
 from introspect_bench.tasks.activation_patching import matching, trials
 from introspect_bench.tasks.activation_patching.trials import SplitSize
@@ -104,7 +105,7 @@ def order(task: str, folder: Path, **changes: Any) -> Order:
             task=task,
             target={"name": "tiny", "weights_sha256": {}},
             seed=0,
-            out=folder / task / "v1",
+            out=folder / task / get_task(task).version,
             work=folder / "work" / task,
             sizes=SIZES[task],
             draft=True,

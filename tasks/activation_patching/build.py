@@ -277,7 +277,7 @@ def make_split(
     sizes: Mapping[str, SplitSize] = SIZES,
     facts_from: str | None = None,
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
-    """Measured groups of one split, and a report: stability (not of train) and what was tried.
+    """Measured groups of one split, and a report: `tried` and (not of train) its stability.
 
     Args:
         target: the target model, float32.
@@ -296,10 +296,8 @@ def make_split(
     spare = SPARE if split != "train" else 1.0
     kept = collect(bench, main, round(size.groups * spare), size, salt)
     more = collect(bench, disrupted, round(size.disrupted * spare), size, f"more:{salt}", both=False)
-    told: dict[str, Any] = {
-        "survey": surveyed,
-        "tried": {name: dict(counts) for name, counts in (kept.tried | more.tried).items()},
-    }
+    cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}
+    told: dict[str, Any] = {"tried": {"survey": surveyed, "cells": cells}}
     if split != "train" and kept.groups:
         stable, verdict = keep_stable(bench, [*kept.groups, *more.groups], rounded)
         told |= verdict.report()
