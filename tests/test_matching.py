@@ -14,7 +14,9 @@ from sklearn.metrics import roc_auc_score
 from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.tasks.activation_patching.matching import (
     DISTANCES,
+    FREE,
     LEAN,
+    RELATION_CAPS,
     STRICT,
     Candidate,
     CandidateGroup,
@@ -63,7 +65,7 @@ def many(n: int, **options: Any) -> list[CandidateGroup]:
 
 
 def selected(groups: list[CandidateGroup], size: int, **options: Any) -> Selection:
-    caps = {"outcome_cap": 0.05, "relation_cap": 0.15, **options}
+    caps = {"outcome_cap": 0.05, **options}
     selection = Selection(size=size, **caps)
     for one in groups:
         if len(selection.groups) < size:
@@ -139,11 +141,12 @@ def test_caps_hold(selection: Selection) -> None:
     outcomes = Counter(m.outcome for _, four in selection.groups for m in four)
     assert outcomes == selection.outcomes
     assert max(outcomes.values()) <= 0.05 * 400
-    by_relation: dict[str, Counter[str]] = defaultdict(Counter)
+    by_relation: dict[tuple[str, bool], Counter[str]] = defaultdict(Counter)
     for one, four in selection.groups:
-        by_relation[one.relation].update(m.outcome for m in four)
-    for own in by_relation.values():
-        assert max(own.values()) <= selection.relation_free + 0.15 * own.total()
+        for m in four:
+            by_relation[one.relation, m.changed][m.outcome] += 1
+    for (_, changed), own in by_relation.items():
+        assert max(own.values()) <= FREE + RELATION_CAPS[changed] * own.total()
     guessed = Counter(
         one.cell for one, four in selection.groups for m in four if m.changed and m.guessed
     )
@@ -164,8 +167,10 @@ def test_an_answer_common_in_a_relation_is_capped() -> None:
         members = tuple(replace(m, outcome="same") if not m.changed else m for m in one.members)
         same.append(replace(one, relation="only", members=members))
     found = selected(same, 60, outcome_cap=1.0)
-    assert 0 < found.outcomes["same"] <= 6 + 0.15 * 4 * len(found.groups)
-    assert len(found.groups) < 10
+    n = len(found.groups)
+    assert 0 < found.outcomes["same"] == 2 * n <= FREE + RELATION_CAPS[False] * 2 * n
+    assert n <= 3
+    assert found.rejected["cell 1", "caps"] > 0
 
 
 def test_a_source_s_answer_does_not_tell_the_verdict(

@@ -67,7 +67,7 @@ def small_world() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prompts, "load_facts", invented_facts)
         patch.setattr(patching, "OUTCOME_CAP", 1.0)
-        patch.setattr(patching, "RELATION_CAP", 1.0)
+        patch.setattr(matching, "RELATION_CAPS", {True: 1.0, False: 1.0})
         patch.setattr(patching, "SURVEY_POOL", 30)
         patch.setattr(patching, "SURVEY_GROUPS", 1)
         patch.setattr(patching, "INERT", 0.0)

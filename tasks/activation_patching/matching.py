@@ -33,6 +33,11 @@ LEAN_ALL = 8.0
 """The same over the split."""
 WEIGHTS = np.array([3.0, 3.0, 1.0, 1.0])
 """How much each distance counts in the choice."""
+RELATION_CAPS = {True: 0.10, False: 0.30}
+"""Largest share of one answer among the changed and among the unchanged members of a relation,
+beyond `FREE`: what a reader of the relation can guess."""
+FREE = 4
+"""Members that may have one answer whatever its share."""
 GUESSES = 0.10
 """Largest share of changed members of a cell whose answer can be guessed without the vector."""
 
@@ -185,10 +190,6 @@ class Selection:
     """Number of groups wanted, for the cap."""
     outcome_cap: float
     """Largest share of one answer among the queries."""
-    relation_cap: float
-    """The same among the queries of one relation, beyond `relation_free` queries."""
-    relation_free: int = 6
-    """Queries of one relation that may have one answer whatever its share."""
     groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
     """What was kept."""
     cells: Counter[str] = field(default_factory=Counter)
@@ -197,10 +198,12 @@ class Selection:
     """By cell; the split's is under the empty string."""
     outcomes: Counter[str] = field(default_factory=Counter)
     """Queries per answer."""
-    by_relation: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Queries per relation and answer."""
+    by_relation: Counter[tuple[str, bool, str]] = field(default_factory=Counter)
+    """Members per relation, verdict and answer."""
     relations: Counter[str] = field(default_factory=Counter)
-    """Queries per relation."""
+    """Groups per relation."""
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Groups not kept, per cell and reason: no two and two, caps, balance."""
     guessed: Counter[str] = field(default_factory=Counter)
     """Changed members per cell whose answer can be guessed."""
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -211,6 +214,7 @@ class Selection:
         choices = fours(group)
         fit = [i for i, four in enumerate(choices.members) if self._allowed(group, four)]
         if not fit:
+            self.rejected[group.cell, "caps" if choices.members else "no two and two"] += 1
             return False
         ranks, gaps = choices.ranks[fit], choices.gaps[fit]
         own, whole = self._tally(group.cell), self._tally("")
@@ -219,6 +223,7 @@ class Selection:
         total += [self._source_cost(group, choices.members[i]) for i in fit]
         allowed = _keeps(own, ranks, LEAN) & _keeps(whole, ranks, LEAN_ALL)
         if not allowed.any():
+            self.rejected[group.cell, "balance"] += 1
             return False
         best = int(np.where(allowed, total, np.inf).argmin())
         four = tuple(group.members[i] for i in choices.members[fit[best]])
@@ -247,14 +252,18 @@ class Selection:
         room = 1 + GUESSES * 2 * (self.cells[group.cell] + 1)
         if guessed and self.guessed[group.cell] + guessed > room:
             return False
-        n = self.relations[group.relation] + GROUP_SIZE
-        for text, more in Counter(m.outcome for m in members).items():
-            if self.outcomes[text] + more > max(self.relation_free, self.outcome_cap * self.size * 4):
-                return False
-            own = self.by_relation[group.relation, text] + more
-            if own > self.relation_free + self.relation_cap * n:
-                return False
-        return True
+        texts = Counter(m.outcome for m in members)
+        if any(
+            self.outcomes[text] + more > max(FREE, self.outcome_cap * self.size * GROUP_SIZE)
+            for text, more in texts.items()
+        ):
+            return False
+        n = 2 * (self.relations[group.relation] + 1)
+        own = Counter((group.relation, m.changed, m.outcome) for m in members)
+        return all(
+            self.by_relation[key] + more <= FREE + RELATION_CAPS[key[1]] * n
+            for key, more in own.items()
+        )
 
     def _source_cost(self, group: CandidateGroup, four: Sequence[int]) -> float:
         """What sources' answers would tell of the verdict, within the relation."""
@@ -273,14 +282,14 @@ class Selection:
     ) -> None:
         self.groups.append((group, four))
         self.cells[group.cell] += 1
+        self.relations[group.relation] += 1
         for name in (group.cell, ""):
             tally = self._tally(name)
             tally.ranks = tally.ranks + ranks
             tally.gaps = tally.gaps + gaps
         for member in four:
             self.outcomes[member.outcome] += 1
-            self.by_relation[group.relation, member.outcome] += 1
-            self.relations[group.relation] += 1
+            self.by_relation[group.relation, member.changed, member.outcome] += 1
             self.guessed[group.cell] += member.changed and member.guessed
             self.sources[group.relation, member.source] += 1 if member.changed else -1
 
