@@ -53,7 +53,7 @@ OUTCOME_CAP = 0.04
 """Largest share of one outcome among the queries of a split."""
 ROUND = 10
 """Places of one kind tried in one round."""
-LEAST_ROUNDS = 4
+LEAST_ROUNDS = 8
 """Rounds of every kind before the more fruitful kinds are preferred."""
 CELL_CAP = 0.12
 """Largest share of groups from one cell, unless the others run out."""
@@ -137,11 +137,14 @@ def collect(
         return selection.cells[cell] >= quota or len(selection.groups) >= wanted
 
     def worth(kind: str) -> tuple[bool, float]:
-        """Kinds with few rounds first, then those whose last rounds gave most groups."""
-        return len(gains[kind]) < LEAST_ROUNDS, float(np.mean(gains[kind][-LEAST_ROUNDS:] or [0]))
+        """Kinds with few rounds first, the poorest before the others, which need the same bases;
+        then those whose last rounds gave most groups."""
+        mean = float(np.mean(gains[kind][-4:] or [0]))
+        few = len(gains[kind]) < LEAST_ROUNDS
+        return few, -mean if few else mean
 
     while len(selection.groups) < wanted and any(queues.values()):
-        going = [k for k, queue in queues.items() if queue and not all(map(full, names[k]))]
+        going = [k for k, queue in reversed(queues.items()) if queue and not all(map(full, names[k]))]
         if not going:
             quota += max(1, quota // 4)
             continue

@@ -2,7 +2,8 @@
 
 Pure. Two of the four change the answer and two do not. The members are ranked by each distance;
 what is kept balanced, in every cell (kind and block) and over the split, is how many changed and
-unchanged members stand at each rank, and how far apart the two are on average.
+unchanged members stand at each rank, and how far apart the two are on average. The means of changed
+and of unchanged vectors are kept near each other too, or a linear probe would tell the verdict.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ LEAN_ALL = 8.0
 """The same over the split."""
 WEIGHTS = np.array([3.0, 3.0, 1.0, 1.0])
 """How much each distance counts in the choice."""
+PROBE = 2.0
+"""How much the sum of changed minus unchanged vectors counts in the choice."""
 RELATION_CAPS = {True: 0.10, False: 0.30}
 """Largest share of one answer among the changed and among the unchanged members of a relation,
 beyond `FREE`: what a reader of the relation can guess."""
@@ -114,6 +117,10 @@ class Tally:
     gaps: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(DISTANCES)))
     """Sum over groups of the mean distance of changed minus that of unchanged, in spreads."""
 
+    drift: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    """Sum of changed minus sum of unchanged vectors, in spreads, shape (d,): what a linear probe
+    would learn."""
+
     @property
     def leans(self) -> npt.NDArray[np.int64]:
         """Ranks of changed members minus ranks of unchanged ones, summed, by distance."""
@@ -149,6 +156,8 @@ class Fours:
     """(choices, distances, ranks)."""
     gaps: npt.NDArray[np.float64]
     """(choices, distances)."""
+    drift: npt.NDArray[np.float64]
+    """(choices, d)."""
 
 
 def fours(group: CandidateGroup) -> Fours:
@@ -170,6 +179,7 @@ def _measured(group: CandidateGroup, chosen: list[tuple[int, ...]]) -> Fours:
             members=[],
             ranks=np.zeros((0, len(DISTANCES), GROUP_SIZE), np.int64),
             gaps=np.zeros((0, len(DISTANCES))),
+            drift=np.zeros((0, len(group.mean))),
         )
     vectors = np.stack([m.vector for m in group.members])[np.array(chosen)]
     found = distances(vectors, group.original, group.mean)
@@ -179,6 +189,7 @@ def _measured(group: CandidateGroup, chosen: list[tuple[int, ...]]) -> Fours:
         members=chosen,
         ranks=sign[order],
         gaps=(found * sign).sum(-1).astype(np.float64) / 2 / group.spread,
+        drift=(vectors * sign[:, None]).sum(1).astype(np.float64) / group.spread,
     )
 
 
@@ -216,10 +227,12 @@ class Selection:
         if not fit:
             self.rejected[group.cell, "caps" if choices.members else "no two and two"] += 1
             return False
-        ranks, gaps = choices.ranks[fit], choices.gaps[fit]
+        ranks, gaps, drift = choices.ranks[fit], choices.gaps[fit], choices.drift[fit]
         own, whole = self._tally(group.cell), self._tally("")
         total = cost(own.ranks + ranks, own.gaps + gaps)
         total += cost(whole.ranks + ranks, whole.gaps + gaps) / 8
+        for tally, weight in ((own, PROBE), (whole, PROBE / 2)):
+            total += weight * ((drift + tally.drift) ** 2 - tally.drift**2).sum(-1)
         total += [self._source_cost(group, choices.members[i]) for i in fit]
         allowed = _keeps(own, ranks, LEAN) & _keeps(whole, ranks, LEAN_ALL)
         if not allowed.any():
@@ -227,7 +240,11 @@ class Selection:
             return False
         best = int(np.where(allowed, total, np.inf).argmin())
         four = tuple(group.members[i] for i in choices.members[fit[best]])
-        self._take(group, four, ranks[best], gaps[best])
+        self._take(group, four)
+        for tally in (own, whole):
+            tally.ranks = tally.ranks + ranks[best]
+            tally.gaps = tally.gaps + gaps[best]
+            tally.drift = tally.drift + drift[best]
         return True
 
     def offer_any(self, group: CandidateGroup) -> bool:
@@ -273,20 +290,10 @@ class Selection:
             more[group.relation, member.source] += 1 if member.changed else -1
         return float(sum((self.sources[k] + n) ** 2 - self.sources[k] ** 2 for k, n in more.items()))
 
-    def _take(
-        self,
-        group: CandidateGroup,
-        four: tuple[Candidate, ...],
-        ranks: npt.NDArray[np.int64],
-        gaps: npt.NDArray[np.float64],
-    ) -> None:
+    def _take(self, group: CandidateGroup, four: tuple[Candidate, ...]) -> None:
         self.groups.append((group, four))
         self.cells[group.cell] += 1
         self.relations[group.relation] += 1
-        for name in (group.cell, ""):
-            tally = self._tally(name)
-            tally.ranks = tally.ranks + ranks
-            tally.gaps = tally.gaps + gaps
         for member in four:
             self.outcomes[member.outcome] += 1
             self.by_relation[group.relation, member.changed, member.outcome] += 1
