@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from introspect_bench.benchmark.freeze import Measured
+from introspect_bench.tasks.activation_patching import matching
 from introspect_bench.tasks.activation_patching.matching import (
     DISTANCES,
     FREE,
@@ -187,6 +189,32 @@ def test_a_source_s_answer_does_not_tell_the_verdict(
 
     monkeypatch.setattr(Selection, "_source_cost", lambda *_: 0.0)
     assert unevenness(selection) < 0.9 * unevenness(selected(many(400), 100))
+
+
+def probed(kept: list[tuple[CandidateGroup, tuple[Candidate, ...]]]) -> float:
+    """AUROC within groups of a linear probe on the vectors, fitted on the other half."""
+    vectors = np.stack([m.vector for _, four in kept for m in four])
+    changed = np.array([m.changed for _, four in kept for m in four])
+    groups = np.repeat(np.arange(len(kept)), 4)
+    found = np.zeros(len(vectors))
+    for half in (groups % 2 == 0, groups % 2 == 1):
+        probe = LogisticRegression(C=0.1).fit(vectors[half], changed[half])
+        found[~half] = probe.decision_function(vectors[~half])
+    return float(np.mean([roc_auc_score(changed[groups == g], found[groups == g]) for g in groups]))
+
+
+def test_a_linear_probe_learns_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Along one direction changed vectors are farther on; the choice takes most of that out."""
+    leading = []
+    for one in many(400, slope=0.0):
+        members = tuple(
+            replace(m, vector=m.vector + np.float32(0.8 * m.changed) * (np.arange(WIDTH) == 0))
+            for m in one.members
+        )
+        leading.append(replace(one, members=members))
+    matched = probed(selected(leading, 100).groups)
+    monkeypatch.setattr(matching, "PROBE", 0.0)
+    assert matched < 0.52 < 0.54 < probed(selected(leading, 100).groups)
 
 
 @pytest.mark.parametrize("changed", [0, 1, 11, 12])
