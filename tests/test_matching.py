@@ -14,18 +14,20 @@ from sklearn.metrics import roc_auc_score
 
 from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.tasks.activation_patching import matching
-from introspect_bench.tasks.activation_patching.matching import (
+from introspect_bench.tasks.activation_patching.balance import (
     DISTANCES,
-    FREE,
-    LEAN,
-    RELATION_CAPS,
     STRICT,
     Candidate,
     CandidateGroup,
-    Selection,
     distances,
     fours,
     overlap,
+)
+from introspect_bench.tasks.activation_patching.matching import (
+    FREE,
+    LEAN,
+    RELATION_CAPS,
+    Selection,
     trim,
 )
 from introspect_bench.tasks.statistics import aurocs

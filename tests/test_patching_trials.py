@@ -17,11 +17,13 @@ from tiny_targets import Patch as SlowPatch
 
 from introspect_bench.benchmark.backends.answers import Output
 from introspect_bench.benchmark.backends.screening import Screened
-from introspect_bench.tasks.activation_patching import build, trials
-from introspect_bench.tasks.activation_patching.matching import CandidateGroup, Selection
+from introspect_bench.tasks.activation_patching import collecting, reading, trials
+from introspect_bench.tasks.activation_patching.balance import CandidateGroup
+from introspect_bench.tasks.activation_patching.matching import Selection
 from introspect_bench.tasks.activation_patching.measure import Patch
 from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks, place
-from introspect_bench.tasks.activation_patching.trials import Bench, Centre, SplitSize
+from introspect_bench.tasks.activation_patching.reading import Centre
+from introspect_bench.tasks.activation_patching.trials import Bench, SplitSize
 from introspect_bench.tasks.facts import prompts as facts
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.facts.prompts import one_shot
@@ -134,12 +136,12 @@ def screened(tokens: Sequence[int], gaps: Sequence[float] | None = None) -> Scre
 def test_a_group_is_read_if_two_and_two_are_likely(
     bench: Bench, tokens: list[int], gaps: list[float] | None, kept: bool
 ) -> None:
-    assert bool(trials.worth_reading(bench, patches(4), screened(tokens, gaps))) is kept
+    assert bool(reading.worth_reading(bench, patches(4), screened(tokens, gaps))) is kept
 
 
 def test_what_the_clean_run_suggests_is_read_last(bench: Bench) -> None:
     tokens = [1, 1, 2, 2, 2, 2, 2, 7, 7, 8]  # 2 is its runner-up
-    found = trials.worth_reading(bench, patches(10), screened(tokens))
+    found = reading.worth_reading(bench, patches(10), screened(tokens))
     read = [tokens[p.source - 2] for p in found]
     assert sorted(read[:2]) == [7, 8]
     assert len(read) == 6
@@ -147,15 +149,15 @@ def test_what_the_clean_run_suggests_is_read_last(bench: Bench) -> None:
 
 def test_blocks_of_a_place_are_told_apart() -> None:
     both = [*patches(2), *patches(2, block=1)]
-    found = list(trials.by_block(both, screened([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4])))
+    found = list(reading.by_block(both, screened([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4])))
     assert [[p.block for p in group] for group, _ in found] == [[0, 0], [1, 1]]
     assert [one.tokens for _, one in found] == [(1, 2), (3, 4)]
     assert [one.gaps for _, one in found] == [(0.1, 0.2), (0.3, 0.4)]
 
 
 def test_a_disrupted_place_needs_four_answers_that_begin_differently() -> None:
-    assert len(trials.distinct(patches(5), screened([4, 5, 6, 7, 7]))) == 4
-    assert trials.distinct(patches(5), screened([4, 5, 6, 6, 6])) == []
+    assert len(reading.distinct(patches(5), screened([4, 5, 6, 7, 7]))) == 4
+    assert reading.distinct(patches(5), screened([4, 5, 6, 6, 6])) == []
 
 
 def test_what_may_be_kept(bench: Bench) -> None:
@@ -170,7 +172,7 @@ def test_what_may_be_kept(bench: Bench) -> None:
         output("Quito"),
     ]
     where = Centre(mean=np.zeros(WIDTH, np.float32), spread=2.0)
-    found = trials.candidates(bench, list(zip(patches(7), answers, strict=True)), 2, where)
+    found = reading.candidates(bench, list(zip(patches(7), answers, strict=True)), 2, where)
     assert (found.cell, found.relation, found.spread) == ("last/0", "capital", 2.0)
     assert [(m.outcome, m.changed, m.guessed) for m in found.members] == [
         ("Lima", False, False),
@@ -184,7 +186,7 @@ def test_what_may_be_kept(bench: Bench) -> None:
 def test_the_answer_shown_in_the_text_counts_as_guessed(bench: Bench) -> None:
     base = replace(patches(1)[0], base=2)  # answers "Rome", shows "Lima"
     where = Centre(mean=np.zeros(WIDTH, np.float32), spread=2.0)
-    (found,) = trials.candidates(bench, [(base, output("Lima"))], 2, where).members
+    (found,) = reading.candidates(bench, [(base, output("Lima"))], 2, where).members
     assert found.changed
     assert found.guessed
 
@@ -199,7 +201,7 @@ def test_the_survey_counts_what_patches_do(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(facts, "load_facts", lambda: own)
     monkeypatch.setattr(facts, "split_of", lambda _: "train")
     monkeypatch.setattr(trials, "MARGIN", 0.0)
-    found = trials.survey(target, 20, 3, 0, tmp_path, lambda _s, _n: None)
+    found = reading.survey(target, 20, 3, 0, tmp_path, lambda _s, _n: None)
     bench = trials.prepare(target, "train", 20, 0, tmp_path, lambda _s, _n: None)
     queue = trials.queues(bench, trials.all_cells(target), len(KINDS), "survey:0")["last"][:3]
     changed, neither = [], []
@@ -251,14 +253,14 @@ def test_no_cell_gets_more_than_its_share(bench: Bench, monkeypatch: pytest.Monk
         self.cells[group.cell] += 1
         return True
 
-    monkeypatch.setattr(trials, "measured", measured)
+    monkeypatch.setattr(reading, "measured", measured)
     monkeypatch.setattr(Selection, "offer", offer)
-    monkeypatch.setattr(build, "ROUND", 2)
-    monkeypatch.setattr(build, "LEAST_ROUNDS", 1)
-    monkeypatch.setattr(build, "CELL_CAP", 0.25)
+    monkeypatch.setattr(collecting, "ROUND", 2)
+    monkeypatch.setattr(collecting, "LEAST_ROUNDS", 1)
+    monkeypatch.setattr(collecting, "CELL_CAP", 0.25)
     cells = [(kind, block) for kind in ("last", "last-subject", "relation") for block in (0, 1)]
     size = SplitSize(groups=12, pool=40, tries=3, uses=1)
-    kept = build.collect(bench, cells, 12, size, "salt")
+    kept = collecting.collect(bench, cells, 12, size, "salt")
     counts = {group.cell: 0 for group, _ in kept.groups}
     for group, _ in kept.groups:
         counts[group.cell] += 1

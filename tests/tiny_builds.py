@@ -15,8 +15,14 @@ from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
 from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.activation_patching import (
+    balance,
+    collecting,
+    matching,
+    reading,
+    trials,
+)
 from introspect_bench.tasks.activation_patching import build as patching
-from introspect_bench.tasks.activation_patching import matching, trials
 from introspect_bench.tasks.activation_patching.trials import SplitSize
 from introspect_bench.tasks.facts import prompts
 from introspect_bench.tasks.facts.facts import Fact
@@ -66,7 +72,7 @@ def small_world() -> Iterator[None]:
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prompts, "load_facts", invented_facts)
-        patch.setattr(patching, "OUTCOME_CAP", 1.0)
+        patch.setattr(collecting, "OUTCOME_CAP", 1.0)
         patch.setattr(matching, "RELATION_CAPS", {True: 1.0, False: 1.0})
         patch.setattr(patching, "SURVEY_POOL", 30)
         patch.setattr(patching, "SURVEY_GROUPS", 1)
@@ -74,7 +80,7 @@ def small_world() -> Iterator[None]:
         patch.setattr(patching, "SPARE", 1.3)
         patch.setattr(trials, "MARGIN", 0.0)
         patch.setattr(matching, "LEAN", 99.0)
-        for module in (matching, trials):  # answers are single letters, often one inside another
+        for module in (balance, reading):  # answers are single letters, often one inside another
             patch.setattr(module, "overlap", str.__eq__)
         patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
         patch.setattr(ablations, "ROUND", 8)

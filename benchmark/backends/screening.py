@@ -193,9 +193,7 @@ def _from_layer(
 
     below = [target.modules[i] for i in range(low + 1)]
     held = [vars(module).get("forward") for module in below]
-    hooks = [
-        target.modules[i].register_forward_hook(written) for i in range(low + 1, high + 1)
-    ]
+    hooks = [target.modules[i].register_forward_hook(written) for i in range(low + 1, high + 1)]
     for module in below:
         module.forward = lambda *_inputs, **_named: output
     try:

@@ -7,9 +7,7 @@ build goes on where it was and gives the same bytes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +24,15 @@ from introspect_bench.benchmark.backends.stability import (
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.activation_patching import measure, trials
-from introspect_bench.tasks.activation_patching.matching import (
+from introspect_bench.tasks.activation_patching import measure, reading, trials
+from introspect_bench.tasks.activation_patching.balance import (
     DISTANCES,
     Candidate,
     CandidateGroup,
-    Selection,
     distances,
-    trim,
 )
+from introspect_bench.tasks.activation_patching.collecting import collect
+from introspect_bench.tasks.activation_patching.matching import trim
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
 from introspect_bench.tasks.activation_patching.nearness import with_nearest
 from introspect_bench.tasks.activation_patching.places import KINDS, blocks
@@ -49,14 +47,6 @@ ORDER = ("validation", "test", "train")
 """Order in which splits are measured: what is scored first."""
 SPARE = 1.05
 """Groups put through the stability test for each group wanted."""
-OUTCOME_CAP = 0.04
-"""Largest share of one outcome among the queries of a split."""
-ROUND = 10
-"""Places of one kind tried in one round."""
-LEAST_ROUNDS = 8
-"""Rounds of every kind before the more fruitful kinds are preferred."""
-CELL_CAP = 0.12
-"""Largest share of groups from one cell, unless the others run out."""
 SURVEY_POOL = 200
 """Training prompts written for the survey of cells."""
 SURVEY_GROUPS = 8
@@ -98,77 +88,6 @@ SIZES = {
 """Sizes of v2."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Kept:
-    """Groups of one part of a split (headline or disrupted) and what was tried for them."""
-
-    groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
-    """Chosen groups."""
-    tried: dict[str, Counter[str]] = field(default_factory=dict)
-    """Counts by cell: groups, patches screened, patches read, groups that could be chosen from,
-    groups kept."""
-
-
-def collect(
-    bench: Bench,
-    cells: Sequence[Cell],
-    wanted: int,
-    size: SplitSize,
-    salt: str,
-    *,
-    both: bool = True,
-) -> Kept:
-    """Try groups of every cell in turn until enough are kept or none is left.
-
-    Kinds of which many places give a group are preferred, within the cap of a cell. Disrupted cells
-    (`both` is false) need not show changed and unchanged answers.
-    """
-    kept = Kept()
-    selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP)
-    offer = selection.offer if both else selection.offer_any
-    queues = trials.queues(bench, cells, size.tries, salt)
-    centres = {cell: trials.centre(bench, cell) for cell in cells if queues[cell[0]]}
-    names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
-    used: Counter[int] = Counter()
-    gains: dict[str, list[int]] = {kind: [] for kind in queues}
-    quota = max(1, int(CELL_CAP * wanted))
-
-    def full(cell: str) -> bool:
-        return selection.cells[cell] >= quota or len(selection.groups) >= wanted
-
-    def worth(kind: str) -> tuple[bool, float]:
-        """Kinds with few rounds first, the poorest before the others, which need the same bases;
-        then those whose last rounds gave most groups."""
-        mean = float(np.mean(gains[kind][-4:] or [0]))
-        few = len(gains[kind]) < LEAST_ROUNDS
-        return few, -mean if few else mean
-
-    while len(selection.groups) < wanted and any(queues.values()):
-        going = [k for k, queue in reversed(queues.items()) if queue and not all(map(full, names[k]))]
-        if not going:
-            quota += max(1, quota // 4)
-            continue
-        kind = max(going, key=worth)
-        before = len(selection.groups)
-        now, queues[kind] = queues[kind][:ROUND], queues[kind][ROUND:]
-        found, tried = trials.measured(bench, now, centres, both=both)
-        for cell, counts in tried.items():
-            kept.tried.setdefault(cell, Counter()).update(counts)
-        for place, groups in zip(now, found, strict=True):
-            for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
-                if not full(group.cell) and used[place[0].base] < size.uses and offer(group):
-                    used[place[0].base] += 1
-                    kept.tried[group.cell]["groups_kept"] += 1
-        gains[kind].append(len(selection.groups) - before)
-        told = ", ".join(f"{cell} {n}" for cell, n in sorted(selection.cells.items()))
-        rejected = Counter(reason for (_, reason), n in selection.rejected.items() for _ in range(n))
-        bench.report(f"groups chosen: {len(selection.groups)} of {wanted} ({told}; {dict(rejected)})", 0)
-    for (cell, reason), n in sorted(selection.rejected.items()):
-        kept.tried[cell][f"rejected: {reason}"] = n
-    kept.groups = selection.groups
-    return kept
-
-
 def keep_stable(
     bench: Bench,
     groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
@@ -203,9 +122,7 @@ def keep_stable(
     verdict = judge(probes, again)
     size = 1 + len(groups[0][1])
     kept = [
-        group
-        for i, group in enumerate(groups)
-        if all(verdict.stable[size * i : size * (i + 1)])
+        group for i, group in enumerate(groups) if all(verdict.stable[size * i : size * (i + 1)])
     ]
     return kept, verdict
 
@@ -256,13 +173,9 @@ def usable_cells(
     target: TargetModel, seed: int, work: Path, report: Progress
 ) -> tuple[list[Cell], list[Cell], dict[str, Any]]:
     """Cells of the headline, disrupted cells, and what the survey found of each cell."""
-    found = trials.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)
+    found = reading.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)
     disrupted = [cell for cell, one in found.items() if one.neither >= NEITHER]
-    main = [
-        cell
-        for cell, one in found.items()
-        if cell not in disrupted and one.changed >= INERT
-    ]
+    main = [cell for cell, one in found.items() if cell not in disrupted and one.changed >= INERT]
     told = {
         f"{kind}/{block}": {"neither": one.neither, "changed": one.changed}
         for (kind, block), one in found.items()
@@ -299,7 +212,8 @@ def make_split(
     salt = f"{split}:{seed}"
     spare = SPARE if split != "train" else 1.0
     kept = collect(bench, main, round(size.groups * spare), size, salt)
-    more = collect(bench, disrupted, round(size.disrupted * spare), size, f"more:{salt}", both=False)
+    wanted = round(size.disrupted * spare)
+    more = collect(bench, disrupted, wanted, size, f"more:{salt}", both=False)
     cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}
     told: dict[str, Any] = {"tried": {"survey": surveyed, "cells": cells}}
     if split != "train" and kept.groups:

@@ -1,9 +1,8 @@
 """Which four patches of a group are kept, so that no distance tells changed from unchanged.
 
-Pure. Two of the four change the answer and two do not. The members are ranked by each distance;
-what is kept balanced, in every cell (kind and block) and over the split, is how many changed and
-unchanged members stand at each rank, and how far apart the two are on average. The means of changed
-and of unchanged vectors are kept near each other too, or a linear probe would tell the verdict.
+Pure. Two of the four change the answer and two do not. Changed and unchanged members are kept alike
+in every cell (kind and block) and over the split: at each rank of a distance, and on average. Their
+mean vectors are kept near each other too, or a linear probe would tell the verdict.
 """
 
 from __future__ import annotations
@@ -11,29 +10,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics import normalise_content
+from introspect_bench.tasks.activation_patching.balance import (
+    GROUP_SIZE,
+    STRICT,
+    Candidate,
+    CandidateGroup,
+    Fours,
+    Tally,
+    cost,
+    four_of,
+    fours,
+    lean,
+    overlap,
+)
 
-GROUP_SIZE = 4
-"""Members of a group."""
-DISTANCES = ("to_original", "to_group_mean", "norm", "to_mean")
-"""Euclidean: from the activation that stood there; from the mean of the group's four vectors; the
-vector's length; from the mean vector of the cell."""
-STRICT = 2
-"""The first two of `DISTANCES` must stay balanced; the others are balanced where it costs nothing.
-"""
 LEAN = 2.0
 """Largest lean of a cell in a strict distance: ranks of its changed members minus ranks of its
 unchanged ones, summed; a group whose changed members are its two farthest adds 4."""
 LEAN_ALL = 8.0
 """The same over the split."""
-WEIGHTS = np.array([3.0, 3.0, 1.0, 1.0])
-"""How much each distance counts in the choice."""
 PROBE = 2.0
 """How much the sum of changed minus unchanged vectors counts in the choice."""
 RELATION_CAPS = {True: 0.10, False: 0.30}
@@ -43,154 +42,6 @@ FREE = 4
 """Members that may have one answer whatever its share."""
 GUESSES = 0.10
 """Largest share of changed members of a cell whose answer can be guessed without the vector."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One measured patch that might be kept."""
-
-    changed: bool
-    """Whether the answer changed."""
-    outcome: str
-    """Answer after the patch."""
-    source: str
-    """The source prompt's own answer."""
-    guessed: bool
-    """Whether the text alone or a clean run of it suggests the answer."""
-    vector: npt.NDArray[np.float32]
-    """What was written, shape (d,)."""
-    payload: Any
-    """Whatever the caller needs to write the query."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateGroup:
-    """Patches of one text at one place and block."""
-
-    cell: str
-    """Kind and block."""
-    relation: str
-    """Relation of the base prompt."""
-    original: npt.NDArray[np.float32]
-    """Block mean of the activation that stood there, shape (d,)."""
-    mean: npt.NDArray[np.float32]
-    """Mean vector of the cell, shape (d,)."""
-    spread: float
-    """Typical distance in the cell, to make gaps comparable."""
-    members: tuple[Candidate, ...]
-    """Candidates."""
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether one of two answers is the other or contains it, normalised and case-folded."""
-    a, b = normalise_content(one).casefold(), normalise_content(other).casefold()
-    return a in b or b in a
-
-
-def distances(
-    vectors: npt.NDArray[np.float32],
-    original: npt.NDArray[np.float32],
-    mean: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
-    """`DISTANCES` of groups of vectors (..., 4, d): float32 (..., 4 distances, 4 members)."""
-    own = vectors.mean(axis=-2, keepdims=True)
-    norm = np.linalg.norm
-    return np.stack(
-        [
-            norm(vectors - original, axis=-1),
-            norm(vectors - own, axis=-1),
-            norm(vectors, axis=-1),
-            norm(vectors - mean, axis=-1),
-        ],
-        axis=-2,
-    )
-
-
-@dataclass(slots=True)
-class Tally:
-    """How unlike changed and unchanged members of some groups are, by distance."""
-
-    ranks: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros((len(DISTANCES), GROUP_SIZE), np.int64)
-    )
-    """Changed minus unchanged members at each rank, nearest first."""
-    gaps: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(DISTANCES)))
-    """Sum over groups of the mean distance of changed minus that of unchanged, in spreads."""
-
-    drift: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
-    """Sum of changed minus sum of unchanged vectors, in spreads, shape (d,): what a linear probe
-    would learn."""
-
-    @property
-    def leans(self) -> npt.NDArray[np.int64]:
-        """Ranks of changed members minus ranks of unchanged ones, summed, by distance."""
-        return lean(self.ranks)
-
-    def cost(self) -> float:
-        """What the choice makes small."""
-        return float(cost(self.ranks, self.gaps))
-
-
-def lean(ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Ranks of changed members minus ranks of unchanged ones: (..., distances, ranks) summed."""
-    total: npt.NDArray[np.int64] = (ranks * np.arange(GROUP_SIZE)).sum(-1)
-    return total
-
-
-def cost(
-    ranks: npt.NDArray[np.int64], gaps: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Weighted squares of counts at ranks, of leans and of gaps; any leading shape."""
-    squares = (ranks**2).sum(-1) + lean(ranks) ** 2 + 4 * gaps**2
-    total: npt.NDArray[np.float64] = (squares * WEIGHTS).sum(-1)
-    return total
-
-
-@dataclass(slots=True, kw_only=True)
-class Fours:
-    """Every choice of four from a group, with what it would add to a tally."""
-
-    members: list[tuple[int, ...]]
-    """Indices; changed members first."""
-    ranks: npt.NDArray[np.int64]
-    """(choices, distances, ranks)."""
-    gaps: npt.NDArray[np.float64]
-    """(choices, distances)."""
-    drift: npt.NDArray[np.float64]
-    """(choices, d)."""
-
-
-def fours(group: CandidateGroup) -> Fours:
-    """Two changed members with answers that do not overlap, and two unchanged ones."""
-    changed = [i for i, m in enumerate(group.members) if m.changed]
-    same = [i for i, m in enumerate(group.members) if not m.changed]
-    pairs = [
-        (a, b)
-        for a, b in combinations(changed, 2)
-        if not overlap(group.members[a].outcome, group.members[b].outcome)
-    ]
-    chosen = [(*pair, *rest) for pair in pairs for rest in combinations(same, 2)]
-    return _measured(group, chosen)
-
-
-def _measured(group: CandidateGroup, chosen: list[tuple[int, ...]]) -> Fours:
-    if not chosen:
-        return Fours(
-            members=[],
-            ranks=np.zeros((0, len(DISTANCES), GROUP_SIZE), np.int64),
-            gaps=np.zeros((0, len(DISTANCES))),
-            drift=np.zeros((0, len(group.mean))),
-        )
-    vectors = np.stack([m.vector for m in group.members])[np.array(chosen)]
-    found = distances(vectors, group.original, group.mean)
-    sign = np.array([1, 1, -1, -1])
-    order = np.argsort(found, axis=-1, kind="stable")
-    return Fours(
-        members=chosen,
-        ranks=sign[order],
-        gaps=(found * sign).sum(-1).astype(np.float64) / 2 / group.spread,
-        drift=(vectors * sign[:, None]).sum(1).astype(np.float64) / group.spread,
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -288,7 +139,9 @@ class Selection:
         for i in four:
             member = group.members[i]
             more[group.relation, member.source] += 1 if member.changed else -1
-        return float(sum((self.sources[k] + n) ** 2 - self.sources[k] ** 2 for k, n in more.items()))
+        return float(
+            sum((self.sources[k] + n) ** 2 - self.sources[k] ** 2 for k, n in more.items())
+        )
 
     def _take(self, group: CandidateGroup, four: tuple[Candidate, ...]) -> None:
         self.groups.append((group, four))
@@ -312,30 +165,31 @@ def _keeps(tally: Tally, ranks: npt.NDArray[np.int64], limit: float) -> npt.NDAr
 def trim(
     groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]], size: int
 ) -> list[tuple[CandidateGroup, tuple[Candidate, ...]]]:
-    """Leave out groups, one by one, until `size` are left: each time the one without which the
-    rest is balanced best.
+    """Leave out groups until `size` are left.
+
+    Each time the one goes without which the rest is balanced best, of large cells rather.
     """
-    kept = list(groups)
-    found = [_measured(replace(g, members=four), [(0, 1, 2, 3)]) for g, four in kept]
-    ranks = [f.ranks[0] for f in found]
-    gaps = [f.gaps[0] for f in found]
+    kept = [(g, four, four_of(replace(g, members=four), [(0, 1, 2, 3)])) for g, four in groups]
     while len(kept) > size:
-        tallies: dict[str, Tally] = {}
-        for (group, _), rank, gap in zip(kept, ranks, gaps, strict=True):
-            for name in (group.cell, ""):
-                tally = tallies.setdefault(name, Tally())
-                tally.ranks, tally.gaps = tally.ranks + rank, tally.gaps + gap
-        cells = Counter(group.cell for group, _ in kept)
+        cells = Counter(group.cell for group, _, _ in kept)
+        tallies = {name: _tallied(kept, name) for name in ("", *cells)}
+        gains = [
+            2.0 * cells[group.cell]
+            + _relief(tallies[group.cell], own)
+            + _relief(tallies[""], own) / 8
+            for group, _, own in kept
+        ]
+        del kept[int(np.argmax(gains))]
+    return [(group, four) for group, four, _ in kept]
 
-        def gain(i: int) -> float:
-            total = 2.0 * cells[kept[i][0].cell]  # large cells first
-            for name, weight in ((kept[i][0].cell, 1.0), ("", 1 / 8)):
-                tally = tallies[name]
-                rest = cost(tally.ranks - ranks[i], tally.gaps - gaps[i])
-                total += weight * (tally.cost() - float(rest))
-            return total
 
-        worst = max(range(len(kept)), key=gain)
-        for listed in (kept, ranks, gaps):
-            del listed[worst]
-    return kept
+def _tallied(
+    kept: Sequence[tuple[CandidateGroup, tuple[Candidate, ...], Fours]], cell: str
+) -> Tally:
+    own = [one for group, _, one in kept if cell in ("", group.cell)]
+    return Tally(ranks=sum(one.ranks[0] for one in own), gaps=sum(one.gaps[0] for one in own))
+
+
+def _relief(tally: Tally, own: Fours) -> float:
+    """How much less unlike changed and unchanged members are without a group."""
+    return tally.cost() - float(cost(tally.ranks - own.ranks[0], tally.gaps - own.gaps[0]))

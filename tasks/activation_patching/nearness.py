@@ -24,9 +24,7 @@ def cell_of(query: Measured) -> Cell:
     return query.place or query.kind, tuple(query.fields["layers"])
 
 
-def nearest(
-    vectors: npt.NDArray[Any], training: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
+def nearest(vectors: npt.NDArray[Any], training: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Largest cosine of each of `vectors` (n, d) with one of `training` (m, d), centred; (n,).
 
     Both are centred with the mean of `training`.
@@ -58,9 +56,7 @@ def with_nearest(
     }
 
 
-def _told(
-    query: Measured, split: str, tables: Mapping[Cell, npt.NDArray[np.float16]]
-) -> Measured:
+def _told(query: Measured, split: str, tables: Mapping[Cell, npt.NDArray[np.float16]]) -> Measured:
     table = tables.get(cell_of(query))
     if table is None or query.vector is None:
         return query
