@@ -13,7 +13,7 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.injection import Injections
 
 __all__ = ["BASELINES", "BaselineSpec", "check_baseline", "find_baseline", "make_baseline"]
 
@@ -28,7 +28,7 @@ def make_baseline(
     dtype: str = "auto",
     batch_size: int | None = None,
     use_vectors: bool = True,
-    injection: Injection | None = None,
+    injection: Injections | None = None,
     on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> tuple[Explainer, ExplainerCard]:
     """Learn or load a baseline.
@@ -61,11 +61,16 @@ def make_baseline(
             injection=injection,
             on_progress=on_progress,
         )
+    if name == "calculator":
+        from introspect_bench.baselines.calculator import load_calculator
+
+        return load_calculator(task, suite, device=device, dtype=dtype, batch_size=batch_size)
     if "target-model" in spec.needs:
         from introspect_bench.baselines.untrained import load_untrained
 
         return load_untrained(
             name,
+            task=task.name,
             suite=suite,
             device=device,
             dtype=dtype,
@@ -107,7 +112,7 @@ def _load_described(
     *,
     dtype: str,
     batch_size: int | None,
-    injection: Injection | None,
+    injection: Injections | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
     """Load a baseline that reads weights or oracle windows to describe features."""

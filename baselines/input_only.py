@@ -1,12 +1,11 @@
 """What the text of a query gives away: majority answers by text features, with back-off.
 
-The honest prior, in two forms. `input-only` sees what the members of a contrast group share, so
-its exact match is never above the input-only ceiling. `rule-of-thumb` (input ablations only) also
-reads the removed part, which is all a text-only question has. A *cell* is a set of training
-queries with equal values of some features; a *chain* lists feature sets from fine to coarse. A
-query gets the
-commonest answer of its finest cell that is large enough. Chain and least size are chosen on one
-fifth of the training groups after learning from the rest; no other split is opened.
+Two forms. `input-only` sees what the members of a contrast group share, so its exact match is never
+above the input-only ceiling. `rule-of-thumb` (input ablations only) also reads the removed part,
+which is all a text-only question has. A *cell* is a set of training queries with equal values of
+some features; a *chain* lists feature sets from fine to coarse. A query gets the commonest answer
+of its finest cell that is large enough. Chain and least size are chosen on one fifth of the
+training groups after learning from the rest; no other split is opened.
 
 An answer is counted as it is and, where its content is the text a query states (the answer of the
 demonstration, the end of the removed part), also as "what is stated", which carries over to texts

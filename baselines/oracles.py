@@ -1,7 +1,8 @@
-"""Reference explainers that are told outputs of the target; never contestants.
+"""Reference explainers that are told outputs of the target.
 
-They open `oracle.jsonl` of the split they answer, which holds the output without the intervention
-and, for patching, that of the prompt the vector was taken from. They never open its truth.
+They open `oracle.jsonl` of the split they answer, which holds the output without the intervention,
+which anyone can have who runs the target, and, for patching, that of the prompt the vector was
+taken from, which no contestant has. They never open its truth.
 """
 
 from __future__ import annotations

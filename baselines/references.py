@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from introspect_bench.baselines.specs import FEATURES
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.baselines.specs import FEATURES, PATCHING
+from introspect_bench.benchmark.backends.injection import Injection, Injections
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 
 REFERENCE = "reference/"
@@ -40,8 +40,8 @@ class ReferenceSpec:
     """One sentence: what is special about it."""
     base: str = TARGET
     """Model that is trained."""
-    injection: Injection = field(default_factory=Injection)
-    """How vectors enter."""
+    injection: Injections = field(default_factory=Injection)
+    """How vectors enter, for every task or by task."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What else its training is given: arguments of `train`."""
     tasks: tuple[str, ...] = ()
@@ -55,19 +55,17 @@ OWN = Injection(mode="own-layers", scaling="natural")
 QUOTED = Injection(mode="quoted-token", scaling="natural")
 """The vector stands at its own layers, where the target had it: the explainer's own state becomes
 what the target's was, which only the target's weights can go on from."""
-COPIED = Injection(mode="quoted-copy", scaling="natural")
-"""The same in a copy of the text, so that it is read with the vector and without."""
-REHEARSED = Injection(mode="rehearsal", scaling="natural")
+REPLAYED = Injection(mode="replay", scaling="natural")
 """The same in a copy that begins the explainer's turn: it goes on from there as the target did,
 and reports what it said."""
 LENS = Injection(slots=8)
 """Eight tokens of the explainer's own that a direction responds to stand in for it."""
-WHOLE = Injection(mode="rehearsal", scaling="natural", otherwise=LENS)
-"""Patches are rehearsed, directions seen as tokens."""
-_STUDIED: Mapping[str, Any] = {"rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
-_REHEARSED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
+WHOLE: Injections = {PATCHING: REPLAYED, FEATURES: LENS}
+"""Patches are replayed, directions seen as tokens."""
+_STUDIED: Mapping[str, Any] = {"learning_rate": 2e-3, "accumulation": 1, "precision": "bfloat16"}
+_REPLAYED: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "decoding": "compared"}
 _LENS: Mapping[str, Any] = {**_STUDIED, "evaluations": 3, "projection": "input-lens"}
-_ALL: Mapping[str, Any] = {**_REHEARSED, "evaluations": 8, "projection": "input-lens"}
+_ALL: Mapping[str, Any] = {**_REPLAYED, "evaluations": 8, "projection": "input-lens"}
 
 _MAIN = (
     ReferenceSpec(
@@ -89,21 +87,21 @@ _MAIN = (
         no_vector=True,
     ),
     ReferenceSpec(
-        name="smollm2-rehearsal",
+        name="smollm2-replay",
         role="self",
         summary=(
             "The target explains itself; it first goes on from the quoted text with the patch in "
             "place, and then reports what it said."
         ),
-        injection=REHEARSED,
-        training=_REHEARSED,
+        injection=REPLAYED,
+        training=_REPLAYED,
     ),
     ReferenceSpec(
-        name="smollm2-rehearsal-no-vector",
+        name="smollm2-replay-no-vector",
         role="control",
-        summary="As smollm2-rehearsal, trained and asked without vectors.",
-        injection=REHEARSED,
-        training=_REHEARSED,
+        summary="As smollm2-replay, trained and asked without vectors.",
+        injection=REPLAYED,
+        training=_REPLAYED,
         no_vector=True,
     ),
     ReferenceSpec(
@@ -129,20 +127,20 @@ _MAIN = (
     ReferenceSpec(
         name="smollm2-rotated",
         role="control",
-        summary="As smollm2-rehearsal, from a twin that computes the same in a rotated basis.",
-        injection=REHEARSED,
-        training={**_REHEARSED, "twin": "rotated", "rate": 1e-3},
+        summary="As smollm2-replay, from a twin that computes the same in a rotated basis.",
+        injection=REPLAYED,
+        training={**_REPLAYED, "twin": "rotated", "learning_rate": 1e-3},
     ),
     ReferenceSpec(
         name="gemma3-270m",
         role="control",
         summary=(
-            "As smollm2-rehearsal, from another model: vectors go through maps into its width, to "
+            "As smollm2-replay, from another model: vectors go through maps into its width, to "
             "layers of the same relative depth."
         ),
         base="gemma3-270m",
-        injection=REHEARSED,
-        training={**_REHEARSED, "projection": "aligned", "rate": 1e-3},
+        injection=REPLAYED,
+        training={**_REPLAYED, "projection": "aligned", "learning_rate": 1e-3},
     ),
     ReferenceSpec(
         name="gemma3-270m-input-lens",
@@ -156,9 +154,9 @@ _MAIN = (
     ReferenceSpec(
         name="smollm2-random-init",
         role="control",
-        summary="As smollm2-rehearsal, all weights trained from random ones.",
-        injection=REHEARSED,
-        training={**_REHEARSED, "twin": "random-init", "method": "full", "rate": 3e-4},
+        summary="As smollm2-replay, all weights trained from random ones.",
+        injection=REPLAYED,
+        training={**_REPLAYED, "twin": "random-init", "method": "full", "learning_rate": 3e-4},
     ),
 )
 
@@ -179,9 +177,8 @@ def _study() -> tuple[ReferenceSpec, ...]:
     ]
     cells.append(("study-quoted-token-raw-1", Injection(mode="quoted-token", scaling="raw")))
     cells.append(("study-quoted-token-natural-1", QUOTED))
-    cells.append(("study-quoted-copy-natural-1", COPIED))
     cells.append(("study-own-layers-natural-1", OWN))
-    cells.append(("study-rehearsal-natural-1", REHEARSED))
+    cells.append(("study-replay-natural-1", REPLAYED))
     return tuple(
         ReferenceSpec(
             name=name,

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.baselines.specs import FEATURES
 from introspect_bench.baselines.untrained import target_name
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injection, Injections, merged
 from introspect_bench.benchmark.correlations import signed_r
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.records import SLOT, Completion, Prompt
@@ -89,7 +90,7 @@ def load_selfie(
     device: str,
     dtype: str,
     batch_size: int | None,
-    injection: Injection | None,
+    injection: Injections | None,
 ) -> tuple[Selfie, ExplainerCard]:
     """Load the target; see `load_local` for arguments and errors."""
     from introspect_bench.benchmark.backends.loading import load_local
@@ -99,7 +100,8 @@ def load_selfie(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
-        injection=injection or placed(MULTIPLIER),
+        injection=merged(injection, placed(MULTIPLIER)),
+        task=FEATURES,
         openings=(OPENING,),
     )
     settings = {**card.settings, "question": QUESTION}

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, WORDS
 
-CAUSAL = ("activation-patching", "input-ablations")
+PATCHING = "activation-patching"
+CAUSAL = (PATCHING, "input-ablations")
 FEATURES = "feature-descriptions"
 EVERY = (FEATURES, *CAUSAL)
 
@@ -23,11 +25,15 @@ class BaselineSpec:
     name: str
     """Name after `baseline/`."""
     kind: Literal["baseline", "oracle"]
-    """An oracle is told something a contestant is not: a reference, not a contestant."""
+    """An oracle is told something that no contestant has: a reference, not a contestant."""
     summary: str
     """One sentence: how it answers."""
     needs: tuple[Need, ...]
     """What it opens; no baseline ever opens the truth of the split it answers."""
+    access: str = WORDS
+    """How it comes by its answers, one of `records.ACCESS`."""
+    one_verdict: bool = False
+    """Whether it always gives the same verdict, so that no verdict of it is a finding."""
     tasks: tuple[str, ...] = CAUSAL
     """Names of the tasks it can answer."""
     shots: int = 0
@@ -42,6 +48,7 @@ BASELINES = (
         kind="baseline",
         summary="Always gives the answer that is right most often on the training split.",
         needs=("train",),
+        one_verdict=True,
         tasks=EVERY,
     ),
     BaselineSpec(
@@ -49,7 +56,7 @@ BASELINES = (
         kind="baseline",
         summary=(
             "Gives the answer most frequent on the training split among queries with the same text "
-            "features, reading only what a contrast group shares; the honest prior."
+            "features, reading only what a contrast group shares."
         ),
         needs=("train",),
     ),
@@ -88,6 +95,16 @@ BASELINES = (
         needs=("target-model", "vectors", "train"),
         shots=4,
         tasks=EVERY,
+    ),
+    BaselineSpec(
+        name="calculator",
+        kind="baseline",
+        summary=(
+            "Carries out the query's intervention on the target and says what comes out: the "
+            "ceiling."
+        ),
+        access=REPLAYS,
+        needs=("target-model", "vectors"),
     ),
     BaselineSpec(
         name="nearest-neighbour-pooled",
@@ -135,6 +152,7 @@ BASELINES = (
             "windows with activations, which it is told."
         ),
         needs=("target-model", "vectors", "oracle"),
+        access=ORACLE,
         tasks=(FEATURES,),
     ),
     BaselineSpec(
@@ -142,13 +160,19 @@ BASELINES = (
         kind="oracle",
         summary="Names the tokens where the vector is largest in windows that it is told.",
         needs=("target-model", "oracle"),
+        access=ORACLE,
         tasks=(FEATURES,),
     ),
     BaselineSpec(
         name="unchanged",
-        kind="oracle",
-        summary="Says `unchanged` with the target's output, which it is told.",
+        kind="baseline",
+        summary=(
+            "Says `unchanged` with the target's output on the shown text, which is stored and "
+            "which anyone can have who runs the target."
+        ),
         needs=("oracle",),
+        access=RUNS_TARGET,
+        one_verdict=True,
     ),
     BaselineSpec(
         name="source-oracle",
@@ -159,6 +183,7 @@ BASELINES = (
             "position kind."
         ),
         needs=("oracle", "train"),
+        access=ORACLE,
         tasks=("activation-patching",),
     ),
 )

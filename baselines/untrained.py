@@ -12,7 +12,7 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.injection import Injections
 
 
 def target_name(suite: Suite) -> str:
@@ -35,12 +35,13 @@ def target_name(suite: Suite) -> str:
 def load_untrained(
     name: str,
     *,
+    task: str,
     suite: Suite,
     device: str,
     dtype: str,
     batch_size: int | None,
     use_vectors: bool,
-    injection: Injection | None,
+    injection: Injections | None,
     openings: Sequence[str],
 ) -> tuple[Explainer, ExplainerCard]:
     """Load the suite's target as an explainer; see `load_local` for arguments.
@@ -59,6 +60,7 @@ def load_untrained(
         batch_size=batch_size,
         use_vectors=use_vectors,
         injection=injection,
+        task=task,
         openings=openings,
     )
     return explainer, dataclasses.replace(card, name=f"baseline/{name}", kind="baseline")

@@ -7,10 +7,13 @@ never mended.
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 import reprlib
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import Explainer
@@ -55,7 +58,21 @@ def reply_fields(task: Task, reply: Completion) -> dict[str, Any]:
         "reason": reason,
         "n_in": int(reply.n_in),
         "n_out": int(reply.n_out),
+        **_sureness(task, reply, readable=answer is not None),
     }
+
+
+def _sureness(task: Task, reply: Completion, *, readable: bool) -> dict[str, float]:
+    """Return how sure of its answer an explainer was, as far as that is known."""
+    found = {} if reply.confidence is None else {"confidence": float(reply.confidence)}
+    if not reply.logprobs:
+        return found
+    found["logprob_reply"] = round(sum(reply.logprobs), 6)
+    end = task.verdict_end(reply.text) if task.verdict_end and readable else None
+    if end is not None:
+        n = sum(before < end for before in (0, *reply.ends[:-1]))
+        found["logprob_verdict"] = round(sum(reply.logprobs[:n]), 6)
+    return found
 
 
 def _check(reply: object, name: str) -> None:
@@ -72,6 +89,28 @@ def _check(reply: object, name: str) -> None:
                 f"{name}.complete returned a Completion with {field} {reprlib.repr(count)}, "
                 f"expected a whole number from 0 to {MAX_TOKENS}"
             )
+    if reply.confidence is not None and not _is_share(reply.confidence):
+        raise UsageError(
+            f"{name}.complete returned a Completion with confidence "
+            f"{reprlib.repr(reply.confidence)}, expected None or a number from 0 to 1"
+        )
+    if len(reply.logprobs) != len(reply.ends) or not all(map(_is_logprob, reply.logprobs)):
+        raise UsageError(
+            f"{name}.complete returned a Completion whose logprobs are not one number of 0 or less "
+            "for each of its ends"
+        )
+
+
+def _is_share(value: object) -> bool:
+    return _is_real(value) and 0 <= float(value) <= 1  # type: ignore[arg-type]
+
+
+def _is_logprob(value: object) -> bool:
+    return _is_real(value) and -math.inf < float(value) <= 0  # type: ignore[arg-type]
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, float | int | np.floating) and not isinstance(value, bool)
 
 
 def _is_count(value: object) -> bool:

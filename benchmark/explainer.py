@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from introspect_bench.benchmark.records import Completion, Prompt
+from introspect_bench.benchmark.records import UNDECLARED, Completion, Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,9 @@ class ExplainerCard:
     """What the user typed after `--model`."""
     kind: str
     """`baseline`, `oracle` (is told something a contestant is not), `local` or `custom`."""
+    access: str = UNDECLARED
+    """How it comes by its answers to one task, one of `ACCESS`; the harness sets it where it makes
+    the run."""
     revision: str | None = None
     """Hub revision or None."""
     weights_sha256: Mapping[str, str] = field(default_factory=dict)

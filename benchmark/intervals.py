@@ -94,7 +94,7 @@ def difference(
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> tuple[float | None, FloatArray, tuple[float, float] | None]:
-    """Return a metric of one table less that of another, on all queries and on resamples.
+    """Return a metric of one table minus that of another, on all queries and on resamples.
 
     Args:
         first: scored queries of one explainer.

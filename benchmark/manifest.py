@@ -43,6 +43,8 @@ _OPTIONAL: Mapping[str, type] = {
     "canary": str,
     "truth": str,
     "judges": dict,
+    "nulls": dict,
+    "bars_missed": list,
 }
 _TARGET_OPTIONAL: Mapping[str, type] = {
     "source": str,
@@ -75,11 +77,13 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     _check(path, "target.", manifest["target"], {"name": str})
     known = {name: value for name, value in manifest["target"].items() if value is not None}
     _check(path, "target.", known, _TARGET_OPTIONAL, optional=True)
-    _check(path, "splits.", manifest["splits"], dict.fromkeys(SPLITS, dict))
-    for split in SPLITS:
+    splits = manifest["splits"]
+    # A fresh suite holds test alone.
+    _check(path, "splits.", splits, dict.fromkeys(SPLITS if len(splits) > 1 else ["test"], dict))
+    for split in splits:
         counts = {"queries": int, "groups": int}
         _check(path, f"splits.{split}.", manifest["splits"][split], counts)
-    _check_mini(path, manifest["mini"])
+    _check_mini(path, manifest["mini"], whole="validation" in splits)
     _check_doctor(path, manifest["doctor"])
     _check_statistics(path, manifest.get("statistics", {}))
     # Names become paths: none may be absolute or leave the suite's folder.
@@ -124,10 +128,10 @@ def _check(
             raise IntegrityError(f"{path}: field {where}{name} is missing or not a {kind.__name__}")
 
 
-def _check_mini(path: Path, mini: list[Any]) -> None:
+def _check_mini(path: Path, mini: list[Any], *, whole: bool) -> None:
     if not all(isinstance(key, str) and _ID.fullmatch(key) for key in mini):
         raise IntegrityError(f"{path}: field mini is not a list of query ids")
-    if not mini or len(set(mini)) != len(mini):
+    if bool(mini) != whole or len(set(mini)) != len(mini):
         raise IntegrityError(f"{path}: field mini is empty or repeats an id")
 
 

@@ -3,7 +3,7 @@
 Owns every statistic of two or more tables of the same queries. Groups are resampled and swapped as
 wholes, as in `intervals`. Pure: no I/O, and chance comes from a Generator.
 
-A *difference* is the first table's metric less the second's. A *unit* is what is right or wrong as
+A *difference* is the first table's metric minus the second's. A *unit* is what is right or wrong as
 a whole: a query, or a group for group consistency.
 """
 
@@ -73,7 +73,7 @@ class McNemar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A metric of one explainer less that of another, on the same queries."""
+    """A metric of one explainer minus that of another, on the same queries."""
 
     value: float | None
     """The difference; None if one of the two has no value."""

@@ -1,4 +1,4 @@
-"""Two explainers on parts of their queries: by layers, by kind.
+"""Parts of queries, and two explainers on them: by layers, by kind.
 
 Owns which part a query belongs to. Parts are small and many: their differences have intervals and
 no tests. Pure, and chance comes from Generators.
@@ -6,6 +6,7 @@ no tests. Pure, and chance comes from Generators.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,12 +16,19 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.intervals import check_same_queries, difference
 from introspect_bench.benchmark.metrics import Table, of_part
-from introspect_bench.benchmark.records import Query
+from introspect_bench.benchmark.records import Described, Query, Replied, Scored
+
+MARGIN_ENDS = (0.1, 0.3)
+"""Margins of labels, in logits, between which queries are told apart."""
+MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
+"""Parts of queries by the margin of their label; each holds its lower end."""
+NEAR = 0.5
+"""Cosine with a training feature from which a feature counts as near."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartDifference:
-    """A metric of one explainer less that of another, on a part of their queries."""
+    """A metric of one explainer minus that of another, on a part of their queries."""
 
     value: float | None
     """The difference; None if one of the two has no value."""
@@ -36,6 +44,20 @@ def layers_of(query: Query) -> str:
         first, last = query.fields["layers"]
         return f"{first:02d}-{last:02d}"
     return f"{query.fields['layer']:02d}" if "layer" in query.fields else ""
+
+
+def margin_of(one: Replied) -> str:
+    """Return the part that the margin of a label is in, or nothing where labels have none."""
+    if not isinstance(one, Scored):
+        return ""
+    return MARGINS[bisect_right(MARGIN_ENDS, one.truth.margin)]
+
+
+def distance_of(one: Replied) -> str:
+    """Return whether a feature is near to one of the training split, or nothing."""
+    if not isinstance(one, Described):
+        return ""
+    return "near" if one.truth.nearest_train >= NEAR else "far"
 
 
 PARTS: Mapping[str, Callable[[Query], str]] = {

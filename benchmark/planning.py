@@ -59,6 +59,7 @@ def check_run(
     no_vector: bool = False,
     shuffled: bool = False,
     settings: Mapping[str, Any] | None = None,
+    generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse what `predict` would refuse whoever answers; loads and writes nothing.
 
@@ -76,6 +77,7 @@ def check_run(
         no_vector: as in `predict`.
         shuffled: as in `predict`.
         settings: of the explainer's settings, those the user gave.
+        generation: likewise of its generation.
 
     Raises:
         UsageError: an argument is impossible, or has no JSON form.
@@ -96,10 +98,10 @@ def check_run(
         shots=shots,
         no_vector=no_vector and task.uses_vector,
         shuffled=shuffled and task.uses_vector,
-        generation={"seed": seed, "batch_size": batch_size},
+        generation={**(generation or {}), "seed": seed, "batch_size": batch_size},
         selftest={},
         device=None,
-    )
+    ).to_json()
     check_run_file(out, header, resume=resume)
 
 

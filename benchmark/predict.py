@@ -98,7 +98,7 @@ def predict(
         generation={**(generation or {}), "seed": seed, "batch_size": batch_size},
         selftest=selftest or {},
         device=device,
-    )
+    ).to_json()
     batches = cut_batches(render_all(task, selected), batch_size)
     with open_run(out, header, resume=resume) as writer:
         if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):

@@ -19,7 +19,7 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.records import SLOT, Answer, Description, Prompt, Query, Turn
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_vectors import checked_vectors, foreign_rows
+from introspect_bench.benchmark.suite_vectors import checked_vectors, shuffled_rows
 from introspect_bench.benchmark.task import Rendered, Task
 
 TRAIN = "train"
@@ -125,7 +125,7 @@ def build_prompts(
         if vectors is None:
             raise IntegrityError(f"{suite.root}: task {task.name} needs vectors, {split} has none")
         if shuffled:
-            vectors = vectors[foreign_rows(suite.queries(suite.folder(split)))]
+            vectors = vectors[shuffled_rows(suite.queries(suite.folder(split)))]
     solved = shots_by_template(
         task=task,
         suite=suite,

@@ -8,14 +8,16 @@ everything but the vector (patching) or the removed span (ablations).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from introspect_bench.benchmark.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
 """Splits stored on disk; `mini` is a fixed part of `validation`."""
@@ -33,6 +35,15 @@ DECODINGS = (GREEDY, WHOLE, COMPARED)
 of the task's answers, and then the reply that is likeliest as a whole, which lets the content speak
 in the verdict before it; or greedily with the query's vector and without, the verdict being whether
 the two outputs differ."""
+
+ACCESS = ("words", "runs-target", "replays", "oracle", "undeclared")
+WORDS, RUNS_TARGET, REPLAYS, ORACLE, UNDECLARED = ACCESS
+"""How answers are come by, from the narrowest class to the widest: by reading the query, its text
+and its vector; by taking the unmodified target's output on the shown text, or on siblings' texts;
+by executing the query's intervention in whole or part; by being told what no contestant has; or
+by user code that does not say."""
+RANKED = (WORDS, RUNS_TARGET, REPLAYS)
+"""Classes whose entries are ranked, each among themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +69,16 @@ class Answer:
     changed: bool
     """The verdict."""
     content: str
-    """The output after the intervention, as text; equal to the clean output when unchanged."""
+    """The output after the intervention, as text; equal to the clean output when unchanged. Empty
+    if only the verdict was said, which is then all that can be right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a completion says to a query of kind `which`: the part that the output rests on."""
+
+    part: str
+    """Letter of the part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +115,7 @@ class GroundTruth:
         """Refuse empty outputs and non-finite margins."""
         if not self.clean or not self.outcome:
             raise IntegrityError(f"ground truth {self.id}: empty output text")
-        if not np.isfinite(self.margin):
+        if not math.isfinite(self.margin):
             raise IntegrityError(f"ground truth {self.id}: margin {self.margin} is not finite")
 
     @property
@@ -176,6 +196,12 @@ class Completion:
     """Prompt tokens read, 0 if the explainer has no tokens."""
     n_out: int = 0
     """Tokens generated."""
+    confidence: float | None = None
+    """Probability, from 0 to 1, that the answer is right, if the explainer says one."""
+    logprobs: Sequence[float] = field(default=(), compare=False)
+    """Natural log-probability of each token generated, given all before it; empty if unknown."""
+    ends: Sequence[int] = field(default=(), compare=False)
+    """Characters of the text that are written once each of these tokens is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

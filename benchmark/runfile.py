@@ -18,10 +18,9 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.header import Header
 from introspect_bench.benchmark.judgements import KIND, Key, add_judgement
 
-SCHEMA = "introspect-bench/run/1"
-"""Value of `schema` in the header."""
 MAX_FILE_BYTES = 64 << 20
 """Largest run file."""
 MAX_LINE_BYTES = 64 << 10
@@ -30,30 +29,12 @@ MAX_ROWS = 20_000
 """Most prediction rows in a run file."""
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
-_NOT_IDENTITY = ("run_id", "created", "env", "selftest", "declared")
+_NOT_IDENTITY = ("run_id", "created", "env", "selftest")
 # The part of `env` that can change what a model replies.
 _MODEL_ENV = ("device", "torch", "transformers")
 _NOT_IDENTITY_PACKAGE = ("commit", "dirty")
 
 _ID = re.compile("[0-9a-f]{16}")
-_TASK_FIELDS: Mapping[str, type | tuple[type, ...]] = {
-    "id": str,
-    "version": str,
-    "split": str,
-    "suite": str,
-    "n": int,
-    "limit": (int, type(None)),
-    "query_ids": (list, type(None)),
-    "query_ids_sha256": str,
-    "data_sha256": str,
-    "prompt_sha256": str,
-}
-_EXPLAINER_FIELDS: Mapping[str, type] = {
-    "name": str,
-    "kind": str,
-    "shots": int,
-    "no_vector": bool,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +95,8 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
                 raise IntegrityError(f"{where}: only judgements follow the footer")
             add_judgement(row, judgements, rows, where)
         elif header is None:
-            header = _header(row, where)
+            Header.from_json(row, where)
+            header = row
         elif row.get("kind") == "pred":
             _add(row, rows, where)
         elif row.get("kind") == "footer":
@@ -186,31 +168,6 @@ def first_difference(
     return None
 
 
-def _header(row: dict[str, Any], where: str) -> dict[str, Any]:
-    if row.get("kind") != "header" or row.get("schema") != SCHEMA:
-        raise IntegrityError(
-            f"{where}: not the header of a run file: schema is {row.get('schema')!r}, "
-            f"expected {SCHEMA!r}"
-        )
-    for name in ("package", "task", "target", "explainer", "generation"):
-        if not isinstance(row.get(name), dict):
-            raise IntegrityError(f"{where}: field {name} is missing or not an object")
-    for name, kinds in _TASK_FIELDS.items():
-        value = row["task"].get(name, ...)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise IntegrityError(f"{where}: field task.{name} is missing or of the wrong type")
-    if not all(isinstance(key, str) for key in row["task"]["query_ids"] or ()):
-        raise IntegrityError(f"{where}: field task.query_ids is not a list of query ids")
-    for name, kind in _EXPLAINER_FIELDS.items():
-        if type(row["explainer"].get(name)) is not kind:
-            raise IntegrityError(f"{where}: field explainer.{name} is missing or of the wrong type")
-    if type(row["explainer"].get("shuffled_vectors", False)) is not bool:
-        raise IntegrityError(f"{where}: field explainer.shuffled_vectors is not true or false")
-    if not isinstance(row.get("partial"), bool):
-        raise IntegrityError(f"{where}: field partial is missing or not true or false")
-    return row
-
-
 def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) -> None:
     """Check one prediction row and add it."""
     qid = row.get("qid")
@@ -223,6 +180,11 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
     for name in ("i", "n_in", "n_out", "ms"):
         if not _is_count(row.get(name, 0)):
             raise IntegrityError(f"{where}: field {name} is not a number of 0 or more")
+    if not (_is_count(row.get("confidence", 0)) and row.get("confidence", 0) <= 1):
+        raise IntegrityError(f"{where}: field confidence is not a number from 0 to 1")
+    for name in ("logprob_verdict", "logprob_reply"):
+        if not _is_logarithm(row.get(name, 0)):
+            raise IntegrityError(f"{where}: field {name} is not a number of 0 or less")
     if len(rows) >= MAX_ROWS:
         raise IntegrityError(f"{where}: more than {MAX_ROWS} rows")
     rows[qid] = row
@@ -250,6 +212,12 @@ def _footer(
 
 
 def _is_count(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0
+    return _is_number(value) and value >= 0  # type: ignore[operator]
+
+
+def _is_logarithm(value: object) -> bool:
+    return _is_number(value) and value <= 0  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)

@@ -15,10 +15,18 @@ from typing import Any
 from introspect_bench.benchmark import provenance
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+from introspect_bench.benchmark.header import (
+    Answering,
+    Asked,
+    Environment,
+    Generation,
+    Header,
+    Package,
+    Target,
+)
 from introspect_bench.benchmark.metrics import METRIC_VERSION
 from introspect_bench.benchmark.prompting import prompt_sha256
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, Prompt, Query
-from introspect_bench.benchmark.runfile import SCHEMA
 from introspect_bench.benchmark.selection import ids_sha256, suite_fields
 from introspect_bench.benchmark.suite import Suite
 
@@ -45,47 +53,44 @@ def make_header(
     generation: Mapping[str, Any],
     selftest: Mapping[str, Any],
     device: str | None,
-) -> dict[str, Any]:
+) -> Header:
     """Return the header of a new run; `predict` says what the arguments mean."""
-    return {
-        "kind": "header",
-        "schema": SCHEMA,
-        "run_id": uuid.uuid4().hex,
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "package": provenance.package(),
-        "task": {
+    machine: dict[str, Any] = provenance.environment(device=device)
+    return Header(
+        run_id=uuid.uuid4().hex,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        package=Package(**provenance.package()),
+        task=Asked(
             **suite_fields(suite),
-            "split": split,
-            "n": len(selected),
-            "limit": limit,
-            "query_ids": None if query_ids is None else sorted(query_ids),
-            "query_ids_sha256": ids_sha256(selected),
-            "metric_version": METRIC_VERSION,
-        },
-        "target": _target_fields(suite.manifest["target"]),
-        "explainer": {**_card_fields(card), "shots": shots, "no_vector": no_vector}
-        | ({"shuffled_vectors": True} if shuffled else {}),
-        "generation": dict(generation),
-        "env": provenance.environment(device=device),
-        "selftest": dict(selftest),
-        "partial": partial,
-        "declared": {},
-    }
+            split=split,
+            n=len(selected),
+            limit=limit,
+            query_ids=None if query_ids is None else sorted(query_ids),
+            query_ids_sha256=ids_sha256(selected),
+            metric_version=METRIC_VERSION,
+        ),
+        target=Target(**_target_fields(suite.manifest["target"])),
+        access=card.access,
+        explainer=Answering(
+            name=card.name,
+            kind=card.kind,
+            revision=card.revision,
+            weights_sha256=dict(card.weights_sha256),
+            settings=dict(card.settings),
+            shots=shots,
+            no_vector=no_vector,
+            shuffled_vectors=shuffled,
+        ),
+        generation=Generation(**generation),
+        env=Environment(**machine),
+        selftest=dict(selftest),
+        partial=partial,
+    )
 
 
 def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
     public = PUBLIC_TARGET_FIELDS if target.get("source") in PUBLIC_SOURCES else ()
     return {name: target[name] for name in (*TARGET_FIELDS, *public) if name in target}
-
-
-def _card_fields(card: ExplainerCard) -> dict[str, Any]:
-    return {
-        "name": card.name,
-        "kind": card.kind,
-        "revision": card.revision,
-        "weights_sha256": dict(card.weights_sha256),
-        "settings": dict(card.settings),
-    }
 
 
 def key_base(header: Mapping[str, Any]) -> str:
@@ -115,15 +120,9 @@ def decoding_of(fields: Mapping[str, Any]) -> dict[str, str]:
     return {"decoding": said} if said in DECODINGS and said != GREEDY else {}
 
 
-def learnt_of(fields: Mapping[str, Any], task: str) -> dict[str, int]:
-    """Return `n_train` of a run's explainer: queries of the task that it learnt from, if told."""
-    settings = fields.get("settings")
-    found = amount_of(settings, task) if isinstance(settings, Mapping) else None
-    return {} if found is None else {"n_train": found}
-
-
-def amount_of(settings: Mapping[str, Any], task: str) -> int | None:
-    """Return how many queries of a task an explainer learnt from, as its run file says."""
-    found = settings.get("n_train")
+def n_train(explainer: Mapping[str, Any], task: str) -> int | None:
+    """Return how many queries of a task a run's explainer was trained on, if its header says so."""
+    settings = explainer.get("settings")
+    found = settings.get("n_train") if isinstance(settings, Mapping) else None
     found = found.get(task) if isinstance(found, Mapping) else found
     return found if type(found) is int and found > 0 else None

@@ -213,7 +213,8 @@ def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "a
 
     Args:
         path: the run file; nothing is written.
-        header: the header as far as it is known: of `explainer`, only `shots` and `no_vector`.
+        header: the header as far as it is known: of `explainer`, `shots`, `no_vector` and
+            `shuffled_vectors`, of `generation` what was chosen.
         resume: what to do about an existing file.
 
     Raises:
@@ -263,8 +264,12 @@ def _check_same(
         raise UsageError(f"{run.path} exists; choose another output or allow resuming")
     there, now = identity(run.header), identity(header)
     if not loaded:  # who answers is not known yet, nor what it depends on
+        chosen = now["generation"].keys()
         for part in (there, now):
             part.pop("env", None)
+            part.pop("access")
+            kept = part["generation"].items()
+            part["generation"] = {key: value for key, value in kept if key in chosen}
             part["explainer"] = {
                 key: part["explainer"].get(key)
                 for key in ("shots", "no_vector", "shuffled_vectors")

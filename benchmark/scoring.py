@@ -8,13 +8,14 @@ every metric.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.confidence import run_confidence
+from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.describing import describe_replies, description_table
 from introspect_bench.benchmark.description_result import describe_result
 from introspect_bench.benchmark.errors import IntegrityError
@@ -25,13 +26,13 @@ from introspect_bench.benchmark.metrics import (
     ScoreTable,
     Table,
     evaluate,
-    normalise_content,
 )
-from introspect_bench.benchmark.parts import layers_of
+from introspect_bench.benchmark.notes import reproduced, unread
+from introspect_bench.benchmark.parts import distance_of, layers_of, margin_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
 from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.scale import NoScaleError, scale_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -40,12 +41,6 @@ SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
-MARGIN_ENDS = (0.1, 0.3)
-"""Margins of labels, in logits, between which queries are told apart."""
-MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
-"""Parts of queries by the margin of their label; each holds its lower end."""
-NEAR = 0.5
-"""Cosine with a training feature from which a feature counts as near."""
 
 
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
@@ -60,10 +55,11 @@ def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
         `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
         where queries have layers `by_layers` (headline kinds again), where they have a margin
         `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
-        those of the training split. Each holds `n`,
-        `n_groups`, `scored`, `unparsed`, `missing` and `metrics`: name to `{"value",
-        "interval_95", "n", "n_groups"}`; an interval over one group is null, as is a value that
-        does not exist. `descriptions` is null or what `description_result` says.
+        those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
+        `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
+        is null, as is a value that does not exist. `descriptions` is null or what
+        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`,
+        `confidence` what `run_confidence` says of the headline kinds.
 
     Raises:
         UsageError: a description was not judged yet.
@@ -98,18 +94,22 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "prompt_sha256": task.prompt_sha256,
         "run_id": run.header.get("run_id"),
         "body_sha256": footer.get("body_sha256"),
+        "access": run.header["access"],
         "explainer": _explainer(run.header["explainer"], task.name),
         "complete": run.complete,
         "partial": partial,
         "headline": task.headline,
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
+        "unread": unread(scored, task),
+        "labels_reproduced": reproduced(run, scored, is_right),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
-        "by_layers": _by([s for s in headline if _layers(s)], _layers, task),
-        "by_margin": _by([s for s in headline if isinstance(s, Scored)], _margin, task),
-        "by_distance": _by([s for s in scored if _distance(s)], _distance, task),
+        "by_layers": _by(headline, lambda one: layers_of(one.query), task),
+        "by_margin": _by(headline, margin_of, task),
+        "by_distance": _by(scored, distance_of, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
+        "confidence": run_confidence(run.rows, headline, is_right),
         "reference": None if partial else _reference(suite, split, task.headline),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
@@ -162,9 +162,8 @@ def is_right(scored: Scored) -> tuple[bool, bool]:
     """Return whether verdict and content of an answer are right; both False without an answer."""
     if scored.answer is None:
         return False, False
-    truth = scored.truth.answer
-    content = normalise_content(scored.answer.content) == normalise_content(truth.content)
-    return scored.answer.changed == truth.changed, content
+    said, truth = scored.answer, scored.truth.answer
+    return said.changed == truth.changed, same_content(said.content, truth.content)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
@@ -237,27 +236,11 @@ def _or_null(value: float) -> float | None:
 def _by(
     scored: Iterable[Replied], key: Callable[[Replied], str], task: Task
 ) -> dict[str, dict[str, Any]]:
-    """Score apart what `key` tells apart, in the order of the keys."""
+    """Score apart what `key` tells apart, in the order of the keys; without a key, nowhere."""
     parts: dict[str, list[Replied]] = {}
     for one in scored:
         parts.setdefault(key(one), []).append(one)
-    return {name: _result(parts[name], task) for name in sorted(parts)}
-
-
-def _layers(one: Replied) -> str:
-    return layers_of(one.query)
-
-
-def _margin(one: Replied) -> str:
-    assert isinstance(one, Scored)
-    return MARGINS[bisect_right(MARGIN_ENDS, one.truth.margin)]
-
-
-def _distance(one: Replied) -> str:
-    """Return whether a feature is near to one of the training split, or nothing."""
-    if not isinstance(one, Described):
-        return ""
-    return "near" if one.truth.nearest_train >= NEAR else "far"
+    return {name: _result(parts[name], task) for name in sorted(parts) if name}
 
 
 def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
@@ -270,7 +253,7 @@ def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
         "no_vector": fields["no_vector"],
         "shuffled_vectors": fields.get("shuffled_vectors", False),
         **decoding_of(fields),
-        **learnt_of(fields, task),
+        "n_train": n_train(fields, task),
     }
 
 

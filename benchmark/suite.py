@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files, suite_features, suite_rows
+from introspect_bench.benchmark import files, suite_checks, suite_rows
 from introspect_bench.benchmark.draws import Amount, draw_groups
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.manifest import MANIFEST, read_manifest
@@ -28,7 +28,7 @@ from introspect_bench.benchmark.records import (
     GroundTruth,
     Query,
 )
-from introspect_bench.benchmark.suite_vectors import checked_vectors, read_vectors
+from introspect_bench.benchmark.suite_vectors import read_vectors
 
 MINI = "mini"
 """Name of the split that is part of another."""
@@ -73,6 +73,11 @@ class Suite:
     def data_sha256(self) -> str:
         """Hash over the hashes of all files: equal only if every byte is."""
         return str(self.manifest["data_sha256"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits it has: all, or test alone if it is a fresh one."""
+        return tuple(split for split in SPLITS if split in self.manifest["splits"])
 
     @property
     def describes(self) -> bool:
@@ -167,44 +172,7 @@ class Suite:
             IntegrityError: the first thing that is wrong, naming the file, and both hashes if
                 they differ.
         """
-        listed = self.manifest["files"]
-        for done, name in enumerate(sorted(listed)):
-            if on_progress:
-                on_progress(name, done, len(listed))
-            self.read(name)
-        for path in sorted(self.root.rglob("*")):
-            name = path.relative_to(self.root).as_posix()
-            if not path.is_dir() and name != MANIFEST and name not in listed:
-                raise IntegrityError(f"{path}: not in the suite's manifest; remove it")
-        owners: dict[str, str] = {}
-        for split in SPLITS:
-            self._verify_split(split, owners)
-        mini = {query.id: query.group for query in self.queries(MINI)}
-        for query in self.queries("validation"):
-            if query.group in mini.values() and query.id not in mini:
-                raise IntegrityError(
-                    f"{self.root / MANIFEST}: mini has a part of group {query.group} only"
-                )
-
-    def _verify_split(self, split: str, owners: dict[str, str]) -> None:
-        """Check one split; `owners` maps each id and group seen so far to its split."""
-        queries = self.queries(split)
-        groups = {query.group for query in queries}
-        count = self.manifest["splits"][split].get("groups")
-        if count != len(groups):
-            raise IntegrityError(
-                f"{self.root / MANIFEST}: splits.{split}.groups is {count}, "
-                f"the file has {len(groups)}"
-            )
-        for key in sorted(groups) + [query.id for query in queries]:
-            if owners.setdefault(key, split) != split:
-                raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
-        checked_vectors(self, split, queries)
-        if self.describes:
-            return suite_features.verify_split(self, split)
-        self.truth(split)
-        self.oracle(split)
-        return None
+        suite_checks.verify(self, on_progress)
 
     def _answers(
         self, split: str, part: str, build: Callable[[dict[str, Any]], tuple[str, T]]
@@ -256,7 +224,12 @@ class Suite:
         """
         if split not in ALL_SPLITS:
             raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
-        return "validation" if split == MINI else split
+        folder = "validation" if split == MINI else split
+        if folder not in self.splits:
+            raise UsageError(
+                f"{self.root} has no split {split}: it was made with test alone, as a fresh suite"
+            )
+        return folder
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes after checking them; hash and contents come from the same read."""

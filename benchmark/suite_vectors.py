@@ -40,7 +40,7 @@ def checked_vectors(
     return vectors
 
 
-def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
+def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
     """Return for each vector's row that of another contrast group, as a control; never by chance.
 
     Queries are put in the order of a hash of their ids, and each takes the vector of the next one
@@ -56,7 +56,7 @@ def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
     Raises:
         UsageError: all queries are of one group.
     """
-    ordered = sorted(queries, key=lambda q: sha256(f"foreign:{q.id}".encode()).digest())
+    ordered = sorted(queries, key=lambda q: sha256(f"shuffled:{q.id}".encode()).digest())
     parts: dict[str, list[Query]] = {}
     for query in ordered:
         layers = [query.fields.get(name) for name in ("layers", "layer")]
@@ -68,7 +68,7 @@ def foreign_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
             around = part[place + 1 :] + part[:place] + ordered
             other = next((one for one in around if one.group != query.group), None)
             if other is None or query.vector is None or other.vector is None:
-                raise UsageError("all queries are of one group; vectors cannot be exchanged")
+                raise UsageError("all queries are of one group; vectors cannot be shuffled")
             rows[query.vector] = other.vector
     return rows
 

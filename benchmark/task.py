@@ -39,9 +39,12 @@ class Task:
     """Raw completion to answer, or None if it has none; pure."""
     format_answer: Callable[[Any], str]
     """The completion that says an answer of the task's kind; `parse` reads it back."""
-    format_rehearsed: Callable[[Any], str] | None = None
+    format_replayed: Callable[[Any], str] | None = None
     """The same behind the text that the query quotes, which an explainer has just repeated; None
     if queries quote none."""
+    verdict_end: Callable[[str], int | None] | None = None
+    """Characters of a completion up to the end of its verdict's word, None without one; None if
+    answers have no verdict."""
     metrics: tuple[str, ...]
     """Names in `benchmark.metrics.METRICS`, headline first."""
     headline: str
@@ -51,6 +54,8 @@ class Task:
     apart."""
     openings: tuple[str, ...] = ()
     """How answers can begin, for explainers that must be held to the form; empty if freely."""
+    form: str = "a reply with an answer"
+    """What a reply has to look like, for the message to who sends others."""
     prompt_sha256: str = ""
     """Hash over all templates, so that two runs with different wording are never compared as
     equals."""

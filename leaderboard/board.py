@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.records import UNDECLARED
 
 SCHEMA = "introspect-bench/board/1"
 """Value of `schema` in `board.json`."""
@@ -76,6 +77,8 @@ class TaskScore:
     """The headline by layer, first layer first; empty where queries have none."""
     run_sha256: str
     """Hash of the run file's header and rows (its footer's `body_sha256`)."""
+    access: str = UNDECLARED
+    """How the answers were come by, one of `records.ACCESS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +93,17 @@ class Row:
     """Display name."""
     kind: Kind
     """What it is."""
+    access: str = UNDECLARED
+    """The widest access class of its runs, one of `records.ACCESS`: it is ranked among these."""
+    access_basis: str = ""
+    """Who says so: the benchmark, or the submitter, and whether a re-run confirmed it."""
+    unranked: str = ""
+    """Why its access class does not rank it; empty if it does."""
     scores: Mapping[str, TaskScore]
     """Results by task; a task it did not answer is not there."""
     rank: tuple[int, int] | None = None
-    """Best and worst rank that resampling leaves possible, from 1; None if it is not ranked."""
+    """Best and worst rank that resampling leaves possible, from 1, among entries of its access
+    class; None if it is not ranked."""
     ties: tuple[str, ...] = ()
     """Letters shared with entries it is not told apart from."""
     overall: Estimate | None = None
@@ -189,17 +199,20 @@ class Access:
     is_self: bool
     """Whether the explainer was made from the target itself."""
     to_self: Estimate | None = None
-    """This score minus the self-explainer's on the same queries; None for self, or without one."""
+    """This score minus that of its equal among self-explainers, on the same queries; None for self,
+    or without one."""
     p: float | None = None
-    """Two-sided p value of that difference, paired, after correction within the target."""
+    """Two-sided p value of that difference, paired, after correction over all such differences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Explainers against targets on one task."""
+    """Explainers of one access class against targets on one task."""
 
     task: str
     """Name of the task."""
+    access: str
+    """The class of all its runs."""
     title: str
     """The task, for people."""
     metric: str
@@ -225,7 +238,7 @@ class SuiteBoard:
     columns: tuple[Column, ...]
     """Its tasks, in order."""
     rows: tuple[Row, ...]
-    """Contestants by rank, then oracles."""
+    """By access class, each by rank; then what no class ranks, oracles last."""
     no_overall: str = ""
     """Why there is no overall, as a sentence; empty if there is one."""
 

@@ -1,14 +1,17 @@
 """Which charts a board has, and of what. Pure.
 
-Owns the choice of points; how they are drawn is `plotting`'s. A chart without data is not made.
+Owns the choice of points; how they are drawn is `plotting`'s. A chart without data is not made, and
+each access class has charts of its own: a line that joins two classes would compare them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from introspect_bench.benchmark.records import RANKED
 from introspect_bench.leaderboard import figures
 from introspect_bench.leaderboard.board import Row, SuiteBoard
 from introspect_bench.leaderboard.plotting import Plot, Point, drawn
@@ -21,8 +24,11 @@ def charts_of(suites: Sequence[SuiteBoard]) -> list[dict[str, Any]]:
     """Return every chart that there is data for, as coordinates."""
     plots = []
     for suite in suites:
-        plots += [_by_cost(suite), _by_data(suite)]
-        plots += [_by_layer(suite, column) for column in range(len(suite.columns))]
+        for access in RANKED:
+            own = [row for row in suite.rows if row.access == access and not row.unranked]
+            part = replace(suite, rows=tuple(own), target=f"{suite.target}, {access}")
+            plots += [_by_cost(part), _by_data(part)]
+            plots += [_by_layer(part, column) for column in range(len(suite.columns))]
     return [drawn(plot) for plot in plots if plot is not None]
 
 
@@ -30,7 +36,7 @@ def _by_cost(suite: SuiteBoard) -> Plot | None:
     points = [
         Point(x=row.seconds_per_query, y=row.overall, name=row.name, css=row.kind)
         for row in suite.rows
-        if row.overall and row.seconds_per_query and row.kind != "oracle"
+        if row.overall and row.seconds_per_query
     ]
     if len(points) < 2:
         return None
@@ -55,7 +61,7 @@ def _by_cost(suite: SuiteBoard) -> Plot | None:
 def _by_data(suite: SuiteBoard) -> Plot | None:
     groups: dict[str, list[Point]] = {}
     for row in suite.rows:
-        if row.overall and row.n_train and row.kind != "oracle":
+        if row.overall and row.n_train:
             point = Point(x=row.n_train, y=row.overall, name=row.name, css=row.kind)
             groups.setdefault(f"{row.org}/{row.base}", []).append(point)
     if sum(map(len, groups.values())) < 2:
@@ -83,7 +89,6 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
         for row in suite.rows
         if column.task in row.scores
         and len(row.scores[column.task].by_layers) > 1
-        and row.kind != "oracle"
         and not row.withdrawn
     ]
     chosen.sort(key=lambda row: (-_headline(row, column.task), row.id))

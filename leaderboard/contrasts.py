@@ -21,7 +21,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """One explainer less another on the same queries of one task."""
+    """One explainer minus another on the same queries of one task."""
 
     task: str
     """Name of the task."""
@@ -34,7 +34,7 @@ class Contrast:
     why: str
     """What is different about the second, in a few words."""
     value: float
-    """The first's score less the second's."""
+    """The first's score minus the second's."""
     interval_95: tuple[float, float] | None
     """Bootstrap over groups."""
     p: float
@@ -56,7 +56,7 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     """
     if not rows:
         return nothing
-    head = ["task", "metric", "explainer", "less", "because", "difference", "p (Holm)"]
+    head = ["task", "metric", "explainer", "minus", "because", "difference", "p (Holm)"]
     lines = [said, "", table.bar([*head, "told apart"])]
     lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
     for row in rows:
@@ -126,7 +126,7 @@ def _differences(rows: Sequence[Contrast], title: str) -> str:
         first, second = (table.escape(table.clean(name)) for name in (row.first, row.second))
         parts = row.parts[title]
         cells = [difference_text(row, parts[one]) if one in parts else NOTHING for one in names]
-        lines.append(table.bar([f"{first} less {second}", row.why, *cells]))
+        lines.append(table.bar([f"{first} minus {second}", row.why, *cells]))
     return "\n".join(lines)
 
 

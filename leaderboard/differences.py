@@ -12,8 +12,6 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.leaderboard import latex
 from introspect_bench.leaderboard.table import (
     NOTHING,
-    NUMBERS,
-    TITLES,
     bar,
     cell,
     clean,
@@ -22,6 +20,7 @@ from introspect_bench.leaderboard.table import (
     label,
     shown,
 )
+from introspect_bench.leaderboard.titles import NUMBERS, TITLES
 
 CORRECTIONS: Mapping[str, str] = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 """How a correction is called in a legend."""
@@ -129,15 +128,20 @@ def _p(value: float | None) -> str:
 def _legend(found: Mapping[str, Any]) -> str:
     shares = any(task["metric"] not in NUMBERS for task in found["tasks"])
     unit = "groups of queries" if found["cluster"] == "auto" else "queries"
+    classes = [sorted({run["access"] for run in task["runs"]}) for task in found["tasks"]]
+    apart = sorted({name for names in classes if len(names) > 1 for name in names})
     sentences = [
         "Shares in per cent, their differences in points." if shares else "",
-        f"Differences are first less second on the same queries, with 95 % intervals (bootstrap "
+        f"Differences are first minus second on the same queries, with 95 % intervals (bootstrap "
         f"over {unit}).",
         "McNemar's exact test takes queries as independent, which those of a group are not; the p "
         "by groups swaps whole groups, and * marks what it finds significant at 5 %. Both are "
         f"corrected over all pairs of all tasks ({CORRECTIONS[found['correction']]}).",
         "Detectable is the least true difference that so many queries show with 80 % power.",
         "Exploratory: on the queries that all runs answer." if found["common"] else "",
-        "† oracle. ‡ a control: vectors withheld or exchanged.",
+        f"No equals: runs come by their answers in different ways ({', '.join(apart)})."
+        if apart
+        else "",
+        "† oracle. ‡ a control: vectors withheld or shuffled.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -1,7 +1,8 @@
 """What a published file must not hold: keys, places on a machine, and fields that nobody needs.
 
-Owns the allow-list of a run file's fields and the patterns of secrets. A reader of run files takes
-more than this allows, so that older and newer runs can be scored; what is submitted is held to it.
+Owns the allow-list of fields of a run file's rows and the patterns of secrets; the fields of its
+header are `benchmark.header`'s. A reader of run files takes more in a row than this allows; what is
+submitted is held to it.
 """
 
 from __future__ import annotations
@@ -16,73 +17,8 @@ from introspect_bench.leaderboard.wording import text_problem
 MAX_RAW_BYTES = 4_096
 """Longest raw reply that is submitted, in bytes of UTF-8."""
 
-HEADER: Mapping[str, frozenset[str] | None] = {
-    "kind": None,
-    "schema": None,
-    "run_id": None,
-    "created": None,
-    "package": frozenset({"name", "version", "commit", "dirty"}),
-    "task": frozenset(
-        {
-            "id",
-            "version",
-            "suite",
-            "split",
-            "n",
-            "limit",
-            "query_ids",
-            "query_ids_sha256",
-            "data_sha256",
-            "prompt_sha256",
-            "metric_version",
-        }
-    ),
-    "target": frozenset(
-        {
-            "name",
-            "weights_sha256",
-            "tensors_sha256",
-            "tokenizer_sha256",
-            "source",
-            "location",
-            "revision",
-            "licence",
-            "n_layers",
-            "d_model",
-        }
-    ),
-    "explainer": frozenset(
-        {
-            "name",
-            "kind",
-            "revision",
-            "weights_sha256",
-            "settings",
-            "shots",
-            "no_vector",
-            "shuffled_vectors",
-        }
-    ),
-    "generation": None,
-    "env": frozenset(
-        {
-            "python",
-            "system",
-            "machine",
-            "device",
-            "torch",
-            "transformers",
-            "nnsight",
-            "peft",
-            "numpy",
-            "safetensors",
-        }
-    ),
-    "selftest": None,
-    "partial": None,
-    "declared": None,
-}
-"""Fields of a header, and of the objects in it whose fields are fixed."""
+PARTS = ("package", "task", "target", "explainer", "env")
+"""Objects of a header whose texts are short."""
 ROW = frozenset(
     {
         "kind",
@@ -97,9 +33,13 @@ ROW = frozenset(
         "n_in",
         "n_out",
         "ms",
+        "confidence",
+        "logprob_verdict",
+        "logprob_reply",
     }
 )
-"""Fields of a prediction row; `ms` may be left out by who cannot publish it."""
+"""Fields of a prediction row; `ms` may be left out by who cannot publish it, and the last three are
+there if they are known."""
 JUDGEMENT = frozenset(
     {"kind", "qid", "judge", "text", "predicted", "embedding", "raw", "value", "status"}
 )
@@ -111,8 +51,6 @@ _FORMS = {
     "run_id": re.compile("[0-9a-f]{32}"),
     "created": re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ"),
 }
-# Of the objects whose fields are fixed, those fields that hold more than one value.
-_NESTED = frozenset({"weights_sha256", "settings", "query_ids"})
 _SECRETS = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
     "an API key": r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}",
@@ -149,12 +87,6 @@ def place(text: str) -> bool:
 def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a run file's header says that it should not, each a sentence."""
     for name, value in header.items():
-        if name not in HEADER:
-            yield f"field {name[:80]} is not one that a run writes"
-            continue
-        known = HEADER[name]
-        for key in sorted(value.keys() - known) if known and isinstance(value, Mapping) else ():
-            yield f"field {name}.{key[:80]} is not one that a run writes"
         if problem := _form_problem(name, value):
             yield problem
         text = json.dumps(value, ensure_ascii=False)
@@ -168,11 +100,7 @@ def _form_problem(name: str, value: Any) -> str | None:
     """Say which value in a field is of another form than a run writes."""
     if name in _FORMS and not (isinstance(value, str) and _FORMS[name].fullmatch(value)):
         return f"field {name} is not of the form that a run writes"
-    if HEADER[name] is None or not isinstance(value, Mapping):
-        return None
-    for key, one in value.items():
-        if key not in _NESTED and isinstance(one, dict | list):
-            return f"field {name}.{key[:80]} holds more than one value"
+    for key, one in value.items() if name in PARTS else ():
         if isinstance(one, str) and one and (wrong := text_problem(one, max_chars=300)):
             return f"field {name}.{key[:80]} {wrong}"
     return None

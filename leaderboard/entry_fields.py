@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard.wording import (
     bibtex_problem,
     contact_problem,
@@ -40,6 +41,7 @@ REQUIRED = (
     "name",
     "org",
     "kind",
+    "access",
     "authors",
     "contact",
     "links",
@@ -173,6 +175,7 @@ _CHECKS: dict[str, Callable[[Any], Problem]] = {
     "name": _is_text(lambda value: name_problem(value, max_chars=MAX_NAME)),
     "org": _is_text(lambda value: name_problem(value, max_chars=MAX_ORG)),
     "kind": _one_of(*KINDS),
+    "access": _one_of(*ACCESS),
     "authors": _texts(1, 50, 80),
     "contact": _is_text(contact_problem),
     "links": _links,

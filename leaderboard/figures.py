@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from introspect_bench.leaderboard import table
 from introspect_bench.leaderboard.board import Estimate
-from introspect_bench.leaderboard.table import NOTHING, TITLES
+from introspect_bench.leaderboard.table import NOTHING
+from introspect_bench.leaderboard.titles import TITLES
 
 OVERALL = "overall"
 """Name under which the overall is shown."""

@@ -1,8 +1,8 @@
 """The public ledger of submissions: what was checked, flagged or withdrawn, by whom and why.
 
-Owns the format `introspect-bench/ledger/1`, one JSON object a line, and the tiers read from it. The
-file only grows: each line holds the hash of all bytes above it, so that a line that was changed or
-removed later shows in every line below.
+Owns the format `introspect-bench/ledger/1`, one JSON object a line; what follows from it is
+`tiers`'. The file only grows: each line holds the hash of all bytes above it, so that a line that
+was changed or removed later shows in every line below.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import datetime
 import errno
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -37,22 +37,9 @@ EVENTS = (
 )
 """Values of `event`. `rejudge` is a recheck of judgements by the frozen judges;
 `rescore` explains a change of scores by a new version of the package."""
-TIERS: Mapping[int, tuple[str, str]] = {
-    1: ("re-scored", "CI computed every number from the raw replies."),
-    2: ("spot-checked", "A maintainer asked the explainer some queries again, chosen by hash."),
-    3: ("re-run", "A maintainer ran the explainer on every query again."),
-    4: ("fresh-split confirmed", "The explainer was run on queries that did not exist before."),
-}
-"""Label of each tier, and what it means in a sentence."""
-AGREEMENT = 0.9
-"""Share of queries answered the same from which a check confirms an entry. Not 1: a model's last
-bits depend on device and batch, and the share itself is shown."""
-MIN_ASKED = 20
-"""Fewest queries of a task that make a spot check."""
 MAX_BYTES = 16 << 20
 """Largest ledger."""
 
-_CHECKS = {"recheck": 2, "rerun": 3, "fresh": 4}
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "schema": str,
     "date": str,
@@ -94,22 +81,6 @@ class Line:
     """Of checks: queries answered the same, and queries asked, by task."""
     details: Mapping[str, Any]
     """What else is needed to do it again, such as the nonce of a recheck."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Where an entry stands."""
-
-    tier: int
-    """1 to 4, see `TIERS`."""
-    label: str
-    """The tier in words."""
-    lines: tuple[Line, ...]
-    """All that the ledger says of the entry, oldest first."""
-    withdrawn: bool
-    """Whether it is withdrawn; it stays on the board, greyed out."""
-    flags: tuple[str, ...]
-    """Reasons of its flags since it was last restored."""
 
 
 def read_ledger(path: Path) -> tuple[Line, ...]:
@@ -182,49 +153,6 @@ def append_line(
     except OSError as error:
         raise files.write_error(path, error) from error
     return line
-
-
-def standing(
-    lines: Sequence[Line], entry: str, entry_sha256: str, tasks: Collection[str] = ()
-) -> Standing:
-    """Say where an entry stands; checks of other bytes than those it holds now do not count.
-
-    An entry has the tier that all of its tasks have. Of several checks of one kind the last counts.
-
-    Args:
-        lines: the ledger.
-        entry: id of the entry.
-        entry_sha256: hash of its files as they are.
-        tasks: the tasks it has runs of; those that were checked if empty.
-    """
-    own = tuple(line for line in lines if line.entry == entry)
-    withdrawn = False
-    flags: list[str] = []
-    confirmed: dict[tuple[str, str], bool] = {}
-    for line in own:
-        if line.event == "withdraw":
-            withdrawn = True
-        elif line.event == "restore":
-            withdrawn, flags = False, []
-        elif line.event == "flag":
-            flags.append(line.reason)
-        elif line.event in _CHECKS and line.entry_sha256 == entry_sha256:
-            confirmed |= {(task, line.event): confirms(line, task) for task in line.tasks}
-    tiers = [
-        max(_CHECKS[event] if confirmed.get((task, event)) else 1 for event in _CHECKS)
-        for task in tasks or {task for task, _ in confirmed}
-    ]
-    tier = min(tiers, default=1)
-    return Standing(
-        tier=tier, label=TIERS[tier][0], lines=own, withdrawn=withdrawn, flags=tuple(flags)
-    )
-
-
-def confirms(line: Line, task: str) -> bool:
-    """Whether a check asked enough of a task and found enough of it the same."""
-    agreed, asked = line.tasks[task]
-    enough = line.event != "recheck" or asked >= MIN_ASKED
-    return enough and agreed >= AGREEMENT * asked
 
 
 def _read(path: Path) -> tuple[tuple[Line, ...], str]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard import figures
-from introspect_bench.leaderboard.board import KINDS, Board, Matrix, SuiteBoard
-from introspect_bench.leaderboard.ledger import TIERS
+from introspect_bench.leaderboard.board import Board, Matrix, SuiteBoard
+from introspect_bench.leaderboard.contrasts import LEVEL
+from introspect_bench.leaderboard.tiers import TIERS
 from introspect_bench.leaderboard.view import (
+    ACCESS_HELP,
     DATE_HELP,
     KIND_HELP,
     NO_ANSWER_HELP,
@@ -25,8 +28,14 @@ from introspect_bench.leaderboard.view import (
     column_range,
 )
 
-SIGNIFICANT = 0.05
-"""P value below which a difference is shown as significant."""
+ABOUT_ACCESS = (
+    "How answers were come by. The benchmark sets it, from where vectors enter and how replies are "
+    "chosen; of their own code submitters declare it, and such code is ranked among words only "
+    "after a re-run in a process that holds no weights of the target. Each run has a class; an "
+    "entry stands in the widest of its runs' (words, runs-target, replays), and ranks, letters, "
+    "overall and privileged access compare within a class."
+)
+"""What the page says of access classes."""
 
 Json = dict[str, Any]
 
@@ -51,13 +60,13 @@ def matrix_view(matrix: Matrix, board: Board) -> Json:
             "interval": figures.interval(matrix.metric, cell.score),
             "anchor": anchor(suites[target], cell.entry),
             "is_self": cell.is_self,
-            "significant": cell.p is not None and cell.p < SIGNIFICANT,
+            "significant": cell.p is not None and cell.p < LEVEL,
             "difference": figures.signed(matrix.metric, away.value) if away else "",
             "explain": f"to self {figures.interval(matrix.metric, away)}{p}",
         }
 
     return {
-        "title": matrix.title,
+        "title": f"{matrix.title} \N{MIDDLE DOT} {matrix.access}",
         "metric": figures.title(matrix.metric),
         "targets": matrix.targets,
         "rows": [
@@ -92,7 +101,9 @@ def terms_view(board: Board) -> list[tuple[str, str]]:
     heads |= {"Tier": TIER_HELP} | dict(TIERS.values())
     heads |= {"No answer": NO_ANSWER_HELP, "Vectors": VECTOR_HELP, "Cost": TOKENS_HELP}
     heads |= {"Time": SECONDS_HELP, "Size": SIZE_HELP, "Date": DATE_HELP}
-    return [*heads.items(), *((kind, KIND_HELP[kind]) for kind in KINDS)]
+    shown = {row.access for suite in board.suites for row in suite.rows}
+    classes = [(f"Access: {name}", ACCESS_HELP[name]) for name in ACCESS if name in shown]
+    return [*heads.items(), ("Access", ABOUT_ACCESS), *classes, *KIND_HELP.items()]
 
 
 def _names(suites: Sequence[SuiteBoard]) -> Iterable[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from introspect_bench.leaderboard import figures, table
 from introspect_bench.leaderboard.contrasts import (
+    LEVEL,
     Contrast,
     contrast_table,
     difference_text,
@@ -60,13 +61,13 @@ PAPER = (
         section="use",
     ),
     Paper(
-        what="self less another model (Table 2)",
+        what="self minus another model (Table 2)",
         task="activation-patching",
         said="+9.9 (Qwen3-8B), +6.9 (Llama-3.1-8B)",
         section="access",
     ),
     Paper(
-        what="self less another model (Table 2)",
+        what="self minus another model (Table 2)",
         task="input-ablations",
         said="+25.3 (Qwen3-8B), +7.1 (Llama-3.1-8B-Instruct)",
         section="access",
@@ -89,9 +90,9 @@ def report(
 
     Args:
         results: what `score` returned of every run.
-        use: explainers with vectors less their controls without or with exchanged ones.
-        access: self-explainers less each other explainer of their kind.
-        beaten: self-explainers less each baseline.
+        use: explainers with vectors minus their controls without or with shuffled ones.
+        access: self-explainers minus each of their equals.
+        beaten: self-explainers minus each baseline of their access class.
         trained: those of `results` that are trained explainers', for the parts by layer and kind.
         study: explainers that differ in how vectors enter.
         rates: trainings that differ in their learning rate.
@@ -108,23 +109,25 @@ def report(
         "## What the vectors are worth",
         contrast_table(
             use,
-            "Each explainer less its control, paired on the same queries: the same recipe without "
+            "Each explainer minus its control, paired on the same queries: the same recipe without "
             "vectors, or the same weights given another query's vector. All metrics: what a vector "
-            "is worth may lie in the content and not in the verdict.",
+            "is worth may lie in the content and not in the verdict. A control that could give but "
+            "one verdict, as one that is compared with itself, is set against nobody's verdicts.",
             "No entry names a control yet.",
         ),
         "## Privileged access",
         contrast_table(
             access,
-            "Each self-explainer less every other explainer of the same target that was trained on "
-            "as many queries, with vectors that enter the same way, paired on the same queries. A "
-            "rotated twin computes the same function in other coordinates.",
-            "There is no pair of a trained self-explainer and another trained explainer yet.",
+            "Each self-explainer minus its equals: explainers of the same target and access class "
+            "with the same decoding, number of training queries and recipe, paired on the same "
+            "queries. A rotated twin computes the same function in other coordinates.",
+            "There is no self-explainer and no equal of it yet.",
         ),
         "## Against baselines",
         contrast_table(
             beaten,
-            "Each self-explainer less every baseline but oracles, paired on the same queries.",
+            "Each self-explainer minus every baseline of its access class that can give more than "
+            "one verdict, paired on the same queries.",
             "There is no pair of a trained self-explainer and a baseline yet.",
         ),
         "## By layers and kinds",
@@ -146,7 +149,7 @@ def _study(cells: Sequence[Cell]) -> str:
     blocks = [
         "Explainers that were trained alike on a part of the training split and differ in where "
         "vectors enter, at what length and in how many tokens; single runs, best first. The loss, "
-        "in nats a token of right answers to validation queries, is no score: with `rehearsal` the "
+        "in nats a token of right answers to validation queries, is no score: with `replay` the "
         "answer is worded differently and says the output twice, so its loss stands for itself."
     ]
     for task, split in sorted({(one.result["task"], one.result["split"]) for one in cells}):
@@ -179,31 +182,28 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
     head = ["compared", "arXiv:2511.08579, points of exact match", "here", "replicates"]
     lines = [table.bar(head), table.bar(["---"] * 4)]
     for one in PAPER:
-        # neither are vectors exchanged at test alone a training without them, nor a twin a model
+        # neither are vectors shuffled at test alone a training without them, nor a twin a model
         why, rows = ("no vectors", use) if one.section == "use" else ("another model", access)
         ours = [c for c in rows if (c.why, c.task) == (why, one.task) and c.metric in HEADLINES]
         asked = f"{one.task}: {one.what}"
         for c in ours:
             names = [table.escape(table.clean(name)) for name in (c.first, c.second)]
-            here = f"{names[0]} less {names[1]} ({c.why}) {difference_text(c)}"
+            here = f"{names[0]} minus {names[1]} ({c.why}) {difference_text(c)}"
             lines.append(table.bar([asked, one.said, here, _replicates(c)]))
         if not ours:
             lines.append(table.bar([asked, one.said, NOTHING, NOTHING]))
     lines += [
         "",
-        "All of the paper's differences are above 0: one replicates if ours is and its 95 % "
-        "interval holds nothing else. The paper's numbers are transcribed at second hand; targets, "
-        "metrics (here exact match balanced between changed and unchanged), queries and sizes "
-        "differ, so only signs and orders of magnitude compare.",
+        "All of the paper's differences are above 0: one replicates if ours is and the two are "
+        "told apart. The paper's numbers are transcribed at second hand; targets, metrics (here "
+        "exact match balanced between changed and unchanged), queries and sizes differ, so only "
+        "signs and orders of magnitude compare.",
     ]
     return "\n".join(lines)
 
 
 def _replicates(row: Contrast) -> str:
-    """Whether a difference is above 0, as all that it stands beside are."""
-    if row.interval_95 is None:
-        return NOTHING
-    low, high = row.interval_95
-    if low > 0:
-        return "yes"
-    return "no: the opposite" if high < 0 else "not shown: the interval holds 0"
+    """Whether a difference is above 0, as all that it stands beside are, by its corrected p."""
+    if row.p >= LEVEL:
+        return "not shown: not told apart"
+    return "yes" if row.value > 0 else "no: the opposite"

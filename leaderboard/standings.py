@@ -1,11 +1,12 @@
 """A suite's entries in order: the overall of each, and where it stands. Pure.
 
-Owns who is ranked with whom. Only entries with an overall are: without a task there is no place.
+Owns who is ranked with whom: entries of one access class that have an overall. Without a task there
+is no place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,34 +23,36 @@ class Standing:
     overall: Overall | None
     """Mean over the tasks that count, rescaled; None if a task is lacking."""
     place: Place | None
-    """Rank among the entries that are ranked; None if it is not one of them."""
+    """Rank among the ranked entries of its class; None if it is not one of them."""
 
 
 def standings(
     scores: Mapping[str, Mapping[str, TaskScore]],
     scales: Mapping[str, Scale],
     *,
-    ranked: Collection[str],
+    ranked: Mapping[str, str],
 ) -> dict[str, Standing]:
     """Return the standing of every entry.
 
     Args:
         scores: headline by task, by entry; resampled alike for all entries of a task.
         scales: by task, of every task that counts (`Scales.counted`).
-        ranked: entries that may be ranked: contestants, not oracles or what was withdrawn.
+        ranked: access class by entry that may be ranked: no oracles, and not what was withdrawn or
+            is not confirmed.
 
     Raises:
         ValueError: as `overall` and `rank_intervals`.
     """
     found = {entry: overall(own, scales) for entry, own in scores.items()}
-    contestants = {
-        entry: whole for entry, whole in found.items() if whole is not None and entry in ranked
-    }
+    classes: dict[str, dict[str, Overall]] = {}
+    for entry, whole in found.items():
+        if whole is not None and entry in ranked:
+            classes.setdefault(ranked[entry], {})[entry] = whole
     places: dict[str, Place] = {}
-    if contestants:
+    for contestants in classes.values():
         values = np.array([whole.value for whole in contestants.values()])
         resampled = np.stack([whole.resampled for whole in contestants.values()])
-        places = dict(zip(contestants, rank_intervals(values, resampled), strict=True))
+        places |= zip(contestants, rank_intervals(values, resampled), strict=True)
     return {
         entry: Standing(overall=whole, place=places.get(entry)) for entry, whole in found.items()
     }

@@ -1,9 +1,9 @@
 """Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
 
-Owns order and rounding. A name in a result was chosen by a stranger: it is shown as text and can
-neither format a page nor steer a terminal. Oracles are marked and come after all contestants: they
-are told something a contestant is not. Runs that do not answer the whole split are marked and come
-after all that do: whoever chooses queries chooses scores.
+Owns order and rounding. Each access class has tables of its own. A name in a result was chosen by a
+stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked
+and come after all contestants: they are told something a contestant is not. Runs that do not answer
+the whole split are marked and come after all that do: whoever chooses queries chooses scores.
 """
 
 from __future__ import annotations
@@ -16,47 +16,16 @@ from itertools import groupby
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard import latex
+from introspect_bench.leaderboard.titles import NUMBERS, TITLES
 
 ORACLE = "oracle"
 """Value of `explainer.kind` that marks an oracle."""
-TITLES: Mapping[str, str] = {
-    "exact_match": "exact match",
-    "content_match": "content match",
-    "balanced_exact_match": "balanced exact match",
-    "exact_match_changed": "exact, changed",
-    "exact_match_unchanged": "exact, unchanged",
-    "content_match_changed": "content, changed",
-    "which_accuracy": "which",
-    "kind_mean": "mean of kinds",
-    "has_changed_macro_f1": "has-changed macro-F1",
-    "group_consistency": "group consistency",
-    "verdict_accuracy": "verdict accuracy",
-    "pearson": "Pearson r",
-    "pearson_of_reference": "r / r of reference",
-    "detection_auroc": "detection AUROC",
-    "similarity": "similarity",
-    "matched_auroc": "matched AUROC",
-    "weighted_r": "weighted r",
-    "auprc": "average precision",
-}
-"""Column titles; a metric without one keeps its name."""
-NUMBERS = frozenset(
-    {
-        "pearson",
-        "pearson_of_reference",
-        "detection_auroc",
-        "similarity",
-        "matched_auroc",
-        "weighted_r",
-        "auprc",
-    }
-)
-"""Metrics that are no shares of queries; they are shown as they are."""
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
-    "a contestant is not. ‡ a control: vectors withheld or exchanged. * not all queries of the "
+    "a contestant is not. ‡ a control: vectors withheld or shuffled. * not all queries of the "
     "split are answered."
 )
 """What the marks mean."""
@@ -147,8 +116,8 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
         told_apart = distinct([row[0] for row in cells[1:]], rows)
         for row, name in zip(cells[1:], told_apart, strict=True):
             row[0] = name
-        suite, task, version, split, _, frozen = key
-        title = f"{clean(suite)} · {clean(task)} {version} · {split}"
+        suite, task, version, split, _, frozen, (_, access) = key
+        title = f"{clean(suite)} · {clean(task)} {version} · {split} · {clean(access)}"
         if frozen:
             tables.append((title, cells, _notes(rows)))
         else:
@@ -156,8 +125,15 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
     return tables
 
 
-def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool]:
-    """Return what rows of one table share; results of different bytes never stand side by side."""
+def _table_key(
+    result: Mapping[str, Any],
+) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
+    """Return what rows of one table share; results of different bytes never stand side by side.
+
+    Nor do answers that were come by in different ways: the access class, narrowest first.
+    """
+    access = result["access"]
+    order = ACCESS.index(access) if access in ACCESS else len(ACCESS)
     return (
         result["suite"],
         result["task"],
@@ -165,6 +141,7 @@ def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool
         result["split"],
         result["data_sha256"],
         result["frozen"],
+        (order, access),
     )
 
 
@@ -213,7 +190,7 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
-    learnt = f", trained on {explainer['n_train']:,}" if "n_train" in explainer else ""
+    learnt = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
     return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
 
 

@@ -9,6 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from introspect_bench.benchmark.records import (
+    ORACLE,
+    REPLAYS,
+    RUNS_TARGET,
+    UNDECLARED,
+    WORDS,
+)
 from introspect_bench.leaderboard import figures
 from introspect_bench.leaderboard.board import (
     Column,
@@ -17,24 +24,36 @@ from introspect_bench.leaderboard.board import (
     Row,
     SuiteBoard,
 )
-from introspect_bench.leaderboard.ledger import TIERS
 from introspect_bench.leaderboard.table import NOTHING
+from introspect_bench.leaderboard.tiers import TIERS
 
 KIND_HELP: Mapping[Kind, str] = {
     "trained": "An explainer that learnt from training queries.",
     "untrained": "A model asked as it is.",
     "baseline": "A reference to beat, which ships with the benchmark.",
-    "oracle": "Is told something a contestant is not: a reference, never ranked.",
+    "oracle": "Is told something that no contestant has: a reference, never ranked.",
 }
 """A sentence for each kind."""
+ACCESS_HELP: Mapping[str, str] = {
+    WORDS: "Reads the query, its text and its vector, and answers.",
+    RUNS_TARGET: "Takes the unmodified target's output on the shown text, or on siblings' texts.",
+    REPLAYS: "Executes the query's intervention, in whole or part.",
+    ORACLE: "Is told what no contestant has.",
+    UNDECLARED: "Somebody's own code, which does not say how it comes by its answers.",
+}
+"""A sentence for each access class."""
+UNRANKED = "Not ranked: how the answers were come by is not said, or not confirmed"
+"""Title of the rows that their access class does not rank, but for oracles."""
+LAST = (UNRANKED, f"{ORACLE}: {ACCESS_HELP[ORACLE]}")
+"""Titles of the parts without ranks."""
 RANK_HELP = (
-    "Ranks this entry may have at 95 %, by the overall; entries that share a letter are not told "
-    "apart, and one that lacks a task has no rank."
+    "Ranks this entry may have at 95 % among entries of its access class, by the overall; entries "
+    "that share a letter are not told apart, and one that lacks a task has no rank."
 )
 TIER_HELP = "How far the entry is confirmed beyond scores computed from its raw replies."
 NO_ANSWER_HELP = "Queries without a readable answer, in per cent; each counts as wrong."
 VECTOR_HELP = (
-    "Whether the queries' vectors were given; a number is the overall with them less that without."
+    "Whether the queries' vectors were given; a number is the overall with them minus that without."
 )
 TOKENS_HELP = "Mean number of tokens read and written for a query, as the run files say."
 SECONDS_HELP = "Mean wall-clock seconds for a query on the submitter's machine, as run files say."
@@ -47,24 +66,24 @@ Json = dict[str, Any]
 
 
 def suite_view(suite: SuiteBoard) -> Json:
-    """Return a suite's table: heads, and rows in three parts (ranked, unranked, oracles)."""
+    """Return a suite's table: heads, and rows in parts, one an access class."""
     axes = {column.task: _axis(suite, column) for column in suite.columns}
     scored = [row.overall for row in suite.rows if row.overall]
     axes[figures.OVERALL] = figures.axis_of(scored, (0.0, 1.0), 1.0)
     views = [(row, _row(row, suite, axes)) for row in suite.rows]
-    oracles = [view for row, view in views if row.kind == "oracle"]
-    ranked = [view for row, view in views if row.kind != "oracle"]
-    parts = [{"css": "ranked", "title": "", "rows": ranked}]
-    if oracles:
-        title = "Oracles: told something a contestant is not, never ranked"
-        parts.append({"css": "oracles", "title": title, "rows": oracles})
+    parts: dict[str, list[Json]] = {}
+    for row, view in views:
+        parts.setdefault(_part(row), []).append(view)
     return {
         "name": suite.name,
         "target": suite.target,
         "split": suite.split,
         "n_queries": f"{sum(column.n for column in suite.columns):,}",
         "heads": _heads(suite),
-        "parts": parts,
+        "parts": [
+            {"css": "oracles" if title in LAST else "ranked", "title": title, "rows": rows}
+            for title, rows in parts.items()
+        ],
         "all": [view for _, view in views],
         "notes": _notes(suite),
     }
@@ -75,6 +94,13 @@ def _notes(suite: SuiteBoard) -> list[str]:
     if suite.no_overall:
         return [suite.no_overall]
     return [f"{column.title}: {column.left_out}" for column in suite.columns if column.left_out]
+
+
+def _part(row: Row) -> str:
+    """Title of the part of the table that a row stands in."""
+    if row.unranked and row.access != ORACLE:
+        return UNRANKED
+    return f"{row.access}: {ACCESS_HELP[row.access]}"
 
 
 def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
@@ -148,6 +174,7 @@ def _row(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> Json:
         "text": " ".join((row.org, row.name, row.id, *row.authors)).casefold(),
         "kind": row.kind,
         "withdrawn": row.withdrawn,
+        "unranked": row.unranked,
         "rank": span if row.rank else NOTHING,
         "rank_key": low + high / 1e4 if row.rank else 1e6,
         "ties": letters,
@@ -166,7 +193,9 @@ def _scores(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> li
     for column in suite.columns:
         score = row.scores.get(column.task)
         estimate = score.headline if score else None
-        cells.append(_cell(column.title, column.metric, estimate, axes[column.task], "num"))
+        cell = _cell(column.title, column.metric, estimate, axes[column.task], "num")
+        other = score.access if score and score.access != row.access else ""
+        cells.append(cell | {"note": f"{cell['note']} {other}".strip()})
     return cells
 
 
@@ -237,6 +266,8 @@ def _facts(row: Row) -> list[tuple[str, str]]:
     facts = [
         ("Entry", row.id),
         ("Kind", KIND_HELP[row.kind]),
+        ("Access", f"{row.access}: {ACCESS_HELP[row.access]} ({row.access_basis or 'not said'})"),
+        ("Not ranked", row.unranked),
         ("Authors", ", ".join(row.authors)),
         ("Tier", f"{label}: {meaning}"),
         ("Ledger", row.tier_note),

@@ -9,74 +9,38 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from introspect_bench import __version__
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.files import read_jsonl, write_error
 from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.statistics import Bar, describe, missed, require
+from introspect_bench.tasks.nulls import check_installed
+from introspect_bench.tasks.order import MINI_GROUPS, Made, NotFrozenError, Order
+from introspect_bench.tasks.statistics import (
+    Bar,
+    check_expressible,
+    describe_kinds,
+    missed,
+    require,
+)
 
-MINI_GROUPS = 8
-"""Groups of validation that form the mini split."""
+if TYPE_CHECKING:
+    from introspect_bench.tasks.nulls.ablations import Embed
+
 MINI_FEATURES = 32
-"""The same where a group is one feature."""
+"""Groups of the mini split where a group is one feature."""
+RESERVE = "reserve"
+"""Split of the facts that fresh test splits are made from."""
 FEATURES = "feature-descriptions"
 """Name of the task whose queries are features."""
-
-
-class NotFrozenError(CheckFailedError):
-    """A suite was measured and misses its bars; nothing was written."""
-
-    def __init__(self, message: str, *, statistics: Mapping[str, Any]) -> None:
-        """Keep what was measured, so that it can be shown."""
-        super().__init__(message)
-        self.statistics = statistics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be made."""
-
-    suite: str
-    """Name of the suite."""
-    task: str
-    """Name of the task."""
-    target: Mapping[str, Any]
-    """Description of the target for the manifest: name, source, revision, hashes."""
-    seed: int
-    """Chooses prompts, demonstrations, sources, hints and sentences."""
-    out: Path
-    """Folder to be made; must not exist, for what is frozen stays."""
-    folder: Path | None = None
-    """Folder of the target's weights; features need it, to train a simulator on them."""
-    work: Path
-    """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
-    builder, one model and one device."""
-    device: str = "cpu"
-    """What the model computes on, for the manifest."""
-    sizes: Mapping[str, Any] | None = None
-    """Other sizes than the task's own, for drafts."""
-    draft: bool = False
-    """Write even if bars are missed, marked as not frozen."""
-
-
-@dataclass(slots=True)
-class _Made:
-    """What was measured, by split, and the bars it misses."""
-
-    counts: dict[str, Any] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
-    stability: dict[str, Any] = field(default_factory=dict)
-    misses: list[str] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
-    mini_groups: int = MINI_GROUPS
 
 
 def make_suite(
@@ -84,6 +48,7 @@ def make_suite(
     load: Callable[[], Any],
     load_rounded: Callable[[], Any],
     report: Callable[[str, int], None],
+    encoder: Callable[[], Embed] | None = None,
 ) -> dict[str, Any]:
     """Measure and freeze one suite; returns its manifest.
 
@@ -92,19 +57,20 @@ def make_suite(
         load: gives the target model (`benchmark.backends.target_model.TargetModel`), float32.
         load_rounded: gives it with weights rounded to bf16.
         report: told a stage and how many items it just finished.
+        encoder: gives a sentence encoder, for a null of input ablations; left out if None.
 
     Raises:
         UsageError: `order.out` exists, the task cannot be built, or another process builds it.
         NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given.
         CheckFailedError: a self-test failed, or there was nothing to choose from.
-        MissingPartError: the disk is full, or a folder can't be written.
+        MissingPartError: the disk is full, a folder can't be written, or scikit-learn is missing.
     """
     if order.out.exists():
         raise UsageError(
             f"{order.out} exists: frozen suites are never rewritten, choose another -o"
         )
     with sole_writer(order.work):
-        return _make(order, load, load_rounded, report)
+        return _make(order, load, load_rounded, report, encoder)
 
 
 def builder(task: str) -> dict[str, Any]:
@@ -125,7 +91,10 @@ def _make(
     load: Callable[[], Any],
     load_rounded: Callable[[], Any],
     report: Callable[[str, int], None],
+    encoder: Callable[[], Embed] | None,
 ) -> dict[str, Any]:
+    if order.nulls and order.task != FEATURES:
+        check_installed()
     target = load()
     doctor = _doctor(target)
     partial = order.out.with_name(order.out.name + ".partial")
@@ -134,37 +103,74 @@ def _make(
         made = _measure_features(order, target, report, partial)
     else:
         made = _measure(order, target, load_rounded, report, partial)
-    if not order.draft:
+    _write(order, made, doctor, partial)
+    if order.nulls and order.task != FEATURES:
+        _fit_nulls(order, made, target, encoder, report, partial)
+    if not (order.draft or order.accept_misses):
         try:
             require(made.misses)
         except CheckFailedError as error:
             shutil.rmtree(partial)  # what is refused leaves nothing behind
             raise NotFrozenError(str(error), statistics=made.statistics) from error
+    manifest = _write(order, made, doctor, partial)
+    try:
+        partial.rename(order.out)
+    except OSError as error:
+        raise write_error(order.out, error) from error
+    return manifest
+
+
+def _write(order: Order, made: Made, doctor: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Write the manifest with what is known so far."""
     task = get_task(order.task)
-    manifest = write_manifest(
-        partial,
+    validation = folder / "validation" / "queries.jsonl"
+    return write_manifest(
+        folder,
         {
             "suite": order.suite,
             "task": order.task,
             "version": task.version,
-            "frozen": not made.misses,
+            "frozen": not made.misses or (order.accept_misses and not order.draft),
             "target": dict(order.target),
             "splits": made.counts,
-            "mini": mini_ids(partial / "validation" / "queries.jsonl", made.mini_groups),
+            "mini": mini_ids(validation, made.mini_groups) if "validation" in made.counts else [],
             "prompt_sha256": task.prompt_sha256,
             "builder": {**builder(order.task), "device": order.device},
             "seed": order.seed,
             "doctor": doctor,
             "statistics": made.statistics,
             "stability": made.stability,
+            "nulls": made.nulls,
+            "bars_missed": [f"{miss}." for miss in made.misses],
             **made.extra,
         },
     )
-    try:
-        partial.rename(order.out)
-    except OSError as error:
-        raise write_error(order.out, error) from error
-    return manifest
+
+
+def _fit_nulls(
+    order: Order,
+    made: Made,
+    target: Any,
+    encoder: Callable[[], Embed] | None,
+    report: Callable[[str, int], None],
+    folder: Path,
+) -> None:
+    """Fit null models on train, or on the public suite's, and see which bars they break."""
+    from introspect_bench.benchmark.backends.places import Places
+    from introspect_bench.tasks.nulls.bars import missed_bars
+    from introspect_bench.tasks.nulls.run import MEASURED, suite_nulls
+
+    splits = [split for split in MEASURED if split in made.counts]
+    made.nulls = suite_nulls(
+        open_suite(folder),
+        splits=splits,
+        train=None if order.public is None else open_suite(order.public),
+        target=Places(target),
+        embed=None if encoder is None else encoder(),
+    )
+    for split in splits:
+        made.misses += [f"{split}: {miss}" for miss in missed_bars(order.task, made.nulls[split])]
+        report(f"{split}: nulls measured", len(made.nulls[split]))
 
 
 def _measure(
@@ -173,40 +179,48 @@ def _measure(
     load_rounded: Callable[[], Any],
     report: Callable[[str, int], None],
     folder: Path,
-) -> _Made:
+) -> Made:
     """Measure and write every split."""
     build = _builder(order.task)
-    sizes = {} if order.sizes is None else {"sizes": order.sizes}
-    made = _Made()
-    found: dict[str, list[list[Measured]]] = {}
-    for split in getattr(build, "ORDER", SPLITS):
-        found[split], flips = build.make_split(
+    options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
+    public = None if order.public is None else open_suite(order.public)
+    splits = getattr(build, "ORDER", SPLITS)  # the order of measuring
+    if public is not None:
+        options["facts"] = RESERVE
+        splits = ("test",)
+    made = Made()
+    groups: dict[str, Sequence[Sequence[Measured]]] = {}
+    for split in splits:
+        groups[split], flips = build.make_split(
             target,
             split,
             seed=order.seed,
             work=order.work / split,
             report=lambda stage, n, split=split: report(f"{split}: {stage}", n),
             rounded=load_rounded,
-            **sizes,
+            **options,
         )
         if tried := flips.pop("tried", None):
             made.extra.setdefault("tried", {})[split] = tried
         if flips:
             made.stability[split] = flips
-    found = build.finish(found) if hasattr(build, "finish") else found
-    for split in SPLITS:
-        groups = found[split]
-        made.statistics[split] = _statistics(groups, get_task(order.task).headline_kinds)
+    if hasattr(build, "finish"):  # what depends on the training vectors
+        known = {} if public is None else {"train": measured(public, "train")}
+        finished = build.finish(known | groups)
+        groups = {split: finished[split] for split in groups}
+    for split in (split for split in SPLITS if split in groups):
+        made.statistics[split] = describe_kinds(groups[split], get_task(order.task).headline_kinds)
         made.misses += [
             f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
         ]
-        made.counts[split] = write_split(folder / split, order.task, groups)
+        check_expressible(split, groups[split])
+        made.counts[split] = write_split(folder / split, order.task, groups[split])
     return made
 
 
 def _measure_features(
     order: Order, target: Any, report: Callable[[str, int], None], folder: Path
-) -> _Made:
+) -> Made:
     """Measure and write the features of every split, and train their simulator."""
     from introspect_bench.tasks.feature_descriptions.finish import BARS
     from introspect_bench.tasks.feature_descriptions.make import make_features
@@ -226,7 +240,7 @@ def _measure_features(
         report=report,
         sizes=order.sizes,
     )
-    made = _Made(counts=dict(found.counts), statistics=dict(found.statistics))
+    made = Made(counts=dict(found.counts), statistics=dict(found.statistics))
     for part, bars in BARS.items():
         made.misses += [f"{part}: {miss}" for miss in missed(made.statistics[part], bars)]
     made.extra = {"truth": "descriptions", "judges": dict(found.judges)}
@@ -263,15 +277,6 @@ def _doctor(target: Any) -> dict[str, str]:
     if failed:
         raise CheckFailedError(f"self-tests failed on this target: {', '.join(failed)}")
     return {check.name: "pass" for check in checks}
-
-
-def _statistics(
-    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
-) -> dict[str, Any]:
-    kinds = sorted({group[0].kind for group in groups})
-    main = [group for group in groups if headline is None or group[0].kind in headline]
-    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
-    return {**describe(main), "by_kind": by_kind}
 
 
 def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> list[str]:

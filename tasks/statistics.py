@@ -9,6 +9,8 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.freeze import Measured
+from introspect_bench.benchmark.records import Answer
+from introspect_bench.tasks.answers import expressible
 
 NEAR = 0.99
 """Centred cosine from which on a vector counts as a training vector."""
@@ -65,6 +67,20 @@ def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
         **_nearness(queries),
         **_matching(groups),
     }
+
+
+def describe_kinds(
+    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return `describe` of the headline's kinds, and of each kind under `by_kind`.
+
+    Raises:
+        CheckFailedError: no group is of a headline kind.
+    """
+    kinds = sorted({group[0].kind for group in groups})
+    main = [group for group in groups if headline is None or group[0].kind in headline]
+    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
+    return {**describe(main), "by_kind": by_kind}
 
 
 def _nearness(queries: Sequence[Measured]) -> dict[str, Any]:
@@ -187,3 +203,21 @@ def require(misses: Sequence[str]) -> None:
     """
     if misses:
         raise CheckFailedError("not frozen, bars missed: " + "; ".join(misses))
+
+
+def check_expressible(split: str, groups: Sequence[Sequence[Measured]]) -> None:
+    """Refuse to freeze outcomes that no reply can say.
+
+    Raises:
+        CheckFailedError: there are some, such as an outcome without a letter or digit.
+    """
+    answers = [
+        Answer(changed=one.clean != one.outcome, content=one.outcome)
+        for group in groups
+        for one in group
+    ]
+    if unsaid := [answer.content for answer in answers if not expressible(answer)]:
+        raise CheckFailedError(
+            f"{split}: no reply can say {len(unsaid)} of {len(answers)} outcomes, such as "
+            f"{unsaid[0]!r}; a builder has to leave them out"
+        )

@@ -56,15 +56,15 @@ ABLATIONS_ONLY = ("rule-of-thumb",)
 
 def test_the_list() -> None:
     causal = {spec.name for spec in BASELINES if set(spec.tasks) & set(CAUSAL)}
-    assert causal == {*LEARNT, *ABLATIONS_ONLY, "zero-shot", "few-shot"}
+    assert causal == {*LEARNT, *ABLATIONS_ONLY, "zero-shot", "few-shot", "calculator"}
     assert {s.name for s in BASELINES if s.kind == "oracle"} == {
-        "unchanged",
         "source-oracle",
         "selfie-best-of-5",
         "top-tokens",
     }
     for spec in BASELINES:
-        assert ("oracle" in spec.needs) == (spec.kind == "oracle")
+        assert ("oracle" in spec.needs) == (spec.access in ("oracle", "runs-target"))
+        assert (spec.access == "oracle") == (spec.kind == "oracle")
         assert find_baseline(spec.name) is spec
         assert spec.summary.endswith(".")
     assert find_baseline("few-shot").shots > 0 == find_baseline("zero-shot").shots

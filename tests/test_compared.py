@@ -58,14 +58,15 @@ def test_the_verdict_is_whether_the_outputs_differ(seen: str, blind: str, answer
     task = get_task(PATCHING)
     found = asked(seen, blind)
     lines = found.text.split("\n")
-    assert lines[1:] == [f"with the vector: {seen.strip()}", f"without it: {blind}"]
-    assert lines[0] == answer
-    assert task.parse(found.text) == task.parse(lines[0])
+    working = [f"with the vector: {seen.strip()}", f"without it: {blind}"]
+    assert lines == ["<think>", *working, "</think>", answer]
+    assert task.parse(found.text) == task.parse(answer) is not None
     assert (found.n_in, found.n_out) == (6, 4)
 
 
 @pytest.mark.parametrize(
-    ("seen", "blind"), [("Rome", "changed: Paris"), ("changed: Rome", "it is Paris")]
+    ("seen", "blind"),
+    [("Rome", "changed: Paris"), ("changed: Rome", "it is Paris"), ("changed: Rome", "changed")],
 )
 def test_without_two_answers_the_reply_stands_as_it_is(seen: str, blind: str) -> None:
     found = asked(seen, blind)
@@ -97,7 +98,7 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
         tasks=[PATCHING],
         epochs=60,
         method="full",
-        rate=0.01,
+        learning_rate=0.01,
         patience=60,
         injection=Injection(mode="replace", layer=0),
         decoding="compared",
@@ -119,7 +120,7 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
             assert row["raw"] == plain
             continue
         assert lines[1] == f"with the vector: {plain.strip()}"
-        assert content(lines[0]) == content(plain)
+        assert content(lines[-1]) == content(plain)
     result = ib.score(compared[0].path, suite=str(suites))
     assert result["explainer"]["decoding"] == "compared"
     (control,) = run(tasks=[PATCHING], no_vector=True)

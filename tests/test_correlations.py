@@ -31,8 +31,7 @@ def test_matched_auroc_is_that_of_each_match_by_pairs(seed: int) -> None:
     assert matched_auroc(np.zeros(41), strong, match) == 0
     assert matched_auroc(strong.astype(float), strong, match) == 1
     assert matched_auroc(-strong.astype(float), strong, match) == -1
-    one = np.zeros(41, dtype=np.int64)
-    whole = matched_auroc(predicted, strong, one)
+    whole = matched_auroc(predicted, strong, np.zeros(41, dtype=np.int64))
     assert whole == pytest.approx(2 * roc_auc_score(strong, predicted) - 1)
 
 
@@ -44,9 +43,10 @@ def test_weighted_r_is_that_of_tokens_as_often_as_they_stand_for(seed: int) -> N
     weights = rng.integers(0, 5, 50)
     repeated = pearsonr(np.repeat(truth, weights), np.repeat(predicted, weights)).statistic
     assert weighted_r(truth, predicted, weights.astype(float)) == pytest.approx(repeated)
-    covariance = np.cov(truth, predicted, aweights=0.37 * weights)
+    shares = 0.37 * weights.astype(np.float64)
+    covariance = np.cov(truth, predicted, aweights=shares)
     r = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-    assert weighted_r(truth, predicted, 0.37 * weights) == pytest.approx(r)
+    assert weighted_r(truth, predicted, shares) == pytest.approx(r)
     assert weighted_r(truth, -predicted, weights.astype(float)) == pytest.approx(-repeated)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from introspect_bench.benchmark.records import SLOT, Description, Query
@@ -29,6 +29,15 @@ READ = {
     "bell\x07, zero\u200bwidth, \u202eturned": "bell, zerowidth, turned",
     "cafe\u0301": "caf\u00e9",
     "Description: x.": "Description: x.",
+    "<think>nouns?\n\nverbs?</think>\n\nverbs": "verbs",
+    "\ufeff<think></think>verbs": "verbs",
+    "```\nverbs\n```": "verbs",
+    "- verbs\n- and nouns": "verbs and nouns",
+    "### 1. > verbs": "verbs",
+    "Final answer:\n\nverbs": "verbs",
+    "**Answer:** verbs": "verbs",
+    "\\boxed{\\text{verbs}}": "verbs",
+    "**verbs**": "**verbs**",
     ".": ".",
 }
 
@@ -38,7 +47,22 @@ def test_the_first_paragraph_is_read_on_one_line(raw: str) -> None:
     assert parse_description(raw) == Description(text=READ[raw])
 
 
-@pytest.mark.parametrize("raw", ["", " ", "\n\n", "\x00\x07", "\u200b\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        " ",
+        "\n\n",
+        "\x00\x07",
+        "\u200b\n",
+        "<think>the word is",
+        "<think>verbs\n\nnouns",
+        "verbs</think>nouns",
+        "<think>a</think><think>b</think>verbs",
+        "<think>verbs</think>",
+        "```\n```",
+    ],
+)
 def test_nothing_is_no_description(raw: str) -> None:
     assert parse_description(raw) is None
 
@@ -53,7 +77,12 @@ def test_a_long_description_is_cut_behind_a_word_and_says_so() -> None:
     assert parse_description("x" * MAX_CHARACTERS) == Description(text="x" * MAX_CHARACTERS)
 
 
-@given(st.text(max_size=600))
+PIECES = ("<think>", "</think>", "```", "\n", " ", "- ", "1.", "#", ">", "\\boxed{", "}", "$")
+WORDS = ("answer:", "Final ", "\ufeff", "\x00", "*", "x", "x" * 399)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=600) | st.lists(st.sampled_from(PIECES + WORDS), max_size=12).map("".join))
 def test_what_is_read_is_read_again_unchanged(raw: str) -> None:
     found = parse_description(raw)
     if found is not None:

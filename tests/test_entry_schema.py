@@ -21,6 +21,7 @@ SOUND: dict[str, Any] = {
     "name": "Model-1 (8B)",
     "org": "Acme Labs",
     "kind": "trained",
+    "access": "words",
     "authors": ["Ann Ångström", "李明"],
     "contact": "ann@acme.example",
     "links": {"paper": "https://arxiv.org/abs/2511.08579", "code": "https://www.github.com/a/b"},
@@ -55,6 +56,7 @@ def test_both_refuse_what_lacks_a_field(name: str) -> None:
 
 WRONG: tuple[tuple[str, Any], ...] = (
     ("schema", "introspect-bench/entry/2"),
+    ("access", "introspection"),
     ("name", ""),
     ("name", "a" * 61),
     ("name", "<b>"),

@@ -74,11 +74,11 @@ def test_rows_that_finish_early_leave_the_others_alone() -> None:
         questions = encoder.questions(prompts)
         free = decoder.greedy(head, questions, lambda _: False)
         # how long a reply gets depends on its first token: 1 to 5 tokens
-        wanted = [row[: 1 + row[0] % 5] for row in free]
+        wanted = [row.ids[: 1 + row.ids[0] % 5] for row in free]
         found = decoder.greedy(head, questions, lambda ids: len(ids) > ids[0] % 5)
-    assert {len(row) for row in free} == {8}
+    assert {len(row.ids) for row in free} == {8}
     assert len({len(row) for row in wanted}) > 1
-    assert found == wanted
+    assert [row.ids for row in found] == wanted
 
 
 def test_unsupported_attention_falls_back_to_the_plain_engine() -> None:
@@ -186,14 +186,14 @@ def test_replies_begin_with_the_likelier_opening(name: str) -> None:
     logits = free.first_logits(prompts)
     wanted = [openings[int(row[firsts].argmax())] for row in logits]
     replies = held.complete(prompts)
-    assert all(reply.text.startswith(start) for reply, start in zip(replies, wanted, strict=True))
     # what follows is what the model writes after such a beginning
     head, questions = free.encoder.head(prompts[0]), free.encoder.questions(prompts)
     with torch.inference_mode():
         for reply, start, question in zip(replies, wanted, questions, strict=True):
             begun = replace(question, ids=(*question.ids, *free.encoder.reply_ids(start)))
-            rest = free.decoder.greedy(free.decoder.head(head), [begun], held._done)[0]
-            assert reply.text == start + free._text(rest)
+            rest = free.decoder.greedy(free.decoder.head(head), [begun], held._done)[0].ids
+            assert reply.text == free._text([*free.encoder.reply_ids(start), *rest])
+            assert reply.text.lstrip().startswith(start)
             assert reply.n_out == len(rest) + len(free.encoder.reply_ids(start))
     assert held.settings()["openings"] == list(openings)
 
@@ -215,7 +215,9 @@ def test_the_likeliest_whole_reply_is_given(name: str) -> None:
                 ids: list[int] = []
                 score = 0.0
                 # one token at a time through the model alone
-                while len(ids) < explainer.max_new_tokens and not (ids and explainer._done(ids)):
+                while len(ids) < explainer.max_new_tokens and not (
+                    ids[len(begun) :] and explainer._done(ids[len(begun) :])
+                ):
                     longer = replace(question, ids=(*question.ids, *ids))
                     logits = decoder.first_logits(head, [longer])
                     forced = begun[len(ids)] if len(ids) < len(begun) else int(logits.argmax())
@@ -230,7 +232,7 @@ def test_the_likeliest_whole_reply_is_given(name: str) -> None:
         make_explainer(name, decoding="beams")
 
 
-def test_a_rehearsed_reply_takes_no_opening() -> None:
+def test_a_replayed_reply_takes_no_opening() -> None:
     fields = {"text": "So it is", "token": "So", "position": 0, "n_tokens": 8, "layers": [0, 1]}
     openings = ("unchanged:", "changed:")
     prompts = [
@@ -243,9 +245,9 @@ def test_a_rehearsed_reply_takes_no_opening() -> None:
         )
         for prompt in make_prompts()
     ]
-    rehearsal = Injection(mode="rehearsal", scaling="natural")
+    replay = Injection(mode="replay", scaling="natural")
     free, whole = (
-        make_explainer("llama", injection=rehearsal, decoding=decoding)
+        make_explainer("llama", injection=replay, decoding=decoding)
         for decoding in ("greedy", "whole-reply")
     )
     assert whole.complete(prompts) == free.complete(prompts)

@@ -194,8 +194,8 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
         ({"multiplier": float("nan")}, "not above 0"),
         ({"multiplier": "2"}, "not a number"),
         ({"mode": "own-layers", "layer": 1}, "takes no layer"),
-        ({"mode": "quoted-token", "otherwise": "embedding"}, "otherwise is own-layers"),
-        ({"mode": "own-layers", "otherwise": "own-layers"}, "key 'otherwise'"),
+        ({"mode": "quoted-copy"}, "expected embedding, add, replace"),
+        ({"mode": "replay", "otherwise": "embedding"}, "key 'otherwise'"),
         ({"slots": 0}, "expected 1 to 16"),
         ({"slots": True}, "expected 1 to 16"),
         ({"strength": 2}, "key 'strength'"),
@@ -206,13 +206,12 @@ def test_impossible_injections_are_refused(values: dict[str, Any], message: str)
         Injection.from_json(values)
 
 
-def test_a_record_from_before_slots_means_what_it_meant() -> None:
+def test_a_single_slot_and_no_maps_are_not_written() -> None:
     old = {"mode": "add", "layer": 1, "scaling": "raw", "multiplier": 2.0}
     assert Injection.from_json(old).as_json() == old
     assert Injection.from_json({}).as_json() == Injection().as_json()
     assert list(Injection().as_json()) == ["mode", "layer", "scaling", "multiplier"]
     quoted = Injection(mode="quoted-token", slots=3, scaling="learned")
-    assert quoted.as_json()["otherwise"] == "own-layers"
     assert Injection.from_json(quoted.as_json()) == quoted
 
 

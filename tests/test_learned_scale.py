@@ -44,7 +44,7 @@ def trained(suites: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) 
         injection=Injection(mode="own-layers", scaling="learned", slots=3),
         batch_size=4,
         rank=2,
-        rate=0.02,
+        learning_rate=0.02,
         precision="float32",
     )
 

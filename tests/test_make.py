@@ -26,9 +26,12 @@ from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.suite import open_suite
-from introspect_bench.tasks import make
+from introspect_bench.tasks import get_task, make
 from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import NotFrozenError, make_suite
+from introspect_bench.tasks.make import make_suite
+from introspect_bench.tasks.nulls import bars
+from introspect_bench.tasks.nulls.run import suite_nulls
+from introspect_bench.tasks.order import NotFrozenError
 
 
 class Killed(BaseException):
@@ -132,6 +135,62 @@ def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> 
         assert part in str(caught.value)
     assert not strict.out.exists()
     assert not list(strict.out.parent.glob("*.partial"))
+
+
+def test_missed_bars_can_be_accepted(made: dict[str, Path], tmp_path: Path) -> None:
+    task = "activation-patching"
+    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
+    (tmp_path / task).mkdir()
+    wanted = order(task, tmp_path, draft=False, accept_misses=True)
+    make_suite(wanted, load, load_rounded, quiet)
+    manifest = open_suite(wanted.out).manifest
+    assert manifest["frozen"] is True
+    assert "train: queries is 16, allowed 10000 to inf." in manifest["bars_missed"]
+    assert manifest["statistics"] == open_suite(made[task]).manifest["statistics"]
+    assert open_suite(made[task]).manifest["bars_missed"] == manifest["bars_missed"]
+    assert open_suite(made[task]).frozen is False  # a draft is none, whatever it misses
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_nulls_are_fitted_and_their_bars_checked(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    shutil.copytree(made[task].parents[1] / "work" / task, tmp_path / "work" / task)
+    (tmp_path / task).mkdir()
+    monkeypatch.setattr(bars, "missed_bars", lambda task, rows: [f"{task} has {len(rows)}"])
+    wanted = order(task, tmp_path, nulls=True)
+    make_suite(wanted, load, load_rounded, quiet)
+    manifest = open_suite(wanted.out).manifest
+    assert set(manifest["nulls"]) == {"validation", "test"}
+    rows = manifest["nulls"]["test"]
+    headline = get_task(task).headline
+    assert all(headline in row["metrics"] for row in rows)
+    assert {"words", "runs-target"} <= {row["access"] for row in rows}
+    assert f"test: {task} has {len(rows)}." in manifest["bars_missed"]
+
+
+def test_a_fresh_test_is_of_reserve_facts_and_asks_the_public_train(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = "input-ablations"
+    asked: list[str | None] = []
+    make_split = ablations.make_split
+
+    def of_reserve(*given: Any, facts: str | None = None, **named: Any) -> Any:
+        asked.append(facts)
+        return make_split(*given, **named)
+
+    monkeypatch.setattr(ablations, "make_split", of_reserve)
+    (tmp_path / task).mkdir()
+    wanted = order(task, tmp_path, seed=1, public=made[task], nulls=True)
+    make_suite(wanted, load, load_rounded, quiet)
+    suite = open_suite(wanted.out)
+    suite.verify()
+    assert asked == ["reserve"]
+    assert suite.splits == ("test",)
+    assert suite.manifest["nulls"] == suite_nulls(
+        suite, splits=["test"], train=open_suite(made[task])
+    )
 
 
 def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:

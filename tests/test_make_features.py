@@ -23,7 +23,8 @@ from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions import make
 from introspect_bench.tasks.feature_descriptions.judges import open_simulator
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.make import NotFrozenError, Order, make_suite
+from introspect_bench.tasks.make import make_suite
+from introspect_bench.tasks.order import NotFrozenError, Order
 from introspect_bench.verifying import verify_suite
 
 NAME = "feature-descriptions"

@@ -21,7 +21,7 @@ from introspect_bench.commands.data import flat
 from introspect_bench.making import make_data
 from introspect_bench.tasks import make
 from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import NotFrozenError, Order
+from introspect_bench.tasks.order import NotFrozenError, Order
 
 TASK = "input-ablations"
 LOAD = making._load
@@ -52,6 +52,7 @@ class Maker:
         load: Callable[[], Any],
         load_rounded: Callable[[], Any],
         report: Callable[[str, int], None],
+        _encoder: Callable[[], Any],
     ) -> dict[str, Any]:
         self.orders.append(order)
         self.models += [load(), load_rounded()]

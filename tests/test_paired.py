@@ -10,10 +10,10 @@ from math import comb
 import numpy as np
 import pytest
 from scipy import stats
+from tiny_tables import answers, described
 
-from introspect_bench.benchmark.description_metrics import UNIT, DescriptionTable
 from introspect_bench.benchmark.intervals import bootstrap, check_same_queries, resample
-from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
+from introspect_bench.benchmark.metrics import METRICS, evaluate
 from introspect_bench.benchmark.paired import (
     NOISE,
     RIGHT,
@@ -22,38 +22,6 @@ from introspect_bench.benchmark.paired import (
     minimum_detectable,
     permutation_test,
 )
-
-
-def answers(
-    exact: Sequence[int],
-    *,
-    groups: Sequence[int] | None = None,
-    changed: Sequence[int] = (),
-    kinds: Sequence[str] = (),
-) -> ScoreTable:
-    """Verdict and content are right or wrong together; each query its own group by default."""
-    hit = np.array(exact, dtype=np.bool_)
-    true = np.array(changed or [1] * len(hit), dtype=np.bool_)
-    return ScoreTable(
-        exact=hit,
-        content=hit,
-        true_changed=true,
-        pred_changed=np.where(hit, true, ~true).astype(np.int8),
-        kind=np.array(list(kinds) or ["k"] * len(hit)),
-        group=np.array(groups if groups is not None else range(len(hit)), dtype=np.int64),
-    )
-
-
-def described(r: Sequence[float], reference: Sequence[float]) -> DescriptionTable:
-    column = np.array([round(value * UNIT) for value in r])
-    return DescriptionTable(
-        pearson=column,
-        of_reference=np.array([round(value * UNIT) for value in reference]),
-        detection=column,
-        similarity=column,
-        predicates=column,
-        group=np.arange(len(r)),
-    )
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -191,7 +191,6 @@ def lesson_of(encoder: Encoder | FamilyEncoder, prompt: Prompt) -> Lesson:
         columns=tuple(len(head.ids) + column for column in asked.columns),
         vectors=asked.vectors,
         layers=asked.layers,
-        otherwise=asked.otherwise,
     )
 
 

@@ -48,7 +48,7 @@ def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
         "epochs": 2,
         "batch_size": 4,
         "rank": 2,
-        "rate": 0.02,
+        "learning_rate": 0.02,
         "precision": "float32",
     }
     return ib.train(str(base), out, suite=str(suites), **options | more)

@@ -107,60 +107,22 @@ def test_a_token_that_cannot_be_told_apart_is_refused_and_a_single_one_is_found(
         encoder.questions([asked(fields)])
 
 
-def test_a_copy_of_the_text_stands_in_the_slot_with_the_vector_at_its_token() -> None:
-    tokenizer = make_tokenizer()
-    copying = Injection(mode="quoted-copy")
-    encoder = Encoder(
-        tokenizer, use_vectors=True, injection=copying, target_tokenizer=word_tokenizer(TEXT)
-    )
-    for position, end in ((0, 3), (2, 11), (4, 20), (6, 25)):  # Bob met Bob in Kyōto . Bob
-        prompt = asked(words_of(TEXT, position))
-        (question,) = encoder.questions([prompt])
-        whole = prompt.question.replace(f" {SLOT}", f"\n{TEXT}\n")
-        assert whole in tokenizer.decode(question.ids)
-        shown = tokenizer.decode(question.ids[: question.columns[0] + 1])
-        assert shown.endswith(f"Bob?\n{TEXT[:end]}")
-        assert question.layers == ((0, 1),)
-        assert [one.tolist() for one in question.vectors] == [vector(1).tolist()]
-
-
-def test_without_vectors_or_a_token_nothing_is_copied() -> None:
-    copying, plain = Injection(mode="quoted-copy"), Injection(mode="own-layers")
-    prompt = asked(words_of(TEXT, 1))
-    blind = Encoder(make_tokenizer(), use_vectors=False, injection=copying)
-    assert blind.questions([prompt]) == Encoder(make_tokenizer(), use_vectors=False).questions(
-        [prompt]
-    )
-    nameless = asked({"text": TEXT, "token": "Bob", "layer": 1})
-    textless = replace(
-        prompt, query=replace(prompt.query, fields={"position": 1, "token": "met", "layer": 1})
-    )
-    for asking in (nameless, textless):
-        found, expected = (
-            Encoder(make_tokenizer(), use_vectors=True, injection=way).questions([asking])[0]
-            for way in (copying, plain)
-        )
-        assert found.ids == expected.ids
-        assert found.columns == expected.columns
-        assert found.layers == expected.layers == ((1, 1),)
-
-
 @pytest.mark.parametrize("use_vectors", [True, False])
 @pytest.mark.parametrize("chat", [True, False])
-def test_a_rehearsal_begins_the_explainers_turn_with_the_text_also_without_its_vector(
+def test_a_replay_begins_the_explainers_turn_with_the_text_also_without_its_vector(
     chat: bool, use_vectors: bool
 ) -> None:
     tokenizer = make_tokenizer() if chat else make_tokenizer(chat_template=None)
     encoder = Encoder(
         tokenizer,
         use_vectors=use_vectors,
-        injection=Injection(mode="rehearsal"),
+        injection=Injection(mode="replay"),
         target_tokenizer=word_tokenizer(TEXT),
     )
     turns = Encoder(tokenizer, use_vectors=False)
     for position, end in ((0, 3), (2, 11), (4, 20), (6, 25)):  # Bob met Bob in Kyōto . Bob
         prompt = asked(words_of(TEXT, position))
-        assert encoder.rehearses(prompt)
+        assert encoder.replays(prompt)
         (question,), (plain,) = encoder.questions([prompt]), turns.questions([prompt])
         opening = "" if chat else "\n"
         shown = tokenizer.decode(question.ids)
@@ -172,26 +134,26 @@ def test_a_rehearsal_begins_the_explainers_turn_with_the_text_also_without_its_v
             assert question.layers == ((0, 1),)
         else:
             assert question.vectors == ()
-    assert tokenizer.decode(encoder.reply_ids("Oslo", rehearsed=True)) == " Oslo"
+    assert tokenizer.decode(encoder.reply_ids("Oslo", replayed=True)) == " Oslo"
 
 
-def test_only_a_quoted_text_with_a_vector_is_rehearsed() -> None:
-    rehearsing = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="rehearsal"))
+def test_only_a_quoted_text_with_a_vector_is_replayed() -> None:
+    replaying = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="replay"))
     prompt = asked({"text": TEXT, "token": "Bob", "layer": 1})
-    assert not rehearsing.rehearses(prompt)
-    (question,) = rehearsing.questions([prompt])
+    assert not replaying.replays(prompt)
+    (question,) = replaying.questions([prompt])
     plain = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="own-layers"))
     assert question == plain.questions([prompt])[0]
     text_only = replace(asked(words_of(TEXT, 1)), question=f"Without it: {TEXT}", vector=None)
-    assert not rehearsing.rehearses(text_only)
+    assert not replaying.replays(text_only)
 
 
-def test_solved_queries_before_a_rehearsal_hold_their_vectors_in_their_own_text() -> None:
+def test_solved_queries_before_a_replay_hold_their_vectors_in_their_own_text() -> None:
     tokenizer = make_tokenizer()
     encoder = Encoder(
         tokenizer,
         use_vectors=True,
-        injection=Injection(mode="rehearsal"),
+        injection=Injection(mode="replay"),
         target_tokenizer=word_tokenizer(TEXT),
     )
     first = asked(words_of(TEXT, 2))
@@ -199,16 +161,6 @@ def test_solved_queries_before_a_rehearsal_hold_their_vectors_in_their_own_text(
     head = encoder.head(asked(words_of(TEXT, 0), shots=[solved]))
     (column,) = head.columns
     assert tokenizer.decode(head.ids[: column + 1]).endswith(TEXT[:11])
-
-
-@pytest.mark.parametrize("mode", ["quoted-copy", "rehearsal"])
-def test_what_is_declared_of_a_copy_is_read_again(mode: Any) -> None:
-    copying = Injection(mode=mode, scaling="natural")
-    declared = copying.as_json()
-    assert declared["otherwise"] == "own-layers"
-    assert Injection.from_json(declared) == copying
-    with pytest.raises(UsageError, match=f"{mode}': otherwise is own-layers"):
-        Injection.from_json({**declared, "otherwise": "embedding"})
 
 
 def test_the_targets_own_tokenizer_counts_when_it_is_known(tmp_path: Path) -> None:

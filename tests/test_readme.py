@@ -77,7 +77,7 @@ def test_the_custom_explainer_is_short_and_runs(suite_folder: Path, tmp_path: Pa
     words = command.split()[1:]
     done = started(*words, "--suite", str(suite_folder), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("4 queries answered") == 2
+    assert [done.stdout.count(f"{n} queries answered") for n in (4, 5)] == [1, 1]
     runs = sorted((tmp_path / "runs").glob("*.jsonl"))
     assert len(runs) == 2
     assert '"raw":"changed: ' in runs[0].read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from introspect_bench.__main__ import main
 from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.baselines import references
 from introspect_bench.baselines.references import REFERENCES, reference_folder
+from introspect_bench.benchmark.backends.injection import injection_of
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.leaderboard.table import markdown
 
@@ -56,14 +56,15 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
     for spec in MAIN:
         if spec.role == "control":
             (own,) = (one for one in selves if one.injection == spec.injection)
-            other = {k for k, v in spec.training.items() if own.training.get(k) != v} - {"rate"}
+            other = {k for k, v in spec.training.items() if own.training.get(k) != v}
+            other -= {"learning_rate"}
             assert set(own.training) <= set(spec.training)
             assert own.tasks == spec.tasks
             assert spec.no_vector != (bool(other) or spec.base != own.base)
-    study = {spec.injection for spec in REFERENCES if spec.role == "study"}
-    assert len(study) == 29
+    study = {injection_of(PATCHING, one.injection) for one in REFERENCES if one.role == "study"}
+    assert len(study) == 28
     # the input lens is for another task than the study's
-    assert {replace(own.injection, otherwise=None) for own in selves if not own.tasks} <= study
+    assert {injection_of(PATCHING, own.injection) for own in selves if not own.tasks} <= study
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(
@@ -71,17 +72,17 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
 ) -> None:
     names = ("smollm2-self", "smollm2-no-vector")
     found = made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
-    own, exchanged = found[names[0]]
+    own, shuffled = found[names[0]]
     (blind,) = found["smollm2-no-vector"]
-    assert own.header["explainer"]["settings"]["injection"]["mode"] == "rehearsal"
-    assert exchanged.header["explainer"]["shuffled_vectors"] is True
+    assert own.header["explainer"]["settings"]["injection"]["mode"] == "replay"
+    assert shuffled.header["explainer"]["shuffled_vectors"] is True
     assert blind.header["explainer"]["no_vector"] is True
     learnt = {run.header["explainer"]["settings"]["n_train"][PATCHING] for run in found[names[0]]}
     assert learnt == {8}
     own_record = json.loads((tmp_path / "explainers" / names[0] / "explainer.json").read_text())
     settings = own.header["explainer"]["settings"]
     assert settings["validation_loss"] == own_record["validation_loss"] > 0
-    assert all(run.complete for run in (own, exchanged, blind))
+    assert all(run.complete for run in (own, shuffled, blind))
     record = json.loads((tmp_path / "explainers" / names[1] / "explainer.json").read_text())
     assert record["training"]["about"]["vectors"] is False
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
@@ -151,14 +152,14 @@ def test_a_learning_rate_is_tried_without_answers(
 ) -> None:
     words = ["reference", "smollm2-self", "--base", str(base), "--suite", str(suites)]
     words += ["-t", PATCHING, "--n-train", "4", "-o", str(tmp_path), "--train-only"]
-    assert main([*words, "--rate", "0.004", "--evaluations", "2", "--json"]) == 0
+    assert main([*words, "--learning-rate", "0.004", "--evaluations", "2", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert document["references"] == {"smollm2-self": []}
     folder = Path(document["explainers"]["smollm2-self"])
     settings = json.loads((folder / "explainer.json").read_text())["training"]["settings"]
-    assert (settings["rate"], settings["evaluations"]) == (0.004, 2)
+    assert (settings["learning_rate"], settings["evaluations"]) == (0.004, 2)
     assert not (tmp_path / "runs").exists()
-    assert main([*words, "--rate", "0.004", "--evaluations", "2"]) == 0
+    assert main([*words, "--learning-rate", "0.004", "--evaluations", "2"]) == 0
     assert capfd.readouterr().out.strip() == str(folder)
-    assert main([*words, "--rate", "0"]) == 2
+    assert main([*words, "--learning-rate", "0"]) == 2
     assert "the learning rate is 0.0; give a number above 0" in capfd.readouterr().err

@@ -48,8 +48,11 @@ BAD_RUNS: dict[str, tuple[list[dict[str, Any]], str]] = {
     "n is text": ([header(n="4")], r":1: field task\.n is missing"),
     "n is true": ([header(n=True)], r":1: field task\.n is missing"),
     "partial": ([header() | {"partial": "no"}], ":1: field partial"),
-    "explainer": ([header() | {"explainer": {"kind": "x"}}], r":1: field explainer\.name"),
-    "query ids": ([header(query_ids=[{}])], r":1: field task\.query_ids is not a list"),
+    "explainer": ([header() | {"explainer": {"kind": "x"}}], r":1: field explainer\.name is miss"),
+    "query ids": ([header(query_ids=[{}])], r":1: field task\.query_ids is missing or of the"),
+    "no access": ([header() | {"access": "magic"}], ":1: field access is not one of words"),
+    "unknown field": ([header() | {"host": "x"}], ":1: field host is not one of a header"),
+    "unknown part": ([header(host="x")], r":1: field task\.host is not one of a header"),
     "unknown kind": ([header(), {"kind": "judgment"}], ":2: field kind is neither"),
     "duplicate id": (
         [header(), pred(0), pred(1), pred(0)],

@@ -119,7 +119,7 @@ def test_a_batch_writes_what_single_prompts_write(name: str) -> None:
 def test_special_tokens_are_never_written(target: TargetModel) -> None:
     rng = np.random.default_rng(2)
     found = sample(target, [[0, 5], [0, 6], [0, 5]], rng.random((3, 60)), temperature=5.0)
-    assert stop_tokens(target) == {1}
+    assert stop_tokens(target.model, target.tokenizer) == {1}
     assert not {0, 1} & {token for row in found for token in row}
 
 

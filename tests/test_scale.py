@@ -53,15 +53,16 @@ def test_a_scale_is_never_made_up() -> None:
 
 
 def test_malformed_nulls_and_bars_are_refused() -> None:
-    for row in ("text", {"name": "text"}, {"name": 1, "access": "words", "metrics": {}}):
+    malformed: list[object] = ["text", {"name": "text"}, null("text", "words") | {"name": 1}]
+    for row in malformed:
         with pytest.raises(IntegrityError, match="no lists of name, access and metrics"):
             scale_of(manifest(row), "test", "exact")
     with pytest.raises(IntegrityError, match="no lists"):
         scale_of({"nulls": []}, "test", "exact")
     for value in ("0.5", True, float("nan")):
-        row = {"name": "text", "access": "words", "metrics": {"exact": value}}
+        found = manifest({"name": "text", "access": "words", "metrics": {"exact": value}})
         with pytest.raises(IntegrityError, match="exact of a null of s/t is no finite number"):
-            scale_of(manifest(row), "test", "exact")
+            scale_of(found, "test", "exact")
     assert bars_missed({}) == ()
     assert bars_missed({"bars_missed": ["One."]}) == ("One.",)
     for bad in ("One.", [1], [""]):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ import numpy as np
 import pytest
 from tiny_runs import Perfect
 
+from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.predict import predict
-from introspect_bench.benchmark.records import Query
+from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
 from introspect_bench.benchmark.runfile import Run, encode_line, read_run
-from introspect_bench.benchmark.runheader import learnt_of
+from introspect_bench.benchmark.runheader import n_train
 from introspect_bench.benchmark.scoring import grade, is_right, score_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks.answers import format_answer, parse_answer
 
 
 def values(part: dict[str, Any]) -> dict[str, float]:
@@ -186,6 +189,74 @@ def test_grade_puts_query_truth_and_answer_together(
     assert is_right(graded[1]) == (False, False)
 
 
+def test_a_verdict_alone_counts_as_a_verdict_and_as_nothing_else(
+    toy_suite: Suite, toy_task: Task, run_of: Callable[..., Run]
+) -> None:
+    task = replace(toy_task, parse=parse_answer, format_answer=format_answer)
+    truth = toy_suite.truth("test")
+    verdicts = {
+        query: format_answer(replace(one.answer, content="")) for query, one in truth.items()
+    }
+    assert set(verdicts.values()) == {"changed", "unchanged"}
+    result = score_run(run_of(task, toy_suite, verdicts), task, toy_suite)
+    assert result["counts"] == {"queries": 24, "scored": 24, "unparsed": 0, "missing": 0}
+    assert result["unread"] is None
+    found = values(result["overall"])
+    assert found["has_changed_macro_f1"] == 1
+    assert found["exact_match"] == found["content_match"] == found["group_consistency"] == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "truth", "right"),
+    [
+        ("A)", "A", True),
+        ("(A)", "A", True),
+        ("A:", "A", True),
+        ("A. Paris", "A", True),
+        ("(A) Paris", "A", True),
+        ("B. Paris", "A", False),
+        ("A Paris", "A", False),
+        ("Paris", "A", False),
+        ("A.Paris", "A", False),
+        ("A. Lincoln", "Lincoln", False),
+        ("A. Lincoln", "A. Lincoln", True),
+        ("A", "A. Lincoln", False),
+        ("(A)", "AB", False),
+        ("", "A", False),
+        ("", " ", False),
+    ],
+)
+def test_a_marked_letter_is_right_only_where_the_truth_is_a_letter(
+    said: str, truth: str, right: bool
+) -> None:
+    assert same_content(said, truth) is right
+    answer = Answer(changed=True, content=said)
+    one = GroundTruth(
+        id="1", clean="Q", outcome=truth, clean_ids=(1,), outcome_ids=(2,), margin=1.0
+    )
+    query = Query(id="1", group="1", kind="hint", fields={})
+    assert is_right(Scored(query=query, raw="", answer=answer, truth=one)) == (True, right)
+
+
+def test_most_replies_unread_gives_one_of_them_and_the_form(
+    toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]
+) -> None:
+    task = replace(toy_task, form="`changed: X`")
+    replies = perfect(task, toy_suite, "test")
+    ids = list(replies)
+    half = replies | dict.fromkeys(ids[:11], "hm " * 500) | {ids[11]: ""}
+    assert score_run(run_of(task, toy_suite, half), task, toy_suite)["unread"] is None
+    most = half | {ids[12]: ""}
+    found = score_run(run_of(task, toy_suite, most), task, toy_suite)["unread"]
+    assert found.pop("id") in ids[:11]
+    assert found == {
+        "unparsed": 13,
+        "answered": 24,
+        "reply": "hm " * 100,
+        "expected": "`changed: X`",
+    }
+
+
 def test_scoring_needs_no_model_library() -> None:
     code = "import sys, introspect_bench.benchmark.scoring, introspect_bench.leaderboard.table\n"
     code += "sys.exit(bool({'torch', 'transformers', 'nnsight'} & sys.modules.keys()))"
@@ -220,5 +291,5 @@ def test_full_split_is_scored_in_a_few_seconds(
 
 @pytest.mark.parametrize("settings", [None, [], "all", {"n_train": "8"}, {"n_train": [8]}])
 def test_settings_that_are_none_say_nothing_of_what_was_learnt(settings: object) -> None:
-    assert learnt_of({"settings": settings}, "toy") == {}
-    assert learnt_of({"settings": {"n_train": {"toy": 8}}}, "toy") == {"n_train": 8}
+    assert n_train({"settings": settings}, "toy") is None
+    assert n_train({"settings": {"n_train": {"toy": 8}}}, "toy") == 8

@@ -1,4 +1,4 @@
-"""Vectors exchanged between queries: whose each query gets, and that the run says so."""
+"""Vectors shuffled among queries: whose each query gets, and that the run says so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_vectors import foreign_rows
+from introspect_bench.benchmark.suite_vectors import shuffled_rows
 
 
 def test_shuffled_vectors_are_another_groups_and_recorded(
@@ -36,7 +36,7 @@ def test_shuffled_vectors_are_another_groups_and_recorded(
     assert all((train == turn.vector).all(axis=1).any() for p in prompts for turn in p.shots)
 
 
-def test_vectors_are_exchanged_within_kind_and_layers_and_never_by_chance() -> None:
+def test_vectors_are_shuffled_within_kind_and_layers_and_never_by_chance() -> None:
     def query(number: int, group: int, layer: int) -> Query:
         return Query(
             id=f"{number:016x}",
@@ -47,12 +47,12 @@ def test_vectors_are_exchanged_within_kind_and_layers_and_never_by_chance() -> N
         )
 
     queries = [query(number, number // 2, number // 8) for number in range(16)]
-    rows = foreign_rows(queries)
-    np.testing.assert_array_equal(rows, foreign_rows(queries[::-1]))
-    for own, foreign in enumerate(rows):
-        assert queries[own].fields == queries[foreign].fields
-        assert queries[own].group != queries[foreign].group
+    rows = shuffled_rows(queries)
+    np.testing.assert_array_equal(rows, shuffled_rows(queries[::-1]))
+    for own, other in enumerate(rows):
+        assert queries[own].fields == queries[other].fields
+        assert queries[own].group != queries[other].group
     lone = [*queries, query(16, 8, 9)]
-    assert lone[foreign_rows(lone)[16]].group != lone[16].group
+    assert lone[shuffled_rows(lone)[16]].group != lone[16].group
     with pytest.raises(UsageError, match="all queries are of one group"):
-        foreign_rows(queries[:2])
+        shuffled_rows(queries[:2])

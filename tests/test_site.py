@@ -20,7 +20,6 @@ from tiny_boards import change_row, estimate, make_board, make_sheet
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.board import Board, Estimate
 from introspect_bench.leaderboard.downloads import FORMULA, board_bib, board_csv
-from introspect_bench.leaderboard.figures import Axis, bar, duration, heat, interval, short, shown
 from introspect_bench.leaderboard.render import render, script_json
 from introspect_bench.leaderboard.site import check_site, differences, read_board, write_site
 
@@ -175,7 +174,7 @@ def test_numbers_that_are_not_finite_never_reach_a_board() -> None:
 def test_no_cell_of_the_spreadsheet_is_a_formula(text: str) -> None:
     board = change_row(make_board(4), 0, name=text, org=text)
     rows = list(csv.reader(io.StringIO(board_csv(board), newline="")))
-    assert {len(row) for row in rows} == {26}
+    assert {len(row) for row in rows} == {28}
     name = rows[1][rows[0].index("name")]
     assert name.lstrip("'") == text.lstrip("'") or name == text
     for row in rows[1:]:
@@ -188,6 +187,7 @@ def test_the_spreadsheet_holds_unrounded_numbers() -> None:
     board = make_board(4)
     row = next(csv.DictReader(io.StringIO(board_csv(board), newline="")))
     score = board.suites[0].rows[0].scores["feature-descriptions"].headline
+    assert score is not None
     assert float(row["value"]) == score.value
     assert float(row["low_95"]) == score.low
     assert (
@@ -232,44 +232,6 @@ def test_charts_are_there_only_with_data() -> None:
     page = render(dataclasses.replace(board, matrices=()))
     assert "<figure" not in page
     assert 'id="charts"' not in page
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "\N{EN DASH}"),
-        (0, "0"),
-        (135e6, "135M"),
-        (1.7e9, "1.7B"),
-        (999_999, "1M"),
-        (12.3, "12"),
-        (0.25, "0.25"),
-    ],
-)
-def test_quantities_are_short(value: float | None, text: str) -> None:
-    assert short(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(2e-6, "2 µs"), (0.0032, "3.2 ms"), (0.44, "0.44 s"), (75.0, "75 s")]
-)
-def test_times_have_units(value: float, text: str) -> None:
-    assert duration(value) == text
-
-
-def test_numbers_look_the_same_everywhere() -> None:
-    assert shown("exact_match", 0.16649) == "16.6"
-    assert shown("pearson", -0.0031) == "−0.003"  # noqa: RUF001
-    assert shown("overall", -0.0001) == "0.0"
-    assert interval("pearson", Estimate(value=0.0, low=-0.01, high=0.01)) == "[−0.010, 0.010]"  # noqa: RUF001
-
-
-def test_bars_are_drawn_where_the_numbers_are() -> None:
-    axis = Axis(low=-0.25, high=1.0, marks=(0.0, 1.0))
-    # (0.5 + 0.25) / 1.25 = 0.6
-    paths = bar(Estimate(value=0.5, low=0.25, high=0.75), axis)
-    assert paths == {"value": "M60 1V9", "interval": "M40 5H80", "marks": "M20 2V8M100 2V8"}
-    assert [heat(value, 0.2, 0.6) for value in (0.2, 0.4, 0.6, 0.9, 0.1)] == [0, 5, 10, 10, 0]
 
 
 def test_json_for_scripts_is_json_and_nothing_else() -> None:

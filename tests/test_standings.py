@@ -36,7 +36,7 @@ def test_only_whole_contestants_have_a_place() -> None:
         "oracle": {"a": score(0.9, 3), "b": score(0.5, 4)},
         "high": {"a": score(0.5, 5), "b": score(0.3, 6)},
     }
-    found = standings(scores, SCALES, ranked={"low", "part", "high"})
+    found = standings(scores, SCALES, ranked=dict.fromkeys(("low", "part", "high"), "words"))
     assert list(found) == list(scores)
     places = {name: one.place and one.place.rank for name, one in found.items()}
     assert places == {"low": 2, "part": None, "oracle": None, "high": 1}
@@ -46,9 +46,25 @@ def test_only_whole_contestants_have_a_place() -> None:
     assert oracle.value == pytest.approx(1)
 
 
+def test_ranks_and_letters_stand_within_a_class() -> None:
+    """A calculator does not push anybody down, and what is told apart from it is of no matter."""
+    scores = {
+        name: {"a": score(value, seed), "b": score(value, seed + 9)}
+        for seed, (name, value) in enumerate({"low": 0.2, "ceiling": 0.8, "high": 0.4}.items())
+    }
+    classes = {"low": "words", "ceiling": "replays", "high": "words"}
+    found = standings(scores, SCALES, ranked=classes)
+    places = {
+        name: one.place and (one.place.rank, one.place.letters) for name, one in found.items()
+    }
+    assert places == {"low": (2, ("b",)), "ceiling": (1, ("a",)), "high": (1, ("a",))}
+    together = standings(scores, SCALES, ranked=dict.fromkeys(scores, "words"))
+    assert [one.place and one.place.rank for one in together.values()] == [3, 1, 2]
+
+
 def test_nobody_to_rank() -> None:
-    assert standings({}, SCALES, ranked=()) == {}
-    found = standings({"part": {"a": score(0.5, 0)}}, SCALES, ranked={"part"})
+    assert standings({}, SCALES, ranked={}) == {}
+    found = standings({"part": {"a": score(0.5, 0)}}, SCALES, ranked={"part": "words"})
     assert (found["part"].overall, found["part"].place) == (None, None)
 
 
@@ -83,7 +99,8 @@ def test_runs_become_scores_on_the_same_draws(graded: Make) -> None:
     }
     assert (found["worst"].resampled == found["twin"].resampled).all()
     scales = {"toy-vector": Scale(floor=0.125, ceiling=1)}
-    places = {name: one.place for name, one in standings(scores, scales, ranked=scores).items()}
+    ranked = dict.fromkeys(scores, "words")
+    places = {name: one.place for name, one in standings(scores, scales, ranked=ranked).items()}
     assert {name: place and place.rank for name, place in places.items()} == {
         "best": 1,
         "worst": 2,
@@ -126,7 +143,7 @@ def test_a_task_whose_suite_misses_a_bar_is_not_part_of_the_overall(
         "other": "Not part of the overall: Probes reach 12 %, allowed are 10 %."
     }
     # whoever lacks the task that does not count has an overall all the same
-    row = standings({"x": {"toy-vector": score(0.5, 0)}}, found.counted, ranked={"x"})["x"]
+    row = standings({"x": {"toy-vector": score(0.5, 0)}}, found.counted, ranked={"x": "words"})["x"]
     assert row.overall is not None
     assert row.place is not None
     found = scales_of([other], "test")

@@ -8,7 +8,14 @@ import pytest
 
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.freeze import Measured
-from introspect_bench.tasks.statistics import Bar, ceiling, describe, missed, require
+from introspect_bench.tasks.statistics import (
+    Bar,
+    ceiling,
+    check_expressible,
+    describe,
+    missed,
+    require,
+)
 
 
 def query(outcome: str, *, clean: str = "c", kind: str = "k", margin: float = 1.0) -> Measured:
@@ -141,6 +148,13 @@ def test_every_missed_bar_is_named() -> None:
     require([])
     with pytest.raises(CheckFailedError, match="not frozen, bars missed: a is 1; b is 2"):
         require(["a is 1", "b is 2"])
+
+
+def test_outcomes_that_no_reply_can_say_are_refused() -> None:
+    said = [group("Lima", "U.S.", "c"), group('"x"', "São Tomé", "1")]
+    check_expressible("test", said)
+    with pytest.raises(CheckFailedError, match=r"test: no reply can say 2 of 8 outcomes.*'->'"):
+        check_expressible("test", [*said, group("->", '"')])
 
 
 def test_vectors_that_are_nearly_training_vectors_are_counted() -> None:

@@ -179,7 +179,11 @@ BAD_MANIFESTS: dict[str, tuple[dict[str, object], str]] = {
     "schema": ({"schema": "introspect-bench/suite/2"}, "schema is 'introspect-bench/suite/2'"),
     "hash": ({"data_sha256": "0" * 64}, "its files hash to"),
     "missing": ({"target": None}, "field target is missing"),
-    "splits": ({"splits": {}}, r"field splits\.train is missing"),
+    "splits": ({"splits": {}}, r"field splits\.test is missing"),
+    "some splits": (
+        {"splits": {"validation": {"queries": 24, "groups": 6}, "test": {}}},
+        r"field splits\.train is missing",
+    ),
     "mini": ({"mini": [1]}, "field mini is not a list of query ids"),
     "outside": ({"files": {"../x": {"sha256": "", "bytes": 1}}}, "bad entry in files"),
     "absolute": ({"files": {"/etc/passwd": {"sha256": "", "bytes": 1}}}, "bad entry in files"),

@@ -28,6 +28,7 @@ def result(
         "split": "test",
         "data_sha256": "0",
         "frozen": True,
+        "access": "words",
         "body_sha256": "1",
         "explainer": {"name": name, "kind": kind, "no_vector": False},
         "partial": False,
@@ -58,7 +59,7 @@ def test_markdown_as_a_page_shows_it() -> None:
         result("me/x", 0.51234),
     ]
     assert markdown(results) == (
-        "### s · toy v1 · test\n"
+        "### s · toy v1 · test · words\n"
         "\n"
         "| explainer | queries | no answer | exact match | group consistency |\n"
         "| --- | ---: | ---: | ---: | ---: |\n"
@@ -76,7 +77,7 @@ def test_markdown_as_a_page_shows_it() -> None:
 def test_plain_table_is_aligned() -> None:
     text = plain([result("a", 0.5), result("longer/name", 0.125)])
     lines = text.splitlines()
-    assert lines[0] == "s · toy v1 · test"
+    assert lines[0] == "s · toy v1 · test · words"
     assert lines[1].split("  ")[0] == "explainer"
     assert len({len(line) for line in lines[1:4]}) == 1
     assert lines[2].startswith("a            ")
@@ -94,7 +95,15 @@ def test_order_of_the_arguments_does_not_matter() -> None:
 
 def test_suites_of_different_bytes_get_different_tables() -> None:
     text = plain([result("a", 0.5), result("b", 0.5, data_sha256="9")])
-    assert text.count("s · toy v1 · test") == 2
+    assert text.count("s · toy v1 · test · words") == 2
+
+
+def test_every_access_class_has_a_table_of_its_own_the_narrowest_first() -> None:
+    classes = ("undeclared", "replays", "words", "words, not ranked", "runs-target")
+    text = plain([result(f"by {name}", 0.5, access=name) for name in classes])
+    titles = [line for line in text.splitlines() if line.startswith("s · toy")]
+    ordered = ("words", "runs-target", "replays", "undeclared", "words, not ranked")
+    assert titles == [f"s · toy v1 · test · {name}" for name in ordered]
 
 
 def test_marks() -> None:
@@ -155,8 +164,8 @@ def test_drafts_have_tables_of_their_own_that_say_so() -> None:
     results = [result("a", 0.5), result("b", 0.9, frozen=False)]
     for show, sign in ((plain, ""), (markdown, "### ")):
         text = show(results)
-        assert text.count("s · toy v1 · test\n") == 1
-        assert f"{sign}s · toy v1 · test · draft\n" in text
+        assert text.count("s · toy v1 · test · words\n") == 1
+        assert f"{sign}s · toy v1 · test · words · draft\n" in text
         assert text.count(DRAFT) == 1
 
 

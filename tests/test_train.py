@@ -68,14 +68,14 @@ def test_a_lesson_is_the_prompt_of_a_run_and_the_right_answer(suites: Path) -> N
     assert all(not lesson.vectors for lesson in without)
 
 
-def test_a_lesson_of_a_rehearsal_goes_on_from_the_text_with_output_and_verdict(
+def test_a_lesson_of_a_replay_goes_on_from_the_text_with_output_and_verdict(
     suites: Path,
 ) -> None:
     tokenizer = make_tokenizer()
     task, suite = get_task(PATCHING), suite_of(suites, PATCHING)
     queries = {query.id: query for query in suite.queries("train")}
     for use_vectors in (True, False):
-        encoder = Encoder(tokenizer, use_vectors=use_vectors, injection=Injection(mode="rehearsal"))
+        encoder = Encoder(tokenizer, use_vectors=use_vectors, injection=Injection(mode="replay"))
         for lesson in make_lessons(task, suite, encoder):
             answer = suite.truth("train")[lesson.qid].answer
             whole = tokenizer.decode(lesson.ids[:-1])
@@ -255,7 +255,13 @@ def test_a_training_keeps_the_precision_it_began_with(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"method": "qlora"}, {"rank": 0}, {"rate": 0.0}, {"epochs": 0}, {"rate": float("nan")}],
+    [
+        {"method": "qlora"},
+        {"rank": 0},
+        {"learning_rate": 0.0},
+        {"epochs": 0},
+        {"learning_rate": float("nan")},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

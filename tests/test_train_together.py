@@ -34,7 +34,7 @@ def test_two_processes_train_what_one_does_with_twice_the_batches(tmp_path: Path
     same = {"batch_size": 2, "epochs": 1, "evaluations": 5, "patience": 2}
     alone = train(base, suites, tmp_path / "alone", tasks=[PATCHING], accumulation=2, **same)
     words = ["train", "-b", str(base), "--suite", str(suites), "-t", PATCHING, "--precision"]
-    words += ["float32", "--batch-size", "2", "--rank", "2", "--rate", "0.02"]
+    words += ["float32", "--batch-size", "2", "--rank", "2", "--learning-rate", "0.02"]
     words += ["--accumulation", "1"]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(

@@ -102,6 +102,9 @@ def make_row(number: int, n: int, suite: str, rng: np.random.Generator, **change
         "org": org,
         "name": name,
         "kind": kind,
+        "access": "oracle" if kind == "oracle" else "words",
+        "access_basis": "set by the benchmark",
+        "unranked": "is told what no contestant has" if kind == "oracle" else "",
         "scores": {task: task_score(task, skill, rng) for task in TASKS},
         "rank": None if kind == "oracle" else (max(1, rank - 1), rank + 1 + number % 3),
         "ties": () if kind == "oracle" else tuple("abcdefghijklmnop"[number // 3 % 16]),
@@ -146,13 +149,15 @@ def make_matrix(suites: Sequence[SuiteBoard], task: str = "activation-patching")
             if (y, x) == (3, len(suites) - 1):
                 continue
             found = suite.rows[y]
+            score = found.scores[task].headline
+            assert score is not None
             own = y == x
             cells.append(
                 Access(
                     row=row,
                     target=suite.target,
                     entry=found.id,
-                    score=found.scores[task].headline,
+                    score=score,
                     is_self=own,
                     to_self=None if own else estimate(-0.08 + 0.04 * y, 0.03),
                     p=None if own else (0.001, 0.01, 0.4, 0.9)[y],
@@ -161,6 +166,7 @@ def make_matrix(suites: Sequence[SuiteBoard], task: str = "activation-patching")
     title, metric, *_ = TASKS[task]
     return Matrix(
         task=task,
+        access="words",
         title=title,
         metric=metric,
         rows=tuple(rows),

@@ -28,7 +28,8 @@ from introspect_bench.tasks.facts import prompts
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.groups import Selection
 from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import Order, make_suite
+from introspect_bench.tasks.make import make_suite
+from introspect_bench.tasks.order import Order
 
 STEMS = tuple(
     first + second
@@ -115,6 +116,7 @@ def order(task: str, folder: Path, **changes: Any) -> Order:
             work=folder / "work" / task,
             sizes=SIZES[task],
             draft=True,
+            nulls=False,
         ),
         **changes,
     )

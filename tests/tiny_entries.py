@@ -71,6 +71,21 @@ def forge(folder: Path, edit: Callable[[Rows], object], *, name: str | None = No
     return renamed(folder)
 
 
+def as_model(folder: Path, **fields: object) -> Path:
+    """Make an entry one of a model that was trained from the toy target, all runs alike."""
+
+    def model(rows: Rows) -> None:
+        rows[0]["explainer"] |= {"name": "a-model", "kind": "local", "settings": {}}
+        rows[0]["access"] = "words"
+
+    said = {"kind": "trained", "trained_on": ["toy queries"], "base": "toy-target", **fields}
+    for name, value in said.items():
+        set_field(folder, name, value)
+    for path in sorted(folder.glob("*.jsonl")):
+        folder = forge(folder, model, name=path.name)
+    return folder
+
+
 def set_field(folder: Path, name: str, value: object) -> Path:
     """Change a field of `entry.json`."""
     path = folder / "entry.json"

@@ -39,18 +39,31 @@ def header(**task: object) -> dict[str, Any]:
         "package": {"name": "introspect-bench", "version": "0.1.0", "commit": None, "dirty": None},
         "task": about | task,
         "target": {"name": "toy-target"},
+        "access": "undeclared",
         "explainer": {
             "name": "x",
             "kind": "custom",
+            "revision": None,
+            "weights_sha256": {},
             "settings": {"scale": [1, 2.5]},
             "shots": 0,
             "no_vector": False,
         },
         "generation": {"seed": 0, "batch_size": 2},
-        "env": {"python": "3.11", "device": "cpu", "torch": "2.6", "transformers": "5.23"},
+        "env": {
+            "python": "3.11",
+            "system": "Linux",
+            "machine": "x86_64",
+            "device": "cpu",
+            "torch": "2.6",
+            "transformers": "5.23",
+            "nnsight": None,
+            "peft": None,
+            "numpy": "2.4",
+            "safetensors": "0.8",
+        },
         "selftest": {},
         "partial": False,
-        "declared": {},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +79,20 @@ def _group(task: Task, split: str, group: int) -> list[Measured]:
     return found
 
 
-def make_suite(root: Path, task: Task, **changes: Any) -> Path:
+def make_suite(
+    root: Path, task: Task, splits: Sequence[str] = tuple(N_GROUPS), **changes: Any
+) -> Path:
     """Write one suite into `root`; its split mini is the first group of validation."""
     groups = {
-        split: [_group(task, split, group) for group in range(n)] for split, n in N_GROUPS.items()
+        split: [_group(task, split, group) for group in range(N_GROUPS[split])] for split in splits
     }
     counts = {
         split: write_split(root / split, task.name, members) for split, members in groups.items()
     }
-    ids = [row["id"] for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
+    mini = []
+    if "validation" in splits:
+        rows = [row for _, row in read_jsonl(root / "validation" / "queries.jsonl")]
+        mini = [row["id"] for row in rows if row["group"] == rows[0]["group"]]
     null = {"name": "text", "access": "words", "metrics": {task.headline: 0.1}}
     fields = {
         "suite": "toy",
@@ -96,20 +101,20 @@ def make_suite(root: Path, task: Task, **changes: Any) -> Path:
         "frozen": True,
         "target": {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}},
         "splits": counts,
-        "mini": ids[:4],
+        "mini": mini,
         "prompt_sha256": task.prompt_sha256,
         "seed": 0,
         "doctor": {"identity_patch": "pass"},
-        "nulls": {split: [null] for split in ("validation", "test")},
+        "nulls": {split: [null] for split in splits if split != "train"},
         "statistics": {split: describe(members) for split, members in groups.items()},
     }
     write_manifest(root, fields | changes)
     return root
 
 
-def make_suite_folder(folder: Path) -> Path:
+def make_suite_folder(folder: Path, splits: Sequence[str] = tuple(N_GROUPS)) -> Path:
     """Write suites of both tasks, as a folder for `--suite`."""
     for name in FIELDS:
         task = get_task(name)
-        make_suite(folder / name / task.version, task)
+        make_suite(folder / name / task.version, task, splits)
     return folder

@@ -28,7 +28,7 @@ def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
         "epochs": 3,
         "batch_size": 4,
         "rank": 2,
-        "rate": 0.02,
+        "learning_rate": 0.02,
         "evaluations": 4,
         "patience": 9,
         "precision": "float32",

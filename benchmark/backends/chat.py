@@ -29,9 +29,8 @@ import numpy.typing as npt
 from jinja2 import TemplateError
 
 from introspect_bench.benchmark.backends.injection import (
-    COPY,
     QUOTED,
-    REHEARSAL,
+    REPLAY,
     Injection,
     names_token,
     own_layers,
@@ -39,15 +38,19 @@ from introspect_bench.benchmark.backends.injection import (
 from introspect_bench.benchmark.backends.quoting import mark_quoted, offsets_of, token_at, unmark
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt
+from introspect_bench.benchmark.reply_text import THINK
 
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""
 
 LINE = "\n"
-"""Stands before and after a text that is copied into a slot."""
+"""Stands before a replayed text where there is no chat template."""
 
 PLACEHOLDER = " X"
 """Its last token stands in the slot; the space before the slot belongs to it."""
+
+ENABLE_THINKING = "enable_thinking"
+"""Variable of chat templates whose models can think first."""
 
 CHAT_DATE = "26 Jul 2024"
 """Date told to templates that print one (Llama 3), so that a prompt does not depend on the day."""
@@ -65,8 +68,6 @@ class Encoded:
     """One vector (d_target,) for each place; empty when vectors are left out."""
     layers: tuple[tuple[int, int], ...] = ()
     """First and last layer for each place; empty unless each query has its own layers."""
-    otherwise: bool = False
-    """Whether they enter as the injection says for queries that name no token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ class Encoder:
         use_vectors: bool,
         injection: Injection | None = None,
         target_tokenizer: Any = None,
+        thinking: bool | None = None,
+        system: str | None = None,
     ) -> None:
         """Bind.
 
@@ -97,6 +100,11 @@ class Encoder:
             use_vectors: False leaves slots without vectors.
             injection: how vectors enter; the default `Injection()` if None.
             target_tokenizer: counts positions in texts; the explainer's own if None.
+            thinking: whether the chat template opens a reply for thinking; off if None.
+            system: stands before the instructions.
+
+        Raises:
+            UsageError: thinking is turned on or off, and the chat template knows no such choice.
         """
         self.tokenizer = tokenizer
         self.use_vectors = use_vectors
@@ -104,6 +112,26 @@ class Encoder:
         self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
         self.chat = bool(getattr(tokenizer, "chat_template", None))
         self.placeholder = self._plain_ids(PLACEHOLDER)[-1]
+        self.thinking, self.system = thinking is True, system
+        if thinking is not None and ENABLE_THINKING not in str(tokenizer.chat_template):
+            raise UsageError(
+                f"this explainer's chat template has no {ENABLE_THINKING}, so thinking cannot be "
+                "turned on or off; leave --thinking and --no-thinking out"
+            )
+        opened = self._render([{"role": "user", "content": "?"}]).rstrip() if self.chat else ""
+        self.begun = THINK if opened.endswith(THINK) else ""
+        """How each reply begins by the prompt's own words."""
+
+    def entering(self, injection: Injection) -> Encoder:
+        """The same with vectors entering in another way."""
+        return Encoder(
+            self.tokenizer,
+            use_vectors=self.use_vectors,
+            injection=injection,
+            target_tokenizer=self.target_tokenizer,
+            thinking=self.thinking or None,
+            system=self.system,
+        )
 
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
@@ -137,26 +165,27 @@ class Encoder:
             for prompt in prompts
         ]
 
-    def reply_ids(self, text: str, *, rehearsed: bool = False) -> tuple[int, ...]:
-        """Ids of the beginning of a reply, as they follow a question or a rehearsed text."""
-        return tuple(self._plain_ids(f" {text}" if rehearsed or not self.chat else text))
+    def reply_ids(self, text: str, *, replayed: bool = False) -> tuple[int, ...]:
+        """Ids of the beginning of a reply, as they follow a question or a replayed text."""
+        return tuple(self._plain_ids(f" {text}" if replayed or not self.chat else text))
 
-    def rehearses(self, prompt: Prompt) -> bool:
+    def replays(self, prompt: Prompt) -> bool:
         """Whether the explainer's turn begins with the text that the question quotes."""
         named = names_token(prompt.query.fields)
-        return self.injection.mode == REHEARSAL and SLOT in prompt.question and named
+        return self.injection.mode == REPLAY and SLOT in prompt.question and named
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         """Text before and after the question."""
         asked = [self._marked(shot.question, shot.fields) for shot in prompt.shots]
+        instructions = "\n\n".join(filter(None, (self.system, prompt.instructions)))
         if not self.chat:
-            parts = [prompt.instructions]
+            parts = [instructions]
             parts += [
                 f"{question}\nAnswer: {shot.answer}"
                 for question, shot in zip(asked, prompt.shots, strict=True)
             ]
             return "".join(f"{part.strip()}\n\n" for part in parts), "\nAnswer:"
-        turns = [{"role": "system", "content": prompt.instructions}]
+        turns = [{"role": "system", "content": instructions}]
         for question, shot in zip(asked, prompt.shots, strict=True):
             turns.append({"role": "user", "content": question})
             turns.append({"role": "assistant", "content": shot.answer})
@@ -164,7 +193,7 @@ class Encoder:
         try:
             text = self._render(turns)
         except TemplateError:
-            first = {"role": "user", "content": f"{prompt.instructions}\n\n{turns[1]['content']}"}
+            first = {"role": "user", "content": f"{instructions}\n\n{turns[1]['content']}"}
             text = self._render([first, *turns[2:]])
         before, mark, after = text.partition(QUESTION_MARK)
         if not mark:
@@ -176,15 +205,15 @@ class Encoder:
             turns,
             tokenize=False,
             add_generation_prompt=True,
-            enable_thinking=False,
+            enable_thinking=self.thinking,
             date_string=CHAT_DATE,
         )
         return text
 
     def _asked(self, prompt: Prompt, tail: str) -> str:
-        """Question and opening of the reply, and then the text if it is rehearsed."""
+        """Question and opening of the reply, and then the text if it is replayed."""
         fields = prompt.query.fields
-        if not self.rehearses(prompt):
+        if not self.replays(prompt):
             return self._marked(prompt.question, fields) + tail
         text = str(fields["text"])
         if self.use_vectors:
@@ -193,7 +222,7 @@ class Encoder:
 
     def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
         """A question with its quoted token marked, if vectors enter there."""
-        quoted = self.injection.mode in (QUOTED, REHEARSAL)
+        quoted = self.injection.mode in (QUOTED, REPLAY)
         if not quoted or not self.use_vectors or SLOT not in question:
             return question
         return mark_quoted(question, fields, self.target_tokenizer)
@@ -213,9 +242,9 @@ class Encoder:
                 quoted += [len(ids) + token_at(offsets, *mark) for mark in marks]
             ids += self._plain_ids(plain)
             if not last:
-                held, columns = self._held(entries[number].fields if number < len(entries) else {})
-                slots.append([len(ids) + column for column in columns])
-                ids += held
+                count = self.injection.slots
+                slots.append(list(range(len(ids), len(ids) + count)))
+                ids += [self.placeholder] * count
         if not self.use_vectors:
             return Encoded(
                 ids=tuple(ids), columns=tuple(column for slot in slots for column in slot)
@@ -224,16 +253,6 @@ class Encoder:
             given = sum(entry.vector is not None for entry in entries)
             raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
         return self._placed(ids, slots, quoted, entries)
-
-    def _held(self, fields: Mapping[str, Any]) -> tuple[list[int], Sequence[int]]:
-        """What stands in a slot, and the indices in it where the vector enters."""
-        count = self.injection.of(fields).slots
-        if self.injection.mode != COPY or not self.use_vectors or not names_token(fields):
-            return [self.placeholder] * count, range(count)
-        copy, (mark,) = unmark(mark_quoted(fields["text"], fields, self.target_tokenizer))
-        place = token_at(offsets_of(self.tokenizer, copy, special=False), *mark)
-        line = self._plain_ids(LINE)
-        return [*line, *self._plain_ids(copy), *line], [len(line) + place]
 
     def _placed(
         self,
@@ -247,23 +266,19 @@ class Encoder:
         vectors: list[npt.NDArray[np.float32]] = []
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
-        ways = [self.injection.of(entry.fields) for entry in entries]
-        if any(way is not ways[0] for way in ways):
-            raise UsageError("queries that name a token cannot be shown beside others")
-        for slot, entry, way in zip(slots, entries, ways, strict=True):
-            quoted_there = self.injection.mode in (QUOTED, REHEARSAL)
+        for slot, entry in zip(slots, entries, strict=True):
+            quoted_there = self.injection.mode in (QUOTED, REPLAY)
             named = quoted_there and names_token(entry.fields)
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]
-            if way.needs_layers:
+            if self.injection.needs_layers:
                 layers += [own_layers(entry.fields)] * len(places)
         return Encoded(
             ids=tuple(ids),
             columns=tuple(columns),
             vectors=tuple(vectors),
             layers=tuple(layers),
-            otherwise=any(way is not self.injection for way in ways),
         )
 
     def _plain_ids(self, text: str) -> list[int]:

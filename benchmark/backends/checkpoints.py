@@ -4,7 +4,8 @@ Owns names, adapters on their bases, and what `explainer.json` and a family say.
 from is `targets.py` and `fetch.py`, how they are read is `pretrained.py` and `adapters.py`.
 
 A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
-`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, and
+`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, or an
+object of these by task, and
 `{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before it is added, see
 `twins.py`; what else is trained for it lies beside it, see `learned.py`.
 """
@@ -19,7 +20,12 @@ import torch
 
 from introspect_bench.benchmark.backends.adapters import ADAPTER, merge_adapter
 from introspect_bench.benchmark.backends.families import Family, find_family
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import (
+    Injection,
+    Injections,
+    injections_from_json,
+    merged,
+)
 from introspect_bench.benchmark.backends.learned import Learned, read_learned
 from introspect_bench.benchmark.backends.pretrained import load_model, load_tokenizer
 from introspect_bench.benchmark.backends.selfie_adapters import (
@@ -68,7 +74,7 @@ class Checkpoint:
     """Its tokenizer."""
     hashes: dict[str, str]
     """sha256 by name of weight file."""
-    injection: Injection
+    injection: Injections
     """How vectors enter."""
     learned: Learned
     """Learned parts of the injection."""
@@ -121,7 +127,7 @@ def detect_family(directory: Path) -> str | None:
 def open_checkpoint(
     directory: Path,
     family: str | None,
-    injection: Injection | None,
+    injection: Injections | None,
     dtype: torch.dtype,
     on_progress: OnProgress,
 ) -> Checkpoint:
@@ -130,7 +136,8 @@ def open_checkpoint(
     Args:
         directory: folder of a model or adapter.
         family: as in `load_local`.
-        injection: how vectors enter; if None, what `explainer.json` says, else the family's.
+        injection: how vectors enter; where it says nothing of a task, what `explainer.json` says,
+            else the family.
         dtype: of the weights.
         on_progress: told what is happening while a base model is prepared.
 
@@ -139,15 +146,15 @@ def open_checkpoint(
         MissingPartError: folder, weights, tokenizer or hub are missing.
         IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
     """
-    if injection is None and (directory / SETTINGS).is_file():
-        injection = declared_injection(directory / SETTINGS)
+    if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
+        injection = merged(injection, declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
     if name == "selfie-adapter":
         return _selfie(directory, file or None, injection, dtype, on_progress)
     if file:
         raise UsageError(f"family {family!r}: only selfie-adapter takes a file")
     known = find_family(name) if name else None
-    chosen = injection or (Injection() if known is None else known.injection)
+    chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
     model, tokenizer, hashes = _load(directory, dtype, on_progress)
     return Checkpoint(
@@ -167,7 +174,7 @@ def open_checkpoint(
 def _selfie(
     directory: Path,
     file: str | None,
-    injection: Injection | None,
+    injection: Injections | None,
     dtype: torch.dtype,
     on_progress: OnProgress,
 ) -> Checkpoint:
@@ -182,24 +189,24 @@ def _selfie(
         tokenizer=tokenizer,
         hashes={adapter.path.name: sha256_file(adapter.path)}
         | {f"base/{name}": digest for name, digest in hashes.items()},
-        injection=injection or adapter.family.injection,
+        injection=merged(injection, adapter.family.injection),
         learned=Learned(projection=adapter.projection),
         family=adapter.family,
     )
 
 
-def declared_injection(path: Path) -> Injection:
+def declared_injection(path: Path) -> Injections:
     """Read `explainer.json`.
 
     Raises:
-        UsageError: it holds anything but a possible injection.
+        UsageError: it holds anything but a possible injection, or one for each task.
     """
     values = read_json(path)
     if not isinstance(values.get("injection"), dict) or not set(values) <= KNOWN:
         raise UsageError(
             f"{path}: expected injection with an object, and nothing else but what training writes"
         )
-    return Injection.from_json(values["injection"])
+    return injections_from_json(values["injection"])
 
 
 def _load(

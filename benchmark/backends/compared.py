@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from introspect_bench.benchmark.backends.generation import LocalExplainer
 from introspect_bench.benchmark.metrics import normalise_content
 from introspect_bench.benchmark.records import Answer, Completion, Prompt
+from introspect_bench.benchmark.reply_text import without_thinking
 from introspect_bench.benchmark.task import Task
 
 
@@ -25,8 +26,8 @@ class Compared:
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts that share template, instructions and shots, in order.
 
-        The first line is the answer; the two replies that it is made of follow. Where one of them
-        has no answer the reply with the vector stands as it is.
+        The two replies stand, as thinking, before the answer that is made of them. Where one of
+        them has no answer, or none but the verdict, the reply with the vector stands as it is.
 
         Raises:
             UsageError: as `LocalExplainer.complete`.
@@ -50,10 +51,14 @@ class Compared:
         if not isinstance(after, Answer) or not isinstance(before, Answer):
             return seen
         contents = [normalise_content(answer.content) for answer in (after, before)]
+        if "" in contents:
+            return seen
         answer = Answer(changed=contents[0] != contents[1], content=after.content)
         lines = (
+            "<think>",
+            f"with the vector: {(without_thinking(seen) or '').strip()}",
+            f"without it: {(without_thinking(blind) or '').strip()}",
+            "</think>",
             self.task.format_answer(answer),
-            f"with the vector: {seen.strip()}",
-            f"without it: {blind.strip()}",
         )
         return "\n".join(lines)

@@ -20,7 +20,7 @@ from introspect_bench.benchmark.backends import shared_head
 from introspect_bench.benchmark.backends.chat import Encoded
 from introspect_bench.benchmark.backends.injector import Injector, Slots
 from introspect_bench.benchmark.backends.rows import grown, joined, padded, parts
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once fewer than this share of the stored rows is still growing."""
@@ -38,6 +38,16 @@ class Head:
     layers: list[tuple[torch.Tensor, torch.Tensor]]
     """Keys and values by layer, each (n_kv_heads, length, d_head); empty without tokens and in the
     plain engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One reply as it was generated."""
+
+    ids: list[int]
+    """Its tokens, opening and stop token included."""
+    logprobs: list[float]
+    """Natural log-probability of each, given all before it."""
 
 
 class Decoder:
@@ -62,20 +72,31 @@ class Decoder:
 
     def first_logits(self, head: Head, questions: Sequence[Encoded]) -> torch.Tensor:
         """Logits of the first reply token, float32 (n_questions, vocabulary)."""
-        return self._prefill(head, questions)[0]
+        return self._prefill(head, questions, 1)[0]
 
     def greedy(
-        self, head: Head, questions: Sequence[Encoded], done: Callable[[Sequence[int]], bool]
-    ) -> list[list[int]]:
-        """Greedy tokens of each question, up to and with the one after which `done` is true.
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        done: Callable[[Sequence[int]], bool],
+        openings: Sequence[Sequence[int]] = (),
+    ) -> list[Written]:
+        """Greedy reply to each question, up to and with the token after which `done` is true.
 
         Args:
             head: what stands before every question.
             questions: best sorted by length, so that little is padded.
-            done: whether a reply, given as its tokens so far, has ended.
+            done: whether a reply, given as its tokens so far behind the opening, has ended.
+            openings: what a reply may begin with; the one whose first token is likeliest is taken,
+                and does not count in its length. Empty: all of it is free.
         """
-        logits, store = self._prefill(head, questions)
-        return self._grow(head, questions, [()] * len(questions), logits, store, done)[0]
+        longest = max((len(opening) for opening in openings), default=0)
+        logits, store = self._prefill(head, questions, self.max_new_tokens + longest)
+        begun: list[Sequence[int]] = [()] * len(questions)
+        if openings:
+            firsts = [opening[0] for opening in openings]
+            begun = [openings[best] for best in logits[:, firsts].argmax(-1).tolist()]
+        return self._grow(head, questions, begun, logits, store, done)
 
     def likeliest(
         self,
@@ -83,24 +104,23 @@ class Decoder:
         questions: Sequence[Encoded],
         openings: Sequence[Sequence[int]],
         done: Callable[[Sequence[int]], bool],
-    ) -> list[list[int]]:
+    ) -> list[Written]:
         """Of the greedy replies after each opening, the one that is likeliest as a whole.
 
         Args:
             head: what stands before every question.
             questions: best sorted by length.
             openings: tokens that a reply may begin with; they count in its likelihood and length.
-            done: whether a reply, given as its tokens so far, has ended.
+            done: whether a reply, given as its tokens so far behind the opening, has ended.
         """
-        logits, store = self._prefill(head, questions)
+        logits, store = self._prefill(head, questions, self.max_new_tokens)
         n = len(questions)
         rows = torch.arange(n, device=logits.device).repeat(len(openings))
         store.keep(rows)  # each question once for every opening
         begun = [opening for opening in openings for _ in questions]
         asked = [*questions] * len(openings)
-        written, scores = self._grow(head, asked, begun, logits[rows], store, done)
-        best = [max(range(row, len(asked), n), key=scores.__getitem__) for row in range(n)]
-        return [written[place] for place in best]
+        written = self._grow(head, asked, begun, logits[rows], store, done)
+        return [max(written[row::n], key=lambda reply: sum(reply.logprobs)) for row in range(n)]
 
     def _grow(
         self,
@@ -110,13 +130,12 @@ class Decoder:
         logits: torch.Tensor,
         store: shared_head.Store,
         done: Callable[[Sequence[int]], bool],
-    ) -> tuple[list[list[int]], list[float]]:
-        """Greedy tokens behind what each reply begins with, and log-likelihoods of the replies."""
-        written: list[list[int]] = [[] for _ in questions]
-        scores = [0.0] * len(questions)
+    ) -> list[Written]:
+        """Greedy replies behind what each begins with, of at most `max_new_tokens` tokens more."""
+        written = [Written(ids=[], logprobs=[]) for _ in questions]
         stored = list(range(len(questions)))  # question of each stored row
         growing = set(stored)
-        for turn in range(self.max_new_tokens):
+        for turn in range(store.room):
             tokens = logits.argmax(dim=-1)
             for place, row in enumerate(stored):
                 if turn < len(begun[row]):
@@ -124,11 +143,12 @@ class Decoder:
             likelihood = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
             for row, token, score in zip(stored, tokens.tolist(), likelihood.tolist(), strict=True):
                 if row in growing:
-                    written[row].append(token)
-                    scores[row] += score
-                    if done(written[row]):
+                    written[row].ids.append(token)
+                    written[row].logprobs.append(score)
+                    free = written[row].ids[len(begun[row]) :]
+                    if free and (len(free) == self.max_new_tokens or done(free)):
                         growing.remove(row)
-            if not growing or turn == self.max_new_tokens - 1:
+            if not growing or turn == store.room - 1:
                 break
             if len(growing) < COMPACT_BELOW * len(stored):
                 places = [place for place, row in enumerate(stored) if row in growing]
@@ -139,9 +159,9 @@ class Decoder:
             if self._shared:
                 logits = self._next(head, rows, tokens, store, turn)
             else:
-                longer = [grown(questions[row], written[row]) for row in stored]
+                longer = [grown(questions[row], written[row].ids) for row in stored]
                 logits = self._plain(head.encoded, longer)
-        return written, scores
+        return written
 
     def _choose_engine(self) -> str:
         """Share heads if a small probe then gives the logits of a plain pass; else stay plain."""
@@ -155,7 +175,7 @@ class Decoder:
             plain = self._plain(head, rows)
             self._shared = shared_head.install(self.model)
             try:
-                shared = self._prefill(self.head(head), rows)[0]
+                shared = self._prefill(self.head(head), rows, 1)[0]
             except shared_head.CannotShareError:
                 shared = torch.full_like(plain, float("inf"))
         allowed = TOLERANCE.get(self.model.dtype, 0.0) * plain.abs().max()
@@ -167,11 +187,12 @@ class Decoder:
         return "plain"
 
     def _prefill(
-        self, head: Head, questions: Sequence[Encoded]
+        self, head: Head, questions: Sequence[Encoded], room: int
     ) -> tuple[torch.Tensor, shared_head.Store]:
-        """First logits (rows, vocabulary) and the rows' keys and values."""
+        """First logits (rows, vocabulary) and the rows' keys and values, with room for replies."""
         lengths = [len(question.ids) for question in questions]
-        store = shared_head.Store(rows=len(questions), length=max(lengths) + self.max_new_tokens)
+        length = max(lengths) + room
+        store = shared_head.Store(rows=len(questions), length=length, room=room)
         if not self._shared:
             return self._plain(head.encoded, questions), store
         logits = [
@@ -207,9 +228,9 @@ class Decoder:
         turn: int,
     ) -> torch.Tensor:
         """Feed each row's token number `turn`; logits of the next (rows, vocabulary)."""
-        column = store.length - self.max_new_tokens + turn
+        column = store.length - store.room + turn
         lengths = torch.tensor([len(question.ids) for question in questions], device=tokens.device)
-        padding = store.length - self.max_new_tokens - lengths  # (rows,)
+        padding = store.length - store.room - lengths  # (rows,)
         keys = torch.arange(column + 1, device=tokens.device)[None] - padding[:, None]
         keys = torch.where(keys < 0, -1, keys + len(head.encoded.ids))
         store.aim(slice(0, len(questions)), first=0, start=column, stop=column + 1)
@@ -255,7 +276,6 @@ class Decoder:
 
         Raises:
             IntegrityError: a vector is not finite, or zero where its length is to be matched.
-            UsageError: only some of them are of queries that name a token.
         """
         places = [
             (index, width - len(row.ids) + column, vector)
@@ -268,11 +288,7 @@ class Decoder:
         stacked = np.stack([vector for _, _, vector in places]).astype(np.float32)
         if not np.isfinite(stacked).all():
             raise IntegrityError("a vector is not finite")
-        (elsewhere, *mixed) = {row.otherwise for row in rows if row.vectors}
-        if mixed:
-            raise UsageError("queries that name a token cannot be asked beside others")
-        way = self.injector.way(otherwise=elsewhere)
-        if way.scaling != "raw" and not stacked.any(axis=1).all():
+        if self.injector.injection.scaling != "raw" and not stacked.any(axis=1).all():
             raise IntegrityError("a vector is zero, so its length cannot be matched")
         device = self.model.device
         layers = [own for row in rows for own in row.layers]
@@ -281,5 +297,4 @@ class Decoder:
             columns=torch.tensor([column for _, column, _ in places], device=device),
             vectors=torch.from_numpy(stacked).to(device),
             layers=torch.tensor(layers, device=device) if layers else None,
-            otherwise=elsewhere,
         )

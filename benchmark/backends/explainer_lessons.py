@@ -52,8 +52,6 @@ class Lesson:
     """Vector of each slot, (d_target,); empty without vectors."""
     layers: tuple[tuple[int, int], ...] = ()
     """First and last layer of each slot; empty unless each query has its own."""
-    otherwise: bool = False
-    """Whether they enter as the injection says for queries that name no token."""
 
 
 def make_lessons(
@@ -96,9 +94,9 @@ def make_lessons(
         head = heads[prompt.template]
         (asked,) = encoder.questions([prompt])
         start = (*head.ids, *asked.ids)
-        rehearsed = encoder.rehearses(prompt)
-        said = (task.format_rehearsed if rehearsed else None) or task.format_answer
-        reply = encoder.reply_ids(said(answers[prompt.query.id]), rehearsed=rehearsed)
+        replayed = encoder.replays(prompt)
+        said = (task.format_replayed if replayed else None) or task.format_answer
+        reply = encoder.reply_ids(said(answers[prompt.query.id]), replayed=replayed)
         found.append(
             Lesson(
                 task=task.name,
@@ -110,7 +108,6 @@ def make_lessons(
                 columns=tuple(len(head.ids) + column for column in asked.columns),
                 vectors=asked.vectors,
                 layers=asked.layers,
-                otherwise=asked.otherwise,
             )
         )
     return sorted(found, key=lambda lesson: lesson.qid)
@@ -123,8 +120,6 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
         if lesson.layers:
             digest.update(repr(lesson.layers).encode())
-        if lesson.otherwise:
-            digest.update(b"otherwise")
         for vector in lesson.vectors:
             digest.update(vector.astype("<f4").tobytes())
     return digest.hexdigest()
@@ -144,7 +139,7 @@ def plan_batches(
     if batch_size < 1 or epochs < 1 or not lessons:
         raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
     length = np.array([len(lesson.ids) for lesson in lessons])
-    kinds = [(lesson.template, lesson.otherwise) for lesson in lessons]
+    kinds = [(lesson.task, lesson.template) for lesson in lessons]
     templates = sorted(set(kinds))
     template = np.array([templates.index(kind) for kind in kinds])
     steps: list[list[int]] = []
@@ -179,7 +174,7 @@ class Steps(torch.utils.data.Sampler[list[int]]):
         return len(self.steps)
 
 
-def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
+def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
     """Put the lessons of one template side by side, padded on the right after their head.
 
     Returns:
@@ -187,19 +182,15 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
         `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
         (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
-        `vectors` is (0, 0) without vectors; `otherwise` bool (), whether the vectors enter as those
-        of queries that name no token.
+        `vectors` is (0, 0) without vectors; `task`, the task's name, which says how they enter.
 
     Raises:
-        ValueError: they do not share their head, or vectors enter in different ways.
+        ValueError: they do not share their task and their head.
     """
     first = lessons[0]
     head = first.ids[: first.n_head]
-    if any(lesson.ids[: lesson.n_head] != head for lesson in lessons):
-        raise ValueError("lessons of one batch must begin with the same head")
-    elsewhere = {lesson.otherwise for lesson in lessons if lesson.vectors}
-    if len(elsewhere) > 1:
-        raise ValueError("lessons of one batch must take their vectors in the same way")
+    if any((one.task, one.ids[: one.n_head]) != (first.task, head) for one in lessons):
+        raise ValueError("lessons of one batch must be of one task and begin with the same head")
     longest = max(len(lesson.ids) for lesson in lessons) - len(head)
     width = -(-longest // WIDTH) * WIDTH
     ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
@@ -231,5 +222,5 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, torch.Tensor]:
         "columns": torch.tensor(columns, dtype=torch.int64),
         "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
         "vectors": torch.from_numpy(stacked.astype(np.float32)),
-        "otherwise": torch.tensor(elsewhere == {True}),
+        "task": first.task,
     }

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injections, all_injections, injection_of
 from introspect_bench.benchmark.backends.injector import Injector, Slots
 from introspect_bench.benchmark.backends.learned import Learned
 from introspect_bench.benchmark.backends.projection import Projection
+from introspect_bench.benchmark.errors import UsageError
 
 
 class TrainedExplainer(nn.Module):
@@ -24,7 +25,7 @@ class TrainedExplainer(nn.Module):
     def __init__(
         self,
         model: Any,
-        injection: Injection,
+        injection: Injections,
         *,
         inner: Any = None,
         projection: Projection | None = None,
@@ -35,19 +36,28 @@ class TrainedExplainer(nn.Module):
             model: what has the weights: a causal language model, or PEFT's wrapper of one.
             injection: how vectors enter.
             inner: the causal language model itself, if `model` is a wrapper.
-            projection: maps that vectors go through at first, if the injection declares any.
+            projection: maps that vectors go through at first, if an injection declares any.
 
         Raises:
-            UsageError: the injection does not fit the model or the projection.
+            UsageError: an injection does not fit the model or the projection, or two tasks learn a
+                scale.
         """
         super().__init__()
         self.model = model
         self._inner = [inner if inner is not None else model]  # a list: not a submodule twice
-        start = 0.0 if injection.scaling == "learned" else None
-        learned = Learned(log_scale=start, projection=projection)
-        self._injector = Injector(self._inner[0], injection, learned)
+        self.injection = injection
+        ways = all_injections(injection)
+        start = Learned(
+            log_scale=0.0 if any(way.scaling == "learned" for way in ways) else None,
+            projection=projection,
+        )
+        self._injectors = {way: Injector(self._inner[0], way, start.used_by(way)) for way in ways}
         # registered here, so that they are trained and saved
-        self.log_scale, self.projection = self._injector.log_scale, self._injector.projection
+        scales = [one.log_scale for one in self._injectors.values() if one.log_scale is not None]
+        if len(scales) > 1:
+            raise UsageError("one learned scale is trained; choose another scaling for other tasks")
+        self.log_scale = scales[0] if scales else None
+        self.projection = projection
 
     def forward(
         self,
@@ -59,7 +69,7 @@ class TrainedExplainer(nn.Module):
         columns: Tensor,
         layers: Tensor,
         vectors: Tensor,
-        otherwise: Tensor,
+        task: str,
     ) -> dict[str, Tensor]:
         """Return `loss` over the answer tokens, and `n`, how many there are.
 
@@ -73,24 +83,19 @@ class TrainedExplainer(nn.Module):
             layers: first and last layer of each slot, int64 (n_slots, 2); (0, 2) unless queries
                 have their own.
             vectors: float32 (n_slots, d_target).
-            otherwise: whether they enter as those of queries that name no token, bool ().
+            task: name of the task, which says how they enter.
         """
         inner = self._inner[0]
+        injector = self._injectors[injection_of(task, self.injection)]
         slots = None
         if len(rows):
             own = layers if len(layers) else None
-            slots = Slots(
-                rows=rows,
-                columns=columns,
-                vectors=vectors,
-                layers=own,
-                otherwise=bool(otherwise),
-            )
+            slots = Slots(rows=rows, columns=columns, vectors=vectors, layers=own)
         before = self._read(head, len(ids))
         places = torch.arange(len(head), len(head) + ids.shape[1], device=ids.device)
-        with self._injector.during(slots):
+        with injector.during(slots):
             hidden = inner.base_model(
-                inputs_embeds=self._injector.embed(ids, slots),
+                inputs_embeds=injector.embed(ids, slots),
                 attention_mask=torch.cat([mask.new_ones(len(ids), len(head)), mask], dim=1),
                 position_ids=places.expand(len(ids), -1),
                 past_key_values=before,
@@ -102,14 +107,19 @@ class TrainedExplainer(nn.Module):
         if cap is not None:  # Gemma 2
             logits = cap * (logits / cap).tanh()
         loss = nn.functional.cross_entropy(logits, answers[there])
-        for learned in self._injector.parameters():
+        for learned in self._parameters_of_injection():
             # distributed training wants every parameter in every step, vectors or none
             loss = loss + 0 * learned.sum()
         return {"loss": loss, "n": there.sum()}
 
     def learned(self) -> Learned:
-        """The injection's learned parts as they are now."""
-        return self._injector.learned()
+        """The injections' learned parts as they are now."""
+        scale = None if self.log_scale is None else float(self.log_scale.detach())
+        return Learned(log_scale=scale, projection=self.projection)
+
+    def _parameters_of_injection(self) -> list[nn.Parameter]:
+        maps = [] if self.projection is None else list(self.projection.parameters())
+        return maps if self.log_scale is None else [self.log_scale, *maps]
 
     def _read(self, head: Tensor, n: int) -> DynamicCache | None:
         """Keys and values of the head for `n` rows, which gradients flow back through."""

@@ -6,7 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import (
+    Injection,
+    Injections,
+    injections_as_json,
+)
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import DECODINGS, GREEDY
 
@@ -21,7 +25,7 @@ class ExplainerSettings:
     """Rank of the adapter."""
     alpha: float = 32.0
     """Scale of the adapter, divided by its rank."""
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     """Highest learning rate of AdamW."""
     warmup: float = 0.05
     """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
@@ -43,8 +47,8 @@ class ExplainerSettings:
     """Chooses initial weights and all orders."""
     twin: str | None = None
     """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
-    injection: Injection = field(default_factory=Injection)
-    """How vectors enter."""
+    injection: Injections = field(default_factory=Injection)
+    """How vectors enter, for every task or by task."""
     decoding: str = GREEDY
     """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
 
@@ -62,11 +66,11 @@ class ExplainerSettings:
         for name in counts:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', ' ')}: give 1 or more")
-        if not 0 < self.rate < math.inf:
-            raise UsageError(f"the learning rate is {self.rate}; give a number above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"the learning rate is {self.learning_rate}; give a number above 0")
 
     def as_json(self) -> dict[str, Any]:
         """All settings by name."""
-        values = {**asdict(self), "injection": self.injection.as_json()}
+        values = {**asdict(self), "injection": injections_as_json(self.injection)}
         del values["decoding"]  # the same training whatever is done with it
         return values

@@ -170,7 +170,7 @@ def trainer_arguments(
         gradient_accumulation_steps=settings.accumulation,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=2 * settings.batch_size,
-        learning_rate=settings.rate,
+        learning_rate=settings.learning_rate,
         weight_decay=settings.decay,
         warmup_steps=math.ceil(settings.warmup * n_steps),
         lr_scheduler_type="cosine",

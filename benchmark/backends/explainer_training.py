@@ -38,6 +38,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     last_checkpoint,
     trainer_arguments,
 )
+from introspect_bench.benchmark.backends.injection import injections_as_json
 from introspect_bench.benchmark.backends.learned import write_learned
 from introspect_bench.benchmark.backends.pretrained import load_model, load_tokenizer, usable_device
 from introspect_bench.benchmark.backends.projection import Projection
@@ -134,14 +135,23 @@ def train_explainer(
     if is_first():
         _write(folder, adapted or model, base, base_name, settings)
         write_learned(folder, wrapped.learned())
-        record = {"schema": SCHEMA, "injection": settings.injection.as_json(), "training": plan}
-        if settings.decoding != GREEDY:
-            record["decoding"] = settings.decoding
-        if settings.twin is not None:
-            record["twin"] = {"kind": settings.twin, "seed": settings.seed}
-        _finish(folder, {**record, "validation_loss": trainer.state.best_metric})
+        _finish(folder, {**_record(settings, plan), "validation_loss": trainer.state.best_metric})
     trainer.accelerator.wait_for_everyone()
     return folder
+
+
+def _record(settings: ExplainerSettings, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What `explainer.json` says, but for the loss."""
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "injection": injections_as_json(settings.injection),
+        "training": plan,
+    }
+    if settings.decoding != GREEDY:
+        record["decoding"] = settings.decoding
+    if settings.twin is not None:
+        record["twin"] = {"kind": settings.twin, "seed": settings.seed}
+    return record
 
 
 def _finish(folder: Path, record: Mapping[str, Any]) -> None:

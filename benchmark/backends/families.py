@@ -145,12 +145,20 @@ class FamilyEncoder:
                 another number of them or another place.
         """
         self.tokenizer, self.family = tokenizer, family
+        self.begun = ""
+        self.thinking, self.system = False, None
         self.use_vectors, self.injection = use_vectors, injection
         self.chat = bool(getattr(tokenizer, "chat_template", None))
         if injection.slots != 1 or injection.quotes:
             raise UsageError(f"family {family.name} has its own placeholders; choose other slots")
         self.before, self.text, self.after = self._placeholder()
         self.placeholder = self._ids(self.text)[0]
+
+    def entering(self, injection: Injection) -> FamilyEncoder:
+        """The same with vectors entering in another way; refuses what `__init__` does."""
+        return FamilyEncoder(
+            self.tokenizer, self.family, use_vectors=self.use_vectors, injection=injection
+        )
 
     def head(self, prompt: Prompt) -> Encoded:
         """Nothing: prompts of a family share no head.

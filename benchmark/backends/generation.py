@@ -7,7 +7,6 @@ Owns `LocalExplainer`, which turns prompts into completions, and when a reply en
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,17 +16,22 @@ import numpy as np
 import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded, Encoder
-from introspect_bench.benchmark.backends.decoding import Decoder, Head
-from introspect_bench.benchmark.backends.families import Family, FamilyEncoder
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.decoding import Decoder, Head, Written
+from introspect_bench.benchmark.backends.encoders import make_encoder
+from introspect_bench.benchmark.backends.families import Family
+from introspect_bench.benchmark.backends.injection import Injections, injection_of, merged
 from introspect_bench.benchmark.backends.injector import Injector
-from introspect_bench.benchmark.backends.learned import Learned
+from introspect_bench.benchmark.backends.learned import Learned, check_learned
+from introspect_bench.benchmark.backends.sampling import stop_tokens
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
+from introspect_bench.benchmark.reply_text import has_ended
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in explainer tokens."""
+MAX_THINKING_TOKENS = 1024
+"""The same with thinking."""
 
 HEADS_KEPT = 4
 """Heads remembered between calls; a task has a few templates."""
@@ -41,13 +45,16 @@ class LocalExplainer:
         model: Any,
         tokenizer: Any,
         *,
-        injection: Injection | None = None,
+        injection: Injections | None = None,
+        task: str = "",
         learned: Learned | None = None,
         target_tokenizer: Any = None,
         family: Family | None = None,
         use_vectors: bool = True,
         batch_size: int = AUTO_BATCH_SIZE,
-        max_new_tokens: int = MAX_NEW_TOKENS,
+        max_new_tokens: int | None = None,
+        thinking: bool | None = None,
+        system: str | None = None,
         openings: Sequence[str] = (),
         decoding: str = GREEDY,
     ) -> None:
@@ -57,42 +64,45 @@ class LocalExplainer:
             model: a causal language model of transformers; put into evaluation mode, and switched
                 to the shared-head attention if a probe shows that it gives the same logits.
             tokenizer: its tokenizer.
-            injection: how vectors enter; the default `Injection()` if None.
+            injection: how vectors enter, for every task or by task; the default if None.
+            task: name of the task that is asked about first, see `for_task`.
             learned: learned parts of the injection, if it has any.
             target_tokenizer: counts positions in queries' texts; the explainer's own if None.
             family: whose convention prompts follow; the benchmark's own if None.
             use_vectors: False leaves the placeholder's own embedding in every slot (a control).
             batch_size: rows decoded together.
-            max_new_tokens: longest reply, in tokens, without its opening.
+            max_new_tokens: longest reply, in tokens, without its opening; if None,
+                `MAX_NEW_TOKENS`, or with thinking `MAX_THINKING_TOKENS`.
+            thinking: whether replies begin with thinking, off if None; and
+            system: what stands before the instructions; both as `Encoder` takes them.
             openings: a reply must begin with one of these; the one whose first token is likeliest
                 is taken, and the rest is free. Empty: all of it is free.
             decoding: one of `DECODINGS`.
 
         Raises:
             UsageError: the injection does not fit the model, a number is below 1, two openings
-                begin with the same token, or a learned part is missing or left over.
+                begin with the same token, a learned part is missing or left over, or there can be
+                no thinking or system text.
         """
-        chosen = injection or (Injection() if family is None else family.injection)
+        self.injections = merged(injection, None if family is None else family.injection)
+        self.learned = learned or Learned()
+        check_learned(self.injections, self.learned)
+        chosen = injection_of(task, self.injections)
         if decoding not in DECODINGS:
             raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")
         self.decoding = decoding
+        if thinking and decoding != GREEDY:
+            raise UsageError(f"decoding {decoding} leaves no room for thinking; choose {GREEDY}")
+        if max_new_tokens is None:
+            max_new_tokens = MAX_THINKING_TOKENS if thinking else MAX_NEW_TOKENS
         if batch_size < 1 or max_new_tokens < 1:
             raise UsageError("batch size and longest reply are at least 1")
         self.model = model.eval().requires_grad_(False)
         self.family = family
-        self.encoder: Encoder | FamilyEncoder
-        if family is None:
-            self.encoder = Encoder(
-                tokenizer,
-                use_vectors=use_vectors,
-                injection=chosen,
-                target_tokenizer=target_tokenizer,
-            )
-        else:
-            self.encoder = FamilyEncoder(
-                tokenizer, family, use_vectors=use_vectors, injection=chosen
-            )
-        self.injector = Injector(model, chosen, learned)
+        self.encoder = make_encoder(
+            tokenizer, family, chosen, use_vectors, target_tokenizer, thinking, system
+        )
+        self.injector = Injector(model, chosen, self.learned.used_by(chosen))
         self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         config = model.config.get_text_config()
@@ -102,7 +112,7 @@ class LocalExplainer:
         self._opening_ids = [self.encoder.reply_ids(opening) for opening in openings]
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
-        self._stop = _stop_tokens(model, tokenizer)
+        self._stop = stop_tokens(model, tokenizer)
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -139,6 +149,19 @@ class LocalExplainer:
         other._heads = OrderedDict()
         return other
 
+    def for_task(self, task: str) -> LocalExplainer:
+        """The same explainer, with vectors entering as is said of a task."""
+        chosen = injection_of(task, self.injections)
+        if chosen == self.injector.injection:
+            return self
+        other = copy.copy(self)
+        other.encoder = self.encoder.entering(chosen)
+        other.injector = Injector(self.model, chosen, self.learned.used_by(chosen))
+        other.decoder = copy.copy(self.decoder)
+        other.decoder.injector = other.injector
+        other._heads = OrderedDict()
+        return other
+
     def decoded(self, decoding: str) -> LocalExplainer:
         """The same explainer with its replies chosen otherwise, one of `DECODINGS`."""
         other = copy.copy(self)
@@ -164,6 +187,8 @@ class LocalExplainer:
             "decoding": self.decoding,
             "openings": list(self.openings),
             **({} if self.family is None else {"family": self.family.name}),
+            **({"thinking": True} if self.encoder.thinking else {}),
+            **({"system": self.encoder.system} if self.encoder.system else {}),
         }
 
     def check_width(self, d_target: int) -> None:
@@ -174,14 +199,13 @@ class LocalExplainer:
         """
         if not self.encoder.use_vectors:
             return
-        maps = self.injector.injection.maps
+        maps = self.injector.injection.projection
         if maps is not None and d_target != maps.d_target:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer's projection is for width "
                 f"{maps.d_target}; --no-vector runs it without them, as a control"
             )
-        mapped = maps is not None and self.injector.injection.otherwise is None
-        if not mapped and d_target != self.d_model:
+        if maps is None and d_target != self.d_model:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer has width {self.d_model} "
                 "and brings no projection for them; --no-vector runs it without them, as a control"
@@ -206,7 +230,7 @@ class LocalExplainer:
 
     def _head(self, encoded: Encoded) -> Head:
         """The head with these tokens and vectors, from memory if it was used lately."""
-        places = (encoded.ids, encoded.columns, encoded.layers, encoded.otherwise)
+        places = (encoded.ids, encoded.columns, encoded.layers)
         digest = hashlib.sha256(repr(places).encode())
         for vector in encoded.vectors:
             digest.update(np.ascontiguousarray(vector).tobytes())
@@ -219,54 +243,44 @@ class LocalExplainer:
         return self._heads[key]
 
     def _replies(self, head: Head, questions: Sequence[Encoded]) -> list[Completion]:
-        opened = self._opened(head, questions)
-        begun = [
-            dataclasses.replace(question, ids=(*question.ids, *self._opening_ids[which]))
-            if which is not None
-            else question
-            for question, which in zip(questions, opened, strict=True)
-        ]
-        written = self.decoder.greedy(head, begun, self._done)
+        written = self.decoder.greedy(head, questions, self._done, self._opening_ids)
+        return self._completions(head, questions, written)
+
+    def _completions(
+        self, head: Head, questions: Sequence[Encoded], written: Sequence[Written]
+    ) -> list[Completion]:
         return [
             Completion(
-                text=("" if which is None else self.openings[which]) + self._said(ids),
+                text=self.encoder.begun + self._said(reply.ids),
                 n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(start.ids) - len(question.ids) + len(ids),
+                n_out=len(reply.ids),
+                logprobs=tuple(reply.logprobs),
+                ends=self._ends(reply.ids),
             )
-            for ids, question, start, which in zip(written, questions, begun, opened, strict=True)
+            for reply, question in zip(written, questions, strict=True)
         ]
+
+    def _ends(self, ids: Sequence[int]) -> tuple[int, ...]:
+        begun = len(self.encoder.begun)
+        return tuple(begun + len(self._said(ids[: n + 1])) for n in range(len(ids)))
 
     def _opens(self, prompt: Prompt) -> bool:
         """Whether replies to a prompt begin with one of the task's openings."""
-        rehearsed = isinstance(self.encoder, Encoder) and self.encoder.rehearses(prompt)
-        return prompt.openings != () and not rehearsed
+        replayed = isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
+        return prompt.openings != () and not replayed
 
     def _likeliest(
         self, head: Head, questions: Sequence[Encoded], openings: Sequence[str]
     ) -> list[Completion]:
         begun = [self.encoder.reply_ids(opening) for opening in openings]
         written = self.decoder.likeliest(head, questions, begun, self._done)
-        return [
-            Completion(
-                text=self._said(ids),
-                n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(ids),
-            )
-            for ids, question in zip(written, questions, strict=True)
-        ]
-
-    def _opened(self, head: Head, questions: Sequence[Encoded]) -> list[int | None]:
-        """Which opening each reply takes; None if replies are free."""
-        if not self.openings:
-            return [None] * len(questions)
-        firsts = [ids[0] for ids in self._opening_ids]
-        best: list[int] = self.decoder.first_logits(head, questions)[:, firsts].argmax(-1).tolist()
-        return list(best)
+        return self._completions(head, questions, written)
 
     def _done(self, ids: Sequence[int]) -> bool:
-        """Whether a reply has ended: a stop token, or a line break after something else."""
+        """Whether a reply has ended: a stop token, or the end of a line behind any thinking."""
         text = self._text(ids)
-        return ids[-1] in self._stop or "\n" in text.lstrip() or self._said(ids) != text
+        ended = has_ended(self.encoder.begun + text)
+        return ids[-1] in self._stop or ended or self._said(ids) != text
 
     def _said(self, ids: Sequence[int]) -> str:
         """The reply without what only ends it in its family."""
@@ -278,11 +292,3 @@ class LocalExplainer:
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
-
-
-def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """End-of-text tokens named by the tokenizer and by the model's generation settings."""
-    settings = getattr(model, "generation_config", None)
-    named = getattr(settings, "eos_token_id", None)
-    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-    return frozenset(token for token in found if token is not None)

@@ -9,32 +9,27 @@ import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 
-Mode = Literal[
-    "embedding", "add", "replace", "own-layers", "quoted-token", "quoted-copy", "rehearsal"
-]
+Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token", "replay"]
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
 layer's output (SelfIE, Patchscopes, Activation Oracles); `own-layers`: replaces the outputs of all
 of the query's own layers at the slot; `quoted-token`: the same at the token of the quoted text that
 the query names, so that a model with the target's weights computes what the target computed, and
-at the slot for queries that name no token; `quoted-copy`: the same in a copy of the quoted text
-that stands in the slot, so that such a model reads the text both with the vector and without;
-`rehearsal`: the same in a copy with which the explainer's turn begins, so that such a model first
-says what the target said and then reports it."""
+at the slot for queries that name no token; `replay`: the same in a copy of the quoted text with
+which the explainer's turn begins, so that such a model first says what the target said and then
+reports it."""
 
-QUOTED, COPY, REHEARSAL = "quoted-token", "quoted-copy", "rehearsal"
-QUOTING = (QUOTED, COPY, REHEARSAL)
+QUOTED, REPLAY = "quoted-token", "replay"
+QUOTING = (QUOTED, REPLAY)
 """Modes in which a vector stands at a token of the query's text."""
-OTHERWISE, OWN_LAYERS = "otherwise", "own-layers"
-"""Key under which their records say what is done for queries that name no token, and the usual."""
 
-OWN = (OWN_LAYERS, *QUOTING)
+OWN = ("own-layers", *QUOTING)
 """Modes in which layers differ from query to query."""
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
@@ -104,9 +99,6 @@ class Injection:
     """Placeholder tokens for each vector; all of them get it."""
     projection: Maps | None = None
     """What vectors go through before; None for nothing. The maps lie beside the adapter."""
-    otherwise: Injection | None = None
-    """In modes that quote, how vectors of queries that name no token enter; None for
-    `own-layers`, with the scaling and the slots declared here."""
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
@@ -130,18 +122,6 @@ class Injection:
             raise UsageError("nearest embeddings enter in injection mode 'embedding', nowhere else")
         if type(self.slots) is not int or not 1 <= self.slots <= MAX_SLOTS:
             raise UsageError(f"injection slots {self.slots!r}: expected 1 to {MAX_SLOTS}")
-        if self.otherwise is not None:
-            self._check_otherwise(self.otherwise)
-
-    def _check_otherwise(self, otherwise: Injection) -> None:
-        if not self.quotes or otherwise.quotes:
-            raise UsageError(
-                f"{OTHERWISE} is for injection modes {', '.join(QUOTING)}, and names another mode"
-            )
-        if otherwise.scaling == "learned" or self.projection is not None:
-            raise UsageError(
-                f"an injection with {OTHERWISE} has no learned scale there and no projection here"
-            )
 
     @property
     def own(self) -> bool:
@@ -152,21 +132,6 @@ class Injection:
     def quotes(self) -> bool:
         """Whether the vector stands at a token of the query's text."""
         return self.mode in QUOTING
-
-    @property
-    def maps(self) -> Maps | None:
-        """The maps that are declared, here or for queries that name no token."""
-        return self.projection if self.otherwise is None else self.otherwise.projection
-
-    def with_maps(self, maps: Maps | None) -> Injection:
-        """The same with maps, for queries that name no token if those have a way of their own."""
-        if self.otherwise is None:
-            return replace(self, projection=maps)
-        return replace(self, otherwise=replace(self.otherwise, projection=maps))
-
-    def of(self, query_fields: Mapping[str, Any]) -> Injection:
-        """How a query's vector enters."""
-        return self if self.otherwise is None or names_token(query_fields) else self.otherwise
 
     @property
     def needs_layers(self) -> bool:
@@ -181,40 +146,73 @@ class Injection:
             UsageError: unknown key, or an impossible combination.
         """
         values = dict(values)
-        quotes = values.get("mode") in QUOTING
-        otherwise = values.pop(OTHERWISE, OWN_LAYERS) if quotes else OWN_LAYERS
-        known = [field.name for field in fields(cls) if field.name != OTHERWISE]
+        known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise UsageError(f"injection key '{unknown[0]}': expected {', '.join(known)}")
         if values.get("projection") is not None:
             values["projection"] = Maps.from_json(values["projection"])
-        if otherwise != OWN_LAYERS:
-            if not isinstance(otherwise, Mapping) or otherwise.get("mode") in QUOTING:
-                raise UsageError(
-                    f"injection mode '{values['mode']}': {OTHERWISE} is {OWN_LAYERS}, or an "
-                    "object with a mode that does not quote"
-                )
-            values[OTHERWISE] = cls.from_json(otherwise)
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON values.
-
-        The first run files knew no slots and no projection, so a single slot is left out, and so is
-        no projection; the modes that quote also say what happens to queries that name no token.
-        """
+        """The same as JSON values; a single slot and no projection are left out."""
         values = asdict(self)
-        del values[OTHERWISE]
         if self.slots == 1:
             del values["slots"]
         if self.projection is None:
             del values["projection"]
         else:
             values["projection"] = self.projection.as_json()
-        if self.quotes:
-            values[OTHERWISE] = OWN_LAYERS if self.otherwise is None else self.otherwise.as_json()
         return values
+
+
+Injections = Injection | Mapping[str, Injection]
+"""How vectors of every task enter: in one way, or in one for each task, by its name; the empty name
+stands for all other tasks."""
+
+
+def injection_of(task: str, injections: Injections | None) -> Injection:
+    """How a task's vectors enter; the default `Injection()` where nothing is said of it."""
+    if isinstance(injections, Injection):
+        return injections
+    named = injections or {}
+    return named.get(task) or named.get("") or Injection()
+
+
+def merged(*said: Injections | None) -> Injections:
+    """All that is said of tasks; where two say something, the first of them counts."""
+    found: dict[str, Injection] = {}
+    for one in said:
+        if isinstance(one, Injection):
+            return {**found, "": one} if found else one
+        found = {**(one or {}), **found}
+    return found
+
+
+def all_injections(injections: Injections) -> list[Injection]:
+    """Every way in which `injection_of` can say that vectors enter, each once."""
+    tasks = () if isinstance(injections, Injection) else injections
+    return list(dict.fromkeys(injection_of(task, injections) for task in ["", *tasks]))
+
+
+def injections_from_json(values: object) -> Injections:
+    """Read what `injections_as_json` returned.
+
+    Raises:
+        UsageError: it is not an object, or says something impossible.
+    """
+    if not isinstance(values, Mapping):
+        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
+    if values and all(isinstance(one, Mapping) for one in values.values()) and "mode" not in values:
+        return {str(task): Injection.from_json(one) for task, one in values.items()}
+    return Injection.from_json(values)
+
+
+def injections_as_json(injections: Injections) -> dict[str, Any]:
+    """One injection, or one for each task, as JSON values."""
+    if isinstance(injections, Injection):
+        return injections.as_json()
+    return {task: one.as_json() for task, one in injections.items()}
 
 
 def names_token(query_fields: Mapping[str, Any]) -> bool:

@@ -38,8 +38,6 @@ class Slots:
 
     directions: torch.Tensor | None = None
     """Which vectors were of length 1 before they were mapped, bool (n_slots,); None: not mapped."""
-    otherwise: bool = False
-    """Whether they enter as the injection says for queries that name no token."""
 
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true."""
@@ -87,10 +85,6 @@ class Injector:
         learned = learned or Learned()
         check_learned(injection, learned)
         self.injection = injection
-        self._otherwise: Injector | None = None
-        if injection.otherwise is not None:
-            there = Learned(projection=learned.projection)
-            self._otherwise = Injector(model, injection.otherwise, there)
         self.log_scale: torch.nn.Parameter | None = None
         """The learned factor's logarithm, float32 (); a parameter so that it can be trained."""
         if learned.log_scale is not None:
@@ -112,21 +106,6 @@ class Injector:
         if injection.layer is not None:
             self._check_layer(injection.layer)
 
-    def way(self, *, otherwise: bool) -> Injection:
-        """How vectors enter, or how those of queries that name no token do."""
-        there = self.injection.otherwise if otherwise else None
-        return there or self.injection
-
-    def learned(self) -> Learned:
-        """The learned parts as they are now."""
-        scale = None if self.log_scale is None else float(self.log_scale.detach())
-        return Learned(log_scale=scale, projection=self.projection)
-
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """All that is learned."""
-        maps = [] if self.projection is None else list(self.projection.parameters())
-        return maps if self.log_scale is None else [self.log_scale, *maps]
-
     def mean_embedding_norm(self) -> float:
         """Mean L2 norm of what the embedding module gives over the whole vocabulary.
 
@@ -144,9 +123,6 @@ class Injector:
 
     def embed(self, ids: torch.Tensor, slots: Slots | None) -> torch.Tensor:
         """Embed token ids (rows, width), with vectors written in if that is the mode."""
-        injector = self._for(slots)
-        if injector is not self:
-            return injector.embed(ids, slots)
         embedded: torch.Tensor = self._embed(ids)
         if slots is None or self.injection.mode != "embedding":
             return embedded
@@ -166,20 +142,13 @@ class Injector:
             UsageError: a query's own layers are not all in this model.
         """
         handles: list[Any] = []
-        injector = self._for(slots)
         try:
-            for index, there in injector._acting(slots):
-                hook = injector._hook(there)
-                handles.append(injector._layers[index].register_forward_hook(hook))
+            for index, there in self._acting(slots):
+                handles.append(self._layers[index].register_forward_hook(self._hook(there)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _for(self, slots: Slots | None) -> Injector:
-        """This one, or the one for queries that name no token."""
-        elsewhere = slots is not None and slots.otherwise
-        return self._otherwise if elsewhere and self._otherwise is not None else self
 
     def _acting(self, slots: Slots | None) -> list[tuple[int, Slots]]:
         """Layers that are acted on, each with its slots."""

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injection, Injections, all_injections
 from introspect_bench.benchmark.backends.projection import (
     PROJECTION,
     Projection,
@@ -40,26 +40,36 @@ class Learned:
     projection: Projection | None = None
     """Maps into the explainer's width; None without them."""
 
+    def used_by(self, injection: Injection) -> Learned:
+        """What one task's injection uses of what was learned for all."""
+        return Learned(
+            log_scale=self.log_scale if injection.scaling == "learned" else None,
+            projection=None if injection.projection is None else self.projection,
+        )
 
-def check_learned(injection: Injection, learned: Learned) -> None:
-    """Refuse a learned part that is missing, or that the injection does not use.
+
+def check_learned(injections: Injections, learned: Learned) -> None:
+    """Refuse a learned part that is missing, or that no injection uses.
 
     Raises:
         UsageError: one of both.
     """
-    if injection.scaling == "learned" and learned.log_scale is None:
+    ways = all_injections(injections)
+    scaled = any(way.scaling == "learned" for way in ways)
+    if scaled and learned.log_scale is None:
         raise UsageError(
             "scaling 'learned' is for explainers that were trained with it; train one, or choose "
             "raw or norm-matched"
         )
-    if injection.scaling != "learned" and learned.log_scale is not None:
+    if not scaled and learned.log_scale is not None:
         raise UsageError(
-            f"this explainer was trained with a learned scale ({LEARNED}), but its injection is "
-            f"declared '{injection.scaling}'; leave --injection and --scaling out"
+            f"this explainer was trained with a learned scale ({LEARNED}) that its injection does "
+            "not declare; leave --injection and --scaling out"
         )
-    if injection.maps is not None and learned.projection is None:
+    declared = {way.projection for way in ways} - {None}
+    if declared and learned.projection is None:
         raise UsageError("a projection is declared, but its maps are missing; train an explainer")
-    if learned.projection is not None and learned.projection.maps != injection.maps:
+    if learned.projection is not None and declared != {learned.projection.maps}:
         raise UsageError(
             f"this explainer was trained with a projection ({PROJECTION}) that its injection does "
             "not declare; leave --injection and --scaling out"
@@ -79,32 +89,33 @@ def write_learned(folder: Path, learned: Learned) -> None:
         write_projection(folder, learned.projection)
 
 
-def read_learned(folder: Path, injection: Injection) -> Learned:
-    """Read what belongs to an injection from an explainer's folder.
+def read_learned(folder: Path, injections: Injections) -> Learned:
+    """Read what belongs to injections from an explainer's folder.
 
     Raises:
         MissingPartError: a part is declared and its file is not there.
         UsageError: a file is there and its part is not declared.
         IntegrityError: a file is corrupt or holds something else.
     """
+    ways = all_injections(injections)
+    maps = next((way.projection for way in ways if way.projection is not None), None)
     wanted = (
-        (LEARNED, injection.scaling == "learned", "a learned scale"),
-        (PROJECTION, injection.maps is not None, "a projection"),
+        (LEARNED, any(way.scaling == "learned" for way in ways), "a learned scale"),
+        (PROJECTION, maps is not None, "a projection"),
     )
     for name, declared, what in wanted:
         if declared and not (folder / name).is_file():
             raise MissingPartError(f"{folder} declares {what} but holds no {name}")
-    if injection.maps is None and (folder / PROJECTION).is_file():
+    if maps is None and (folder / PROJECTION).is_file():
         raise UsageError(
             f"{folder} holds a projection ({PROJECTION}) that its injection does not declare; "
             "leave --injection and --scaling out"
         )
-    maps = injection.maps
     found = Learned(
         log_scale=_read_scale(folder / LEARNED) if (folder / LEARNED).is_file() else None,
         projection=None if maps is None else load_projection(folder / PROJECTION, maps),
     )
-    check_learned(injection, found)
+    check_learned(injections, found)
     return found
 
 

@@ -14,10 +14,9 @@ from introspect_bench.benchmark.backends.checkpoints import find_model as find_m
 from introspect_bench.benchmark.backends.checkpoints import open_checkpoint
 from introspect_bench.benchmark.backends.generation import (
     AUTO_BATCH_SIZE,
-    MAX_NEW_TOKENS,
     LocalExplainer,
 )
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injections, all_injections
 from introspect_bench.benchmark.backends.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
@@ -34,8 +33,11 @@ def load_local(
     device: str = "cpu",
     dtype: str = "auto",
     batch_size: int | None = None,
-    max_new_tokens: int = MAX_NEW_TOKENS,
-    injection: Injection | None = None,
+    max_new_tokens: int | None = None,
+    thinking: bool | None = None,
+    system: str | None = None,
+    injection: Injections | None = None,
+    task: str = "",
     family: str | None = None,
     target: str | None = None,
     use_vectors: bool = True,
@@ -50,8 +52,12 @@ def load_local(
         device: a torch device.
         dtype: one of `DTYPES`, or `auto`: float32 on CPU, bfloat16 elsewhere.
         batch_size: rows decoded together; `AUTO_BATCH_SIZE` if None.
-        max_new_tokens: longest reply.
-        injection: how vectors enter; if None, what `explainer.json` says, else the default.
+        max_new_tokens: longest reply, as `LocalExplainer` takes it.
+        thinking: whether replies begin with thinking, likewise.
+        system: what stands before the instructions, likewise.
+        injection: how vectors enter, for every task or by task; where it says nothing, what
+            `explainer.json` says, else the default.
+        task: name of the task it is asked about first; `LocalExplainer.for_task` tells others.
         family: whose convention prompts follow, and for SelfIE adapters also
             `selfie-adapter:FILE`; told from the checkpoint if None, see `detect_family`.
         target: name or folder of the target, whose tokenizer counts positions in queries' texts;
@@ -66,22 +72,26 @@ def load_local(
         MissingPartError: folder, weights, tokenizer, hub or device are missing.
         IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
     """
-    where, number = usable_device(device), _dtype(dtype, device)
+    where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
     found = open_checkpoint(place.directory, family, injection, number, on_progress)
     counts = None
-    if target is not None and use_vectors and found.injection.quotes:
+    quotes = any(way.quotes for way in all_injections(found.injection))
+    if target is not None and use_vectors and quotes:
         counts = load_tokenizer(find_model(target, on_progress=on_progress).directory)
     explainer = LocalExplainer(
         found.model.to(where),
         found.tokenizer,
         injection=found.injection,
+        task=task,
         learned=found.learned,
         family=found.family,
         target_tokenizer=counts,
         use_vectors=use_vectors,
         batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
         max_new_tokens=max_new_tokens,
+        thinking=thinking,
+        system=system,
         openings=openings,
         decoding=decoding or found.decoding or GREEDY,
     )
@@ -98,7 +108,12 @@ def load_local(
     return explainer, card
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
+def find_dtype(name: str, device: str) -> torch.dtype:
+    """Return a dtype by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
     if name == "auto":
         return torch.float32 if device.startswith("cpu") else torch.bfloat16
     if name not in DTYPES:

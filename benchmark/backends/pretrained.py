@@ -18,6 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+from introspect_bench.benchmark.targets import weight_files
+from introspect_bench.benchmark.withheld import refuse_target, withheld
 
 INDEX = "model.safetensors.index.json"
 """Says which file of a model in several files holds which tensor."""
@@ -62,8 +64,11 @@ def load_model(directory: Path, dtype: torch.dtype) -> Any:
         MissingPartError: no safetensors, or a package that this model needs is not installed.
         IntegrityError: a weight file is cut off, or lacks weights of this architecture.
         UsageError: transformers does not know the architecture, or it would need code of its own.
+        WithheldError: they are those of a target that is withheld from this process.
     """
     _check_files(directory)
+    if withheld() is not None:
+        refuse_target("", weight_files(directory).values())
     model, found = from_folder(
         AutoModelForCausalLM,
         directory,

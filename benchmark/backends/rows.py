@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from introspect_bench.benchmark.backends.chat import Encoded
-from introspect_bench.benchmark.errors import UsageError
 
 PREFILL_TOKENS = 2048
 """Question tokens, padding included, that are read in one pass."""
@@ -34,20 +33,13 @@ def grown(question: Encoded, written: Sequence[int]) -> Encoded:
 
 
 def joined(head: Encoded, question: Encoded) -> Encoded:
-    """A question behind its head.
-
-    Raises:
-        UsageError: their vectors enter in different ways.
-    """
-    if head.vectors and question.vectors and head.otherwise != question.otherwise:
-        raise UsageError("queries that name a token cannot be shown beside others")
+    """A question behind its head."""
     return replace(
         question,
         ids=(*head.ids, *question.ids),
         columns=(*head.columns, *(len(head.ids) + column for column in question.columns)),
         vectors=(*head.vectors, *question.vectors),
         layers=(*head.layers, *question.layers),
-        otherwise=head.otherwise or question.otherwise,
     )
 
 

@@ -55,7 +55,7 @@ def sample(
         raise UsageError("sampling needs prompts and one row of numbers for each of them")
     if temperature <= 0 or not 0 < top_p <= 1:
         raise UsageError("the temperature is above 0, and top_p above 0 and at most 1")
-    stops = stop_tokens(target)
+    stops = stop_tokens(target.model, target.tokenizer)
     banned = sorted(set(target.tokenizer.all_special_ids) - stops)
     flow = start(target, [_stem(prompts)])
     _make_room(flow.cache, uniforms.shape[1])
@@ -110,11 +110,11 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Te
     return tokens
 
 
-def stop_tokens(target: TargetModel) -> frozenset[int]:
+def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """End-of-text tokens named by the tokenizer and by the model's generation settings."""
-    settings = getattr(target.model, "generation_config", None)
+    settings = getattr(model, "generation_config", None)
     named = getattr(settings, "eos_token_id", None)
-    found = [target.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
     return frozenset(token for token in found if token is not None)
 
 

@@ -57,10 +57,13 @@ class Reach:
 class Store(Cache):
     """Own keys and values of all rows, written in place into buffers of a fixed length."""
 
-    def __init__(self, *, rows: int, length: int) -> None:
-        """Reserve `length` columns for each of `rows`; memory is taken on first use."""
+    def __init__(self, *, rows: int, length: int, room: int = 0) -> None:
+        """Reserve `length` columns for each of `rows`, of which the last `room` are for replies.
+
+        Memory is taken on first use.
+        """
         super().__init__(layers=[])
-        self.rows, self.length = rows, length
+        self.rows, self.length, self.room = rows, length, room
         self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.aim(slice(0, rows), first=0, start=0, stop=length)
 

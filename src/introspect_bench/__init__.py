@@ -3,25 +3,28 @@
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `reference`, `show` (and `show_simulator`), `validate` (`validate_all` takes
-folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `data_verify`,
-`data_path`, `data_make`, `leaderboard_table`, `leaderboard_build`, `leaderboard_check`,
-`leaderboard_diff`, `leaderboard_report`, `leaderboard_scaling`, `export`, `cite` and `version`.
-`load` reads a run file, `score_all` scores several. They are imported when they are first asked
-for.
+folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `labels`,
+`data_verify`, `data_path`, `data_make`, `data_nulls` (and `check_nulls`, which compares what its
+`--refit` gives), `leaderboard_table`, `leaderboard_build`, `leaderboard_check`, `leaderboard_diff`,
+`leaderboard_report`, `leaderboard_scaling`, `export`, `cite` and `version`. `load` reads a run
+file, `score_all` scores several. They are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from introspect_bench.api import (
+        check_nulls,
         check_score,
         cite,
         compare,
         data_make,
+        data_nulls,
         data_path,
         data_verify,
         doctor,
         export,
+        labels,
         leaderboard_build,
         leaderboard_check,
         leaderboard_diff,
@@ -53,14 +56,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "check_nulls",
     "check_score",
     "cite",
     "compare",
     "data_make",
+    "data_nulls",
     "data_path",
     "data_verify",
     "doctor",
     "export",
+    "labels",
     "leaderboard_build",
     "leaderboard_check",
     "leaderboard_diff",

@@ -25,6 +25,7 @@ from introspect_bench.exporting import export
 from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
 from introspect_bench.making import make_data as data_make
+from introspect_bench.nulls import check_nulls, data_nulls
 from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
 from introspect_bench.rechecking import recheck
 from introspect_bench.referencing import reference
@@ -49,15 +50,18 @@ from introspect_bench.training import train
 from introspect_bench.verifying import verify_suite
 
 __all__ = [
+    "check_nulls",
     "check_score",
     "cite",
     "compare",
     "data_make",
+    "data_nulls",
     "data_path",
     "data_verify",
     "doctor",
     "export",
     "has_truth",
+    "labels",
     "leaderboard_build",
     "leaderboard_check",
     "leaderboard_diff",
@@ -152,6 +156,31 @@ def doctor(
     from introspect_bench.benchmark.backends.selftests import run_doctor
 
     return [dataclasses.asdict(check) for check in run_doctor(target, device=device)]
+
+
+def labels(
+    target: str, *, suite: str | None = None, split: str = "mini", **options: Any
+) -> list[dict[str, Any]]:
+    """Measure labels again on this machine and count those that come out as frozen.
+
+    Args:
+        target: the target, whose shipped suite is meant.
+        suite: another suite, by name or folder.
+        split: which queries.
+        options: device, batch_size, on_fetch and on_queries of `label_counts.reproduce`.
+
+    Returns:
+        A row a causal task, as `label_counts.reproduce`; none if no suite is about the target.
+
+    Raises:
+        UsageError: unknown suite, split or device.
+        MissingPartError: weights, truth or device are missing.
+        IntegrityError: a file is corrupt.
+    """
+    from introspect_bench.label_counts import reproduce, suite_about
+
+    found = suite or suite_about(target)
+    return [] if found is None else reproduce(found, split=split, **options)
 
 
 def data_verify(

@@ -16,19 +16,23 @@ from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, 
 from introspect_bench.benchmark.metrics import normalise_content
 from introspect_bench.benchmark.records import Answer, Replied
 from introspect_bench.benchmark.replies import read_replies
-from introspect_bench.benchmark.runfile import Run
+from introspect_bench.benchmark.runfile import MAX_ROWS, Run
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as run_again
 from introspect_bench.scores import about
+
+SAMPLE = 20
+"""Queries of each task that are asked again unless more are wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
     """How an entry is checked."""
 
-    k: int = 20
-    """Queries of each task that are asked again; all if it has fewer."""
+    k: int | None = None
+    """Queries of each task that are asked again, all if it has fewer; `SAMPLE` if None, or all
+    without the target."""
     model: str | None = None
     """Who is asked; only a baseline can be left out, a submission never names what is loaded."""
     tasks: Sequence[str] = ()
@@ -40,12 +44,21 @@ class Recheck:
     """Ask the frozen judges of descriptions instead of the explainer."""
     suite: str | None = None
     """Folder of suites, for suites that are not in the package."""
+    without_target: bool = False
+    """Ask in a process that holds no weights of the target."""
     fresh: str | None = None
     """Folder of a fresh suite, all of whose queries are asked instead."""
     device: str = "cpu"
     """A torch device."""
     dtype: str | None = None
     """Dtype of the weights; the entry's own if None."""
+
+    @property
+    def most(self) -> int:
+        """The most queries of a task that are asked again."""
+        if self.k is not None:
+            return self.k
+        return MAX_ROWS if self.without_target else SAMPLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +205,7 @@ def check_same_explainer(run: Run, again: Run) -> None:
     """Refuse an answer from somebody else.
 
     Raises:
-        CheckFailedError: weights or kind differ.
+        CheckFailedError: weights, kind or access class differ.
     """
     old, new = run.header["explainer"], again.header["explainer"]
     for name in ("weights_sha256", "kind"):
@@ -201,6 +214,11 @@ def check_same_explainer(run: Run, again: Run) -> None:
                 f"{run.path}: {new['name']} has another {name} than the entry; give --model the "
                 "same weights"
             )
+    if again.header["access"] != run.header["access"]:
+        raise CheckFailedError(
+            f"{run.path}: access is {run.header['access']} in the entry and "
+            f"{again.header['access']} when {new['name']} is asked"
+        )
 
 
 def _model(run: Run, given: str | None) -> str:
@@ -235,6 +253,9 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
         "injection": read_injection(injection) if local and injection else None,
         "family": str(family) if local and family else None,
         "decoding": str(kept["decoding"]) if local and kept.get("decoding") else None,
+        "max_new_tokens": generation.get("max_new_tokens") if local else None,
+        "thinking": True if local and generation.get("thinking") is True else None,
+        "system": str(generation["system"]) if local and generation.get("system") else None,
         "n_train": None if local else kept.get("n_train"),
     }
 

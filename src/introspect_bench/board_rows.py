@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from introspect_bench.access_classes import EntryAccess, entry_access
 from introspect_bench.benchmark.intervals import ends
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -18,9 +19,9 @@ from introspect_bench.leaderboard.board import Estimate, Layered, Row, TaskScore
 from introspect_bench.leaderboard.copies import Label, Replies
 from introspect_bench.leaderboard.entries import Entry
 from introspect_bench.leaderboard.entry_fields import ENTRY_ID
-from introspect_bench.leaderboard.ledger import Standing as Ledgered
 from introspect_bench.leaderboard.overall import Overall
 from introspect_bench.leaderboard.standings import Standing
+from introspect_bench.leaderboard.tiers import Standing as Ledgered
 from introspect_bench.scored_runs import ScoredRun
 
 
@@ -35,12 +36,20 @@ class Scored:
     standing: Ledgered
     """What the ledger says of it."""
 
+    @property
+    def access(self) -> EntryAccess:
+        """How it comes by its answers."""
+        headers = {task: run.header for task, run in self.runs.items()}
+        return entry_access(self.entry.fields, headers, self.standing)
+
 
 def make_row(
     found: Scored,
     places: Mapping[str, Standing],
     labels: Sequence[Label],
     tasks: Sequence[tuple[Task, Suite]],
+    *,
+    control: Scored | None = None,
 ) -> Row:
     """Return an entry's row.
 
@@ -49,17 +58,26 @@ def make_row(
         places: rank and overall by entry, of those that have one.
         labels: what was seen of it beside earlier entries.
         tasks: the suite's tasks.
+        control: the entry it names as its own without vectors, if the two are equals.
     """
     entry, said = found.entry, found.entry.fields
     whole = places.get(entry.id)
     place, overall = (whole.place, whole.overall) if whole else (None, None)
     explainers = [run.header["explainer"] for run in found.runs.values()]
+    access = found.access
     return Row(
         id=entry.id,
         org=said["org"],
         name=said["name"],
         kind=said["kind"],
-        scores={t.name: _score(found.runs[t.name], t) for t, _ in tasks if t.name in found.runs},
+        access=access.access,
+        access_basis=access.basis,
+        unranked=access.unranked,
+        scores={
+            t.name: _score(found.runs[t.name], t, access.by_task[t.name])
+            for t, _ in tasks
+            if t.name in found.runs
+        },
         rank=place.interval_95 if place else None,
         ties=place.letters if place else (),
         overall=_estimate(overall),
@@ -71,7 +89,7 @@ def make_row(
         uses_vectors=not any(
             explainer["no_vector"] or explainer.get("shuffled_vectors") for explainer in explainers
         ),
-        vector_gain=_gain(overall, places.get(said.get("vector_use", ""))),
+        vector_gain=None if control is None else _gain(overall, places.get(control.entry.id)),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),
         parameters=said["parameters"],
@@ -134,7 +152,7 @@ def replies_of(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
     )
 
 
-def _score(run: ScoredRun, task: Task) -> TaskScore:
+def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
     overall = run.result["overall"]
     layers = [
         Layered(first=first, last=last, score=score)
@@ -153,6 +171,7 @@ def _score(run: ScoredRun, task: Task) -> TaskScore:
         missing=overall["missing"],
         by_layers=tuple(layers),
         run_sha256=run.result["body_sha256"],
+        access=access,
     )
 
 

@@ -17,17 +17,20 @@ from introspect_bench.access import access_matrices
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.intervals import resample
 from introspect_bench.benchmark.metrics import METRIC_VERSION
+from introspect_bench.benchmark.records import ACCESS, ORACLE
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, make_row, replies_of
 from introspect_bench.entry_checks import SPLIT
-from introspect_bench.leaderboard.board import Board, Column, SuiteBoard
+from introspect_bench.equals import fixed_verdict, recipe
+from introspect_bench.leaderboard.board import Board, Column, Row, SuiteBoard
 from introspect_bench.leaderboard.copies import Label, find_labels
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries
-from introspect_bench.leaderboard.ledger import read_ledger, standing
+from introspect_bench.leaderboard.ledger import read_ledger
 from introspect_bench.leaderboard.overall import Scales, TaskScore, scales_of
 from introspect_bench.leaderboard.shards import Asked, Sheet
 from introspect_bench.leaderboard.standings import Standing, standings
+from introspect_bench.leaderboard.tiers import standing
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun, scored_run
 from introspect_bench.suites import tasks_of
@@ -146,20 +149,25 @@ def _scored(
 def _suite_board(found: Collected) -> SuiteBoard:
     scores = _task_scores(found)
     scales = scales_of(found.tasks, SPLIT)
-    ranked = [
-        one.entry.id
+    ranked = {
+        one.entry.id: one.access.access
         for one in found.entries
-        if one.entry.fields["kind"] != "oracle" and not one.standing.withdrawn
-    ]
+        if not one.access.unranked and not one.standing.withdrawn
+    }
     counted = scales.counted
     places = standings(scores, counted, ranked=ranked) if counted else {}
     labels: dict[str, list[Label]] = {}
     for label in find_labels([replies_of(one, found.tasks) for one in found.entries]):
         labels.setdefault(label.entry, []).append(label)
-    rows = [
-        make_row(one, places, labels.get(one.entry.id, ()), found.tasks) for one in found.entries
-    ]
-    rows.sort(key=lambda row: _order(row.id, row.kind == "oracle", places))
+    by_id = {one.entry.id: one for one in found.entries}
+    rows = []
+    for one in found.entries:
+        control = by_id.get(str(one.entry.fields.get("vector_use")))
+        equal = control is not None and _is_control(one, control, found.tasks)
+        own = labels.get(one.entry.id, ())
+        kept = control if equal else None
+        rows.append(make_row(one, places, own, found.tasks, control=kept))
+    rows.sort(key=lambda row: _order(row, places))
     target = found.tasks[0][1].manifest["target"].get("name")
     return SuiteBoard(
         name=found.name,
@@ -171,12 +179,26 @@ def _suite_board(found: Collected) -> SuiteBoard:
     )
 
 
-def _order(entry: str, oracle: bool, places: Mapping[str, Standing]) -> tuple[Any, ...]:
-    """Contestants before oracles, ranked before others, best first, then by id."""
-    whole = places.get(entry)
+def _is_control(own: Scored, control: Scored, tasks: Sequence[Found]) -> bool:
+    """Whether an entry differs from the control that it names in its vectors alone."""
+    for task, suite in tasks:
+        runs = [one.runs.get(task.name) for one in (own, control)]
+        headers = [run.header for run in runs if run is not None]
+        recipes = [recipe(header, task, vectors=False) for header in headers]
+        fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
+        if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
+            return False
+    return True
+
+
+def _order(row: Row, places: Mapping[str, Standing]) -> tuple[Any, ...]:
+    """By access class, those without rank last; ranked before others, best first, then by id."""
+    part = ACCESS.index(row.access)
+    last = (1 if row.access == ORACLE else 0, 0) if row.unranked else (-1, part)
+    whole = places.get(row.id)
     place = whole.place if whole else None
     value = whole.overall.value if whole and whole.overall else None
-    return oracle, place is None, value is None, -(value or 0.0), entry
+    return *last, place is None, value is None, -(value or 0.0), row.id
 
 
 def _task_scores(found: Collected) -> dict[str, dict[str, TaskScore]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from introspect_bench.access_classes import access_findings
 from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.runfile import Run, read_run
@@ -182,6 +183,8 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
             result, found = _scored(path, entry, suite)
             findings += found
             scores += [result] if result else []
+    if not any(finding.level == "error" for finding in findings):
+        findings += access_findings(entry, runs, suite)
     if any(finding.level == "error" for finding in findings):
         scores = []
     return EntryReport(

@@ -18,7 +18,7 @@ from introspect_bench.benchmark import paired
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.intervals import bootstrap
 from introspect_bench.benchmark.metrics import METRIC_VERSION, Table, evaluate
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.scoring import SEED
 from introspect_bench.matching import Graded, Matched, grade_file, match, stream
 
@@ -60,8 +60,9 @@ def compare(
 
     Returns:
         A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
-        `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in `runs`),
-        `difference` (first less second), `interval_95`, `test` (`mcnemar` or `permutation`), `p`,
+        `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
+        `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or
+        `permutation`), `p`,
         `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
         the latter), `first_only`, `second_only` and `minimum_detectable`.
 
@@ -155,10 +156,11 @@ def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
     return {
         "name": explainer["name"],
         "kind": explainer["kind"],
+        "access": graded.run.header["access"],
         "no_vector": explainer["no_vector"],
         "shuffled_vectors": explainer.get("shuffled_vectors", False),
         **decoding_of(explainer),
-        **learnt_of(explainer, graded.task.name),
+        "n_train": n_train(explainer, graded.task.name),
         "run_id": graded.run.header.get("run_id"),
         "body_sha256": (graded.run.footer or {}).get("body_sha256"),
         "value": value if np.isfinite(value) else None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +24,26 @@ def injection_options(command: Any) -> Any:
     """Declare the options that say how vectors enter."""
     for option in (
         click.option(
-            "--otherwise",
-            metavar="MODE",
-            help="Where vectors of queries that name no token enter, for modes that stand a vector "
-            "at a quoted one. Default: own-layers.",
+            "--slots",
+            multiple=True,
+            metavar="[TASK=]N",
+            help="Placeholder tokens for each vector.",
         ),
-        click.option("--slots", type=int, metavar="N", help="Placeholder tokens for each vector."),
         click.option(
-            "--scaling", metavar="NAME", help="raw, norm-matched, natural or learned length."
+            "--scaling",
+            "scalings",
+            multiple=True,
+            metavar="[TASK=]NAME",
+            help="raw, norm-matched, natural or learned length.",
         ),
-        click.option("--injection", metavar="MODE", help=f"{INJECTIONS}."),
+        click.option(
+            "--injection",
+            "injections",
+            multiple=True,
+            metavar="[TASK=]MODE",
+            help=f"Where a query's vector enters: {INJECTIONS}. A bare value is for all tasks that "
+            "are not named; may be repeated, as may the two that follow.",
+        ),
     ):
         command = option(command)
     return command
@@ -75,6 +85,27 @@ def emit_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in cells:
         padded = [cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)]
         click.echo("  ".join(padded).rstrip())
+
+
+def warn_unread(results: Iterable[Mapping[str, Any]]) -> None:
+    """Say on stderr, of each run of which most replies cannot be read, what one of them is."""
+    for result in results:
+        if found := result["unread"]:
+            click.echo(
+                f"{result['task']}: {found['unparsed']} of {found['answered']} replies hold no "
+                f"answer that can be read; query {found['id']} got "
+                f"{printable(json.dumps(found['reply'], ensure_ascii=False))}, "
+                f"expected {found['expected']}",
+                err=True,
+            )
+
+
+def emit_labels(counts: Iterable[Mapping[str, Any]]) -> None:
+    """Print how many labels were measured again with the same outcome: `task`, `split`, counts."""
+    for one in counts:
+        if found := one["labels_reproduced"]:
+            said = f"labels reproduced {found['n']} / {found['of']}"
+            click.echo(f"{one['task']} · {one['split']}: {said}")
 
 
 class Bar:

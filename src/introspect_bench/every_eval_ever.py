@@ -143,7 +143,7 @@ def _model(graded: Graded, model: str) -> dict[str, Any]:
             "revision": _text(explainer.get("revision")),
             "shots": str(explainer["shots"]),
             "vectors_withheld": str(explainer["no_vector"]).lower(),
-            "vectors_exchanged": str(explainer.get("shuffled_vectors", False)).lower(),
+            "shuffled_vectors": str(explainer.get("shuffled_vectors", False)).lower(),
             "target": _text(target.get("name")),
         },
     }

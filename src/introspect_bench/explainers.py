@@ -21,7 +21,7 @@ from typing import Any
 from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
 from introspect_bench.baselines.references import REFERENCE, reference_folder
 from introspect_bench.benchmark.backends.families import find_family
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injections
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
@@ -50,12 +50,15 @@ class Settings:
     """Prompts decoded together."""
     use_vectors: bool
     """Whether prompts carry their vectors."""
-    injection: Injection | None
-    """How vectors enter; None for what the explainer declares, or the default."""
+    injection: Injections | None
+    """How vectors enter; for tasks of which it says nothing, as the explainer declares, or the
+    default."""
     decoding: str | None
     """How replies are chosen; None for what the checkpoint says, or greedy."""
     family: str | None
     """Whose convention prompts follow; None for what the checkpoint says, or the benchmark's."""
+    generation: Mapping[str, Any]
+    """How a local model's replies are generated: `max_new_tokens`, `thinking`, `system`."""
     arguments: Mapping[str, Any]
     """Arguments of a `py:` class."""
 
@@ -133,7 +136,7 @@ def load_explainer(
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):
-        return _load_local(model, settings, named_target(suite), on_progress)
+        return _load_local(model, settings, task, named_target(suite), on_progress)
     name = model.removeprefix(BASELINE)
     target = named_target(suite)
     if target is not None and "target-model" in find_baseline(name).needs:
@@ -161,6 +164,7 @@ def named_target(suite: Suite) -> TargetSpec | None:
 def _load_local(
     model: str,
     settings: Settings,
+    task: Task,
     target: TargetSpec | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
@@ -175,9 +179,11 @@ def _load_local(
         batch_size=settings.batch_size,
         use_vectors=settings.use_vectors,
         injection=settings.injection,
+        task=task.name,
         family=settings.family,
         decoding=settings.decoding,
         target=None if target is None else target.name,
+        **settings.generation,
         on_progress=on_progress,
     )
     folder = home_folder(model)
@@ -194,15 +200,21 @@ def asked_by(
 ) -> tuple[Explainer, ExplainerCard]:
     """A loaded explainer as one task asks it.
 
-    Decoding `compared` reads verdicts off two replies where a task has vectors and verdicts. Where
-    there is nothing to compare it is `whole-reply` for a task with verdicts, else `greedy`.
+    Vectors enter as is said of the task. Decoding `compared` reads verdicts off two replies where a
+    task has vectors and verdicts. Where there is nothing to compare it is `whole-reply` for a task
+    with verdicts, else `greedy`.
     """
-    if card.kind != "local" or card.settings.get("decoding") != COMPARED:
+    if card.kind != "local":
         return explainer, card
     from introspect_bench.benchmark.backends.compared import Compared
     from introspect_bench.benchmark.backends.generation import LocalExplainer
 
     assert isinstance(explainer, LocalExplainer)
+    explainer = explainer.for_task(task.name)
+    told = {**card.settings, "injection": explainer.settings()["injection"]}
+    card = dataclasses.replace(card, settings=told)
+    if card.settings.get("decoding") != COMPARED:
+        return explainer, card
     if task.uses_vector and task.openings:
         return Compared(explainer, task), card
     decoding = WHOLE if task.openings else GREEDY

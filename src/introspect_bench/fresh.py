@@ -15,6 +15,8 @@ from typing import Any
 from introspect_bench.asking_again import Recheck, check_same_explainer, request_again
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.files import write_bytes_atomic
+from introspect_bench.benchmark.freeze import write_manifest
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.scoring import score_run
 from introspect_bench.benchmark.suite import Suite
@@ -85,16 +87,18 @@ def ask_fresh(
         IntegrityError: a file is corrupt.
     """
     task, public = about(run, check.suite)
-    suite = find_suite(folder, task.name)
+    own = find_suite(folder, task.name)
     split = run.header["task"]["split"]
-    _check_fresh(public, suite, split)
+    _check_fresh(public, own, split)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
-        request = request_again(run, check, output=Path(work), suite=folder, simulate=True)
+        asked = folder if "train" in own.splits else str(completed(public, own, Path(work)))
+        suite = find_suite(asked, task.name)
+        request = request_again(run, check, output=Path(work) / "run", suite=asked, simulate=True)
         (again,) = run_again(
             request, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers
         )
         check_same_explainer(run, again)
-        new = _headline(score_run(again, task, suite))
+        new = _headline(score_run(again, task, suite))  # while the suite is there
     old = _headline(score_run(run, task, public))
     return FreshScore(
         task=task.name,
@@ -103,9 +107,39 @@ def ask_fresh(
         public_95=tuple(old["interval_95"]),
         fresh=new["value"],
         fresh_95=tuple(new["interval_95"]),
-        data_sha256=suite.data_sha256,
-        seed=suite.manifest["seed"],
+        data_sha256=own.data_sha256,
+        seed=own.manifest["seed"],
     )
+
+
+def completed(public: Suite, fresh: Suite, folder: Path) -> Path:
+    """Write a folder of suites with the public train and validation beside the fresh test.
+
+    Solved examples and baselines that learn come from the same queries as in the public run.
+
+    Args:
+        public: the public suite.
+        fresh: a suite of test alone.
+        folder: gets the folder.
+
+    Raises:
+        IntegrityError: a file of the public suite or of the fresh one is corrupt.
+        MissingPartError: the disk is full.
+    """
+    suites = folder / "suites"
+    root = suites / public.task / public.version
+    for suite, splits in ((public, ("train", "validation")), (fresh, fresh.splits)):
+        for name in suite.manifest["files"]:
+            if name.partition("/")[0] in splits:
+                write_bytes_atomic(root / name, suite.read(name))
+    counts = {**public.manifest["splits"], **fresh.manifest["splits"]}
+    fields = {
+        name: value
+        for name, value in fresh.manifest.items()
+        if name not in ("schema", "files", "data_sha256", "canary")
+    }
+    write_manifest(root, {**fields, "splits": counts, "mini": public.manifest["mini"]})
+    return suites
 
 
 def _check_fresh(public: Suite, fresh: Suite, split: str) -> None:
@@ -115,12 +149,14 @@ def _check_fresh(public: Suite, fresh: Suite, split: str) -> None:
             raise UsageError(
                 f"{fresh.root}: its target has another {name} than that of {public.name}"
             )
-    known = {query.id for part in ("train", "validation", "test") for query in public.queries(part)}
+    if split not in fresh.splits:
+        raise UsageError(f"{fresh.root} has no split {split}, which the entry answered")
+    known = {query.id for part in public.splits for query in public.queries(part)}
     shared = sorted(known & {query.id for query in fresh.queries(split)})
     if shared:
         raise UsageError(
             f"{fresh.root}: query {shared[0]} and {len(shared) - 1} others are public; make a "
-            "suite with another seed, `introspect-bench data make --seed N`"
+            "fresh split with another seed, `introspect-bench data make --fresh N --split test`"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from introspect_bench.baselines import BASELINES
 from introspect_bench.baselines.references import REFERENCE, REFERENCES
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.injection import Injection, Injections
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TARGETS, TargetSpec
@@ -73,12 +73,13 @@ def _location(spec: TargetSpec) -> str:
     return f"{first} and {len(more)} more" if more else first
 
 
-def _vector(injection: Injection) -> str:
-    """Return where and how long a vector enters, in a few words."""
+def _vector(injection: Injections) -> str:
+    """Return where and how long a vector enters, in a few words, by task if tasks differ."""
+    if not isinstance(injection, Injection):
+        return "; ".join(f"{task}: {_vector(one)}" for task, one in injection.items())
     layer = "" if injection.layer is None else f":{injection.layer}"
     slots = "" if injection.slots == 1 else f", {injection.slots} slots"
-    there = "" if injection.otherwise is None else f"; else {_vector(injection.otherwise)}"
-    return f"{injection.mode}{layer}, {injection.scaling}{slots}{there}"
+    return f"{injection.mode}{layer}, {injection.scaling}{slots}"
 
 
 def _suite_row(found: Suite) -> dict[str, Any]:

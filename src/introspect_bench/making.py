@@ -12,12 +12,16 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.errors import MissingPartError
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.fetch import prepare_target
+from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TargetSpec, resolve_target
+from introspect_bench.nulls import encoder
+from introspect_bench.suites import find_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.facts.facts import FACTS_SHA256
-from introspect_bench.tasks.make import FEATURES, Order, builder, make_suite
+from introspect_bench.tasks.make import FEATURES, RESERVE, builder, make_suite
+from introspect_bench.tasks.order import Order
 
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
@@ -34,6 +38,8 @@ def make_data(
     device: str = "cpu",
     out_dir: Path = Path("suites"),
     draft: bool = False,
+    accept_misses: bool = False,
+    fresh_of: str | None = None,
     sizes: Mapping[str, Any] | None = None,
     on_fetch: OnProgress = silent,
     on_stage: OnStage | None = None,
@@ -47,6 +53,9 @@ def make_data(
         device: a torch device.
         out_dir: gets `SUITE/TASK/VERSION`; `--suite OUT_DIR/SUITE` then runs it.
         draft: write it even if bars are missed, marked as not frozen.
+        accept_misses: freeze it even if bars are missed, with the bars in the manifest.
+        fresh_of: a shipped suite or a folder of suites: only a test split is made, of facts that
+            none of its splits has, and nulls are fitted on its train. A whole suite if None.
         sizes: other sizes than the task's own.
         on_fetch: told what is downloaded.
         on_stage: told what is measured.
@@ -64,12 +73,23 @@ def make_data(
     """
     version = get_task(task).version
     _check_device(device)  # before anything is downloaded
+    public = None if fresh_of is None else find_suite(fresh_of, task)
+    if public is not None and public.describes:
+        raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, on_progress=on_fetch)
     description = describe(spec, folder)
     name = spec.name.rpartition("/")[2].lower()
+    if public is not None:
+        _check_target(public, description)
     digest = _digest(
-        description, task, version=version, seed=seed, device=device, sizes=sizes or {}
+        description,
+        task,
+        version=version,
+        seed=seed,
+        device=device,
+        sizes=sizes or {},
+        fresh=public is not None,
     )
     order = Order(
         suite=name,
@@ -81,6 +101,8 @@ def make_data(
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",
         sizes=sizes,
         draft=draft,
+        accept_misses=accept_misses,
+        public=None if public is None else public.root,
         device=device,
     )
     try:
@@ -92,6 +114,7 @@ def make_data(
         lambda: _load(folder, device),
         lambda: _load_rounded(folder, device),
         _summed(on_stage),
+        lambda: encoder(on_fetch),
     )
     return order.out, manifest
 
@@ -123,6 +146,13 @@ def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
     }
 
 
+def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
+    """Refuse a fresh split for another target than the suite's."""
+    for name in ("weights_sha256", "tensors_sha256"):
+        if public.manifest["target"].get(name) != target[name]:
+            raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
+
+
 def _digest(
     target: Mapping[str, Any],
     task: str,
@@ -131,6 +161,7 @@ def _digest(
     seed: int,
     device: str,
     sizes: Mapping[str, Any],
+    fresh: bool,
 ) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
@@ -142,6 +173,8 @@ def _digest(
         "facts_sha256": FACTS_SHA256,
         "device": device,
     }
+    if fresh:
+        identity["facts"] = RESERVE
     if task == FEATURES:  # the journals of causal tasks serve all sizes
         identity["sizes"] = {key: str(value) for key, value in sizes.items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]

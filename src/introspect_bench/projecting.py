@@ -36,8 +36,8 @@ shows the explainer, for a direction, its own tokens that the direction responds
 class Projecting:
     """A projection to be trained, or none."""
 
-    maps: Maps | None = None
-    """What is declared; None for no projection."""
+    injections: Mapping[str, Injection] = field(default_factory=dict)
+    """How vectors of each task enter, with the maps that are declared."""
     make: Callable[[Any], Any] | None = None
     """Makes the maps from the loaded base model; None for no projection."""
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def plan_projection(
     start: Start,
     found: Sequence[tuple[Task, Suite]],
     base: Path,
-    injection: Injection,
+    injections: Mapping[str, Injection],
     *,
     seed: int,
     device: str,
@@ -69,14 +69,14 @@ def plan_projection(
 ) -> Projecting:
     """Say what is declared and how the maps are made; loads nothing yet but reads the texts.
 
-    Where the injection lets only queries that name no token through maps, and none is learnt,
-    nothing is declared.
+    Vectors of all tasks go through the maps, but for the input lens, which is for those that enter
+    as embeddings; where none does, but others enter at quoted tokens, nothing is declared.
 
     Args:
         start: where the maps come from.
         found: tasks that are learnt, with their suites; those without vectors count for nothing.
         base: folder of the base model.
-        injection: where vectors will enter.
+        injections: where vectors of each task will enter.
         seed: decides random maps.
         device: where an aligned target runs.
         on_fetch: told what is downloaded and prepared.
@@ -93,39 +93,41 @@ def plan_projection(
     if start.kind not in STARTS:
         raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
     _, width = layers_and_width(base)
-    plain, suites = _split(start, injection, [suite for task, suite in found if task.uses_vector])
+    plain, suites = _split(start, injections, [suite for task, suite in found if task.uses_vector])
     widths = [
         {suite.manifest["target"].get("d_model", width) for suite in s} for s in (plain, suites)
     ]
     if widths[0] - {width}:
         raise UsageError(
             f"the vectors have width {min(widths[0] - {width})} but {base.name} has width {width}; "
-            "give --projection aligned or random, without --otherwise"
+            "give --projection aligned or random"
         )
     if start.kind == "none" or (plain and not suites):
-        return Projecting()
+        return Projecting(injections=injections)
     if len(widths[1]) != 1:
         raise UsageError("a projection needs tasks with vectors, all of one width")
     if start.kind == LENS and any(suite.task != FEATURES for suite in suites):
         raise UsageError(
             "the input lens reads directions; train on feature-descriptions alone, give "
-            "--injection rehearsal --otherwise embedding, or give --projection aligned"
+            "--injection activation-patching=replay, or give --projection aligned"
         )
     blocks = _blocks(suites)
     maps = replace(_maps(suites, blocks, widths[1].pop()), nearest=start.kind == LENS)
-    if start.kind == "random":
+    mapped = {suite.task: replace(injections[suite.task], projection=maps) for suite in suites}
+    place = None if start.kind == "random" else _place(list(mapped.values()))
+    if place is None:
         return Projecting(
-            maps=maps,
+            injections={**injections, **mapped},
             make=lambda _model: _random(maps, width, seed),
             about={"start": start.kind},
         )
     name = str(suites[0].manifest["target"].get("name"))
     texts = shipped_texts(name) if start.texts is None else _lines(start.texts)
     return Projecting(
-        maps=maps,
+        injections={**injections, **mapped},
         make=lambda model: _fitted(
             "pulled-back" if maps.nearest else "aligned",
-            replace(injection.otherwise or injection, projection=maps),
+            place,
             blocks,
             texts,
             find_model(start.target or name, on_progress=on_fetch).directory,
@@ -139,20 +141,32 @@ def plan_projection(
 
 
 def _split(
-    start: Start, injection: Injection, suites: Sequence[Suite]
+    start: Start, injections: Mapping[str, Injection], suites: Sequence[Suite]
 ) -> tuple[list[Suite], list[Suite]]:
     """Suites whose vectors enter as they are, and those whose vectors go through the maps."""
-    from introspect_bench.benchmark.backends.injection import names_token
-
     plain = [
-        start.kind == "none"
-        or (injection.otherwise is not None and names_token(suite.queries("train")[0].fields))
+        start.kind == "none" or (start.kind == LENS and injections[suite.task].quotes)
         for suite in suites
     ]
     return (
         [suite for suite, as_it_is in zip(suites, plain, strict=True) if as_it_is],
         [suite for suite, as_it_is in zip(suites, plain, strict=True) if not as_it_is],
     )
+
+
+def _place(mapped: Sequence[Injection]) -> Injection:
+    """Where vectors that go through maps enter: the place that the maps are fitted to.
+
+    Raises:
+        UsageError: there are several, which one set of maps cannot lead to.
+    """
+    # all modes of a query's own layers read the same residuals
+    if len({"own" if way.own else (way.mode, way.layer) for way in mapped}) > 1:
+        raise UsageError(
+            "one set of maps leads to one place; let the vectors of all tasks that go through it "
+            "enter alike, or give --projection random"
+        )
+    return mapped[0]
 
 
 def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:

@@ -21,8 +21,10 @@ from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.fresh import ask_fresh
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, read_entry
-from introspect_bench.leaderboard.ledger import AGREEMENT, append_line
+from introspect_bench.leaderboard.ledger import append_line
+from introspect_bench.leaderboard.tiers import AGREEMENT, WITHOUT_TARGET
 from introspect_bench.running import OnAnswers, OnQueries
+from introspect_bench.without_target import ask_without_target
 
 NONCE_BYTES = 8
 """Size of a fresh nonce."""
@@ -59,6 +61,7 @@ def recheck(
     Returns:
         `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each. With a fresh
         suite there is no nonce, and `tasks` are a `FreshScore` each with `gap` and `confirmed`.
+        Without the target also `without_target`, and `failed`, a sentence, if it gave no answers.
 
     Raises:
         UsageError: no such entry or task, or `model` is needed.
@@ -66,8 +69,10 @@ def recheck(
         MissingPartError: weights, device or disk space are missing.
         IntegrityError: the entry, a run or the ledger is corrupt.
     """
-    if check.k < 1:
+    if check.most < 1:
         raise UsageError(f"k is {check.k}; give 1 or more")
+    if check.without_target:
+        return _without_target(Path(entry), check, ledger, by)
     if check.fresh is not None:
         return _fresh(Path(entry), check, ledger, by, on_fetch, on_queries, on_answers)
     found = read_entry(Path(entry))
@@ -75,7 +80,7 @@ def recheck(
     runs = _runs(found, check.tasks)
     outcomes = []
     for run in runs:
-        qids = choose(list(run.rows), k=check.k, entry_sha=sha, nonce=nonce)
+        qids = choose(list(run.rows), k=check.most, entry_sha=sha, nonce=nonce)
         if not check.judgements:
             outcomes.append(ask_again(run, qids, check, on_fetch, on_queries))
         elif run.judgements:
@@ -85,7 +90,7 @@ def recheck(
     whole = len(runs) == len(found.runs) and all(one.whole for one in outcomes)
     event = "rejudge" if check.judgements else "rerun" if whole else "recheck"
     if ledger is not None:
-        _record(ledger, found, sha, event, outcomes, {"nonce": nonce, "k": check.k}, by)
+        _record(ledger, found, sha, event, outcomes, {"nonce": nonce, "k": check.most}, by)
     return {
         "entry": found.id,
         "entry_sha256": sha,
@@ -104,6 +109,11 @@ def check_agreement(found: Mapping[str, Any]) -> None:
     Raises:
         CheckFailedError: in some task it is less.
     """
+    if found.get("failed"):
+        raise CheckFailedError(
+            f"{found['entry']}: does not answer without the weights of the target: "
+            f"{found['failed']}"
+        )
     if found["event"] == "fresh":
         for one in found["tasks"]:
             if not one["confirmed"]:
@@ -166,6 +176,55 @@ def _fresh(
         "event": "fresh",
         "tasks": rows,
     }
+
+
+def _without_target(folder: Path, check: Recheck, ledger: Path | None, by: str) -> dict[str, Any]:
+    """Ask an entry's explainer in a process that holds no weights of the target."""
+    entry = read_entry(folder)
+    runs = _runs(entry, check.tasks)
+    if check.judgements:
+        raise UsageError("--judgements asks the judges; leave it or --without-target out")
+    if check.fresh is not None and any(run.judgements for run in runs):
+        raise UsageError(
+            "descriptions of a fresh suite are judged with the target's weights; name other tasks "
+            "with --task, or leave --fresh or --without-target out"
+        )
+    answer = ask_without_target(folder, check, runs[0])
+    if "failed" in answer:
+        asked = {run.header["task"]["id"]: min(check.most, len(run.rows)) for run in runs}
+        whole = len(runs) == len(entry.runs) and all(len(run.rows) <= check.most for run in runs)
+        tasks = {task: (0, n) for task, n in asked.items()}
+        event = "rerun" if whole else "recheck"
+        answer = {"entry": entry.id, "event": event, "tasks": [], "nonce": None} | answer
+        reason = f"no answers without the target's weights: {answer['failed']}"[:500]
+    else:
+        tasks = {one["task"]: _came_out(one) for one in answer["tasks"]}
+        agreed, n = (sum(pair[place] for pair in tasks.values()) for place in (0, 1))
+        reason = f"{agreed} of {n} came out the same without the target's weights"
+    if ledger is not None:
+        append_line(
+            ledger,
+            event=answer["event"],
+            entry=entry.id,
+            entry_sha256=entry_sha256(entry),
+            by=by,
+            date=datetime.now(UTC).date().isoformat(),
+            reason=reason,
+            tasks=tasks,
+            details={
+                WITHOUT_TARGET: True,
+                "nonce": answer["nonce"],
+                "package": introspect_bench.__version__,
+            },
+        )
+    return answer | {WITHOUT_TARGET: True}
+
+
+def _came_out(found: Mapping[str, Any]) -> tuple[int, int]:
+    """What came out the same, and of how many, of a task or of a fresh suite's score."""
+    if "confirmed" in found:
+        return int(found["confirmed"]), 1
+    return found["agreed"], found["asked"]
 
 
 def _runs(entry: Entry, tasks: Sequence[str]) -> list[Run]:

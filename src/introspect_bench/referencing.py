@@ -57,7 +57,7 @@ def reference(
         n_train: training queries of each task, or below 1 the part of them; all if None.
         device: a torch device.
         seed: as in `train`.
-        shuffled: also answer with vectors exchanged between queries, where vectors are seen.
+        shuffled: also answer with vectors shuffled among queries, where vectors are seen.
         train_only: answer nothing.
         settings: arguments of `train` that go before the recipe's, such as `epochs`.
         on_fetch: told what is downloaded and prepared.
@@ -101,7 +101,7 @@ def reference(
         )
         found[spec.name] = tuple(
             one
-            for exchanged in (() if train_only else _ways(spec, shuffled))
+            for shuffle in (() if train_only else _ways(spec, shuffled))
             for one in run(
                 RunRequest(
                     model=str(folder),
@@ -110,7 +110,7 @@ def reference(
                     split=split,
                     device=device,
                     no_vector=spec.no_vector,
-                    shuffle_vectors=exchanged,
+                    shuffle_vectors=shuffle,
                     output=output / RUNS,
                 ),
                 on_fetch=on_fetch,
@@ -122,5 +122,5 @@ def reference(
 
 
 def _ways(spec: ReferenceSpec, shuffled: bool) -> tuple[bool, ...]:
-    """Whether vectors are exchanged, for every run of an explainer."""
+    """Whether vectors are shuffled, for every run of an explainer."""
     return (False, True) if shuffled and not spec.no_vector else (False,)

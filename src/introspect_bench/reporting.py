@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from introspect_bench.access import Against, against_self, asked_of
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
 from introspect_bench.benchmark.paired import adjust, compare
 from introspect_bench.benchmark.parts import PartDifference, differences
-from introspect_bench.benchmark.runheader import decoding_of, learnt_of
+from introspect_bench.benchmark.runheader import decoding_of
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
+from introspect_bench.equals import fixed_verdict, recipe
 from introspect_bench.leaderboard.contrasts import Contrast
 from introspect_bench.leaderboard.report import report
 from introspect_bench.matching import draws
@@ -32,8 +34,6 @@ class _Pair:
     first: Scored
     second: Scored
     why: str
-    trained: bool = False
-    """Whether both were trained, so that a difference needs all else to be equal."""
 
 
 def leaderboard_report(
@@ -69,22 +69,21 @@ def leaderboard_report(
         MissingPartError: the page can't be written.
     """
     found = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
-    use, access, beaten, results, trained = [], [], [], [], []
+    use, beaten, results, trained = [], [], [], []
+    asked = asked_of([(one.tasks, one.entries) for one in found])
     for one in found:
         use += _contrasts(one, _controls(one.entries), headline=False)
-        selves, others = _selves(one)
-        access += _contrasts(one, _pairs(selves, others))
-        beaten += _contrasts(one, _pairs(selves, _baselines(one)), every=True)
+        beaten += _contrasts(one, _pairs(_selves(one), _baselines(one)))
         for entry in one.entries:
             if entry.standing.withdrawn:
                 continue
-            own = [run.result for run in entry.runs.values()]
+            own = [_classed(run.result, task, entry) for task, run in entry.runs.items()]
             results += own
             trained += own if entry.entry.fields["kind"] == "trained" else []
     page = report(
         results,
         _corrected(use),
-        _corrected(access),
+        [_to_self(one) for one in against_self(asked)],
         _corrected(beaten),
         trained=trained,
         study=cells_of(study, suite),
@@ -96,32 +95,55 @@ def leaderboard_report(
 
 
 def _controls(entries: Sequence[Scored]) -> list[_Pair]:
-    """Explainers with their controls: those they name, and themselves with exchanged vectors."""
+    """Explainers with their controls: those they name, and themselves with shuffled vectors."""
     pairs = []
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
         named = by_id.get(str(one.entry.fields.get("vector_use")))
-        if named is not None and not _exchanged(named):
+        if named is not None and not _shuffled(named):
             pairs.append(_Pair(first=one, second=named, why="no vectors"))
         pairs += [
-            _Pair(first=one, second=other, why="vectors exchanged")
+            _Pair(first=one, second=other, why="vectors shuffled")
             for other in entries
-            if _exchanged(other) and not _exchanged(one)
+            if _shuffled(other) and not _shuffled(one)
             if other is named or _weights(one) == _weights(other)
         ]
     return pairs
 
 
-def _selves(found: Collected) -> tuple[list[Scored], list[Scored]]:
-    """Trained self-explainers, and every other trained explainer; all have their own vectors."""
+def _classed(result: Mapping[str, Any], task: str, entry: Scored) -> Mapping[str, Any]:
+    """What `score` returned, with the access class that the entry stands in."""
+    access = entry.access.by_task[task]
+    return {**result, "access": f"{access}, not ranked" if entry.access.unranked else access}
+
+
+def _to_self(found: Against) -> Contrast:
+    """The self-explainer minus the other: the page's difference, the other way round."""
+    own, other, away = found.own, found.other, found.value
+    interval = None if away.low is None or away.high is None else (-away.high, -away.low)
+    return Contrast(
+        task=own.task.name,
+        metric=own.task.headline,
+        first=_name(own.found),
+        second=_name(other.found),
+        why=_difference(other.found),
+        value=-away.value,
+        interval_95=interval,
+        p=found.p,
+        parts=_parts(own.run, other.run, own.task, own.suite),
+    )
+
+
+def _selves(found: Collected) -> list[Scored]:
+    """Trained self-explainers that have their own vectors."""
     target = str(found.tasks[0][1].manifest["target"].get("name"))
-    asked = [
+    return [
         one
         for one in found.entries
-        if one.entry.fields["kind"] == "trained" and not _blind(one) and not one.standing.withdrawn
+        if one.entry.fields["kind"] == "trained"
+        and not (_blind(one) or one.standing.withdrawn or one.access.unranked or _twin(one))
+        and made_from(one, found.tasks) == target
     ]
-    selves = [one for one in asked if made_from(one, found.tasks) == target and not _twin(one)]
-    return selves, [one for one in asked if one not in selves]
 
 
 def _baselines(found: Collected) -> list[Scored]:
@@ -130,50 +152,17 @@ def _baselines(found: Collected) -> list[Scored]:
         one
         for one in found.entries
         if one.entry.fields["kind"] in ("baseline", "untrained")
-        and not _blind(one)
-        and not one.standing.withdrawn
+        and not (_blind(one) or one.standing.withdrawn or one.access.unranked)
     ]
 
 
 def _pairs(selves: Sequence[Scored], others: Sequence[Scored]) -> list[_Pair]:
-    return [
-        _Pair(
-            first=own,
-            second=other,
-            why=_difference(other),
-            trained=other.entry.fields["kind"] == "trained",
-        )
-        for own in selves
-        for other in others
-    ]
+    return [_Pair(first=own, second=other, why="not trained") for own in selves for other in others]
 
 
 def _difference(other: Scored) -> str:
-    if other.entry.fields["kind"] != "trained":
-        return "not trained"
     twin = _twin(other)
     return f"{twin} twin" if twin else "another model"
-
-
-def _alike(first: object, second: object, task: str) -> bool:
-    """Whether two runs' explainers learnt from as many queries, and vectors enter alike."""
-    said = []
-    for run in (first, second):
-        if not isinstance(run, ScoredRun):
-            return False
-        explainer = run.header["explainer"]
-        settings = explainer.get("settings")
-        way = settings.get("injection") if isinstance(settings, Mapping) else None
-        said.append((learnt_of(explainer, task), _how(way)))
-    return said[0] == said[1]
-
-
-def _how(way: object) -> object:
-    """What of a declared injection has to be the same, here and for queries that name no token."""
-    if not isinstance(way, Mapping):
-        return way
-    keys = ("mode", "layer", "scaling", "slots")
-    return [*(way.get(key) for key in keys), _how(way.get("otherwise"))]
 
 
 def _twin(one: Scored) -> str | None:
@@ -186,10 +175,10 @@ def _twin(one: Scored) -> str | None:
 
 def _blind(one: Scored) -> bool:
     """Whether an explainer did not have the queries' own vectors."""
-    return any(run.header["explainer"]["no_vector"] for run in one.runs.values()) or _exchanged(one)
+    return any(run.header["explainer"]["no_vector"] for run in one.runs.values()) or _shuffled(one)
 
 
-def _exchanged(one: Scored) -> bool:
+def _shuffled(one: Scored) -> bool:
     return any(run.header["explainer"].get("shuffled_vectors") for run in one.runs.values())
 
 
@@ -208,25 +197,34 @@ def _weights(one: Scored) -> tuple[Any, ...]:
 
 
 def _contrasts(
-    found: Collected, pairs: Sequence[_Pair], *, every: bool = False, headline: bool = True
+    found: Collected, pairs: Sequence[_Pair], *, headline: bool = True
 ) -> list[Contrast]:
-    """Compare pairs on each task, or where they differ in vectors, on those that have some."""
-    rows = []
+    """Compare pairs on each task; where they differ in vectors, on those that have some."""
+    rows: list[Contrast] = []
     for task, suite in found.tasks:
         for pair in pairs:
-            runs = [one.runs.get(task.name) for one in (pair.first, pair.second)]
-            if not every and not task.uses_vector and pair.why != "another model":
-                continue  # nothing of this task's prompts is a vector
-            first, second = runs
-            if pair.trained and not _alike(first, second, task.name):
+            first, second = (one.runs.get(task.name) for one in (pair.first, pair.second))
+            if first is None or second is None or not _comparable(pair, task):
                 continue
-            if isinstance(first, ScoredRun) and isinstance(second, ScoredRun):
-                for metric in (task.headline,) if headline else task.metrics:
-                    row = _contrast(pair, first, second, task, metric, draws(suite, task, SPLIT))
-                    if row and not every and metric == task.headline:
-                        row = replace(row, parts=_parts(first, second, task, suite))
-                    rows += [row] if row else []
+            for metric in (task.headline,) if headline else task.metrics:
+                if any(fixed_verdict(run.header, suite, metric) for run in (first, second)):
+                    continue
+                row = _contrast(pair, first, second, task, metric, draws(suite, task, SPLIT))
+                if row and not headline and metric == task.headline:
+                    row = replace(row, parts=_parts(first, second, task, suite))
+                rows += [row] if row else []
     return rows
+
+
+def _comparable(pair: _Pair, task: Task) -> bool:
+    """Whether nothing else tells a pair apart than what it is set against each other for."""
+    one, other = (which.runs[task.name].header for which in (pair.first, pair.second))
+    if pair.why == "not trained":
+        classes = {which.access.by_task[task.name] for which in (pair.first, pair.second)}
+        return len(classes) == 1
+    # without vectors there is no intervention to replay: a control's class may be narrower
+    ours, theirs = (recipe(header, task, vectors=False) for header in (one, other))
+    return task.uses_vector and ours == theirs
 
 
 def _contrast(

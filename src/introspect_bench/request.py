@@ -17,7 +17,7 @@ from introspect_bench.benchmark.files import MAX_INTEGER_CHARS
 from introspect_bench.benchmark.targets import home_folder
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.injection import Injections
     from introspect_bench.benchmark.runwriter import Resume
     from introspect_bench.benchmark.suite import Suite
     from introspect_bench.benchmark.task import Task
@@ -31,9 +31,10 @@ LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1
 # Whether this machine has the device is found out when a model is loaded on it.
 _DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
-INJECTIONS = (
-    "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token, quoted-copy or rehearsal"
-)
+GENERATION = ("max_new_tokens", "thinking", "system")
+"""Fields of a request, and of a run's `generation`, that are for local models."""
+
+INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or replay"
 """Values of `--injection`."""
 
 
@@ -72,14 +73,21 @@ class RunRequest:
     """Withhold the vectors, as a control."""
     shuffle_vectors: bool = False
     """Give each query another one's vector, as a control."""
-    injection: Injection | None = None
-    """How vectors enter a local model; what it declares, or the default, if None."""
+    injection: Injections | None = None
+    """How vectors enter a local model, for every task or by task; what it declares, or the default,
+    for tasks of which nothing is said."""
     family: str | None = None
     """Whose convention a local model's prompts follow; what its checkpoint says, or the
     benchmark's own, if None."""
     decoding: str | None = None
     """How a local model's replies are chosen, `greedy` or `whole-reply`; what its checkpoint says,
     or greedy, if None."""
+    max_new_tokens: int | None = None
+    """Longest reply of a local model, in its tokens; 32, or 1,024 with thinking, if None."""
+    thinking: bool | None = None
+    """Whether a local model's replies begin with thinking; off if None."""
+    system: str | None = None
+    """Text before the instructions of a local model's prompts."""
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a `py:module:Class`."""
     simulate: bool = True
@@ -95,6 +103,7 @@ class RunRequest:
             raise UsageError("vectors cannot be both withheld and shuffled; choose one")
         _check_number("limit", self.limit, 1)
         _check_number("batch size", self.batch_size, 1)
+        _check_number("longest reply", self.max_new_tokens, 1)
         _check_number("number of solved queries", self.shots, 0)
         if not isinstance(self.n_train, float):
             _check_number("number of training queries", self.n_train, 1)
@@ -103,6 +112,11 @@ class RunRequest:
             raise UsageError(f"unknown device '{self.device}': expected such as cpu, cuda, cuda:1")
         if self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype '{self.dtype}': expected {', '.join(DTYPES)}")
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """How a local model's replies are generated, by name."""
+        return {name: getattr(self, name) for name in GENERATION}
 
     def path(self, task: Task, suite: Suite) -> Path:
         """Return the file of one task's run: the same request always means the same file."""

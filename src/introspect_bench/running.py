@@ -7,9 +7,11 @@ step of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from introspect_bench.access_classes import harness_access
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
@@ -22,6 +24,7 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.explainers import (
     BASELINE,
+    CUSTOM,
     Settings,
     asked_by,
     check_family,
@@ -29,7 +32,7 @@ from introspect_bench.explainers import (
     default_shots,
     load_explainer,
 )
-from introspect_bench.request import RunRequest
+from introspect_bench.request import GENERATION, RunRequest
 from introspect_bench.suites import tasks_of
 
 OnAnswers = Callable[[str, int, int], None]
@@ -74,6 +77,7 @@ def run(
         injection=request.injection,
         family=request.family,
         decoding=request.decoding,
+        generation=request.generation,
         arguments=request.explainer_args,
     )
     tasks = answerable(request)
@@ -152,6 +156,12 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
     arguments = request.explainer_args
     if request.n_train is not None and not request.model.startswith(BASELINE):
         raise UsageError(f"{request.model}: a number of training queries is for baselines only")
+    local = not request.model.startswith((BASELINE, CUSTOM))
+    if not local and any(value is not None for value in request.generation.values()):
+        raise UsageError(
+            f"{request.model}: --max-new-tokens, --thinking and --system are for local language "
+            "models only"
+        )
     if request.family is not None:
         check_family(request.model, request.family)
     check_model(request.model, arguments, task=task, use_vectors=not request.no_vector)
@@ -169,6 +179,7 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
         no_vector=request.no_vector,
         shuffled=request.shuffle_vectors,
         settings=arguments,
+        generation={name: v for name, v in request.generation.items() if v is not None},
     )
 
 
@@ -182,6 +193,7 @@ def _predict(
 ) -> Path:
     """Answer one task and return the run file."""
     explainer, card = loaded
+    card = replace(card, access=harness_access(asdict(card), suite.queries(request.split)))
     if request.n_train is not None:
         learnt = len(suite.queries("train"))
         card = replace(card, settings={**card.settings, "n_train": learnt})
@@ -200,11 +212,18 @@ def _predict(
         shots=n_shots(request),
         no_vector=request.no_vector,
         shuffled=request.shuffle_vectors,
+        generation=generation_of(card),
         selftest=suite.manifest["doctor"],
         # looking a reply up, or a user's own code, knows nothing of the device
         device=request.device if card.weights_sha256 else None,
         on_progress=_counter(task.name, on_queries),
     )
+
+
+def generation_of(card: ExplainerCard) -> dict[str, Any]:
+    """Return how replies of a local model are generated, as the run's header says it."""
+    found = {name: card.settings.get(name) for name in GENERATION}
+    return found | {"thinking": bool(found["thinking"])} if card.kind == "local" else {}
 
 
 def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:

@@ -12,7 +12,7 @@ from typing import Any
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
 from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runheader import amount_of
+from introspect_bench.benchmark.runheader import n_train
 from introspect_bench.leaderboard.board import Estimate
 from introspect_bench.leaderboard.scaling import Learnt, scaling_svg
 from introspect_bench.scores import check_whole, score_all
@@ -65,7 +65,7 @@ def leaderboard_scaling(
 def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
     check_whole(path, result)
     explainer = read_run(path).header["explainer"]
-    amount = amount_of(explainer.get("settings", {}), result["task"])
+    amount = n_train(explainer, result["task"])
     if amount is None:
         raise UsageError(
             f"{path}: does not say from how many queries was learnt; give runs of explainers made "

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from introspect_bench.benchmark.confidence import FIELDS
 from introspect_bench.benchmark.errors import (
     CheckFailedError,
     IncompleteRunError,
@@ -199,6 +200,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     )
     rows = [
         shown(one, task.render(one.query).question)
+        | {k: v for k, v in found.rows.get(one.query.id, {}).items() if k in FIELDS}
         for one in graded
         if match["id"] in (None, one.query.id)
     ]

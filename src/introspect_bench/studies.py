@@ -10,7 +10,7 @@ from typing import Any
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runheader import amount_of
+from introspect_bench.benchmark.runheader import n_train
 from introspect_bench.leaderboard.rates import Trial
 from introspect_bench.leaderboard.report import Cell
 from introspect_bench.scores import check_whole, score
@@ -44,7 +44,7 @@ def cells_of(study: Path | str | None, suite: str | None) -> list[Cell]:
             Cell(
                 result=result,
                 injection=settings.get("injection") or None,
-                n_train=amount_of(settings, result["task"]),
+                n_train=n_train(explainer, result["task"]),
                 validation_loss=_loss_of(settings, path),
             )
         )
@@ -62,8 +62,8 @@ def trials_of(folder: Path | str | None) -> list[Trial]:
     """Read what trainings of the same recipes at several learning rates came to.
 
     Args:
-        folder: holds `NAME/explainer.json` at any depth, as `reference --rate` leaves them; NAME is
-            the recipe. Nothing if None.
+        folder: holds `NAME/explainer.json` at any depth, as `reference --learning-rate` leaves
+            them; NAME is the recipe. Nothing if None.
 
     Raises:
         UsageError: there are none, or those of a recipe differ in more than the rate, or not in it.
@@ -90,13 +90,11 @@ def _trial(path: Path) -> tuple[Trial, object]:
     try:
         training = record["training"]
         settings = dict(training["settings"])
-        rate, loss = settings.pop("rate"), record["validation_loss"]
-        n_train = training["lessons"]["n"]
+        rate, loss = settings.pop("learning_rate"), record["validation_loss"]
+        count = training["lessons"]["n"]
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: not the record of a training: {error!r}") from None
-    if any(
-        type(one) not in (int, float) or not math.isfinite(one) for one in (rate, loss, n_train)
-    ):
+    if any(type(one) not in (int, float) or not math.isfinite(one) for one in (rate, loss, count)):
         raise IntegrityError(f"{path}: its rate, loss or size is not a finite number")
-    trial = Trial(name=path.parent.name, rate=rate, n_train=n_train, loss=loss)
+    trial = Trial(name=path.parent.name, rate=rate, n_train=count, loss=loss)
     return trial, {**training, "settings": settings}

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from introspect_bench.access_classes import submitted_access
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
 from introspect_bench.benchmark.runfile import Run, read_run
@@ -37,6 +38,9 @@ class Description:
     """ORG/NAME; ORG may hold no `/`."""
     kind: str | None = None
     """trained, untrained, baseline or oracle; a run of a baseline or oracle says so itself."""
+    access: str | None = None
+    """How user code comes by its answers, one of `records.ACCESS`; what the run files say if
+    None, and nothing else for runs that are not of user code."""
     authors: Sequence[str] = ()
     """Names of people."""
     contact: str = ""
@@ -195,6 +199,7 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
         "name": said.display or name,
         "org": org,
         "kind": kind,
+        "access": submitted_access(said.access, [run.header for run in runs]),
         "authors": list(said.authors) or [org],
         "contact": said.contact,
         "links": dict(said.links),

@@ -22,7 +22,7 @@ from introspect_bench.suites import tasks_of
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.chat import Encoder
     from introspect_bench.benchmark.backends.explainer_lessons import Lesson
-    from introspect_bench.benchmark.backends.injection import Injection
+    from introspect_bench.benchmark.backends.injection import Injection, Injections
     from introspect_bench.benchmark.draws import Amount
     from introspect_bench.benchmark.suite import Suite
     from introspect_bench.benchmark.task import Task
@@ -44,7 +44,7 @@ def train(
     tasks: Sequence[str] = (),
     n_train: Amount | None = None,
     no_vector: bool = False,
-    injection: Injection | None = None,
+    injection: Injections | None = None,
     projection: str = "none",
     align: Path | None = None,
     target: str | None = None,
@@ -66,7 +66,7 @@ def train(
         n_train: training queries of each task, or below 1 the part of them, whole contrast
             groups; all if None.
         no_vector: leave vectors out, as a control.
-        injection: how vectors enter; the default if None.
+        injection: how vectors enter, for every task or by task; the default where nothing is said.
         projection: `random` or `aligned` linear maps into the base model's width, trained with it;
             `input-lens` for the tokens that a direction responds to; `none` for none.
         align: text file to align on, one text a line; what the target wrote if None.
@@ -78,7 +78,7 @@ def train(
         on_fetch: told what is downloaded and prepared.
         on_align: told pairs of tokens that are read to align a projection.
         on_step: told how far training is.
-        **settings: fields of `ExplainerSettings`, such as `rate`.
+        **settings: fields of `ExplainerSettings`, such as `learning_rate`.
 
     Returns:
         `output`.
@@ -92,17 +92,17 @@ def train(
     from introspect_bench.benchmark.backends.chat import Encoder
     from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
     from introspect_bench.benchmark.backends.explainer_training import PLAN, train_explainer
-    from introspect_bench.benchmark.backends.injection import Injection
     from introspect_bench.benchmark.backends.loading import find_model
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
 
     found = tasks_of(suite, tasks)
     folder = find_model(base, on_progress=on_fetch).directory
+    ways = _ways(found, injection)
     projecting = plan_projection(
         Start(kind=projection, texts=align, target=target),
         [] if no_vector else found,
         folder,
-        injection or Injection(),
+        ways,
         seed=seed,
         device=device,
         on_fetch=on_fetch,
@@ -110,7 +110,7 @@ def train(
     )
     chosen = ExplainerSettings(
         seed=seed,
-        injection=(injection or Injection()).with_maps(projecting.maps),
+        injection=_stored(projecting.injections),
         bfloat16=_in_bfloat16(precision, output / PLAN, device),
         **settings,
     )
@@ -118,11 +118,10 @@ def train(
     encoder = Encoder(
         tokenizer,
         use_vectors=not no_vector,
-        injection=chosen.injection,
         target_tokenizer=_target_tokenizer(chosen.injection, found, on_fetch),
     )
     on_fetch("encoding queries", 0, None)
-    lessons, validation = _lessons(found, encoder, n_train, seed)
+    lessons, validation = _lessons(found, encoder, chosen.injection, n_train, seed)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     name = str(folder.resolve()) if home_folder(base).is_dir() else base
     return train_explainer(
@@ -140,30 +139,54 @@ def train(
     )
 
 
+def _ways(
+    found: Sequence[tuple[Task, Suite]], injection: Injections | None
+) -> dict[str, Injection]:
+    """How the vectors of each task that has some enter."""
+    from introspect_bench.benchmark.backends.injection import injection_of
+
+    return {task.name: injection_of(task.name, injection) for task, _ in found if task.uses_vector}
+
+
+def _stored(ways: Mapping[str, Injection]) -> Injections:
+    """One injection where all tasks have the same."""
+    from introspect_bench.benchmark.backends.injection import injection_of
+
+    alike = set(ways.values())
+    return dict(ways) if len(alike) > 1 else next(iter(alike), injection_of("", None))
+
+
 def _target_tokenizer(
-    injection: Injection, found: Sequence[tuple[Task, Suite]], on_fetch: OnProgress
+    injection: Injections, found: Sequence[tuple[Task, Suite]], on_fetch: OnProgress
 ) -> Any:
     """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
+    from introspect_bench.benchmark.backends.injection import all_injections
     from introspect_bench.benchmark.backends.loading import find_model
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
 
     target = named_target(found[0][1])
-    if not injection.quotes or target is None:
+    if target is None or not any(way.quotes for way in all_injections(injection)):
         return None
     return load_tokenizer(find_model(target.name, on_progress=on_fetch).directory)
 
 
 def _lessons(
-    found: Sequence[tuple[Task, Suite]], encoder: Encoder, n_train: Amount | None, seed: int
+    found: Sequence[tuple[Task, Suite]],
+    encoder: Encoder,
+    injection: Injections,
+    n_train: Amount | None,
+    seed: int,
 ) -> tuple[list[Lesson], list[Lesson]]:
     """What is learnt from, and what training stops by."""
     from introspect_bench.benchmark.backends.explainer_lessons import make_lessons
+    from introspect_bench.benchmark.backends.injection import injection_of
 
     lessons, validation = [], []
     for task, suite in found:
-        lessons += make_lessons(task, suite, encoder, n=n_train, seed=seed)
+        own = encoder.entering(injection_of(task.name, injection))
+        lessons += make_lessons(task, suite, own, n=n_train, seed=seed)
         n = min(N_VALIDATION, len(suite.queries("validation")))
-        validation += make_lessons(task, suite, encoder, split="validation", n=n, seed=seed)
+        validation += make_lessons(task, suite, own, split="validation", n=n, seed=seed)
     if not lessons:
         raise UsageError(f"suite {found[0][1].name}: no training queries")
     return lessons, validation

@@ -8,21 +8,20 @@ is the released one is shown by its pinned hash.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
-from introspect_bench.benchmark.files import sha256_bytes
-from introspect_bench.benchmark.freeze import CANARY, Measured, query_id
+from introspect_bench.benchmark.freeze import CANARY
 from introspect_bench.benchmark.freeze_features import asked_id
+from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.manifest import MANIFEST
-from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.finish import describe_split
-from introspect_bench.tasks.statistics import describe
+from introspect_bench.tasks.statistics import describe_kinds
 
 TOLERANCE = 1e-6
 """Margins, in logits, are written with six digits."""
@@ -51,11 +50,11 @@ def verify_suite(
     if suite.describes:
         _verify_features(suite)
         return
-    for split in SPLITS:
-        groups = _measured(suite, split)
+    for split in suite.splits:
+        groups = measured(suite, split)
         said = suite.manifest.get("statistics", {}).get(split, {})
         try:
-            found = _statistics(groups, task.headline_kinds)
+            found = describe_kinds(groups, task.headline_kinds)
         except (CheckFailedError, LookupError, TypeError, ValueError) as error:
             # A task's fields have no schema: whatever is wrong with them shows here.
             raise IntegrityError(
@@ -66,7 +65,7 @@ def verify_suite(
 
 def _verify_features(suite: Suite) -> None:
     """Check ids of features, and what the manifest says of each split, against the files."""
-    for split in SPLITS:
+    for split in suite.splits:
         queries, path = suite.queries(split), suite.root / split / "queries.jsonl"
         vectors = checked_vectors(suite, split, queries)
         for query in queries:
@@ -90,47 +89,6 @@ def _compare_nested(where: str, said: Any, found: Any) -> None:
         raise IntegrityError(
             f"{where} is {str(said)[:80]}, its files give {str(found)[:80]}; fetch the suite again"
         )
-
-
-def _measured(suite: Suite, split: str) -> list[list[Measured]]:
-    """Return the queries of a split with their truth, by group, after checking their ids."""
-    queries, truths, told = suite.queries(split), suite.truth(split), suite.oracle(split)
-    vectors = checked_vectors(suite, split, queries)
-    path = suite.root / split / "queries.jsonl"
-    groups: dict[str, dict[str, Measured]] = {}
-    for query in queries:
-        truth = truths[query.id]
-        vector = None if vectors is None or query.vector is None else vectors[query.vector]
-        one = Measured(
-            kind=query.kind,
-            fields=query.fields,
-            clean=truth.clean,
-            outcome=truth.outcome,
-            clean_ids=truth.clean_ids,
-            outcome_ids=truth.outcome_ids,
-            margin=truth.margin,
-            source=told[query.id]["source"],
-            vector=vector,
-            nearest_train=truth.nearest_train,
-        )
-        if (found := query_id(suite.task, one)) != query.id:
-            raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")
-        groups.setdefault(query.group, {})[query.id] = one
-    for group, members in groups.items():
-        found = sha256_bytes("".join(sorted(members)).encode())[:16]
-        if found != group:
-            raise IntegrityError(f"{path}: group {group} is not the hash of its ids, {found}")
-    return [list(members.values()) for members in groups.values()]
-
-
-def _statistics(
-    groups: Sequence[Sequence[Measured]], headline: Sequence[str] | None
-) -> dict[str, Any]:
-    """Compute what a builder writes about a split."""
-    kinds = sorted({group[0].kind for group in groups})
-    main = [group for group in groups if headline is None or group[0].kind in headline]
-    by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
-    return {**describe(main), "by_kind": by_kind}
 
 
 def _compare(where: str, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:

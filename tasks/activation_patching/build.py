@@ -192,7 +192,7 @@ def make_split(
     report: Progress,
     rounded: Callable[[], TargetModel],
     sizes: Mapping[str, SplitSize] = SIZES,
-    facts_from: str | None = None,
+    facts: str | None = None,
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
     """Measured groups of one split, and a report: `tried` and (not of train) its stability.
 
@@ -204,11 +204,11 @@ def make_split(
         report: progress callback.
         rounded: gives the target with bf16-rounded weights.
         sizes: how much to make.
-        facts_from: split of the facts, if not `split`: a fresh test is made from `reserve`.
+        facts: split of the facts, if not `split`: a fresh test is made from `reserve`.
     """
     size = sizes[split]
     main, disrupted, surveyed = usable_cells(target, seed, work.parent / "survey", report)
-    bench = trials.prepare(target, facts_from or split, size.pool, seed, work, report)
+    bench = trials.prepare(target, facts or split, size.pool, seed, work, report)
     salt = f"{split}:{seed}"
     spare = SPARE if split != "train" else 1.0
     kept = collect(bench, main, round(size.groups * spare), size, salt)

@@ -11,7 +11,14 @@ from pathlib import Path
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
 from introspect_bench.tasks.activation_patching.places import KINDS
-from introspect_bench.tasks.answers import OPENINGS, format_answer, format_rehearsed, parse_answer
+from introspect_bench.tasks.answers import (
+    FORM,
+    OPENINGS,
+    format_answer,
+    format_replayed,
+    parse_answer,
+    verdict_end,
+)
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
@@ -57,7 +64,7 @@ def make_task() -> Task:
         render=render,
         parse=parse_answer,
         format_answer=format_answer,
-        format_rehearsed=format_rehearsed,
+        format_replayed=format_replayed,
         metrics=(
             "balanced_exact_match",
             "exact_match_changed",
@@ -70,5 +77,7 @@ def make_task() -> Task:
         headline="balanced_exact_match",
         headline_kinds=KINDS,
         openings=OPENINGS,
+        form=FORM,
+        verdict_end=verdict_end,
         prompt_sha256=prompts_sha256(PROMPTS),
     )

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Description, Query
+from introspect_bench.benchmark.reply_text import clean_reply, drop_label, drop_marks, unbox
 from introspect_bench.benchmark.task import Rendered, Task
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
@@ -31,21 +32,33 @@ def render(query: Query) -> Rendered:
 
 
 def parse_description(raw: str) -> Description | None:
-    """Read the first paragraph of a completion on one line, or None if there is no text.
+    """Read the first paragraph of a reply on one line, or None if there is no text.
 
-    Control and formatting characters are dropped, white space is collapsed, Unicode is NFC. What a
-    description says is nobody's concern here: no label, quote or full stop is removed.
+    `benchmark.reply_text` says what is dropped around it, such as a block of thinking. Control and
+    formatting characters are dropped, white space is collapsed, Unicode is NFC. What a description
+    says is nobody's concern here: no other label, quote or full stop is removed.
     """
-    text = raw.replace("\r\n", "\n").replace("\r", "\n").strip()
-    line = " ".join(_PARAGRAPHS.split(text, maxsplit=1)[0].split())
-    kept = "".join(sign for sign in line if unicodedata.category(sign)[0] != "C")
-    whole = " ".join(unicodedata.normalize("NFC", kept).split())
-    if not whole:
-        return None
-    if len(whole) <= MAX_CHARACTERS:
-        return Description(text=whole)
-    words = whole[: MAX_CHARACTERS + 1].rsplit(" ", 1)
-    return Description(text=words[0][:MAX_CHARACTERS].rstrip(), truncated=True)
+    text, truncated = raw, False
+    while True:
+        line = _first_paragraph(text)
+        cut = _cut(line)
+        truncated = truncated or cut != line
+        if cut == text:  # so that what is read is read again unchanged
+            return Description(text=text, truncated=truncated) if text else None
+        text = cut
+
+
+def _first_paragraph(raw: str) -> str:
+    kept = "".join(sign for sign in raw if sign.isspace() or unicodedata.category(sign)[0] != "C")
+    text = clean_reply(unicodedata.normalize("NFC", kept)) or ""
+    text = drop_label(text).strip()
+    return unbox(drop_marks(" ".join(_PARAGRAPHS.split(text, maxsplit=1)[0].split())))
+
+
+def _cut(line: str) -> str:
+    if len(line) <= MAX_CHARACTERS:
+        return line
+    return line[: MAX_CHARACTERS + 1].rsplit(" ", 1)[0][:MAX_CHARACTERS].rstrip()
 
 
 def format_description(answer: Description) -> str:
@@ -66,5 +79,6 @@ def make_task() -> Task:
         format_answer=format_description,
         metrics=("pearson", "pearson_of_reference", "detection_auroc", "similarity"),
         headline="pearson",
+        form="a description in words",
         prompt_sha256=prompts_sha256(PROMPTS),
     )

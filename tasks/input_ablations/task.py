@@ -11,7 +11,13 @@ from pathlib import Path
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import OPENINGS, format_answer, parse_answer
+from introspect_bench.tasks.answers import (
+    FORM,
+    OPENINGS,
+    format_answer,
+    parse_answer,
+    verdict_end,
+)
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "input-ablations"
@@ -83,5 +89,7 @@ def make_task() -> Task:
         headline="kind_mean",
         headline_kinds=("hint", "context", "which"),
         openings=OPENINGS,
+        form=FORM,
+        verdict_end=verdict_end,
         prompt_sha256=prompts_sha256(PROMPTS),
     )

@@ -91,7 +91,7 @@ def visit(browser: Browser, site: Path) -> Iterator[Open]:
         options: dict[str, Any] = {"color_scheme": "light"}
         options |= {"viewport": {"width": width, "height": 900}} | more
         context = browser.new_context(**options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)  # a busy machine is slow
         wrong: list[str] = []
         opened.append((context, [] if may_complain else wrong))
         home = base or f"{folder.as_uri()}/"

@@ -72,6 +72,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     matrix = Matrix(
         task=matrix.task,
+        access=matrix.access,
         title=matrix.title,
         metric=matrix.metric,
         rows=PAYLOADS,

@@ -104,6 +104,16 @@ def test_text_and_latex(call: Call) -> None:
     assert json.loads(call("compare", *runs, *SUITE, "--format", "json")[1]) == found
 
 
+def test_runs_of_two_access_classes_are_said_to_be_no_equals(call: Call) -> None:
+    runs = runs_of(call, ABLATIONS)
+    assert "No equals" not in call("compare", *runs, *SUITE)[1]
+    words = ("run", "-m", "baseline/unchanged", "-t", ABLATIONS, *SUITE, "--no-score")
+    assert call(*words)[0] == 0
+    (other,) = Path("runs").glob("baseline-unchanged.*.jsonl")
+    _, out, _ = call("compare", runs[0], str(other), *SUITE)
+    assert "No equals: runs come by their answers in different ways (runs-target, words)." in out
+
+
 def test_metric_and_cluster(call: Call) -> None:
     runs = runs_of(call, ABLATIONS)
     found = ib.compare(runs, suite="toy", metric="has_changed_macro_f1")["tasks"][0]

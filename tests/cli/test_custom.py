@@ -53,6 +53,24 @@ def test_a_class_of_the_current_folder_answers(call: Call) -> None:
     assert run.header["explainer"]["settings"]["reply"] == "unchanged: Lima"
 
 
+def test_who_writes_another_form_is_shown_one_reply_and_the_form(call: Call) -> None:
+    words = (*custom("Mine"), "--explainer-args", "reply=\x1bit is Lima")
+    code, out, err = call(*words, "--json")
+    assert code == 0
+    found = json.loads(out)
+    result = found["results"][0]
+    n = result["counts"]["queries"]
+    assert result["unread"]["reply"] == "\x1bit is Lima"
+    said = (
+        f"{ABLATIONS}: {n} of {n} replies hold no answer that can be read; query "
+        f"{result['unread']['id']} got "
+        '"\\u001bit is Lima", expected one line, '
+        "`unchanged: X` or `changed: Y`\n"
+    )
+    assert said in err
+    assert call("score", found["runs"][0]["path"], "--suite", "toy")[2] == said
+
+
 @pytest.mark.parametrize(
     ("name", "more", "words"),
     [

@@ -9,46 +9,57 @@ from typing import Any
 
 import pytest
 from program import Call, the_sentence
-from tiny_entries import forge, make_entry, set_field
+from tiny_entries import as_model, forge, make_entry, set_field
+from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
 
-from introspect_bench.boards import make_board
-from introspect_bench.leaderboard.board import Board, Estimate, Row
+from introspect_bench.leaderboard.board import Estimate
 from introspect_bench.leaderboard.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.ledger import append_line
-
-TASKS = ("activation-patching", "input-ablations")
-
-
-def folder_of(root: Path, name: str) -> Path:
-    (found,) = (root / "toy").glob(f"acme__{name}__*")
-    return found
-
-
-def board_of(root: Path, **more: Any) -> Board:
-    return make_board(root, suite="toy", **more)[0]
-
-
-def rows_of(root: Path, **more: Any) -> dict[str, Row]:
-    return {row.name: row for row in board_of(root, **more).suites[0].rows}
 
 
 def build(call: Call, *words: str) -> tuple[int, str, str]:
     return call("leaderboard", "build", "--suite", "toy", *words)
 
 
-def test_contestants_are_ranked_and_oracles_are_not(submissions: Path) -> None:
+def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None:
     rows = rows_of(submissions)
-    *contestants, last = rows
-    assert set(contestants) == {"constant", "nearest-neighbour"}
-    assert last == "unchanged"
-    assert rows["unchanged"].kind == "oracle"
-    assert rows["unchanged"].rank is None
-    assert rows["unchanged"].overall is not None
-    for name in ("constant", "nearest-neighbour"):
+    *readers, last = rows
+    assert set(readers) == {"constant", "nearest-neighbour"}
+    assert last == "unchanged"  # running the target is another thing than reading the query
+    assert (rows["unchanged"].kind, rows["unchanged"].access) == ("baseline", "runs-target")
+    assert (rows["unchanged"].rank, rows["unchanged"].ties) == ((1, 1), ("a",))
+    for name in readers:
         low, high = rows[name].rank or (0, 0)
         assert 1 <= low <= high <= 2
+        assert (rows[name].access, rows[name].unranked) == ("words", "")
+        assert rows[name].access_basis == "set by the benchmark"
         assert set(rows[name].scores) == set(TASKS)
         assert rows[name].seconds_per_query is not None
+
+
+def test_an_entry_stands_in_the_widest_class_of_its_runs(submissions: Path) -> None:
+    def replays(rows: list[dict[str, Any]]) -> None:
+        rows[0]["access"] = "replays"
+
+    forge(folder_of(submissions, "constant"), replays, name=f"{TASKS[0]}.jsonl")
+    row = rows_of(submissions)["constant"]
+    assert (row.access, row.rank) == ("replays", (1, 1))
+    assert [row.scores[task].access for task in TASKS] == ["replays", "words"]
+    assert rows_of(submissions)["nearest-neighbour"].rank == (1, 1)
+
+
+def test_an_oracle_is_shown_and_not_ranked(submissions: Path) -> None:
+    def told(rows: list[dict[str, Any]]) -> None:
+        rows[0]["access"] = "oracle"
+
+    folder = folder_of(submissions, "constant")
+    for task in TASKS:
+        folder = forge(folder, told, name=f"{task}.jsonl")
+    rows = rows_of(submissions)
+    assert list(rows)[-1] == "constant"
+    assert rows["constant"].rank is None
+    assert rows["constant"].overall is not None
+    assert rows["constant"].unranked == "is told what no contestant has"
 
 
 def test_the_overall_is_the_mean_of_rescaled_scores(submissions: Path) -> None:
@@ -150,8 +161,8 @@ def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
-    control = folder_of(submissions, "constant").name
-    set_field(folder_of(submissions, "nearest-neighbour"), "vector_use", control)
+    control = as_model(folder_of(submissions, "constant")).name
+    own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
     rows = rows_of(submissions)
     gain = rows["nearest-neighbour"].vector_gain
     one, other = rows["nearest-neighbour"].overall, rows["constant"].overall
@@ -162,6 +173,9 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low <= gain.value <= gain.high
+    more = edit(settings={"n_train": {TASKS[0]: 4}})
+    forge(own, more, name=f"{TASKS[0]}.jsonl")  # who learnt from more is no equal
+    assert rows_of(submissions)["nearest-neighbour"].vector_gain is None
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
@@ -171,43 +185,11 @@ def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
     board = board_of(submissions)
     row = next(row for row in board.suites[0].rows if row.name == "constant")
     assert (row.base, row.n_train) == ("toy-target", 512)
-    assert [matrix.task for matrix in board.matrices] == list(TASKS)
+    assert [(matrix.task, matrix.access) for matrix in board.matrices] == [
+        (task, "words") for task in TASKS
+    ]
     (cell,) = board.matrices[0].cells
     assert (cell.row, cell.target, cell.is_self) == ("acme/constant", "toy-target", True)
-
-
-def test_the_matrix_compares_with_self_on_the_same_queries(submissions: Path) -> None:
-    set_field(folder_of(submissions, "constant"), "base", "toy-target")
-    set_field(folder_of(submissions, "nearest-neighbour"), "base", "another-model")
-    matrix = board_of(submissions).matrices[1]
-    cells = {cell.row: cell for cell in matrix.cells}
-    own, other = cells["acme/constant"], cells["acme/nearest-neighbour"]
-    assert (own.to_self, own.p) == (None, None)
-    assert other.to_self is not None
-    assert other.to_self.value == pytest.approx(other.score.value - own.score.value)
-    assert other.p is not None
-    assert 0 < other.p <= 1
-
-
-def test_a_twin_is_no_self_and_exchanged_vectors_are_no_answer(submissions: Path) -> None:
-    def twin(rows: list[dict[str, Any]]) -> None:
-        rows[0]["explainer"]["settings"]["twin"] = {"kind": "rotated", "seed": 0}
-
-    def exchanged(rows: list[dict[str, Any]]) -> None:
-        rows[0]["explainer"]["shuffled_vectors"] = True
-
-    set_field(folder_of(submissions, "constant"), "base", "toy-target")
-    for name, edit in (("nearest-neighbour", twin), ("unchanged", exchanged)):
-        folder = set_field(folder_of(submissions, name), "kind", "baseline")
-        forge(set_field(folder, "base", "toy-target"), edit, name=f"{TASKS[0]}.jsonl")
-    board = board_of(submissions)
-    cells = {cell.row: cell for cell in board.matrices[0].cells}
-    assert set(cells) == {"acme/constant", "acme/nearest-neighbour"}
-    assert cells["acme/constant"].is_self
-    assert not cells["acme/nearest-neighbour"].is_self
-    assert cells["acme/nearest-neighbour"].to_self is not None
-    rows = {row.name: row for row in board.suites[0].rows}
-    assert [rows[name].uses_vectors for name in ("constant", "unchanged")] == [True, False]
 
 
 @pytest.mark.usefixtures("submissions")

@@ -16,7 +16,7 @@ def leave(name: str, rate: float, loss: object, **more: Any) -> Path:
     """Leave a record as a training does."""
     folder = Path("rates") / f"{rate:g}" / "explainers" / name
     folder.mkdir(parents=True)
-    training = {"lessons": {"n": 1020}, "settings": {"rate": rate, "seed": 0}, **more}
+    training = {"lessons": {"n": 1020}, "settings": {"learning_rate": rate, "seed": 0}, **more}
     path = folder / "explainer.json"
     path.write_text(json.dumps({"training": training, "validation_loss": loss}))
     return path
@@ -55,7 +55,7 @@ def test_without_any_the_page_says_so(call: Call) -> None:
 
 def test_what_differs_in_more_than_the_rate_is_refused(call: Call) -> None:
     leave("own", 0.002, 0.5)
-    path = leave("own", 0.001, 0.5, settings={"rate": 0.001, "seed": 1})
+    path = leave("own", 0.001, 0.5, settings={"learning_rate": 0.001, "seed": 1})
     code, _, err = call(*REPORT)
     assert code == 2
     assert "differs from others of own in more than the rate" in the_sentence(err)
@@ -71,7 +71,7 @@ def test_what_differs_in_more_than_the_rate_is_refused(call: Call) -> None:
         (None, {}, "is not a finite number"),
         ("0.5", {}, "is not a finite number"),
         (0.5, {"lessons": 1020}, "not the record of a training"),
-        (0.5, {"settings": {"seed": 0}}, "not the record of a training: KeyError('rate')"),
+        (0.5, {"settings": {"seed": 0}}, "not the record of a training: KeyError('learning_rate')"),
     ],
 )
 def test_a_broken_record_is_no_loss(

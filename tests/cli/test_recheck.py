@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from tiny_features import NAME, judges, make_feature_suite
 
 import introspect_bench as ib
 from introspect_bench.asking_again import Recheck, request_again
+from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.leaderboard.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.ledger import read_ledger, standing
+from introspect_bench.leaderboard.ledger import read_ledger
+from introspect_bench.leaderboard.tiers import standing
 from introspect_bench.rechecking import choose
 from introspect_bench.suites import find_suite
 from introspect_bench.tasks.feature_descriptions import judges as module
@@ -127,16 +130,18 @@ def test_what_cannot_be_checked_is_exit_2(
     assert not LEDGER.exists()
 
 
-def make_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def make_fresh(monkeypatch: pytest.MonkeyPatch, splits: Sequence[str] = SPLITS) -> None:
     """The toy suites with other texts, as `fresh`."""
     monkeypatch.setattr(tiny_suites, "TEXT", tiny_suites.TEXT.replace("city", "town"))
-    tiny_suites.make_suite_folder(Path("fresh"))
+    tiny_suites.make_suite_folder(Path("fresh"), splits)
 
 
+@pytest.mark.parametrize("splits", [SPLITS, ("test",)])
 def test_a_fresh_suite_confirms_a_score(
-    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch, splits: Sequence[str]
 ) -> None:
-    make_fresh(monkeypatch)
+    """Also one of test alone."""
+    make_fresh(monkeypatch, splits)
     words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
     code, out, err = call(*words)
     assert code == 0, err
@@ -166,7 +171,7 @@ def test_whoever_learnt_the_public_queries_is_not_confirmed(
 def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:
     code, _, err = call("recheck", str(entry), "--suite", "toy", "--fresh", "toy")
     assert code == 2
-    assert "are public; make a suite with another seed" in the_sentence(err)
+    assert "are public; make a fresh split with another seed" in the_sentence(err)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
-from tiny_entries import forge, rows_of, set_field, write_rows
+from tiny_entries import as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
 from introspect_bench.leaderboard.contrasts import Contrast
@@ -19,14 +19,6 @@ from introspect_bench.tasks import get_task
 def folder_of(root: Path, name: str) -> Path:
     (found,) = (root / "toy").glob(f"acme__{name}__*")
     return found
-
-
-def trained(folder: Path, **fields: object) -> Path:
-    """Make an entry say that it is trained from the toy target."""
-    said = {"kind": "trained", "trained_on": ["toy queries"], "base": "toy-target", **fields}
-    for name, value in said.items():
-        set_field(folder, name, value)
-    return folder
 
 
 def header(**changes: Any) -> Any:
@@ -47,15 +39,15 @@ def section(page: str, title: str) -> str:
 def test_without_trained_entries_it_says_so(submissions: Path) -> None:
     page = ib.leaderboard_report(submissions, suite="toy")
     assert "No entry names a control yet." in section(page, "What the vectors are worth")
-    assert "There is no pair" in section(page, "Privileged access")
+    assert "There is no self-explainer" in section(page, "Privileged access")
     assert "There is no trained explainer yet." in section(page, "By layers and kinds")
     assert "| acme/" not in page
     assert "baseline/constant" in section(page, "Scores")
 
 
 def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
-    control = folder_of(submissions, "constant")
-    trained(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    control = as_model(folder_of(submissions, "constant"))
+    as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
     page = ib.leaderboard_report(submissions, suite="toy")
     use = section(page, "What the vectors are worth")
     rows = [line for line in use.splitlines() if line.startswith(f"| {PATCHING} |")]
@@ -72,11 +64,11 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     assert f"{one - other:+.1f}".replace("-", "\N{MINUS SIGN}") in row
     # nothing of the other task's prompts is a vector
     assert ABLATIONS not in use
-    assert "acme/nearest-neighbour less acme/constant (no vectors)" in section(
+    assert "acme/nearest-neighbour minus acme/constant (no vectors)" in section(
         page, "Beside the paper"
     )
     parts = section(page, "By layers and kinds")
-    assert "| baseline/nearest-neighbour |" in parts
+    assert "| a-model #" in parts
     one, other = (score["by_layers"] for score in scores)
     metric = "balanced_exact_match"
     gains = [
@@ -86,7 +78,7 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     assert f"balanced exact match, difference by layers | because | {' | '.join(other)} |" in parts
     sizes = " | ".join(f"{name} (n = {part['n']})" for name, part in other.items())
     assert f"| {PATCHING}, balanced exact match by layers | {sizes} |" in parts
-    start = "| acme/nearest-neighbour less acme/constant | no vectors | "
+    start = "| acme/nearest-neighbour minus acme/constant | no vectors | "
     # of the headline alone, and the toy queries are of one kind
     (by_layers,) = (line for line in parts.splitlines() if line.startswith(start))
     said = [cell.split(" ")[0] for cell in by_layers.removeprefix(start).split(" | ")]
@@ -96,11 +88,11 @@ def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
 
 
 def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissions: Path) -> None:
-    trained(folder_of(submissions, "constant"))
+    as_model(folder_of(submissions, "constant"))
     twin = header(settings={"twin": {"kind": "rotated", "seed": 0}})
-    forge(trained(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
-    exchanged = header(shuffled_vectors=True)
-    forge(trained(folder_of(submissions, "unchanged")), exchanged, name=f"{PATCHING}.jsonl")
+    forge(as_model(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
+    shuffled = header(shuffled_vectors=True)
+    forge(as_model(folder_of(submissions, "unchanged")), shuffled, name=f"{PATCHING}.jsonl")
     access = section(ib.leaderboard_report(submissions, suite="toy"), "Privileged access")
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
     assert len(rows) == 1
@@ -111,8 +103,8 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     "settings",
     [
         {"n_train": {PATCHING: 8}},
-        {"injection": {"mode": "rehearsal"}},
-        {"injection": {"mode": "embedding", "otherwise": {"mode": "add"}}},
+        {"injection": {"mode": "replay"}},
+        {"injection": {"mode": "embedding", "slots": 3}},
         {"injection": "anywhere"},
     ],
 )
@@ -123,7 +115,7 @@ def test_who_learnt_from_more_or_otherwise_is_no_control(
         own = {"n_train": {PATCHING: 4}, "injection": {"mode": "embedding"}}
         twin = {"twin": {"kind": "rotated", "seed": 0}} if name == "nearest-neighbour" else {}
         forge(
-            trained(folder_of(submissions, name)),
+            as_model(folder_of(submissions, name)),
             header(settings={**own, **twin}),
             name=f"{PATCHING}.jsonl",
         )
@@ -134,14 +126,21 @@ def test_who_learnt_from_more_or_otherwise_is_no_control(
     assert "| rotated twin |" not in section(page, "Privileged access")
 
 
-def test_a_self_explainer_is_set_against_baselines_on_every_task(submissions: Path) -> None:
-    trained(folder_of(submissions, "nearest-neighbour"))
+def test_a_self_explainer_is_set_against_baselines_of_its_class(submissions: Path) -> None:
+    as_model(folder_of(submissions, "constant"))
     page = ib.leaderboard_report(submissions, suite="toy")
     beaten = section(page, "Against baselines")
     for task in (PATCHING, ABLATIONS):
         (row,) = (line for line in beaten.splitlines() if line.startswith(f"| {task} |"))
-        assert "| acme/nearest-neighbour | acme/constant | not trained |" in row
-    assert "acme/unchanged" not in beaten  # an oracle is told the answer's half
+        assert "| acme/constant | acme/nearest-neighbour | not trained |" in row
+    assert "acme/unchanged" not in beaten  # it runs the target
+
+
+def test_a_baseline_with_one_verdict_is_beaten_by_nobody(submissions: Path) -> None:
+    as_model(folder_of(submissions, "nearest-neighbour"))
+    page = ib.leaderboard_report(submissions, suite="toy")
+    assert "acme/constant" not in section(page, "Against baselines")
+    assert f"toy · {PATCHING} v1 · test · runs-target" in section(page, "Scores")
 
 
 @pytest.mark.usefixtures("submissions")
@@ -199,26 +198,27 @@ def test_a_pair_is_told_apart_by_its_corrected_p() -> None:
     assert ends == ["yes, higher |", "no |", "yes, lower |"]
 
 
-def test_a_difference_replicates_if_its_interval_is_above_0() -> None:
-    def said(*interval: float, why: str = "another model") -> str:
-        row = contrast(value=sum(interval) / 2, interval_95=interval, why=why)
+def test_a_difference_replicates_if_it_is_above_0_and_told_apart() -> None:
+    def said(value: float, p: float, why: str = "another model") -> str:
+        row = contrast(value=value, interval_95=(value - 0.01, value + 0.01), p=p, why=why)
         page = section(report([], [], [row], [], trained=[]), "Beside the paper")
-        return next((line for line in page.splitlines() if "a less b" in line), "")
+        return next((line for line in page.splitlines() if "a minus b" in line), "")
 
-    assert said(0.01, 0.1).endswith("| yes |")
-    assert said(-0.01, 0.1).endswith("| not shown: the interval holds 0 |")
-    assert said(-0.2, -0.1).endswith("| no: the opposite |")
-    assert said(0.01, 0.1, why="rotated twin") == ""  # no other model, as the paper's is
+    assert said(0.1, 0.01).endswith("| yes |")
+    assert said(0.1, 0.06).endswith("| not shown: not told apart |")  # whatever its own interval
+    assert said(-0.1, 0.06).endswith("| not shown: not told apart |")
+    assert said(-0.1, 0.01).endswith("| no: the opposite |")
+    assert said(0.1, 0.01, why="rotated twin") == ""  # no other model, as the paper's is
 
 
-def test_the_same_weights_with_exchanged_vectors_are_a_control(submissions: Path) -> None:
+def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path) -> None:
     weights = {"adapter.safetensors": "a" * 64}
     for name, more in (("constant", {}), ("unchanged", {"shuffled_vectors": True})):
         for task in (PATCHING, ABLATIONS):
-            folder = trained(folder_of(submissions, name))
+            folder = as_model(folder_of(submissions, name))
             forge(folder, header(weights_sha256=weights, **more), name=f"{task}.jsonl")
     use = section(ib.leaderboard_report(submissions, suite="toy"), "What the vectors are worth")
-    assert "| acme/constant | acme/unchanged | vectors exchanged |" in use
+    assert "| acme/constant | acme/unchanged | vectors shuffled |" in use
 
 
 @pytest.mark.usefixtures("submissions")

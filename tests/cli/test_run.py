@@ -35,7 +35,7 @@ def test_json_is_one_document_and_nothing_else(call: Call) -> None:
     code, out, err = call(*CONSTANT, "--suite", "toy", "--split", "mini", "--json")
     assert code == 0
     document = json.loads(out)
-    assert [run["rows"] for run in document["runs"]] == [4, 4]
+    assert [run["rows"] for run in document["runs"]] == [4, 5]
     assert [result["split"] for result in document["results"]] == ["mini", "mini"]
     assert out.count("\n") == 1
     assert "answering" in err
@@ -159,7 +159,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_python_functions_do_what_the_verbs_do() -> None:
     runs = ib.run("baseline/constant", suite="toy", split="mini")
-    assert [len(run.rows) for run in runs] == [4, 4]
+    assert [len(run.rows) for run in runs] == [4, 5]
     assert ib.validate(runs[0].path)["complete"]
     assert [plan.queries for plan in ib.plan("baseline/constant", suite="toy")] == [12, 15]
     with pytest.raises(UsageError, match="unknown baseline"):

@@ -14,6 +14,7 @@ from tiny_entries import rows_of, write_rows
 import introspect_bench as ib
 
 AMOUNTS = ("4", "8", "100%")
+AMOUNT_OF = {PATCHING: (4, 8, 16), ABLATIONS: (4, 8, 20)}
 
 
 @pytest.fixture
@@ -39,8 +40,11 @@ def test_the_curve_shows_the_scores_of_the_runs(call: Call, runs: list[str]) -> 
         call("leaderboard", "scaling", *runs, "-o", "s2.svg", "--suite", "toy", "--json")[1]
     )
     assert Path("s.svg").read_bytes() == Path("s2.svg").read_bytes()
-    for point in said["points"]:
-        assert point["n_train"] in (4, 8, 16)
+    learnt = [(point["task"], point["n_train"]) for point in said["points"]]
+    assert sorted(learnt) == [
+        *((PATCHING, n) for n in AMOUNT_OF[PATCHING]),
+        *((ABLATIONS, n) for n in AMOUNT_OF[ABLATIONS]),
+    ]
     wanted = {
         (score := ib.score(run, suite="toy"))["overall"]["metrics"][score["headline"]]["value"]
         for run in runs
@@ -50,9 +54,9 @@ def test_the_curve_shows_the_scores_of_the_runs(call: Call, runs: list[str]) -> 
     panels = [child for child in root if child.tag.endswith("}g")]
     titles = [panel[0].text or "" for panel in panels]
     assert [title.partition(",")[0] for title in titles] == [PATCHING, ABLATIONS]
-    for panel in panels:
+    for panel, amounts in zip(panels, AMOUNT_OF.values(), strict=True):
         texts = [one.text for one in panel.iter() if one.tag.endswith("}text")]
-        assert {"4", "8", "16", "nearest-neighbour"} <= set(texts)
+        assert {*map(str, amounts), "nearest-neighbour"} <= set(texts)
         circles = [one for one in panel.iter() if one.tag.endswith("}circle")]
         across = [float(circle.attrib["cx"]) for circle in circles]
         assert len(circles) == 3

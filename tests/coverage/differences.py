@@ -37,7 +37,8 @@ from introspect_bench.benchmark.paired import (
     minimum_detectable,
     permutation_test,
 )
-from introspect_bench.leaderboard.overall import Scale, TaskScore, overall
+from introspect_bench.benchmark.scale import Scale
+from introspect_bench.leaderboard.overall import TaskScore, overall
 from introspect_bench.leaderboard.ranking import told_apart
 
 SHARED, OWN = 0.8, 0.6

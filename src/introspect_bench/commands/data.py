@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, progress
+from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
 @click.group()
@@ -44,6 +44,67 @@ def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
         )
 
 
+@command.command("nulls")
+@click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "test"]),
+    default="test",
+    show_default=True,
+)
+@click.option("--refit", is_flag=True, help="Fit them again, and compare with the manifests.")
+@click.option("--markdown", is_flag=True, help="A table for a data card.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def nulls(
+    suite: str | None,
+    tasks: tuple[str, ...],
+    split: str,
+    refit: bool,
+    markdown: bool,
+    as_json: bool,
+) -> None:
+    """Say what rules that cannot introspect score, in one table.
+
+    Metrics are in percent. `--refit` runs the target and takes minutes.
+    """
+    from introspect_bench import api
+
+    with progress() as bar:
+        rows = api.data_nulls(suite, tasks, split=split, refit=refit, on_fetch=bar.bytes)
+    names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+    if as_json:
+        emit_json({"split": split, "nulls": rows})
+    elif markdown:
+        _emit_markdown(names, rows)
+    else:
+        emit_table(
+            ("suite", "task", "access", *names, "null"),
+            [
+                (
+                    *(row[name] for name in ("suite", "task", "access")),
+                    *(_percent(row["metrics"].get(name)) for name in names),
+                    row["name"],
+                )
+                for row in rows
+            ],
+        )
+    api.check_nulls(rows)
+
+
+def _emit_markdown(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the nulls of a data card."""
+    click.echo(f"| null | access | {' | '.join(names)} |")
+    click.echo(f"|---|---|{'---:|' * len(names)}")
+    for row in rows:
+        values = " | ".join(_percent(row["metrics"].get(name)) for name in names)
+        click.echo(printable(f"| {row['name']} | {row['access']} | {values} |"))
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
 @command.command("path")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def path(as_json: bool) -> None:
@@ -60,9 +121,25 @@ def path(as_json: bool) -> None:
 @command.command("make")
 @click.option("--target", required=True, metavar="NAME", help="Named target, hub id or folder.")
 @click.option("--task", "-t", required=True, metavar="NAME", help="Task to make the suite for.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option("--seed", type=int, metavar="N", help="Chooses prompts and sources. Default: 0.")
+@click.option(
+    "--fresh",
+    type=int,
+    metavar="N",
+    help="Make a test split alone, with this seed and of facts that no public split has.",
+)
+@click.option("--split", type=click.Choice(["test"]), help="The split that --fresh makes.")
+@click.option(
+    "--suite", metavar="NAME", help="The public suite of --fresh. Default: the target's name."
+)
 @click.option("--device", default="cpu", show_default=True, metavar="NAME")
 @click.option("--draft", is_flag=True, help="Write it even if it misses its bars.")
+@click.option(
+    "--accept-missed-bars",
+    "accept_misses",
+    is_flag=True,
+    help="Freeze it even if it misses bars; the manifest names them, and it stays out of Overall.",
+)
 @click.option(
     "--tokens",
     type=click.IntRange(min=1),
@@ -91,9 +168,13 @@ def path(as_json: bool) -> None:
 def make(
     target: str,
     task: str,
-    seed: int,
+    seed: int | None,
+    fresh: int | None,
+    split: str | None,
+    suite: str | None,
     device: str,
     draft: bool,
+    accept_misses: bool,
     tokens: int | None,
     features: tuple[str, ...],
     output: Path,
@@ -105,8 +186,13 @@ def make(
     freeze a suite that misses its bars, but shows its statistics.
     """
     from introspect_bench import api
-    from introspect_bench.tasks.make import FEATURES, NotFrozenError
+    from introspect_bench.tasks.make import FEATURES
+    from introspect_bench.tasks.order import NotFrozenError
 
+    if fresh is None and (split or suite):
+        raise click.UsageError("--split and --suite go with --fresh")
+    if fresh is not None and seed is not None:
+        raise click.UsageError("give --fresh N or --seed N; both name the seed")
     sizes: dict[str, Any] = {} if tokens is None else {"sae_tokens": tokens}
     sizes |= {"features": features} if features else {}
     if sizes and task != FEATURES:
@@ -116,9 +202,11 @@ def make(
             where, manifest = api.data_make(
                 target,
                 task,
-                seed=seed,
+                seed=(seed or 0) if fresh is None else fresh,
+                fresh_of=None if fresh is None else suite or target,
                 device=device,
                 draft=draft,
+                accept_misses=accept_misses,
                 sizes=sizes or None,
                 out_dir=output,
                 on_fetch=bar.bytes,
@@ -128,6 +216,8 @@ def make(
         _emit(None, error.statistics, as_json=as_json)
         raise
     _emit(where, manifest["statistics"], as_json=as_json)
+    for line in manifest.get("bars_missed", []):
+        click.echo(f"BAR MISSED: {line}", err=True)
 
 
 def _emit(where: Path | None, statistics: Mapping[str, Any], *, as_json: bool) -> None:

@@ -12,10 +12,17 @@ from introspect_bench.console import emit_json, emit_table, printable, progress
 
 @click.command()
 @click.argument("entry", metavar="ENTRY", type=click.Path(path_type=Path))
-@click.option("--k", default=20, show_default=True, metavar="N", help="Queries of each task.")
+@click.option(
+    "--k", type=int, metavar="N", help="Queries of each task: 20, or all with --without-target."
+)
 @click.option("--model", "-m", metavar="MODEL", help="Who is asked; needed but for a baseline.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @click.option("--judgements", is_flag=True, help="Ask the frozen judges of descriptions instead.")
+@click.option(
+    "--without-target",
+    is_flag=True,
+    help="Ask in a process without the target's weights: what user code of class words needs.",
+)
 @click.option("--fresh", metavar="DIR", help="Ask all queries of this fresh suite instead.")
 @click.option("--nonce", metavar="TEXT", help="Repeat an earlier choice of queries.")
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
@@ -40,6 +47,11 @@ def command(
     prepare for them. How many answers are the same is appended to the ledger: 90 % of 20 or more
     make an entry spot-checked, 90 % of all make it re-run. With --fresh, scores on a suite that
     `data make` made with another seed confirm those on the public one. Exit code 1 if not.
+
+    User code that declares access words is ranked once it gave all its answers with
+    --without-target: there, cache and home hold no weights of the suite's target, and loading them
+    fails. Look at the code too: a table of replies, or a copy of the weights that it brings, passes
+    (the former not with --fresh).
     """
     from introspect_bench import api
     from introspect_bench.asking_again import Recheck

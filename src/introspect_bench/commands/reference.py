@@ -18,12 +18,14 @@ from introspect_bench.console import amount, emit_json, progress
 @click.option("--split", default="test", show_default=True, metavar="NAME")
 @click.option("--n-train", callback=amount, metavar="N|N%", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
-@click.option("--rate", type=float, metavar="RATE", help="Learning rate; default: the recipe's.")
+@click.option(
+    "--learning-rate", type=float, metavar="RATE", help="Learning rate; default: the recipe's."
+)
 @click.option(
     "--evaluations", type=int, metavar="N", help="Validations in training; default: the recipe's."
 )
 @click.option("--train-only", is_flag=True, help="Answer nothing.")
-@click.option("--shuffled", is_flag=True, help="Also answer with vectors exchanged (a control).")
+@click.option("--shuffled", is_flag=True, help="Also answer with vectors shuffled (a control).")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -38,7 +40,7 @@ from introspect_bench.console import amount, emit_json, progress
 def command(
     names: tuple[str, ...],
     epochs: int,
-    rate: float | None,
+    learning_rate: float | None,
     evaluations: int | None,
     as_json: bool,
     **options: Any,
@@ -51,7 +53,7 @@ def command(
     from introspect_bench import api
     from introspect_bench.referencing import EXPLAINERS
 
-    asked = {"epochs": epochs, "rate": rate, "evaluations": evaluations}
+    asked = {"epochs": epochs, "learning_rate": learning_rate, "evaluations": evaluations}
     with progress() as bar:
         found = api.reference(
             names,

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.console import amount, emit_json, emit_table, injection_options, progress
+from introspect_bench.console import (
+    amount,
+    emit_json,
+    emit_labels,
+    emit_table,
+    injection_options,
+    progress,
+    warn_unread,
+)
 from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
 
@@ -23,7 +31,7 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest
 
 def option(*names: str, help: str, **more: Any) -> Callable[[Any], Any]:
     """Declare an option of `run` that shows the default `RunRequest` has for it."""
-    default = DEFAULTS[names[0].removeprefix("--").replace("-", "_")]
+    default = DEFAULTS[names[0].partition("/")[0].removeprefix("--").replace("-", "_")]
     return click.option(*names, default=default, show_default=True, help=help, **more)
 
 
@@ -74,6 +82,12 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     "with a verdict by comparison with the reply that it gives without the vector (as a whole "
     "for tasks without vectors).",
 )
+@option("--max-new-tokens", type=int, metavar="N", help="Longest reply of a local model.")
+@option(
+    "--thinking/--no-thinking",
+    help="Whether a local model thinks first, where its chat template knows the choice.",
+)
+@option("--system", metavar="TEXT", help="Text before the instructions of a local model's prompts.")
 @option(
     "--family",
     metavar="NAME",
@@ -99,10 +113,9 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 def command(
     dry_run: bool,
     queries: str | None,
-    injection: str | None,
-    scaling: str | None,
-    slots: int | None,
-    otherwise: str | None,
+    injections: tuple[str, ...],
+    scalings: tuple[str, ...],
+    slots: tuple[str, ...],
     arguments: tuple[str, ...],
     no_simulate: bool,
     no_score: bool,
@@ -115,6 +128,10 @@ def command(
     Running never opens the ground truth of its split; judging and scoring are separate steps, also
     to be had as `introspect-bench simulate` and `introspect-bench score`. Killed at any moment, the
     same command goes on where it was.
+
+    The run file says how answers were come by, its access class: words (reads the query), or
+    replays where a vector stands at the quoted token or replies are decoded by comparison; each
+    baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
     from introspect_bench import api
     from introspect_bench.explainers import parse_arguments
@@ -123,7 +140,7 @@ def command(
 
     options |= {
         "queries": None if queries is None else queries.split(","),
-        "injection": parse_injection(injection, scaling, slots, otherwise),
+        "injection": parse_injection(injections, scalings, slots),
         "explainer_args": parse_arguments(arguments),
         "simulate": not no_simulate,
     }
@@ -160,12 +177,14 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
                 click.echo(f"not scored: {error}", err=True)
         else:
             click.echo(f"not scored: the ground truth of {run.path} is not here", err=True)
+    warn_unread(results)
     if as_json:
         files = [{"path": str(run.path), "rows": len(run.rows)} for run in runs]
         emit_json({"runs": files, "results": results})
         return
     if results:
         click.echo(table.plain(results))
+        emit_labels(results)
     for run in runs:
         click.echo(f"{run.path}: {len(run.rows)} queries answered")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable
+from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
 from introspect_bench.leaderboard import table
+from introspect_bench.leaderboard.titles import TITLES
 
 
 @click.command()
@@ -29,10 +30,12 @@ def command(
     from introspect_bench import api
 
     results = api.score_all(runs, suite=suite)
+    warn_unread(results)
     if as_json:
         emit_json({"results": results})
     else:
         click.echo(table.plain(results), nl=False)
+        emit_labels(results)
         for result in results if details else ():
             emit_details(result)
     if check:
@@ -55,7 +58,7 @@ def emit_details(result: dict[str, Any]) -> None:
         if result[part]:
             click.echo(f"\n{result['task']} · {result['split']} · by {title}")
             emit_table(
-                ("explainer", title, "queries", *(table.TITLES.get(name, name) for name in names)),
+                ("explainer", title, "queries", *(TITLES.get(name, name) for name in names)),
                 [
                     (
                         explainer,

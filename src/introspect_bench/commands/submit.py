@@ -14,6 +14,11 @@ from introspect_bench.console import emit_json, printable
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--name", required=True, metavar="ORG/NAME", help="Who, and what it is called.")
 @click.option("--kind", metavar="KIND", help="trained, untrained, baseline or oracle.")
+@click.option(
+    "--access",
+    type=click.Choice(("words", "runs-target", "replays", "oracle")),
+    help="How your own code (py:) comes by its answers; of all else the run files say it.",
+)
 @click.option("--author", "authors", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("--contact", required=True, metavar="MAIL|URL", help="Where questions go.")
 @click.option("--display", metavar="NAME", help="Name on the board; NAME by default.")
@@ -61,6 +66,12 @@ def command(
     trained on validation or test queries, or chosen on test queries; every reply is what the
     explainer said, once per query; --attempts counts every run on these queries; the run files may
     be published under CC-BY-4.0. Nothing leaves this machine without --open-pr.
+
+    --access says what your own code does: words reads the query, its text and vector, and answers;
+    runs-target takes the unmodified target's output on the shown text, or on siblings' texts;
+    replays executes the query's intervention in whole or part; oracle is told what no contestant
+    has. Code of class words is ranked after maintainers ran it again without the target's weights,
+    code of class replays at once, all other user code is shown without a rank.
     """
     from introspect_bench import api
     from introspect_bench.submitting import Description, read_text

@@ -22,7 +22,7 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     "--accumulation", type=int, default=2, show_default=True, help="Batches of one step, mixed."
 )
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--precision",
@@ -71,10 +71,9 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
-    injection: str | None,
-    scaling: str | None,
-    slots: int | None,
-    otherwise: str | None,
+    injections: tuple[str, ...],
+    scalings: tuple[str, ...],
+    slots: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -89,7 +88,7 @@ def command(
     with progress() as bar:
         folder = api.train(
             **options,
-            injection=parse_injection(injection, scaling, slots, otherwise),
+            injection=parse_injection(injections, scalings, slots),
             on_fetch=bar.bytes,
             on_align=lambda done, total: bar.items("aligning", done, total),
             on_step=lambda done, total, loss: bar.items(

@@ -1,0 +1,83 @@
+"""A process that holds no weights of one target: loading them fails with a sentence.
+
+Owns the refusal. It is a guard, not a sandbox: code that knows where a copy of the weights lies and
+reads it without Python's `open` gets past it, as does a table of replies that was made before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.errors import CheckFailedError
+
+VARIABLE = "INTROSPECT_BENCH_WITHOUT_TARGET"
+"""Environment variable that holds what is withheld, as JSON."""
+
+
+class WithheldError(CheckFailedError):
+    """Something asked for the weights of the target in a process that must not hold them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """What a process must not load."""
+
+    name: str
+    """Name of the target."""
+    weights_sha256: Sequence[str]
+    """Hashes of its weight files, in every form that is known."""
+    folders: Sequence[str]
+    """Absolute paths of folders that hold them on this machine."""
+
+    def as_environment(self) -> dict[str, str]:
+        """Return the environment variable that withholds it from a process and its children."""
+        return {VARIABLE: json.dumps(asdict(self))}
+
+
+def withheld() -> Withheld | None:
+    """Return what this process must not load, or None."""
+    text = os.environ.get(VARIABLE)
+    return None if not text else Withheld(**json.loads(text))
+
+
+def refuse_target(name: str, weights_sha256: Iterable[str] = ()) -> None:
+    """Refuse the target that is withheld, by its name or by the hash of a weight file.
+
+    Raises:
+        WithheldError: it is the one.
+    """
+    known = withheld()
+    if known is not None and (name == known.name or set(weights_sha256) & {*known.weights_sha256}):
+        raise WithheldError(_sentence(known.name))
+
+
+def guard_folders() -> None:
+    """Refuse, from now on, to open any file in the folders that are withheld from this process.
+
+    It cannot be undone: an audit hook stays for the life of a process.
+    """
+    known = withheld()
+    folders = [] if known is None else [Path(os.path.realpath(one)) for one in known.folders]
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(arguments[0], str | bytes):
+            return
+        path = Path(os.path.realpath(os.fsdecode(arguments[0])))
+        if any(path.is_relative_to(folder) for folder in folders):
+            raise WithheldError(_sentence(known.name if known else ""))
+
+    if folders:
+        sys.addaudithook(look)
+
+
+def _sentence(name: str) -> str:
+    return (
+        f"the weights of {name} are withheld from this process: an explainer of class words "
+        "answers without them; submit it as replays if it needs them"
+    )

@@ -1,0 +1,39 @@
+"""Names of metrics for people, and which of them are no shares. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TITLES: Mapping[str, str] = {
+    "exact_match": "exact match",
+    "content_match": "content match",
+    "balanced_exact_match": "balanced exact match",
+    "exact_match_changed": "exact, changed",
+    "exact_match_unchanged": "exact, unchanged",
+    "content_match_changed": "content, changed",
+    "which_accuracy": "which",
+    "kind_mean": "mean of kinds",
+    "has_changed_macro_f1": "has-changed macro-F1",
+    "group_consistency": "group consistency",
+    "verdict_accuracy": "verdict accuracy",
+    "pearson": "Pearson r",
+    "pearson_of_reference": "r / r of reference",
+    "detection_auroc": "detection AUROC",
+    "similarity": "similarity",
+    "matched_auroc": "matched AUROC",
+    "weighted_r": "weighted r",
+    "auprc": "average precision",
+}
+"""Column titles; a metric without one keeps its name."""
+NUMBERS = frozenset(
+    {
+        "pearson",
+        "pearson_of_reference",
+        "detection_auroc",
+        "similarity",
+        "matched_auroc",
+        "weighted_r",
+        "auprc",
+    }
+)
+"""Metrics that are no shares of queries; they are shown as they are."""

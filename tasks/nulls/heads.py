@@ -1,0 +1,147 @@
+"""Supervised heads of null models: a score for the verdict, ranked guesses of a content.
+
+Each gives out-of-fold values on train, on which rules are chosen, and values on other splits from
+a head fitted on all of train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from introspect_bench.tasks.nulls.columns import BoolArray, FloatArray, IntArray, Texts, texts
+
+TOP = 4
+"""Guesses kept of a content, the likeliest first."""
+RIDGE = 1.0
+"""Penalty of the regression on contents."""
+
+Grams = npt.NDArray[np.float32]
+
+Head = Callable[[Any, npt.NDArray[Any], Any], FloatArray]
+"""`(rows, labels, other rows) -> score of the other rows`, labels are 0 and 1."""
+
+
+def logistic(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
+    """Logistic regression; returns log odds."""
+    if len(set(labels.tolist())) < 2:
+        return np.zeros(others.shape[0])
+    model = LogisticRegression(C=0.3, solver="liblinear", random_state=0).fit(rows, labels)
+    return np.asarray(model.decision_function(others), dtype=np.float64)
+
+
+def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
+    """Gradient-boosted trees; returns log odds."""
+    if len(set(labels.tolist())) < 2:
+        return np.zeros(others.shape[0])
+    model = HistGradientBoostingClassifier(
+        max_iter=120,
+        learning_rate=0.08,
+        max_leaf_nodes=15,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=0,
+    ).fit(rows, labels)
+    return np.asarray(model.decision_function(others), dtype=np.float64)
+
+
+def scores(
+    head: Head, rows: Sequence[Any], labels: npt.NDArray[Any], fold: IntArray
+) -> list[FloatArray]:
+    """Return scores of train, out of fold, and of the other parts.
+
+    Args:
+        head: what is fitted.
+        rows: features of train, then of the others.
+        labels: of train.
+        fold: of train.
+    """
+    train = np.zeros(len(labels))
+    for one in np.unique(fold):
+        out = fold == one
+        train[out] = head(rows[0][~out], labels[~out], rows[0][out])
+    return [train, *(head(rows[0], labels, other) for other in rows[1:])]
+
+
+def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
+    """Return inner products with the rows of train, float32 (n, n_train) for each part.
+
+    Args:
+        rows: features of train, then of the others.
+        keys: rows of one part and of equal key are equal, and multiplied once.
+    """
+    firsts, places = zip(
+        *(np.unique(key, return_index=True, return_inverse=True)[1:] for key in keys), strict=True
+    )
+    known = rows[0][firsts[0]]
+    found = []
+    for part, first, where in zip(rows, firsts, places, strict=True):
+        few = part[first] @ known.T
+        few = np.asarray(few.toarray() if hasattr(few, "toarray") else few, dtype=np.float32)
+        found.append(few[where][:, places[0]])
+    return found
+
+
+def guesses(
+    grams: Sequence[Grams], contents: Texts, used: BoolArray, fold: IntArray
+) -> list[Texts]:
+    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each.
+
+    Args:
+        grams: of train, then of the others, see `gram`.
+        contents: of train.
+        used: which training queries are fitted on.
+        fold: of train.
+    """
+    train = np.empty((len(contents), TOP), dtype=object)
+    for one in np.unique(fold):
+        out = fold == one
+        train[out] = _ridge(grams[0], contents, ~out & used, [grams[0][out]])[0]
+    return [train, *_ridge(grams[0], contents, used, grams[1:])]
+
+
+def _ridge(own: Grams, contents: Texts, used: BoolArray, others: Sequence[Grams]) -> list[Texts]:
+    names = texts(sorted(set(contents[used])))
+    if not len(names):
+        return [_empty(len(other)) for other in others]
+    targets = (contents[used][:, None] == names[None, :]).astype(np.float64)
+    centre = targets.mean(0)
+    kernel = own[np.ix_(used, used)].astype(np.float64)
+    kernel[np.diag_indices_from(kernel)] += RIDGE
+    weights = cho_solve(cho_factor(kernel, overwrite_a=True, check_finite=False), targets - centre)
+    return [_top(other[:, used] @ weights + centre, names) for other in others]
+
+
+def _top(values: FloatArray, names: Texts) -> Texts:
+    found = _empty(len(values))
+    order = np.argsort(-values, axis=1, kind="stable")[:, :TOP]
+    found[:, : order.shape[1]] = names[order]
+    return found
+
+
+def _empty(n: int) -> Texts:
+    found = np.empty((n, TOP), dtype=object)
+    found[:] = ""
+    return found
+
+
+def ranked(values: Sequence[Sequence[str]]) -> Texts:
+    """Return lists of guesses as rows of TOP, without repetition, empty where there are fewer."""
+    found = _empty(len(values))
+    for row, given in enumerate(values):
+        kept = list(dict.fromkeys(x for x in given if x))[:TOP]
+        found[row, : len(kept)] = kept
+    return found
+
+
+def first_other(guessed: Texts, known: Texts) -> Texts:
+    """Return the first guess that is not the known answer, empty if there is none, (n,)."""
+    fits = np.asarray((guessed != known[:, None]) & (guessed != ""), dtype=bool)
+    found = guessed[np.arange(len(guessed)), fits.argmax(1)]
+    return np.where(fits.any(1), found, "").astype(object)

@@ -1,0 +1,191 @@
+"""One null model: a score for the verdict and rules for both contents, chosen on train.
+
+Every score meets every content rule that its access class allows; on train, out of fold, the pair
+and the mixture of thresholds with the largest balanced exact match are kept, and that one rule is
+measured elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, Texts
+from introspect_bench.tasks.nulls.heads import first_other
+from introspect_bench.tasks.nulls.verdicts import Mixture, Thresholds, expected
+
+WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
+"""Access classes, `benchmark.records.ACCESS`."""
+
+Refit = Callable[[BoolArray], list[FloatArray]]
+"""Scores of another label of train by the same head: train out of fold, then the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How likely a change is, for train (out of fold) and the other parts."""
+
+    name: str
+    """Name of the null."""
+    access: str
+    """Access class."""
+    values: Sequence[FloatArray]
+    """Train, then the others."""
+    vector: bool
+    """Whether the null sees the vector, and so may use rules that do."""
+    refit: Refit | None = None
+    """The head that made it, or None if it is a number that nothing was fitted for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Ranked guesses of a content for train (out of fold) and the other parts."""
+
+    name: str
+    """What it does."""
+    guessed: Sequence[Texts]
+    """(n, TOP) each."""
+    vector: bool = False
+    """Whether it looks at the vector."""
+    access: str = WORDS
+    """Who can use it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Null:
+    """A fitted null and what it scores."""
+
+    name: str
+    """Name."""
+    access: str
+    """Access class."""
+    rule: str
+    """What was chosen on train."""
+    metrics: Mapping[str, Mapping[str, float | None]]
+    """By split, `train` (out of fold) among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """What is said after either verdict, and where it is the outcome."""
+
+    rule: str
+    """Names of both rules."""
+    access: str
+    """Who can use it."""
+    vector: bool
+    """Whether it looks at the vector."""
+    right_changed: Sequence[BoolArray]
+    """Whether the content given with `changed` is right, train, then the others."""
+    right_unchanged: Sequence[BoolArray]
+    """The same with `unchanged`."""
+
+
+def pairs(
+    columns: Sequence[Columns], changed: Sequence[Rule], unchanged: Sequence[Rule]
+) -> list[Pair]:
+    """Pair rules for both contents.
+
+    Who runs the target knows the clean answer, and gives another one with `changed`. Who does not
+    guesses it, and may do the same.
+
+    Args:
+        columns: train, then the others.
+        changed: rules for the content after a change.
+        unchanged: rules for the clean answer.
+    """
+    found = []
+    for one in changed:
+        found.append(_pair(columns, one, None, differs=True))
+        if one.access == WORDS:
+            for other in unchanged:
+                found += [_pair(columns, one, other, differs=differs) for differs in (True, False)]
+    return found
+
+
+def _pair(columns: Sequence[Columns], one: Rule, other: Rule | None, *, differs: bool) -> Pair:
+    stays = [part.clean for part in columns]
+    if other is not None:
+        stays = [rows[:, 0] for rows in other.guessed]
+    said = [
+        first_other(rows, known) if differs else rows[:, 0]
+        for rows, known in zip(one.guessed, stays, strict=True)
+    ]
+    return Pair(
+        rule=f"changed: {one.name}; unchanged: {other.name if other else 'clean answer'}",
+        access=WORDS if other is not None else RUNS_TARGET,
+        vector=one.vector,
+        right_changed=_right(said, columns),
+        right_unchanged=_right(stays, columns),
+    )
+
+
+def _right(said: Sequence[Texts], columns: Sequence[Columns]) -> list[BoolArray]:
+    return [np.asarray(a == p.outcome, dtype=bool) for a, p in zip(said, columns, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """A score, a pair of contents, and the mixture that was best for them."""
+
+    scores: Sequence[FloatArray]
+    pair: Pair
+    mixture: Mixture
+    rule: str
+
+
+def fit_null(score: Score, parts: Mapping[str, Columns], pairs: Sequence[Pair]) -> Null:
+    """Choose contents and thresholds for a score on train and measure them on every part.
+
+    Args:
+        score: the score.
+        parts: `train`, then others, in the order of all values.
+        pairs: contents; used are those of the score's class, and without its vector if it sees
+            none.
+    """
+    changed = next(iter(parts.values())).changed
+    access = WORDS if score.access == WORDS else RUNS_TARGET
+    signs = (1.0,) if score.refit else (1.0, -1.0)  # nobody said which way a distance points
+    best: _Choice | None = None
+    for scores in ([sign * values for values in score.values] for sign in signs):
+        thresholds = Thresholds(scores[0], changed)
+        for pair in pairs:
+            if pair.access != access or (pair.vector and not score.vector):
+                continue
+            mixture = thresholds.choose(pair.right_changed[0], pair.right_unchanged[0])
+            if best is None or mixture.value > best.mixture.value:
+                best = _Choice(scores=scores, pair=pair, mixture=mixture, rule=pair.rule)
+    assert best is not None
+    if score.refit is not None:
+        best = _better_verdict(score.refit, changed, best)
+    metrics = {}
+    for i, (name, part) in enumerate(parts.items()):
+        said = best.mixture.says_changed(best.scores[i])
+        right = best.pair.right_changed[i], best.pair.right_unchanged[i]
+        metrics[name] = {
+            **expected(said, *right, part.changed),
+            "verdict_auroc": auroc(part.changed, score.values[i]),
+        }
+    return Null(name=score.name, access=score.access, rule=best.rule, metrics=metrics)
+
+
+def _better_verdict(refit: Refit, changed: BoolArray, best: _Choice) -> _Choice:
+    """Try the odds that `changed` is wholly right against those that `unchanged` is."""
+    right_changed, right_unchanged = best.pair.right_changed[0], best.pair.right_unchanged[0]
+    wins, stays = refit(changed & right_changed), refit(~changed & right_unchanged)
+    scores = [a - b for a, b in zip(wins, stays, strict=True)]
+    mixture = Thresholds(scores[0], changed).choose(right_changed, right_unchanged)
+    if mixture.value <= best.mixture.value:
+        return best
+    rule = f"{best.rule}; verdict where the content is likely right"
+    return _Choice(scores=scores, pair=best.pair, mixture=mixture, rule=rule)
+
+
+def auroc(changed: BoolArray, score: FloatArray) -> float | None:
+    """AUROC of a score for the verdict, None if there is one class only."""
+    if changed.all() or not changed.any():
+        return None
+    return float(roc_auc_score(changed, score))

@@ -1,0 +1,100 @@
+"""Nulls of a suite: fitted on its train, or on another suite's, measured on other splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.nulls.ablations import Embed, fit_ablations
+from introspect_bench.tasks.nulls.bars import ABLATIONS
+from introspect_bench.tasks.nulls.columns import Columns, read_columns
+from introspect_bench.tasks.nulls.null import Null
+from introspect_bench.tasks.nulls.patching import fit_patching
+from introspect_bench.tasks.nulls.replays import Target, fit_replays, places
+
+DIGITS = 4
+"""Metrics are stored with so many digits."""
+MEASURED = ("validation", "test")
+"""Splits that nulls are measured on."""
+
+Row = dict[str, Any]
+
+
+def suite_nulls(
+    suite: Suite,
+    *,
+    splits: Sequence[str] = MEASURED,
+    train: Suite | None = None,
+    target: Target | None = None,
+    embed: Embed | None = None,
+) -> dict[str, list[Row]]:
+    """Return what every null scores: by split, rows of `name`, `access`, `rule`, `metrics`.
+
+    Args:
+        suite: a suite of a causal task.
+        splits: what they are measured on.
+        train: the suite whose train they are fitted on; its own if None.
+        target: runs the target, for nulls that need its activations or more answers; these are
+            left out if None.
+        embed: a sentence encoder, for the null that reads with it; left out if None.
+
+    Raises:
+        IntegrityError: a file is not what the manifest says.
+    """
+    kinds = get_task(suite.task).headline_kinds
+    learnt = _read(train or suite, "train", kinds)
+    others = {split: _read(suite, split, kinds) for split in splits}
+    found = fit_nulls(suite.task, learnt, others, target, embed)
+    return {split: rows_of(found, split) for split in splits}
+
+
+def fit_nulls(
+    task: str,
+    train: Columns,
+    others: Mapping[str, Columns],
+    target: Target | None = None,
+    embed: Embed | None = None,
+) -> list[Null]:
+    """Fit every null of a causal task."""
+    if task == ABLATIONS:
+        return fit_ablations(train, others, embed)
+    if target is not None:
+        train = with_originals(train, target)
+        others = {name: with_originals(part, target) for name, part in others.items()}
+    found = fit_patching(train, others)
+    if target is not None:
+        found.append(fit_replays(train, others, target))
+    return found
+
+
+def with_originals(columns: Columns, target: Target) -> Columns:
+    """Return the columns with what stood at each query's place in the clean run."""
+    return replace(columns, original=target.unpatched(*places(columns)))
+
+
+def rows_of(nulls: Sequence[Null], split: str) -> list[Row]:
+    """Return nulls as a manifest holds them."""
+    return [
+        {
+            "name": null.name,
+            "access": null.access,
+            "rule": null.rule,
+            "metrics": {
+                name: None if value is None else round(value, DIGITS)
+                for name, value in null.metrics[split].items()
+            },
+        }
+        for null in nulls
+    ]
+
+
+def _read(suite: Suite, split: str, kinds: Sequence[str] | None) -> Columns:
+    columns = read_columns(suite, split)
+    if kinds is None:
+        return columns
+    return columns.take(np.isin(columns.kind.astype(str), list(kinds)))

@@ -1,0 +1,69 @@
+"""What suite is to be made, what was measured for it, and the refusal to make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.errors import CheckFailedError
+
+MINI_GROUPS = 8
+"""Groups of validation that form the mini split."""
+
+
+class NotFrozenError(CheckFailedError):
+    """A suite was measured and misses its bars; nothing was written."""
+
+    def __init__(self, message: str, *, statistics: Mapping[str, Any]) -> None:
+        """Keep what was measured, so that it can be shown."""
+        super().__init__(message)
+        self.statistics = statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be made."""
+
+    suite: str
+    """Name of the suite."""
+    task: str
+    """Name of the task."""
+    target: Mapping[str, Any]
+    """Description of the target for the manifest: name, source, revision, hashes."""
+    seed: int
+    """Chooses prompts, demonstrations, sources, hints and sentences."""
+    out: Path
+    """Folder to be made; must not exist, for what is frozen stays."""
+    folder: Path | None = None
+    """Folder of the target's weights; features need it, to train a simulator on them."""
+    work: Path
+    """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
+    builder, one model and one device."""
+    device: str = "cpu"
+    """What the model computes on, for the manifest."""
+    sizes: Mapping[str, Any] | None = None
+    """Other sizes than the task's own, for drafts."""
+    draft: bool = False
+    """Write even if bars are missed, marked as not frozen."""
+    accept_misses: bool = False
+    """Freeze even if bars are missed, every one of them named in the manifest."""
+    public: Path | None = None
+    """Folder of the suite whose test is made anew, from facts of the reserve: test alone is made,
+    and nulls are fitted on that suite's train. None makes a whole suite."""
+    nulls: bool = True
+    """Whether null models are fitted; a test's tiny suites have nothing to fit them on."""
+
+
+@dataclass(slots=True)
+class Made:
+    """What was measured, by split, and the bars it misses."""
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    stability: dict[str, Any] = field(default_factory=dict)
+    misses: list[str] = field(default_factory=list)
+    nulls: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    mini_groups: int = MINI_GROUPS

@@ -1,0 +1,119 @@
+"""The privileged-access matrix: who is an equal of whom, and what is compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_entries import as_model, forge, rows_of
+from tiny_submissions import TASKS, board_of, edit, folder_of
+
+import introspect_bench as ib
+from introspect_bench.leaderboard.board import Access
+
+
+def cells_of(root: Path, task: str = TASKS[0], access: str = "words") -> dict[str, Access]:
+    """Cells of a matrix by row."""
+    found = [one for one in board_of(root).matrices if (one.task, one.access) == (task, access)]
+    return {cell.row: cell for one in found for cell in one.cells}
+
+
+def test_the_matrix_compares_equals_on_the_same_queries(submissions: Path) -> None:
+    as_model(folder_of(submissions, "constant"))
+    as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    cells = cells_of(submissions, TASKS[1])
+    own, other = cells["acme/constant"], cells["acme/nearest-neighbour"]
+    assert (own.to_self, own.p) == (None, None)
+    assert other.to_self is not None
+    assert other.to_self.value == pytest.approx(other.score.value - own.score.value)
+    assert other.p is not None
+    assert 0 < other.p <= 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"access": "replays"},
+        {"settings": {"decoding": "whole-reply"}},
+        {"settings": {"n_train": {TASKS[0]: 4}}},
+        {"settings": {"injection": {"mode": "embedding", "slots": 3}}},
+        {"settings": {"prompt_form": "chat"}},
+        {"shots": 2},
+        {"kind": "baseline", "name": "baseline/few-shot"},
+    ],
+)
+def test_without_an_equal_among_the_selves_the_cell_is_empty(
+    submissions: Path, changes: dict[str, Any]
+) -> None:
+    as_model(folder_of(submissions, "constant"))
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    forge(folder, edit(**changes), name=f"{TASKS[0]}.jsonl")
+    access = changes.get("access", "words")
+    assert cells_of(submissions, access=access)["acme/nearest-neighbour"].to_self is None
+    assert cells_of(submissions, TASKS[1])["acme/nearest-neighbour"].to_self is not None
+
+
+def test_seed_base_and_learning_rate_are_no_part_of_a_recipe(submissions: Path) -> None:
+    as_model(folder_of(submissions, "constant"))
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    other = {"seed": 3, "learning_rate": 1e-3, "validation_loss": 1.5, "engine": "hooks"}
+    forge(folder, edit(settings=other), name=f"{TASKS[0]}.jsonl")
+    assert cells_of(submissions)["acme/nearest-neighbour"].to_self is not None
+
+
+def test_of_several_selves_the_one_of_the_same_seed_is_the_partner(submissions: Path) -> None:
+    """And not the best one."""
+    better = rows_of(folder_of(submissions, "nearest-neighbour") / f"{TASKS[0]}.jsonl")
+    replies = {row["qid"]: row["raw"] for row in better if row["kind"] == "pred"}
+
+    def improved(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row["kind"] == "pred":
+                row["raw"] = replies[row["qid"]]
+
+    forge(folder_of(submissions, "unchanged"), improved, name=f"{TASKS[0]}.jsonl")
+    selves = [folder_of(submissions, name) for name in ("constant", "unchanged")]
+    for seed, folder in enumerate(selves):
+        forge(as_model(folder), edit(settings={"seed": seed}), name=f"{TASKS[0]}.jsonl")
+    other = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    away = []
+    for seed in (0, 1):
+        other = forge(other, edit(settings={"seed": seed}), name=f"{TASKS[0]}.jsonl")
+        cells = cells_of(submissions)
+        own = cells[f"acme/{('constant', 'unchanged')[seed]}"].score.value
+        found = cells["acme/nearest-neighbour"]
+        assert found.to_self is not None
+        assert found.to_self.value == pytest.approx(found.score.value - own)
+        away.append(found.to_self.value)
+    assert away[0] != away[1]
+
+
+def test_a_reply_compared_with_itself_is_set_against_nobody(submissions: Path) -> None:
+    """Without vectors it can never say `changed`: the difference holds by construction."""
+    control = as_model(folder_of(submissions, "constant"))
+    blind = edit(no_vector=True, settings={"decoding": "compared", "vectors": False})
+    forge(control, blind, name=f"{TASKS[0]}.jsonl")
+    (control,) = (submissions / "toy").glob("acme__constant__*")
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    forge(folder, edit(settings={"decoding": "compared"}), name=f"{TASKS[0]}.jsonl")
+    page = ib.leaderboard_report(submissions, suite="toy")
+    use = page.partition("## What the vectors are worth\n")[2].partition("\n## ")[0]
+    metrics = {row.split(" | ")[1] for row in use.splitlines() if row.startswith(f"| {TASKS[0]} |")}
+    assert metrics == {"content, changed"}
+
+
+def test_a_twin_is_no_self_and_shuffled_vectors_are_no_answer(submissions: Path) -> None:
+    twin = edit(settings={"twin": {"kind": "rotated", "seed": 0}})
+    changes = {"nearest-neighbour": twin, "unchanged": edit(shuffled_vectors=True)}
+    as_model(folder_of(submissions, "constant"))
+    for name, change in changes.items():
+        forge(as_model(folder_of(submissions, name)), change, name=f"{TASKS[0]}.jsonl")
+    board = board_of(submissions)
+    cells = {cell.row: cell for cell in board.matrices[0].cells}
+    assert set(cells) == {"acme/constant", "acme/nearest-neighbour"}
+    assert cells["acme/constant"].is_self
+    assert not cells["acme/nearest-neighbour"].is_self
+    assert cells["acme/nearest-neighbour"].to_self is not None
+    rows = {row.name: row for row in board.suites[0].rows}
+    assert [rows[name].uses_vectors for name in ("constant", "unchanged")] == [True, False]

@@ -1,0 +1,92 @@
+"""Scored queries as columns, made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from introspect_bench.benchmark.description_metrics import UNIT, DescriptionTable
+from introspect_bench.benchmark.metrics import ScoreTable
+
+
+def make_table(
+    exact: list[int],
+    content: list[int],
+    true: list[int],
+    pred: list[int],
+    group: list[int],
+    kind: list[str] | None = None,
+) -> ScoreTable:
+    return ScoreTable(
+        exact=np.array(exact, dtype=np.bool_),
+        content=np.array(content, dtype=np.bool_),
+        true_changed=np.array(true, dtype=np.bool_),
+        pred_changed=np.array(pred, dtype=np.int8),
+        kind=np.array(kind or ["k"] * len(exact), dtype=np.str_),
+        group=np.array(group, dtype=np.int64),
+    )
+
+
+def answers(
+    exact: Sequence[int],
+    *,
+    groups: Sequence[int] | None = None,
+    changed: Sequence[int] = (),
+    kinds: Sequence[str] = (),
+) -> ScoreTable:
+    """Verdict and content are right or wrong together; each query its own group by default."""
+    hit = np.array(exact, dtype=np.bool_)
+    true = np.array(changed or [1] * len(hit), dtype=np.bool_)
+    return ScoreTable(
+        exact=hit,
+        content=hit,
+        true_changed=true,
+        pred_changed=np.where(hit, true, ~true).astype(np.int8),
+        kind=np.array(list(kinds) or ["k"] * len(hit)),
+        group=np.array(groups if groups is not None else range(len(hit)), dtype=np.int64),
+    )
+
+
+def described(r: Sequence[float], reference: Sequence[float]) -> DescriptionTable:
+    column = np.array([round(value * UNIT) for value in r])
+    return DescriptionTable(
+        pearson=column,
+        of_reference=np.array([round(value * UNIT) for value in reference]),
+        detection=column,
+        similarity=column,
+        predicates=column,
+        group=np.arange(len(r)),
+    )
+
+
+# Two groups of four and one of two; the last two queries have no answer.
+TABLE = make_table(
+    exact=[1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
+    content=[1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+    true=[1, 1, 0, 0, 1, 1, 0, 1, 0, 1],
+    pred=[1, 1, 0, 0, 1, 0, 1, 1, -1, -1],
+    group=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2],
+)
+
+# Both classes of hints and contexts, and three that ask for a part.
+KINDED = make_table(
+    exact=[1, 1, 0, 0, 1, 1, 0, 1, 1, 0, 0],
+    content=[1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 0],
+    true=[1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1],
+    pred=[1, 0, 0, 1, 1, 0, -1, 0, -1, -1, -1],
+    group=[0, 0, 0, 1, 1, 1, 2, 2, 0, 1, 2],
+    kind=[*["hint"] * 4, *["context"] * 4, *["which"] * 3],
+)
+
+# Ten features in six groups; the last two have no description.
+DESCRIBED = DescriptionTable(
+    pearson=np.array([500_000, -250_000, 1_000_000, 125_000, 0, 375_000, 750_000, 250_000, 0, 0]),
+    of_reference=np.array([750_000] * 8 + [500_000] * 2),
+    detection=np.array(
+        [1_000_000, 0, 1_000_000, 500_000, 500_000, 833_333, 1_000_000, 666_667, 0, 0]
+    ),
+    similarity=np.array([900_000, -100_000, 1_000_000, 0, 50_000, 300_000, 700_000, 10_000, 0, 0]),
+    predicates=np.array([400_000, 0, 900_000, 0, 0, 300_000, 800_000, 0, 0, 0]),
+    group=np.array([0, 0, 1, 1, 2, 3, 4, 4, 5, 5]),
+)
