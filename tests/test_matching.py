@@ -177,22 +177,6 @@ def test_an_answer_common_in_a_relation_is_capped() -> None:
     assert found.rejected["cell 1", "caps"] > 0
 
 
-def test_a_source_s_answer_does_not_tell_the_verdict(
-    selection: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A source's answer stands about as often with changed members as with unchanged ones."""
-
-    def unevenness(found: Selection) -> int:
-        leaning: Counter[tuple[str, str]] = Counter()
-        for one, four in found.groups:
-            for m in four:
-                leaning[one.relation, m.source] += 1 if m.changed else -1
-        return sum(value**2 for value in leaning.values())
-
-    monkeypatch.setattr(Selection, "_source_cost", lambda *_: 0.0)
-    assert unevenness(selection) < 0.9 * unevenness(selected(many(400), 100))
-
-
 def probed(kept: list[tuple[CandidateGroup, tuple[Candidate, ...]]]) -> float:
     """AUROC within groups of a linear probe on the vectors, fitted on the other half."""
     vectors = np.stack([m.vector for _, four in kept for m in four])
