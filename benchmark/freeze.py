@@ -54,6 +54,12 @@ class Measured:
     vector: npt.NDArray[np.float16] | None = None
     """The vector that was written, shape (d_target,); exactly these bytes were used for the
     measurement."""
+    nearest_train: float | None = None
+    """Largest centred cosine of the vector with a training vector of the same place and layers."""
+    place: str | None = None
+    """Kind of place, if `kind` does not say it; not written."""
+    distances: Mapping[str, float] | None = None
+    """Distances of the vector from what a reader may know, for statistics; not written."""
 
 
 def query_id(task: str, query: Measured) -> str:
@@ -109,6 +115,7 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
                 "clean_ids": list(m.clean_ids),
                 "outcome_ids": list(m.outcome_ids),
                 "margin": round(m.margin, 6),
+                "nearest_train": None if m.nearest_train is None else round(m.nearest_train, 6),
             }
             for key, _, m in rows
         ],

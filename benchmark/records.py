@@ -107,6 +107,9 @@ class GroundTruth:
     """Token ids of `outcome` in the target's vocabulary."""
     margin: float
     """Smallest gap between the two largest logits over all tokens of both outputs, in logits."""
+    nearest_train: float | None = None
+    """Largest centred cosine of the query's vector with a training vector of the same place and
+    layers; None for training queries and where there is no vector."""
 
     def __post_init__(self) -> None:
         """Refuse empty outputs and non-finite margins."""

@@ -35,7 +35,9 @@ def query(row: Mapping[str, Any]) -> tuple[str, Query]:
 
 def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
     """Read a line of `truth.jsonl`."""
-    _keys(row, "id", "clean", "outcome", "clean_ids", "outcome_ids", "margin")
+    row = {"nearest_train": None, **row}
+    _keys(row, "id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
+    nearest = _value(row, "nearest_train", float, int, type(None))
     truth = GroundTruth(
         id=_hex_id(row, "id"),
         clean=_value(row, "clean", str),
@@ -43,6 +45,7 @@ def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
         clean_ids=_token_ids(row, "clean_ids"),
         outcome_ids=_token_ids(row, "outcome_ids"),
         margin=float(_value(row, "margin", float, int)),
+        nearest_train=None if nearest is None else float(nearest),
     )
     return truth.id, truth
 

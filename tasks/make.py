@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from introspect_bench import __version__
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.files import read_jsonl, write_error
+from introspect_bench.benchmark.files import write_error
 from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
 from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.journal import sole_writer
@@ -23,7 +23,7 @@ from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.nulls import check_installed
-from introspect_bench.tasks.order import MINI_GROUPS, Made, NotFrozenError, Order
+from introspect_bench.tasks.order import Made, NotFrozenError, Order, mini_ids
 from introspect_bench.tasks.statistics import (
     Bar,
     check_expressible,
@@ -200,6 +200,8 @@ def _measure(
             rounded=load_rounded,
             **options,
         )
+        if tried := flips.pop("tried", None):
+            made.extra.setdefault("tried", {})[split] = tried
         if flips:
             made.stability[split] = flips
     if hasattr(build, "finish"):  # what depends on the training vectors
@@ -284,17 +286,3 @@ def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> lis
         if kind in statistics["by_kind"]:
             found += [f"{kind} {miss}" for miss in missed(statistics["by_kind"][kind], own)]
     return found
-
-
-def mini_ids(queries: Path, n_groups: int = MINI_GROUPS) -> list[str]:
-    """Ids of the mini split: the first groups of each kind in turn, by group id."""
-    groups: dict[str, dict[str, list[str]]] = {}
-    for _, row in read_jsonl(queries):
-        groups.setdefault(row["kind"], {}).setdefault(row["group"], []).append(row["id"])
-    queues = {kind: [found[name] for name in sorted(found)] for kind, found in groups.items()}
-    chosen: list[list[str]] = []
-    while len(chosen) < n_groups and any(queues.values()):
-        for kind in sorted(queues):
-            if queues[kind] and len(chosen) < n_groups:
-                chosen.append(queues[kind].pop(0))
-    return sorted(key for group in chosen for key in group)

@@ -12,6 +12,8 @@ from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.benchmark.records import Answer
 from introspect_bench.tasks.answers import expressible
 
+NEAR = 0.99
+"""Centred cosine from which on a vector counts as a training vector."""
 TOP = 5
 """Commonest outcomes listed."""
 
@@ -61,6 +63,9 @@ def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
         "share_of_relation": _shares([str(m.fields["relation"]) for m in queries]),
         **_where(queries),
         "margin_quantiles_logits": _quantiles([m.margin for m in queries]),
+        "least_margin_logits": min(m.margin for m in queries),
+        **_nearness(queries),
+        **_matching(groups),
     }
 
 
@@ -76,6 +81,57 @@ def describe_kinds(
     main = [group for group in groups if headline is None or group[0].kind in headline]
     by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
     return {**describe(main), "by_kind": by_kind}
+
+
+def _nearness(queries: Sequence[Measured]) -> dict[str, Any]:
+    """Share of queries whose vector is nearly a training vector, of those where it is known."""
+    known = [m.nearest_train for m in queries if m.nearest_train is not None]
+    if not known:
+        return {}
+    return {
+        "known_nearest_train": len(known) / len(queries),
+        "share_near_train": sum(value >= NEAR for value in known) / len(known),
+    }
+
+
+def _matching(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
+    """How well each distance tells changed from unchanged within groups; overall and by place."""
+    if any(m.distances is None for group in groups for m in group):
+        return {}
+    by_block: dict[str, list[Sequence[Measured]]] = {}
+    by_cell: dict[str, list[Sequence[Measured]]] = {}
+    for group in groups:
+        block = "{:02d}-{:02d}".format(*group[0].fields["layers"])
+        by_block.setdefault(block, []).append(group)
+        by_cell.setdefault(f"{group[0].kind} {block}", []).append(group)
+    return {
+        "auroc_within_groups": aurocs(groups),
+        "auroc_within_groups_by_block": {k: aurocs(own) for k, own in sorted(by_block.items())},
+        "auroc_within_groups_by_cell": {k: aurocs(own) for k, own in sorted(by_cell.items())},
+    }
+
+
+def aurocs(groups: Sequence[Sequence[Measured]]) -> dict[str, float | None]:
+    """AUROC of each distance for "changed", over pairs of members of one group.
+
+    Returns:
+        By distance, the share of pairs in which the changed member is the farther one, a tie half;
+        None if no group has both.
+    """
+    names = list((groups[0][0].distances or {}).keys())
+    return {name: _auroc(groups, name) for name in names}
+
+
+def _auroc(groups: Sequence[Sequence[Measured]], name: str) -> float | None:
+    won = pairs = 0.0
+    for group in groups:
+        values = [(m.clean != m.outcome, (m.distances or {})[name]) for m in group]
+        for changed, far in values:
+            for other, near in values:
+                if changed and not other:
+                    won += (far > near) + (far == near) / 2
+                    pairs += 1
+    return won / pairs if pairs else None
 
 
 def _where(queries: Sequence[Measured]) -> dict[str, Any]:

@@ -65,20 +65,6 @@ def some(suite: Suite, per: Any, n: int) -> list[Query]:
     return [query for key in sorted(found) for query in found[key][:n]]
 
 
-def test_patching_truth_is_what_the_target_says(target: TargetModel) -> None:
-    suite = open_suite(suite_root(NAME, "activation-patching"))
-    truth, vectors = suite.truth("test"), suite.vectors("test")
-    queries = some(suite, lambda query: (query.kind, tuple(query.fields["layers"])), 1)
-    assert len(queries) > 20
-    for query in queries:
-        ids = target.encode(query.fields["text"])
-        assert len(ids) == query.fields["n_tokens"]
-        vector = torch.from_numpy(vectors[query.vector].astype("float32"))
-        patch = (query.fields["layers"], query.fields["position"], vector)
-        assert follows(target, ids, truth[query.id].clean_ids, None), query.id
-        assert follows(target, ids, truth[query.id].outcome_ids, patch), query.id
-
-
 def test_ablation_truth_is_what_the_target_says(target: TargetModel) -> None:
     suite = open_suite(suite_root(NAME, "input-ablations"))
     truth, letters = suite.truth("test"), list(letter_ids(target))

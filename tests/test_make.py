@@ -31,7 +31,7 @@ from introspect_bench.tasks.input_ablations import build as ablations
 from introspect_bench.tasks.make import make_suite
 from introspect_bench.tasks.nulls import bars
 from introspect_bench.tasks.nulls.run import suite_nulls
-from introspect_bench.tasks.order import NotFrozenError
+from introspect_bench.tasks.order import NotFrozenError, mini_ids
 
 
 class Killed(BaseException):
@@ -127,7 +127,7 @@ def test_missed_bars_refuse_to_freeze(made: dict[str, Path], tmp_path: Path) -> 
     assert caught.value.statistics == open_suite(made[task]).manifest["statistics"]
     for part in (
         "not frozen, bars missed",
-        "train: queries is 16, allowed 10000 to inf",
+        "train: queries is 16, allowed 6000 to inf",
         "validation: queries is ",
         "test: distinct_outcomes is ",
         "share_commonest_outcome is ",
@@ -145,7 +145,7 @@ def test_missed_bars_can_be_accepted(made: dict[str, Path], tmp_path: Path) -> N
     make_suite(wanted, load, load_rounded, quiet)
     manifest = open_suite(wanted.out).manifest
     assert manifest["frozen"] is True
-    assert "train: queries is 16, allowed 10000 to inf." in manifest["bars_missed"]
+    assert "train: queries is 16, allowed 6000 to inf." in manifest["bars_missed"]
     assert manifest["statistics"] == open_suite(made[task]).manifest["statistics"]
     assert open_suite(made[task]).manifest["bars_missed"] == manifest["bars_missed"]
     assert open_suite(made[task]).frozen is False  # a draft is none, whatever it misses
@@ -227,7 +227,7 @@ def test_the_manifest_says_what_measured_it(made: dict[str, Path], task: str) ->
     assert open_suite(made[task]).manifest["builder"] == {
         "package": "introspect-bench",
         "version": introspect_bench.__version__,
-        "build": 1,
+        "build": {"activation-patching": 2, "input-ablations": ablations.BUILD}[task],
         "device": "cpu",
     }
 
@@ -262,6 +262,6 @@ def test_mini_takes_groups_of_each_kind_in_turn(tmp_path: Path) -> None:
         for m in range(4)
     ]
     write_jsonl_atomic(tmp_path / "q.jsonl", rows)
-    groups = {key[:-1] for key in make.mini_ids(tmp_path / "q.jsonl")}
+    groups = {key[:-1] for key in mini_ids(tmp_path / "q.jsonl")}
     assert sorted(groups) == ["a00", "a01", "a02", "a03", "a04", "a05", "b00", "b01"]
-    assert len(make.mini_ids(tmp_path / "q.jsonl")) == 32
+    assert len(mini_ids(tmp_path / "q.jsonl")) == 32

@@ -113,7 +113,6 @@ def test_another_seed_task_or_weights_goes_on_from_nothing(
     ("module", "name", "value"),
     [
         (ablations, "BUILD", 2),
-        (make, "__version__", "99.0"),
         (making, "FACTS_SHA256", "0" * 64),
     ],
 )
@@ -131,6 +130,21 @@ def test_what_measures_tells_folders_of_journals_apart(
     make_data(str(model_folder), TASK)
     first, second = (order.work for order in maker.orders)
     assert first != second
+
+
+def test_a_release_or_another_name_of_the_target_keeps_the_folder(
+    model_folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither changes what is measured: a build of hours is not begun again for them."""
+    described = making.describe
+    make_data(str(model_folder), TASK)
+    monkeypatch.setattr(make, "__version__", "99.0")
+    monkeypatch.setattr(
+        making, "describe", lambda *args: {**described(*args), "licence": "another"}
+    )
+    make_data(str(model_folder), TASK)
+    first, second = (order.work for order in maker.orders)
+    assert first == second
 
 
 def test_another_device_goes_on_from_nothing(

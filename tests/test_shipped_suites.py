@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import cosine_similarity
 
 from introspect_bench.baselines import make_baseline
 from introspect_bench.benchmark.metrics import normalise_content
 from introspect_bench.benchmark.prompting import build_prompt, render_all
-from introspect_bench.benchmark.records import SPLITS, Query
+from introspect_bench.benchmark.records import SPLITS, Answer, Query
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import SUITES, TASKS, suite_root
+from introspect_bench.tasks.answers import format_answer, parse_answer
 from introspect_bench.tasks.facts.facts import load_facts, normalise, split_of
 from introspect_bench.tasks.facts.phrases import PHRASES
 
@@ -77,36 +81,96 @@ def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     assert exact / statistics["queries"] == pytest.approx(ceiling)
 
 
-def test_bars_of_patching() -> None:
+def matched_patching() -> Suite:
+    """The suite of patching, if its groups were matched in distance."""
     suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
-    least = {"train": 10_000, "validation": 400, "test": 1_000}
+    if suite.version == "v1":
+        pytest.skip("version 1 was made with other bars")
+    return suite
+
+
+def test_bars_of_patching() -> None:
+    suite = matched_patching()
+    least = {"train": 6_000, "validation": 400, "test": 1_000}
     for split in SPLITS:
-        outcomes = [one.outcome for one in suite.truth(split).values()]
-        changed = [one.answer.changed for one in suite.truth(split).values()]
-        assert len(outcomes) >= least[split]
-        assert 0.45 <= sum(changed) / len(changed) <= 0.55
-        assert max(Counter(outcomes).values()) / len(outcomes) <= 0.08
-        ceiling = suite.manifest["statistics"][split]["input_only_ceiling"]["exact_match"]
-        assert ceiling <= 0.65
-    assert len({one.outcome for one in suite.truth("test").values()}) >= 150
+        queries = [q for q in suite.queries(split) if q.kind != "disrupted"]
+        truth = suite.truth(split)
+        assert len(queries) >= least[split]
+        groups: dict[str, list[bool]] = {}
+        for query in queries:
+            groups.setdefault(query.group, []).append(truth[query.id].answer.changed)
+        assert all(sorted(own) == [False, False, True, True] for own in groups.values())
+        outcomes = Counter(truth[query.id].outcome for query in queries)
+        assert max(outcomes.values()) / len(queries) <= 0.04
+        assert split != "test" or len(outcomes) >= 150
+        assert min(one.margin for one in truth.values()) >= 0.1
+        for one in truth.values():
+            a, b = (normalise_content(text).casefold() for text in (one.clean, one.outcome))
+            assert one.clean == one.outcome or not (a in b or b in a)
+            assert suite_can_say(one.outcome)
+
+
+def suite_can_say(text: str) -> bool:
+    return any(map(str.isalnum, text)) and parse_answer(
+        format_answer(Answer(changed=True, content=text))
+    ) == Answer(changed=True, content=text)
+
+
+def test_no_distance_tells_changed_from_unchanged() -> None:
+    """To the group's mean: from the files alone, by scikit-learn. To the original: as measured."""
+    suite = matched_patching()
+    for split in SPLITS:
+        truth, vectors = suite.truth(split), suite.vectors(split).astype(np.float64)
+        groups: dict[str, list[Query]] = {}
+        for query in suite.queries(split):
+            if query.kind != "disrupted":
+                groups.setdefault(query.group, []).append(query)
+        values = []
+        for members in groups.values():
+            own = vectors[[q.vector or 0 for q in members]]
+            far = np.linalg.norm(own - own.mean(0), axis=1)
+            values.append(roc_auc_score([truth[q.id].answer.changed for q in members], far))
+        said = suite.manifest["statistics"][split]["auroc_within_groups"]
+        assert said["to_group_mean"] == pytest.approx(np.mean(values), abs=1e-6)
+        assert 0.45 <= said["to_group_mean"] <= 0.55
+        assert 0.45 <= said["to_original"] <= 0.55
+
+
+def test_nearest_training_vectors_are_known() -> None:
+    suite = matched_patching()
+    training: dict[tuple[str, ...], list[int]] = {}
+    table = suite.vectors("train").astype(np.float64)
+    for query in suite.queries("train"):
+        training.setdefault((query.kind, str(query.fields["layers"])), []).append(query.vector or 0)
+    truth, vectors = suite.truth("test"), suite.vectors("test").astype(np.float64)
+    for query in suite.queries("test"):
+        known = truth[query.id].nearest_train
+        if query.kind == "disrupted":
+            assert known is None
+            continue
+        own = table[training[query.kind, str(query.fields["layers"])]]
+        centre = own.mean(0)
+        found = cosine_similarity(vectors[[query.vector or 0]] - centre, own - centre).max()
+        assert known == pytest.approx(found, abs=1e-4)
+    assert all(one.nearest_train is None for one in suite.truth("train").values())
 
 
 def test_known_shares_of_patching() -> None:
     """Blocks, kinds and whose answer comes out, counted again from the files."""
     suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
     for split in SPLITS:
-        queries, truth, told = suite.queries(split), suite.truth(split), suite.oracle(split)
+        queries = [q for q in suite.queries(split) if q.kind != "disrupted"]
+        truth, told = suite.truth(split), suite.oracle(split)
         shares = suite.manifest["statistics"][split]
         blocks = Counter("{:02d}-{:02d}".format(*q.fields["layers"]) for q in queries)
         kinds = Counter(q.kind for q in queries)
         neither = sum(
             truth[q.id].outcome not in (told[q.id]["clean"], told[q.id]["source"]) for q in queries
         )
-        assert len(blocks) == len(kinds) == 5
         assert min(blocks.values()) >= 0.05 * len(queries)
         assert shares["share_of_block"] == {k: n / len(queries) for k, n in blocks.items()}
         assert shares["share_of_kind"] == {k: n / len(queries) for k, n in kinds.items()}
-        assert shares["share_of_origin"]["neither"] == neither / len(queries)
+        assert shares["share_of_origin"].get("neither", 0) == neither / len(queries)
 
 
 def test_bars_of_ablations() -> None:

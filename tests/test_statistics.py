@@ -77,6 +77,7 @@ def test_a_described_split() -> None:
         "share_of_kind": {"a": 0.5, "b": 0.5},
         "share_of_relation": {"ra": 0.5, "rb": 0.5},
         "margin_quantiles_logits": {"0.01": 0.25, "0.05": 0.25, "0.1": 0.25, "0.5": 1.0},
+        "least_margin_logits": 0.25,
     }
 
 
@@ -154,3 +155,12 @@ def test_outcomes_that_no_reply_can_say_are_refused() -> None:
     check_expressible("test", said)
     with pytest.raises(CheckFailedError, match=r"test: no reply can say 2 of 8 outcomes.*'->'"):
         check_expressible("test", [*said, group("->", '"')])
+
+
+def test_vectors_that_are_nearly_training_vectors_are_counted() -> None:
+    near = (1.0, 0.99, 0.5, None)
+    queries = [replace(query("x"), nearest_train=value) for value in near]
+    found = describe([queries])
+    assert found["share_near_train"] == pytest.approx(2 / 3)
+    assert found["known_nearest_train"] == 0.75
+    assert "share_near_train" not in describe([group("x", "y")])

@@ -14,8 +14,15 @@ import torch
 from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
 from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.activation_patching import (
+    balance,
+    collecting,
+    matching,
+    reading,
+    trials,
+)
 from introspect_bench.tasks.activation_patching import build as patching
-from introspect_bench.tasks.activation_patching import trials
 from introspect_bench.tasks.activation_patching.trials import SplitSize
 from introspect_bench.tasks.facts import prompts
 from introspect_bench.tasks.facts.facts import Fact
@@ -35,9 +42,9 @@ RELATIONS = ("capital", "currency", "language")
 TASKS = ("activation-patching", "input-ablations")
 SIZES: dict[str, dict[str, Any]] = {
     "activation-patching": {
-        "train": SplitSize(groups=4, pool=80, uses=2),
-        "validation": SplitSize(groups=4, pool=80, uses=2),
-        "test": SplitSize(groups=4, pool=80, uses=2),
+        "train": SplitSize(groups=4, pool=60, tries=5, uses=3),
+        "validation": SplitSize(groups=4, pool=60, tries=5, uses=3),
+        "test": SplitSize(groups=4, pool=60, tries=5, uses=3),
     },
     "input-ablations": {
         "train": {"hint": 1, "context": 1},
@@ -66,13 +73,20 @@ def small_world() -> Iterator[None]:
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prompts, "load_facts", invented_facts)
-        patch.setattr(patching, "OUTCOME_CAP", 0.6)
+        patch.setattr(collecting, "OUTCOME_CAP", 1.0)
+        patch.setattr(matching, "RELATION_CAPS", {True: 1.0, False: 1.0})
+        patch.setattr(patching, "SURVEY_POOL", 30)
+        patch.setattr(patching, "SURVEY_GROUPS", 1)
+        patch.setattr(patching, "INERT", 0.0)
+        patch.setattr(patching, "SPARE", 1.3)
+        patch.setattr(trials, "MARGIN", 0.0)
+        patch.setattr(matching, "LEAN", 99.0)
+        for module in (balance, reading):  # answers are single letters, often one inside another
+            patch.setattr(module, "overlap", str.__eq__)
         patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
-        patch.setattr(trials, "ROUND", 6)
-        patch.setattr(trials, "POOR_YIELD", 0.0)
         patch.setattr(ablations, "ROUND", 8)
-        for build in (patching, ablations):  # four groups cannot be balanced
-            patch.setattr(build, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
+        # four groups cannot be balanced
+        patch.setattr(ablations, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
         yield
     torch.set_num_threads(threads)
 
@@ -98,7 +112,7 @@ def order(task: str, folder: Path, **changes: Any) -> Order:
             task=task,
             target={"name": "tiny", "weights_sha256": {}},
             seed=0,
-            out=folder / task / "v1",
+            out=folder / task / get_task(task).version,
             work=folder / "work" / task,
             sizes=SIZES[task],
             draft=True,

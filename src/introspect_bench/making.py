@@ -23,6 +23,9 @@ from introspect_bench.tasks.facts.facts import FACTS_SHA256
 from introspect_bench.tasks.make import FEATURES, RESERVE, builder, make_suite
 from introspect_bench.tasks.order import Order
 
+WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
+"""What a target's outputs depend on."""
+
 OnStage = Callable[[str, int], None]
 """Told `(stage, items done in it)`."""
 
@@ -162,11 +165,11 @@ def _digest(
 ) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
-        "target": target,
+        "target": {name: target[name] for name in WEIGHTS},
         "task": task,
         "version": version,
         "seed": seed,
-        "builder": builder(task),
+        "build": builder(task)["build"],
         "facts_sha256": FACTS_SHA256,
         "device": device,
     }

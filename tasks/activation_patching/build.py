@@ -1,7 +1,8 @@
 """Makes the frozen suite of activation patching for any target, from facts and a seed.
 
-Owns which groups are kept; what is tried is in `trials.py`. Everything measured is
-journaled in a work folder, so a killed build goes on where it was and gives the same bytes.
+Owns how much is made and which cells it comes from; what is tried is in `trials.py`, which four of
+a group are kept in `matching.py`. Everything measured is journaled in a work folder, so a killed
+build goes on where it was and gives the same bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.answers import Output, Probe
+import numpy as np
+
+from introspect_bench.benchmark.backends.answers import Probe
 from introspect_bench.benchmark.backends.interventions import Branch
 from introspect_bench.benchmark.backends.stability import (
     CONFIGURATIONS,
@@ -21,30 +24,54 @@ from introspect_bench.benchmark.backends.stability import (
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.activation_patching import measure
+from introspect_bench.tasks.activation_patching import measure, reading, trials
+from introspect_bench.tasks.activation_patching.balance import (
+    DISTANCES,
+    Candidate,
+    CandidateGroup,
+    distances,
+)
+from introspect_bench.tasks.activation_patching.collecting import collect
+from introspect_bench.tasks.activation_patching.matching import trim
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
+from introspect_bench.tasks.activation_patching.nearness import with_nearest
 from introspect_bench.tasks.activation_patching.places import KINDS, blocks
-from introspect_bench.tasks.activation_patching.trials import Bench, SplitSize, prepare, rounds
-from introspect_bench.tasks.groups import Candidate, CandidateGroup, Selection, select
+from introspect_bench.tasks.activation_patching.task import DISRUPTED
+from introspect_bench.tasks.activation_patching.trials import Bench, Cell, SplitSize
 from introspect_bench.tasks.statistics import Bar
 
-BUILD = 1
+BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would
 be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
-SPARE = 1.2
+ORDER = ("validation", "test", "train")
+"""Order in which splits are measured: what is scored first."""
+SPARE = 1.05
 """Groups put through the stability test for each group wanted."""
-OUTCOME_CAP = 0.06
-"""Largest share of one outcome that selection allows; the bar is 0.08."""
+SURVEY_POOL = 200
+"""Training prompts written for the survey of cells."""
+SURVEY_GROUPS = 8
+"""Groups the survey tries per cell."""
+NEITHER = 0.9
+"""Cells in which at least this share of patches gives neither prompt's answer are disrupted."""
+INERT = 0.1
+"""Cells in which a smaller share of patches changes the answer are not used."""
 
+_MATCHED = {"low": 0.45, "high": 0.55}
 BARS = {
-    "train": (Bar(name="queries", low=10_000),),
-    "validation": (Bar(name="queries", low=400),),
-    "test": (Bar(name="queries", low=1_000), Bar(name="distinct_outcomes", low=150)),
+    "train": (Bar(name="queries", low=6_000),),
+    "validation": (Bar(name="queries", low=400), Bar(name="least_margin_logits", low=0.1)),
+    "test": (
+        Bar(name="queries", low=1_000),
+        Bar(name="least_margin_logits", low=0.1),
+        Bar(name="distinct_outcomes", low=150),
+    ),
 }
 """Bars of single splits."""
 BARS_ALL = (
-    Bar(name="share_changed", low=0.45, high=0.55),
-    Bar(name="share_commonest_outcome", high=0.08),
+    Bar(name="share_changed", **_MATCHED),
+    Bar(name="auroc_within_groups.to_original", **_MATCHED),
+    Bar(name="auroc_within_groups.to_group_mean", **_MATCHED),
+    Bar(name="share_commonest_outcome", high=0.05),
     Bar(name="input_only_ceiling.exact_match", high=0.65),
     Bar(name="least_share_of_block", low=0.05),
 )
@@ -54,49 +81,18 @@ BARS_KIND: dict[str, tuple[Bar, ...]] = {}
 
 
 SIZES = {
-    "train": SplitSize(groups=2_500, pool=3_600, uses=2),
-    "validation": SplitSize(groups=100, pool=700, uses=1),
-    "test": SplitSize(groups=250, pool=1_600, uses=1),
+    "train": SplitSize(groups=1_500, pool=1_800, tries=4, uses=4),
+    "validation": SplitSize(groups=100, disrupted=10, pool=450, tries=4, uses=1),
+    "test": SplitSize(groups=250, disrupted=25, pool=1_000, tries=3, uses=1),
 }
-"""Sizes of v1."""
-
-
-def candidate_group(
-    bench: Bench, patches: Sequence[Patch], outputs: Sequence[Output]
-) -> CandidateGroup:
-    """Measured patches as candidates.
-
-    Left out are outputs without a letter or digit or not valid Unicode, and sources that read the
-    same tokens up to the patched one as an earlier source: their vectors are the same.
-    """
-    first = patches[0]
-    clean = bench.clean[first.base]
-    members: dict[tuple[int, ...], Candidate] = {}
-    for patch, output in zip(patches, outputs, strict=True):
-        source = bench.prompts[patch.source]
-        read = source.ids[: source.places[patch.kind].position + 1]
-        if "\ufffd" not in output.text and any(map(str.isalnum, output.text)):
-            found = Candidate(clean=clean.text, outcome=output.text, payload=(patch, output))
-            members.setdefault(read, found)
-    return CandidateGroup(cell=f"{first.kind}/{first.block}", members=tuple(members.values()))
-
-
-def collect(bench: Bench, size: SplitSize, wanted: int, salt: str) -> list[tuple[Candidate, ...]]:
-    """Measure rounds until enough groups can be chosen."""
-    candidates: list[CandidateGroup] = []
-    selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP)
-    for found in rounds(bench, size, salt):
-        candidates += [candidate_group(bench, patches, outputs) for patches, outputs in found]
-        selection = select(candidates, Selection(size=wanted, outcome_cap=OUTCOME_CAP))
-        bench.report(f"groups chosen of {wanted}", 0)
-        if len(selection.groups) >= wanted:
-            break
-    return selection.groups
+"""Sizes of v2."""
 
 
 def keep_stable(
-    bench: Bench, groups: Sequence[Sequence[Candidate]], rounded: Callable[[], TargetModel]
-) -> tuple[list[CandidateGroup], Stability]:
+    bench: Bench,
+    groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
+    rounded: Callable[[], TargetModel],
+) -> tuple[list[tuple[CandidateGroup, tuple[Candidate, ...]]], Stability]:
     """Measure chosen groups again; keep those whose every label is stable.
 
     Args:
@@ -105,44 +101,54 @@ def keep_stable(
         rounded: gives the target with weights rounded to bf16.
     """
     probes: list[Probe] = []
-    for group in groups:
-        base = group[0].payload[0].base
+    for _, four in groups:
+        base = four[0].payload[0].base
         ids = bench.prompts[base].ids
         probes.append(Probe(ids=ids, branch=Branch(ids=ids), output=bench.clean[base]))
-        for member in group:
+        for member in four:
             patch, output = member.payload
             branch = measure.branch_of(patch, bench.prompts, bench.vectors, bench.target.n_layers)
             position = bench.prompts[base].places[patch.kind].position
             probes.append(Probe(ids=ids, position=position, branch=branch, output=output))
     again = {}
     for name in CONFIGURATIONS:
-        model = rounded() if name == "bf16-weights" else bench.target
         again[name] = measure_again(
-            model,
+            rounded() if name == "bf16-weights" else bench.target,
             probes,
             name,
             Journal(bench.work / f"{name}.jsonl"),
             on_batch=lambda n, name=name: bench.report(f"stability {name}", n),  # type: ignore[misc]
         )
     verdict = judge(probes, again)
-    kept, cursor = [], 0
-    for group in groups:
-        size = len(group) + 1
-        if all(verdict.stable[cursor : cursor + size]):
-            patch = group[0].payload[0]
-            kept.append(CandidateGroup(cell=f"{patch.kind}/{patch.block}", members=tuple(group)))
-        cursor += size
+    size = 1 + len(groups[0][1])
+    kept = [
+        group for i, group in enumerate(groups) if all(verdict.stable[size * i : size * (i + 1)])
+    ]
     return kept, verdict
 
 
-def freeze_member(bench: Bench, member: Candidate) -> Measured:
-    """A chosen candidate as the query that is written."""
+def freeze_group(
+    bench: Bench, group: CandidateGroup, four: Sequence[Candidate], kind: str | None = None
+) -> list[Measured]:
+    """A chosen group as the queries that are written; `kind` replaces the kind of place."""
+    vectors = np.stack([m.vector for m in four])
+    found = distances(vectors, group.original, group.mean)
+    return [
+        _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
+        for member, own in zip(four, found.T, strict=True)
+    ]
+
+
+def _freeze_member(
+    bench: Bench, member: Candidate, own: Mapping[str, float], kind: str | None
+) -> Measured:
+    patch: Patch
     patch, output = member.payload
     base = bench.prompts[patch.base]
     where = base.places[patch.kind]
     clean = bench.clean[patch.base]
     return Measured(
-        kind=patch.kind,
+        kind=kind or patch.kind,
         fields={
             "text": base.prompt.text,
             "position": where.position,
@@ -158,7 +164,23 @@ def freeze_member(bench: Bench, member: Candidate) -> Measured:
         margin=min(clean.margin, output.margin),
         source=bench.clean[patch.source].text,
         vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
+        place=patch.kind,
+        distances=own,
     )
+
+
+def usable_cells(
+    target: TargetModel, seed: int, work: Path, report: Progress
+) -> tuple[list[Cell], list[Cell], dict[str, Any]]:
+    """Cells of the headline, disrupted cells, and what the survey found of each cell."""
+    found = reading.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)
+    disrupted = [cell for cell, one in found.items() if one.neither >= NEITHER]
+    main = [cell for cell, one in found.items() if cell not in disrupted and one.changed >= INERT]
+    told = {
+        f"{kind}/{block}": {"neither": one.neither, "changed": one.changed}
+        for (kind, block), one in found.items()
+    }
+    return main, disrupted, told
 
 
 def make_split(
@@ -170,8 +192,9 @@ def make_split(
     report: Progress,
     rounded: Callable[[], TargetModel],
     sizes: Mapping[str, SplitSize] = SIZES,
+    facts: str | None = None,
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
-    """Measured groups of one split, and the stability report (empty for train).
+    """Measured groups of one split, and a report: `tried` and (not of train) its stability.
 
     Args:
         target: the target model, float32.
@@ -181,15 +204,31 @@ def make_split(
         report: progress callback.
         rounded: gives the target with bf16-rounded weights.
         sizes: how much to make.
+        facts: split of the facts, if not `split`: a fresh test is made from `reserve`.
     """
     size = sizes[split]
-    bench = prepare(target, split, size, seed, work, report)
+    main, disrupted, surveyed = usable_cells(target, seed, work.parent / "survey", report)
+    bench = trials.prepare(target, facts or split, size.pool, seed, work, report)
     salt = f"{split}:{seed}"
-    if split == "train":
-        chosen = collect(bench, size, size.groups, salt)
-        return [[freeze_member(bench, m) for m in group] for group in chosen], {}
-    spare = collect(bench, size, round(size.groups * SPARE), salt)
-    stable, verdict = keep_stable(bench, spare, rounded)
-    final = select(stable, Selection(size=size.groups, outcome_cap=OUTCOME_CAP))
-    groups = [[freeze_member(bench, m) for m in group] for group in final.groups]
-    return groups, verdict.report()
+    spare = SPARE if split != "train" else 1.0
+    kept = collect(bench, main, round(size.groups * spare), size, salt)
+    wanted = round(size.disrupted * spare)
+    more = collect(bench, disrupted, wanted, size, f"more:{salt}", both=False)
+    cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}
+    told: dict[str, Any] = {"tried": {"survey": surveyed, "cells": cells}}
+    if split != "train" and kept.groups:
+        stable, verdict = keep_stable(bench, [*kept.groups, *more.groups], rounded)
+        told |= verdict.report()
+        sure = {id(group) for group, _ in stable}
+        kept.groups = trim([g for g in kept.groups if id(g[0]) in sure], size.groups)
+        more.groups = [g for g in more.groups if id(g[0]) in sure][: size.disrupted]
+    groups = [freeze_group(bench, *group) for group in kept.groups]
+    groups += [freeze_group(bench, *group, kind=DISRUPTED) for group in more.groups]
+    return groups, told
+
+
+def finish(
+    groups: Mapping[str, Sequence[Sequence[Measured]]],
+) -> dict[str, list[list[Measured]]]:
+    """Groups of all splits with what depends on the training vectors."""
+    return with_nearest(groups)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from introspect_bench.benchmark.backends.answers import Output, batches, greedy
 from introspect_bench.benchmark.backends.interventions import Branch, Stem, residuals
+from introspect_bench.benchmark.backends.screening import Screened, screen
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.journal import Journal
@@ -29,6 +30,8 @@ CLEAN_ROWS = 64
 """Prompts per batch of the clean pass."""
 PATCH_ROWS = 120
 """Branches per batch of patched runs."""
+SCREEN_ROWS = 640
+"""Branches per batch of first tokens; they run block by block."""
 
 Progress = Callable[[str, int], None]
 """Called with a stage name and the number of items just finished."""
@@ -126,6 +129,58 @@ def branch_of(
     )
 
 
+def stems_of(
+    target: TargetModel,
+    prompts: Sequence[Placed],
+    vectors: npt.NDArray[np.float16],
+    groups: Sequence[Sequence[Patch]],
+) -> list[Stem]:
+    """One stem a group: the base's tokens before the patched one, and a branch a patch."""
+    stems = []
+    for group in groups:
+        base = prompts[group[0].base]
+        position = base.places[group[0].kind].position
+        branches = tuple(branch_of(patch, prompts, vectors, target.n_layers) for patch in group)
+        stems.append(Stem(ids=base.ids[:position], branches=branches))
+    return stems
+
+
+def _asked(prompts: Sequence[Placed], groups: Sequence[Sequence[Patch]]) -> list[list[object]]:
+    return [
+        [prompts[p.base].prompt.text, prompts[p.source].prompt.text, p.kind, p.block]
+        for group in groups
+        for p in group
+    ]
+
+
+def first_tokens(
+    target: TargetModel,
+    prompts: Sequence[Placed],
+    vectors: npt.NDArray[np.float16],
+    groups: Sequence[Sequence[Patch]],
+    journal: Journal,
+    report: Progress,
+) -> list[Screened]:
+    """First answer tokens, clean and after each patch; a group shares base and kind."""
+    stems = stems_of(target, prompts, vectors, groups)
+    found: dict[int, Screened] = {}
+    for chosen in batches(stems, SCREEN_ROWS):
+
+        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
+            return [asdict(one) for one in screen(target, [stems[i] for i in chosen])]
+
+        asked = ["screened", _asked(prompts, [groups[i] for i in chosen])]
+        rows = journal.run(asked, compute)
+        for i, row in zip(chosen, rows, strict=True):
+            found[i] = Screened(
+                clean=(row["clean"][0], row["clean"][1]),
+                tokens=tuple(row["tokens"]),
+                gaps=tuple(row["gaps"]),
+            )
+        report("patches screened", sum(len(groups[i]) for i in chosen))
+    return [found[i] for i in range(len(groups))]
+
+
 def patched_outputs(
     target: TargetModel,
     prompts: Sequence[Placed],
@@ -134,25 +189,16 @@ def patched_outputs(
     journal: Journal,
     report: Progress,
 ) -> list[list[Output]]:
-    """Greedy answers after each patch, group by group; a group shares base, kind and block."""
-    stems = []
-    for group in groups:
-        base = prompts[group[0].base]
-        position = base.places[group[0].kind].position
-        branches = tuple(branch_of(patch, prompts, vectors, target.n_layers) for patch in group)
-        stems.append(Stem(ids=base.ids[:position], branches=branches))
+    """Greedy answers after each patch, group by group; a group shares base and kind."""
+    stems = stems_of(target, prompts, vectors, groups)
     found: dict[int, list[Output]] = {}
     for chosen in batches(stems, PATCH_ROWS):
 
         def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
             return [asdict(output) for output in greedy(target, [stems[i] for i in chosen])]
 
-        asked = [
-            [prompts[p.base].prompt.text, prompts[p.source].prompt.text, p.kind, p.block]
-            for i in chosen
-            for p in groups[i]
-        ]
-        rows = journal.run(["patched", asked], compute)
+        asked = ["patched", _asked(prompts, [groups[i] for i in chosen])]
+        rows = journal.run(asked, compute)
         cursor = 0
         for i in chosen:
             size = len(groups[i])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
+from introspect_bench.tasks.activation_patching.places import KINDS
 from introspect_bench.tasks.answers import (
     FORM,
     OPENINGS,
@@ -22,6 +23,9 @@ from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
 """Name of the task."""
+
+DISRUPTED = "disrupted"
+"""Kind of queries at places where nine of ten patches give neither prompt's own answer."""
 
 PROMPTS = Path(__file__).parent / "prompts"
 """Folder of its templates."""
@@ -51,7 +55,7 @@ def make_task() -> Task:
     """The task literal; reads the template files once."""
     return Task(
         name=NAME,
-        version="v1",
+        version="v1",  # v2 with its frozen suite
         summary=(
             "One vector replaces the residual stream at one token in a block of layers: "
             "what does the target model answer then?"
@@ -71,6 +75,7 @@ def make_task() -> Task:
             "verdict_accuracy",
         ),
         headline="balanced_exact_match",
+        headline_kinds=KINDS,
         openings=OPENINGS,
         form=FORM,
         verdict_end=verdict_end,

@@ -1,11 +1,12 @@
-"""Which prompts are patched, where and from which sources: groups to choose from, round by round.
+"""Which prompts are patched, where and from which sources.
 
-Owns the proposals of one split and their measurement; which groups are kept is `build.py`.
+Owns the proposals of one split; what comes out is `reading.py`, which groups are kept is
+`matching.py` and `collecting.py`. What is proposed depends on no choice made before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy.typing as npt
 from introspect_bench.benchmark.backends.answers import Output, cut
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.records import Answer
 from introspect_bench.tasks.activation_patching import measure
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
 from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks, place
+from introspect_bench.tasks.answers import format_answer, parse_answer
 from introspect_bench.tasks.facts.prompts import (
     facts_of,
     interleave,
@@ -28,16 +31,21 @@ from introspect_bench.tasks.facts.prompts import (
     rank,
 )
 
-SOURCES = 6
-"""Vectors tried per group; four are kept."""
-FOREIGN = {"relation": 3}
-"""Sources taken from other relations, by kind; 1 where not listed. A relation token of the same
-relation seldom changes anything."""
-ROUND = 12
-"""Groups tried per cell in one round."""
-POOR_YIELD = 0.15
-"""Cells with a smaller share of groups that show two outcomes are given up after their first
-round."""
+SOURCES = 16
+"""Sources screened per place, in every block, by the first token of the answer."""
+POOL = 120
+"""Possible sources looked at for one place, at most."""
+LEAST = 2
+"""Changed and unchanged candidates that a group needs, each."""
+MARGIN = 0.1
+"""Smallest gap in logits between the two likeliest tokens, anywhere in the answers, clean and
+patched."""
+FOREIGN = frozenset({"relation"})
+"""Kinds whose sources are of other relations than the base: the word that names the relation
+changes nothing when it comes from the same relation. All other kinds stay within the relation."""
+
+Cell = tuple[str, int]
+"""Kind and index of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +54,14 @@ class SplitSize:
 
     groups: int
     """Groups of four wanted."""
+    disrupted: int = 0
+    """Groups wanted besides these from disrupted cells."""
     pool: int
     """Prompts prepared as bases and sources, at most."""
+    tries: int
+    """Kinds of place in which a prompt is tried as base, at most."""
     uses: int
-    """Groups tried per base prompt, at most; 1 keeps test groups independent of each other."""
+    """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +81,29 @@ class Bench:
     vectors: npt.NDArray[np.float16]
     """float16 (n_prompts, n_kinds, n_blocks, d_model)."""
 
+    def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
+        """Vectors of prompts at a cell, float32 (n, d_model)."""
+        kind, block = cell
+        own = self.vectors[list(indices), KINDS.index(kind), block]
+        return own.astype(np.float32)
+
 
 def prepare(
-    target: TargetModel, split: str, size: SplitSize, seed: int, work: Path, report: Progress
+    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Progress
 ) -> Bench:
-    """Write prompts, keep those the target answers with an entity, and read their vectors."""
-    facts = facts_of(split, seed)
+    """Write prompts, keep those the target answers with an entity, and read their vectors.
+
+    Args:
+        target: the target model.
+        facts_from: split of the facts.
+        pool: prompts written, at most.
+        seed: chooses facts and demonstrations.
+        work: folder of journals.
+        report: progress callback.
+    """
+    facts = facts_of(facts_from, seed)
     placed = []
-    for fact in islice(interleave(facts), size.pool):
+    for fact in islice(interleave(facts), pool):
         shown = other_fact(fact, facts[fact.relation], f"shown:{seed}")
         if shown is not None:
             placed.append(place(target.tokenizer, one_shot(fact, shown)))
@@ -95,29 +122,96 @@ def prepare(
     )
 
 
-def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
-    """Source prompts for a group, their answers as varied as possible.
+def all_cells(target: TargetModel) -> list[Cell]:
+    """Every kind in every block."""
+    return [(kind, block) for kind in KINDS for block in range(len(blocks(target.n_layers)))]
 
-    Other subjects, mostly of the same relation.
+
+def expressible(text: str) -> bool:
+    """Whether an answer has a letter or digit and a reply can say it."""
+    answer = Answer(changed=True, content=text)
+    return (
+        "\ufffd" not in text
+        and any(map(str.isalnum, text))
+        and parse_answer(format_answer(answer)) == answer
+    )
+
+
+def usable_bases(bench: Bench) -> list[int]:
+    """Prompts whose clean answer is clear enough and can be said."""
+    return [
+        i
+        for i, output in enumerate(bench.clean)
+        if output.margin >= MARGIN and expressible(output.text)
+    ]
+
+
+def queues(
+    bench: Bench, cells: Sequence[Cell], tries: int, salt: str
+) -> dict[str, list[list[Patch]]]:
+    """Places to be tried, by kind; each base in at most `tries` kinds, chosen by hash.
+
+    A place is a list of patches: the same sources in every block of the kind's cells.
     """
-    own = bench.prompts[base].prompt.fact
-    same: list[int] = []
-    foreign: list[int] = []
-    for index, other in enumerate(bench.prompts):
-        if kind in other.places and other.prompt.fact.subject != own.subject:
-            (same if other.prompt.fact.relation == own.relation else foreign).append(index)
-    text = bench.prompts[base].prompt.text
+    kinds = list(dict.fromkeys(kind for kind, _ in cells))
+    found: dict[str, list[list[Patch]]] = {kind: [] for kind in kinds}
 
     def order(index: int) -> int:
-        return rank("source", salt, text, kind, bench.prompts[index].prompt.text)
+        return rank("base", salt, bench.prompts[index].prompt.text)
 
-    n_foreign = FOREIGN.get(kind, 1)
-    chosen = _varied(sorted(same, key=order), bench, SOURCES - n_foreign)
-    chosen += sorted(foreign, key=order)[: SOURCES - len(chosen)]
-    return chosen
+    for base in sorted(usable_bases(bench), key=order):
+        text = bench.prompts[base].prompt.text
+        own = [kind for kind in kinds if kind in bench.prompts[base].places]
+        own.sort(key=lambda kind: rank("kind", salt, text, kind))
+        for kind in own[:tries]:
+            sources = sources_for(bench, base, kind, salt)
+            if len(sources) >= 2 * LEAST:
+                found[kind].append(
+                    [
+                        Patch(base=base, source=source, kind=kind, block=block)
+                        for block in (b for k, b in cells if k == kind)
+                        for source in sources
+                    ]
+                )
+    return found
 
 
-def _varied(ordered: Sequence[int], bench: Bench, count: int) -> list[int]:
+def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
+    """Sources for a place, their answers varied.
+
+    Sources that read the same tokens up to the patched one have the same vector and count once.
+    """
+    own = bench.prompts[base].prompt
+    known = {_read(bench, base, kind)}
+    pool: list[int] = []
+    for index in _ranked(bench, kind, f"{salt}\0{own.text}"):
+        fact = bench.prompts[index].prompt.fact
+        if fact.subject == own.fact.subject:
+            continue
+        if (fact.relation != own.fact.relation) != (kind in FOREIGN):
+            continue
+        read = _read(bench, index, kind)
+        if read not in known:
+            known.add(read)
+            pool.append(index)
+        if len(pool) == POOL:
+            break
+    return _varied(pool, bench)
+
+
+def _ranked(bench: Bench, kind: str, salt: str) -> list[int]:
+    """Prompts with a kind, in an order of their own for each salt."""
+    having = [i for i, p in enumerate(bench.prompts) if kind in p.places]
+    generator = np.random.default_rng(rank("source", salt))
+    return [having[i] for i in generator.permutation(len(having))]
+
+
+def _read(bench: Bench, index: int, kind: str) -> tuple[int, ...]:
+    prompt = bench.prompts[index]
+    return prompt.ids[: prompt.places[kind].position + 1]
+
+
+def _varied(ordered: Sequence[int], bench: Bench) -> list[int]:
     seen: set[str] = set()
     fresh: list[int] = []
     rest: list[int] = []
@@ -125,60 +219,4 @@ def _varied(ordered: Sequence[int], bench: Bench, count: int) -> list[int]:
         answer = bench.clean[index].text
         (rest if answer in seen else fresh).append(index)
         seen.add(answer)
-    return (fresh + rest)[:count]
-
-
-def rounds(
-    bench: Bench, size: SplitSize, salt: str
-) -> Iterator[list[tuple[list[Patch], list[Output]]]]:
-    """Measured groups, round by round; cells that never show two outcomes are given up."""
-    cells = [(kind, block) for kind in KINDS for block in range(len(blocks(bench.target.n_layers)))]
-    orders = {cell: _bases(bench, cell, salt) for cell in cells}
-    uses = [0] * len(bench.prompts)
-    journal = Journal(bench.work / "patched.jsonl")
-    first = True
-    while cells:
-        groups: list[list[Patch]] = []
-        for kind, block in cells:
-            queue, taken = orders[kind, block], 0
-            while queue and taken < ROUND:
-                base = queue.pop(0)
-                if uses[base] < size.uses:
-                    uses[base] += 1
-                    taken += 1
-                    groups.append(
-                        [
-                            Patch(base=base, source=source, kind=kind, block=block)
-                            for source in sources_for(bench, base, kind, salt)
-                        ]
-                    )
-        groups = [group for group in groups if len(group) >= 4]
-        if not groups:
-            return
-        outputs = measure.patched_outputs(
-            bench.target, bench.prompts, bench.vectors, groups, journal, bench.report
-        )
-        if first:
-            cells = _fruitful(cells, groups, outputs)
-            first = False
-        yield list(zip(groups, outputs, strict=True))
-
-
-def _bases(bench: Bench, cell: tuple[str, int], salt: str) -> list[int]:
-    """Prompts that have a cell's kind of position, in hash order."""
-    kind, block = cell
-
-    def order(index: int) -> int:
-        return rank("base", salt, kind, str(block), bench.prompts[index].prompt.text)
-
-    return sorted((i for i, p in enumerate(bench.prompts) if kind in p.places), key=order)
-
-
-def _fruitful(
-    cells: Sequence[tuple[str, int]], groups: Sequence[list[Patch]], outputs: Sequence[list[Output]]
-) -> list[tuple[str, int]]:
-    tried: dict[tuple[str, int], list[bool]] = {}
-    for group, found in zip(groups, outputs, strict=True):
-        varied = len({output.text for output in found}) >= 2
-        tried.setdefault((group[0].kind, group[0].block), []).append(varied)
-    return [c for c in cells if c in tried and sum(tried[c]) / len(tried[c]) >= POOR_YIELD]
+    return (fresh + rest)[:SOURCES]

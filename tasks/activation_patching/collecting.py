@@ -1,0 +1,97 @@
+"""Trying places until enough groups are kept: which kind is tried next, and which cell is full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from introspect_bench.tasks.activation_patching import reading, trials
+from introspect_bench.tasks.activation_patching.balance import Candidate, CandidateGroup
+from introspect_bench.tasks.activation_patching.matching import Selection
+from introspect_bench.tasks.activation_patching.trials import Bench, Cell, SplitSize
+
+OUTCOME_CAP = 0.04
+"""Largest share of one outcome among the queries of a split."""
+ROUND = 10
+"""Places of one kind tried in one round."""
+LEAST_ROUNDS = 8
+"""Rounds of every kind before the more fruitful kinds are preferred."""
+CELL_CAP = 0.12
+"""Largest share of groups from one cell, unless the others run out."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """Groups of one part of a split (headline or disrupted) and what was tried for them."""
+
+    groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
+    """Chosen groups."""
+    tried: dict[str, Counter[str]] = field(default_factory=dict)
+    """Counts by cell: groups, patches screened, patches read, groups that could be chosen from,
+    groups kept."""
+
+
+def collect(
+    bench: Bench,
+    cells: Sequence[Cell],
+    wanted: int,
+    size: SplitSize,
+    salt: str,
+    *,
+    both: bool = True,
+) -> Kept:
+    """Try places of all kinds until enough groups are kept or none is left.
+
+    Kinds of which many places give a group are preferred, within the cap of a cell. Disrupted cells
+    (`both` is false) need not show changed and unchanged answers.
+    """
+    selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP)
+    queues = trials.queues(bench, cells, size.tries, salt)
+    centres = {cell: reading.centre(bench, cell) for cell in cells if queues[cell[0]]}
+    names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
+    gains: dict[str, list[int]] = {kind: [] for kind in queues}
+    kept = Kept(groups=selection.groups)
+    used: Counter[int] = Counter()
+    quota = max(1, int(CELL_CAP * wanted))
+    while len(selection.groups) < wanted and any(queues.values()):
+        going = [
+            kind
+            for kind, queue in reversed(queues.items())
+            if queue and any(selection.cells[name] < quota for name in names[kind])
+        ]
+        if not going:
+            quota += max(1, quota // 4)
+            continue
+        kind = max(going, key=lambda one: _worth(gains[one]))
+        now, queues[kind] = queues[kind][:ROUND], queues[kind][ROUND:]
+        found, tried = reading.measured(bench, now, centres, both=both)
+        for cell, counts in tried.items():
+            kept.tried.setdefault(cell, Counter()).update(counts)
+        before = len(selection.groups)
+        for place, groups in zip(now, found, strict=True):
+            for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
+                room = selection.cells[group.cell] < quota and len(selection.groups) < wanted
+                if not room or used[place[0].base] >= size.uses:
+                    continue
+                if selection.offer(group) if both else selection.offer_any(group):
+                    used[place[0].base] += 1
+                    kept.tried[group.cell]["groups_kept"] += 1
+        gains[kind].append(len(selection.groups) - before)
+        bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
+    for (cell, reason), n in sorted(selection.rejected.items()):
+        kept.tried[cell][f"rejected: {reason}"] = n
+    return kept
+
+
+def _worth(gains: Sequence[int]) -> tuple[bool, float]:
+    """Order of kinds by what their rounds gave.
+
+    Kinds with few rounds come first, the poorest before the others, which need the same bases; then
+    those whose last rounds gave most groups.
+    """
+    mean = float(np.mean(gains[-4:] or [0]))
+    few = len(gains) < LEAST_ROUNDS
+    return few, -mean if few else mean
