@@ -1,4 +1,4 @@
-"""One line of a suite's files to one record: the exact keys and types, nothing optional.
+"""One line of a suite's files to one record: the exact keys and types; only `part` is optional.
 
 Owns the row formats. Every function returns `(query id, record)` or raises an `IntegrityError` that
 names the field; the caller adds file and line.
@@ -35,7 +35,8 @@ def query(row: Mapping[str, Any]) -> tuple[str, Query]:
 
 def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
     """Read a line of `truth.jsonl`."""
-    _keys(row, "id", "clean", "outcome", "clean_ids", "outcome_ids", "margin")
+    names = ("id", "clean", "outcome", "clean_ids", "outcome_ids", "margin")
+    _keys(row, *names, *row.keys() & {"part"})
     truth = GroundTruth(
         id=_hex_id(row, "id"),
         clean=_value(row, "clean", str),
@@ -43,6 +44,7 @@ def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
         clean_ids=_token_ids(row, "clean_ids"),
         outcome_ids=_token_ids(row, "outcome_ids"),
         margin=float(_value(row, "margin", float, int)),
+        part=_value(row, "part", str) if "part" in row else None,
     )
     return truth.id, truth
 

@@ -40,9 +40,9 @@ SIZES: dict[str, dict[str, Any]] = {
         "test": SplitSize(groups=4, pool=80, uses=2),
     },
     "input-ablations": {
-        "train": {"hint": 1, "context": 1},
-        "validation": {"hint": 1, "context": 1},
-        "test": {"hint": 1, "context": 1, "option": 1, "word": 1},
+        "train": {"hint": 6, "context": 6, "which": 4},
+        "validation": {"hint": 4, "context": 4, "which": 4},
+        "test": {"hint": 4, "context": 4, "which": 4, "option": 4, "word": 4},
     },
 }
 
@@ -70,9 +70,9 @@ def small_world() -> Iterator[None]:
         patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
         patch.setattr(trials, "ROUND", 6)
         patch.setattr(trials, "POOR_YIELD", 0.0)
-        patch.setattr(ablations, "ROUND", 8)
-        for build in (patching, ablations):  # four groups cannot be balanced
-            patch.setattr(build, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
+        patch.setattr(ablations, "MARGIN", 0.0)
+        # four groups cannot be balanced
+        patch.setattr(patching, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
         yield
     torch.set_num_threads(threads)
 
