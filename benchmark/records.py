@@ -82,14 +82,6 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What a completion says to a query of kind `which`: the part that the output rests on."""
-
-    part: str
-    """Letter of the part."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """What a completion says a direction encodes: the answer of a description task."""
 
