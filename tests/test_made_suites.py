@@ -42,7 +42,8 @@ def test_a_suite_opens_and_verifies(made: dict[str, Path], task: str) -> None:
     assert len(suite.queries("mini")) == len(manifest["mini"]) > 0
     for split in SPLITS:
         counts = manifest["splits"][split]
-        assert counts["queries"] == 4 * counts["groups"] > 0
+        least = 4 if task == "activation-patching" else 1
+        assert counts["queries"] >= least * counts["groups"] > 0
         for truth in suite.truth(split).values():
             assert truth.margin >= 0
             assert "\ufffd" not in truth.clean + truth.outcome
