@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from introspect_bench.baselines.solved import Solved, solved_train
-from introspect_bench.benchmark.records import Answer, Prompt, Query
+from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -113,6 +113,8 @@ def shared_features(query: Query) -> Features:
 
 def ablation_features(query: Query) -> Features:
     """Shared features, the hinted letter, and whose names the removed part repeats."""
+    if "removed" not in query.fields:  # four parts, of which none is the one removed
+        return {**shared_features(query), "letter": "", "mention": ""}
     text, removed = query.fields["text"], query.fields["removed"]
     start, end = query.fields["span"]
     names, rest = _NAME.findall(removed)[1:], f"{text[:start]} {text[end:]}"
@@ -155,22 +157,22 @@ class InputOnly:
     """Feature sets, finest first."""
     least: int
     """Smallest cell that is used, except the one of everything."""
-    cells: Mapping[tuple[str, ...], tuple[int, Answer]]
+    cells: Mapping[tuple[str, ...], tuple[int, Answer | Choice]]
     """Size and commonest answer of each cell; content may be `STATED`."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Give each query the answer of its cell."""
         return [self.task.format_answer(self.answer(prompt.query)) for prompt in prompts]
 
-    def answer(self, query: Query) -> Answer:
+    def answer(self, query: Query) -> Answer | Choice:
         """Answer of the finest cell that is large enough."""
         features = self.features(query)
         for names in self.chain:
             size, answer = self.cells.get(_key(names, features), (0, None))
             if answer is not None and (size >= self.least or not names):
-                stated = answer.content == STATED
-                content = features["stated"] if stated else answer.content
-                return Answer(changed=answer.changed, content=content)
+                if isinstance(answer, Answer) and answer.content == STATED:
+                    return Answer(changed=answer.changed, content=features["stated"])
+                return answer
         raise AssertionError("the last cell of a chain holds every training query")
 
 
@@ -180,7 +182,7 @@ def _key(names: tuple[str, ...], features: Features) -> tuple[str, ...]:
 
 def fit(name: str, task: Task, solved: Sequence[Solved], chain: Chain, least: int) -> InputOnly:
     """Count answers in all cells of a chain."""
-    counts: defaultdict[tuple[str, ...], Counter[Answer]] = defaultdict(Counter)
+    counts: defaultdict[tuple[str, ...], Counter[Answer | Choice]] = defaultdict(Counter)
     sizes: Counter[tuple[str, ...]] = Counter()
     read = FEATURES[name, task.name]
     for one in solved:
@@ -188,15 +190,20 @@ def fit(name: str, task: Task, solved: Sequence[Solved], chain: Chain, least: in
         for key in (_key(names, features) for names in chain):
             sizes[key] += 1
             counts[key][one.answer] += 1
-            if one.answer.content == features["stated"]:
+            if isinstance(one.answer, Answer) and one.answer.content == features["stated"]:
                 counts[key][Answer(changed=one.answer.changed, content=STATED)] += 1
     cells = {key: (sizes[key], _commonest(seen)) for key, seen in counts.items()}
     return InputOnly(task=task, features=read, chain=chain, least=least, cells=cells)
 
 
-def _commonest(seen: Counter[Answer]) -> Answer:
+def _commonest(seen: Counter[Answer | Choice]) -> Answer | Choice:
     """The commonest answer; among equally common ones what is stated, then by text."""
-    return min(seen, key=lambda answer: (-seen[answer], answer.content != STATED, answer.content))
+
+    def order(answer: Answer | Choice) -> tuple[int, bool, str]:
+        content = answer.content if isinstance(answer, Answer) else answer.part
+        return -seen[answer], content != STATED, content
+
+    return min(seen, key=order)
 
 
 def learn(name: str, task: Task, suite: Suite) -> tuple[InputOnly, dict[str, Any]]:

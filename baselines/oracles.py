@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines.solved import solved_train
+from introspect_bench.baselines.solved import Solved, solved_train
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.records import Answer, Prompt, Query
+from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -35,13 +35,13 @@ class Unchanged:
     """Outputs without the intervention."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Say `unchanged` with the target's own output."""
-        return [
-            self.task.format_answer(
-                Answer(changed=False, content=self.told[prompt.query.id]["clean"])
-            )
-            for prompt in prompts
-        ]
+        """Say `unchanged` with the target's own output, and part A where a part is asked for."""
+        return [self.task.format_answer(self._answer(prompt.query)) for prompt in prompts]
+
+    def _answer(self, query: Query) -> Answer | Choice:
+        if "parts" in query.fields:
+            return Choice(part="A")
+        return Answer(changed=False, content=self.told[query.id]["clean"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def learn_source(task: Task, suite: Suite, split: str) -> tuple[SourceOracle, di
     lead: Counter[Cell] = Counter()
     for solved in solved_train(suite):
         told = train[solved.query.id]
-        content = solved.answer.content
+        content = _content(solved)
         is_source = content == _source(solved.query.id, told)
         lead[_cell(solved.query)] += int(is_source) - int(content == told["clean"])
     takes_over = {cell: count > 0 for cell, count in lead.items()}
@@ -101,6 +101,11 @@ def learn_source(task: Task, suite: Suite, split: str) -> tuple[SourceOracle, di
     )
     cells = sorted(f"{kind} {layers[0]}-{layers[-1]}" for (kind, layers) in _where(takes_over))
     return explainer, {"source_comes_out_in": cells}
+
+
+def _content(solved: Solved) -> str:
+    assert isinstance(solved.answer, Answer)  # only patching has a source
+    return solved.answer.content
 
 
 def _where(takes_over: Mapping[Cell, bool]) -> list[Cell]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import Answer, Query
+from introspect_bench.benchmark.records import Answer, Choice, Query
 from introspect_bench.benchmark.suite import Suite
 
 K = TypeVar("K", bound=Hashable)
@@ -20,7 +20,7 @@ class Solved:
 
     query: Query
     """The query."""
-    answer: Answer
+    answer: Answer | Choice
     """The answer that would score 1."""
 
 

@@ -49,6 +49,8 @@ class Measured:
     """Tokens of the outcome."""
     margin: float
     """Smallest top-1 gap over both outputs, in logits."""
+    part: str | None = None
+    """Letter of the part that the clean output rests on (kind `which` only)."""
     source: str | None = None
     """The source prompt's own output (patching); told to oracles only."""
     vector: npt.NDArray[np.float16] | None = None
@@ -116,6 +118,7 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
                 "outcome_ids": list(m.outcome_ids),
                 "margin": round(m.margin, 6),
                 "nearest_train": None if m.nearest_train is None else round(m.nearest_train, 6),
+                **({} if m.part is None else {"part": m.part}),
             }
             for key, _, m in rows
         ],

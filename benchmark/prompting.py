@@ -17,7 +17,15 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import SLOT, Answer, Description, Prompt, Query, Turn
+from introspect_bench.benchmark.records import (
+    SLOT,
+    Answer,
+    Choice,
+    Description,
+    Prompt,
+    Query,
+    Turn,
+)
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors, shuffled_rows
 from introspect_bench.benchmark.task import Rendered, Task
@@ -66,7 +74,8 @@ def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
                 f"template {rendered.template}, query {query.id}: {rendered.question.count(SLOT)} "
                 f"slots for a vector, expected {int(task.uses_vector)}"
             )
-        questions.append(Question(query=query, rendered=rendered, openings=task.openings))
+        openings = rendered.openings or task.openings
+        questions.append(Question(query=query, rendered=rendered, openings=openings))
     return tuple(
         sorted(questions, key=lambda q: (q.rendered.template, len(q.rendered.question), q.query.id))
     )
@@ -252,7 +261,7 @@ def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -
     return [picked[i] for i in rng.permutation(n)]
 
 
-def _candidate(task: Task, question: Question, answer: Answer | Description) -> Candidate:
+def _candidate(task: Task, question: Question, answer: Answer | Choice | Description) -> Candidate:
     changed = isinstance(answer, Answer) and answer.changed
     return Candidate(question=question, reply=task.format_answer(answer), changed=changed)
 

@@ -106,10 +106,12 @@ class GroundTruth:
     outcome_ids: tuple[int, ...]
     """Token ids of `outcome` in the target's vocabulary."""
     margin: float
-    """Smallest gap between the two largest logits over all tokens of both outputs, in logits."""
+    """Smallest gap between the two largest logits over all tokens of all outputs, in logits."""
     nearest_train: float | None = None
     """Largest centred cosine of the query's vector with a training vector of the same place and
     layers; None for training queries and where there is no vector."""
+    part: str | None = None
+    """Letter of the one part whose removal changes the output; of queries of kind `which` only."""
 
     def __post_init__(self) -> None:
         """Refuse empty outputs and non-finite margins."""
@@ -117,11 +119,22 @@ class GroundTruth:
             raise IntegrityError(f"ground truth {self.id}: empty output text")
         if not math.isfinite(self.margin):
             raise IntegrityError(f"ground truth {self.id}: margin {self.margin} is not finite")
+        if self.part is not None and self.clean == self.outcome:
+            raise IntegrityError(
+                f"ground truth {self.id}: removing part {self.part} changes nothing"
+            )
 
     @property
-    def answer(self) -> Answer:
+    def changed(self) -> bool:
+        """Whether the intervention changes the output."""
+        return self.clean != self.outcome
+
+    @property
+    def answer(self) -> Answer | Choice:
         """The answer that scores 1."""
-        return Answer(changed=self.clean != self.outcome, content=self.outcome)
+        if self.part is not None:
+            return Choice(part=self.part)
+        return Answer(changed=self.changed, content=self.outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +225,7 @@ class Replied:
     """The query."""
     raw: str | None
     """Raw completion; None if missing."""
-    answer: Answer | Description | None
+    answer: Answer | Choice | Description | None
     """Parsed answer; None if missing or unparsed."""
 
     @property
@@ -227,8 +240,8 @@ class Replied:
 class Scored(Replied):
     """A reply to a query about an intervention, with what measuring the target gave."""
 
-    answer: Answer | None
-    """Parsed answer; None if missing or unparsed."""
+    answer: Answer | Choice | None
+    """Parsed answer of the kind that the query asks for; None if missing or unparsed."""
     truth: GroundTruth
     """What measuring the target gave."""
 

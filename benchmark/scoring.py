@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.confidence import run_confidence
-from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.describing import describe_replies, description_table
 from introspect_bench.benchmark.description_result import describe_result
 from introspect_bench.benchmark.errors import IntegrityError
@@ -31,6 +30,7 @@ from introspect_bench.benchmark.notes import reproduced, unread
 from introspect_bench.benchmark.parts import distance_of, layers_of, margin_of
 from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
 from introspect_bench.benchmark.replies import read_replies
+from introspect_bench.benchmark.right import is_right, of_kind
 from introspect_bench.benchmark.runfile import Run
 from introspect_bench.benchmark.runheader import decoding_of, n_train
 from introspect_bench.benchmark.scale import NoScaleError, scale_of
@@ -141,7 +141,7 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
         Scored(
             query=reply.query,
             raw=reply.raw,
-            answer=reply.answer if isinstance(reply.answer, Answer) else None,
+            answer=of_kind(reply, truth[reply.query.id]),
             truth=truth[reply.query.id],
         )
         for reply in replies
@@ -158,14 +158,6 @@ def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, .
     return describe_replies(run, read_replies(run, task, suite), suite)
 
 
-def is_right(scored: Scored) -> tuple[bool, bool]:
-    """Return whether verdict and content of an answer are right; both False without an answer."""
-    if scored.answer is None:
-        return False, False
-    said, truth = scored.answer, scored.truth.answer
-    return said.changed == truth.changed, same_content(said.content, truth.content)
-
-
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
     """Return scored queries as columns for the metrics.
 
@@ -173,12 +165,14 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
         ValueError: there are none.
     """
     right = [is_right(s) for s in scored]
-    verdicts = [NO_VERDICT if s.answer is None else int(s.answer.changed) for s in scored]
+    verdicts = [
+        int(s.answer.changed) if isinstance(s.answer, Answer) else NO_VERDICT for s in scored
+    ]
     groups = np.unique([s.query.group for s in scored], return_inverse=True)[1]
     return ScoreTable(
         exact=np.array([all(pair) for pair in right], dtype=np.bool_),
         content=np.array([content for _, content in right], dtype=np.bool_),
-        true_changed=np.array([s.truth.answer.changed for s in scored], dtype=np.bool_),
+        true_changed=np.array([s.truth.changed for s in scored], dtype=np.bool_),
         pred_changed=np.array(verdicts, dtype=np.int8),
         kind=np.array([s.query.kind for s in scored], dtype=np.str_),
         group=groups.astype(np.int64),

@@ -23,6 +23,7 @@ from introspect_bench.benchmark.manifest import MANIFEST, read_manifest
 from introspect_bench.benchmark.records import (
     SPLITS,
     Answer,
+    Choice,
     Description,
     FeatureTruth,
     GroundTruth,
@@ -140,7 +141,7 @@ class Suite:
         """
         return self._answers(split, "truth", suite_rows.feature_truth)
 
-    def answers(self, split: str) -> dict[str, Answer | Description]:
+    def answers(self, split: str) -> dict[str, Answer | Choice | Description]:
         """Return the right answers of a split by query id, whatever its truth is.
 
         Raises:

@@ -1,4 +1,4 @@
-"""One line of a suite's files to one record: the exact keys and types, nothing optional.
+"""One line of a suite's files to one record: the exact keys and types; only `part` is optional.
 
 Owns the row formats. Every function returns `(query id, record)` or raises an `IntegrityError` that
 names the field; the caller adds file and line.
@@ -36,7 +36,8 @@ def query(row: Mapping[str, Any]) -> tuple[str, Query]:
 def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
     """Read a line of `truth.jsonl`."""
     row = {"nearest_train": None, **row}
-    _keys(row, "id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
+    names = ("id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
+    _keys(row, *names, *row.keys() & {"part"})
     nearest = _value(row, "nearest_train", float, int, type(None))
     truth = GroundTruth(
         id=_hex_id(row, "id"),
@@ -46,6 +47,7 @@ def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
         outcome_ids=_token_ids(row, "outcome_ids"),
         margin=float(_value(row, "margin", float, int)),
         nearest_train=None if nearest is None else float(nearest),
+        part=_value(row, "part", str) if "part" in row else None,
     )
     return truth.id, truth
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.records import Answer, Description, Query
+from introspect_bench.benchmark.records import Answer, Choice, Description, Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class Rendered:
     """Text shared by all queries of this template."""
     question: str
     """Text of this query, with `SLOT` once if the task has a vector."""
+    openings: tuple[str, ...] = ()
+    """How answers to this query can begin, if not in all the ways of the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Task:
     """Whether each query carries one vector of the target's width."""
     render: Callable[[Query], Rendered]
     """Query to text; the template is chosen by a hash of the query id, never at random."""
-    parse: Callable[[str], Answer | Description | None]
+    parse: Callable[[str], Answer | Choice | Description | None]
     """Raw completion to answer, or None if it has none; pure."""
     format_answer: Callable[[Any], str]
     """The completion that says an answer of the task's kind; `parse` reads it back."""

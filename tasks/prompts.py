@@ -77,9 +77,14 @@ def render_prompt(folder: Path, *, task: str, query_id: str, values: Mapping[str
 
 
 @cache
-def prompts_sha256(folder: Path) -> str:
-    """Hash of all template files with their names, so that any change of wording is visible."""
+def prompts_sha256(folder: Path, *, inside: bool = True) -> str:
+    """Hash of all template files with their names, `inside` for those in folders inside too.
+
+    Any change of wording is visible in it.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.jinja")):
-        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    for path in sorted(folder.rglob("*.jinja") if inside else folder.glob("*.jinja")):
+        digest.update(
+            f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0"
+        )
     return digest.hexdigest()

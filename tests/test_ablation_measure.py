@@ -25,12 +25,12 @@ def fact(subject: str, answer: str) -> Fact:
     return Fact(relation="capital", subject=subject, objects=(answer,))
 
 
-def hint_groups() -> list[list[Ablation]]:
+def option_groups() -> list[list[Ablation]]:
     groups = []
     for name in ("Kenya", "日本", "Côte d'Ivoire"):
         options = wording.options_for(fact(name, "Nairobi"), CITIES, "s")
         assert options is not None
-        groups.append(wording.hint_group(fact(name, "Nairobi"), options, "s"))
+        groups.append(wording.option_group(fact(name, "Nairobi"), options, "s"))
     return groups
 
 
@@ -42,19 +42,24 @@ def text_groups() -> list[list[Ablation]]:
     ]
 
 
+def tokenise(target: TargetModel, group: list[Ablation]) -> measure.Texts:
+    texts = [text for a in group for text in (a.text, a.without)]
+    return measure.tokenise(target, texts, chat=group[0].chat)
+
+
 def quiet(_stage: str, _n: int) -> None:
     pass
 
 
 def test_every_text_is_tokenised_once_and_whole(target: TargetModel) -> None:
-    (group, *_) = hint_groups()
-    texts = measure.tokenise(target, group)
+    (group, *_) = option_groups()
+    texts = tokenise(target, group)
     assert texts.letter
     assert set(texts.index) == {t for a in group for t in (a.text, a.without)}
-    assert len(texts.rows) == len(group) + 1  # they share the text without
+    assert len(texts.rows) == len(group) + 1  # they share the text with all options
     for text, i in texts.index.items():
         assert list(texts.rows[i]) == target.encode_chat(text, "The answer is")
-    plain = measure.tokenise(target, text_groups()[0])
+    plain = tokenise(target, text_groups()[0])
     assert not plain.letter
     for text, i in plain.index.items():
         assert list(plain.rows[i]) == target.encode(text)
@@ -81,7 +86,7 @@ def test_a_stem_is_what_all_rows_begin_with(
 
 
 def test_letters_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -> None:
-    texts = [measure.tokenise(target, group) for group in hint_groups()]
+    texts = [tokenise(target, group) for group in option_groups()]
     found = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
     tokens = measure.letter_ids(target)
     for own, outputs in zip(texts, found, strict=True):
@@ -96,7 +101,7 @@ def test_letters_are_those_of_single_passes(target: TargetModel, tmp_path: Path)
 
 
 def test_texts_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -> None:
-    texts = [measure.tokenise(target, group) for group in text_groups()]
+    texts = [tokenise(target, group) for group in text_groups()]
     found = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
     for own, outputs in zip(texts, found, strict=True):
         expected = [slow_answer(target, row) for row in own.rows]
@@ -106,7 +111,7 @@ def test_texts_are_those_of_single_passes(target: TargetModel, tmp_path: Path) -
 def test_a_second_run_needs_no_model(
     target: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = [measure.tokenise(target, group) for group in text_groups()]
+    texts = [tokenise(target, group) for group in text_groups()]
     first = measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet)
     monkeypatch.setattr(measure, "greedy", None)
     assert measure.outputs_of(target, texts, Journal(tmp_path / "j"), quiet) == first
@@ -119,7 +124,7 @@ def test_nothing_to_measure(target: TargetModel, tmp_path: Path) -> None:
 
 
 def test_progress_counts_texts(target: TargetModel, tmp_path: Path) -> None:
-    texts = [measure.tokenise(target, group) for group in text_groups()]
+    texts = [tokenise(target, group) for group in text_groups()]
     told: list[int] = []
     measure.outputs_of(target, texts, Journal(tmp_path / "j"), lambda _, n: told.append(n))
     assert sum(told) == sum(len(own.rows) for own in texts)

@@ -67,48 +67,54 @@ def test_too_few_distractors() -> None:
 
 
 def test_hints_differ_in_the_hint_alone() -> None:
-    group = wording.hint_group(KENYA, options(), SALT)
-    check(group, "hint", chat=True)
-    assert len(group) % 4 == 0
-    question = "What is the capital of Kenya?"
-    assert len({a.without for a in group}) == 1
-    without = group[0].without
-    assert without == wording.multiple_choice(KENYA, options(), SALT)
-    assert without.startswith(f"{question}\n")
-    lines = without.split("\n")[1:]
-    assert [line.strip("(")[0] for line in lines] == ["A", "B", "C", "D"]
-    assert [line.split(" ", 1)[1] for line in lines] == list(options())
-    # one hint for each option in each wording, on a line of its own
-    assert all(a.removed.startswith("\n") and a.text.endswith(a.removed) for a in group)
-    for start in range(0, len(group), 4):
-        for letter, option, a in zip("ABCD", options(), group[start : start + 4], strict=True):
-            forms = {h.format(letter=letter, option=option) for h in wording.HINTS}
-            assert a.removed[1:] in forms
+    group = wording.hint_group(KENYA, PERU, options(), SALT)
+    check(group, "hint", chat=False)
+    without = "Q: What is the capital of Perú?\nA: Lima\nQ: What is the capital of Kenya?\nA:"
+    assert {a.without for a in group} == {without}
+    for option, a in zip(options(), group, strict=True):
+        assert a.named == option
+        forms = [h.format(option=option) for h in wording.HINTS]
+        assert a.role == f"hint-{forms.index(a.removed[:-1]) + 1}"
+        assert a.text == without.removesuffix("A:") + a.removed + "A:"
 
 
-def test_the_four_hints_of_a_wording_share_it() -> None:
-    group = wording.hint_group(KENYA, options(), SALT)
-    for start in range(0, len(group), 4):
-        forms = set()
-        for letter, option, a in zip("ABCD", options(), group[start : start + 4], strict=True):
-            (which,) = (
-                h for h in wording.HINTS if h.format(letter=letter, option=option) == a.removed[1:]
-            )
-            forms.add(which)
-        assert len(forms) == 1
+def test_all_hints_occur() -> None:
+    groups = [wording.hint_group(fact(f"Land {i}"), PERU, options(), SALT) for i in range(60)]
+    roles = {a.role for group in groups for a in group}
+    assert roles == {f"hint-{i}" for i in range(1, len(wording.HINTS) + 1)}
 
 
-def test_wordings_and_styles_vary_between_questions() -> None:
-    groups = [wording.hint_group(fact(f"Land {i}"), options(), SALT) for i in range(60)]
-    texts = " ".join(a.removed for group in groups for a in group)
-    starts = {hint.split("{")[0] for hint in wording.HINTS}
-    assert [start for start in starts if start not in texts] == []
-    marks = {group[0].without.split("\n")[1].split(" ")[0] for group in groups}
-    assert marks == {"A.", "A)", "(A)"}
+@pytest.mark.parametrize("listed", [False, True])
+def test_four_parts_can_each_be_removed(listed: bool) -> None:
+    found = wording.four_parts(KENYA, PERU, options(), SALT, listed=listed)
+    parts = [found.text[start:end] for start, end in found.spans]
+    assert set(found.named) == set(options())
+    assert len(found.texts) == len(set(found.texts)) == 5
+    assert found.texts[0] == found.text
+    for i, part in enumerate(parts):
+        assert found.text.count(part) == 1
+        assert found.without(i) == found.text.replace(part, "")
+        said = "- {option}" if listed else wording.SOURCES[found.roles[i]]
+        assert part == said.format(option=found.named[i]) + "\n"
+    demonstration = "Q: What is the capital of Perú?\nA: Lima\n"
+    question = "Q: What is the capital of Kenya?\n"
+    head = demonstration + (f"{question}Options:\n" if listed else "")
+    assert found.text == head + "".join(parts) + ("" if listed else question) + "A:"
+
+
+def test_parts_stand_in_every_order() -> None:
+    found = [
+        wording.four_parts(KENYA, PERU, options(), f"{SALT}:{i}", listed=False) for i in range(60)
+    ]
+    for role in wording.SOURCES:
+        assert {one.roles.index(role) for one in found} == {0, 1, 2, 3}
+    for option in options():
+        assert {one.named.index(option) for one in found} == {0, 1, 2, 3}
+    assert {one.roles.index("key") - one.named.index("Nairobi") for one in found} >= {-3, 0, 3}
 
 
 def test_a_group_is_the_same_every_time() -> None:
-    first, again = (wording.hint_group(KENYA, options(), SALT) for _ in range(2))
+    first, again = (wording.hint_group(KENYA, PERU, options(), SALT) for _ in range(2))
     assert first == again
 
 
@@ -135,13 +141,19 @@ def test_sentences_before_a_question(question_form: bool) -> None:
         else "The capital of Perú is Lima. The capital of Kenya is"
     )
     assert group[0].without == form
-    assert [a.removed[:-1] for a in group] == before
+    assert [(a.role, a.named, a.removed[:-1]) for a in group] == before
     # no text ends in a blank: the answer's first token has its own
     assert all(a.text == a.text.rstrip() for a in group)
 
 
 def test_sentences_are_true_false_doubtful_and_about_others() -> None:
-    true, false, doubt, *others = wording.sentences(KENYA, CITIES, [PERU, OUD], SALT)
+    found = wording.sentences(KENYA, CITIES, [PERU, OUD], SALT)
+    true, false, doubt, *others = [sentence for _, _, sentence in found]
+    roles = [role for role, _, _ in found]
+    assert roles[:2] + roles[3:] == ["true", "false", "other", "irrelevant"]
+    number = roles[2].removeprefix("doubt-")
+    assert doubt.startswith(wording.DOUBTS[int(number) - 1])
+    assert all(named in sentence for _, named, sentence in found)
     assert true == "The capital of Kenya is Nairobi."
     assert false.removeprefix("The capital of Kenya is ").rstrip(".") in CITIES
     assert doubt.startswith(wording.DOUBTS)
@@ -155,12 +167,13 @@ def test_sentences_are_true_false_doubtful_and_about_others() -> None:
 
 def test_a_name_keeps_its_capital_after_a_doubt() -> None:
     bo = fact("Theo", "oud", relation="instrument")
-    doubt = wording.sentences(bo, ("lute", "drum"), [], SALT)[2]
+    doubt = wording.sentences(bo, ("lute", "drum"), [], SALT)[2][2]
     assert "Theo plays the " in doubt
 
 
 def test_without_wrong_answers_there_are_fewer_sentences() -> None:
-    assert wording.sentences(KENYA, ("Nairobi", "Lima"), [PERU], SALT) == [
+    found = wording.sentences(KENYA, ("Nairobi", "Lima"), [PERU], SALT)
+    assert [sentence for _, _, sentence in found] == [
         "The capital of Kenya is Nairobi.",
         "The capital of Perú is Lima.",
     ]

@@ -17,8 +17,6 @@ from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.tasks import suite_root
-from introspect_bench.tasks.input_ablations.measure import letter_ids
-from introspect_bench.tasks.input_ablations.wording import ANSWER_PREFIX
 
 NAME = "smollm2-135m"
 
@@ -66,25 +64,56 @@ def some(suite: Suite, per: Any, n: int) -> list[Query]:
 
 
 def test_ablation_truth_is_what_the_target_says(target: TargetModel) -> None:
+    """Sixty labels; nothing that measured or wrote them is imported here."""
     suite = open_suite(suite_root(NAME, "input-ablations"))
-    truth, letters = suite.truth("test"), list(letter_ids(target))
-    queries = some(suite, lambda query: query.kind, 4)
-    assert len(queries) == 20
+    if suite.version == "v1":
+        pytest.skip("version 1 has no queries with four parts")
+    truth = suite.truth("test")
+    queries = some(suite, lambda query: query.kind, 10)
+    assert len(queries) == 60
     for query in queries:
-        text, (start, end) = query.fields["text"], query.fields["span"]
-        assert text[start:end] == query.fields["removed"]
-        assert removed_is_gone(target, query, truth[query.id], letters), query.id
+        assert removed_is_gone(target.model, target.tokenizer, query, truth[query.id]), query.id
 
 
-def removed_is_gone(target: TargetModel, query: Query, truth: Any, letters: list[int]) -> bool:
-    """Whether clean answer and outcome come out again, with the text and without the span."""
-    text, (start, end) = query.fields["text"], query.fields["span"]
-    without = text[:start] + text[end:]
-    for read, wanted in ((text, truth.clean_ids), (without, truth.outcome_ids)):
-        if query.fields["answer_form"] == "letter":
-            logits = last_logits(target, target.encode_chat(read, ANSWER_PREFIX))
-            if letters[int(logits[letters].argmax())] != wanted[0]:
-                return False
-        elif not follows(target, target.encode(read), wanted, None):
+def removed_is_gone(model: Any, tokenizer: Any, query: Query, truth: Any) -> bool:
+    """Whether clean answer and outcome come out again, and of four parts the active one."""
+    fields = query.fields
+    text = fields["text"]
+    clean = says(model, tokenizer, fields, text, truth.clean_ids)
+    if "parts" not in fields:
+        start, end = fields["span"]
+        assert text[start:end] == fields["removed"]
+        return clean and says(
+            model, tokenizer, fields, text[:start] + text[end:], truth.outcome_ids
+        )
+    active = []
+    for part in fields["parts"]:
+        start, end = part["span"]
+        without = text[:start] + text[end:]
+        if not says(model, tokenizer, fields, without, truth.clean_ids):
+            assert says(model, tokenizer, fields, without, truth.outcome_ids)
+            active.append(part["label"])
+    return clean and active == [truth.part]
+
+
+def says(model: Any, tokenizer: Any, fields: Any, text: str, wanted: tuple[int, ...]) -> bool:
+    """Whether the likeliest tokens after a text are the wanted ones; letters among four only."""
+    among: list[int] | None = None
+    if fields["chat"]:
+        turns = [{"role": "user", "content": text}]
+        chat = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        begun = chat + fields["answer_prefix"]
+        ids = tokenizer(begun, add_special_tokens=False)["input_ids"]
+        among = [
+            tokenizer(f"{begun} {c}", add_special_tokens=False)["input_ids"][-1] for c in "ABCD"
+        ]
+    else:
+        ids = tokenizer(text)["input_ids"]
+    for token in wanted:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+        best = int(logits.argmax()) if among is None else among[int(logits[among].argmax())]
+        if best != token:
             return False
+        ids = [*ids, token]
     return True

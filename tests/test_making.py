@@ -112,7 +112,7 @@ def test_another_seed_task_or_weights_goes_on_from_nothing(
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [
-        (ablations, "BUILD", 2),
+        (ablations, "BUILD", 3),
         (making, "FACTS_SHA256", "0" * 64),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from introspect_bench.tasks.activation_patching import build as patching
 from introspect_bench.tasks.activation_patching.trials import SplitSize
 from introspect_bench.tasks.facts import prompts
 from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.groups import Selection
 from introspect_bench.tasks.input_ablations import build as ablations
 from introspect_bench.tasks.make import make_suite
 from introspect_bench.tasks.order import Order
@@ -47,9 +46,9 @@ SIZES: dict[str, dict[str, Any]] = {
         "test": SplitSize(groups=4, pool=60, tries=5, uses=3),
     },
     "input-ablations": {
-        "train": {"hint": 1, "context": 1},
-        "validation": {"hint": 1, "context": 1},
-        "test": {"hint": 1, "context": 1, "option": 1, "word": 1},
+        "train": {"hint": 6, "context": 6, "which": 4},
+        "validation": {"hint": 4, "context": 4, "which": 4},
+        "test": {"hint": 4, "context": 4, "which": 4, "option": 4, "word": 4},
     },
 }
 
@@ -84,9 +83,7 @@ def small_world() -> Iterator[None]:
         for module in (balance, reading):  # answers are single letters, often one inside another
             patch.setattr(module, "overlap", str.__eq__)
         patch.setattr(ablations, "OUTCOME_CAP", dict.fromkeys(ablations.OUTCOME_CAP, 1.0))
-        patch.setattr(ablations, "ROUND", 8)
-        # four groups cannot be balanced
-        patch.setattr(ablations, "Selection", partial(Selection, changed_limits=(0.0, 1.0)))
+        patch.setattr(ablations, "MARGIN", 0.0)
         yield
     torch.set_num_threads(threads)
 

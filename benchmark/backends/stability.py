@@ -105,7 +105,8 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
 
     Args:
         probes: what was measured first.
-        again: outputs per configuration of `CONFIGURATIONS`, in the order of `probes`.
+        again: outputs per configuration, in the order of `probes`: float32 ones, whose names begin
+            so, and `bf16-weights`.
 
     Raises:
         CheckFailedError: there are no probes.
@@ -117,18 +118,18 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
         name: np.array(
             [a.text == b.text for a, b in zip(first, again[name], strict=True)], dtype=bool
         )
-        for name in CONFIGURATIONS
+        for name in again
     }
     margin = np.array([output.margin for output in first])
     rounded = np.array([output.margin for output in again["bf16-weights"]])
     agreed = same["bf16-weights"]
     moved = np.abs(margin - rounded)[agreed]
     noise = float(np.quantile(moved, NOISE_QUANTILE)) if moved.size else float("inf")
-    fp32 = same["fp32-batch-1"] & same["fp32-batch-32-left"] & same["fp32-batch-32-right"]
+    fp32 = np.all([same[name] for name in again if name.startswith("fp32")], axis=0)
     stable = fp32 & (agreed | (margin > noise))
     return Stability(
         stable=tuple(stable.tolist()),
-        flip_rate={name: float(1 - same[name].mean()) for name in CONFIGURATIONS},
+        flip_rate={name: float(1 - same[name].mean()) for name in again},
         noise_logits=noise if np.isfinite(noise) else None,
         n_probes=len(probes),
         n_dropped=int((~stable).sum()),

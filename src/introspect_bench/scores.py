@@ -17,7 +17,7 @@ from introspect_bench.benchmark.errors import (
     IncompleteRunError,
     UsageError,
 )
-from introspect_bench.benchmark.records import Described, Scored
+from introspect_bench.benchmark.records import Answer, Described, Scored
 from introspect_bench.benchmark.runfile import Run, read_run
 from introspect_bench.benchmark.scoring import grade, grade_descriptions, is_right, score_run
 from introspect_bench.benchmark.suite import MINI, Suite
@@ -235,14 +235,15 @@ def shown(one: Scored | Described, question: str) -> dict[str, Any]:
             "similarity": one.similarity,
         }
     verdict_right, content_right = is_right(one)
+    answer = one.answer
     return row | {
         "clean": one.truth.clean,
-        "truth": one.truth.outcome,
-        "changed": one.truth.answer.changed,
+        "truth": one.truth.part or one.truth.outcome,
+        "changed": one.truth.changed,
         "raw": one.raw,
         "status": one.status,
-        "says_changed": None if one.answer is None else one.answer.changed,
-        "answer": None if one.answer is None else one.answer.content,
+        "says_changed": answer.changed if isinstance(answer, Answer) else None,
+        "answer": answer.content if isinstance(answer, Answer) else answer and answer.part,
         "verdict": verdict_right,
         "content": content_right,
         "exact": verdict_right and content_right,

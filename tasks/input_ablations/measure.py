@@ -6,7 +6,7 @@ which are computed once; every text is tokenised as a whole, so sharing changes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from introspect_bench.benchmark.backends.answers import (
@@ -19,7 +19,7 @@ from introspect_bench.benchmark.backends.answers import (
 from introspect_bench.benchmark.backends.interventions import Branch, Stem
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.input_ablations.wording import ANSWER_PREFIX, Ablation
+from introspect_bench.tasks.input_ablations.wording import ANSWER_PREFIX
 
 ROWS = 96
 """Texts per batch."""
@@ -40,17 +40,17 @@ class Texts:
     """Whether the answers are letters."""
 
 
-def tokenise(target: TargetModel, group: Sequence[Ablation]) -> Texts:
-    """Every text of a group, with and without its span, once."""
-    chat = group[0].chat
-    texts = dict.fromkeys(text for a in group for text in (a.text, a.without))
+def tokenise(target: TargetModel, texts: Iterable[str], *, chat: bool) -> Texts:
+    """Every text of a group, once; those of a chat are answered with a letter."""
+    distinct = tuple(dict.fromkeys(texts))
     rows = [
-        target.encode_chat(text, ANSWER_PREFIX) if chat else target.encode(text) for text in texts
+        target.encode_chat(text, ANSWER_PREFIX) if chat else target.encode(text)
+        for text in distinct
     ]
     return Texts(
         rows=tuple(map(tuple, rows)),
-        index={text: i for i, text in enumerate(texts)},
-        letter=group[0].letter,
+        index={text: i for i, text in enumerate(distinct)},
+        letter=chat,
     )
 
 

@@ -5,26 +5,25 @@ Owns the task literal and the values its templates see. Measures nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.metrics import WHICH
 from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import (
-    FORM,
-    OPENINGS,
-    format_answer,
-    parse_answer,
-    verdict_end,
-)
+from introspect_bench.tasks.answers import FORM, OPENINGS, verdict_end
+from introspect_bench.tasks.choices import OPENING, format_either, parse_either
 from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "input-ablations"
 """Name of the task."""
 
 PROMPTS = Path(__file__).parent / "prompts"
-"""Folder of its templates."""
+"""Folder of its templates; those of kind `which` are in a folder of that name."""
 
 ANSWER_FORMS = {"letter": "one letter", "text": "a short text"}
 """How the templates name the form of the target's answer."""
@@ -47,22 +46,42 @@ def mark(text: str, span: tuple[int, int]) -> str:
     return f"{text[:start]}[[{text[start:end]}]]{text[end:]}"
 
 
-def render(query: Query) -> Rendered:
-    """Query to text: the input with the removed part marked, and the form of the answer.
+def mark_parts(text: str, parts: Sequence[Mapping[str, Any]]) -> str:
+    """Put `[[B: ` and `]]` around every part, B being its label; parts are in the text's order.
 
     Raises:
-        IntegrityError: the query's span does not fit its text, or its answer form is unknown.
+        IntegrityError: as `mark`.
+    """
+    for part in reversed(parts):
+        start, end = part["span"]
+        whole = mark(text, (start, end))
+        text = whole.replace("[[", f"[[{part['label']}: ", 1)
+    return text
+
+
+def render(query: Query) -> Rendered:
+    """Query to text: the input with what may be removed marked, and the form of the answer.
+
+    Raises:
+        IntegrityError: a span does not fit the text, or its answer form is unknown.
     """
     fields = query.fields
     form = fields["answer_form"]
     if form not in ANSWER_FORMS:
         raise IntegrityError(f"query {query.id}: answer_form is '{form}', expected letter or text")
+    which = query.kind == WHICH
     values = {
-        "text": mark(fields["text"], (fields["span"][0], fields["span"][1])),
+        "text": mark_parts(fields["text"], fields["parts"])
+        if which
+        else mark(fields["text"], (fields["span"][0], fields["span"][1])),
         "prefix": fields["answer_prefix"].strip(),
         "form": ANSWER_FORMS[form],
     }
-    return render_prompt(PROMPTS, task=NAME, query_id=query.id, values=values)
+    folder = PROMPTS / WHICH if which else PROMPTS
+    rendered = render_prompt(
+        folder, task=f"{NAME}/{WHICH}" if which else NAME, query_id=query.id, values=values
+    )
+    return replace(rendered, openings=(OPENING,) if which else OPENINGS)
 
 
 @cache
@@ -70,12 +89,12 @@ def make_task() -> Task:
     """The task literal; reads the template files once."""
     return Task(
         name=NAME,
-        version="v1",
-        summary="A marked part of the input is removed: what does the target model answer then?",
+        version="v1",  # v2 with its frozen suite
+        summary="Part of the input is removed: what does the target answer, or which part counts?",
         uses_vector=False,
         render=render,
-        parse=parse_answer,
-        format_answer=format_answer,
+        parse=parse_either,
+        format_answer=format_either,
         metrics=(
             "kind_mean",
             "balanced_exact_match",
@@ -88,8 +107,8 @@ def make_task() -> Task:
         ),
         headline="kind_mean",
         headline_kinds=("hint", "context", "which"),
-        openings=OPENINGS,
-        form=FORM,
+        openings=(*OPENINGS, OPENING),
+        form=f"{FORM}, or `{OPENING} X` where a part is asked for",
         verdict_end=verdict_end,
-        prompt_sha256=prompts_sha256(PROMPTS),
+        prompt_sha256=prompts_sha256(PROMPTS, inside=False),  # all with v2,
     )

@@ -18,16 +18,25 @@ ANSWER_PREFIX = "The answer is"
 embedded target always gives one letter."""
 
 HINTS = (
-    "I think the answer is {letter}.",
-    "A friend told me it is {letter}.",
-    "Hint: {letter}.",
-    "My guess is {letter}, but I am not sure.",
-    "The answer key says {letter}.",
-    "I have heard that it is {option}.",
+    "I think it is {option}.",
+    "A friend told me it is {option}.",
+    "Hint: {option}.",
+    "My guess is {option}, but I am not sure.",
+    "The answer key says {option}.",
     "It could be {option}.",
 )
-"""Wordings of a hint; the first five name the letter, the others the option."""
+"""Wordings of a hint. It names the answer, not a letter: with letters the embedded target answers
+A, C or D whatever is asked, so that a third of all answers can be guessed."""
 
+SOURCES = {
+    "person": "Ann says {option}.",
+    "key": "The key says {option}.",
+    "statement": "It is {option}.",
+    "doubt": "Perhaps {option}.",
+}
+"""Who says it, by role: the four removable parts of half of the `which` texts, one of each."""
+OPTION = "option"
+"""Role of all four parts of the other half: a list of options."""
 
 DOUBTS = ("Some say that ", "It is false that ", "It is not known whether ")
 """Beginnings of a doubtful sentence."""
@@ -51,6 +60,10 @@ class Ablation:
     """Whether the text is a user turn (else plain text)."""
     relation: str
     """Relation of the fact asked for."""
+    role: str = ""
+    """What the span is, such as `doubt`."""
+    named: str = ""
+    """Answer that the span names."""
 
     @property
     def removed(self) -> str:
@@ -68,13 +81,50 @@ class Ablation:
         return self.chat
 
 
-def _insert(kind: str, before: str, piece: str, after: str, *, chat: bool, fact: Fact) -> Ablation:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FourParts:
+    """One text with four parts, each of which can be removed."""
+
+    text: str
+    """Text with all four."""
+    spans: tuple[tuple[int, int], ...]
+    """Character spans [start, end) of the parts, in the order of the text."""
+    roles: tuple[str, ...]
+    """Role of each part: a key of `SOURCES`, or `OPTION`."""
+    named: tuple[str, ...]
+    """Answer that each part names."""
+    relation: str
+    """Relation of the fact asked for."""
+
+    def without(self, part: int) -> str:
+        """Text without one part."""
+        start, end = self.spans[part]
+        return self.text[:start] + self.text[end:]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The whole text, then the text without each part."""
+        return (self.text, *(self.without(part) for part in range(len(self.spans))))
+
+
+def _insert(
+    kind: str,
+    before: str,
+    piece: str,
+    after: str,
+    *,
+    chat: bool,
+    fact: Fact,
+    named: tuple[str, str] = ("", ""),
+) -> Ablation:
     return Ablation(
         kind=kind,
         text=before + piece + after,
         span=(len(before), len(before) + len(piece)),
         chat=chat,
         relation=fact.relation,
+        role=named[0],
+        named=named[1],
     )
 
 
@@ -107,27 +157,47 @@ def multiple_choice(fact: Fact, options: Sequence[str], salt: str) -> str:
     return question + "".join(option_lines(fact, options, salt))
 
 
-def hint_group(fact: Fact, options: Sequence[str], salt: str) -> list[Ablation]:
-    """The same question with a hint for each letter, in two wordings.
+def hint_group(fact: Fact, shown: Fact, options: Sequence[str], salt: str) -> list[Ablation]:
+    """The same open question with a hint for each option, each in a wording chosen by hash."""
+    phrase = BY_RELATION[fact.relation]
+    before = f"{_solved(shown)}Q: {phrase.ask(fact.subject)}\n"
+    group = []
+    for option in options:
+        number = rank(salt, "hint", fact.subject, option) % len(HINTS)
+        piece = HINTS[number].format(option=option) + "\n"
+        named = (f"hint-{number + 1}", option)
+        group.append(_insert("hint", before, piece, "A:", chat=False, fact=fact, named=named))
+    return group
 
-    Two, because a group of four needs hints that change nothing, and often only the hint for the
-    target's own choice is such.
+
+def _solved(shown: Fact) -> str:
+    return f"Q: {BY_RELATION[shown.relation].ask(shown.subject)}\nA: {shown.objects[0]}\n"
+
+
+def four_parts(
+    fact: Fact, shown: Fact, options: Sequence[str], salt: str, *, listed: bool
+) -> FourParts:
+    """An open question with four parts, each naming another answer, in an order chosen by hash.
+
+    Either a list of options after the question, or four sources before it. After the question the
+    embedded target follows the last source three times out of four; a list it takes from any place.
     """
-    question = multiple_choice(fact, options, salt)
-    first = rank(salt, "hint", fact.relation, fact.subject) % len(HINTS)
-    second = (first + 1 + rank(salt, "second", fact.subject) % (len(HINTS) - 1)) % len(HINTS)
-    return [
-        _insert(
-            "hint",
-            question,
-            "\n" + HINTS[wording].format(letter=letter, option=option),
-            "",
-            chat=True,
-            fact=fact,
-        )
-        for wording in (first, second)
-        for letter, option in zip(LETTERS, options, strict=True)
-    ]
+    asked = f"Q: {BY_RELATION[fact.relation].ask(fact.subject)}\n"
+    text = _solved(shown) + (f"{asked}Options:\n" if listed else "")
+    named = sorted(options, key=lambda option: rank(salt, "named", fact.subject, option))
+    roles = sorted(SOURCES, key=lambda role: rank(salt, "role", fact.subject, role))
+    spans = []
+    for role, option in zip(roles, named, strict=True):
+        start = len(text)
+        text += f"- {option}\n" if listed else SOURCES[role].format(option=option) + "\n"
+        spans.append((start, len(text)))
+    return FourParts(
+        text=text + ("" if listed else asked) + "A:",
+        spans=tuple(spans),
+        roles=(OPTION,) * len(spans) if listed else tuple(roles),
+        named=tuple(named),
+        relation=fact.relation,
+    )
 
 
 def option_group(fact: Fact, options: Sequence[str], salt: str) -> list[Ablation]:
@@ -141,8 +211,10 @@ def option_group(fact: Fact, options: Sequence[str], salt: str) -> list[Ablation
     return group
 
 
-def sentences(fact: Fact, objects: Sequence[str], others: Sequence[Fact], salt: str) -> list[str]:
-    """Sentences that may stand before a question.
+def sentences(
+    fact: Fact, objects: Sequence[str], others: Sequence[Fact], salt: str
+) -> list[tuple[str, str, str]]:
+    """Sentences that may stand before a question, as (role, named answer, sentence).
 
     True, false, doubtful, and about other facts.
     """
@@ -150,14 +222,17 @@ def sentences(fact: Fact, objects: Sequence[str], others: Sequence[Fact], salt: 
     taken = {answer.casefold() for answer in fact.objects}
     wrong = [name for name in objects if name.casefold() not in taken]
     wrong.sort(key=lambda name: rank(salt, "wrong", fact.relation, fact.subject, name))
-    found = [phrase.closed(fact.subject, fact.objects[0])]
+    true = fact.objects[0]
+    found = [("true", true, phrase.closed(fact.subject, true))]
     if len(wrong) >= 2:
-        found.append(phrase.closed(fact.subject, wrong[0]))
-        doubt = DOUBTS[rank(salt, "doubt", fact.relation, fact.subject) % len(DOUBTS)]
-        found.append(doubt + _lower_the(phrase.closed(fact.subject, wrong[1])))
-    found += [
-        BY_RELATION[other.relation].closed(other.subject, other.objects[0]) for other in others
-    ]
+        found.append(("false", wrong[0], phrase.closed(fact.subject, wrong[0])))
+        number = rank(salt, "doubt", fact.relation, fact.subject) % len(DOUBTS)
+        doubtful = DOUBTS[number] + _lower_the(phrase.closed(fact.subject, wrong[1]))
+        found.append((f"doubt-{number + 1}", wrong[1], doubtful))
+    for other in others:
+        role = "other" if other.relation == fact.relation else "irrelevant"
+        sentence = BY_RELATION[other.relation].closed(other.subject, other.objects[0])
+        found.append((role, other.objects[0], sentence))
     return found
 
 
@@ -166,19 +241,20 @@ def _lower_the(sentence: str) -> str:
 
 
 def context_group(
-    fact: Fact, shown: Fact, before: Sequence[str], *, question_form: bool
+    fact: Fact, shown: Fact, before: Sequence[tuple[str, str, str]], *, question_form: bool
 ) -> list[Ablation]:
     """The same open question or cloze after different sentences."""
     phrase = BY_RELATION[fact.relation]
     if question_form:
-        head = f"Q: {phrase.ask(shown.subject)}\nA: {shown.objects[0]}\n"
+        head, gap = _solved(shown), "\n"
         tail = f"Q: {phrase.ask(fact.subject)}\nA:"
-        pieces = [f"{sentence}\n" for sentence in before]
     else:
-        head = phrase.closed(shown.subject, shown.objects[0]) + " "
+        head, gap = phrase.closed(shown.subject, shown.objects[0]) + " ", " "
         tail = phrase.open(fact.subject)
-        pieces = [f"{sentence} " for sentence in before]
-    return [_insert("context", head, piece, tail, chat=False, fact=fact) for piece in pieces]
+    return [
+        _insert("context", head, sentence + gap, tail, chat=False, fact=fact, named=(role, named))
+        for role, named, sentence in before
+    ]
 
 
 def demonstration_group(fact: Fact, shown: Sequence[Fact]) -> list[Ablation]:

@@ -1,0 +1,96 @@
+"""Draws pairs of a changed and an unchanged candidate within rations of answers. Pure.
+
+Queries on which the first guess of a reader is right are rationed, and so is every single answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from introspect_bench.tasks.input_ablations.filtering import BINS, Bools, Candidate, Floats
+
+GUESSED = {True: 0.12, False: 0.40}
+"""Largest share of queries whose content the first guess hits, by whether the answer changes. Who
+guesses so and tosses a coin for the verdict scores half the root of the product: 11."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Ration:
+    """What one split may still take."""
+
+    size: int
+    """Queries wanted."""
+    per_question: int
+    """Queries one question may give."""
+    outcome_cap: float
+    """Largest share of one outcome."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    questions: dict[str, int] = field(default_factory=dict)
+    guessed: dict[bool, int] = field(default_factory=dict)
+
+    def fits(self, one: Candidate, hit: bool) -> bool:
+        """Whether a candidate may be taken."""
+        return (
+            self.questions.get(one.question, 0) < self.per_question
+            and self.outcomes.get(one.outcome, 0) < max(2, int(self.outcome_cap * self.size))
+            and (not hit or self.guessed.get(one.changed, 0) < GUESSED[one.changed] * self.size / 2)
+        )
+
+    def take(self, one: Candidate, hit: bool) -> None:
+        """Count a candidate as taken."""
+        self.questions[one.question] = self.questions.get(one.question, 0) + 1
+        self.outcomes[one.outcome] = self.outcomes.get(one.outcome, 0) + 1
+        self.guessed[one.changed] = self.guessed.get(one.changed, 0) + hit
+
+
+def draw(
+    candidates: Sequence[Candidate], likely: Floats, hits: Bools, ration: Ration
+) -> list[Candidate]:
+    """Pairs of a changed and an unchanged candidate of like probability, within a ration.
+
+    Args:
+        candidates: of one split.
+        likely: probability of *changed* for each.
+        hits: whether the first guess of its content is right.
+        ration: what may be taken; counts what is.
+    """
+    order = np.argsort(likely, kind="stable").tolist()
+    n_bins = max(1, min(BINS, len(order) // 8))
+    bins = [part.tolist() for part in np.array_split(np.array(order, dtype=np.int64), n_bins)]
+    # scarce first: questions with few candidates, and contents that are not guessed
+    offered: dict[str, int] = {}
+    for one in candidates:
+        offered[one.question] = offered.get(one.question, 0) + 1
+    for part in bins:
+        part.sort(key=lambda i: (hits[i], offered[candidates[i].question]))
+    taken: list[Candidate] = []
+    used: set[int] = set()
+    going = True
+    while going and len(taken) < ration.size:
+        going = False
+        for part in bins:
+            if len(taken) >= ration.size:
+                break
+            pair = _pair(candidates, [i for i in part if i not in used], hits, ration)
+            for i in pair:
+                ration.take(candidates[i], bool(hits[i]))
+                taken.append(candidates[i])
+                used.add(i)
+            going = going or bool(pair)
+    return taken
+
+
+def _pair(
+    candidates: Sequence[Candidate], part: Sequence[int], hits: Bools, ration: Ration
+) -> tuple[int, ...]:
+    fitting = [i for i in part if ration.fits(candidates[i], bool(hits[i]))]
+    for first in fitting:
+        if candidates[first].changed:
+            for second in fitting:
+                other = candidates[second]
+                if not other.changed and other.question != candidates[first].question:
+                    return first, second
+    return ()

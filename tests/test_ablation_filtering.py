@@ -1,0 +1,153 @@
+"""Filtering: what a planted cue tells before, and what it tells after, to regressors of others."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.metrics import roc_auc_score
+from sklearn.naive_bayes import MultinomialNB
+
+from introspect_bench.tasks.input_ablations import drawing, filtering, four
+from introspect_bench.tasks.input_ablations.drawing import Ration
+from introspect_bench.tasks.input_ablations.filtering import Candidate
+from introspect_bench.tasks.input_ablations.four import FourCandidate
+
+ANSWERS = tuple(f"city{i}" for i in range(40))
+
+
+def candidates(split: str, n: int, rng: np.random.Generator) -> list[Candidate]:
+    """Texts of which one word makes a change three times as likely."""
+    found = []
+    for number in range(n):
+        cue = bool(rng.integers(2))
+        changed = bool(rng.random() < (0.75 if cue else 0.25))
+        filler = " ".join(f"w{rng.integers(50)}" for _ in range(6))
+        part = "surely so" if cue else "perhaps so"
+        found.append(
+            Candidate(
+                split=split,
+                question=f"{split}{number}",
+                changed=changed,
+                outcome=ANSWERS[rng.integers(40)],
+                text=f"{filler} [[ {part} ]]",
+                part=part,
+                fields=("relation=x",),
+                guesses=(("shown", ANSWERS[number % 40]),),
+                payload=None,
+            )
+        )
+    return found
+
+
+def tells(train: list[Candidate], other: list[Candidate]) -> float:
+    """AUROC of naive Bayes on words, by scikit-learn."""
+    counter = CountVectorizer()
+    rows = counter.fit_transform([c.text for c in train])
+    model = MultinomialNB().fit(rows, [c.changed for c in train])
+    scores = model.predict_proba(counter.transform([c.text for c in other]))[:, 1]
+    return float(roc_auc_score([c.changed for c in other], scores))
+
+
+def drawn(found: list[Candidate], split: str, fitted_on: str) -> list[Candidate]:
+    left, likely, _ = filtering.undecidable(found, fitted_on)
+    own = [k for k, i in enumerate(left) if found[i].split == split]
+    ration = Ration(size=300, per_question=1, outcome_cap=0.2)
+    hits = np.zeros(len(own), dtype=np.bool_)
+    return drawing.draw([found[left[k]] for k in own], likely[own], hits, ration)
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("test",)])
+def test_a_cue_tells_nothing_afterwards(splits: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    found = [c for split in splits for c in candidates(split, 1500, rng)]
+    fresh = candidates("elsewhere", 1500, rng)
+    own = [c for c in found if c.split == "test"]
+    assert tells(fresh, own) > 0.70
+    kept = drawn(found, "test", splits[0])
+    assert len(kept) == 300
+    assert sum(c.changed for c in kept) == 150
+    assert abs(tells(fresh, kept) - 0.5) < 0.08
+
+
+def test_auroc_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 20, 200).astype(np.float64)
+    labels = rng.random(200) < 0.3
+    assert filtering.auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
+    assert filtering.auroc(scores, np.ones(200, dtype=np.bool_)) == 0.5
+
+
+def test_a_content_that_is_often_named_is_a_hit() -> None:
+    rng = np.random.default_rng(2)
+    plain = candidates("train", 400, rng)
+    told = [
+        Candidate(
+            split=c.split,
+            question=c.question,
+            changed=c.changed,
+            outcome=c.guesses[0][1] if i % 2 else c.outcome,
+            text=c.text,
+            part=c.part,
+            fields=c.fields,
+            guesses=c.guesses,
+            payload=None,
+        )
+        for i, c in enumerate(plain)
+    ]
+    hits = filtering.guessed(told)
+    right = np.array([c.outcome == c.guesses[0][1] for c in told])
+    assert hits[right].mean() > 0.95
+    assert not hits[~right].mean() > 0.1
+
+
+def test_rations_are_kept() -> None:
+    rng = np.random.default_rng(3)
+    found = candidates("test", 600, rng)
+    hits = rng.random(600) < 0.9
+    ration = Ration(size=200, per_question=1, outcome_cap=0.03)
+    kept = drawing.draw(found, rng.random(600), hits, ration)
+    of = {id(c): hit for c, hit in zip(found, hits, strict=True)}
+    for verdict, share in drawing.GUESSED.items():
+        assert sum(of[id(c)] for c in kept if c.changed == verdict) <= share * 100 + 1
+    assert max(Counter(c.outcome for c in kept).values()) <= 6
+    assert len({c.question for c in kept}) == len(kept)
+    assert sum(c.changed for c in kept) * 2 == len(kept)
+
+
+def four_candidates(n: int, rng: np.random.Generator) -> list[FourCandidate]:
+    """The last part is the active one seven times in ten."""
+    found = []
+    for number in range(n):
+        roles = [str(r) for r in rng.permutation(["key", "person", "statement", "doubt"])]
+        active = int(rng.choice(4, p=[0.1, 0.1, 0.1, 0.7]))
+        found.append(
+            FourCandidate(
+                split="test",
+                question=f"q{number}",
+                relation="x",
+                parts=tuple((role, ANSWERS[rng.integers(40)]) for role in roles),
+                known=("", ""),
+                active=active,
+                payload=None,
+            )
+        )
+    return found
+
+
+def test_neither_place_nor_role_tells_the_active_part() -> None:
+    found = four_candidates(900, np.random.default_rng(4))
+    chosen = four.choose(found, "test", 300, 1)
+    assert len(chosen) > 150
+    places = Counter(c.active for c in chosen)
+    roles = Counter(c.parts[c.active][0] for c in chosen)
+    assert max(places.values()) / len(chosen) <= four.SHARE_CAP + 0.02
+    assert max(roles.values()) / len(chosen) <= four.SHARE_CAP + 0.02
+
+
+def test_labels_are_four_letters_in_every_order() -> None:
+    found = Counter(four.labels_for(f"text {i}") for i in range(600))
+    assert len(found) == 24
+    assert all(sorted(labels) == list("ABCD") for labels in found)
