@@ -20,9 +20,10 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
+from introspect_bench.benchmark.right import is_right
 from introspect_bench.benchmark.runfile import Run, encode_line, read_run
 from introspect_bench.benchmark.runheader import n_train
-from introspect_bench.benchmark.scoring import grade, is_right, score_run
+from introspect_bench.benchmark.scoring import grade, score_run
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.answers import format_answer, parse_answer
@@ -168,8 +169,8 @@ def test_only_raw_text_counts(toy_task: Task, toy_suite: Suite, run_of: Callable
     run = run_of(toy_task, toy_suite, {})
     lines = [json.loads(line) for line in run.path.read_bytes().splitlines()[:-1]]
     for row in lines[1:]:
-        truth = toy_suite.truth("test")[row["qid"]].answer
-        row |= {"status": "scored", "parsed": {"changed": truth.changed, "content": truth.content}}
+        truth = toy_suite.truth("test")[row["qid"]]
+        row |= {"status": "scored", "parsed": {"changed": truth.changed, "content": truth.outcome}}
     run.path.write_bytes(b"".join(encode_line(line) for line in lines))
     assert counts(score_run(read_run(run.path), toy_task, toy_suite)["overall"]) == (0, 24, 0)
 
@@ -195,7 +196,8 @@ def test_a_verdict_alone_counts_as_a_verdict_and_as_nothing_else(
     task = replace(toy_task, parse=parse_answer, format_answer=format_answer)
     truth = toy_suite.truth("test")
     verdicts = {
-        query: format_answer(replace(one.answer, content="")) for query, one in truth.items()
+        query: format_answer(Answer(changed=one.changed, content=""))
+        for query, one in truth.items()
     }
     assert set(verdicts.values()) == {"changed", "unchanged"}
     result = score_run(run_of(task, toy_suite, verdicts), task, toy_suite)

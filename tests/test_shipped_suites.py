@@ -68,7 +68,7 @@ def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     if case[1].name == "input-ablations" and opened(case).version != "v1":
         return  # groups of one, see test_bars_of_ablations
     for members in groups.values():
-        answers = Counter((truth[q.id].answer.changed, truth[q.id].outcome) for q in members)
+        answers = Counter((truth[q.id].changed, truth[q.id].outcome) for q in members)
         assert len(members) == 4
         assert len(answers) >= 2
         assert len({q.kind for q in members}) == 1
@@ -100,7 +100,7 @@ def test_bars_of_patching() -> None:
         assert len(queries) >= least[split]
         groups: dict[str, list[bool]] = {}
         for query in queries:
-            groups.setdefault(query.group, []).append(truth[query.id].answer.changed)
+            groups.setdefault(query.group, []).append(truth[query.id].changed)
         assert all(sorted(own) == [False, False, True, True] for own in groups.values())
         outcomes = Counter(truth[query.id].outcome for query in queries)
         assert max(outcomes.values()) / len(queries) <= 0.04
@@ -131,7 +131,7 @@ def test_no_distance_tells_changed_from_unchanged() -> None:
         for members in groups.values():
             own = vectors[[q.vector or 0 for q in members]]
             far = np.linalg.norm(own - own.mean(0), axis=1)
-            values.append(roc_auc_score([truth[q.id].answer.changed for q in members], far))
+            values.append(roc_auc_score([truth[q.id].changed for q in members], far))
         said = suite.manifest["statistics"][split]["auroc_within_groups"]
         assert said["to_group_mean"] == pytest.approx(np.mean(values), abs=1e-6)
         assert 0.45 <= said["to_group_mean"] <= 0.55

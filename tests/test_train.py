@@ -29,6 +29,7 @@ from introspect_bench.benchmark.backends.injection import Injection
 from introspect_bench.benchmark.curves import loss_curve
 from introspect_bench.benchmark.draws import draw_groups
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import Answer
 from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 
@@ -78,6 +79,7 @@ def test_a_lesson_of_a_replay_goes_on_from_the_text_with_output_and_verdict(
         encoder = Encoder(tokenizer, use_vectors=use_vectors, injection=Injection(mode="replay"))
         for lesson in make_lessons(task, suite, encoder):
             answer = suite.truth("train")[lesson.qid].answer
+            assert isinstance(answer, Answer)
             whole = tokenizer.decode(lesson.ids[:-1])
             text = queries[lesson.qid].fields["text"]
             verdict = "change to" if answer.changed else "remain unchanged from"

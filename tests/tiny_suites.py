@@ -41,7 +41,29 @@ KINDS = ("hint", "context", "hint", "context", "which")
 """Kinds of the members of a group of ablations; hints and contexts change and do not."""
 
 
+def _which(split: str, group: int) -> Mapping[str, Any]:
+    said = [f"{name} says {group}. " for name in ("Ann", "Bob", "Cy", "Di")]
+    starts = [sum(map(len, said[:place])) for place in range(len(said))]
+    return {
+        "kind": "which",
+        "fields": {
+            "text": "".join(said) + TEXT.format(n=group, split=split, clean=CITIES[group]),
+            "chat": False,
+            "answer_prefix": "",
+            "parts": [
+                {"label": "ABCD"[place], "span": [start, start + len(said[place]) - 1]}
+                for place, start in enumerate(starts)
+            ],
+            "answer_form": "text",
+            "relation": "city",
+        },
+        "part": "ABCD"[group % 4],
+    }
+
+
 def _ablation(split: str, group: int, member: int) -> Mapping[str, Any]:
+    if KINDS[member] == "which":
+        return _which(split, group)
     hint = f"Someone says {member}."
     return {
         "kind": KINDS[member],

@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from introspect_bench.benchmark.right import is_right
 from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.scoring import grade, is_right
+from introspect_bench.benchmark.scoring import grade
 from introspect_bench.leaderboard.copies import Key, Label, Replies, find_labels
 from introspect_bench.leaderboard.entries import Entry, find_entries
 from introspect_bench.leaderboard.entry_fields import ENTRY_ID

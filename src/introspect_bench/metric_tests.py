@@ -131,7 +131,7 @@ def _tables(corpus: Corpus, rng: Rng) -> dict[str, list[ScoreTable]]:
     n, n_which = len(corpus.truth), len(corpus.parts)
     coins, part_coins = rng.random(n) < 0.5, rng.random(n_which) < 0.5
     perfect = [corpus.task.format_answer(one.answer) for one in corpus.truth]
-    share = float(np.mean([one.answer.changed for one in corpus.truth]))
+    share = float(np.mean([one.changed for one in corpus.truth]))
     false = rng.random(n) < share
     random_parts = rng.integers(0, 4, n_which)
     order = rng.permutation(n)
@@ -146,11 +146,11 @@ def _tables(corpus: Corpus, rng: Rng) -> dict[str, list[ScoreTable]]:
         return _line(corpus, True, corpus.commonest)
 
     def with_missing(place: int) -> str:
-        lost = corpus.truth[place].answer.changed and coins[place]
+        lost = corpus.truth[place].changed and coins[place]
         return unchanged(place) if lost else perfect[place]
 
     def with_false(place: int) -> str:
-        added = not corpus.truth[place].answer.changed and false[place]
+        added = not corpus.truth[place].changed and false[place]
         return changed(place) if added else perfect[place]
 
     none, first = np.full(n_which, -1), np.zeros(n_which, dtype=np.int64)

@@ -22,11 +22,11 @@ from introspect_bench.benchmark.description_metrics import DescriptionTable
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.metrics import METRIC_VERSION, ScoreTable, Table
 from introspect_bench.benchmark.records import Described, Replied, Scored
+from introspect_bench.benchmark.right import is_right
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.scoring import (
     grade_run,
     headline_queries,
-    is_right,
     make_table,
     score_graded,
 )

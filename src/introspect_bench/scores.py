@@ -18,8 +18,9 @@ from introspect_bench.benchmark.errors import (
     UsageError,
 )
 from introspect_bench.benchmark.records import Answer, Described, Scored
+from introspect_bench.benchmark.right import is_right
 from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.scoring import grade, grade_descriptions, is_right, score_run
+from introspect_bench.benchmark.scoring import grade, grade_descriptions, score_run
 from introspect_bench.benchmark.suite import MINI, Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard import table

@@ -13,6 +13,7 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.comparing_entries import entry_replies, label_entries, labels_of
 from introspect_bench.leaderboard import copies
 from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries, read_entry
+from introspect_bench.tasks.choices import format_either
 
 ROOT = Path("submissions")
 
@@ -108,8 +109,7 @@ def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(
         truth = find_suite("toy", "input-ablations").truth("test")
         for row in rows[1:-1]:
             if ("input-ablations", row["qid"]) in lines:
-                answer = truth[str(row["qid"])].answer
-                row["raw"] = f"{'changed' if answer.changed else 'unchanged'}: {answer.content}"
+                row["raw"] = format_either(truth[str(row["qid"])].answer)
 
     copy = Path(shutil.copytree(first, first.with_name(first.name.replace("model-1", "model-2"))))
     second = set_field(forge(copy, better), "date", "2026-01-02")

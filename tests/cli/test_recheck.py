@@ -25,6 +25,7 @@ from introspect_bench.leaderboard.ledger import read_ledger
 from introspect_bench.leaderboard.tiers import standing
 from introspect_bench.rechecking import choose
 from introspect_bench.suites import find_suite
+from introspect_bench.tasks.choices import format_either
 from introspect_bench.tasks.feature_descriptions import judges as module
 
 LEDGER = Path("submissions/ledger.jsonl")
@@ -69,8 +70,7 @@ def better(rows: Rows) -> None:
     """Write the truth where replies stood."""
     truth = find_suite("toy", ABLATIONS).truth("test")
     for row in rows[1:-1]:
-        answer = truth[row["qid"]].answer
-        row["raw"] = f"{'changed' if answer.changed else 'unchanged'}: {answer.content}"
+        row["raw"] = format_either(truth[row["qid"]].answer)
 
 
 def test_replies_that_nobody_gave_are_found(call: Call, entry: Path) -> None:
