@@ -88,9 +88,13 @@ class TextWeights:
     """Inverse document frequency, ln((1 + n) / (1 + n_with)) + 1, (n_grams,)."""
 
     def rows(self, queries: Sequence[Query]) -> sparse.csr_array:
-        """Weighted counts, (n_queries, 2 * n_grams): text and removed part, each of unit length."""
+        """Weighted counts, (n_queries, 2 * n_grams): text and removed part, each of unit length.
+
+        Where one of several parts is asked for, none is the removed one, and its half is zero.
+        """
         parts = [
-            self._rows([query.fields[name] for query in queries]) for name in ("text", "removed")
+            self._rows([query.fields.get(name, "") for query in queries])
+            for name in ("text", "removed")
         ]
         return sparse.csr_array(sparse.hstack(parts, format="csr"))
 
@@ -120,7 +124,9 @@ def learn_weights(queries: Sequence[Query]) -> TextWeights:
     """Count in how many queries each n-gram occurs."""
     seen: Counter[str] = Counter()
     for query in queries:
-        seen.update(set(n_grams(query.fields["text"])) | set(n_grams(query.fields["removed"])))
+        seen.update(
+            set(n_grams(query.fields["text"])) | set(n_grams(query.fields.get("removed", "")))
+        )
     grams = sorted(seen)
     counts = np.array([seen[gram] for gram in grams], dtype=np.float64)
     weight = np.log((1 + len(queries)) / (1 + counts)) + 1

@@ -65,7 +65,7 @@ def test_who_writes_another_form_is_shown_one_reply_and_the_form(call: Call) -> 
         f"{ABLATIONS}: {n} of {n} replies hold no answer that can be read; query "
         f"{result['unread']['id']} got "
         '"\\u001bit is Lima", expected one line, '
-        "`unchanged: X` or `changed: Y`\n"
+        "`unchanged: X` or `changed: Y`, or `part: X` where a part is asked for\n"
     )
     assert said in err
     assert call("score", found["runs"][0]["path"], "--suite", "toy")[2] == said
