@@ -28,7 +28,8 @@ def test_scoring_twice_gives_the_same_bytes(call: Call) -> None:
     assert call("score", run, "--suite", "toy", "--json", "--check") == first
     result = json.loads(first[1])["results"][0]
     assert result == ib.score(run, suite="toy")
-    assert result["counts"] == {"queries": 15, "scored": 15, "unparsed": 0, "missing": 0}
+    counts = {"queries": 15, "scored": 12, "unparsed": 3, "missing": 0}  # it names no part
+    assert result["counts"] == counts
 
 
 def test_details_show_kinds_and_layers(call: Call) -> None:
