@@ -116,7 +116,7 @@ def test_a_resumed_build_measures_nothing_twice(
 
 
 def test_another_seed_gives_other_queries(made: dict[str, Path], tmp_path: Path) -> None:
-    task = "input-ablations"
+    task = "activation-patching"
     (tmp_path / task).mkdir()
     make_suite(order(task, tmp_path, seed=1), load, load_rounded, quiet)
     other, own = open_suite(order(task, tmp_path).out), open_suite(made[task])

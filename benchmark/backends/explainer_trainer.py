@@ -164,6 +164,9 @@ def trainer_arguments(
         )
     n_steps = math.ceil(n_batches / (settings.accumulation * n_processes()))
     every = max(1, math.ceil(n_steps / settings.evaluations))
+    often = range(1, max(1, min(10, n_steps // 10)) + 1)
+    # a checkpoint falls on a logged step, else the loss logged after a resume is over fewer steps
+    logged = max(steps for steps in often if every % steps == 0)
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=n_steps,
@@ -178,7 +181,7 @@ def trainer_arguments(
         bf16=settings.bfloat16,
         use_cpu=device == "cpu",
         seed=settings.seed,
-        logging_steps=max(1, min(10, n_steps // 10)),
+        logging_steps=logged,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
