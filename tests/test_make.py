@@ -94,7 +94,8 @@ def test_killed_and_resumed_gives_the_same_bytes(
             break
     else:
         make_all(task, tmp_path)
-    assert killed >= 2
+    # only stability of ablations does not report again what it knows
+    assert killed == 4 if task == "activation-patching" else killed >= 3
     assert contents(order(task, tmp_path).out) == contents(made[task])
 
 

@@ -60,3 +60,12 @@ def test_nulls_of_ablations_have_bars_of_their_own() -> None:
 
 def test_features_have_none_here() -> None:
     assert missed_bars("feature-descriptions", [row("x", "words", matched_auroc=1.0)]) == []
+
+
+def test_what_was_not_measured_keeps_no_bar() -> None:
+    silent = row("silent", "words", kind_mean=None, which_accuracy=0.3)
+    assert missed_bars("input-ablations", [silent]) == [
+        "kind_mean of the null 'silent' (words) has no value"
+    ]
+    for task in ("activation-patching", "input-ablations"):
+        assert missed_bars(task, []) == ["no null model could be measured"]

@@ -35,6 +35,8 @@ def missed_bars(task: str, rows: Rows) -> list[str]:
         task: name of the task.
         rows: nulls as the manifest holds them.
     """
+    if task in (PATCHING, ABLATIONS) and not rows:
+        return ["no null model could be measured"]
     if task == PATCHING:
         return [*_patching(rows)]
     if task == ABLATIONS:
@@ -78,7 +80,9 @@ def _ablations(rows: Rows) -> Iterator[str]:
 
 def _above(row: Mapping[str, Any], metric: str, limit: float | None) -> Iterator[str]:
     value = row["metrics"].get(metric)
-    if limit is not None and value is not None and value > limit:
+    if limit is not None and value is None:
+        yield f"{metric} of the null {row['name']!r} ({row['access']}) has no value"
+    elif limit is not None and value > limit:
         yield (
             f"{metric} of the null {row['name']!r} ({row['access']}) is {value:.3f}, "
             f"allowed {limit:.3f}"
