@@ -53,6 +53,8 @@ class Measured:
     """Letter of the part that the clean output rests on (kind `which` only)."""
     source: str | None = None
     """The source prompt's own output (patching); told to oracles only."""
+    origin: Mapping[str, Any] | None = None
+    """Where the vector was read (patching); told to oracles, and to training where it is asked."""
     vector: npt.NDArray[np.float16] | None = None
     """The vector that was written, shape (d_target,); exactly these bytes were used for the
     measurement."""
@@ -125,7 +127,15 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
     )
     write_jsonl_atomic(
         root / "oracle.jsonl",
-        [{"id": key, "clean": m.clean, "source": m.source} for key, _, m in rows],
+        [
+            {
+                "id": key,
+                "clean": m.clean,
+                "source": m.source,
+                **({} if m.origin is None else {"origin": dict(m.origin)}),
+            }
+            for key, _, m in rows
+        ],
     )
     return {"queries": len(rows), "groups": len(groups)}
 

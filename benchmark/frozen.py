@@ -27,6 +27,7 @@ def measured(suite: Suite, split: str) -> list[list[Measured]]:
             outcome_ids=truth.outcome_ids,
             margin=truth.margin,
             source=told[query.id]["source"],
+            origin=told[query.id].get("origin"),
             vector=vector,
         )
         if (found := query_id(suite.task, one)) != query.id:

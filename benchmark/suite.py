@@ -154,7 +154,8 @@ class Suite:
     def oracle(self, split: str) -> dict[str, dict[str, Any]]:
         """Return what oracle baselines are told, by query id.
 
-        Each value is `{"clean": str, "source": str | None}`.
+        Each value is `{"clean": str, "source": str | None}`, of patching also `origin`: the text
+        and token that the vector was read at (`text`, `position`, `token`, `subject`, `relation`).
 
         Raises:
             UsageError: no such split.

@@ -1,4 +1,4 @@
-"""One line of a suite's files to one record: the exact keys and types; only `part` is optional.
+"""One line of a suite's files to one record: exact keys and types; `part`, `origin` may lack.
 
 Owns the row formats. Every function returns `(query id, record)` or raises an `IntegrityError` that
 names the field; the caller adds file and line.
@@ -59,8 +59,10 @@ def feature_truth(row: Mapping[str, Any]) -> tuple[str, FeatureTruth]:
 
 def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Read a line of `oracle.jsonl`."""
-    _keys(row, "id", "clean", "source")
+    _keys(row, "id", "clean", "source", *row.keys() & {"origin"})
     told = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
+    if "origin" in row:
+        told["origin"] = _value(row, "origin", dict)
     return _hex_id(row, "id"), told
 
 

@@ -147,6 +147,8 @@ def _freeze_member(
     base = bench.prompts[patch.base]
     where = base.places[patch.kind]
     clean = bench.clean[patch.base]
+    source = bench.prompts[patch.source]
+    read = source.places[patch.kind]
     return Measured(
         kind=kind or patch.kind,
         fields={
@@ -163,6 +165,13 @@ def _freeze_member(
         outcome_ids=output.ids,
         margin=min(clean.margin, output.margin),
         source=bench.clean[patch.source].text,
+        origin={
+            "text": source.prompt.text,
+            "position": read.position,
+            "token": read.token,
+            "subject": source.prompt.fact.subject,
+            "relation": source.prompt.fact.relation,
+        },
         vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
         place=patch.kind,
         distances=own,
