@@ -35,8 +35,6 @@ from introspect_bench.tasks.statistics import (
 if TYPE_CHECKING:
     from introspect_bench.tasks.nulls.ablations import Embed
 
-MINI_FEATURES = 32
-"""Groups of the mini split where a group is one feature."""
 RESERVE = "reserve"
 """Split of the facts that fresh test splits are made from."""
 FEATURES = "feature-descriptions"
@@ -133,7 +131,7 @@ def _write(order: Order, made: Made, doctor: Mapping[str, str], folder: Path) ->
             "frozen": not made.misses or (order.accept_misses and not order.draft),
             "target": dict(order.target),
             "splits": made.counts,
-            "mini": mini_ids(validation, made.mini_groups) if "validation" in made.counts else [],
+            "mini": mini_ids(validation) if "validation" in made.counts else [],
             "prompt_sha256": task.prompt_sha256,
             "builder": {**builder(order.task), "device": order.device},
             "seed": order.seed,
@@ -244,7 +242,6 @@ def _measure_features(
     for part, bars in BARS.items():
         made.misses += [f"{part}: {miss}" for miss in missed(made.statistics[part], bars)]
     made.extra = {"truth": "descriptions", "judges": dict(found.judges)}
-    made.mini_groups = MINI_FEATURES
     return made
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.files import read_jsonl
 
-MINI_GROUPS = 8
-"""Groups of validation that form the mini split."""
+MINI = 32
+"""Queries of validation that form the mini split, or a few more: groups stay whole."""
 
 
 class NotFrozenError(CheckFailedError):
@@ -67,18 +67,17 @@ class Made:
     misses: list[str] = field(default_factory=list)
     nulls: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
-    mini_groups: int = MINI_GROUPS
 
 
-def mini_ids(queries: Path, n_groups: int = MINI_GROUPS) -> list[str]:
+def mini_ids(queries: Path, n: int = MINI) -> list[str]:
     """Ids of the mini split: the first groups of each kind in turn, by group id."""
     groups: dict[str, dict[str, list[str]]] = {}
     for _, row in read_jsonl(queries):
         groups.setdefault(row["kind"], {}).setdefault(row["group"], []).append(row["id"])
     queues = {kind: [found[name] for name in sorted(found)] for kind, found in groups.items()}
-    chosen: list[list[str]] = []
-    while len(chosen) < n_groups and any(queues.values()):
+    chosen: list[str] = []
+    while len(chosen) < n and any(queues.values()):
         for kind in sorted(queues):
-            if queues[kind] and len(chosen) < n_groups:
-                chosen.append(queues[kind].pop(0))
-    return sorted(key for group in chosen for key in group)
+            if queues[kind] and len(chosen) < n:
+                chosen += queues[kind].pop(0)
+    return sorted(chosen)
