@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from introspect_bench.baselines.untrained import target_name
-from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
+from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
+from introspect_bench.tasks.calculating import calculate
 
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends import calculator
@@ -36,73 +36,15 @@ class Calculator:
     """The target."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Say what the target answers without the intervention and with it, or which part counts.
+        """Say what the target answers with the intervention, or which part counts.
 
         Raises:
             UsageError: a vector is left out.
         """
-        if self.task.uses_vector:
-            return self._patched(prompts)
-        texts = [_texts(prompt.query) for prompt in prompts]
-        said = self.target.answers([text for row in texts for text in row])
-        return [
-            self._removed(prompt.query, [said[text] for text in row])
-            for prompt, row in zip(prompts, texts, strict=True)
-        ]
-
-    def _say(self, clean: str, outcome: str) -> str:
-        return self.task.format_answer(Answer(changed=clean != outcome, content=outcome))
-
-    def _patched(self, prompts: Sequence[Prompt]) -> list[str]:
-        from introspect_bench.benchmark.backends.calculator import Patch, Text
-
-        patches = []
-        for prompt in prompts:
-            if prompt.vector is None:
-                raise UsageError("baseline/calculator reads vectors; it cannot do without them")
-            fields = prompt.query.fields
-            first, last = fields["layers"]
-            patches.append(
-                Patch(
-                    text=fields["text"],
-                    position=fields["position"],
-                    layers=(first, last),
-                    vector=prompt.vector,
-                )
-            )
-        clean = self.target.answers([Text(text=patch.text) for patch in patches])
-        return [
-            self._say(clean[Text(text=patch.text)], outcome)
-            for patch, outcome in zip(patches, self.target.patched(patches), strict=True)
-        ]
-
-    def _removed(self, query: Query, said: Sequence[str]) -> str:
-        """What to say where the answer to the whole text, and without each part, is known."""
-        clean, *rest = said
-        if "parts" not in query.fields:
-            return self._say(clean, rest[0])
-        active = [
-            part["label"]
-            for part, outcome in zip(query.fields["parts"], rest, strict=True)
-            if outcome != clean
-        ]
-        return self.task.format_answer(Choice(part=active[0])) if active else NO_PART
-
-
-def _texts(query: Query) -> list[calculator.Text]:
-    """The whole text of a query, and the text without the part, or each of the parts, it marks."""
-    from introspect_bench.benchmark.backends.calculator import Text
-
-    fields = query.fields
-    spans = [part["span"] for part in fields["parts"]] if "parts" in fields else [fields["span"]]
-    return [
-        Text(
-            text=fields["text"][:start] + fields["text"][end:],
-            prefix=fields["answer_prefix"] if fields["chat"] else None,
-            letter=fields["answer_form"] == "letter",
+        found = calculate(
+            self.target, [one.query for one in prompts], [one.vector for one in prompts]
         )
-        for start, end in [(0, 0), *spans]
-    ]
+        return [NO_PART if one is None else self.task.format_answer(one) for one in found]
 
 
 def load_calculator(

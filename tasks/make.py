@@ -35,6 +35,8 @@ from introspect_bench.tasks.statistics import (
 if TYPE_CHECKING:
     from introspect_bench.tasks.nulls.ablations import Embed
 
+CALCULATOR_ROWS = 8
+"""Rows of a batch in which every label is measured again: fewer than when it was made."""
 RESERVE = "reserve"
 """Split of the facts that fresh test splits are made from."""
 FEATURES = "feature-descriptions"
@@ -154,6 +156,7 @@ def _fit_nulls(
     folder: Path,
 ) -> None:
     """Fit null models on train, or on the public suite's, and see which bars they break."""
+    from introspect_bench.benchmark.backends.calculator import Calculator
     from introspect_bench.benchmark.backends.places import Places
     from introspect_bench.tasks.nulls.bars import missed_bars
     from introspect_bench.tasks.nulls.run import MEASURED, suite_nulls
@@ -165,6 +168,7 @@ def _fit_nulls(
         train=None if order.public is None else open_suite(order.public),
         target=Places(target),
         embed=None if encoder is None else encoder(),
+        calculator=Calculator(target, CALCULATOR_ROWS),
     )
     for split in splits:
         made.misses += [f"{split}: {miss}" for miss in missed_bars(order.task, made.nulls[split])]

@@ -22,9 +22,11 @@ from tiny_builds import (
 
 import introspect_bench
 from introspect_bench.benchmark.backends import interventions
+from introspect_bench.benchmark.backends.calculator import Calculator
 from introspect_bench.benchmark.backends.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.journal import sole_writer
+from introspect_bench.benchmark.scale import CALCULATOR
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.tasks import get_task, make
 from introspect_bench.tasks.input_ablations import build as ablations
@@ -197,9 +199,14 @@ def test_a_fresh_test_is_of_reserve_facts_and_asks_the_public_train(
     suite.verify()
     assert asked == ["reserve"]
     assert suite.splits == ("test",)
-    assert suite.manifest["nulls"] == suite_nulls(
-        suite, splits=["test"], train=open_suite(made[task])
+    nulls = suite.manifest["nulls"]
+    assert nulls == suite_nulls(
+        suite,
+        splits=["test"],
+        train=open_suite(made[task]),
+        calculator=Calculator(load(), make.CALCULATOR_ROWS),
     )
+    assert nulls["test"][-1]["name"] == CALCULATOR
 
 
 def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:

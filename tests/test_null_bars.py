@@ -13,6 +13,7 @@ def row(name: str, access: str, **metrics: float | None) -> dict[str, Any]:
     return {"name": name, "access": access, "metrics": metrics}
 
 
+CEILING = row("calculator", "replays", balanced_exact_match=0.999, kind_mean=0.995)
 COIN = row(
     "coin", "runs-target",
     balanced_exact_match=0.25, exact_match_changed=0.125, exact_match_unchanged=0.5,
@@ -31,6 +32,7 @@ def test_nulls_of_patching_have_a_bar_by_class() -> None:
         row("c", "runs-target", balanced_exact_match=0.28),
         row("d", "runs-target", balanced_exact_match=0.29),
         row("e", "replays", balanced_exact_match=0.9),
+        CEILING,
     ]
     found = missed_bars("activation-patching", rows)
     assert len(found) == 2
@@ -41,7 +43,7 @@ def test_nulls_of_patching_have_a_bar_by_class() -> None:
 def test_where_little_can_be_guessed_the_bar_is_a_fifth() -> None:
     poor = row("coin", "runs-target", exact_match_changed=0.005, exact_match_unchanged=0.5,
                balanced_exact_match=0.05)  # fmt: skip
-    rows = [poor, row("c", "runs-target", balanced_exact_match=0.21)]
+    rows = [poor, CEILING, row("c", "runs-target", balanced_exact_match=0.21)]
     assert "allowed 0.200" in missed_bars("activation-patching", rows)[0]
 
 
@@ -52,6 +54,7 @@ def test_nulls_of_ablations_have_bars_of_their_own() -> None:
         row("bad", "words", kind_mean=0.16, hint_verdict_auroc=0.39, context_verdict_auroc=0.61,
             which_accuracy=0.36),
         row("knows", "runs-target", kind_mean=0.5, hint_verdict_auroc=0.9, which_accuracy=None),
+        CEILING,
     ]  # fmt: skip
     found = missed_bars("input-ablations", rows)
     assert len(found) == 4
@@ -64,8 +67,18 @@ def test_features_have_none_here() -> None:
 
 def test_what_was_not_measured_keeps_no_bar() -> None:
     silent = row("silent", "words", kind_mean=None, which_accuracy=0.3)
-    assert missed_bars("input-ablations", [silent]) == [
+    assert missed_bars("input-ablations", [silent, CEILING]) == [
         "kind_mean of the null 'silent' (words) has no value"
     ]
     for task in ("activation-patching", "input-ablations"):
         assert missed_bars(task, []) == ["no null model could be measured"]
+
+
+def test_labels_must_come_out_again() -> None:
+    fine = row("fine", "words", kind_mean=0.1, which_accuracy=0.3)
+    short = row("calculator", "replays", kind_mean=0.9949)
+    assert missed_bars("input-ablations", [fine, CEILING]) == []
+    assert missed_bars("input-ablations", [fine, short]) == [
+        "kind_mean of the calculator is 0.9949, required 0.995"
+    ]
+    assert missed_bars("input-ablations", [fine]) == ["kind_mean of the calculator has no value"]

@@ -98,16 +98,21 @@ def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, 
 
     # Nulls of a fresh test know the public train.
     train = suite if "train" in suite.splits else shipped_suite(suite.name, suite.task)
-    if suite.task == ABLATIONS:
-        embed = encoder(on_fetch)
-        return suite_nulls(suite, splits=[split], train=train, embed=embed)[split]
+    from introspect_bench.benchmark.backends.calculator import Calculator
     from introspect_bench.benchmark.backends.places import Places
     from introspect_bench.benchmark.backends.target_model import load_target_model
+    from introspect_bench.tasks.make import CALCULATOR_ROWS
 
     spec = resolve_target(suite.manifest["target"]["name"])
-    folder = prepare_target(spec, on_progress=on_fetch)
-    target = Places(load_target_model(folder))
-    return suite_nulls(suite, splits=[split], train=train, target=target)[split]
+    target = load_target_model(prepare_target(spec, on_progress=on_fetch))
+    return suite_nulls(
+        suite,
+        splits=[split],
+        train=train,
+        target=Places(target),
+        embed=encoder(on_fetch) if suite.task == ABLATIONS else None,
+        calculator=Calculator(target, CALCULATOR_ROWS),
+    )[split]
 
 
 def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from introspect_bench.benchmark.scale import CALCULATOR
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
@@ -25,6 +26,9 @@ AUROC = (0.40, 0.60)
 WHICH = 0.35
 """Largest accuracy on `which`."""
 
+CALCULATED = 0.995
+"""Least headline of the calculator, in batches of another size."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -38,9 +42,9 @@ def missed_bars(task: str, rows: Rows) -> list[str]:
     if task in (PATCHING, ABLATIONS) and not rows:
         return ["no null model could be measured"]
     if task == PATCHING:
-        return [*_patching(rows)]
+        return [*_patching(rows), *_calculator(rows, "balanced_exact_match")]
     if task == ABLATIONS:
-        return [*_ablations(rows)]
+        return [*_ablations(rows), *_calculator(rows, "kind_mean")]
     return []
 
 
@@ -76,6 +80,14 @@ def _ablations(rows: Rows) -> Iterator[str]:
                     f"{kind} verdict AUROC of the null {row['name']!r} is {value:.3f}, "
                     f"allowed {AUROC[0]:.2f} to {AUROC[1]:.2f}"
                 )
+
+
+def _calculator(rows: Rows, metric: str) -> Iterator[str]:
+    value = next((r["metrics"][metric] for r in rows if r["name"] == CALCULATOR), None)
+    if value is None:
+        yield f"{metric} of the {CALCULATOR} has no value"
+    elif value < CALCULATED:
+        yield f"{metric} of the {CALCULATOR} is {value:.4f}, required {CALCULATED}"
 
 
 def _above(row: Mapping[str, Any], metric: str, limit: float | None) -> Iterator[str]:

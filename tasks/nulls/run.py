@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from introspect_bench.benchmark.scale import CALCULATOR
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.calculating import calculated_metrics
 from introspect_bench.tasks.nulls.ablations import Embed, fit_ablations
 from introspect_bench.tasks.nulls.bars import ABLATIONS
 from introspect_bench.tasks.nulls.columns import Columns, read_columns
-from introspect_bench.tasks.nulls.null import Null
+from introspect_bench.tasks.nulls.null import REPLAYS, Null
 from introspect_bench.tasks.nulls.patching import fit_patching
 from introspect_bench.tasks.nulls.replays import Target, fit_replays, places
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.backends.calculator import Calculator
 
 DIGITS = 4
 """Metrics are stored with so many digits."""
@@ -32,6 +37,7 @@ def suite_nulls(
     train: Suite | None = None,
     target: Target | None = None,
     embed: Embed | None = None,
+    calculator: Calculator | None = None,
 ) -> dict[str, list[Row]]:
     """Return what every null scores: by split, rows of `name`, `access`, `rule`, `metrics`.
 
@@ -42,6 +48,7 @@ def suite_nulls(
         target: runs the target, for nulls that need its activations or more answers; these are
             left out if None.
         embed: a sentence encoder, for the null that reads with it; left out if None.
+        calculator: the target, for the ceiling; left out if None.
 
     Raises:
         IntegrityError: a file is not what the manifest says.
@@ -50,6 +57,8 @@ def suite_nulls(
     learnt = _read(train or suite, "train", kinds)
     others = {split: _read(suite, split, kinds) for split in splits}
     found = fit_nulls(suite.task, learnt, others, target, embed)
+    if calculator is not None:
+        found.append(_calculated(calculator, suite, splits))
     return {split: rows_of(found, split) for split in splits}
 
 
@@ -70,6 +79,16 @@ def fit_nulls(
     if target is not None:
         found.append(fit_replays(train, others, target))
     return found
+
+
+def _calculated(calculator: Calculator, suite: Suite, splits: Sequence[str]) -> Null:
+    task = get_task(suite.task)
+    return Null(
+        name=CALCULATOR,
+        access=REPLAYS,
+        rule=f"carries the intervention out, {calculator.batch_size} rows a batch",
+        metrics={split: calculated_metrics(calculator, task, suite, split) for split in splits},
+    )
 
 
 def with_originals(columns: Columns, target: Target) -> Columns:
