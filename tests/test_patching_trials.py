@@ -22,6 +22,7 @@ from introspect_bench.tasks.activation_patching.balance import CandidateGroup
 from introspect_bench.tasks.activation_patching.matching import Selection
 from introspect_bench.tasks.activation_patching.measure import Patch
 from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks, place
+from introspect_bench.tasks.activation_patching.probes import no_probes
 from introspect_bench.tasks.activation_patching.reading import Centre
 from introspect_bench.tasks.activation_patching.trials import Bench, SplitSize
 from introspect_bench.tasks.facts import prompts as facts
@@ -171,7 +172,7 @@ def test_what_may_be_kept(bench: Bench) -> None:
         output("Bern", first=2),  # begins with the runner-up of the clean run
         output("Quito"),
     ]
-    where = Centre(mean=np.zeros(WIDTH, np.float32), spread=2.0)
+    where = Centre(mean=np.zeros(WIDTH, np.float32), spread=2.0, probes=no_probes(WIDTH))
     found = reading.candidates(bench, list(zip(patches(7), answers, strict=True)), 2, where)
     assert (found.cell, found.relation, found.spread) == ("last/0", "capital", 2.0)
     assert [(m.outcome, m.changed, m.guessed) for m in found.members] == [
@@ -185,7 +186,7 @@ def test_what_may_be_kept(bench: Bench) -> None:
 
 def test_the_answer_shown_in_the_text_counts_as_guessed(bench: Bench) -> None:
     base = replace(patches(1)[0], base=2)  # answers "Rome", shows "Lima"
-    where = Centre(mean=np.zeros(WIDTH, np.float32), spread=2.0)
+    where = Centre(mean=np.zeros(WIDTH, np.float32), spread=2.0, probes=no_probes(WIDTH))
     (found,) = reading.candidates(bench, [(base, output("Lima"))], 2, where).members
     assert found.changed
     assert found.guessed
@@ -245,6 +246,7 @@ def test_no_cell_gets_more_than_its_share(bench: Bench, monkeypatch: pytest.Monk
             "original": zeros,
             "mean": zeros,
             "spread": 1.0,
+            "probes": zeros,
             "members": (),
         }
 

@@ -18,13 +18,16 @@ from introspect_bench.benchmark.metrics import normalise_content
 
 GROUP_SIZE = 4
 """Members of a group."""
-DISTANCES = ("to_original", "to_group_mean", "norm", "to_mean")
-"""Euclidean: from the activation that stood there; from the mean of the group's four vectors; the
-vector's length; from the mean vector of the cell."""
-STRICT = 2
-"""The first two of `DISTANCES` must stay balanced; the others are balanced where it costs nothing.
+DISTANCES = ("to_original", "to_group_mean", "probe", "probe_of_cell", "norm", "to_mean")
+"""Euclidean: from the activation that stood there; from the mean of the group's four vectors; two
+linear probes of the verdict (`probes.py`); the vector's length; from the mean vector of the cell.
 """
-WEIGHTS = np.array([3.0, 3.0, 1.0, 1.0])
+PROBES = 2
+"""How many of them are probes."""
+STRICT = 4
+"""The first four of `DISTANCES` must stay balanced; the others are balanced where it costs nothing.
+"""
+WEIGHTS = np.array([3.0, 3.0, 3.0, 3.0, 1.0, 1.0])
 """How much each distance counts in the choice."""
 
 
@@ -60,6 +63,8 @@ class CandidateGroup:
     """Mean vector of the cell, shape (d,)."""
     spread: float
     """Typical distance in the cell, to make gaps comparable."""
+    probes: npt.NDArray[np.float64]
+    """Directions of the cell's linear probes, shape (`PROBES`, d)."""
     members: tuple[Candidate, ...]
     """Candidates."""
 
@@ -70,22 +75,19 @@ def overlap(one: str, other: str) -> bool:
     return a in b or b in a
 
 
-def distances(
-    vectors: npt.NDArray[np.float32],
-    original: npt.NDArray[np.float32],
-    mean: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
-    """`DISTANCES` of groups of vectors (..., 4, d): float32 (..., 4 distances, 4 members)."""
+def distances(vectors: npt.NDArray[np.float32], group: CandidateGroup) -> npt.NDArray[np.float64]:
+    """`DISTANCES` of fours of a group, (..., 4, d): (..., distances, 4 members)."""
     own = vectors.mean(axis=-2, keepdims=True)
     norm = np.linalg.norm
-    return np.stack(
-        [
-            norm(vectors - original, axis=-1),
-            norm(vectors - own, axis=-1),
-            norm(vectors, axis=-1),
-            norm(vectors - mean, axis=-1),
-        ],
-        axis=-2,
+    told = np.moveaxis(vectors @ group.probes.T, -1, -2)  # (..., probes, 4)
+    found = [
+        norm(vectors - group.original, axis=-1),
+        norm(vectors - own, axis=-1),
+        norm(vectors, axis=-1),
+        norm(vectors - group.mean, axis=-1),
+    ]
+    return np.concatenate(
+        [np.stack(found[:2], axis=-2), told, np.stack(found[2:], axis=-2)], axis=-2
     )
 
 
@@ -99,10 +101,6 @@ class Tally:
     """Changed minus unchanged members at each rank, nearest first."""
     gaps: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(DISTANCES)))
     """Sum over groups of the mean distance of changed minus that of unchanged, in spreads."""
-
-    drift: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
-    """Sum of changed minus sum of unchanged vectors, in spreads, shape (d,): what a linear probe
-    would learn."""
 
     @property
     def leans(self) -> npt.NDArray[np.int64]:
@@ -137,8 +135,6 @@ class Fours:
     """(choices, distances, ranks)."""
     gaps: npt.NDArray[np.float64]
     """(choices, distances)."""
-    drift: npt.NDArray[np.float64]
-    """(choices, d)."""
 
 
 def fours(group: CandidateGroup) -> Fours:
@@ -161,15 +157,13 @@ def four_of(group: CandidateGroup, chosen: Sequence[tuple[int, ...]]) -> Fours:
             members=[],
             ranks=np.zeros((0, len(DISTANCES), GROUP_SIZE), np.int64),
             gaps=np.zeros((0, len(DISTANCES))),
-            drift=np.zeros((0, len(group.mean))),
         )
     vectors = np.stack([m.vector for m in group.members])[np.array(chosen)]
-    found = distances(vectors, group.original, group.mean)
+    found = distances(vectors, group)
     sign = np.array([1, 1, -1, -1])
     order = np.argsort(found, axis=-1, kind="stable")
     return Fours(
         members=chosen,
-        ranks=sign[order],
-        gaps=(found * sign).sum(-1).astype(np.float64) / 2 / group.spread,
-        drift=(vectors * sign[:, None]).sum(1).astype(np.float64) / group.spread,
+        ranks=np.where(np.ptp(found, axis=-1, keepdims=True) > 0, sign[order], 0),
+        gaps=(found * sign).sum(-1) / 2 / group.spread,
     )

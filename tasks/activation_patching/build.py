@@ -31,7 +31,7 @@ from introspect_bench.tasks.activation_patching.balance import (
     CandidateGroup,
     distances,
 )
-from introspect_bench.tasks.activation_patching.collecting import collect
+from introspect_bench.tasks.activation_patching.collecting import collect, fit
 from introspect_bench.tasks.activation_patching.matching import trim
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
 from introspect_bench.tasks.activation_patching.nearness import with_nearest
@@ -131,8 +131,7 @@ def freeze_group(
     bench: Bench, group: CandidateGroup, four: Sequence[Candidate], kind: str | None = None
 ) -> list[Measured]:
     """A chosen group as the queries that are written; `kind` replaces the kind of place."""
-    vectors = np.stack([m.vector for m in four])
-    found = distances(vectors, group.original, group.mean)
+    found = distances(np.stack([m.vector for m in four]), group)
     return [
         _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
         for member, own in zip(four, found.T, strict=True)
@@ -220,7 +219,12 @@ def make_split(
     bench = trials.prepare(target, facts or split, size.pool, seed, work, report)
     salt = f"{split}:{seed}"
     spare = SPARE if split != "train" else 1.0
-    kept = collect(bench, main, round(size.groups * spare), size, salt)
+    learnt = bench
+    if split != "train":
+        place = work.parent / "train"
+        learnt = trials.prepare(target, "train", sizes["train"].pool, seed, place, report)
+    probes = fit(learnt, main, sizes["train"], f"train:{seed}")
+    kept = collect(bench, main, round(size.groups * spare), size, salt, probes=probes)
     wanted = round(size.disrupted * spare)
     more = collect(bench, disrupted, wanted, size, f"more:{salt}", both=False)
     cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}

@@ -11,12 +11,15 @@ import numpy as np
 from introspect_bench.tasks.activation_patching import reading, trials
 from introspect_bench.tasks.activation_patching.balance import Candidate, CandidateGroup
 from introspect_bench.tasks.activation_patching.matching import Selection
+from introspect_bench.tasks.activation_patching.probes import Probes, fit_probes
 from introspect_bench.tasks.activation_patching.trials import Bench, Cell, SplitSize
 
 OUTCOME_CAP = 0.04
 """Largest share of one outcome among the queries of a split."""
 ROUND = 10
 """Places of one kind tried in one round."""
+PROBED = 5
+"""Rounds of every kind of train that probes are fitted on."""
 LEAST_ROUNDS = 8
 """Rounds of every kind before the more fruitful kinds are preferred."""
 CELL_CAP = 0.12
@@ -41,6 +44,7 @@ def collect(
     size: SplitSize,
     salt: str,
     *,
+    probes: Probes | None = None,
     both: bool = True,
 ) -> Kept:
     """Try places of all kinds until enough groups are kept or none is left.
@@ -50,7 +54,7 @@ def collect(
     """
     selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP)
     queues = trials.queues(bench, cells, size.tries, salt)
-    centres = {cell: reading.centre(bench, cell) for cell in cells if queues[cell[0]]}
+    centres = {cell: reading.centre(bench, cell, probes) for cell in cells if queues[cell[0]]}
     names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
     gains: dict[str, list[int]] = {kind: [] for kind in queues}
     kept = Kept(groups=selection.groups)
@@ -84,6 +88,18 @@ def collect(
     for (cell, reason), n in sorted(selection.rejected.items()):
         kept.tried[cell][f"rejected: {reason}"] = n
     return kept
+
+
+def fit(bench: Bench, cells: Sequence[Cell], size: SplitSize, salt: str) -> Probes | None:
+    """Fit probes on the first places of every kind; of train, where they are wanted anyhow."""
+    queues = trials.queues(bench, cells, size.tries, salt)
+    centres = {cell: reading.centre(bench, cell, None) for cell in cells if queues[cell[0]]}
+    groups: list[CandidateGroup] = []
+    for queue in queues.values():
+        for start in range(0, min(len(queue), PROBED * ROUND), ROUND):
+            found, _ = reading.measured(bench, queue[start : start + ROUND], centres, both=True)
+            groups += [group for own in found for group in own]
+    return fit_probes(groups)
 
 
 def _worth(gains: Sequence[int]) -> tuple[bool, float]:

@@ -1,8 +1,8 @@
 """Which four patches of a group are kept, so that no distance tells changed from unchanged.
 
 Pure. Two of the four change the answer and two do not. Changed and unchanged members are kept alike
-in every cell (kind and block) and over the split: at each rank of a distance, and on average. Their
-mean vectors are kept near each other too, or a linear probe would tell the verdict.
+in every cell (kind and block) and over the split: at each rank of a distance or of a linear probe,
+and on average.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ LEAN = 2.0
 unchanged ones, summed; a group whose changed members are its two farthest adds 4."""
 LEAN_ALL = 8.0
 """The same over the split."""
-PROBE = 2.0
-"""How much the sum of changed minus unchanged vectors counts in the choice."""
 RELATION_CAPS = {True: 0.10, False: 0.30}
 """Largest share of one answer among the changed and among the unchanged members of a relation,
 beyond `FREE`: what a reader of the relation can guess."""
@@ -78,12 +76,10 @@ class Selection:
         if not fit:
             self.rejected[group.cell, "caps" if choices.members else "no two and two"] += 1
             return False
-        ranks, gaps, drift = choices.ranks[fit], choices.gaps[fit], choices.drift[fit]
+        ranks, gaps = choices.ranks[fit], choices.gaps[fit]
         own, whole = self._tally(group.cell), self._tally("")
         total = cost(own.ranks + ranks, own.gaps + gaps)
         total += cost(whole.ranks + ranks, whole.gaps + gaps) / 8
-        for tally, weight in ((own, PROBE), (whole, PROBE / 2)):
-            total += weight * ((drift + tally.drift) ** 2 - tally.drift**2).sum(-1)
         total += [self._source_cost(group, choices.members[i]) for i in fit]
         allowed = _keeps(own, ranks, LEAN) & _keeps(whole, ranks, LEAN_ALL)
         if not allowed.any():
@@ -95,7 +91,6 @@ class Selection:
         for tally in (own, whole):
             tally.ranks = tally.ranks + ranks[best]
             tally.gaps = tally.gaps + gaps[best]
-            tally.drift = tally.drift + drift[best]
         return True
 
     def offer_any(self, group: CandidateGroup) -> bool:

@@ -21,6 +21,7 @@ from introspect_bench.tasks.activation_patching import measure, trials
 from introspect_bench.tasks.activation_patching.balance import Candidate, CandidateGroup, overlap
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
 from introspect_bench.tasks.activation_patching.places import KINDS
+from introspect_bench.tasks.activation_patching.probes import Probes, no_probes
 from introspect_bench.tasks.activation_patching.trials import LEAST, Bench, Cell, expressible
 
 READ = 4
@@ -35,13 +36,19 @@ class Centre:
     """Their mean, shape (d_model,)."""
     spread: float
     """Their mean distance from it."""
+    probes: npt.NDArray[np.float64]
+    """Directions of linear probes of the verdict, shape (2, d_model)."""
 
 
-def centre(bench: Bench, cell: Cell) -> Centre:
-    """Mean and spread of a cell's vectors over all prompts of a bench."""
+def centre(bench: Bench, cell: Cell, probes: Probes | None) -> Centre:
+    """Mean and spread of a cell's vectors over all prompts of a bench, and the cell's probes."""
     own = bench.stack([i for i, p in enumerate(bench.prompts) if cell[0] in p.places], cell)
     mean = own.mean(axis=0)
-    return Centre(mean=mean, spread=float(np.linalg.norm(own - mean, axis=-1).mean()))
+    return Centre(
+        mean=mean,
+        spread=float(np.linalg.norm(own - mean, axis=-1).mean()),
+        probes=no_probes(len(mean)) if probes is None else probes.of(name_of(cell)),
+    )
 
 
 def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> list[Patch]:
@@ -50,7 +57,7 @@ def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> l
     Those come first whose distances are where changed and unchanged ones meet.
     """
     first = group[0]
-    cell = (first.kind, first.block)
+    cell = cell_of(first)
     original = bench.stack([first.base], cell)
     gaps = np.linalg.norm(bench.stack([p.source for p in group], cell) - original, axis=-1)
     clear = [i for i, gap in enumerate(screened.gaps) if gap >= trials.MARGIN]
@@ -117,7 +124,7 @@ def measured(
         read: list[Patch] = []
         for group, own in by_block(place_, one):
             few = worth_reading(bench, group, own) if both else distinct(group, own)
-            tried.setdefault(name_of(group[0]), Counter()).update(
+            tried.setdefault(name_of(cell_of(group[0])), Counter()).update(
                 groups=1, patches=len(group), groups_read=bool(few), patches_read=len(few)
             )
             read += few
@@ -136,9 +143,14 @@ def measured(
     return found, tried
 
 
-def name_of(patch: Patch) -> str:
-    """A patch's cell as a word."""
-    return f"{patch.kind}/{patch.block}"
+def cell_of(patch: Patch) -> Cell:
+    """The cell of a patch."""
+    return patch.kind, patch.block
+
+
+def name_of(cell: Cell) -> str:
+    """A cell as a word."""
+    return f"{cell[0]}/{cell[1]}"
 
 
 def candidates(
@@ -146,7 +158,7 @@ def candidates(
 ) -> CandidateGroup:
     """Patches whose answers are clear, can be said, and are the clean one or unlike it."""
     first = answers[0][0]
-    cell = (first.kind, first.block)
+    cell = cell_of(first)
     clean, prompt = bench.clean[first.base], bench.prompts[first.base].prompt
     members = []
     for patch, output in answers:
@@ -167,11 +179,12 @@ def candidates(
             )
         )
     return CandidateGroup(
-        cell=name_of(first),
+        cell=name_of(cell),
         relation=prompt.fact.relation,
         original=bench.stack([first.base], cell)[0],
         mean=where.mean,
         spread=where.spread,
+        probes=where.probes,
         members=tuple(members),
     )
 
