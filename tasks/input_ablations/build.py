@@ -45,8 +45,8 @@ POOL: dict[str, dict[str, int]] = {
     "train": {"hint": 2_040, "context": 1_560, "which": 1_900},
 }
 """Questions tried, by split and kind; fewer where the facts give out."""
-LAPS = {"which": 2}
-"""How often each question is tried, with other arrangements; once for the other kinds."""
+LAPS = {("validation", "which"): 2, ("test", "which"): 2}
+"""How often each question of a split and kind is tried, with other arrangements, if not once."""
 SIZES: dict[str, dict[str, int]] = {
     "train": {"hint": 2_500, "context": 2_500, "which": 1_000},
     "validation": {"hint": 160, "context": 160, "which": 80},
@@ -136,7 +136,7 @@ def make_split(
                 seed=seed,
                 work=work if name == split else work.parent / name,
                 report=report,
-                laps=LAPS.get(kind, 1),
+                laps=LAPS.get((name, kind), 1),
             )
             for name in splits
         }
