@@ -67,8 +67,6 @@ def follows(model: Any, ids: list[int], answer: list[int]) -> float:
 def test_labels_are_what_the_target_says(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
     folder = suite_root(NAME, "activation-patching") / "test"
-    if folder.parent.name == "v1":
-        pytest.skip("version 1 has labels with smaller margins")
     truth = {row["id"]: row for row in rows(folder / "truth.jsonl")}
     vectors = load_file(folder / "vectors.safetensors")["vectors"].float()
     groups: dict[tuple[Any, ...], dict[str, list[Any]]] = {}
@@ -95,3 +93,24 @@ def test_labels_are_what_the_target_says(loaded: tuple[Any, Any]) -> None:
         changed += label["clean"] != label["outcome"]
     assert len(chosen) == LABELS
     assert 0.4 * LABELS <= changed <= 0.7 * LABELS
+
+
+def test_vectors_are_what_stood_in_their_source(loaded: tuple[Any, Any]) -> None:
+    """The mean over the block of what the source's text has at its place, in float16."""
+    model, tokenizer = loaded
+    folder = suite_root(NAME, "activation-patching") / "test"
+    vectors = load_file(folder / "vectors.safetensors")["vectors"].float()
+    origin = {row["id"]: row["origin"] for row in rows(folder / "oracle.jsonl")}
+    for query in rows(folder / "queries.jsonl")[::50]:
+        read, (first, last) = origin[query["id"]], query["fields"]["layers"]
+        ids = tokenizer(read["text"])["input_ids"]
+        assert tokenizer.decode(ids[read["position"]]).strip() == read["token"].strip()
+        with torch.no_grad():
+            states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        if last + 1 == model.config.num_hidden_layers:
+            continue  # the last of these states is after the final norm
+        # the first one is the embedding
+        layers = [states[layer + 1][0, read["position"]] for layer in range(first, last + 1)]
+        torch.testing.assert_close(
+            vectors[query["vector"]], torch.stack(layers).mean(0), rtol=2e-3, atol=2e-2
+        )
