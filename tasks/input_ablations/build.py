@@ -18,6 +18,7 @@ from introspect_bench.tasks.input_ablations.candidates import (
     candidates_of,
     four_candidates_of,
 )
+from introspect_bench.tasks.input_ablations.four import FourCandidate
 from introspect_bench.tasks.input_ablations.measure import Progress
 from introspect_bench.tasks.input_ablations.pools import (
     HEADLINE_KINDS,
@@ -39,14 +40,23 @@ POOL: dict[str, dict[str, int]] = {
         "context": 840,
         "which": 800,
         "option": 360,
-        "demonstration": 240,
+        "demonstration": 1_200,
         "word": 240,
     },
-    "train": {"hint": 2_040, "context": 1_560, "which": 1_900},
+    "train": {"hint": 2_247, "context": 1_560, "which": 1_900},
 }
 """Questions tried, by split and kind; fewer where the facts give out."""
-LAPS = {("validation", "which"): 2, ("test", "which"): 2}
-"""How often each question of a split and kind is tried, with other arrangements, if not once."""
+LAPS = {
+    ("validation", "hint"): 2.0,
+    ("validation", "context"): 1.4,
+    ("validation", "which"): 3.0,
+    ("test", "hint"): 1.5,
+    ("test", "which"): 2.0,
+    ("train", "hint"): 1.3,
+    ("train", "which"): 1.15,
+}
+"""How often each question of a split and kind is tried, with other arrangements, if not once; a
+fraction stands for the first questions."""
 SIZES: dict[str, dict[str, int]] = {
     "train": {"hint": 2_500, "context": 2_500, "which": 1_000},
     "validation": {"hint": 160, "context": 160, "which": 80},
@@ -136,12 +146,13 @@ def make_split(
                 seed=seed,
                 work=work if name == split else work.parent / name,
                 report=report,
-                laps=LAPS.get((name, kind), 1),
+                laps=LAPS.get((name, kind), 1.0),
             )
             for name in splits
         }
-        size = wanted if split == "train" else round(SPARE * wanted)
-        chosen = _choose(target, kind, split, pools, size)
+        wanted_of = {name: sizes[name][kind] for name in pools}
+        wanted_of[split] = wanted if split == "train" else round(SPARE * wanted)
+        chosen = _choose(target, kind, split, pools, wanted_of)
         if split != "train":
             chosen, reports[kind] = keep_stable(target, chosen, work / kind, report, rounded)
         groups += _grouped(chosen, wanted)
@@ -159,10 +170,16 @@ def _pool_size(split: str, kind: str, sizes: Mapping[str, Mapping[str, int]]) ->
 
 
 def _choose(
-    target: TargetModel, kind: str, split: str, pools: Mapping[str, Sequence[Tried]], size: int
+    target: TargetModel,
+    kind: str,
+    split: str,
+    pools: Mapping[str, Sequence[Tried]],
+    sizes: Mapping[str, int],
 ) -> list[Chosen]:
-    """Queries of one split that no regression on the text can tell, `size` of them or fewer."""
-    per_question = PER_QUESTION.get(split, 1)
+    """Queries of one split that no regression on the text can tell, as many as wanted or fewer.
+
+    What is kept of train is known first: others are matched on what a regression on it tells, too.
+    """
     margins = {name: 0.0 if name == "train" else MARGIN for name in pools}
     if kind == "which":
         fours = [
@@ -170,7 +187,11 @@ def _choose(
             for name, pool in pools.items()
             for one in four_candidates_of(target, name, pool, margins[name])
         ]
-        return [one.payload for one in four.choose(fours, split, size, per_question)]
+        known: list[FourCandidate] = []
+        for name in dict.fromkeys(("train", split)):
+            if name in pools:
+                known = four.choose(fours, name, sizes[name], PER_QUESTION.get(name, 1), known)
+        return [one.payload for one in known]
     found = [
         one
         for name, pool in pools.items()
@@ -181,10 +202,16 @@ def _choose(
         left, likely, _ = filtering.undecidable(found, _fitted_on(pools))
         hits = filtering.guessed(found)[left]
         found = [found[i] for i in left]
-    own = [i for i, one in enumerate(found) if one.split == split]
-    ration = drawing.Ration(size=size, per_question=per_question, outcome_cap=OUTCOME_CAP[kind])
-    drawn = drawing.draw([found[i] for i in own], likely[own], hits[own], ration)
-    return [one.payload for one in drawn]
+    rations = {
+        name: drawing.Ration(
+            size=sizes[name],
+            per_question=PER_QUESTION.get(name, 1),
+            outcome_cap=OUTCOME_CAP[kind],
+        )
+        for name in dict.fromkeys(("train", split))
+        if name in pools
+    }
+    return [one.payload for one in drawing.draw_in_turn(found, likely, hits, rations)]
 
 
 def _fitted_on(pools: Mapping[str, Sequence[Tried]]) -> str:

@@ -5,16 +5,27 @@ Queries on which the first guess of a reader is right are rationed, and so is ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from introspect_bench.tasks.input_ablations.filtering import BINS, Bools, Candidate, Floats
+from introspect_bench.tasks.input_ablations.filtering import (
+    BINS,
+    Bools,
+    Candidate,
+    Floats,
+    matched,
+    told_by,
+)
 
 GUESSED = {True: 0.12, False: 0.40}
 """Largest share of queries whose content the first guess hits, by whether the answer changes. Who
 guesses so and tosses a coin for the verdict scores half the root of the product: 11."""
+
+THINNED = 8
+"""Bins in which later splits are matched on what regressions tell."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +55,41 @@ class Ration:
         self.questions[one.question] = self.questions.get(one.question, 0) + 1
         self.outcomes[one.outcome] = self.outcomes.get(one.outcome, 0) + 1
         self.guessed[one.changed] = self.guessed.get(one.changed, 0) + hit
+
+
+def draw_in_turn(
+    candidates: Sequence[Candidate], likely: Floats, hits: Bools, rations: Mapping[str, Ration]
+) -> list[Candidate]:
+    """What is drawn of the last split, after the splits before it.
+
+    What is kept of train is what others will fit rules on: later splits are matched on what a
+    regression on the split before tells, too.
+
+    Args:
+        candidates: of all splits.
+        likely: probability of *changed* for each, by regressions on candidates.
+        hits: whether the first guess of its content is right.
+        rations: by split, in order.
+    """
+    drawn: list[Candidate] = []
+    for name, ration in rations.items():
+        own = np.array([i for i, c in enumerate(candidates) if c.split == name], dtype=np.int64)
+        tells, part = likely[own], [candidates[i] for i in own]
+        if drawn:
+            kept = _thinned(part, tells)
+            own, part = own[kept], [part[i] for i in kept]
+            tells = told_by(drawn, part)
+            kept = _thinned(part, tells)
+            own, part, tells = own[kept], [part[i] for i in kept], tells[kept]
+        drawn = draw(part, tells, hits[own], ration)
+    return drawn
+
+
+def _thinned(candidates: Sequence[Candidate], tells: Floats) -> npt.NDArray[np.int64]:
+    """Rows of equally many changed and unchanged candidates in each bin of what is told."""
+    changed = np.array([one.changed for one in candidates], dtype=np.bool_)
+    n_bins = max(1, min(THINNED, len(candidates) // 16))
+    return matched(tells, changed, n_bins, np.arange(len(candidates)))
 
 
 def draw(

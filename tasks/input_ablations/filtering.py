@@ -82,11 +82,11 @@ def text_features(candidates: Sequence[Candidate]) -> Any:
     ).tocsr()
 
 
-def _fitted(features: Any, labels: Bools, others: Any) -> Floats:
+def fitted(features: Any, labels: Bools, others: Any) -> Floats:
     """Probability of a label for other rows, (n_others,)."""
     from sklearn.linear_model import LogisticRegression
 
-    if len(set(labels.tolist())) < 2:
+    if len(set(labels.tolist())) < 2 or not others.shape[0]:
         return np.full(others.shape[0], 0.5)
     model = LogisticRegression(C=1.0, solver="liblinear", random_state=0).fit(features, labels)
     return np.asarray(model.predict_proba(others)[:, 1], dtype=np.float64)
@@ -98,7 +98,7 @@ def cross_fitted(features: Any, labels: Bools, folds: npt.NDArray[np.int64]) -> 
     for fold in range(FOLDS):
         own, rest = folds == fold, folds != fold
         if own.any() and rest.any():
-            found[own] = _fitted(features[rest], labels[rest], features[own])
+            found[own] = fitted(features[rest], labels[rest], features[own])
     return found
 
 
@@ -198,7 +198,7 @@ def undecidable(
     rounds: list[dict[str, Any]] = []
     for turn in range(ROUNDS):
         if not fit.all():
-            likely[~fit] = _fitted(features[fit & left], changed[fit & left], features[~fit])
+            likely[~fit] = fitted(features[fit & left], changed[fit & left], features[~fit])
         first = likely.copy() if turn == 0 else first
         parts = {str(split): left & (splits == split) for split in np.unique(splits)}
         told = {split: auroc(likely[own], changed[own]) for split, own in parts.items()}
@@ -218,6 +218,13 @@ def undecidable(
     thinned = np.isin(splits, sorted(again))
     left |= ~thinned
     return np.flatnonzero(left).tolist(), np.where(thinned, likely, first)[left], rounds
+
+
+def told_by(known: Sequence[Candidate], others: Sequence[Candidate]) -> Floats:
+    """Probability of *changed* of other candidates by a regression on known ones, (n_others,)."""
+    features = text_features([*known, *others])
+    labels = np.array([c.changed for c in known], dtype=np.bool_)
+    return fitted(features[: len(known)], labels, features[len(known) :])
 
 
 def matched(

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.tasks.facts.prompts import rank
-from introspect_bench.tasks.input_ablations.filtering import cross_fitted, folds_of
+from introspect_bench.tasks.input_ablations.filtering import (
+    Bools,
+    Floats,
+    cross_fitted,
+    fitted,
+    folds_of,
+)
 
 LETTERS = "ABCD"
 """What the parts are called."""
@@ -56,14 +62,29 @@ def labels_for(text: str) -> str:
 
 def ranks_of(candidates: Sequence[FourCandidate]) -> list[int]:
     """Place, 0 to 3, of each active part among its four by a regression on other questions."""
+    folds = np.repeat(folds_of([one.question for one in candidates]), 4)
+    return _places(candidates, cross_fitted(_hashed(candidates), _active(candidates), folds))
+
+
+def ranks_by(known: Sequence[FourCandidate], others: Sequence[FourCandidate]) -> list[int]:
+    """The same for other candidates by a regression on known ones."""
+    return _places(others, fitted(_hashed(known), _active(known), _hashed(others)))
+
+
+def _places(candidates: Sequence[FourCandidate], scores: Floats) -> list[int]:
+    rows = scores.reshape(-1, 4)
+    return [int((row > row[one.active]).sum()) for row, one in zip(rows, candidates, strict=True)]
+
+
+def _active(candidates: Sequence[FourCandidate]) -> Bools:
+    return np.array([place == one.active for one in candidates for place in range(4)])
+
+
+def _hashed(candidates: Sequence[FourCandidate]) -> Any:
     from sklearn.feature_extraction import FeatureHasher
 
     rows = [_features(one, place) for one in candidates for place in range(4)]
-    features = FeatureHasher(n_features=2**15, input_type="string").transform(rows)
-    active = np.array([place == one.active for one in candidates for place in range(4)])
-    folds = np.repeat(folds_of([one.question for one in candidates]), 4)
-    scores = cross_fitted(features, active, folds).reshape(-1, 4)
-    return [int((row > row[one.active]).sum()) for row, one in zip(scores, candidates, strict=True)]
+    return FeatureHasher(n_features=2**15, input_type="string").transform(rows)
 
 
 def _features(one: FourCandidate, place: int) -> list[str]:
@@ -77,26 +98,33 @@ def _features(one: FourCandidate, place: int) -> list[str]:
 
 
 def choose(
-    candidates: Sequence[FourCandidate], split: str, size: int, per_question: int
+    candidates: Sequence[FourCandidate],
+    split: str,
+    size: int,
+    per_question: int,
+    known: Sequence[FourCandidate] = (),
 ) -> list[FourCandidate]:
-    """Up to `size` queries of one split, balanced over rank, role and position.
+    """Up to `size` queries of one split, balanced over ranks, role and position.
 
     Args:
-        candidates: of all splits, on which the regressions are fitted.
+        candidates: of all splits, on which the regression is fitted.
         split: whose queries are wanted.
         size: how many.
         per_question: queries one question may give.
+        known: queries of train, on which a second regression is fitted; none if empty.
     """
-    places = ranks_of(candidates)
+    first = ranks_of(candidates)
+    second = ranks_by(known, candidates) if known else [0] * len(candidates)
     kept: list[FourCandidate] = []
     for listed in (True, False):
         own = [i for i, one in enumerate(candidates) if one.cell == (split, listed)]
-        kept += _balanced([candidates[i] for i in own], [places[i] for i in own], per_question)
+        places = [(first[i], second[i]) for i in own]
+        kept += _balanced([candidates[i] for i in own], places, per_question)
     return sorted(kept, key=lambda one: rank("chosen", one.question, str(one.active)))[:size]
 
 
 def _balanced(
-    candidates: Sequence[FourCandidate], places: Sequence[int], per_question: int
+    candidates: Sequence[FourCandidate], places: Sequence[tuple[int, int]], per_question: int
 ) -> list[FourCandidate]:
     """The largest choice, found greedily from the scarcest cells, that keeps every cap."""
     cells = Counter(zip(places, (c.active for c in candidates), strict=True))
@@ -115,22 +143,25 @@ def _balanced(
 
 def _take(
     candidates: Sequence[FourCandidate],
-    places: Sequence[int],
+    places: Sequence[tuple[int, int]],
     order: Sequence[int],
     size: int,
     per_question: int,
 ) -> list[int]:
     counts: Counter[tuple[str, Any]] = Counter()
     chosen: list[int] = []
+    twice = len({second for _, second in places}) > 1
     for i in order:
         one = candidates[i]
         role = (one.parts[one.active][0], one.active if one.cell[1] else -1)
         caps = {
-            ("rank", places[i]): max(1.0, RANK_CAP * size),
+            ("rank", places[i][0]): max(1.0, RANK_CAP * size),
             ("role", role): max(1.0, SHARE_CAP * size),
             ("place", one.active): max(1.0, SHARE_CAP * size),
             ("question", one.question): per_question,
         }
+        if twice:
+            caps["second rank", places[i][1]] = max(1.0, RANK_CAP * size)
         if len(chosen) < size and all(counts[key] + 1 <= cap for key, cap in caps.items()):
             counts.update(caps.keys())
             chosen.append(i)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from pathlib import Path
 
 from introspect_bench.benchmark.backends.answers import Output, cut
@@ -90,7 +91,7 @@ def kind_of_subject(subject: str) -> str:
 def questions(kind: str, split: str, seed: int, lap: int = 0) -> Iterator[Question]:
     """Questions of one kind to be tried, in a fixed order, relations in turn.
 
-    Every lap asks the same questions; those of kind `which` get other arrangements.
+    Every lap asks about the same facts, with other arrangements or other words around them.
     """
     facts = facts_of(split, seed)
     objects = {
@@ -100,6 +101,8 @@ def questions(kind: str, split: str, seed: int, lap: int = 0) -> Iterator[Questi
     order = interleave(facts)
     salt = f"{kind}:{seed}"
     start = rank("start", salt) % max(len(order), 1)
+    if lap and kind != "which":  # which counts its arrangements on
+        salt = f"{salt}:{lap}"
     for fact in order[start:] + order[:start]:
         if kind in HEADLINE_KINDS and kind_of_subject(fact.subject) != kind:
             continue
@@ -169,7 +172,7 @@ def measure_pool(
     seed: int,
     work: Path,
     report: Progress,
-    laps: int = 1,
+    laps: float = 1.0,
 ) -> list[Tried]:
     """Ask the first `n_texts` questions of a kind, or as many as there are, once a lap.
 
@@ -185,8 +188,9 @@ def measure_pool(
     """
     journal = Journal(work / f"{kind}.jsonl")
     tried: list[Tried] = []
-    for lap in range(laps):
-        chosen = list(islice(questions(kind, split, seed, lap), n_texts))
+    for lap in range(ceil(laps)):
+        part = ceil(n_texts * min(1.0, laps - lap))
+        chosen = list(islice(questions(kind, split, seed, lap), part))
         tried += _measured(target, kind, chosen, journal, report)
     return tried
 
