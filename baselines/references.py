@@ -57,7 +57,6 @@ class ReferenceSpec:
     no_vector: bool = False
     """Whether it never sees a vector, in training and after."""
 
-
     def without_vectors(self, name: str = "") -> ReferenceSpec:
         """The control that is trained and asked the same without vectors."""
         return replace(

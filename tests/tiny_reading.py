@@ -16,7 +16,7 @@ from introspect_bench.tasks.activation_patching.places import KINDS
 from introspect_bench.tasks.facts.phrases import BY_RELATION
 
 PATCHING = "activation-patching"
-RELATIONS = {kind: "capital" for kind in KINDS} | {"relation": "country"}
+RELATIONS = dict.fromkeys(KINDS, "capital") | {"relation": "country"}
 SHOWN, BLOCKS = "The capital of Peru is Lima.", ((0, 5), (6, 11))
 
 

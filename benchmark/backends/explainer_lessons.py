@@ -179,9 +179,7 @@ def plan_batches(
     return steps
 
 
-def _epoch(
-    lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator
-) -> list[list[int]]:
+def _epoch(lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
     """All lessons once, as batches of places."""
     length = np.array([len(lesson.ids) for lesson in lessons])
     kinds = [(lesson.task, lesson.template) for lesson in lessons]

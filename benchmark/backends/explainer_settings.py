@@ -14,7 +14,6 @@ from introspect_bench.benchmark.backends.injection import (
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import DECODINGS, GREEDY
 
-
 READING = ("before", "beside", "both")
 """When reading is taught: in a phase of its own before the task, mixed with it, or half and half.
 """

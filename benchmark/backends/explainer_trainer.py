@@ -111,7 +111,6 @@ class ExplainerTrainer(Trainer):
         if self.state.best_model_checkpoint:
             _restore(self.model, Path(self.state.best_model_checkpoint) / TRAINABLE)
 
-
     def mean_losses(self) -> dict[str, float]:
         """Mean loss in nats by what batches ask, since this was last called."""
         found = {kind: float(torch.stack(own).mean()) for kind, own in self.losses.items()}

@@ -146,12 +146,13 @@ def _split(
         UsageError: directions are to be seen as tokens and enter elsewhere.
     """
     plain = [
-        start.kind == "none"
-        or (start.kind == LENS and injections[suite.task].mode != "embedding")
+        start.kind == "none" or (start.kind == LENS and injections[suite.task].mode != "embedding")
         for suite in suites
     ]
     if start.kind == LENS and all(plain) and any(suite.task == FEATURES for suite in suites):
-        raise UsageError("the input lens shows directions as tokens: give injection mode 'embedding'")
+        raise UsageError(
+            "the input lens shows directions as tokens: give injection mode 'embedding'"
+        )
     return (
         [suite for suite, as_it_is in zip(suites, plain, strict=True) if as_it_is],
         [suite for suite, as_it_is in zip(suites, plain, strict=True) if not as_it_is],
