@@ -80,7 +80,7 @@ def test_lessons_have_vector_layers_and_reply(suite: Suite) -> None:
 
 def test_a_continued_text_has_no_turns_and_ends_in_the_reply(suite: Suite) -> None:
     tokenizer = make_tokenizer()
-    reading = Reading(share=0.5, kinds=("answer-continued",))
+    reading = Reading(share=0.3, kinds=("answer-continued",))
     told = suite.oracle("train")
     for lesson in lessons_of(suite, reading):
         whole = tokenizer.decode(lesson.ids[:-1])
@@ -113,26 +113,49 @@ def test_patience_counts_only_what_comes_behind_the_early_phase() -> None:
     assert control.should_training_stop
 
 
-def test_a_killed_training_with_reading_ends_as_the_whole_one(
-    folder: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+OPTIONS: dict[str, Any] = {
+    "injection": OWN,
+    "reading": Reading(when="both", share=1.0),
+    "epochs": 1,
+    "accumulation": 1,
+    "n_train": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(
+    folder: Path, base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, set[str]]:
+    """An explainer, and the files of the suite that its training opened."""
     read, opened = Suite.read, set()
 
     def watch(self: Suite, name: str) -> bytes:
         opened.add(name)
         return read(self, name)
 
-    monkeypatch.setattr(Suite, "read", watch)
-    options: dict[str, Any] = {
-        "injection": OWN,
-        "reading": Reading(when="both", share=1.0),
-        "epochs": 1,
-        "accumulation": 1,
-        "n_train": 20,
-    }
-    whole = train(base, folder, tmp_path / "whole", **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Suite, "read", watch)
+        return train(base, folder, tmp_path_factory.mktemp("whole"), **OPTIONS), opened
+
+
+def logged(explainer: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (explainer / "training.jsonl").read_text().splitlines()]
+
+
+def test_no_oracle_rows_but_those_of_train_are_read(trained: tuple[Path, set[str]]) -> None:
+    _, opened = trained
     assert {name for name in opened if "oracle" in name} == {"train/oracle.jsonl"}
     assert not [name for name in opened if name.startswith("test/")]
+
+
+def test_a_killed_training_with_reading_ends_as_the_whole_one(
+    trained: tuple[Path, set[str]],
+    folder: Path,
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, _ = trained
     calls, loss = {"n": 0}, explainer_trainer.ExplainerTrainer.compute_loss
 
     def stops(self: Any, model: Any, *args: Any, **more: Any) -> Any:
@@ -143,23 +166,29 @@ def test_a_killed_training_with_reading_ends_as_the_whole_one(
 
     monkeypatch.setattr(explainer_trainer.ExplainerTrainer, "compute_loss", stops)
     with pytest.raises(KeyboardInterrupt):
-        train(base, folder, tmp_path / "part", **options)
-    part = train(base, folder, tmp_path / "part", **options)
+        train(base, folder, tmp_path / "part", **OPTIONS)
+    part = train(base, folder, tmp_path / "part", **OPTIONS)
     one, other = (load_file(path / "adapter_model.safetensors") for path in (whole, part))
     for name, value in one.items():
         np.testing.assert_array_equal(value, other[name])
-    logs = [
-        [json.loads(line) for line in (path / "training.jsonl").read_text().splitlines()]
-        for path in (whole, part)
-    ]
-    told = [[row["losses"] for row in log if "loss" in row] for log in logs]
+    told = [[row["losses"] for row in logged(path) if "loss" in row] for path in (whole, part)]
     assert told[0] == told[1]
-    kinds = {kind for row in told[0] for kind in row}
+
+
+def test_losses_are_logged_by_what_is_asked(trained: tuple[Path, set[str]]) -> None:
+    rows = [row for row in logged(trained[0]) if "loss" in row]
+    kinds = {kind for row in rows for kind in row["losses"]}
     assert {PATCHING, f"{PATCHING}/reading/token", f"{PATCHING}/reading/which"} <= kinds
-    for log in logs:
-        for row in log:
-            if len(row.get("losses", {})) == 1:
-                assert row["loss"] == pytest.approx(*row["losses"].values(), rel=1e-3)
+    alone = [row for row in rows if len(row["losses"]) == 1]
+    assert alone
+    for row in alone:
+        assert row["loss"] == pytest.approx(*row["losses"].values(), rel=1e-3)
+
+
+def test_an_explainer_says_what_reading_it_was_taught(
+    trained: tuple[Path, set[str]], folder: Path, base: Path, tmp_path: Path
+) -> None:
+    whole, _ = trained
     record = json.loads((whole / "explainer.json").read_text())["training"]
     assert record["settings"]["reading"] == {"when": "both", "share": 1.0, "kinds": []}
     assert record["lessons"]["n_train"] == {PATCHING: 20}
@@ -169,7 +198,7 @@ def test_a_killed_training_with_reading_ends_as_the_whole_one(
     assert settings["reading"] == record["settings"]["reading"]
     assert settings["n_train"] == {PATCHING: 20}
     with pytest.raises(UsageError, match="holds a training with another settings"):
-        train(base, folder, whole, **{**options, "reading": Reading(when="both", share=2.0)})
+        train(base, folder, whole, **{**OPTIONS, "reading": Reading(when="both", share=2.0)})
 
 
 def test_reading_is_asked_for_in_words_and_refused_where_it_cannot_be(
