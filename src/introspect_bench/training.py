@@ -69,7 +69,8 @@ def train(
         no_vector: leave vectors out, as a control.
         injection: how vectors enter, for every task or by task; the default where nothing is said.
         projection: `random` or `aligned` linear maps into the base model's width, trained with it;
-            `input-lens` for the tokens that a direction responds to; `none` for none.
+            `input-lens` for the tokens that a direction responds to or that are nearest to a state;
+            `none` for none.
         align: text file to align on, one text a line; what the target wrote if None.
         target: target to align with; the suite's own if None.
         device: a torch device.
