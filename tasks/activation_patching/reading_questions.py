@@ -183,7 +183,7 @@ def reading_questions(
     found = []
     for group in groups.values():
         for place in range(len(group)):
-            for kind, ask in (ASKED | CONTINUED).items():
+            for kind, ask in {**ASKED, **CONTINUED}.items():
                 asked = ask(group, place)
                 if asked is not None:
                     found.append(_question(group[place].query, kind, *asked))
