@@ -26,6 +26,7 @@ def measured(suite: Suite, split: str) -> list[list[Measured]]:
             clean_ids=truth.clean_ids,
             outcome_ids=truth.outcome_ids,
             margin=truth.margin,
+            part=truth.part,
             source=told[query.id]["source"],
             origin=told[query.id].get("origin"),
             vector=vector,

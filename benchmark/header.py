@@ -103,8 +103,9 @@ class Answering:
     """What else could change replies. Of a local model: `injection` (`mode`, `layer`, `scaling`,
     `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`, `batch_size`,
     `max_new_tokens`, `decoding`, `openings`, `family`, `twin`, and of a trained one `n_train`
-    (training queries by task) and `validation_loss`. Of a baseline `n_train`, if it learnt from a
-    part. Of somebody's own class its arguments and `source_sha256`."""
+    (training queries by task), `reading` (`when`, `share`, `kinds`) and `validation_loss`. Of a
+    baseline `n_train`, if it learnt from a part. Of somebody's own class its arguments and
+    `source_sha256`."""
     shots: int
     """Solved queries shown before each question."""
     no_vector: bool

@@ -45,6 +45,7 @@ _OPTIONAL: Mapping[str, type] = {
     "judges": dict,
     "nulls": dict,
     "bars_missed": list,
+    "held_out": dict,
 }
 _TARGET_OPTIONAL: Mapping[str, type] = {
     "source": str,
@@ -78,8 +79,9 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     known = {name: value for name, value in manifest["target"].items() if value is not None}
     _check(path, "target.", known, _TARGET_OPTIONAL, optional=True)
     splits = manifest["splits"]
+    whole = ["train", "validation"] if "held_out" in manifest else SPLITS
     # A fresh suite holds test alone.
-    _check(path, "splits.", splits, dict.fromkeys(SPLITS if len(splits) > 1 else ["test"], dict))
+    _check(path, "splits.", splits, dict.fromkeys(whole if len(splits) > 1 else ["test"], dict))
     for split in splits:
         counts = {"queries": int, "groups": int}
         _check(path, f"splits.{split}.", manifest["splits"][split], counts)

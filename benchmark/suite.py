@@ -77,7 +77,7 @@ class Suite:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Splits it has: all, or test alone if it is a fresh one."""
+        """Splits it has: all, test alone if it is a fresh one, no test if it is held out."""
         return tuple(split for split in SPLITS if split in self.manifest["splits"])
 
     @property
@@ -228,8 +228,10 @@ class Suite:
             raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
         folder = "validation" if split == MINI else split
         if folder not in self.splits:
+            part = "of another suite's train" if "held_out" in self.manifest else "as a fresh suite"
             raise UsageError(
-                f"{self.root} has no split {split}: it was made with test alone, as a fresh suite"
+                f"{self.root} has no split {split}: it was made with {', '.join(self.splits)} "
+                f"alone, {part}"
             )
         return folder
 

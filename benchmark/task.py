@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,24 @@ class Rendered:
     """Text of this query, with `SLOT` once if the task has a vector."""
     openings: tuple[str, ...] = ()
     """How answers to this query can begin, if not in all the ways of the task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingQuestion:
+    """A question about a training query's vector, to learn reading it from; never part of a run."""
+
+    query: Query
+    """The query whose vector it is about."""
+    kind: str
+    """What is asked."""
+    instructions: str
+    """Text shared by all questions of the kind; may be empty."""
+    question: str
+    """Text of this one, with `SLOT` once."""
+    reply: str
+    """The right reply."""
+    continued: bool
+    """Whether the reply goes on from the question as plain text, in no turn of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +65,11 @@ class Task:
     verdict_end: Callable[[str], int | None] | None = None
     """Characters of a completion up to the end of its verdict's word, None without one; None if
     answers have no verdict."""
+    reading: (
+        Callable[[Sequence[Query], Mapping[str, Mapping[str, Any]]], list[ReadingQuestion]] | None
+    ) = None
+    """From training queries and their oracle rows to questions about their vectors; None if there
+    are none. Used in training alone."""
     metrics: tuple[str, ...]
     """Names in `benchmark.metrics.METRICS`, headline first."""
     headline: str

@@ -68,12 +68,20 @@ def render_prompt(folder: Path, *, task: str, query_id: str, values: Mapping[str
         jinja2.UndefinedError: the template uses a value that is not given.
     """
     number = template_number(query_id, n_templates(folder))
-    environment = _environment(folder)
     return Rendered(
         template=f"{task}/{number}",
-        instructions=environment.get_template(f"{number}.instructions.jinja").render(),
-        question=environment.get_template(f"{number}.question.jinja").render(values),
+        instructions=render_file(folder, f"{number}.instructions", {}),
+        question=render_file(folder, f"{number}.question", values),
     )
+
+
+def render_file(folder: Path, name: str, values: Mapping[str, Any]) -> str:
+    """Render the template `NAME.jinja` of a folder.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a value that is not given.
+    """
+    return _environment(folder).get_template(f"{name}.jinja").render(values)
 
 
 @cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -108,6 +110,46 @@ def test_an_explainer_with_an_input_lens_is_trained_and_run(tmp_path: Path) -> N
     assert len(run.rows) == 9
     with pytest.raises(UsageError, match="mode 'embedding'"):
         ib.train(str(base), tmp_path / "no", injection=Injection(mode="own-layers"), **options)
-    other = str(make_suite_folder(tmp_path / "toy"))
-    with pytest.raises(UsageError, match="the input lens reads directions"):
-        ib.train(str(base), tmp_path / "no", **{**options, "suite": other})
+    other = make_suite_folder(tmp_path / "toy")
+    shutil.copytree(Path(suite) / NAME, other / NAME)
+    with pytest.raises(UsageError, match="the input lens reads directions or states, not both"):
+        ib.train(str(base), tmp_path / "no", **{**options, "suite": str(other)})
+
+
+def test_states_are_seen_as_the_tokens_nearest_to_where_aligned_maps_lead(tmp_path: Path) -> None:
+    suite = str(make_suite_folder(tmp_path / "toy"))
+    narrow = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
+    base = save_model(tmp_path / "base")
+    target = save_model(tmp_path / "target", num_hidden_layers=12, **narrow)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    options: dict[str, Any] = {
+        "suite": suite,
+        "tasks": ["activation-patching"],
+        "align": tmp_path / "texts.txt",
+        "target": str(target),
+        "precision": "float32",
+        "rank": 2,
+        "injection": Injection(slots=3),
+        "learning_rate": 1e-9,
+    }
+    lens, aligned = (
+        ib.train(str(base), tmp_path / start, projection=start, **options)
+        for start in ("input-lens", "aligned")
+    )
+    record = json.loads((lens / "explainer.json").read_text())
+    assert record["injection"]["projection"]["nearest"] is True
+    maps = load_file(aligned / FILE)
+    for name, value in load_file(lens / FILE).items():
+        np.testing.assert_allclose(value, maps[name], atol=1e-6)
+    again = ib.train(
+        str(base),
+        tmp_path / "faster",
+        projection="input-lens",
+        **{**options, "learning_rate": 0.02},
+    )
+    for name, value in load_file(again / FILE).items():
+        np.testing.assert_array_equal(value, load_file(lens / FILE)[name])
+    (run,) = ib.run(
+        str(lens), suite=suite, tasks=options["tasks"], split="mini", output=tmp_path / "runs"
+    )
+    assert len(run.rows) == 4

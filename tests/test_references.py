@@ -8,25 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_suites import make_suite_folder
+from tiny_reading import make_reading_suite
 from tiny_training import make_base
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.baselines import references
-from introspect_bench.baselines.references import REFERENCES, reference_folder
-from introspect_bench.benchmark.backends.injection import injection_of
+from introspect_bench.baselines.references import (
+    CHOSEN,
+    MAIN,
+    REFERENCES,
+    STUDY,
+    find_reference,
+    reference_folder,
+)
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.leaderboard.table import markdown
 
 PATCHING = "activation-patching"
-MAIN = [spec for spec in REFERENCES if spec.role != "study"]
 
 
 @pytest.fixture(scope="module")
 def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
+    folder = tmp_path_factory.mktemp("suites") / "toy"
+    make_reading_suite(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +63,39 @@ def test_names_are_unique_and_controls_differ_in_one_thing() -> None:
     selves = [spec for spec in MAIN if spec.role == "self"]
     for spec in MAIN:
         if spec.role == "control":
-            (own,) = (one for one in selves if one.injection == spec.injection)
+            (own,) = (
+                one for one in selves if (one.injection, one.tasks) == (spec.injection, spec.tasks)
+            )
             other = {k for k, v in spec.training.items() if own.training.get(k) != v}
             other -= {"learning_rate"}
             assert set(own.training) <= set(spec.training)
-            assert own.tasks == spec.tasks
             assert spec.no_vector != (bool(other) or spec.base != own.base)
-    study = {injection_of(PATCHING, one.injection) for one in REFERENCES if one.role == "study"}
-    assert len(study) == 28
-    # the input lens is for another task than the study's
-    assert {injection_of(PATCHING, own.injection) for own in selves if not own.tasks} <= study
+
+
+def test_cells_of_the_study_are_unlike_and_have_a_control_each() -> None:
+    assert len(STUDY) >= 6
+    recipes = {canonical_json([repr(one.injection), repr(one.training)]) for one in STUDY}
+    assert len(recipes) == len(STUDY)
+    for cell in STUDY:
+        blind = find_reference(f"{cell.name}-no-vector")
+        assert blind.no_vector
+        assert not cell.no_vector
+        assert (blind.injection, blind.training) == (cell.injection, cell.training)
+        assert blind not in REFERENCES
+    with pytest.raises(UsageError, match="unknown reference"):
+        find_reference("smollm2-replay-no-vector-no-vector")
+
+
+@pytest.mark.parametrize("cell", STUDY, ids=lambda cell: cell.name)
+def test_the_board_takes_the_recipe_of_one_cell(cell: references.ReferenceSpec) -> None:
+    own, blind, *others = references._main(cell.name)
+    assert own.injection == cell.injection
+    assert blind.training == own.training
+    for other in others:
+        assert other.training["projection"] == cell.training.get("projection", "aligned")
+        assert other.training.get("reading") == own.training.get("reading")
+        assert other.tasks == own.tasks
+    assert [one for one in MAIN if one.name == "smollm2-self"] == [references._main(CHOSEN)[0]]
 
 
 def test_recipes_are_trained_asked_and_left_alone_when_done(
@@ -74,7 +105,7 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
     found = made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
     own, shuffled = found[names[0]]
     (blind,) = found["smollm2-no-vector"]
-    assert own.header["explainer"]["settings"]["injection"]["mode"] == "replay"
+    assert own.header["explainer"]["settings"]["injection"]["mode"] == "own-layers"
     assert shuffled.header["explainer"]["shuffled_vectors"] is True
     assert blind.header["explainer"]["no_vector"] is True
     learnt = {run.header["explainer"]["settings"]["n_train"][PATCHING] for run in found[names[0]]}
@@ -93,26 +124,26 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
 def test_weights_that_ship_run_under_their_own_name(
     suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made(base, suites, tmp_path, "smollm2-self", tasks=[PATCHING])
+    made(base, suites, tmp_path, "smollm2-replay", tasks=[PATCHING])
     monkeypatch.setattr(references, "SHIPPED", tmp_path / "shipped")
     shutil.copytree(tmp_path / "explainers", tmp_path / "shipped")
     (run,) = ib.run(
-        "reference/smollm2-self",
+        "reference/smollm2-replay",
         suite=str(suites),
         tasks=[PATCHING],
         split="mini",
         output=tmp_path / "again",
     )
-    assert run.header["explainer"]["name"] == "reference/smollm2-self"
-    assert run.path.name.startswith("reference-smollm2-self.")
+    assert run.header["explainer"]["name"] == "reference/smollm2-replay"
+    assert run.path.name.startswith("reference-smollm2-replay.")
     assert run.header["explainer"]["settings"]["decoding"] == "compared"
     result = ib.score(run.path, suite=str(suites))
     assert result["explainer"]["decoding"] == "compared"
-    assert "| reference/smollm2-self, compared, trained on 8 |" in markdown([result])
-    check = Recheck(model="reference/smollm2-self")
+    assert "| reference/smollm2-replay, compared, trained on 8 |" in markdown([result])
+    check = Recheck(model="reference/smollm2-replay")
     assert request_again(run, check, output=tmp_path).decoding == "compared"
     (free,) = ib.run(
-        "reference/smollm2-self",
+        "reference/smollm2-replay",
         suite=str(suites),
         tasks=[PATCHING],
         split="mini",

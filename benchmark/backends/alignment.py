@@ -100,8 +100,8 @@ def fitted_projection(
     explainer has for the same text where vectors enter. For `aligned`, states go where the
     explainer has its own (`Moments.aligned`); for `pulled-back`, directions go to what they respond
     to (`Moments.pulled_back`), and every x is brought to length 1 first, so that a few states of
-    huge length do not decide. Aligned maps are a start for training; pulled-back ones are measured
-    and stay.
+    huge length do not decide. Aligned maps are a start for training; those that lead to the nearest
+    embeddings, as pulled-back ones do, are measured and stay.
 
     Args:
         start: `aligned` or `pulled-back`.
@@ -141,7 +141,7 @@ def fitted_projection(
         )
     fits = [one.pulled_back() if start == "pulled-back" else one.aligned() for one in moments]
     tensors = {f"{first}.weight": fit for (first, _), fit in zip(blocks, fits, strict=True)}
-    return Projection(maps, tensors).requires_grad_(start == "aligned")
+    return Projection(maps, tensors).requires_grad_(start == "aligned" and not maps.nearest)
 
 
 def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:

@@ -86,6 +86,8 @@ class Checkpoint:
     """Training queries of each task that it learnt from, as far as its folder says."""
     validation_loss: float | None = None
     """Nats a token of right answers to validation queries, if its folder says so."""
+    reading: dict[str, Any] | None = None
+    """How it was taught to read vectors, as far as its folder says."""
     decoding: str | None = None
     """How its replies are chosen, if its folder says so."""
 
@@ -167,6 +169,7 @@ def open_checkpoint(
         twin=_declared_twin(directory / SETTINGS),
         n_train=_declared_amounts(directory / SETTINGS),
         validation_loss=_declared_loss(directory / SETTINGS),
+        reading=_declared_reading(directory / SETTINGS),
         decoding=_declared_decoding(directory / SETTINGS),
     )
 
@@ -249,6 +252,16 @@ def _declared_amounts(path: Path) -> dict[str, int] | None:
         return None
     if not isinstance(found, dict) or not all(type(n) is int for n in found.values()):
         raise UsageError(f"{path}: expected n_train with a whole number for each task")
+    return found
+
+
+def _declared_reading(path: Path) -> dict[str, Any] | None:
+    """What an explainer learnt beside its tasks, if its folder says so."""
+    found: Any = read_json(path) if path.is_file() else None
+    for key in ("training", "settings", "reading"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if found is not None and not isinstance(found, dict):
+        raise UsageError(f"{path}: expected reading with an object")
     return found
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.chat import Encoder
+from introspect_bench.benchmark.backends.chat import Encoded, Encoder
 from introspect_bench.benchmark.draws import Amount, draw_groups
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import build_prompt, render_all
+from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
@@ -52,6 +53,15 @@ class Lesson:
     """Vector of each slot, (d_target,); empty without vectors."""
     layers: tuple[tuple[int, int], ...] = ()
     """First and last layer of each slot; empty unless each query has its own."""
+    reading: str = ""
+    """Kind of question about a vector; empty if the task itself is asked."""
+    early: bool = False
+    """Whether it comes once, in a phase before all others."""
+
+    @property
+    def kind(self) -> str:
+        """What is asked: the task, or a kind of question about a vector."""
+        return f"{self.task}/reading/{self.reading}" if self.reading else self.task
 
 
 def make_lessons(
@@ -77,40 +87,57 @@ def make_lessons(
         UsageError: `n` is not above 0 or more than there are, or the tokenizer has no end of text.
         IntegrityError: a file of the suite is corrupt.
     """
-    end = encoder.tokenizer.eos_token_id
-    if end is None:
-        raise UsageError("the tokenizer names no end of text; an answer could not end")
     queries = draw_groups(suite.queries(split), n, seed=seed)
     answers = suite.answers(split)
     vectors = None
     if task.uses_vector and encoder.use_vectors:
         vectors = checked_vectors(suite, split, queries)
-    heads: dict[str, Any] = {}
+    heads: dict[str, Encoded] = {}
     found = []
     for question in render_all(task, queries):
         prompt = build_prompt(question, vectors, ())
         if prompt.template not in heads:
             heads[prompt.template] = encoder.head(prompt)
-        head = heads[prompt.template]
-        (asked,) = encoder.questions([prompt])
-        start = (*head.ids, *asked.ids)
         replayed = encoder.replays(prompt)
         said = (task.format_replayed if replayed else None) or task.format_answer
         reply = encoder.reply_ids(said(answers[prompt.query.id]), replayed=replayed)
-        found.append(
-            Lesson(
-                task=task.name,
-                qid=prompt.query.id,
-                template=prompt.template,
-                ids=(*start, *reply, end),
-                n_head=len(head.ids),
-                n_prompt=len(start),
-                columns=tuple(len(head.ids) + column for column in asked.columns),
-                vectors=asked.vectors,
-                layers=asked.layers,
-            )
-        )
+        found.append(encode_lesson(encoder, prompt, heads[prompt.template], reply, task=task.name))
     return sorted(found, key=lambda lesson: lesson.qid)
+
+
+def encode_lesson(
+    encoder: Encoder,
+    prompt: Prompt,
+    head: Encoded,
+    reply: Sequence[int],
+    *,
+    task: str,
+    reading: str = "",
+    early: bool = False,
+) -> Lesson:
+    """Put a prompt and the reply to it together; `head` is the prompt's own.
+
+    Raises:
+        UsageError: the tokenizer has no end of text.
+    """
+    end = encoder.tokenizer.eos_token_id
+    if end is None:
+        raise UsageError("the tokenizer names no end of text; an answer could not end")
+    (asked,) = encoder.questions([prompt])
+    start = (*head.ids, *asked.ids)
+    return Lesson(
+        task=task,
+        qid=f"{prompt.query.id}:{reading}" if reading else prompt.query.id,
+        template=prompt.template,
+        ids=(*start, *reply, end),
+        n_head=len(head.ids),
+        n_prompt=len(start),
+        columns=tuple(len(head.ids) + column for column in asked.columns),
+        vectors=asked.vectors,
+        layers=asked.layers,
+        reading=reading,
+        early=early,
+    )
 
 
 def lessons_sha256(lessons: Sequence[Lesson]) -> str:
@@ -118,6 +145,8 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
     digest = hashlib.sha256()
     for lesson in sorted(lessons, key=lambda one: (one.task, one.qid)):
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
+        if lesson.early:
+            digest.update(b"early")
         if lesson.layers:
             digest.update(repr(lesson.layers).encode())
         for vector in lesson.vectors:
@@ -128,9 +157,9 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
 def plan_batches(
     lessons: Sequence[Lesson], *, batch_size: int, epochs: int, seed: int
 ) -> list[list[int]]:
-    """Return places of lessons by batch, all epochs in a row.
+    """Return places of lessons by batch: early ones once, then all epochs of the others in a row.
 
-    Each epoch is one random order of all. The lessons of a template are taken in that order, chunks
+    Each epoch is one random order. The lessons of a template are taken in that order, chunks
     of them are sorted by length and cut into batches, and all batches come in random order again.
 
     Raises:
@@ -138,24 +167,34 @@ def plan_batches(
     """
     if batch_size < 1 or epochs < 1 or not lessons:
         raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
+    parts: dict[bool, list[int]] = {True: [], False: []}
+    for place, lesson in enumerate(lessons):
+        parts[lesson.early].append(place)
+    steps: list[list[int]] = []
+    for early, times in ((True, 1), (False, epochs)):
+        for epoch in range(times if parts[early] else 0):
+            rng = np.random.default_rng([seed, epoch])
+            own = [lessons[place] for place in parts[early]]
+            steps += [[parts[early][i] for i in batch] for batch in _epoch(own, batch_size, rng)]
+    return steps
+
+
+def _epoch(lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
+    """All lessons once, as batches of places."""
     length = np.array([len(lesson.ids) for lesson in lessons])
     kinds = [(lesson.task, lesson.template) for lesson in lessons]
     templates = sorted(set(kinds))
     template = np.array([templates.index(kind) for kind in kinds])
-    steps: list[list[int]] = []
-    for epoch in range(epochs):
-        rng = np.random.default_rng([seed, epoch])
-        order = rng.permutation(len(lessons))
-        batches: list[list[int]] = []
-        for number in range(len(templates)):
-            own = order[template[order] == number]
-            for start in range(0, len(own), CHUNK * batch_size):
-                part = own[start : start + CHUNK * batch_size]
-                part = part[np.argsort(length[part], kind="stable")]
-                cuts = range(0, len(part), batch_size)
-                batches += [part[i : i + batch_size].tolist() for i in cuts]
-        steps += [batches[i] for i in rng.permutation(len(batches))]
-    return steps
+    order = rng.permutation(len(lessons))
+    batches: list[list[int]] = []
+    for number in range(len(templates)):
+        own = order[template[order] == number]
+        for start in range(0, len(own), CHUNK * batch_size):
+            part = own[start : start + CHUNK * batch_size]
+            part = part[np.argsort(length[part], kind="stable")]
+            cuts = range(0, len(part), batch_size)
+            batches += [part[i : i + batch_size].tolist() for i in cuts]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 class Steps(torch.utils.data.Sampler[list[int]]):
@@ -182,7 +221,8 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
         (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
         `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
         (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
-        `vectors` is (0, 0) without vectors; `task`, the task's name, which says how they enter.
+        `vectors` is (0, 0) without vectors; `task`, the task's name, which says how they enter;
+        `kind`, what is asked.
 
     Raises:
         ValueError: they do not share their task and their head.
@@ -223,4 +263,5 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
         "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
         "vectors": torch.from_numpy(stacked.astype(np.float32)),
         "task": first.task,
+        "kind": first.kind,
     }

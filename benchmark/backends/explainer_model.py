@@ -70,6 +70,7 @@ class TrainedExplainer(nn.Module):
         layers: Tensor,
         vectors: Tensor,
         task: str,
+        kind: str = "",  # noqa: ARG002
     ) -> dict[str, Tensor]:
         """Return `loss` over the answer tokens, and `n`, how many there are.
 
@@ -84,6 +85,7 @@ class TrainedExplainer(nn.Module):
                 have their own.
             vectors: float32 (n_slots, d_target).
             task: name of the task, which says how they enter.
+            kind: what is asked; a loss is told by it.
         """
         inner = self._inner[0]
         injector = self._injectors[injection_of(task, self.injection)]

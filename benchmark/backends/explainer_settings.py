@@ -14,6 +14,36 @@ from introspect_bench.benchmark.backends.injection import (
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import DECODINGS, GREEDY
 
+READING = ("before", "beside", "both")
+"""When reading is taught: in a phase of its own before the task, mixed with it, or half and half.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How an explainer is taught to read vectors: by cheap true questions about training vectors.
+
+    A control without vectors is asked the same questions.
+    """
+
+    when: str = "beside"
+    """One of `READING`."""
+    share: float = 1.0
+    """Questions for each query of the task that is learnt from."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of questions, equally many of each as far as there are; all if empty."""
+
+    def __post_init__(self) -> None:
+        """Check that it is possible.
+
+        Raises:
+            UsageError: it is not.
+        """
+        if self.when not in READING:
+            raise UsageError(f"reading {self.when!r}: choose from {', '.join(READING)}")
+        if not 0 < self.share < math.inf:
+            raise UsageError(f"a reading share of {self.share}; give a number above 0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainerSettings:
@@ -49,6 +79,8 @@ class ExplainerSettings:
     """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
     injection: Injections = field(default_factory=Injection)
     """How vectors enter, for every task or by task."""
+    reading: Reading | None = None
+    """How reading is taught; None if it is not."""
     decoding: str = GREEDY
     """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
 
@@ -73,4 +105,6 @@ class ExplainerSettings:
         """All settings by name."""
         values = {**asdict(self), "injection": injections_as_json(self.injection)}
         del values["decoding"]  # the same training whatever is done with it
+        if self.reading is None:
+            del values["reading"]
         return values

@@ -52,6 +52,8 @@ class ExplainerTrainer(Trainer):
     """The same for the validation lessons."""
     tokens: int = 0
     """Tokens of lessons that were trained on since the start, padding not counted."""
+    losses: dict[str, list[torch.Tensor]]
+    """Losses of this process's batches since the last logged step, by what they ask."""
 
     def get_train_dataloader(self) -> Any:
         """All batches of all epochs, in their fixed order."""
@@ -75,11 +77,14 @@ class ExplainerTrainer(Trainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """The module's own loss."""
-        if model.training:
+        training = model.training
+        if training:
             self.tokens += int(inputs["mask"].sum()) + len(inputs["mask"]) * len(inputs["head"])
         found = model(**inputs)
         if not bool(torch.isfinite(found["loss"])):
             raise CheckFailedError("the loss is not finite any more; train with a lower rate")
+        if training:
+            self.losses.setdefault(inputs["kind"], []).append(found["loss"].detach())
         return (found["loss"], found) if return_outputs else found["loss"]
 
     def prediction_step(
@@ -106,6 +111,12 @@ class ExplainerTrainer(Trainer):
         if self.state.best_model_checkpoint:
             _restore(self.model, Path(self.state.best_model_checkpoint) / TRAINABLE)
 
+    def mean_losses(self) -> dict[str, float]:
+        """Mean loss in nats by what batches ask, since this was last called."""
+        found = {kind: float(torch.stack(own).mean()) for kind, own in self.losses.items()}
+        self.losses = {}
+        return found
+
 
 class Log(TrainerCallback):
     """Writes logged numbers, one JSON line each, and tells a person."""
@@ -121,12 +132,13 @@ class Log(TrainerCallback):
         if not state.is_world_process_zero:
             return
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
-        row = {"step": state.global_step, "steps": state.max_steps, **numbers}
+        row: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, **numbers}
         if self.trainer is not None and "loss" in numbers:
             now, tokens = time.monotonic(), self.trainer.tokens
             before, seen = self._since
             row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
             self._since = (now, tokens)
+            row["losses"] = self.trainer.mean_losses()
         with self._path.open("a") as stream:
             stream.write(files.canonical_json(row) + "\n")
         if "loss" in numbers:
@@ -134,16 +146,23 @@ class Log(TrainerCallback):
 
 
 class Patience(TrainerCallback):
-    """Stops after some evaluations without a lower validation loss; the state is in the log."""
+    """Stops after some evaluations without a lower validation loss; the state is in the log.
 
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
+    Evaluations up to step `since`, before the task itself is learnt, do not count.
+    """
+
+    def __init__(self, patience: int, since: int = 0) -> None:
+        self._patience, self._since = patience, since
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Stop if the lowest loss is too long ago."""
-        losses = [row["eval_loss"] for row in state.log_history if "eval_loss" in row]
-        best = losses.index(min(losses))
-        if len(losses) - 1 - best >= self._patience:
+        losses = [
+            row["eval_loss"]
+            for row in state.log_history
+            if "eval_loss" in row and row["step"] > self._since
+        ]
+        best = losses.index(min(losses)) if losses else 0
+        if losses and len(losses) - 1 - best >= self._patience:
             control.should_training_stop = True
 
 

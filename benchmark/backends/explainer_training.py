@@ -8,6 +8,7 @@ loop is transformers' Trainer.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections import Counter
@@ -36,6 +37,7 @@ from introspect_bench.benchmark.backends.explainer_trainer import (
     cut_log,
     is_first,
     last_checkpoint,
+    n_processes,
     trainer_arguments,
 )
 from introspect_bench.benchmark.backends.injection import injections_as_json
@@ -123,9 +125,9 @@ def train_explainer(
         train_dataset=list(lessons),
         eval_dataset=list(validation),
         data_collator=lambda part: collate(part, pad=pad),
-        callbacks=[log, Patience(settings.patience)],
+        callbacks=[log, Patience(settings.patience, _early(lessons, steps, settings))],
     )
-    trainer.steps = steps
+    trainer.steps, trainer.losses = steps, {}
     trainer.checks = plan_batches(
         validation, batch_size=2 * settings.batch_size, epochs=1, seed=settings.seed
     )
@@ -162,10 +164,22 @@ def _finish(folder: Path, record: Mapping[str, Any]) -> None:
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
+def _early(
+    lessons: Sequence[Lesson], steps: Sequence[Sequence[int]], settings: ExplainerSettings
+) -> int:
+    """Steps of the phase before the task itself."""
+    batches = sum(lessons[step[0]].early for step in steps)
+    return math.ceil(batches / (settings.accumulation * n_processes()))
+
+
 def _learnt(lessons: Sequence[Lesson]) -> dict[str, Any]:
+    """How much is learnt from; `n_train` counts queries of tasks, `reading` questions by kind."""
+    tasks = Counter(lesson.task for lesson in lessons if not lesson.reading)
+    reading = Counter(lesson.reading for lesson in lessons if lesson.reading)
     return {
         "n": len(lessons),
-        "n_train": dict(sorted(Counter(lesson.task for lesson in lessons).items())),
+        "n_train": dict(sorted(tasks.items())),
+        **({"reading": dict(sorted(reading.items()))} if reading else {}),
         "sha256": lessons_sha256(lessons),
     }
 

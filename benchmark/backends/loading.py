@@ -103,6 +103,7 @@ def load_local(
         settings=explainer.settings()
         | ({"twin": found.twin} if found.twin else {})
         | ({"n_train": found.n_train} if found.n_train else {})
+        | ({"reading": found.reading} if found.reading else {})
         | ({} if found.validation_loss is None else {"validation_loss": found.validation_loss}),
     )
     return explainer, card

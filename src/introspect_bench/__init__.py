@@ -4,11 +4,11 @@ Every verb of the command line is a function here, with an underscore for two wo
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `reference`, `show` (and `show_simulator`), `validate` (`validate_all` takes
 folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `labels`,
-`data_verify`, `data_path`, `data_make`, `data_metric_card`, `data_nulls` (and `check_nulls`, which
-compares what its `--refit` gives), `leaderboard_table`, `leaderboard_build`, `leaderboard_check`,
-`leaderboard_diff`, `leaderboard_report`, `leaderboard_scaling`, `export`, `cite` and `version`.
-`load` reads a run file, `score_all` scores several. They are imported when they are first asked
-for.
+`data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`, `data_nulls` (and
+`check_nulls`, which compares what its `--refit` gives), `leaderboard_table`, `leaderboard_build`,
+`leaderboard_check`, `leaderboard_diff`, `leaderboard_report`, `leaderboard_scaling`, `export`,
+`cite` and `version`. `load` reads a run file, `score_all` scores several. They are imported when
+they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         check_score,
         cite,
         compare,
+        data_hold_out,
         data_make,
         data_metric_card,
         data_nulls,
@@ -62,6 +63,7 @@ __all__ = [
     "check_score",
     "cite",
     "compare",
+    "data_hold_out",
     "data_make",
     "data_metric_card",
     "data_nulls",

@@ -24,6 +24,7 @@ from introspect_bench.dry_run import TaskPlan, plan_run
 from introspect_bench.exporting import export
 from introspect_bench.keeping import ledger_add, ledger_show
 from introspect_bench.listing import ls
+from introspect_bench.making import hold_out_data as data_hold_out
 from introspect_bench.making import make_data as data_make
 from introspect_bench.metric_card import data_metric_card
 from introspect_bench.nulls import check_nulls, data_nulls
@@ -55,6 +56,7 @@ __all__ = [
     "check_score",
     "cite",
     "compare",
+    "data_hold_out",
     "data_make",
     "data_metric_card",
     "data_nulls",

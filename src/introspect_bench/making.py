@@ -6,7 +6,7 @@ Owns names and folders; measuring is the tasks' own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.targets import TargetSpec, resolve_target
 from introspect_bench.nulls import encoder
-from introspect_bench.suites import find_suite
+from introspect_bench.suites import find_suite, tasks_of
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.facts.facts import FACTS_SHA256
 from introspect_bench.tasks.make import FEATURES, RESERVE, builder, make_suite
@@ -210,3 +210,37 @@ def _summed(on_stage: OnStage | None) -> OnStage:
             on_stage(stage, done[stage])
 
     return report
+
+
+def hold_out_data(
+    suite: str, n: int, out_dir: Path, *, tasks: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Hold a part of a suite's train out as the validation split of a suite of its own.
+
+    Args:
+        suite: name or folder of a suite.
+        n: queries of each task to hold out, whole contrast groups.
+        out_dir: gets `TASK/VERSION`; `--suite OUT_DIR` then runs it.
+        tasks: names of tasks; all causal ones of the suite if empty.
+
+    Returns:
+        For each task `task`, `path`, `queries` by split and what `held_out` says.
+
+    Raises:
+        UsageError: unknown suite or task, one without interventions, the folder is there, or train
+            has not so many queries.
+        IntegrityError: a file of the suite is corrupt.
+        MissingPartError: the disk is full, or the folder can't be written.
+    """
+    from introspect_bench.tasks.hold_out import hold_out
+
+    rows = []
+    for task, found in tasks_of(suite, tasks):
+        if found.describes and not tasks:
+            continue
+        path = out_dir / task.name / task.version
+        manifest = hold_out(found, n, path)
+        counts = {split: own["queries"] for split, own in manifest["splits"].items()}
+        row = {"task": task.name, "path": str(path), "queries": counts}
+        rows.append({**row, "held_out": manifest["held_out"]})
+    return rows

@@ -29,7 +29,8 @@ OnAlign = Callable[[int, int], None]
 LENS = "input-lens"
 STARTS = ("none", "random", "aligned", LENS)
 """What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
-shows the explainer, for a direction, its own tokens that the direction responds to."""
+shows the explainer its own tokens: for a direction those that it responds to, for a state those
+whose embeddings are nearest to where `aligned` maps it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def plan_projection(
     """Say what is declared and how the maps are made; loads nothing yet but reads the texts.
 
     Vectors of all tasks go through the maps, but for the input lens, which is for those that enter
-    as embeddings; where none does, but others enter at quoted tokens, nothing is declared.
+    as embeddings; where none does, but states enter otherwise, nothing is declared.
 
     Args:
         start: where the maps come from.
@@ -106,11 +107,7 @@ def plan_projection(
         return Projecting(injections=injections)
     if len(widths[1]) != 1:
         raise UsageError("a projection needs tasks with vectors, all of one width")
-    if start.kind == LENS and any(suite.task != FEATURES for suite in suites):
-        raise UsageError(
-            "the input lens reads directions; train on feature-descriptions alone, give "
-            "--injection activation-patching=replay, or give --projection aligned"
-        )
+    read = _read_as(start, suites)
     blocks = _blocks(suites)
     maps = replace(_maps(suites, blocks, widths[1].pop()), nearest=start.kind == LENS)
     mapped = {suite.task: replace(injections[suite.task], projection=maps) for suite in suites}
@@ -126,7 +123,7 @@ def plan_projection(
     return Projecting(
         injections={**injections, **mapped},
         make=lambda model: _fitted(
-            "pulled-back" if maps.nearest else "aligned",
+            read,
             place,
             blocks,
             texts,
@@ -143,15 +140,40 @@ def plan_projection(
 def _split(
     start: Start, injections: Mapping[str, Injection], suites: Sequence[Suite]
 ) -> tuple[list[Suite], list[Suite]]:
-    """Suites whose vectors enter as they are, and those whose vectors go through the maps."""
+    """Suites whose vectors enter as they are, and those whose vectors go through the maps.
+
+    Raises:
+        UsageError: directions are to be seen as tokens and enter elsewhere.
+    """
     plain = [
-        start.kind == "none" or (start.kind == LENS and injections[suite.task].quotes)
+        start.kind == "none" or (start.kind == LENS and injections[suite.task].mode != "embedding")
         for suite in suites
     ]
+    if start.kind == LENS and all(plain) and any(suite.task == FEATURES for suite in suites):
+        raise UsageError(
+            "the input lens shows directions as tokens: give injection mode 'embedding'"
+        )
     return (
         [suite for suite, as_it_is in zip(suites, plain, strict=True) if as_it_is],
         [suite for suite, as_it_is in zip(suites, plain, strict=True) if not as_it_is],
     )
+
+
+def _read_as(start: Start, suites: Sequence[Suite]) -> str:
+    """Which fit maps are made by: directions are pulled back, states are aligned.
+
+    Raises:
+        UsageError: the input lens would have to be both.
+    """
+    kinds = {suite.task == FEATURES for suite in suites}
+    if start.kind != LENS:
+        return "aligned"
+    if len(kinds) > 1:
+        raise UsageError(
+            "the input lens reads directions or states, not both; train on one task alone, or give "
+            "--injection activation-patching=own-layers"
+        )
+    return "pulled-back" if kinds == {True} else "aligned"
 
 
 def _place(mapped: Sequence[Injection]) -> Injection:

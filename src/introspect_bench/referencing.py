@@ -17,6 +17,7 @@ from introspect_bench.benchmark.runfile import Run
 from introspect_bench.projecting import OnAlign
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries, run
+from introspect_bench.suites import tasks_of
 from introspect_bench.training import OnStep, train
 
 EXPLAINERS, RUNS = "explainers", "runs"
@@ -84,6 +85,8 @@ def reference(
         recipe = {**spec.training, **(settings or {})}
         if spec.no_vector:
             recipe.pop("projection", None)  # there is nothing to be mapped
+        if not any(task.reading for task, _ in tasks_of(suite, chosen)):
+            recipe.pop("reading", None)
         folder = train(
             base or spec.base,
             output / EXPLAINERS / spec.name,

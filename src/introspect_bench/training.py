@@ -22,6 +22,7 @@ from introspect_bench.suites import tasks_of
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.chat import Encoder
     from introspect_bench.benchmark.backends.explainer_lessons import Lesson
+    from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
     from introspect_bench.benchmark.backends.injection import Injection, Injections
     from introspect_bench.benchmark.draws import Amount
     from introspect_bench.benchmark.suite import Suite
@@ -68,7 +69,8 @@ def train(
         no_vector: leave vectors out, as a control.
         injection: how vectors enter, for every task or by task; the default where nothing is said.
         projection: `random` or `aligned` linear maps into the base model's width, trained with it;
-            `input-lens` for the tokens that a direction responds to; `none` for none.
+            `input-lens` for the tokens that a direction responds to or that are nearest to a state;
+            `none` for none.
         align: text file to align on, one text a line; what the target wrote if None.
         target: target to align with; the suite's own if None.
         device: a torch device.
@@ -78,7 +80,7 @@ def train(
         on_fetch: told what is downloaded and prepared.
         on_align: told pairs of tokens that are read to align a projection.
         on_step: told how far training is.
-        **settings: fields of `ExplainerSettings`, such as `learning_rate`.
+        **settings: fields of `ExplainerSettings`, such as `learning_rate` or `reading`.
 
     Returns:
         `output`.
@@ -121,7 +123,7 @@ def train(
         target_tokenizer=_target_tokenizer(chosen.injection, found, on_fetch),
     )
     on_fetch("encoding queries", 0, None)
-    lessons, validation = _lessons(found, encoder, chosen.injection, n_train, seed)
+    lessons, validation = _lessons(found, encoder, chosen, n_train)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     name = str(folder.resolve()) if home_folder(base).is_dir() else base
     return train_explainer(
@@ -173,18 +175,27 @@ def _target_tokenizer(
 def _lessons(
     found: Sequence[tuple[Task, Suite]],
     encoder: Encoder,
-    injection: Injections,
+    settings: ExplainerSettings,
     n_train: Amount | None,
-    seed: int,
 ) -> tuple[list[Lesson], list[Lesson]]:
     """What is learnt from, and what training stops by."""
     from introspect_bench.benchmark.backends.explainer_lessons import make_lessons
     from introspect_bench.benchmark.backends.injection import injection_of
+    from introspect_bench.benchmark.backends.reading_lessons import make_reading_lessons
 
-    lessons, validation = [], []
+    if settings.reading is not None and not any(task.reading for task, _ in found):
+        raise UsageError(
+            f"no questions about vectors belong to {', '.join(task.name for task, _ in found)}; "
+            "train without reading"
+        )
+    lessons, validation, seed = [], [], settings.seed
     for task, suite in found:
-        own = encoder.entering(injection_of(task.name, injection))
+        own = encoder.entering(injection_of(task.name, settings.injection))
         lessons += make_lessons(task, suite, own, n=n_train, seed=seed)
+        if settings.reading is not None:
+            lessons += make_reading_lessons(
+                task, suite, own, settings.reading, n=n_train, seed=seed
+            )
         n = min(N_VALIDATION, len(suite.queries("validation")))
         validation += make_lessons(task, suite, own, split="validation", n=n, seed=seed)
     if not lessons:

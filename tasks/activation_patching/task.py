@@ -11,6 +11,7 @@ from pathlib import Path
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
 from introspect_bench.tasks.activation_patching.places import KINDS
+from introspect_bench.tasks.activation_patching.reading_questions import reading_questions
 from introspect_bench.tasks.answers import (
     FORM,
     OPENINGS,
@@ -65,6 +66,7 @@ def make_task() -> Task:
         parse=parse_answer,
         format_answer=format_answer,
         format_replayed=format_replayed,
+        reading=reading_questions,
         metrics=(
             "balanced_exact_match",
             "exact_match_changed",
@@ -79,5 +81,5 @@ def make_task() -> Task:
         openings=OPENINGS,
         form=FORM,
         verdict_end=verdict_end,
-        prompt_sha256=prompts_sha256(PROMPTS),
+        prompt_sha256=prompts_sha256(PROMPTS, inside=False),  # questions of training are inside
     )

@@ -242,6 +242,41 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield f"{prefix}{name}", f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+@command.command("hold-out")
+@click.argument("suite")
+@click.option("-n", "n", type=int, default=1000, show_default=True, help="Queries of each task.")
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all causal.")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Gets TASK/VERSION; `train` and `run` take it with `--suite DIR`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: bool) -> None:
+    """Hold out a part of train, to choose recipes without validation or test.
+
+    The new suite's train is what is left of train, its validation the part held out; it has no
+    test. Base texts and vectors of the two are disjoint; subjects that both speak of are counted.
+    """
+    from introspect_bench import api
+
+    rows = api.data_hold_out(suite, n, output, tasks=tasks)
+    if as_json:
+        emit_json({"held_out": rows})
+    else:
+        emit_table(
+            ("task", "what", "value"),
+            [
+                (row["task"], name, value)
+                for row in rows
+                for name, value in flat({**row["queries"], **row["held_out"]})
+            ],
+        )
+
+
 @command.command("metric-card")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the figures alone.")
 def metric_card(as_json: bool) -> None:

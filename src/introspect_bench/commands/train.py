@@ -59,6 +59,23 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     metavar="FILE",
     help="Texts to align on, one a line. Default: what the target wrote.",
 )
+@click.option(
+    "--reading",
+    type=click.Choice(["before", "beside", "both"]),
+    help="Teach reading vectors too, by cheap questions about training vectors: in a phase before "
+    "the task, mixed with it, or half and half.",
+)
+@click.option(
+    "--reading-share",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="Such questions for each query.",
+)
+@click.option(
+    "--reading-kind", "kinds", multiple=True, metavar="KIND", help="Only these. Default: all."
+)
 @click.option("--target", metavar="MODEL", help="Target to align with. Default: the suite's.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
@@ -74,6 +91,9 @@ def command(
     injections: tuple[str, ...],
     scalings: tuple[str, ...],
     slots: tuple[str, ...],
+    reading: str | None,
+    reading_share: float,
+    kinds: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -83,8 +103,13 @@ def command(
     opened. Killed at any moment, the same command goes on where it was.
     """
     from introspect_bench import api
+    from introspect_bench.benchmark.backends.explainer_settings import Reading
     from introspect_bench.injections import parse_injection
 
+    if reading is not None:
+        options["reading"] = Reading(when=reading, share=reading_share, kinds=kinds)
+    elif kinds or reading_share != 1:
+        raise click.UsageError("--reading-share and --reading-kind go with --reading")
     with progress() as bar:
         folder = api.train(
             **options,
