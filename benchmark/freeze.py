@@ -109,35 +109,27 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
             for key, group, m in rows
         ],
     )
-    write_jsonl_atomic(
-        root / "truth.jsonl",
-        [
-            {
-                "id": key,
-                "clean": m.clean,
-                "outcome": m.outcome,
-                "clean_ids": list(m.clean_ids),
-                "outcome_ids": list(m.outcome_ids),
-                "margin": round(m.margin, 6),
-                "nearest_train": None if m.nearest_train is None else round(m.nearest_train, 6),
-                **({} if m.part is None else {"part": m.part}),
-            }
-            for key, _, m in rows
-        ],
-    )
-    write_jsonl_atomic(
-        root / "oracle.jsonl",
-        [
-            {
-                "id": key,
-                "clean": m.clean,
-                "source": m.source,
-                **({} if m.origin is None else {"origin": dict(m.origin)}),
-            }
-            for key, _, m in rows
-        ],
-    )
+    write_jsonl_atomic(root / "truth.jsonl", [_truth(key, m) for key, _, m in rows])
+    write_jsonl_atomic(root / "oracle.jsonl", [_told(key, m) for key, _, m in rows])
     return {"queries": len(rows), "groups": len(groups)}
+
+
+def _truth(key: str, one: Measured) -> dict[str, Any]:
+    return {
+        "id": key,
+        "clean": one.clean,
+        "outcome": one.outcome,
+        "clean_ids": list(one.clean_ids),
+        "outcome_ids": list(one.outcome_ids),
+        "margin": round(one.margin, 6),
+        "nearest_train": None if one.nearest_train is None else round(one.nearest_train, 6),
+        **({} if one.part is None else {"part": one.part}),
+    }
+
+
+def _told(key: str, one: Measured) -> dict[str, Any]:
+    origin = {} if one.origin is None else {"origin": dict(one.origin)}
+    return {"id": key, "clean": one.clean, "source": one.source, **origin}
 
 
 def _vectors(members: Sequence[Measured]) -> tuple[npt.NDArray[np.float16], dict[bytes, int]]:

@@ -187,6 +187,7 @@ def _choose(
             for name, pool in pools.items()
             for one in four_candidates_of(target, name, pool, margins[name])
         ]
+        fours = [*{one.payload.query.fields["text"]: one for one in fours}.values()]
         known: list[FourCandidate] = []
         for name in dict.fromkeys(("train", split)):
             if name in pools:
@@ -197,6 +198,7 @@ def _choose(
         for name, pool in pools.items()
         for one in candidates_of(target, name, pool, margins[name])
     ]
+    found = [*{one.text: one for one in found}.values()]  # laps may come to the same text
     likely, hits = filtering.nothing_known(found)
     if kind in HEADLINE_KINDS:
         left, likely, _ = filtering.undecidable(found, _fitted_on(pools))
