@@ -49,10 +49,10 @@ POOL: dict[str, dict[str, int]] = {
 LAPS = {
     ("validation", "hint"): 2.0,
     ("validation", "context"): 1.4,
-    ("validation", "which"): 3.0,
+    ("validation", "which"): 3.6,
     ("test", "hint"): 1.5,
     ("test", "which"): 2.0,
-    ("train", "hint"): 1.3,
+    ("train", "hint"): 1.4,
     ("train", "which"): 1.15,
 }
 """How often each question of a split and kind is tried, with other arrangements, if not once; a
