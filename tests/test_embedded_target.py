@@ -66,8 +66,6 @@ def some(suite: Suite, per: Any, n: int) -> list[Query]:
 def test_ablation_truth_is_what_the_target_says(target: TargetModel) -> None:
     """Sixty labels; nothing that measured or wrote them is imported here."""
     suite = open_suite(suite_root(NAME, "input-ablations"))
-    if suite.version == "v1":
-        pytest.skip("version 1 has no queries with four parts")
     truth = suite.truth("test")
     queries = some(suite, lambda query: query.kind, 10)
     assert len(queries) == 60

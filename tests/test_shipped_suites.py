@@ -63,19 +63,16 @@ def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     groups: dict[str, list[Query]] = {}
     for query in suite.queries(split):
         groups.setdefault(query.group, []).append(query)
-    differs = {"text", "removed", "span"} if case[1].name == "input-ablations" else set()
-    exact = 0
-    if case[1].name == "input-ablations" and opened(case).version != "v1":
+    if case[1].name == "input-ablations":
         return  # groups of one, see test_bars_of_ablations
+    exact = 0
     for members in groups.values():
         answers = Counter((truth[q.id].changed, truth[q.id].outcome) for q in members)
         assert len(members) == 4
         assert len(answers) >= 2
         assert len({q.kind for q in members}) == 1
-        shared = [{k: v for k, v in q.fields.items() if k not in differs} for q in members]
-        assert all(fields == shared[0] for fields in shared)
-        if not differs:
-            assert len({q.vector for q in members}) == 4
+        assert all(q.fields == members[0].fields for q in members)
+        assert len({q.vector for q in members}) == 4
         if case[1].headline_kinds is None or members[0].kind in case[1].headline_kinds:
             exact += max(answers.values())
     statistics = suite.manifest["statistics"][split]
@@ -177,8 +174,6 @@ def test_known_shares_of_patching() -> None:
 
 def test_bars_of_ablations() -> None:
     suite = open_suite(suite_root("smollm2-135m", "input-ablations"))
-    if suite.version == "v1":
-        pytest.skip("version 1 was made with other bars")
     least = {"validation": {"hint": 160, "context": 160, "which": 80}}
     least["test"] = {"hint": 400, "context": 400, "which": 200}
     least["test"] |= dict.fromkeys(("demonstration", "option", "word"), 150)
@@ -197,7 +192,7 @@ def test_bars_of_ablations() -> None:
                 continue
             assert 0.40 <= sum(truth[query.id].changed for query in own) / len(own) <= 0.60
             commonest = max(Counter(truth[query.id].outcome for query in own).values())
-            assert commonest <= {"option": 0.41, "word": 0.09, "demonstration": 0.09}.get(
+            assert commonest <= {"option": 0.43, "word": 0.09, "demonstration": 0.09}.get(
                 kind, 0.06
             ) * len(own)
 

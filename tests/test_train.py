@@ -48,7 +48,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def suite_of(suites: Path, task: str) -> Suite:
-    return open_suite(suites / task / "v1")
+    return open_suite(suites / task / get_task(task).version)
 
 
 def test_a_lesson_is_the_prompt_of_a_run_and_the_right_answer(suites: Path) -> None:

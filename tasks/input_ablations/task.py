@@ -89,7 +89,7 @@ def make_task() -> Task:
     """The task literal; reads the template files once."""
     return Task(
         name=NAME,
-        version="v1",  # v2 with its frozen suite
+        version="v2",
         summary="Part of the input is removed: what does the target answer, or which part counts?",
         uses_vector=False,
         render=render,
@@ -110,5 +110,5 @@ def make_task() -> Task:
         openings=(*OPENINGS, OPENING),
         form=f"{FORM}, or `{OPENING} X` where a part is asked for",
         verdict_end=verdict_end,
-        prompt_sha256=prompts_sha256(PROMPTS, inside=False),  # all with v2,
+        prompt_sha256=prompts_sha256(PROMPTS),
     )

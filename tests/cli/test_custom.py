@@ -139,7 +139,7 @@ def test_a_width_that_does_not_fit_refuses_vector_tasks_only(call: Call) -> None
     (path,) = Path("runs").glob("*.jsonl")
     assert ABLATIONS in path.name
     # what was answered is scored and named as ever
-    assert "toy · input-ablations v1 · test" in out
+    assert "toy · input-ablations v2 · test" in out
     assert f"{path}: 15 queries answered" in out
     code, out, err = call(*words, "--json")
     assert code == 2

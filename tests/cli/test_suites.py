@@ -129,14 +129,14 @@ def test_the_canary_is_where_contributing_says() -> None:
 
 
 def test_a_draft_is_seen_everywhere(call: Call) -> None:
-    root = Path("draft") / ABLATIONS / "v1"
+    root = Path("draft") / ABLATIONS / get_task(ABLATIONS).version
     make_suite(root, get_task(ABLATIONS), frozen=False)
     out = call("ls", "suites", "--suite", "draft")[1]
-    assert re.search(r"toy +input-ablations +v1 +draft ", out)
+    assert re.search(r"toy +input-ablations +v2 +draft ", out)
     assert "ok (draft)" in call("data", "verify", "--suite", "draft")[1]
     code, out, _ = call(*CONSTANT, "--suite", "draft")
     assert code == 0
-    assert "toy · input-ablations v1 · test · words · draft" in out
+    assert "toy · input-ablations v2 · test · words · draft" in out
     run = str(next(Path("runs").glob("*.jsonl")))
     assert ib.score(run, suite="draft")["frozen"] is False
     code, out, err = call("score", run, "--suite", "draft", "--check")
@@ -160,7 +160,9 @@ def test_only_suites_are_in_folders(call: Call) -> None:
 @pytest.mark.parametrize("doctor", [{}, {"identity-patch": "fail"}])
 def test_a_suite_without_passed_self_tests_is_not_run(call: Call, doctor: dict[str, str]) -> None:
     shutil.rmtree("toy")
-    make_suite(Path("toy") / ABLATIONS / "v1", get_task(ABLATIONS), doctor=doctor)
+    make_suite(
+        Path("toy") / ABLATIONS / get_task(ABLATIONS).version, get_task(ABLATIONS), doctor=doctor
+    )
     code, out, err = call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)
     assert (code, out) == (4, "")
     assert "manifest.json: field doctor" in the_sentence(err)
@@ -175,7 +177,7 @@ def test_a_malformed_manifest_is_exit_4_for_every_reader(
 ) -> None:
     assert call(*CONSTANT, "--suite", "toy", "-t", ABLATIONS)[0] == 0
     run = str(next(Path("runs").glob("*.jsonl")))
-    path = Path("toy") / ABLATIONS / "v1" / "manifest.json"
+    path = Path("toy") / ABLATIONS / get_task(ABLATIONS).version / "manifest.json"
     write_json_atomic(path, read_json(path) | {field: value})
     for words in (
         ("score", run),
@@ -193,7 +195,7 @@ def test_a_malformed_manifest_is_exit_4_for_every_reader(
 def test_a_shipped_suite_cannot_be_opened_with_another_hash(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    key = f"{NAME}/{ABLATIONS}/v1"
+    key = f"{NAME}/{ABLATIONS}/{get_task(ABLATIONS).version}"
     monkeypatch.setattr(suites, "pins", lambda: {key: "0" * 64})
     with pytest.raises(IntegrityError, match="expected 0000"):
         suites.shipped_suite(NAME, ABLATIONS)

@@ -17,7 +17,7 @@ from introspect_bench.benchmark.files import read_json, write_json_atomic
 from introspect_bench.benchmark.freeze import write_manifest
 from introspect_bench.tasks import get_task
 
-ROOT = Path("toy") / PATCHING / "v1"
+ROOT = Path("toy") / PATCHING / get_task(PATCHING).version
 MANIFEST = ROOT / "manifest.json"
 
 
@@ -125,7 +125,7 @@ def test_queries_nothing_can_be_counted_of_are_refused(
 
     monkeypatch.setitem(tiny_suites.FIELDS, PATCHING, without_relation)
     monkeypatch.setattr(tiny_suites, "describe", lambda _: {})
-    make_suite(here / "odd" / PATCHING / "v1", get_task(PATCHING))
+    make_suite(here / "odd" / PATCHING / get_task(PATCHING).version, get_task(PATCHING))
     with pytest.raises(IntegrityError, match="no statistics can be made of its queries: KeyError"):
         ib.data_verify(str(here / "odd"))
 
