@@ -66,8 +66,8 @@ def calculated_metrics(
         )
         for query, answer in zip(queries, calculate(target, queries, vectors), strict=True)
     ]
-    table = score_table(scored)
-    values = {name: evaluate(name, table) for name in task.metrics}
+    found = score_table(scored)
+    values = {name: evaluate(name, found) for name in task.metrics}
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 

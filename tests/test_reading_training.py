@@ -182,7 +182,8 @@ def test_losses_are_logged_by_what_is_asked(trained: tuple[Path, set[str]]) -> N
     alone = [row for row in rows if len(row["losses"]) == 1]
     assert alone
     for row in alone:
-        assert row["loss"] == pytest.approx(*row["losses"].values(), rel=1e-3)
+        (own,) = row["losses"].values()
+        assert row["loss"] == pytest.approx(own, rel=1e-3)
 
 
 def test_an_explainer_says_what_reading_it_was_taught(

@@ -75,7 +75,7 @@ def test_cells_are_trained_asked_and_told_once(
 
 def test_the_table_takes_means_over_seeds_and_pairs_them(study: Any) -> None:
     def row(vectors: bool, seed: int, headline: float, content: float | None) -> dict[str, Any]:
-        values = dict.fromkeys(study.METRICS, 0.5)
+        values: dict[str, float | None] = dict.fromkeys(study.METRICS, 0.5)
         values |= {"balanced_exact_match": headline, "content_match_changed": content}
         common = {"cell": "a", "n_train": 8, "learning_rate": 0.01, "data_sha256": "x"}
         told = {"metrics": values, "validation_loss": 1.0, "seconds": {"train": 60.0, "run": 60.0}}

@@ -80,8 +80,7 @@ def _join(pairs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
 def _ridge(rows: Floats, verdicts: Floats, penalty: float) -> Floats:
     gram = rows.T @ rows
     gram[np.diag_indices_from(gram)] += penalty * max(np.trace(gram) / len(gram), 1e-12)
-    found: Floats = np.linalg.solve(gram, rows.T @ verdicts)
-    return found
+    return np.asarray(np.linalg.solve(gram, rows.T @ verdicts), dtype=np.float64)
 
 
 def _spread(scores: Floats) -> float:
