@@ -19,7 +19,7 @@ from introspect_bench.benchmark.backends import selftests
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.commands.data import flat
 from introspect_bench.making import make_data
-from introspect_bench.tasks import make
+from introspect_bench.tasks import get_task, make
 from introspect_bench.tasks.input_ablations import build as ablations
 from introspect_bench.tasks.order import NotFrozenError, Order
 
@@ -79,7 +79,7 @@ def test_a_suite_is_made_where_run_finds_it(
         str(model_folder), TASK, on_stage=lambda stage, done: stages.append((stage, done))
     )
     (order,) = maker.orders
-    assert where == order.out == Path("suites") / "tiny" / TASK / "v1"
+    assert where == order.out == Path("suites") / "tiny" / TASK / get_task(TASK).version
     assert where.parent.is_dir()
     assert tmp_path / "cache" in order.work.parents
     assert order.target["weights_sha256"].keys() == {"model.safetensors"}
@@ -202,7 +202,7 @@ def test_the_verb_prints_the_statistics(
     assert main(words) == 0
     out = capfd.readouterr().out
     assert "share.changed  0.123" in out
-    assert out.splitlines()[-1] == f"suites/tiny/{TASK}/v1"
+    assert out.splitlines()[-1] == f"suites/tiny/{TASK}/{get_task(TASK).version}"
     assert main((*words, "--json")) == 0
     assert json.loads(capfd.readouterr().out)["statistics"]["test"]["n"] == 4
 
