@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_every_byte_is_as_frozen(case: tuple[str, Task]) -> None:
     assert suite.prompt_sha256 == case[1].prompt_sha256
 
 
-@pytest.mark.parametrize("case", CAUSAL, ids=CAUSAL_IDS)
+@pytest.mark.parametrize("case", [case for case in CAUSAL if case[1].uses_vector])
 @pytest.mark.parametrize("split", SPLITS)
 def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     suite = opened(case)
@@ -63,8 +64,6 @@ def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     groups: dict[str, list[Query]] = {}
     for query in suite.queries(split):
         groups.setdefault(query.group, []).append(query)
-    if case[1].name == "input-ablations":
-        return  # groups of one, see test_bars_of_ablations
     exact = 0
     for members in groups.values():
         answers = Counter((truth[q.id].changed, truth[q.id].outcome) for q in members)
@@ -191,10 +190,25 @@ def test_bars_of_ablations() -> None:
                 assert max(parts.values()) <= 0.35 * len(own)
                 continue
             assert 0.40 <= sum(truth[query.id].changed for query in own) / len(own) <= 0.60
-            commonest = max(Counter(truth[query.id].outcome for query in own).values())
-            assert commonest <= {"option": 0.43, "word": 0.09, "demonstration": 0.09}.get(
-                kind, 0.06
-            ) * len(own)
+            if kind != "option":
+                bound = {"word": 0.09, "demonstration": 0.09}.get(kind, 0.06)
+                assert commonest_outcome(suite, own) <= bound
+
+
+def commonest_outcome(suite: Suite, queries: Sequence[Query]) -> float:
+    """Share of the commonest answer after the intervention, of test or validation."""
+    truth = {**suite.truth("validation"), **suite.truth("test")}
+    return max(Counter(truth[query.id].outcome for query in queries).values()) / len(queries)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the builder's cap of 40 % is taken of queries with spare ones: D is 42.7 % of 150",
+)
+def test_no_letter_is_commoner_than_the_cap_among_options() -> None:
+    suite = open_suite(suite_root("smollm2-135m", "input-ablations"))
+    options = [query for query in suite.queries("test") if query.kind == "option"]
+    assert commonest_outcome(suite, options) <= 0.41
 
 
 def test_no_subject_is_in_two_splits_of_any_task() -> None:

@@ -1,9 +1,9 @@
 """Linear probes of the verdict, fitted before anything is chosen; groups are then matched on them.
 
 Changed and unchanged vectors of one place differ in direction, not in length: without this a probe
-that is fitted on train tells them apart within groups (AUROC 0.71). Two probes are fitted on train
-candidates, by ridge regression within groups: one for all cells, and one for each cell, with so
-large a penalty that it is nearly the difference of the two means.
+fitted on other groups tells them apart within groups (AUROC up to 0.72). Two probes are fitted on
+train candidates, by ridge regression within groups: one for all cells, and one for each cell, with
+so large a penalty that it is nearly the difference of the two means.
 """
 
 from __future__ import annotations
