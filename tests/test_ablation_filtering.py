@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def tells(train: list[Candidate], other: list[Candidate]) -> float:
 def drawn(found: list[Candidate], split: str, fitted_on: str) -> list[Candidate]:
     left, likely, _ = filtering.undecidable(found, fitted_on)
     own = [k for k, i in enumerate(left) if found[i].split == split]
-    ration = Ration(size=300, per_question=1, outcome_cap=0.2)
+    ration = Ration(size=300, wanted=300, per_question=1, outcome_cap=0.2)
     hits = np.zeros(len(own), dtype=np.bool_)
     return drawing.draw([found[left[k]] for k in own], likely[own], hits, ration)
 
@@ -80,7 +81,7 @@ def test_what_is_kept_of_train_tells_nothing_of_test() -> None:
     likely, hits = filtering.nothing_known(found)
 
     def kept(*splits: str) -> list[Candidate]:
-        rations = {s: Ration(size=300, per_question=1, outcome_cap=0.2) for s in splits}
+        rations = {s: Ration(size=300, wanted=300, per_question=1, outcome_cap=0.2) for s in splits}
         return drawing.draw_in_turn(found, likely, hits, rations)
 
     train = kept("train")
@@ -126,14 +127,27 @@ def test_rations_are_kept() -> None:
     rng = np.random.default_rng(3)
     found = candidates("test", 600, rng)
     hits = rng.random(600) < 0.9
-    ration = Ration(size=200, per_question=1, outcome_cap=0.03)
+    ration = Ration(size=210, wanted=200, per_question=1, outcome_cap=0.03)
     kept = drawing.draw(found, rng.random(600), hits, ration)
     of = {id(c): hit for c, hit in zip(found, hits, strict=True)}
     for verdict, share in drawing.GUESSED.items():
-        assert sum(of[id(c)] for c in kept if c.changed == verdict) <= share * 100 + 1
+        assert sum(of[id(c)] for c in kept if c.changed == verdict) <= share * 100
     assert max(Counter(c.outcome for c in kept).values()) <= 6
     assert len({c.question for c in kept}) == len(kept)
     assert sum(c.changed for c in kept) * 2 == len(kept)
+
+
+def test_one_answer_stays_within_its_cap_of_what_is_wanted() -> None:
+    """Most answers are one letter: a pair may not pass the cap, nor are spare queries counted."""
+    rng = np.random.default_rng(4)
+    found = [
+        replace(c, outcome="D" if i % 4 else "ABC"[i % 3])
+        for i, c in enumerate(candidates("test", 900, rng))
+    ]
+    ration = Ration(size=105, wanted=100, per_question=1, outcome_cap=0.41)
+    kept = drawing.draw(found, rng.random(900), np.zeros(900, dtype=np.bool_), ration)
+    assert len(kept) >= 100
+    assert sum(c.outcome == "D" for c in kept) == 41
 
 
 def four_candidates(n: int, rng: np.random.Generator) -> list[FourCandidate]:

@@ -150,9 +150,7 @@ def make_split(
             )
             for name in splits
         }
-        wanted_of = {name: sizes[name][kind] for name in pools}
-        wanted_of[split] = wanted if split == "train" else round(SPARE * wanted)
-        chosen = _choose(target, kind, split, pools, wanted_of)
+        chosen = _choose(target, kind, split, pools, sizes)
         if split != "train":
             chosen, reports[kind] = keep_stable(target, chosen, work / kind, report, rounded)
         groups += _grouped(chosen, wanted)
@@ -174,13 +172,15 @@ def _choose(
     kind: str,
     split: str,
     pools: Mapping[str, Sequence[Tried]],
-    sizes: Mapping[str, int],
+    sizes: Mapping[str, Mapping[str, int]],
 ) -> list[Chosen]:
-    """Queries of one split that no regression on the text can tell, as many as wanted or fewer.
+    """Queries of one split that no regression on the text can tell: those wanted and spare ones.
 
     What is kept of train is known first: others are matched on what a regression on it tells, too.
     """
     margins = {name: 0.0 if name == "train" else MARGIN for name in pools}
+    wanted = {name: sizes[name][kind] for name in pools}
+    drawn = {name: n if name == "train" else round(SPARE * n) for name, n in wanted.items()}
     if kind == "which":
         fours = [
             one
@@ -191,7 +191,7 @@ def _choose(
         known: list[FourCandidate] = []
         for name in dict.fromkeys(("train", split)):
             if name in pools:
-                known = four.choose(fours, name, sizes[name], PER_QUESTION.get(name, 1), known)
+                known = four.choose(fours, name, drawn[name], PER_QUESTION.get(name, 1), known)
         return [one.payload for one in known]
     found = [
         one
@@ -206,7 +206,8 @@ def _choose(
         found = [found[i] for i in left]
     rations = {
         name: drawing.Ration(
-            size=sizes[name],
+            size=drawn[name],
+            wanted=wanted[name],
             per_question=PER_QUESTION.get(name, 1),
             outcome_cap=OUTCOME_CAP[kind],
         )

@@ -33,22 +33,29 @@ class Ration:
     """What one split may still take."""
 
     size: int
-    """Queries wanted."""
+    """Queries drawn."""
+    wanted: int
+    """Queries that will be left of them; caps are shares of it."""
     per_question: int
     """Queries one question may give."""
     outcome_cap: float
-    """Largest share of one outcome."""
+    """Largest share of one outcome, of what is wanted."""
     outcomes: dict[str, int] = field(default_factory=dict)
     questions: dict[str, int] = field(default_factory=dict)
     guessed: dict[bool, int] = field(default_factory=dict)
 
-    def fits(self, one: Candidate, hit: bool) -> bool:
-        """Whether a candidate may be taken."""
+    def fits(self, one: Candidate, hit: bool, *, after: Candidate | None = None) -> bool:
+        """Whether a candidate may be taken, alone or after another one."""
+        same = after is not None and after.outcome == one.outcome
+        most = max(2, int(self.outcome_cap * self.wanted))
         return (
             self.questions.get(one.question, 0) < self.per_question
-            and self.outcomes.get(one.outcome, 0) < max(2, int(self.outcome_cap * self.size))
-            and (not hit or self.guessed.get(one.changed, 0) < GUESSED[one.changed] * self.size / 2)
+            and self.outcomes.get(one.outcome, 0) + same < most
+            and (not hit or self.guessed.get(one.changed, 0) < self._most_guessed(one.changed))
         )
+
+    def _most_guessed(self, changed: bool) -> int:
+        return int(GUESSED[changed] * self.wanted / 2)
 
     def take(self, one: Candidate, hit: bool) -> None:
         """Count a candidate as taken."""
@@ -137,6 +144,8 @@ def _pair(
         if candidates[first].changed:
             for second in fitting:
                 other = candidates[second]
-                if not other.changed and other.question != candidates[first].question:
+                if other.changed or other.question == candidates[first].question:
+                    continue
+                if ration.fits(other, bool(hits[second]), after=candidates[first]):
                     return first, second
     return ()
