@@ -64,6 +64,18 @@ def test_no_distance_tells_changed_from_unchanged(selection: Selection, name: st
         assert abs(value - 0.5) <= LEAN / 8 / selection.cells[cell] + 1e-9
 
 
+def test_bounds_of_leans_grow_with_the_size_of_a_split() -> None:
+    """Twice the groups of a split of 300 may lean twice as far: their AUROC is as near to 0.5."""
+    offered = many(900, slope=6.0)
+    small, large = selected(offered, 300), selected(offered, 600)
+    assert len(large.groups) > len(small.groups)
+    for found, times in ((small, 1), (large, 2)):
+        for name in DISTANCES[:2]:
+            for cell, value in judged(found.groups, name)[1].items():
+                most = times * LEAN / 8 / found.cells[cell]
+                assert abs(value - 0.5) <= most + 1e-9
+
+
 def test_any_four_would_tell() -> None:
     """The same candidates without matching: the data have what the choice takes out."""
     rng = np.random.default_rng(1)

@@ -33,6 +33,8 @@ LEAN = 2.0
 unchanged ones, summed; a group whose changed members are its two farthest adds 4."""
 LEAN_ALL = 8.0
 """The same over the split."""
+LEAN_SIZE = 300
+"""Groups up to which both hold; they grow in proportion for larger splits."""
 RELATION_CAPS = {True: 0.10, False: 0.30}
 """Largest share of one answer among the changed and among the unchanged members of a relation,
 beyond `FREE`: what a reader of the relation can guess."""
@@ -81,7 +83,8 @@ class Selection:
         total = cost(own.ranks + ranks, own.gaps + gaps)
         total += cost(whole.ranks + ranks, whole.gaps + gaps) / 8
         total += [self._source_cost(group, choices.members[i]) for i in fit]
-        allowed = _keeps(own, ranks, LEAN) & _keeps(whole, ranks, LEAN_ALL)
+        scale = max(1.0, self.size / LEAN_SIZE)
+        allowed = _keeps(own, ranks, scale * LEAN) & _keeps(whole, ranks, scale * LEAN_ALL)
         if not allowed.any():
             self.rejected[group.cell, "balance"] += 1
             return False
