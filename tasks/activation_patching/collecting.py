@@ -52,7 +52,7 @@ def collect(
     Kinds of which many places give a group are preferred, within the cap of a cell. Disrupted cells
     (`both` is false) need not show changed and unchanged answers.
     """
-    selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP)
+    selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP, slack=size.slack)
     queues = trials.queues(bench, cells, size.tries, salt)
     centres = {cell: reading.centre(bench, cell, probes) for cell in cells if queues[cell[0]]}
     names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}

@@ -33,8 +33,6 @@ LEAN = 2.0
 unchanged ones, summed; a group whose changed members are its two farthest adds 4."""
 LEAN_ALL = 8.0
 """The same over the split."""
-LEAN_SIZE = 300
-"""Groups up to which both hold; they grow in proportion for larger splits."""
 RELATION_CAPS = {True: 0.10, False: 0.30}
 """Largest share of one answer among the changed and among the unchanged members of a relation,
 beyond `FREE`: what a reader of the relation can guess."""
@@ -52,6 +50,8 @@ class Selection:
     """Number of groups wanted, for the cap."""
     outcome_cap: float
     """Largest share of one answer among the queries."""
+    slack: float = 1.0
+    """By how much the bounds of leans are widened."""
     groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
     """What was kept."""
     cells: Counter[str] = field(default_factory=Counter)
@@ -83,8 +83,8 @@ class Selection:
         total = cost(own.ranks + ranks, own.gaps + gaps)
         total += cost(whole.ranks + ranks, whole.gaps + gaps) / 8
         total += [self._source_cost(group, choices.members[i]) for i in fit]
-        scale = max(1.0, self.size / LEAN_SIZE)
-        allowed = _keeps(own, ranks, scale * LEAN) & _keeps(whole, ranks, scale * LEAN_ALL)
+        allowed = _keeps(own, ranks, self.slack * LEAN)
+        allowed &= _keeps(whole, ranks, self.slack * LEAN_ALL)
         if not allowed.any():
             self.rejected[group.cell, "balance"] += 1
             return False

@@ -62,6 +62,9 @@ class SplitSize:
     """Kinds of place in which a prompt is tried as base, at most."""
     uses: int
     """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
+    slack: float = 1.0
+    """By how much the bounds of leans are widened (`matching`); train, which nobody is scored on,
+    would else give out before it is full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
