@@ -186,13 +186,16 @@ def _measure(
     build = _builder(order.task)
     options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
     public = None if order.public is None else open_suite(order.public)
-    splits = getattr(build, "ORDER", SPLITS)  # the order of measuring
+    splits: Sequence[str] = SPLITS
+    known: dict[str, Sequence[Sequence[Measured]]] = {}
     if public is not None:
         options["facts"] = RESERVE
-        splits = ("test",)
+        splits, known = ("test",), {"train": measured(public, "train")}
     made = Made()
     groups: dict[str, Sequence[Sequence[Measured]]] = {}
     for split in splits:
+        if getattr(build, "KNOWS_TRAIN", False) and split != "train":
+            options["known"] = (known | groups)["train"]
         groups[split], flips = build.make_split(
             target,
             split,
@@ -207,7 +210,6 @@ def _measure(
         if flips:
             made.stability[split] = flips
     if hasattr(build, "finish"):  # what depends on the training vectors
-        known = {} if public is None else {"train": measured(public, "train")}
         finished = build.finish(known | groups)
         groups = {split: finished[split] for split in groups}
     for split in (split for split in SPLITS if split in groups):

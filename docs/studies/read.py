@@ -3,8 +3,8 @@
     introspect-bench data hold-out SUITE -n 1000 -t activation-patching -o HELD
     python docs/studies/read.py HELD -o OUT [--cell NAME ...] [--seed N ...] [--n-train 2000]
 
-Every cell is trained with vectors and without, one after the other, and asked the held-out part of
-train; neither validation nor test is opened. Killed at any moment, the same command goes on where
+Every cell is trained with vectors, then every one without, and asked the held-out part of train;
+neither validation nor test is opened. Killed at any moment, the same command goes on where
 it was. OUT/results.jsonl gets a line for each; at the end a table of all lines is printed.
 """
 
@@ -49,7 +49,7 @@ def key_of(row: Mapping[str, Any]) -> str:
 
 
 def trials(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """What is to be done: for each seed every cell, without vectors right behind with."""
+    """What is to be done: for each seed every cell with vectors, then every cell without."""
     sha256 = find_suite(str(options.suite), PATCHING).data_sha256
     return [
         {
@@ -62,8 +62,8 @@ def trials(options: argparse.Namespace) -> list[dict[str, Any]]:
         }
         for seed in options.seed
         for rate in options.learning_rate
-        for cell in options.cell
         for vectors in (True, False)
+        for cell in options.cell
     ]
 
 

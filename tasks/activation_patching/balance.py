@@ -18,16 +18,16 @@ from introspect_bench.benchmark.metrics import normalise_content
 
 GROUP_SIZE = 4
 """Members of a group."""
-DISTANCES = ("to_original", "to_group_mean", "probe", "probe_of_cell", "norm", "to_mean")
+DISTANCES = ("to_original", "to_group_mean", "probe", "probe_of_cell", "rules", "norm", "to_mean")
 """Euclidean: from the activation that stood there; from the mean of the group's four vectors; two
-linear probes of the verdict (`probes.py`); the vector's length; from the mean vector of the cell.
-"""
+linear probes of the verdict (`probes.py`); a regression of it on the queries of train (`rules.py`);
+the vector's length; from the mean vector of the cell."""
 PROBES = 2
 """How many of them are probes."""
-STRICT = 4
-"""The first four of `DISTANCES` must stay balanced; the others are balanced where it costs nothing.
+STRICT = 5
+"""The first five of `DISTANCES` must stay balanced; the others are balanced where it costs nothing.
 """
-WEIGHTS = np.array([3.0, 3.0, 3.0, 3.0, 1.0, 1.0])
+WEIGHTS = np.array([3.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0])
 """How much each distance counts in the choice."""
 
 
@@ -47,6 +47,10 @@ class Candidate:
     """What was written, shape (d,)."""
     payload: Any
     """Whatever the caller needs to write the query."""
+    verdict: float = 0.0
+    """What rules fitted on train say of a change, in spreads; 0 if there are none."""
+    ruled: bool = False
+    """Whether they guess the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +79,10 @@ def overlap(one: str, other: str) -> bool:
     return a in b or b in a
 
 
-def distances(vectors: npt.NDArray[np.float32], group: CandidateGroup) -> npt.NDArray[np.float64]:
-    """`DISTANCES` of fours of a group, (..., 4, d): (..., distances, 4 members)."""
+def distances(group: CandidateGroup, chosen: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+    """`DISTANCES` of choices of four members: (choices, distances, 4)."""
+    vectors = np.stack([m.vector for m in group.members])[np.array(chosen)]
+    verdicts = np.array([m.verdict for m in group.members])[np.array(chosen)] * group.spread
     own = vectors.mean(axis=-2, keepdims=True)
     norm = np.linalg.norm
     told = np.moveaxis(vectors @ group.probes.T, -1, -2)  # (..., probes, 4)
@@ -86,9 +92,8 @@ def distances(vectors: npt.NDArray[np.float32], group: CandidateGroup) -> npt.ND
         norm(vectors, axis=-1),
         norm(vectors - group.mean, axis=-1),
     ]
-    return np.concatenate(
-        [np.stack(found[:2], axis=-2), told, np.stack(found[2:], axis=-2)], axis=-2
-    )
+    far, plain = np.stack(found[:2], axis=-2), np.stack(found[2:], axis=-2)
+    return np.concatenate([far, told, verdicts[:, None], plain], axis=-2)
 
 
 @dataclass(slots=True)
@@ -158,8 +163,7 @@ def four_of(group: CandidateGroup, chosen: Sequence[tuple[int, ...]]) -> Fours:
             ranks=np.zeros((0, len(DISTANCES), GROUP_SIZE), np.int64),
             gaps=np.zeros((0, len(DISTANCES))),
         )
-    vectors = np.stack([m.vector for m in group.members])[np.array(chosen)]
-    found = distances(vectors, group)
+    found = distances(group, chosen)
     sign = np.array([1, 1, -1, -1])
     order = np.argsort(found, axis=-1, kind="stable")
     return Fours(

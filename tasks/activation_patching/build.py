@@ -8,10 +8,9 @@ build goes on where it was and gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from introspect_bench.benchmark.backends.answers import Probe
 from introspect_bench.benchmark.backends.interventions import Branch
@@ -36,6 +35,7 @@ from introspect_bench.tasks.activation_patching.matching import trim
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
 from introspect_bench.tasks.activation_patching.nearness import with_nearest
 from introspect_bench.tasks.activation_patching.places import KINDS, blocks
+from introspect_bench.tasks.activation_patching.rules import fit_rules
 from introspect_bench.tasks.activation_patching.task import DISRUPTED
 from introspect_bench.tasks.activation_patching.trials import Bench, Cell, SplitSize
 from introspect_bench.tasks.statistics import Bar
@@ -43,8 +43,8 @@ from introspect_bench.tasks.statistics import Bar
 BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would
 be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
-ORDER = ("validation", "test", "train")
-"""Order in which splits are measured: what is scored first."""
+KNOWS_TRAIN = True
+"""`make_split` is given the groups of train: the others are chosen against rules fitted on them."""
 SPARE = 1.05
 """Groups put through the stability test for each group wanted."""
 SURVEY_POOL = 200
@@ -131,7 +131,7 @@ def freeze_group(
     bench: Bench, group: CandidateGroup, four: Sequence[Candidate], kind: str | None = None
 ) -> list[Measured]:
     """A chosen group as the queries that are written; `kind` replaces the kind of place."""
-    found = distances(np.stack([m.vector for m in four]), group)
+    (found,) = distances(replace(group, members=tuple(four)), [range(len(four))])
     return [
         _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
         for member, own in zip(four, found.T, strict=True)
@@ -201,6 +201,7 @@ def make_split(
     rounded: Callable[[], TargetModel],
     sizes: Mapping[str, SplitSize] = SIZES,
     facts: str | None = None,
+    known: Sequence[Sequence[Measured]] = (),
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
     """Measured groups of one split, and a report: `tried` and (not of train) its stability.
 
@@ -213,6 +214,7 @@ def make_split(
         rounded: gives the target with bf16-rounded weights.
         sizes: how much to make.
         facts: split of the facts, if not `split`: a fresh test is made from `reserve`.
+        known: groups of train, for the others.
     """
     size = sizes[split]
     main, disrupted, surveyed = usable_cells(target, seed, work.parent / "survey", report)
@@ -224,7 +226,8 @@ def make_split(
         place = work.parent / "train"
         learnt = trials.prepare(target, "train", sizes["train"].pool, seed, place, report)
     probes = fit(learnt, main, sizes["train"], f"train:{seed}")
-    kept = collect(bench, main, round(size.groups * spare), size, salt, probes=probes)
+    rules = fit_rules(known) if known else None
+    kept = collect(bench, main, round(size.groups * spare), size, salt, probes=probes, rules=rules)
     wanted = round(size.disrupted * spare)
     more = collect(bench, disrupted, wanted, size, f"more:{salt}", both=False)
     cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}

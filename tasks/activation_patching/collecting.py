@@ -12,6 +12,7 @@ from introspect_bench.tasks.activation_patching import reading, trials
 from introspect_bench.tasks.activation_patching.balance import Candidate, CandidateGroup
 from introspect_bench.tasks.activation_patching.matching import Selection
 from introspect_bench.tasks.activation_patching.probes import Probes, fit_probes
+from introspect_bench.tasks.activation_patching.rules import Rules
 from introspect_bench.tasks.activation_patching.trials import Bench, Cell, SplitSize
 
 OUTCOME_CAP = 0.04
@@ -45,6 +46,7 @@ def collect(
     salt: str,
     *,
     probes: Probes | None = None,
+    rules: Rules | None = None,
     both: bool = True,
 ) -> Kept:
     """Try places of all kinds until enough groups are kept or none is left.
@@ -54,7 +56,9 @@ def collect(
     """
     selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP, slack=size.slack)
     queues = trials.queues(bench, cells, size.tries, salt)
-    centres = {cell: reading.centre(bench, cell, probes) for cell in cells if queues[cell[0]]}
+    centres = {
+        cell: reading.centre(bench, cell, probes, rules) for cell in cells if queues[cell[0]]
+    }
     names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
     gains: dict[str, list[int]] = {kind: [] for kind in queues}
     kept = Kept(groups=selection.groups)

@@ -40,6 +40,9 @@ FREE = 4
 """Members that may have one answer whatever its share."""
 GUESSES = 0.10
 """Largest share of changed members of a cell whose answer can be guessed without the vector."""
+RULED = {True: 0.08, False: 0.12}
+"""Largest share of the changed and of the unchanged members whose answer rules fitted on train
+guess."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +71,8 @@ class Selection:
     """Groups not kept, per cell and reason: no two and two, caps, balance."""
     guessed: Counter[str] = field(default_factory=Counter)
     """Changed members per cell whose answer can be guessed."""
+    ruled: Counter[bool] = field(default_factory=Counter)
+    """Members by verdict whose answer rules fitted on train guess."""
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Changed minus unchanged members per relation and source's answer."""
 
@@ -118,6 +123,10 @@ class Selection:
         room = 1 + GUESSES * 2 * (self.cells[group.cell] + 1)
         if guessed and self.guessed[group.cell] + guessed > room:
             return False
+        for verdict, share in RULED.items():
+            ruled = sum(m.ruled for m in members if m.changed == verdict)
+            if ruled and self.ruled[verdict] + ruled > share * 2 * (len(self.groups) + 1):
+                return False
         texts = Counter(m.outcome for m in members)
         if any(
             self.outcomes[text] + more > max(FREE, self.outcome_cap * self.size * GROUP_SIZE)
@@ -149,6 +158,7 @@ class Selection:
             self.outcomes[member.outcome] += 1
             self.by_relation[group.relation, member.changed, member.outcome] += 1
             self.guessed[group.cell] += member.changed and member.guessed
+            self.ruled[member.changed] += member.ruled
             self.sources[group.relation, member.source] += 1 if member.changed else -1
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from introspect_bench.benchmark.journal import Journal
 from introspect_bench.tasks.activation_patching import measure, trials
 from introspect_bench.tasks.activation_patching.balance import Candidate, CandidateGroup, overlap
 from introspect_bench.tasks.activation_patching.measure import Patch, Progress
-from introspect_bench.tasks.activation_patching.places import KINDS
+from introspect_bench.tasks.activation_patching.places import KINDS, blocks
 from introspect_bench.tasks.activation_patching.probes import Probes, no_probes
+from introspect_bench.tasks.activation_patching.rules import Rows, Rules, cell_name
 from introspect_bench.tasks.activation_patching.trials import LEAST, Bench, Cell, expressible
+from introspect_bench.tasks.facts.prompts import OneShot
 
 READ = 4
 """Changed and unchanged candidates of a group whose whole answers are read, at most, each."""
@@ -38,9 +40,11 @@ class Centre:
     """Their mean distance from it."""
     probes: npt.NDArray[np.float64]
     """Directions of linear probes of the verdict, shape (2, d_model)."""
+    rules: Rules | None
+    """What was fitted on the queries of train, where they are known."""
 
 
-def centre(bench: Bench, cell: Cell, probes: Probes | None) -> Centre:
+def centre(bench: Bench, cell: Cell, probes: Probes | None, rules: Rules | None = None) -> Centre:
     """Mean and spread of a cell's vectors over all prompts of a bench, and the cell's probes."""
     own = bench.stack([i for i, p in enumerate(bench.prompts) if cell[0] in p.places], cell)
     mean = own.mean(axis=0)
@@ -48,6 +52,7 @@ def centre(bench: Bench, cell: Cell, probes: Probes | None) -> Centre:
         mean=mean,
         spread=float(np.linalg.norm(own - mean, axis=-1).mean()),
         probes=no_probes(len(mean)) if probes is None else probes.of(name_of(cell)),
+        rules=rules,
     )
 
 
@@ -178,6 +183,8 @@ def candidates(
                 payload=(patch, output),
             )
         )
+    if where.rules is not None and members:
+        members = _ruled(members, where.rules, clean.text, prompt, first, bench.target.n_layers)
     return CandidateGroup(
         cell=name_of(cell),
         relation=prompt.fact.relation,
@@ -187,6 +194,29 @@ def candidates(
         probes=where.probes,
         members=tuple(members),
     )
+
+
+def _ruled(
+    members: Sequence[Candidate],
+    rules: Rules,
+    clean: str,
+    prompt: OneShot,
+    patch: Patch,
+    depth: int,
+) -> list[Candidate]:
+    """The members with what rules fitted on train say of them."""
+    n = len(members)
+    rows = Rows(
+        cells=[cell_name(patch.kind, blocks(depth)[patch.block])] * n,
+        relations=[prompt.fact.relation] * n,
+        texts=[prompt.text] * n,
+        vectors=np.stack([member.vector for member in members]),
+    )
+    hits = rules.guessed(rows, [clean] * n, [member.outcome for member in members])
+    return [
+        replace(member, verdict=float(verdict), ruled=hit)
+        for member, verdict, hit in zip(members, rules.verdicts(rows), hits, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
