@@ -24,6 +24,7 @@ from introspect_bench.tasks.activation_patching.matching import (
     FREE,
     LEAN,
     RELATION_CAPS,
+    RULED,
     Selection,
     trim,
 )
@@ -75,6 +76,29 @@ def test_slack_widens_the_bounds_of_leans() -> None:
                 assert abs(value - 0.5) <= most + 1e-9
 
 
+def test_what_rules_fitted_on_train_say_is_matched_and_rarely_right() -> None:
+    rng = np.random.default_rng(6)
+    offered = [
+        replace(
+            one,
+            members=tuple(
+                replace(m, verdict=float(m.changed + rng.normal()), ruled=bool(rng.random() < 0.3))
+                for m in one.members
+            ),
+        )
+        for one in many(900)
+    ]
+    found = selected(offered, 200)
+    assert len(found.groups) == 200
+    scores = [
+        roc_auc_score([m.changed for m in f], [m.verdict for m in f]) for _, f in found.groups
+    ]
+    assert float(np.mean(scores)) == pytest.approx(0.5, abs=0.02)
+    for verdict, share in RULED.items():
+        members = [m for _, four in found.groups for m in four if m.changed == verdict]
+        assert 0 < sum(m.ruled for m in members) <= share * len(members)
+
+
 def test_any_four_would_tell() -> None:
     """The same candidates without matching: the data have what the choice takes out."""
     rng = np.random.default_rng(1)
@@ -92,7 +116,7 @@ def test_no_rank_holds_more_changed_than_unchanged(selection: Selection, name: s
     index = DISTANCES.index(name)
     at: Counter[int] = Counter()
     for one, four in selection.groups:
-        found = distances(np.stack([m.vector for m in four]), one)[index]
+        found = distances(replace(one, members=four), [range(4)])[0][index]
         for rank, i in enumerate(np.argsort(found)):
             at[rank] += four[i].changed
     assert all(0.4 <= at[rank] / len(selection.groups) <= 0.6 for rank in range(4))
@@ -176,17 +200,25 @@ def test_overlap(one: str, other: str, expected: bool) -> None:
 
 def test_distances_are_euclidean() -> None:
     rng = np.random.default_rng(2)
-    vectors = rng.normal(size=(3, 4, 8)).astype(np.float32)
+    vectors = rng.normal(size=(12, 8)).astype(np.float32)
     original, mean = rng.normal(size=(2, 8)).astype(np.float32)
-    probes = rng.normal(size=(2, 8))
-    one = replace(many(1)[0], original=original, mean=mean, probes=probes)
-    found = distances(vectors, one)
-    assert found.shape == (3, 6, 4)
-    for own, value in zip(vectors, found, strict=True):
+    probes, verdicts = rng.normal(size=(2, 8)), rng.normal(size=12)
+    members = tuple(
+        replace(member, vector=vector, verdict=float(verdict))
+        for member, vector, verdict in zip(many(1)[0].members, vectors, verdicts, strict=True)
+    )
+    one = replace(
+        many(1)[0], original=original, mean=mean, probes=probes, members=members, spread=2.0
+    )
+    chosen = [rng.permutation(12)[:4].tolist() for _ in range(3)]
+    found = distances(one, chosen)
+    assert found.shape == (3, len(DISTANCES), 4)
+    for four, value in zip(chosen, found, strict=True):
+        own = vectors[four]
         points = (original, own.mean(0), np.zeros(8), mean)
         near, group_mean, length, centre = (cdist([point], own)[0] for point in points)
         told = [[float(np.dot(probe, v)) for v in own] for probe in probes]
-        expected = [near, group_mean, *told, length, centre]
+        expected = [near, group_mean, *told, 2.0 * verdicts[four], length, centre]
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
 
 

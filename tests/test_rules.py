@@ -1,0 +1,93 @@
+"""Rules fitted on train: what they can tell of other queries, and what they cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics import roc_auc_score
+
+from introspect_bench.benchmark.freeze import Measured
+from introspect_bench.tasks.activation_patching import rules
+from introspect_bench.tasks.activation_patching.rules import Rows, Rules, fit_rules
+
+WIDTH = 6
+CITIES = ("Paris", "Rome", "Oslo", "Lima")
+
+
+def queries(n: int, rng: np.random.Generator) -> tuple[Rows, list[str], list[str], np.ndarray]:
+    """An answer changes where a coordinate is far from 0, to the city of the largest of four."""
+    vectors = rng.normal(size=(n, WIDTH)).astype(np.float32)
+    vectors[:, 0] *= 4
+    changed = np.abs(vectors[:, 0]) > 2.7
+    clean = [f"clean {i % 7}" for i in range(n)]
+    after = [CITIES[i] for i in vectors[:, 1:5].argmax(1)]
+    outcomes = [b if c else a for a, b, c in zip(clean, after, changed, strict=True)]
+    rows = Rows(
+        cells=["last/0-5"] * n,
+        relations=[f"relation {i % 7}" for i in range(n)],
+        texts=[f"text {i} about {i % 7}" for i in range(n)],
+        vectors=vectors,
+    )
+    return rows, clean, outcomes, changed
+
+
+def test_rules_find_what_the_vector_and_the_words_tell() -> None:
+    rng = np.random.default_rng(0)
+    rows, clean, outcomes, _ = queries(600, rng)
+    fitted = Rules(rows, clean, outcomes)
+    fresh, clean, outcomes, changed = queries(200, rng)
+    assert roc_auc_score(changed, fitted.verdicts(fresh)) > 0.75
+    hits = np.array(fitted.guessed(fresh, clean, outcomes))
+    assert hits[changed].mean() > 0.6
+    assert hits[~changed].mean() > 0.9  # the relation tells the clean answer
+    others = [f"{answer}x" for answer in outcomes]
+    assert not any(fitted.guessed(fresh, clean, others))
+
+
+def test_an_answer_in_the_text_counts_as_guessed() -> None:
+    rng = np.random.default_rng(1)
+    rows, clean, outcomes, _ = queries(100, rng)
+    fitted = Rules(rows, clean, outcomes)
+    one = Rows(
+        cells=rows.cells[:1],
+        relations=["unknown"],
+        texts=["They speak Navajo there."],
+        vectors=rows.vectors[:1],
+    )
+    assert fitted.guessed(one, ["clean 0"], ["navajo"]) == [True]
+    assert fitted.guessed(one, ["clean 0"], ["Sanskrit"]) == [False]
+
+
+def test_the_regression_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(50, 3))
+    kernel = points @ points.T
+    wanted = rng.normal(size=(50, 2))
+    model = KernelRidge(alpha=0.7, kernel="precomputed").fit(kernel, wanted)
+    np.testing.assert_allclose(rules._solved(kernel, wanted, 0.7), model.dual_coef_, rtol=1e-8)
+
+
+def test_groups_of_train_are_fitted_as_rows() -> None:
+    rng = np.random.default_rng(3)
+    rows, clean, outcomes, _ = queries(80, rng)
+    groups = [
+        [
+            Measured(
+                kind="last",
+                fields={"layers": [0, 5], "relation": rows.relations[i], "text": rows.texts[i]},
+                clean=clean[i],
+                outcome=outcomes[i],
+                clean_ids=[1],
+                outcome_ids=[2],
+                margin=1.0,
+                vector=rows.vectors[i].astype(np.float16),
+            )
+        ]
+        for i in range(80)
+    ]
+    fresh, *_ = queries(10, rng)
+    halves = rows.vectors.astype(np.float16).astype(np.float32)
+    same = Rows(cells=rows.cells, relations=rows.relations, texts=rows.texts, vectors=halves)
+    expected = Rules(same, clean, outcomes).verdicts(fresh)
+    assert fit_rules(groups).verdicts(fresh) == pytest.approx(expected)
