@@ -55,23 +55,23 @@ def collect(
     (`both` is false) need not show changed and unchanged answers.
     """
     selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP, slack=size.slack)
+    kept = Kept(groups=selection.groups)
+    table = _Table(selection=selection, kept=kept, uses=size.uses, both=both)
+    table.quota = max(1, int(CELL_CAP * wanted))
     queues = trials.queues(bench, cells, size.tries, salt)
     centres = {
         cell: reading.centre(bench, cell, probes, rules) for cell in cells if queues[cell[0]]
     }
     names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
     gains: dict[str, list[int]] = {kind: [] for kind in queues}
-    kept = Kept(groups=selection.groups)
-    used: Counter[int] = Counter()
-    quota = max(1, int(CELL_CAP * wanted))
     while len(selection.groups) < wanted and any(queues.values()):
         going = [
             kind
             for kind, queue in reversed(queues.items())
-            if queue and any(selection.cells[name] < quota for name in names[kind])
+            if queue and any(selection.cells[name] < table.quota for name in names[kind])
         ]
         if not going:
-            quota += max(1, quota // 4)
+            table.quota += max(1, table.quota // 4)
             continue
         kind = max(going, key=lambda one: _worth(gains[one]))
         now, queues[kind] = queues[kind][:ROUND], queues[kind][ROUND:]
@@ -81,17 +81,47 @@ def collect(
         before = len(selection.groups)
         for place, groups in zip(now, found, strict=True):
             for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
-                room = selection.cells[group.cell] < quota and len(selection.groups) < wanted
-                if not room or used[place[0].base] >= size.uses:
-                    continue
-                if selection.offer(group) if both else selection.offer_any(group):
-                    used[place[0].base] += 1
-                    kept.tried[group.cell]["groups_kept"] += 1
+                table.offer(place[0].base, group)
         gains[kind].append(len(selection.groups) - before)
         bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
+    table.offer_again()
+    bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
     for (cell, reason), n in sorted(selection.rejected.items()):
         kept.tried[cell][f"rejected: {reason}"] = n
     return kept
+
+
+@dataclass(slots=True, kw_only=True)
+class _Table:
+    """Where groups are offered, and what was refused."""
+
+    selection: Selection
+    kept: Kept
+    uses: int
+    both: bool
+    quota: int = 1
+    used: Counter[int] = field(default_factory=Counter)
+    refused: list[tuple[int, CandidateGroup]] = field(default_factory=list)
+
+    def offer(self, base: int, group: CandidateGroup) -> None:
+        """Keep a group of a base if there is room; remember it if it is refused."""
+        chosen = self.selection
+        room = chosen.cells[group.cell] < self.quota and len(chosen.groups) < chosen.size
+        offer = chosen.offer if self.both else chosen.offer_any
+        if room and self.used[base] < self.uses and offer(group):
+            self.used[base] += 1
+            self.kept.tried[group.cell]["groups_kept"] += 1
+        else:
+            self.refused.append((base, group))
+
+    def offer_again(self) -> None:
+        """Offer what was refused while that helps: what is kept meanwhile may balance it."""
+        self.quota, before = self.selection.size, -1
+        while before < len(self.selection.groups) < self.selection.size:
+            before, again = len(self.selection.groups), self.refused
+            self.refused = []
+            for base, group in again:
+                self.offer(base, group)
 
 
 def fit(bench: Bench, cells: Sequence[Cell], size: SplitSize, salt: str) -> Probes | None:

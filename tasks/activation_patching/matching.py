@@ -28,17 +28,17 @@ from introspect_bench.tasks.activation_patching.balance import (
     overlap,
 )
 
-LEAN = 2.0
+LEAN = 6.0
 """Largest lean of a cell in a strict distance: ranks of its changed members minus ranks of its
 unchanged ones, summed; a group whose changed members are its two farthest adds 4."""
-LEAN_ALL = 8.0
+LEAN_ALL = 12.0
 """The same over the split."""
 RELATION_CAPS = {True: 0.10, False: 0.30}
 """Largest share of one answer among the changed and among the unchanged members of a relation,
 beyond `FREE`: what a reader of the relation can guess."""
 FREE = 4
 """Members that may have one answer whatever its share."""
-GUESSES = 0.10
+GUESSES = 0.15
 """Largest share of changed members of a cell whose answer can be guessed without the vector."""
 RULED = {True: 0.08, False: 0.12}
 """Largest share of the changed and of the unchanged members whose answer rules fitted on train
@@ -125,7 +125,7 @@ class Selection:
             return False
         for verdict, share in RULED.items():
             ruled = sum(m.ruled for m in members if m.changed == verdict)
-            if ruled and self.ruled[verdict] + ruled > share * 2 * (len(self.groups) + 1):
+            if ruled and self.ruled[verdict] + ruled > share * 2 * self.size:
                 return False
         texts = Counter(m.outcome for m in members)
         if any(
