@@ -43,8 +43,9 @@ def test_a_linear_probe_learns_little() -> None:
     probes = fit_probes(leading(200, seed=1))
     assert probes is not None
     told = [replace(one, probes=probes.of(one.cell)) for one in leading(400, seed=2)]
-    plain = leading(400, seed=2)
-    assert probed(selected(told, 100).groups) < 0.53 < 0.56 < probed(selected(plain, 100).groups)
+    kept, free = (selected(one, 300).groups for one in (told, leading(400, seed=2)))
+    assert len(kept) == len(free) == 300  # with 100 the AUROC varies by 0.06 from seed to seed
+    assert probed(kept) < 0.56 < 0.60 < probed(free)
 
 
 def test_probes_are_ridge_regressions_within_groups() -> None:

@@ -37,7 +37,7 @@ def test_rules_find_what_the_vector_and_the_words_tell() -> None:
     rows, clean, outcomes, _ = queries(600, rng)
     fitted = Rules(rows, clean, outcomes)
     fresh, clean, outcomes, changed = queries(200, rng)
-    assert roc_auc_score(changed, fitted.verdicts(fresh)) > 0.75
+    assert roc_auc_score(changed, fitted.verdicts(fresh, clean)) > 0.75
     hits = np.array(fitted.guessed(fresh, clean, outcomes))
     assert hits[changed].mean() > 0.6
     assert hits[~changed].mean() > 0.9  # the relation tells the clean answer
@@ -86,8 +86,8 @@ def test_groups_of_train_are_fitted_as_rows() -> None:
         ]
         for i in range(80)
     ]
-    fresh, *_ = queries(10, rng)
+    fresh, before, *_ = queries(10, rng)
     halves = rows.vectors.astype(np.float16).astype(np.float32)
     same = Rows(cells=rows.cells, relations=rows.relations, texts=rows.texts, vectors=halves)
-    expected = Rules(same, clean, outcomes).verdicts(fresh)
-    assert fit_rules(groups).verdicts(fresh) == pytest.approx(expected)
+    expected = Rules(same, clean, outcomes).verdicts(fresh, before)
+    assert fit_rules(groups).verdicts(fresh, before) == pytest.approx(expected)

@@ -58,7 +58,7 @@ def collect(
     kept = Kept(groups=selection.groups)
     table = _Table(selection=selection, kept=kept, uses=size.uses, both=both)
     table.quota = max(1, int(CELL_CAP * wanted))
-    queues = trials.queues(bench, cells, size.tries, salt)
+    queues = trials.queues(bench, cells, size.tries, salt, size.more)
     centres = {
         cell: reading.centre(bench, cell, probes, rules) for cell in cells if queues[cell[0]]
     }

@@ -40,7 +40,7 @@ class Centre:
     """Their mean distance from it."""
     probes: npt.NDArray[np.float64]
     """Directions of linear probes of the verdict, shape (2, d_model)."""
-    rules: Rules | None
+    rules: Rules | None = None
     """What was fitted on the queries of train, where they are known."""
 
 
@@ -215,7 +215,9 @@ def _ruled(
     hits = rules.guessed(rows, [clean] * n, [member.outcome for member in members])
     return [
         replace(member, verdict=float(verdict), ruled=hit)
-        for member, verdict, hit in zip(members, rules.verdicts(rows), hits, strict=True)
+        for member, verdict, hit in zip(
+            members, rules.verdicts(rows, [clean] * n), hits, strict=True
+        )
     ]
 
 

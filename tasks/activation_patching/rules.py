@@ -1,8 +1,9 @@
 """What whoever fits rules on train can tell of a candidate: kernel ridge regressions.
 
-A verdict from the vector, the content of a changed answer from vector and words, the clean answer
-from the words. Validation and test are chosen so that the first tells nothing and the others rarely
-hit. The rules that a suite is measured with are others (`tasks/nulls`).
+A verdict from the vector, beside relation and clean answer; the content of a changed answer from
+vector and words; the clean answer from the words. Validation and test are chosen so that the first
+tells nothing and the others rarely hit. The rules that a suite is measured with are others
+(`tasks/nulls`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from scipy.spatial.distance import cdist
 from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.benchmark.metrics import normalise_content
 
-RIDGE = 3.0
-"""Penalty of the regression of verdicts; kernels are about 1 for equal rows."""
+RIDGE = 6.0
+"""Penalty of the regression of verdicts; kernels are about 1 for equal rows, 5 times that for equal
+relations and clean answers."""
+SHARED = 2.0
+"""How much more two vectors have in common if the relation is the same, or the clean answer."""
 CONTENT_RIDGE = 0.3
 """The same of contents."""
 BUCKETS = 2**16
@@ -58,14 +62,14 @@ class Rules:
             clean: answers without the patch.
             outcomes: answers with it.
         """
-        self._places = _Places(train)
         before, after = _normalised(clean), _normalised(outcomes)
+        self._places = _Places(train)
         changed = before != after
-        self._train = self._places.seen(train)
+        self._train = self._places.seen(train, before)
         self._changed = self._train.take(np.flatnonzero(changed))
         first = np.unique(train.texts, return_index=True)[1]
         self._texts = self._train.take(first)
-        same = _vector_kernel(self._train, self._train)
+        same = _verdict_kernel(self._train, self._train)
         self._verdict = _solved(same, changed[:, None] * 2.0 - 1.0, RIDGE)[:, 0]
         self._scale = max(float((same @ self._verdict).std()), 1e-12)
         both = _vector_kernel(self._changed, self._changed)
@@ -73,9 +77,10 @@ class Rules:
         self._contents = _Classes(both, after[changed])
         self._clean = _Classes(_word_kernel(self._texts, self._texts), before[first])
 
-    def verdicts(self, rows: Rows) -> Floats:
+    def verdicts(self, rows: Rows, clean: Sequence[str]) -> Floats:
         """Scores of *changed*, (n,), with a spread of about 1."""
-        found = _vector_kernel(self._places.seen(rows), self._train) @ self._verdict
+        seen = self._places.seen(rows, _normalised(clean))
+        found = _verdict_kernel(seen, self._train) @ self._verdict
         return np.asarray(found / self._scale, dtype=np.float64)
 
     def guessed(self, rows: Rows, clean: Sequence[str], outcomes: Sequence[str]) -> list[bool]:
@@ -83,7 +88,7 @@ class Rules:
 
         A changed answer is guessed from vector and words, an unchanged one from the words.
         """
-        seen = self._places.seen(rows)
+        seen = self._places.seen(rows, _normalised(clean))
         words = _word_kernel(seen, self._changed)
         after = self._contents.guesses(_vector_kernel(seen, self._changed) + words)
         before = self._clean.guesses(_word_kernel(seen, self._texts))
@@ -124,6 +129,7 @@ class _Seen:
     blocks: Texts
     cells: Texts
     relations: Texts
+    clean: Texts
     words: Any
     vectors: Floats
 
@@ -132,6 +138,7 @@ class _Seen:
             blocks=self.blocks[rows],
             cells=self.cells[rows],
             relations=self.relations[rows],
+            clean=self.clean[rows],
             words=self.words[rows],
             vectors=self.vectors[rows],
         )
@@ -154,7 +161,7 @@ class _Places:
         means = [self._mean.get(name, self._everywhere) for name in rows.cells]
         return np.asarray(rows.vectors - np.stack(means), dtype=np.float32)
 
-    def seen(self, rows: Rows) -> _Seen:
+    def seen(self, rows: Rows, clean: Texts) -> _Seen:
         """Centred and scaled vectors, hashed words."""
         from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -165,6 +172,7 @@ class _Places:
             blocks=blocks,
             cells=np.array(rows.cells),
             relations=np.array(rows.relations),
+            clean=clean,
             words=hashed.transform(rows.texts),
             vectors=self._centred(rows) / spread[:, None],
         )
@@ -176,11 +184,22 @@ def _blocks(rows: Rows) -> Texts:
 
 def _vector_kernel(one: _Seen, other: _Seen) -> Floats:
     """Products and Gaussians of vectors of the same block, Gaussians of the same cell."""
+    return _kernel(one, other, 1.0)
+
+
+def _verdict_kernel(one: _Seen, other: _Seen) -> Floats:
+    """The same, more so where relations or clean answers are equal."""
+    relation = one.relations[:, None] == other.relations[None]
+    clean = one.clean[:, None] == other.clean[None]
+    return _kernel(one, other, 1.0 + SHARED * relation + SHARED * clean)
+
+
+def _kernel(one: _Seen, other: _Seen, weight: Floats | float) -> Floats:
     product = one.vectors @ other.vectors.T
     near = np.exp(-cdist(one.vectors, other.vectors, "sqeuclidean"))
     block = one.blocks[:, None] == other.blocks[None]
     cell = one.cells[:, None] == other.cells[None]
-    return np.asarray(block * (product + near) + cell * near, dtype=np.float64)
+    return np.asarray(block * (product + near) * weight + cell * near, dtype=np.float64)
 
 
 def _word_kernel(one: _Seen, other: _Seen) -> Floats:

@@ -60,6 +60,8 @@ class SplitSize:
     """Prompts prepared as bases and sources, at most."""
     tries: int
     """Kinds of place in which a prompt is tried as base, at most."""
+    more: int = 0
+    """Kinds in which it is tried besides, once every prompt has been."""
     uses: int
     """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
     slack: float = 1.0
@@ -150,9 +152,9 @@ def usable_bases(bench: Bench) -> list[int]:
 
 
 def queues(
-    bench: Bench, cells: Sequence[Cell], tries: int, salt: str
+    bench: Bench, cells: Sequence[Cell], tries: int, salt: str, more: int = 0
 ) -> dict[str, list[list[Patch]]]:
-    """Places to be tried, by kind; each base in at most `tries` kinds, chosen by hash.
+    """Places to be tried, by kind; each base in `tries` kinds chosen by hash, then in `more`.
 
     A place is a list of patches: the same sources in every block of the kind's cells.
     """
@@ -162,11 +164,13 @@ def queues(
     def order(index: int) -> int:
         return rank("base", salt, bench.prompts[index].prompt.text)
 
-    for base in sorted(usable_bases(bench), key=order):
+    bases = sorted(usable_bases(bench), key=order)
+    turns = [(0, tries), (tries, tries + more)]
+    for first, last, base in ((a, b, base) for a, b in turns for base in bases):
         text = bench.prompts[base].prompt.text
         own = [kind for kind in kinds if kind in bench.prompts[base].places]
         own.sort(key=lambda kind: rank("kind", salt, text, kind))
-        for kind in own[:tries]:
+        for kind in own[first:last]:
             sources = sources_for(bench, base, kind, salt)
             if len(sources) >= 2 * LEAST:
                 found[kind].append(
