@@ -79,12 +79,16 @@ def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     assert exact / statistics["queries"] == pytest.approx(ceiling)
 
 
-def patching() -> Suite:
-    return open_suite(suite_root("smollm2-135m", "activation-patching"))
+def matched_patching() -> Suite:
+    """The suite of patching, if its groups were matched in distance."""
+    suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
+    if suite.version == "v1":
+        pytest.skip("version 1 was made with other bars")
+    return suite
 
 
 def test_bars_of_patching() -> None:
-    suite = patching()
+    suite = matched_patching()
     least = {"train": 6_000, "validation": 400, "test": 1_000}
     for split in SPLITS:
         queries = [q for q in suite.queries(split) if q.kind != "disrupted"]
@@ -112,7 +116,7 @@ def suite_can_say(text: str) -> bool:
 
 def test_no_distance_tells_changed_from_unchanged() -> None:
     """To the group's mean: from the files alone, by scikit-learn. To the original: as measured."""
-    suite = patching()
+    suite = matched_patching()
     for split in SPLITS:
         truth, vectors = suite.truth(split), suite.vectors(split).astype(np.float64)
         groups: dict[str, list[Query]] = {}
@@ -131,7 +135,7 @@ def test_no_distance_tells_changed_from_unchanged() -> None:
 
 
 def test_nearest_training_vectors_are_known() -> None:
-    suite = patching()
+    suite = matched_patching()
     training: dict[tuple[str, ...], list[int]] = {}
     table = suite.vectors("train").astype(np.float64)
     for query in suite.queries("train"):
@@ -151,7 +155,7 @@ def test_nearest_training_vectors_are_known() -> None:
 
 def test_known_shares_of_patching() -> None:
     """Blocks, kinds and whose answer comes out, counted again from the files."""
-    suite = patching()
+    suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
     for split in SPLITS:
         queries = [q for q in suite.queries(split) if q.kind != "disrupted"]
         truth, told = suite.truth(split), suite.oracle(split)
@@ -201,6 +205,8 @@ def test_no_subject_is_in_two_splits_of_any_task() -> None:
     seen = total = 0
     for case in CAUSAL:
         suite = opened(case)
+        if suite.version == "v1":  # drawn before the reserve was set apart
+            continue
         for split in SPLITS:
             for query in suite.queries(split):
                 total += 1
