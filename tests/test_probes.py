@@ -42,10 +42,13 @@ def test_a_linear_probe_learns_little() -> None:
     """Probes that were fitted on other groups take the direction out of those that are kept."""
     probes = fit_probes(leading(200, seed=1))
     assert probes is not None
-    told = [replace(one, probes=probes.of(one.cell)) for one in leading(400, seed=2)]
-    kept, free = (selected(one, 300).groups for one in (told, leading(400, seed=2)))
-    assert len(kept) == len(free) == 300  # with 100 the AUROC varies by 0.06 from seed to seed
-    assert probed(kept) < 0.56 < 0.60 < probed(free)
+    kept, free = [], []
+    for seed in range(2, 7):  # one seed alone has 0.47 to 0.61
+        plain = leading(200, seed=seed)
+        told = [replace(one, probes=probes.of(one.cell)) for one in plain]
+        kept.append(probed(selected(told, 100).groups))
+        free.append(probed(selected(plain, 100).groups))
+    assert np.mean(kept) < 0.54 < 0.60 < np.mean(free)
 
 
 def test_probes_are_ridge_regressions_within_groups() -> None:
