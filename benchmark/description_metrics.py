@@ -24,25 +24,20 @@ Column = npt.NDArray[np.int64]
 class DescriptionTable:
     """Simulated queries as columns of equal length, at least one row, in millionths."""
 
-    pearson: Column
-    """Signed correlation of predicted and true activations, (n_queries,)."""
-    of_reference: Column
-    """The same of the reference description, (n_queries,)."""
-    detection: Column
-    """AUROC of activating against near-miss windows, (n_queries,)."""
-    similarity: Column
-    """Rescaled similarity to the reference, (n_queries,)."""
-    predicates: Column
-    """Correlation by the model-free simulator, (n_queries,); 0 if it was not asked."""
+    matched_auroc: Column
+    """2 AUROC - 1 of matched tokens, (n_queries,); 0 where there are none."""
+    marked: npt.NDArray[np.bool_]
+    """Whether the feature has matched tokens, (n_queries,)."""
+    weighted_r: Column
+    """Weighted correlation over random windows, (n_queries,)."""
     group: npt.NDArray[np.int64]
     """Number of the query's group, from 0 without gaps, (n_queries,)."""
 
     def __post_init__(self) -> None:
         """Refuse an empty table and columns of different length."""
-        columns = (self.of_reference, self.detection, self.similarity, self.predicates, self.group)
-        if any(len(column) != len(self.pearson) for column in columns):
+        if any(len(column) != self.n for column in (self.matched_auroc, self.marked, self.group)):
             raise ValueError("columns of different length")
-        if not len(self.pearson):
+        if not self.n:
             raise ValueError("no queries: a mean over nothing has no value")
         if not np.bincount(self.group).all():
             raise ValueError("group numbers have gaps")
@@ -50,7 +45,7 @@ class DescriptionTable:
     @property
     def n(self) -> int:
         """Number of queries."""
-        return len(self.pearson)
+        return len(self.weighted_r)
 
     @property
     def n_groups(self) -> int:
@@ -62,71 +57,41 @@ Metric = Callable[[DescriptionTable, FloatArray], FloatArray]
 """A formula."""
 
 
-def pearson(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean over features of the signed correlation, -1 to 1.
+def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
+    """Return the mean over features of 2 AUROC - 1 of strong and silent tokens that are matched.
 
-    Over all tokens of the held-out windows, those included on which the feature is silent; the
-    published protocol (arXiv:2511.08579) reads the top windows only and drops the sign.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
-    """
-    return _mean(table.pearson, weights)
-
-
-def pearson_of_reference(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean correlation as a share of the reference description's, not clipped.
-
-    A ratio of means. Where the references of a resample do not correlate above 0, there is nothing
-    to take a share of: NaN.
+    A reader of no more than what is matched is at 0. Features without matched tokens are left out;
+    NaN where no other has weight.
 
     Raises:
         ValueError: all weights of a resample are zero.
     """
-    own, reference = _mean(table.pearson, weights), _mean(table.of_reference, weights)
-    return np.divide(own, reference, out=np.full_like(own, np.nan), where=reference > 0)
+    _check(weights)
+    own = weights * table.marked
+    total = own.sum(axis=-1)
+    found = np.full_like(total, np.nan)
+    return np.divide(_sum(table.matched_auroc, own), total * UNIT, out=found, where=total > 0)
 
 
-def detection_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean AUROC of activating against near-miss windows, chance being 0.5.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
-    """
-    return _mean(table.detection, weights)
-
-
-def similarity(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean similarity to the reference; 0 is a random other description, 1 the same.
+def weighted_r(table: DescriptionTable, weights: FloatArray) -> FloatArray:
+    """Return the mean over features of the weighted correlation over random windows, -1 to 1.
 
     Raises:
         ValueError: all weights of a resample are zero.
     """
-    return _mean(table.similarity, weights)
+    _check(weights)
+    return np.asarray(_sum(table.weighted_r, weights) / (weights.sum(axis=-1) * UNIT))
 
 
-def pearson_predicates(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean signed correlation by the model-free simulator, -1 to 1.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
-    """
-    return _mean(table.predicates, weights)
-
-
-METRICS: Mapping[str, Metric] = {
-    "pearson": pearson,
-    "pearson_of_reference": pearson_of_reference,
-    "detection_auroc": detection_auroc,
-    "similarity": similarity,
-    "pearson_predicates": pearson_predicates,
-}
+METRICS: Mapping[str, Metric] = {"matched_auroc": matched_auroc, "weighted_r": weighted_r}
 """Metrics of descriptions by name."""
 
 
-def _mean(column: Column, weights: FloatArray) -> FloatArray:
-    total = weights.sum(axis=-1)
-    if not (total > 0).all():
+def _sum(column: Column, weights: FloatArray) -> FloatArray:
+    # sums of whole numbers are exact in any order; divisions come last
+    return np.asarray(weights @ column.astype(np.float64))
+
+
+def _check(weights: FloatArray) -> None:
+    if not (weights.sum(axis=-1) > 0).all():
         raise ValueError("no weight: a mean over nothing has no value")
-    # sums of whole numbers are exact in any order; the division comes last
-    return np.asarray((weights @ column.astype(np.float64)) / (total * UNIT))

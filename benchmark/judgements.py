@@ -1,6 +1,6 @@
 """Rows that judges append to a complete run: what they hold, read strictly.
 
-Owns the form of a judgement. Judges (simulators, sentence embeddings) run models and scoring runs
+Owns the form of a judgement. Judges of descriptions run models and scoring runs
 none, so what a judge found is kept in the run file, where anyone can spot-check it. Every row
 repeats the text that was judged, so that it can be compared with the raw reply. Bytes are kept as
 base64.
@@ -28,8 +28,13 @@ Key = tuple[str, str]
 RATED = "judge/"
 """How the names of language models that rate begin; they hold `raw` and `value`."""
 
-_JUDGE = re.compile(r"[a-z]+/[\w.-]{1,80}@[0-9a-f]{12}")
-_BYTES = ("predicted", "embedding")
+PREDICTED = "predicted"
+"""Field of predicted activations."""
+MAPPED = ("grammar", "nearest", "none")
+"""Values of `mapped`: whether a judge that maps descriptions to known ones read it by its grammar,
+took the nearest one, or found none."""
+
+_JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")
 
 
 def add_judgement(
@@ -61,11 +66,10 @@ def add_judgement(
         raise IntegrityError(f"{where}: field text is missing or not text")
     if judge.startswith(RATED):
         _check_rating(row, where)
-    elif not any(name in row for name in _BYTES):
-        raise IntegrityError(f"{where}: a judgement holds {' or '.join(_BYTES)}")
-    for name in _BYTES:
-        if name in row:
-            stored_bytes(row[name], f"{where}: field {name}")
+    else:
+        stored_bytes(row.get(PREDICTED), f"{where}: field {PREDICTED}")
+        if row.get("mapped", MAPPED[0]) not in MAPPED:
+            raise IntegrityError(f"{where}: field mapped is not one of {', '.join(MAPPED)}")
     if len(found) >= MAX_JUDGEMENTS:
         raise IntegrityError(f"{where}: more than {MAX_JUDGEMENTS} judgements")
     found[judge, qid] = row

@@ -148,13 +148,20 @@ class FeatureTruth:
     predicate: str
     """Name of the predicate they are wordings of."""
     r_search: float
-    """Correlation of predicate and activation on the half it was found on."""
+    """Correlation of predicate and activation on the half of the text it was found on."""
     r_held_out: float
-    """Correlation on the half it was verified on."""
+    """Correlation on the other half."""
+    token_r: float
+    """Correlation on the other half of the mean activation of each token."""
+    bigram_r: float
+    """The same of each pair of neighbouring tokens."""
+    token_auroc: float | None
+    """Chance, on the other half, that the predicate tells a strong from a silent occurrence of one
+    token; None where no token has both."""
+    bigram_auroc: float | None
+    """The same of one pair of neighbouring tokens."""
     nearest_train: float
     """Largest cosine of the vector with another one of the training split."""
-    window_r: float
-    """Correlation on the shipped held-out windows alone."""
 
     @property
     def answer(self) -> Description:
@@ -247,25 +254,31 @@ class Scored(Replied):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """How well predicted activations follow a feature's, in the windows it is scored on."""
+
+    matched_auroc: float | None
+    """2 AUROC - 1 over marked tokens that are matched; None if the feature has none."""
+    weighted_r: float
+    """Signed correlation over all tokens of the random windows, weighted as they were sampled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Described(Replied):
     """A reply to a query about a feature, with what its description predicts.
 
-    Without a description every number is 0 but `of_reference`.
+    Without a description every number is 0.
     """
 
     answer: Description | None
     """Parsed answer; None if missing or unparsed."""
     truth: FeatureTruth
     """What is known about the feature."""
-    pearson: float
-    """Signed correlation of predicted and true activations over all held-out tokens."""
-    of_reference: float
-    """The same of the reference description."""
-    detection: float
-    """AUROC of activating against near-miss windows by their largest predicted activation."""
-    similarity: float
-    """Similarity to the reference in meaning; 0 is a random other description, 1 the same."""
-    predicates: float | None
-    """Correlation by the model-free simulator; None if the run was not judged by it."""
+    found: Predicted
+    """What the suite's own judge predicts."""
+    mapped: str | None
+    """How that judge read the description, one of `judgements.MAPPED`; None without one."""
+    others: Mapping[str, Predicted] = field(default_factory=dict)
+    """What other judges predict, by judge that judged the whole run."""
     ratings: Mapping[str, float | None] = field(default_factory=dict)
     """Rating, 0 to 1, by language model that judged the run; None if its reply was malformed."""

@@ -38,17 +38,13 @@ HELP: Mapping[str, str] = {
     "has_changed_macro_f1": "Mean F1 of the verdicts changed and unchanged, weighing the same.",
     "verdict_accuracy": "Share of queries with the right verdict, whatever the content.",
     "group_consistency": "Share of contrast groups in which every query is exactly right.",
-    "pearson": (
+    "matched_auroc": (
+        "2 AUROC - 1 of tokens on which the feature is strong against equal tokens on which it is "
+        "silent: 0 is reading no more than the token, or nothing; the mean over features."
+    ),
+    "weighted_r": (
         "Correlation of the activations that the description predicts with the true ones, over "
-        "held-out text; the mean over features."
-    ),
-    "pearson_of_reference": "Pearson r as a share of what the verified reference reaches.",
-    "detection_auroc": (
-        "Chance that an activating text is predicted above a near miss that holds the feature's "
-        "own tokens; 0.5 is guessing, no answer is 0."
-    ),
-    "similarity": (
-        "Closeness in meaning to the reference description: 0 is a random other one, 1 the same."
+        "random text, weighted as it was sampled; the mean over features."
     ),
 }
 """A sentence for each metric."""

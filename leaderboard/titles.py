@@ -16,24 +16,10 @@ TITLES: Mapping[str, str] = {
     "has_changed_macro_f1": "has-changed macro-F1",
     "group_consistency": "group consistency",
     "verdict_accuracy": "verdict accuracy",
-    "pearson": "Pearson r",
-    "pearson_of_reference": "r / r of reference",
-    "detection_auroc": "detection AUROC",
-    "similarity": "similarity",
     "matched_auroc": "matched AUROC",
     "weighted_r": "weighted r",
     "auprc": "average precision",
 }
 """Column titles; a metric without one keeps its name."""
-NUMBERS = frozenset(
-    {
-        "pearson",
-        "pearson_of_reference",
-        "detection_auroc",
-        "similarity",
-        "matched_auroc",
-        "weighted_r",
-        "auprc",
-    }
-)
+NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})
 """Metrics that are no shares of queries; they are shown as they are."""

@@ -144,7 +144,7 @@ def judge_again(
 
     task, suite = about(run, check.suite)
     opened = judges.open_judges(
-        suite, names=judges.NAMES[:2], device=check.device, on_progress=on_fetch
+        suite, names=judges.NAMES[:1], device=check.device, on_progress=on_fetch
     )
     found = rejudge(
         run.path, task=task, suite=suite, judges=opened, qids=qids, on_answers=on_answers

@@ -29,7 +29,7 @@ def simulate(
     Args:
         path: the run file; judgements are appended to it, those that are there are kept.
         suite: folder of suites, for a suite that is not in the package.
-        judges: `simulator`, `embedding`, `predicates`; the first two if empty.
+        judges: `exact-predicates`, `simulator`; the first if empty.
         device: a torch device.
         on_fetch: told what is downloaded and prepared.
         on_answers: told judge, descriptions judged, descriptions in all.

@@ -30,9 +30,8 @@ COLLECTION = "introspect-bench"
 """Folder of all records of this benchmark."""
 BOUNDS: Mapping[str, tuple[float | str, float | str]] = {
     "kind_mean": (-1 / 9, 1.0),
-    "pearson": (-1.0, 1.0),
-    "pearson_of_reference": ("-Infinity", "Infinity"),
-    "similarity": ("-Infinity", 1.0),
+    "matched_auroc": (-1.0, 1.0),
+    "weighted_r": (-1.0, 1.0),
 }
 """Least and greatest value of metrics that are not between 0 and 1."""
 

@@ -30,12 +30,6 @@ COMPANIONS: Mapping[str, Sequence[str]] = {
     DESCRIPTIONS: ("weighted_r", "auprc"),
 }
 """What may stand beside a metric that fails a test, the first one that passes it first."""
-UNTESTED: Mapping[str, str] = {
-    "similarity": "compares two texts; it reads no activation, so labels can't be taken from it. "
-    "It never ranks.",
-}
-"""Metrics that have no figures, with the reason."""
-
 Figures = Mapping[str, Mapping[str, float]]
 
 _HEAD = f"""# Metric card
@@ -138,12 +132,7 @@ def _section(task: str, found: Figures) -> str:
         fails = len(verdicts) - sum(verdicts.values())
         beside = "; ".join(_name(task, one) for one in companions(task, found, metric))
         lines.append(bar([_name(task, metric), *cells, str(fails or "none"), beside]))
-    notes = [
-        f"{title(metric).capitalize()} {why}"
-        for metric, why in UNTESTED.items()
-        if metric in get_task(task).metrics
-    ]
-    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+    return "\n".join([*lines, ""])
 
 
 def _name(task: str, metric: str) -> str:
@@ -160,8 +149,11 @@ _TAIL = """## What follows
   0.5 sqrt(p), p being its share of right contents. That is why *Overall* begins at the best null
   that only reads, which is tuned to hedge: above the floor nothing is left of it, by construction.
 - Exact match on one class, the verdict's accuracy and F1 describe; alone they rank nobody.
+- Descriptions of contextual features are ranked by matched AUROC (2 AUROC - 1), with weighted r
+  beside it. They are judged by exact predicates: every score shows the share of descriptions that
+  the judge read by its grammar, mapped to the nearest known one, or could not map, which predict
+  nothing.
 - Matched AUROC looks at marked tokens alone, where a false label at corpus density hardly ever
   falls and other features' tokens never occur: it fails these two tests by construction. Weighted r
-  and the average precision over random windows stand beside it. So does any AUROC on top and random
-  windows fail, and its guess is 0.5.
+  and the average precision over random windows stand beside it.
 """

@@ -8,30 +8,24 @@ Deterministic: chance comes from one seed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.correlations import (
-    auprc,
-    auroc,
-    matched_auroc,
-    signed_r,
-    weighted_r,
-)
+from introspect_bench.benchmark.correlations import auprc
+from introspect_bench.benchmark.describing import score_feature
+from introspect_bench.benchmark.suite_features import MATCHED, WINDOW, WINDOWS
 from introspect_bench.metric_tests import SEED, TESTS
 
 N_FEATURES = 40
 """Features, each with its own corpus."""
-N_WINDOWS, WINDOW = 2000, 32
-"""Windows of a corpus, and tokens of a window."""
+N_WINDOWS = 2000
+"""Windows of a corpus."""
 TOKEN_SHARE, CONTEXT_SHARE = 0.02, 0.25
 """How common a feature's token is, and on which share of its occurrences the feature is active."""
-N_ACTIVE, N_RANDOM, N_NEAR = 8, 40, 8
-"""Windows sampled: with the feature active, of the others, and of those that hold the token."""
-N_MARKED = 8
-"""Strong and silent tokens marked, as many of each."""
 N_OTHERS = 19
 """Descriptions of other features that a hedging one adds to the true one."""
 
@@ -44,18 +38,10 @@ Rng = np.random.Generator
 class Sample:
     """What is scored of one feature; indices are of its corpus."""
 
-    active: Floats
-    """Activations, (N_WINDOWS, WINDOW)."""
     windows: npt.NDArray[np.int64]
-    """Sampled windows: active, then others."""
-    weights: Floats
-    """How many windows of the corpus each stands for."""
-    near: npt.NDArray[np.int64]
-    """Windows with the token and without the feature."""
-    strong: npt.NDArray[np.int64]
-    """Flat places of marked strong tokens."""
-    silent: npt.NDArray[np.int64]
-    """Flat places of marked silent occurrences of the same token."""
+    """The windows it is scored on, (16,): matched ones, then random ones."""
+    own: Mapping[str, npt.NDArray[Any]]
+    """What a suite holds of these, as `score_feature` reads it."""
 
 
 def description_figures() -> dict[str, dict[str, float]]:
@@ -97,39 +83,36 @@ def _feature(rng: Rng) -> tuple[Sample, dict[str, Floats]]:
 
 
 def _sampled(activations: Floats, token: Bools, rng: Rng) -> Sample:
-    active = activations > 0
-    holds = active.any(axis=1)
-    ours, rest = np.flatnonzero(holds), np.flatnonzero(~holds)
-    near = np.flatnonzero(token.any(axis=1) & ~holds)
-    flat, silent = activations.ravel(), np.flatnonzero((token & ~active).ravel())
-    threshold = np.sort(flat)[-10:].mean() / 2
-    strong = np.flatnonzero(flat >= threshold)
-    return Sample(
-        active=activations,
-        windows=np.append(rng.choice(ours, N_ACTIVE, False), rng.choice(rest, N_RANDOM, False)),
-        weights=np.repeat([len(ours) / N_ACTIVE, len(rest) / N_RANDOM], [N_ACTIVE, N_RANDOM]),
-        near=rng.choice(near, N_NEAR, False),
-        strong=rng.choice(strong, N_MARKED, False),
-        silent=rng.choice(silent, N_MARKED, False),
-    )
+    """Sample as a suite does: marked strong and silent tokens, active and other windows."""
+    each, half = (WINDOWS - MATCHED) // 2, MATCHED // 2
+    holds = (activations > 0).any(axis=1)
+    sides = np.flatnonzero(holds), np.flatnonzero(~holds)
+    flat = activations.ravel()
+    strong = np.flatnonzero(flat >= np.sort(flat)[-10:].mean() / 2)
+    silent = np.flatnonzero((token & (activations == 0)).ravel())
+    marked = np.append(rng.choice(strong, half, False), rng.choice(silent, half, False))
+    drawn = np.concatenate([rng.choice(side, each, False) for side in sides])
+    windows = np.append(marked // WINDOW, drawn)
+    none = np.full(2 * each, -1)
+    shares = np.repeat([len(side) / each / N_WINDOWS for side in sides], each)
+    own = {
+        "marks": np.append(marked % WINDOW, none),
+        "pair_group": np.append(np.zeros(MATCHED, dtype=np.int64), none),
+        "strong": np.arange(WINDOWS) < half,
+        "weights": np.append(np.zeros(MATCHED), shares),
+        "activations": activations[windows],
+    }
+    return Sample(windows=windows, own=own)
 
 
 def _scores(sample: Sample, predicted: Floats) -> dict[str, float]:
-    truth, said = sample.active[sample.windows].ravel(), predicted[sample.windows].ravel()
-    weights = np.repeat(sample.weights, WINDOW)
-    marked = predicted.ravel()[np.append(sample.strong, sample.silent)]
-    top = np.concatenate([sample.windows[: 2 * N_ACTIVE], sample.near])
-    r = float(signed_r(sample.active[top][None], predicted[top][None])[0][0])
-    reference = (sample.active > 0).astype(np.float64)
-    of_reference = float(signed_r(sample.active[top][None], reference[top][None])[0][0])
-    largest = predicted.max(axis=1)
+    said = predicted[sample.windows]
+    found = score_feature(sample.own, said)
+    assert found.matched_auroc is not None
+    weights = np.repeat(sample.own["weights"], WINDOW)
+    active = sample.own["activations"].ravel() > 0
     return {
-        "pearson": r,
-        "pearson_of_reference": r / of_reference,
-        "detection_auroc": auroc(largest[sample.windows[:N_ACTIVE]], largest[sample.near]),
-        "matched_auroc": matched_auroc(
-            marked, np.arange(2 * N_MARKED) < N_MARKED, np.zeros(2 * N_MARKED, dtype=np.int64)
-        ),
-        "weighted_r": weighted_r(truth, said, weights),
-        "auprc": auprc(truth > 0, said, weights),
+        "matched_auroc": found.matched_auroc,
+        "weighted_r": found.weighted_r,
+        "auprc": auprc(active, said.ravel(), weights),
     }

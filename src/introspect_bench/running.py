@@ -141,7 +141,7 @@ def judge(
     from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
     from introspect_bench.tasks.feature_descriptions.judges import NAMES, open_judges
 
-    judges = open_judges(suite, names=names or NAMES[:2], device=device, on_progress=on_fetch)
+    judges = open_judges(suite, names=names or NAMES[:1], device=device, on_progress=on_fetch)
     return judge_run(path, task=task, suite=suite, judges=judges, on_answers=told)
 
 

@@ -32,13 +32,12 @@ from introspect_bench.benchmark.scoring import (
 )
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.figures import shown
+from introspect_bench.leaderboard.figures import shown, title
 from introspect_bench.leaderboard.shards import MAX_REPLY, Reply
 from introspect_bench.scores import check_score
 
-RIGHT_OF_REFERENCE = 0.5
-"""Share of the reference's r from which a description counts as right in the query browser; its
-score is the r itself."""
+RIGHT = 0.5
+"""Score from which a description counts as right in the query browser; the score is shown itself."""
 FOLDER = "board"
 """Folder of the cache."""
 
@@ -121,8 +120,11 @@ def _reply(one: Replied, task: Task) -> Reply:
         raw = f"{raw[:MAX_REPLY]} … ({len(raw)} characters in all)"
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
-        right = one.answer is not None and one.pearson >= RIGHT_OF_REFERENCE * one.of_reference
-        return Reply(raw=raw, read=read, score=f"r {shown('pearson', one.pearson)}", right=right)
+        name, value = "weighted_r", one.found.weighted_r
+        if one.found.matched_auroc is not None:
+            name, value = "matched_auroc", one.found.matched_auroc
+        score = f"{title(name)} {shown(name, value)}"
+        return Reply(raw=raw, read=read, score=score, right=value >= RIGHT)
     assert isinstance(one, Scored)
     verdict, content = is_right(one)
     exact = verdict and content

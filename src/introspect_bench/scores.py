@@ -230,10 +230,9 @@ def shown(one: Scored | Described, question: str) -> dict[str, Any]:
             "raw": one.raw,
             "status": one.status,
             "answer": None if one.answer is None else one.answer.text,
-            "pearson": one.pearson,
-            "pearson_of_reference": one.of_reference,
-            "detection_auroc": one.detection,
-            "similarity": one.similarity,
+            "matched_auroc": one.found.matched_auroc,
+            "weighted_r": one.found.weighted_r,
+            "mapped": one.mapped,
         }
     verdict_right, content_right = is_right(one)
     answer = one.answer

@@ -201,9 +201,9 @@ SENTENCES = Source(
     doi="10.18653/v1/D19-1410",
     version="all-MiniLM-L6-v2",
     licence="Apache-2.0",
-    used="the embedding that similarity of descriptions is measured with",
+    used="the embedding by which descriptions are mapped to the nearest known predicate",
 )
-"""The embedding judge."""
+"""The sentence embedding."""
 
 SOURCES: Mapping[str, Source] = {
     "paper": PAPER,

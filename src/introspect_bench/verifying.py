@@ -13,18 +13,23 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
 from introspect_bench.benchmark.freeze import CANARY
-from introspect_bench.benchmark.freeze_features import asked_id
+from introspect_bench.benchmark.suite_features import asked_id
 from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.manifest import MANIFEST
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.finish import describe_split
+from introspect_bench.tasks.feature_descriptions.contextual.statistics import (
+    describe_split,
+    nearest_train,
+)
 from introspect_bench.tasks.statistics import describe_kinds
 
 TOLERANCE = 1e-6
 """Margins, in logits, are written with six digits."""
+COSINE = 1e-4
+"""Cosines are computed in float32, in another order on another machine."""
 UNORDERED = "commonest_outcomes"
 """The statistic whose names depend on the order of queries where outcomes are equally common."""
 
@@ -77,7 +82,14 @@ def _verify_features(suite: Suite) -> None:
                 raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")
         said = suite.manifest.get("statistics", {}).get(split)
         where = f"{suite.root / MANIFEST}: field statistics.{split}"
-        _compare_nested(where, said, describe_split(suite.root / split))
+        _compare_nested(where, said, describe_split(suite.root, split))
+        cosines = nearest_train(suite.root, split)
+        for near, truth in zip(cosines, suite.feature_truth(split).values(), strict=True):
+            if abs(float(near) - truth.nearest_train) > COSINE:
+                raise IntegrityError(
+                    f"{suite.root / split}: nearest_train of {truth.id} is {truth.nearest_train}, "
+                    f"its files give {near:.6f}; fetch the suite again"
+                )
 
 
 def _compare_nested(where: str, said: Any, found: Any) -> None:

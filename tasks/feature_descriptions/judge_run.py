@@ -1,4 +1,4 @@
-"""Judging a run: simulators and the embedding append what they find to the run file.
+"""Judging a run: judges append what they find to the run file.
 
 Owns the loop over answers, which continues where a killed one was. Queries and windows of the suite
 are opened, its truth never. Which judges there are is `judges.py`.
@@ -6,7 +6,6 @@ are opened, its truth never. Which judges there are is `judges.py`.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from introspect_bench.benchmark.runwriter import RunWriter, open_judging
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judges import Judge, Shown
+from introspect_bench.tasks.feature_descriptions.judges import Judge
 
 BATCH = 28
 """Answers judged together and then written; fixed, so that a continued run is the same."""
@@ -40,8 +39,8 @@ class Work:
     """Queries with an answer."""
     texts: Sequence[str]
     """Their descriptions."""
-    shown: Shown
-    """Their held-out windows."""
+    windows: Ids
+    """Their windows, int32 (n, 16, 32)."""
 
 
 def judge_run(
@@ -95,13 +94,7 @@ def find_work(path: Path, task: Task, suite: Suite) -> Work:
     split = run.header["task"]["split"]
     rows = [row for row, query in enumerate(suite.queries(split)) if query.id in texts]
     windows = arrays(suite, split, "windows")["ids"][rows]
-    kept = f"{suite.folder(split)}/silent.safetensors" in suite.manifest["files"]
-    silent = arrays(suite, split, "silent")["predicted"][rows] if kept else None
-    return Work(
-        qids=list(texts),
-        texts=list(texts.values()),
-        shown=Shown(windows=windows, silent=silent),
-    )
+    return Work(qids=list(texts), texts=list(texts.values()), windows=windows)
 
 
 def _judge(writer: RunWriter, judge: Judge, work: Work, on_answers: OnAnswers | None) -> int:
@@ -115,14 +108,9 @@ def _judge(writer: RunWriter, judge: Judge, work: Work, on_answers: OnAnswers | 
         if on_answers:
             on_answers(judge.id, start, total)
         rows: list[dict[str, Any]] = [
-            {
-                "qid": qid,
-                "judge": judge.id,
-                "text": text,
-                judge.field: base64.b64encode(found).decode(),
-            }
+            {"qid": qid, "judge": judge.id, "text": text, **found}
             for qid, text, found in zip(
-                qids, texts, judge.find(texts, work.shown.rows(here)), strict=True
+                qids, texts, judge.find(texts, work.windows[here]), strict=True
             )
         ]
         writer.judge([row for row in rows if row["qid"] in lacking])

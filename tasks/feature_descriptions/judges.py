@@ -1,13 +1,14 @@
-"""Judges of descriptions: simulators and a sentence embedding, as the suite names them.
+"""Judges of descriptions, as the suite names them: exact predicates, and simulators.
 
-Owns what each finds, as bytes, and how a suite's judges are loaded. No truth is opened.
+Owns what each finds, as fields of a judgement, and how a suite's judges are loaded. No truth is
+opened.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,99 +16,77 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.describing import EXACT
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.judgements import MAPPED, PREDICTED
 from introspect_bench.benchmark.suite import Suite
+from introspect_bench.tasks.feature_descriptions.contextual.judge import ExactJudge
+from introspect_bench.tasks.feature_descriptions.contextual.slots import is_conjunction
+from introspect_bench.tasks.feature_descriptions.phrase_index import TextEmbedder
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
+from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
 from introspect_bench.tasks.feature_descriptions.simulate import Simulator, quantise
 
-SIMULATORS = Path(__file__).parent / "simulator"
-"""Folder of the simulators that ship with the package."""
 KNOWN = "predicates.jsonl"
-"""File of a suite with the names of the predicates that were searched, simple ones first."""
-NAMES = ("simulator", "embedding", "predicates")
-"""Kinds of judges: the first two are the suite's own, the third is an independent check."""
+"""File of a suite with the names of the predicates that were searched, simple ones first, then the
+conjunctions that describe training features."""
+SIMULATOR = "simulator"
+NAMES = (EXACT, SIMULATOR)
+"""Kinds of judges: the first is the suite's own and ranks; a suite may name one of the second."""
 
 Ids = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a judge reads besides descriptions; rows are queries."""
-
-    windows: Ids
-    """Held-out windows, int32 (n, n_windows, 32)."""
-    silent: npt.NDArray[np.float16] | None = None
-    """What the suite's simulator predicts there without a description, if that is kept."""
-
-    def rows(self, places: slice) -> Shown:
-        """Return some of the rows."""
-        silent = None if self.silent is None else self.silent[places]
-        return Shown(windows=self.windows[places], silent=silent)
-
-
 class Judge(Protocol):
-    """Finds something about descriptions, which is kept as bytes."""
+    """Finds something about descriptions."""
 
     id: str
     """`KIND/NAME@` and 12 digits of a hash of all that its findings depend on."""
-    field: str
-    """Field of a judgement that holds what it finds."""
 
-    def find(self, texts: Sequence[str], shown: Shown) -> Sequence[bytes]:
-        """Return what it finds, one for each text.
+    def find(self, texts: Sequence[str], windows: Ids) -> Sequence[Mapping[str, str]]:
+        """Return fields of judgements, one for each text.
 
         Args:
             texts: descriptions.
-            shown: the windows of each query.
+            windows: of each, int32 (n, 16, 32).
         """
         ...
 
 
+class Exact:
+    """Exact predicates as a judge: predicted activations, and how each description was read."""
+
+    def __init__(self, judge: ExactJudge) -> None:
+        """Wrap it."""
+        self.id = judge_id(EXACT, judge.name, judge.sha256)
+        self._judge = judge
+
+    def find(self, texts: Sequence[str], windows: Ids) -> list[dict[str, str]]:
+        """Return `predicted` and `mapped`."""
+        meanings = self._judge.meanings(texts)
+        predicted = self._judge.predict_meanings(meanings, windows)
+        return [
+            {PREDICTED: stored(row), "mapped": MAPPED[-1] if one is None else one.how}
+            for row, one in zip(predicted, meanings, strict=True)
+        ]
+
+
 class Simulating:
-    """A simulator as a judge: predicted activations, uint8, 25.5 for each unit."""
+    """A simulator as a judge."""
 
-    field = "predicted"
-
-    def __init__(self, simulator: Simulator, *, kind: str = "simulator") -> None:
-        """Wrap a simulator; `kind` begins its id."""
-        self.id = judge_id(kind, simulator.name, simulator.sha256)
+    def __init__(self, simulator: Simulator) -> None:
+        """Wrap it."""
+        self.id = judge_id(SIMULATOR, simulator.name, simulator.sha256)
         self._simulator = simulator
 
-    def find(self, texts: Sequence[str], shown: Shown) -> list[bytes]:
-        """Return predictions of (n_windows * 32,) tokens."""
-        predict: Any = self._simulator.predict
-        more = {"silent": shown.silent} if getattr(self._simulator, "contrast", False) else {}
-        predicted = predict(texts, shown.windows, **more)
-        return [row.tobytes() for row in quantise(predicted)]
+    def find(self, texts: Sequence[str], windows: Ids) -> list[dict[str, str]]:
+        """Return `predicted`."""
+        return [{PREDICTED: stored(row)} for row in self._simulator.predict(texts, windows)]
 
 
-class TextEmbedder(Protocol):
-    """Turns texts into unit vectors; `benchmark.backends.embedding.Embedder` is one."""
-
-    sha256: str
-
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return unit rows, float32 (n_texts, width)."""
-        ...
-
-
-class Embedding:
-    """A sentence embedding as a judge: int8, 127 for 1."""
-
-    field = "embedding"
-
-    def __init__(self, embedder: TextEmbedder, *, name: str = "minilm") -> None:
-        """Wrap an encoder."""
-        self.id = judge_id("embedding", name, embedder.sha256)
-        self._embedder = embedder
-
-    def find(self, texts: Sequence[str], shown: Shown) -> list[bytes]:  # noqa: ARG002
-        """Return embeddings; windows do not matter."""
-        return [row.tobytes() for row in quantise_embedding(self._embedder.embed(texts))]
-
-
-def quantise_embedding(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
-    """Turn unit rows into the bytes that are stored."""
-    return np.round(127 * unit.astype(np.float64)).astype(np.int8)
+def stored(predicted: npt.NDArray[np.float32]) -> str:
+    """Predicted activations as they are stored: base64 of uint8, 25.5 for each unit."""
+    return base64.b64encode(quantise(predicted).tobytes()).decode()
 
 
 def judge_id(kind: str, name: str, sha256: str) -> str:
@@ -115,10 +94,33 @@ def judge_id(kind: str, name: str, sha256: str) -> str:
     return f"{kind}/{name}@{sha256[:12]}"
 
 
+def exact_judge(names: Sequence[str], embedder: TextEmbedder, tokenizer: HasVocabulary) -> Exact:
+    """Make the judge of a suite.
+
+    Args:
+        names: what its file `KNOWN` holds.
+        embedder: the encoder of sentences.
+        tokenizer: the target's.
+
+    Raises:
+        MissingPartError: the cache can't be written.
+        IntegrityError: a file there is damaged.
+    """
+    judge = ExactJudge(
+        [name for name in names if not is_conjunction(name)],
+        [name for name in names if is_conjunction(name)],
+        embedder=embedder,
+        tokenizer=tokenizer,
+        lexicon=shipped_lexicon(),
+        folder=cache_dir() / "predicates",
+    )
+    return Exact(judge)
+
+
 def open_judges(
     suite: Suite,
     *,
-    names: Sequence[str] = NAMES[:2],
+    names: Sequence[str] = (EXACT,),
     device: str = "cpu",
     on_progress: OnProgress = silent,
 ) -> list[Judge]:
@@ -131,7 +133,7 @@ def open_judges(
         on_progress: told what is fetched and loaded.
 
     Raises:
-        UsageError: unknown name, the suite has no judges, or its simulator is not here.
+        UsageError: unknown name, the suite has no such judge, or its simulator is not here.
         MissingPartError: weights, network or device are missing.
         IntegrityError: a part is corrupt, or a judge is not the one the suite names.
     """
@@ -141,7 +143,7 @@ def open_judges(
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
     judges = []
     for name in sorted(set(names), key=NAMES.index):
-        on_progress(f"loading the {name}", 0, None)
+        on_progress(f"loading the judge {name}", 0, None)
         judge = _OPEN[name](suite, device, on_progress)
         wanted = suite.manifest["judges"].get(name)
         if wanted is not None and judge.id != wanted:
@@ -153,23 +155,24 @@ def open_judges(
 def open_simulator(
     suite: Suite, *, device: str = "cpu", on_progress: OnProgress = silent
 ) -> Simulator:
-    """Load the simulator of a suite: one that ships, lies beside the suite, or is on a hub.
+    """Load the simulator of a suite: one that lies beside the suite, or is on a hub.
 
     Raises:
-        UsageError: it is not here.
+        UsageError: the suite names none, or it is not here.
         MissingPartError: weights, network or device are missing.
         IntegrityError: a part is corrupt.
     """
     from introspect_bench.benchmark.backends.simulator import load_simulator
 
-    hub = suite.manifest["judges"].get("hub")
-    if hub is not None:  # the paper's simulator, or another one of its form
-        return _hub_simulator(str(hub), device, on_progress)
-    name = str(suite.manifest["judges"]["simulator"]).partition("/")[2].partition("@")[0]
-    places = [SIMULATORS / name, suite.root.parent / "simulators" / name]
-    place = next((place for place in places if place.is_dir()), None)
-    if place is None:
-        raise UsageError(f"the simulator {name} is neither in the package nor at {places[1]}")
+    judges = suite.manifest["judges"]
+    if "hub" in judges:  # the paper's simulator, or another one of its form
+        return _hub_simulator(str(judges["hub"]), device, on_progress)
+    if SIMULATOR not in judges:
+        raise UsageError(f"the suite {suite.name} has no simulator; it is judged by {EXACT}")
+    name = str(judges[SIMULATOR]).partition("/")[2].partition("@")[0]
+    place = suite.root.parent / "simulators" / name
+    if not place.is_dir():
+        raise UsageError(f"the simulator {name} is not at {place}")
     base = _target_folder(suite, on_progress)
     return load_simulator(place, name=name, base=base, device=device)
 
@@ -196,38 +199,19 @@ def _hub_simulator(name: str, device: str, on_progress: OnProgress) -> Simulator
     return load_paper_simulator(name, device=device, on_progress=on_progress)
 
 
-def _open_embedding(suite: Suite, device: str, on_progress: OnProgress) -> Judge:  # noqa: ARG001
-    from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
-
-    return Embedding(load_embedder(fetch_embedder(on_progress=on_progress), device=device))
-
-
-def _open_predicates(suite: Suite, device: str, on_progress: OnProgress) -> Judge:
+def _open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Judge:
     from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
-    from introspect_bench.tasks.feature_descriptions.predicate_simulator import (
-        PredicateSimulator,
-        known_predicates,
-        phrase_index,
-    )
-    from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
-    lexicon = shipped_lexicon()
     rows = suite.read(KNOWN).decode().splitlines()
-    known = known_predicates([json.loads(row)["name"] for row in rows], lexicon)
-    tokenizer = load_tokenizer(_target_folder(suite, on_progress))
-    embedder = load_embedder(fetch_embedder(on_progress=on_progress), device=device)
-    index = phrase_index(
-        known,
-        embedder,
-        folder=cache_dir() / "predicates",
-        on_progress=on_progress,
+    return exact_judge(
+        [json.loads(row)["name"] for row in rows],
+        load_embedder(fetch_embedder(on_progress=on_progress), device=device),
+        load_tokenizer(_target_folder(suite, on_progress)),
     )
-    return Simulating(PredicateSimulator(index, embedder, tokenizer, lexicon), kind="predicates")
 
 
 _OPEN: dict[str, Callable[[Suite, str, OnProgress], Judge]] = {
-    "simulator": _open_simulator,
-    "embedding": _open_embedding,
-    "predicates": _open_predicates,
+    EXACT: _open_exact,
+    SIMULATOR: _open_simulator,
 }

@@ -9,33 +9,28 @@ right places turn a flat prediction into a perfect one. What is compared is what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from introspect_bench.benchmark.correlations import signed_r
-from introspect_bench.benchmark.describing import detection_scores
-from introspect_bench.benchmark.judgements import stored_bytes
+from introspect_bench.benchmark.describing import Truths
+from introspect_bench.benchmark.judgements import PREDICTED, stored_bytes
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import arrays
+from introspect_bench.benchmark.suite_features import WINDOW, WINDOWS
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.judge_run import BATCH, OnAnswers, find_work
-from introspect_bench.tasks.feature_descriptions.judges import Judge, Shown
+from introspect_bench.tasks.feature_descriptions.judges import Judge
 
 STEPS = 3
-"""Largest difference of a stored byte (25.5 to a unit of activation, 127 to a unit vector) that
-rounding on another machine can make; a float32 differs in far less than one."""
+"""Largest difference of a stored byte (25.5 to a unit of activation) that rounding on another
+machine can make; a float32 differs in far less than one."""
 SCORES = 0.02
-"""Largest difference of a correlation; twice as much of an area under a ROC curve, which jumps
-where windows are tied."""
-COSINE = 0.9999
-"""Smallest cosine of two embeddings of one text: two or three of 384 values differ by one step."""
-
-Steps = npt.NDArray[np.int64]
+"""Largest difference of a correlation; four times as much of 2 AUROC - 1, which jumps where tokens
+are tied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,59 +69,40 @@ def rejudge(
     """
     run, work = read_run(path), find_work(path, task, suite)
     chosen = [place for place, qid in enumerate(work.qids) if qid in set(qids)]
-    compare = _Comparing(suite, run.header["task"]["split"])
+    truths = Truths(suite, run.header["task"]["split"])
     found = []
     for judge in judges:
         for start in range(0, len(chosen), BATCH):
             rows = chosen[start : start + BATCH]
-            shown = Shown(
-                windows=work.shown.windows[rows],
-                silent=None if work.shown.silent is None else work.shown.silent[rows],
-            )
-            again = judge.find([work.texts[row] for row in rows], shown)
+            again = judge.find([work.texts[row] for row in rows], work.windows[rows])
             for row, new in zip(rows, again, strict=True):
                 qid = work.qids[row]
-                stored = run.judgements.get((judge.id, qid), {}).get(judge.field, "")
-                old = stored_bytes(stored, f"{path}: {judge.id}, query {qid}")
-                same = compare.same(judge.field, qid, old, new)
+                where = f"{path}: {judge.id}, query {qid}"
+                old = run.judgements.get((judge.id, qid), {})
+                same = _same(truths, qid, old, new, where)
                 found.append(Rejudged(judge=judge.id, qid=qid, same=same))
             if on_answers:
                 on_answers(judge.id, start + len(rows), len(chosen))
     return found
 
 
-class _Comparing:
-    """Compares stored bytes by what they score."""
-
-    def __init__(self, suite: Suite, split: str) -> None:
-        self._place = {query.id: row for row, query in enumerate(suite.queries(split))}
-        true = arrays(suite, split, "activations")
-        self._active, self._kinds = true["activations"], true["kinds"]
-
-    def same(self, field: str, qid: str, old: bytes, new: bytes) -> bool:
-        """Whether two findings are of the same size, close, and score the same."""
-        if old == new:
-            return True
-        if len(old) != len(new):
-            return False
-        kind = np.int8 if field == "embedding" else np.uint8
-        # exact, and wide enough for every difference
-        a, b = (np.frombuffer(data, kind).astype(np.int64) for data in (old, new))
-        if np.abs(a - b).max(initial=0) > STEPS:
-            return False
-        return _same_direction(a, b) if field == "embedding" else self._same_scores(qid, a, b)
-
-    def _same_scores(self, qid: str, a: Steps, b: Steps) -> bool:
-        row = self._place[qid]
-        true, kinds = self._active[row : row + 1], self._kinds[row : row + 1]
-        shaped = [one.astype(np.uint8).reshape(true.shape) for one in (a, b)]
-        r = [float(signed_r(true, one)[0][0]) for one in shaped]
-        area = [detection_scores(one, kinds)[0] for one in shaped]
-        return abs(r[0] - r[1]) <= SCORES and abs(area[0] - area[1]) <= 2 * SCORES
-
-
-def _same_direction(a: Steps, b: Steps) -> bool:
-    """Whether two embeddings point the same way."""
-    left, right = a.astype(np.float64), b.astype(np.float64)
-    lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
-    return lengths > 0 and float(left @ right) / lengths >= COSINE
+def _same(
+    truths: Truths, qid: str, old: Mapping[str, Any], new: Mapping[str, str], where: str
+) -> bool:
+    """Whether two findings say the same of how a text was read, are close, and score the same."""
+    if old.get("mapped") != new.get("mapped"):
+        return False
+    a, b = (stored_bytes(one.get(PREDICTED, ""), where) for one in (old, new))
+    if a == b:
+        return True
+    if len(a) != len(b):
+        return False
+    # wide enough for every difference
+    values = [
+        np.frombuffer(data, np.uint8).astype(np.int64).reshape(WINDOWS, WINDOW) for data in (a, b)
+    ]
+    if np.abs(values[0] - values[1]).max() > STEPS:
+        return False
+    one, other = (truths.score(qid, value) for value in values)
+    areas = abs((one.matched_auroc or 0) - (other.matched_auroc or 0))
+    return areas <= 4 * SCORES and abs(one.weighted_r - other.weighted_r) <= SCORES

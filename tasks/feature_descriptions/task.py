@@ -17,6 +17,8 @@ from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "feature-descriptions"
 """Name of the task."""
+HEADLINE = ("bigram", "context-token")
+"""Kinds whose headline counts: features of context. Those of the current token are apart."""
 PROMPTS = Path(__file__).parent / "prompts"
 """Folder of its templates."""
 MAX_CHARACTERS = 400
@@ -71,14 +73,15 @@ def make_task() -> Task:
     """The task literal; reads the template files once."""
     return Task(
         name=NAME,
-        version="v1",
-        summary="A direction inside the target model is shown: on which tokens is it active?",
+        version="v2",
+        summary="A direction inside the target is shown: on which tokens, in which context, is it active?",
         uses_vector=True,
         render=render,
         parse=parse_description,
         format_answer=format_description,
-        metrics=("pearson", "pearson_of_reference", "detection_auroc", "similarity"),
-        headline="pearson",
+        metrics=("matched_auroc", "weighted_r"),
+        headline="matched_auroc",
+        headline_kinds=HEADLINE,
         form="a description in words",
         prompt_sha256=prompts_sha256(PROMPTS),
     )

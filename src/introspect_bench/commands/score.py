@@ -72,14 +72,18 @@ def emit_details(result: dict[str, Any]) -> None:
 
 
 def emit_descriptions(found: dict[str, Any]) -> None:
-    """Print how long descriptions are, and what judges that do not rank make of them."""
+    """Print how long descriptions are, how they were read, and what other judges make of them."""
     if found["mean_characters"] is not None:
         click.echo(
             f"\ndescriptions: {found['distinct']} distinct, {found['mean_characters']:.0f} "
             f"characters on average, {found['truncated']} cut off"
         )
-    if free := found["pearson_predicates"]:
-        click.echo(f"model-free simulator: mean r {_with_interval(free)}")
+    if found["mapped"] is not None:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in found["mapped"].items())
+        click.echo(f"read by: {shares}")
+    for judge, metrics in found["judges"].items():
+        for name, value in metrics.items():
+            click.echo(f"{printable(judge)}: {TITLES.get(name, name)} {_with_interval(value)}")
     for name, rating in found["ratings"].items():
         click.echo(
             f"{printable(name)}: mean rating {_with_interval(rating)}, "

@@ -8,7 +8,7 @@ import click
 
 from introspect_bench.console import emit_json, progress
 
-JUDGES = ("simulator", "embedding", "predicates")
+JUDGES = ("exact-predicates", "simulator")
 """What `--judge` takes."""
 
 
@@ -20,7 +20,7 @@ JUDGES = ("simulator", "embedding", "predicates")
     "judges",
     multiple=True,
     type=click.Choice(JUDGES),
-    help="May be repeated. Default: simulator and embedding, which scoring needs.",
+    help="May be repeated. Default: exact-predicates, which scoring needs.",
 )
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """Have the descriptions in complete runs judged.
 
-    `run` does this at its end. A simulator predicts activations from each description; what it
+    `run` does this at its end. A judge predicts activations from each description; what it
     predicts is appended to the run file, so that scoring needs no model. Judgements that are there
     are kept: killed at any moment, the same command goes on where it was.
     """

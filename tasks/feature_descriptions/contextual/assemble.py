@@ -30,6 +30,8 @@ from introspect_bench.tasks.feature_descriptions.contextual.splits import (
     Candidate,
     Kind,
     kept_as,
+    settled,
+    stored,
 )
 from introspect_bench.tasks.feature_descriptions.contextual.stages import folder_of
 from introspect_bench.tasks.feature_descriptions.contextual.table import TokenTable
@@ -155,26 +157,48 @@ def records(
 ) -> dict[str, list[ContextFeature]]:
     """Put features into the form that is written; training ones have windows of fitted text.
 
-    A training feature without enough windows there is left out.
+    A training feature without enough windows there is left out, as is one that is the nearest one
+    of a drawn feature and has the same description.
     """
     by_name = {layer.name: layer for layer in layers}
-    train = np.stack([found[place].direction for place, _ in splits["train"]])
-    result: dict[str, list[ContextFeature]] = {}
+    chosen: dict[str, list[_Chosen]] = {}
     for split, rows in splits.items():
-        result[split] = []
+        chosen[split] = []
         for place, kind in rows:
             one = found[place]
             layer = by_name[folder_of(one.layer, plain=one.plain)]
             side = (fitted if split == "train" else scored)[layer.name]
-            windows = side.scored(
-                one.described.feature, kind, level=level_of(layer, one.described.feature), seed=seed
-            )
-            if windows is None:
-                continue
-            cosines = np.sort(train @ one.direction)
+            latent = one.described.feature
+            windows = side.scored(latent, kind, level=level_of(layer, latent), seed=seed)
+            if windows is not None:
+                chosen[split].append(
+                    _Chosen(one=one, kind=kind, layer=layer, side=side, windows=windows)
+                )
+    drawn = [row.one for split, rows in chosen.items() if split != "train" for row in rows]
+    kept = settled([row.one for row in chosen["train"]], drawn)
+    chosen["train"] = [chosen["train"][place] for place in kept]
+    train = stored([row.one for row in chosen["train"]])
+    result: dict[str, list[ContextFeature]] = {}
+    for split, rows in chosen.items():
+        result[split] = []
+        for row in rows:
+            cosines = np.sort(train @ stored([row.one])[0])
             near = float(cosines[-2] if split == "train" and len(cosines) > 1 else cosines[-1])
-            result[split].append(_record(one, kind, layer, side, windows, near))
+            result[split].append(
+                _record(row.one, row.kind, row.layer, row.side, row.windows, near)
+            )
     return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """A feature of a split with its windows."""
+
+    one: Candidate
+    kind: Kind
+    layer: Layer
+    side: Side
+    windows: Scored
 
 
 def _record(

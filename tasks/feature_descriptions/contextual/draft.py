@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import sha256_bytes, write_jsonl_atomic
-from introspect_bench.benchmark.freeze_features import asked_id
+from introspect_bench.benchmark.suite_features import asked_id
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.contextual.find import Described
 from introspect_bench.tasks.feature_descriptions.contextual.table import capped

@@ -20,21 +20,26 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.tasks.feature_descriptions.contextual.reading import Reading, read
+from introspect_bench.tasks.feature_descriptions.contextual.reading import Reading, grammar, read
 from introspect_bench.tasks.feature_descriptions.contextual.slots import SLOTS, parts_of, slot
 from introspect_bench.tasks.feature_descriptions.contextual.wording import (
     clause_table,
     inner,
     wordings_of,
 )
-from introspect_bench.tasks.feature_descriptions.predicate_simulator import (
+from introspect_bench.tasks.feature_descriptions.phrase_index import (
+    OPPOSITE,
+    THRESHOLD,
     PhraseIndex,
     TextEmbedder,
     match,
     phrase_index,
 )
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import (
+    LEXICON_SHA256,
+    Lexicon,
+)
 from introspect_bench.tasks.feature_descriptions.predicates.names import parse
 from introspect_bench.tasks.feature_descriptions.predicates.phrases import wording
 from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
@@ -104,8 +109,8 @@ class Vocabulary:
 class ExactJudge:
     """Predicts the values of the conjunction that a description stands for."""
 
-    name = "exact-predicates"
-    """What it is called."""
+    name = "grammar-1"
+    """Which version of the rules it reads by."""
 
     def __init__(
         self,
@@ -137,8 +142,17 @@ class ExactJudge:
             self._vocabulary.predicates, embedder, folder=folder
         )
         self._whole: PhraseIndex = phrase_index(whole, embedder, folder=folder)
-        known = {"phrases": self._phrases.sha256, "whole": self._whole.sha256, "grammar": 1}
+        known = {
+            "phrases": self._phrases.sha256,
+            "whole": self._whole.sha256,
+            "grammar": grammar(),
+            "places": list(self._vocabulary.places),
+            "generic": sorted(_GENERIC),
+            "edges": [_QUOTES.pattern, _ARTICLE.pattern, OPPOSITE.pattern, THRESHOLD],
+            "lexicon": LEXICON_SHA256,
+        }
         self.sha256 = sha256_bytes(canonical_json(known).encode())
+        """Hash of all that a prediction depends on besides the target's tokenizer."""
 
     def meanings(self, descriptions: Sequence[str]) -> list[Meaning | None]:
         """Say what descriptions stand for; None for nothing."""

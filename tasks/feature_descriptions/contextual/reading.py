@@ -109,6 +109,12 @@ _EVERYTHING = frozenset(
 )
 
 
+def grammar() -> list[object]:
+    """Return all patterns of the grammar, as what its readings depend on."""
+    edges = [one.pattern for one in (_OPENING, _DENIAL, _EDGE)]
+    return [list(map(list, RELATIONS)), list(map(list, WITH)), edges, sorted(_EVERYTHING)]
+
+
 def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
     """Thing and contexts of a text without a denial."""
     found: list[tuple[int, int, str | None, str]] = []  # start, end, slot, phrase if known

@@ -89,8 +89,13 @@ def join(parts: Iterable[str]) -> str:
     return ordered[0] if len(ordered) == 1 else f"all({';'.join(ordered)})"
 
 
+def is_conjunction(name: str) -> bool:
+    """Whether a name is of several predicates."""
+    return name.startswith("all(") and name.endswith(")")
+
+
 def parts_of(name: str) -> Sequence[str]:
     """Parts of a conjunction by its name, in the order of their slots."""
-    if name.startswith("all(") and name.endswith(")"):
+    if is_conjunction(name):
         return name[4:-1].split(";")
     return [name]

@@ -156,6 +156,33 @@ def _relatives(
     return frozenset(near)
 
 
+def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]:
+    """Places of training features without those that give a drawn one's description away.
+
+    That is the nearest one of a drawn feature, if it has the same description; then again, until
+    nobody's nearest one has.
+    """
+    kept = list(range(len(train)))
+    if not kept or not drawn:
+        return kept
+    cosines = stored(drawn) @ stored(train).T
+    while True:
+        best = np.asarray(kept)[cosines[:, kept].argmax(axis=1)].tolist()
+        same = {
+            place
+            for place, one in zip(best, drawn, strict=True)
+            if train[place].described.name == one.described.name
+        }
+        if not same:
+            return kept
+        kept = [place for place in kept if place not in same]
+
+
+def stored(found: Sequence[Candidate]) -> Floats:
+    """Directions as a suite stores them, float32 (n, d_model)."""
+    return np.stack([one.direction for one in found]).astype(np.float16).astype(np.float32)
+
+
 def _turns(found: Sequence[Candidate], seed: int) -> list[int]:
     """Places in hashed order, layers in turn."""
 

@@ -1,11 +1,9 @@
-"""A simulator without a model: a description stands for the known predicate it reads most like.
+"""Texts mapped to the known predicate whose wording they read most like.
 
-Owns how a description is mapped onto a predicate and what is then predicted; it is an independent
-check of the trained simulator, not a second opinion of a reader. The wordings of all predicates are
-embedded once; a description is the predicate of the nearest of them, its prediction the predicate's
-own values. One that is near none stands for nothing, and its prediction is constant: correlation
-0, counted like any other. An embedding hardly sees a negation, so the plain ways to say "everything
-except X" are read apart from X and turn the prediction round; subtler ones read as X.
+Owns wordings as vectors, and which predicate a text stands for. The wordings of all predicates are
+embedded once; a text is the predicate of the nearest of them, and one that is near none stands for
+nothing. An embedding hardly sees a negation, so the plain ways to say "everything except X" are
+read apart from X; subtler ones read as X.
 """
 
 from __future__ import annotations
@@ -23,11 +21,7 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import OnProgress, locked, silent
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
 from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
-from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
 
 THRESHOLD = 0.6
 """Cosine to the nearest wording from which a description stands for its predicate.
@@ -36,8 +30,6 @@ Measured with the shipped encoder and 10,000 wordings of 5,000 predicates: 99 % 
 were left out reach it, 84 % of those at the right predicate; of 300 first sentences of encyclopedia
 articles 6 % do. A wrong predicate costs a description what no predicate does: its correlation.
 """
-TOP = 10.0
-"""Prediction where a predicate holds; 0 elsewhere."""
 OPPOSITE = re.compile(
     r"\W*(?:every|any|all)[a-z]*(?: (?:other )?tokens?)? (?:except(?: for)?|but|other than) ",
     re.IGNORECASE,
@@ -82,11 +74,6 @@ class Match:
     """Whether the description means all but that predicate."""
     cosine: float
     """Cosine to the nearest wording, rounded to 4 decimals, -1 to 1."""
-
-
-def known_predicates(names: Sequence[str], lexicon: Lexicon) -> list[Predicate]:
-    """Return predicates by name with their wordings, in the order of the names."""
-    return [Predicate(name=name, family="known", phrases=phrases(name, lexicon)) for name in names]
 
 
 def phrase_index(
@@ -148,68 +135,6 @@ def match(
         name = index.names[index.owner[place]] if known else None
         found.append(Match(name=name, opposite=head is not None, cosine=cosine))
     return found
-
-
-class PredicateSimulator:
-    """Predicts the values of the predicate that a description stands for."""
-
-    name = "predicates"
-    """What it is called."""
-
-    def __init__(
-        self,
-        index: PhraseIndex,
-        embedder: TextEmbedder,
-        tokenizer: HasVocabulary,
-        lexicon: Lexicon | None = None,
-        *,
-        threshold: float = THRESHOLD,
-    ) -> None:
-        """Take known predicates as vectors, and what is needed to read texts and tokens.
-
-        Args:
-            index: the known predicates.
-            embedder: the one that the index was made with.
-            tokenizer: the target's.
-            lexicon: what is known about words, the shipped one if not given.
-            threshold: cosine from which a description stands for a predicate.
-        """
-        self._index, self._embedder, self._threshold = index, embedder, threshold
-        self._tokenizer, self._lexicon = tokenizer, lexicon
-        known = {"index": index.sha256, "threshold": threshold, "opposite": OPPOSITE.pattern}
-        self.sha256 = files.sha256_bytes(files.canonical_json(known).encode())
-
-    def predict(
-        self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.float32]:
-        """Predicted activations of each description's own windows.
-
-        Args:
-            descriptions: any texts.
-            windows: token ids, int (n_descriptions, n_windows, 32).
-
-        Returns:
-            float32 (n_descriptions, n_windows, 32): `TOP` where the predicate holds, else 0; the
-            other way round if the opposite is meant; 0 everywhere if no predicate is.
-
-        Raises:
-            ValueError: the windows have another shape.
-        """
-        if windows.ndim != 3 or len(windows) != len(descriptions):
-            raise ValueError(f"{len(descriptions)} descriptions, windows {windows.shape}")
-        matches = match(descriptions, self._index, self._embedder, threshold=self._threshold)
-        found = np.zeros(windows.shape, dtype=np.float32)
-        names = sorted({one.name for one in matches if one.name is not None})
-        if not names:
-            return found
-        flat = windows.reshape(-1, windows.shape[2])
-        values = evaluate_named(names, flat, self._tokenizer, self._lexicon).tocsr()
-        size, column = windows[0].size, {name: place for place, name in enumerate(names)}
-        for row, one in enumerate(matches):
-            if one.name is not None:
-                own = values[row * size : (row + 1) * size, [column[one.name]]].toarray()
-                found[row] = TOP * (own != one.opposite).reshape(windows.shape[1:])
-        return found
 
 
 def _embedded(

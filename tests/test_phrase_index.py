@@ -1,25 +1,21 @@
-"""The simulator without a model: which predicate a description stands for, and its values."""
+"""Wordings as vectors: which predicate a text stands for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tiny_embedders import LetterEmbedder
-from tiny_predicates import windows_of
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.tasks.feature_descriptions.predicate_simulator import (
+from introspect_bench.tasks.feature_descriptions.phrase_index import (
     OPPOSITE,
     THRESHOLD,
     Match,
     PhraseIndex,
-    PredicateSimulator,
     match,
     phrase_index,
 )
-from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.predicates.names import parse
 from introspect_bench.tasks.feature_descriptions.predicates.phrases import (
@@ -30,8 +26,6 @@ from introspect_bench.tasks.feature_descriptions.predicates.predicate import Pre
 
 NAMES = ("word:the", "mark:comma", "word:dog", "case:capitalised", "mark:full-stop")
 JOINED = "or(mark:comma,word:dog)"
-DOG = ["The", " dog", ",", " the", " other", " Dog", ".", " the"]
-CAT = [" a", " cat", " the", ",", " b", ",", " Cat", "."]
 
 
 def known(*names: str) -> list[Predicate]:
@@ -95,51 +89,6 @@ def test_of_equal_wordings_the_first_counts(embedder: LetterEmbedder, tmp_path: 
     ]
     index = phrase_index(twins, embedder, folder=tmp_path)
     assert match(["listen"], index, embedder)[0] == Match(name="word:b", opposite=False, cosine=1.0)
-
-
-def test_predictions_are_the_predicates_own_values(
-    index: PhraseIndex, embedder: LetterEmbedder
-) -> None:
-    ids, tokenizer = windows_of(DOG, CAT)
-    windows = np.stack([ids, ids[::-1], ids, ids, ids])
-    said = ["commas", "the word 'the'", "everything except commas", "zzz qqq jjj"]
-    said.append(phrases(JOINED, shipped_lexicon())[1])
-    found = PredicateSimulator(index, embedder, tokenizer).predict(said, windows)
-    assert found.dtype == np.float32
-    assert found.shape == (5, 2, 32)
-    assert set(np.unique(found)) == {0.0, 10.0}
-    comma = np.zeros((2, 32), dtype=bool)
-    comma[0, 2] = comma[1, 3] = comma[1, 5] = True
-    assert ((found[0] > 0) == comma).all()
-    assert np.flatnonzero(found[1, 1]).tolist() == [0, 3, 7]
-    assert np.flatnonzero(found[1, 0]).tolist() == [2]
-    assert ((found[2] == 0) == comma).all()
-    assert not found[3].any()
-    values = evaluate_named([JOINED], ids, tokenizer).toarray().reshape(2, 32)
-    assert ((found[4] > 0) == values).all()
-
-
-def test_what_stands_for_nothing_is_constant(index: PhraseIndex, embedder: LetterEmbedder) -> None:
-    ids, tokenizer = windows_of(DOG, CAT)
-    simulator = PredicateSimulator(index, embedder, tokenizer)
-    assert not simulator.predict(["", "everything except zzz qqq"], np.stack([ids, ids])).any()
-    assert simulator.predict([], np.zeros((0, 2, 32), dtype=np.int32)).shape == (0, 2, 32)
-    with pytest.raises(ValueError, match="2 descriptions"):
-        simulator.predict(["commas"] * 2, ids[None])
-
-
-def test_the_hash_covers_index_and_threshold(
-    index: PhraseIndex, embedder: LetterEmbedder, tmp_path: Path
-) -> None:
-    _, tokenizer = windows_of(DOG)
-    other = phrase_index(known(*NAMES), embedder, folder=tmp_path)
-    hashes = {
-        PredicateSimulator(index, embedder, tokenizer).sha256,
-        PredicateSimulator(other, embedder, tokenizer).sha256,
-        PredicateSimulator(index, embedder, tokenizer, threshold=0.5).sha256,
-    }
-    assert len(hashes) == 3
-    assert PredicateSimulator(index, embedder, tokenizer).sha256 in hashes
 
 
 def test_wordings_are_embedded_once(embedder: LetterEmbedder, tmp_path: Path) -> None:
