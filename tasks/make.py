@@ -100,12 +100,12 @@ def _make(
     partial = order.out.with_name(order.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     if order.task == FEATURES:
-        made = _measure_features(order, target, report, partial)
+        made = _measure_features(order, target, doctor, report, partial)
     else:
         made = _measure(order, target, load_rounded, report, partial)
-    _write(order, made, doctor, partial)
-    if order.nulls and order.task != FEATURES:
-        _fit_nulls(order, made, target, encoder, report, partial)
+        _write(order, made, doctor, partial)
+        if order.nulls:
+            _fit_nulls(order, made, target, encoder, report, partial)
     if not (order.draft or order.accept_misses):
         try:
             require(made.misses)
@@ -223,31 +223,39 @@ def _measure(
 
 
 def _measure_features(
-    order: Order, target: Any, report: Callable[[str, int], None], folder: Path
+    order: Order,
+    target: Any,
+    doctor: Mapping[str, str],
+    report: Callable[[str, int], None],
+    folder: Path,
 ) -> Made:
-    """Measure and write the features of every split, and train their simulator."""
-    from introspect_bench.tasks.feature_descriptions.finish import BARS
-    from introspect_bench.tasks.feature_descriptions.make import make_features
+    """Measure and write the features of every split, and have them judged."""
+    from introspect_bench.tasks.feature_descriptions.contextual.quality import BARS
+    from introspect_bench.tasks.feature_descriptions.make import (
+        judge_features,
+        judges_of,
+        make_features,
+    )
 
     if order.folder is None:
         raise UsageError("features need the folder of the target's weights")
-    version = get_task(order.task).version
     found = make_features(
         target,
         order.folder,
         folder,
-        name=f"{order.suite}-{version}",
-        base=order.target["name"],
-        simulators=order.out.parent / "simulators",
         work=order.work,
         seed=order.seed,
         report=report,
         sizes=order.sizes,
     )
     made = Made(counts=dict(found.counts), statistics=dict(found.statistics))
-    for part, bars in BARS.items():
-        made.misses += [f"{part}: {miss}" for miss in missed(made.statistics[part], bars)]
-    made.extra = {"truth": "descriptions", "judges": dict(found.judges)}
+    made.extra = {"truth": "descriptions", "judges": judges_of(found)}
+    _write(order, made, doctor, folder)
+    more, made.nulls = judge_features(
+        open_suite(folder), found, seed=order.seed, report=report
+    )
+    made.statistics |= more
+    made.misses = missed(made.statistics, BARS)
     return made
 
 
@@ -262,7 +270,7 @@ def _builder(task: str) -> ModuleType:
 
         return ablations
     if task == FEATURES:
-        from introspect_bench.tasks.feature_descriptions import build as features
+        from introspect_bench.tasks.feature_descriptions import make as features
 
         return features
     raise UsageError(f"task {task!r} cannot be built")

@@ -38,7 +38,7 @@ class Order:
     out: Path
     """Folder to be made; must not exist, for what is frozen stays."""
     folder: Path | None = None
-    """Folder of the target's weights; features need it, to train a simulator on them."""
+    """Folder of the target's weights; features need it, to sample text."""
     work: Path
     """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
     builder, one model and one device."""

@@ -22,6 +22,9 @@ def test_a_folder_comes_back_and_what_is_there_stays(tmp_path: Path) -> None:
     assert pack_batches(old, tmp_path / "one.gz") == 2
     assert pack_batches(old, tmp_path / "two.gz") == 2
     assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
+    assert pack_batches(old, tmp_path / "later.gz", numbers=range(1, 9)) == 1
+    assert unpack_batches(tmp_path / "later.gz", tmp_path / "third") == 1
+    assert [path.name for path in (tmp_path / "third").iterdir()] == ["000001-b.json"]
     assert unpack_batches(tmp_path / "one.gz", new) == 1
     assert (new / "000000-a.json").read_text() == '{"texts": ["é"]}'
     assert (new / "000001-b.json").read_text() == "mine"

@@ -59,12 +59,12 @@ class Exact:
     def __init__(self, judge: ExactJudge) -> None:
         """Wrap it."""
         self.id = judge_id(EXACT, judge.name, judge.sha256)
-        self._judge = judge
+        self.judge = judge
 
     def find(self, texts: Sequence[str], windows: Ids) -> list[dict[str, str]]:
         """Return `predicted` and `mapped`."""
-        meanings = self._judge.meanings(texts)
-        predicted = self._judge.predict_meanings(meanings, windows)
+        meanings = self.judge.meanings(texts)
+        predicted = self.judge.predict_meanings(meanings, windows)
         return [
             {PREDICTED: stored(row), "mapped": MAPPED[-1] if one is None else one.how}
             for row, one in zip(predicted, meanings, strict=True)

@@ -1,49 +1,62 @@
-"""Makes a suite of features: measured, with a simulator of its own, and judged references.
+"""Makes a suite of features of context: measured, written, judged.
 
-Owns the order of the last steps and how a simulator is trained on what was measured. Measuring is
-`build.py`, what a suite says of itself `finish.py`.
+Owns the order of the last steps and what a suite says of itself. Measuring is `contextual/build.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
-from introspect_bench.benchmark.backends.simulator import load_simulator
-from introspect_bench.benchmark.backends.simulator_lessons import Lessons, TrainingSettings
-from introspect_bench.benchmark.backends.simulator_training import Base, train_simulator
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.freeze_features import MeasuredFeature, write_feature_split
+from introspect_bench.benchmark.backends.tokenized import TokenizedSettings
+from introspect_bench.benchmark.describing import EXACT
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.files import write_jsonl_atomic
 from introspect_bench.benchmark.records import SPLITS
-from introspect_bench.tasks.feature_descriptions import finish
-from introspect_bench.tasks.feature_descriptions.build import Sizes, build
-from introspect_bench.tasks.feature_descriptions.judges import Embedding, Simulating
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon, shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import reversed_phrases
-from introspect_bench.tasks.feature_descriptions.prose import SOURCES
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.tasks.feature_descriptions.contextual import quality
+from introspect_bench.tasks.feature_descriptions.contextual.build import (
+    Built,
+    Sizes,
+    build,
+    shared_parts,
+)
+from introspect_bench.tasks.feature_descriptions.contextual.draft import write_split
+from introspect_bench.tasks.feature_descriptions.contextual.layers import layer_quality
+from introspect_bench.tasks.feature_descriptions.contextual.slots import is_conjunction
+from introspect_bench.tasks.feature_descriptions.contextual.stages import folder_of
+from introspect_bench.tasks.feature_descriptions.contextual.statistics import describe_split
+from introspect_bench.tasks.feature_descriptions.judges import KNOWN, Exact, exact_judge
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.task import NAME
+from introspect_bench.tasks.nulls.descriptions import Row, description_nulls
 
-LESSONS_VALIDATED = 80
-"""Validation features whose loss is reported after training."""
+BUILD = 2
+"""Version of what is measured; another one starts a build anew."""
+SCORED = ("validation", "test")
+"""Splits that descriptions are scored on."""
 
 Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What was measured and written."""
+    """What was measured and written, and who judges it."""
 
     counts: Mapping[str, Mapping[str, int]]
     """Queries and groups by split."""
     statistics: Mapping[str, Any]
-    """What the suite says of itself, by split, and of the search, the text and the simulator."""
-    judges: Mapping[str, str]
-    """Ids of the suite's judges."""
+    """What the suite says of itself: by split, of its layers and of its text."""
+    judge: Exact
+    """The suite's judge."""
+    readers: Mapping[str, quality.Reader]
+    """Readers of one and of two tokens, by name."""
 
 
 def make_features(
@@ -51,123 +64,122 @@ def make_features(
     target_folder: Path,
     root: Path,
     *,
-    name: str,
-    base: str,
-    simulators: Path,
     work: Path,
     seed: int,
     report: Progress,
     sizes: Mapping[str, Any] | None = None,
 ) -> Made:
-    """Measure features, train their simulator and write everything but the manifest.
+    """Measure features and write everything but the manifest.
 
     Args:
         target: the target model (`benchmark.backends.target_model.TargetModel`), float32.
         target_folder: where its weights are.
         root: folder of the suite.
-        name: what the simulator is called.
-        base: name of the target, recorded with the simulator.
-        simulators: gets the simulator as `NAME/`; it stays there while the suite is used.
         work: folder of the build; a killed one goes on.
         seed: decides all draws.
         report: progress callback.
-        sizes: fields of `build.Sizes` and, as `sources`, files of prose; the suite's own if None.
+        sizes: fields of `contextual.build.Sizes`; the suite's own if None.
 
     Raises:
-        CheckFailedError: too few predicates or features, or the text is too short or too uniform.
+        CheckFailedError: too few features fit, or the text is not parted.
         UsageError: an unknown size, or a folder belongs to another build.
         MissingPartError: network, a library or disk space is missing.
         IntegrityError: a file of a folder is damaged.
     """
-    wanted, sources = _sizes(sizes)
-    built = build(
-        target,
-        target_folder,
-        work,
-        seed=seed,
-        report=report,
-        sizes=wanted,
-        sources=sources,
-    )
-    counts = {
-        split: write_feature_split(root / split, NAME, built.splits[split]) for split in SPLITS
+    wanted = read_sizes(sizes)
+    built = build(target, target_folder, work, seed=seed, report=report, sizes=wanted)
+    counts = {split: write_split(root / split, NAME, built.splits[split]) for split in SPLITS}
+    known = shared_parts(work, built.fitted, target.tokenizer).names
+    names = {one.described.name for one in built.splits["train"]}
+    known += tuple(sorted(filter(is_conjunction, names)))
+    write_jsonl_atomic(root / KNOWN, [{"name": name} for name in known])
+    report("features written", sum(row["queries"] for row in counts.values()))
+    statistics: dict[str, Any] = {split: describe_split(root, split) for split in SPLITS}
+    statistics["layers"] = {
+        layer.name: layer_quality(work, layer, rows, built.fitted.ids, least_r=built.least_r)
+        for layer, rows in zip(built.layers, built.described, strict=True)
     }
-    finish.write_known(root, built.searched)
-    lexicon = shipped_lexicon()
-    folder = train_simulator(
-        Base(name=base, folder=target_folder),
-        lessons(built.splits["train"], lexicon),
-        settings_for(target.n_layers, wanted, seed=seed),
-        simulators / name,
-        name=name,
-        validation=lessons(built.splits["validation"][:LESSONS_VALIDATED], lexicon),
-        device=str(target.device),
-        report=lambda _done, _total, _loss: report("steps of the simulator's training", 1),
-    )
-    simulator = load_simulator(folder, name=name, base=target_folder, device=str(target.device))
-    embedder = load_embedder(fetch_embedder())
-    finish.add_references(root, simulator, embedder, report)
+    statistics["text"] = {
+        "fitted_windows": len(built.fitted),
+        "scored_windows": len(built.scored),
+        "least_r": built.least_r,
+        "predicates_known": len(known),
+    }
     return Made(
         counts=counts,
-        statistics={
-            **{split: finish.describe_split(root / split) for split in SPLITS},
-            "features": finish.describe_search(built.descriptions),
-            "text": {
-                "windows": len(built.text.ids),
-                "tokens": int(built.text.ids.size),
-                "predicates_searched": len(built.searched),
-            },
-            "simulator": finish.measure_quality(root / "test", simulator, lexicon, seed=seed),
-        },
-        judges={"simulator": Simulating(simulator).id, "embedding": Embedding(embedder).id},
+        statistics=statistics,
+        judge=exact_judge(known, load_embedder(fetch_embedder()), target.tokenizer),
+        readers=token_readers(built),
     )
 
 
-def lessons(features: Sequence[MeasuredFeature], lexicon: Lexicon) -> Lessons:
-    """Turn features into what a simulator learns: own windows of both halves, and others'.
+def judge_features(
+    suite: Suite, made: Made, *, seed: int, report: Progress
+) -> tuple[dict[str, Any], dict[str, list[Row]]]:
+    """Say what the judge makes of known texts, and what readers of tokens and nulls reach.
+
+    Args:
+        suite: what was written.
+        made: who judges, and readers.
+        seed: deals descriptions to other features.
+        report: progress callback.
+
+    Returns:
+        Statistics, `readers` and `judge` by split, and nulls by split.
 
     Raises:
-        CheckFailedError: a feature came without windows of others.
+        UsageError: most features of a split mean the same.
+        IntegrityError: a file is not what the manifest says.
     """
-    rows = []
-    for one in features:
-        if one.foreign_ids is None or one.foreign_activations is None:
-            raise CheckFailedError("a feature has no windows of others to learn silence from")
-        rows.append(
-            (
-                np.concatenate([one.ids, one.oracle_ids, one.foreign_ids]),
-                np.concatenate([one.activations, one.oracle_activations, one.foreign_activations]),
-            )
+    found: dict[str, Any] = {"readers": {}, "judge": {}}
+    judge = made.judge.judge
+    for split in SCORED:
+        features = quality.read_split(suite, split)
+        found["readers"][split] = quality.measure_readers(features, judge, made.readers)
+        found["judge"][split] = quality.measure_judge(
+            features, judge, shipped_lexicon(), seed=seed
         )
-    return Lessons(
-        descriptions=tuple(one.descriptions for one in features),
-        opposites=tuple(reversed_phrases(one.predicate, lexicon) for one in features),
-        ids=np.stack([ids for ids, _ in rows]).astype(np.int32),
-        activations=np.stack([values for _, values in rows]).astype(np.float32),
-    )
+        report(f"{split}: features judged", len(features.queries))
+    return found, description_nulls(suite, judge, made.readers, splits=SCORED, seed=seed)
 
 
-def settings_for(n_layers: int, sizes: Sizes, *, seed: int) -> TrainingSettings:
-    """Return how a simulator on a base of so many layers is trained."""
-    depth = max(1, round(0.8 * n_layers))
-    return TrainingSettings(
-        epochs=sizes.simulator_epochs,
-        batch=8,
-        rows=4,
-        windows=6,
-        depth=depth,
-        first_layer=min(depth - 1, round(0.27 * n_layers)),
-        rank=16,
-        rate=1e-3,
-        bfloat16=sizes.simulator_bfloat16,
-        seed=seed,
-    )
+def judges_of(made: Made) -> dict[str, str]:
+    """Return what a manifest says of judges."""
+    return {EXACT: made.judge.id}
 
 
-def _sizes(given: Mapping[str, Any] | None) -> tuple[Sizes, Sequence[Any]]:
-    values = dict(given or {})
-    sources: Sequence[Any] = values.pop("sources", SOURCES)
-    known = {field.name for field in fields(Sizes)}
-    if unknown := sorted(values.keys() - known):
-        raise UsageError(f"unknown size {unknown[0]!r}: choose from {', '.join(sorted(known))}")
-    return Sizes(**values), sources
+def token_readers(built: Built) -> dict[str, quality.Reader]:
+    """Return readers of one and of two tokens: means of each feature on the fitted text."""
+    by_name = {layer.name: layer.activations for layer in built.layers}
+    latents = {
+        one.qid(NAME): (folder_of(one.layer, plain=one.kind == "token"), one.described.feature)
+        for split in SCORED
+        for one in built.splits[split]
+    }
+
+    def activations(qid: str) -> npt.NDArray[np.float32]:
+        name, latent = latents[qid]
+        column = by_name[name][:, [latent]].todense()
+        return np.asarray(column, dtype=np.float32).ravel()
+
+    ids = built.fitted.ids
+    return {
+        "token_reader": quality.TableReader(ids, activations, tokens=1),
+        "bigram_reader": quality.TableReader(ids, activations, tokens=2),
+    }
+
+
+def read_sizes(sizes: Mapping[str, Any] | None) -> Sizes:
+    """Return sizes that were given by name; `training` is a mapping of its own.
+
+    Raises:
+        UsageError: one is unknown.
+    """
+    given = dict(sizes or {})
+    known = sorted(field.name for field in fields(Sizes))
+    for name in given:
+        if name not in known:
+            raise UsageError(f"unknown size {name!r}: choose from {', '.join(known)}")
+    if "training" in given:
+        given["training"] = TokenizedSettings(**given["training"])
+    return Sizes(**given)

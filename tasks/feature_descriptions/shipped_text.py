@@ -10,24 +10,38 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Container
 from pathlib import Path
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
 
 FOLDER = Path(__file__).parent / "text"
-"""Where archives lie, one a target."""
+"""Where archives lie: `TARGET.jsonl.gz`, the text that everything is fitted on, and beside it
+`TARGET.scored.jsonl.gz`, later batches, whose windows validation and test are scored on. A build
+reads all and samples what it lacks."""
+_DIGITS = 6
+"""A batch's name begins with its number, of so many digits."""
 
 
-def pack_batches(folder: Path, archive: Path) -> int:
-    """Write an archive of all finished batches of a folder; returns how many there are.
+def pack_batches(folder: Path, archive: Path, *, numbers: Container[int] | None = None) -> int:
+    """Write an archive of finished batches of a folder; returns how many there are.
 
     Equal batches give equal bytes.
+
+    Args:
+        folder: of the batches.
+        archive: gets them.
+        numbers: which batches; all if None.
 
     Raises:
         MissingPartError: the disk is full or the path can't be written.
     """
-    paths = sorted(folder.glob("*.json"))
+    paths = [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if numbers is None or int(path.name[:_DIGITS]) in numbers
+    ]
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as stream:
         for path in paths:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from introspect_bench.benchmark.backends.tokenized import TokenizedSettings, input_embeddings
+from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.files import read_jsonl, write_jsonl_atomic
 from introspect_bench.tasks.feature_descriptions.contextual import stages
 from introspect_bench.tasks.feature_descriptions.contextual.assemble import (
@@ -71,10 +72,28 @@ class Sizes:
     """Further ones, for the windows that are scored."""
     training: TokenizedSettings = field(default_factory=TokenizedSettings)
     """How autoencoders are trained."""
-    least_r: float = 0.5
-    """Least held-out correlation of a description."""
+    least_r: tuple[float, ...] = (0.5, 0.4)
+    """Least held-out correlation of a description; the next one if too few features have it."""
     drawn: Mapping[str, Mapping[Kind, int]] = field(default_factory=lambda: DRAWN)
     """Features of each kind in the splits that are drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What was measured."""
+
+    splits: Mapping[str, Sequence[ContextFeature]]
+    """Features by split."""
+    layers: Sequence[Layer]
+    """What was fitted at each layer."""
+    described: Sequence[Sequence[Described]]
+    """Descriptions of each one's latents."""
+    fitted: Windows
+    """The text that everything was made on."""
+    scored: Ids
+    """The text that validation and test are scored on, (n_windows, 32)."""
+    least_r: float
+    """Least held-out correlation of a description that was kept."""
 
 
 def build(
@@ -85,7 +104,7 @@ def build(
     seed: int,
     report: Report,
     sizes: Sizes | None = None,
-) -> dict[str, list[ContextFeature]]:
+) -> Built:
     """Measure everything, or go on where a killed build was.
 
     Args:
@@ -96,11 +115,8 @@ def build(
         report: progress callback.
         sizes: how much; the suite's own if None.
 
-    Returns:
-        Features by split.
-
     Raises:
-        CheckFailedError: too few features fit.
+        CheckFailedError: too few features fit, or windows are both fitted and scored.
         MissingPartError: sparsify or disk space is missing.
         IntegrityError: a file of the work folder is damaged.
     """
@@ -113,10 +129,35 @@ def build(
         target, text, work, bos=bos_id(target.tokenizer), layers=weights, report=report
     )
     sides = {one.name: Side(text, scored[one.name]) for one in layers}
-    found = candidates(layers, described, sides, least_r=sizes.least_r, seed=seed)
-    splits = draw(found, sizes.drawn, seed=seed, least_r=sizes.least_r)
     own = {one.name: Side(fitted.ids, one.activations) for one in layers}
-    return records(found, splits, layers, fitted=own, scored=sides, seed=seed)
+    check_disjoint(fitted.ids, text)
+    for least_r in sizes.least_r:
+        found = candidates(layers, described, sides, least_r=least_r, seed=seed)
+        try:
+            splits = draw(found, sizes.drawn, seed=seed, least_r=least_r)
+            break
+        except CheckFailedError:
+            if least_r == sizes.least_r[-1]:
+                raise
+    return Built(
+        splits=records(found, splits, layers, fitted=own, scored=sides, seed=seed),
+        layers=layers,
+        described=described,
+        fitted=fitted,
+        scored=text,
+        least_r=least_r,
+    )
+
+
+def check_disjoint(fitted: Ids, scored: Ids) -> None:
+    """Refuse windows of one text that stand in the other too.
+
+    Raises:
+        CheckFailedError: there are some.
+    """
+    both = {row.tobytes() for row in fitted} & {row.tobytes() for row in scored}
+    if both:
+        raise CheckFailedError(f"{len(both)} windows are both fitted and scored")
 
 
 def fit(

@@ -7,57 +7,95 @@ empty text, the context denied, and readers of one and of two tokens.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.feature_descriptions.contextual.draft import ContextFeature
+from introspect_bench.benchmark.describing import score_feature
+from introspect_bench.benchmark.records import FeatureTruth, Predicted, Query
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_features import Arrays, arrays
 from introspect_bench.tasks.feature_descriptions.contextual.judge import (
     ExactJudge,
     Meaning,
     exact_meaning,
 )
-from introspect_bench.tasks.feature_descriptions.contextual.scoring import (
-    marked_auroc,
-    weighted_r,
-)
 from introspect_bench.tasks.feature_descriptions.contextual.wording import denied
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
 from introspect_bench.tasks.feature_descriptions.simulate import shuffled
+from introspect_bench.tasks.feature_descriptions.task import HEADLINE
 from introspect_bench.tasks.statistics import Bar
 
-BARS: Mapping[str, tuple[Bar, ...]] = {
-    "bigram": (
-        Bar(name="exact.auroc", low=0.80),
-        Bar(name="distinct", low=150),
-        Bar(name="commonest", high=0.03),
-    ),
-    "context-token": (
-        Bar(name="exact.auroc", low=0.80),
-        Bar(name="token_reader.auroc", low=0.48, high=0.52),
-    ),
-    "judge": (
-        Bar(name="wording.auroc", low=0.68),
-        Bar(name="shuffled.auroc", low=0.48, high=0.52),
-        Bar(name="empty.auroc", low=0.5, high=0.5),
-        Bar(name="denied.auroc", high=0.35),
-    ),
-}
-"""What test must reach, by kind; the judge's are over both kinds together."""
+BARS = (
+    Bar(name="train.queries", low=1500),
+    Bar(name="validation.nearest_means_the_same", high=0),
+    Bar(name="test.nearest_means_the_same", high=0),
+    Bar(name="test.bigram.distinct", low=150),
+    Bar(name="test.bigram.commonest", high=0.03),
+    Bar(name="test.context-token.commonest", high=0.03),
+    Bar(name="readers.test.bigram.exact.auroc", low=0.80),
+    Bar(name="readers.test.context-token.exact.auroc", low=0.80),
+    Bar(name="readers.test.context-token.token_reader.auroc", low=0.48, high=0.52),
+    Bar(name="judge.test.headline.wording.auroc", low=0.68),
+    Bar(name="judge.test.headline.shuffled.auroc", low=0.48, high=0.52),
+    Bar(name="judge.test.headline.empty.auroc", low=0.5, high=0.5),
+    Bar(name="judge.test.headline.denied.auroc", high=0.35),
+)
+"""What a suite must reach to be frozen; the judge's are over both kinds of the headline."""
 
 Floats = npt.NDArray[np.float32]
 
 
-class Reader(Protocol):
-    """Predicts an activation from tokens, such as a table of means."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Features of a split with all that is known about them; rows are queries."""
 
-    def __call__(self, one: ContextFeature) -> Floats:
-        """Predict the activations of a feature's windows, (16, 32)."""
+    queries: Sequence[Query]
+    """The queries."""
+    truth: Sequence[FeatureTruth]
+    """Descriptions, predicates and their scores."""
+    own: Arrays
+    """Tensors of `windows` and `activations`."""
+
+    def of(self, kinds: Sequence[str]) -> Split:
+        """Return the features of some kinds."""
+        rows = [row for row, query in enumerate(self.queries) if query.kind in kinds]
+        return Split(
+            queries=[self.queries[row] for row in rows],
+            truth=[self.truth[row] for row in rows],
+            own={name: value[rows] for name, value in self.own.items()},
+        )
+
+    def score(self, predicted: Sequence[npt.NDArray[Any]]) -> list[Predicted]:
+        """Score predicted activations of every feature, (16, 32) each."""
+        return [
+            score_feature({name: value[row] for name, value in self.own.items()}, one)
+            for row, one in enumerate(predicted)
+        ]
 
 
-def scores(features: Sequence[ContextFeature], predicted: Sequence[Floats]) -> dict[str, float]:
+Reader = Callable[[Split], Floats]
+"""Predicts the activations of a split's windows, (n, 16, 32), from tokens."""
+
+
+def read_split(suite: Suite, split: str) -> Split:
+    """Open a split with its truth.
+
+    Raises:
+        UsageError: no such split.
+        IntegrityError: a file is not what the manifest says.
+    """
+    return Split(
+        queries=suite.queries(split),
+        truth=list(suite.feature_truth(split).values()),
+        own=arrays(suite, split, "windows") | arrays(suite, split, "activations"),
+    )
+
+
+def scores(features: Split, predicted: Sequence[npt.NDArray[Any]]) -> dict[str, float]:
     """Mean pairwise AUROC at the marks, and mean weighted correlation over random windows.
 
     Features of kind `token` have no marks; of them alone only the correlation is known.
@@ -65,24 +103,16 @@ def scores(features: Sequence[ContextFeature], predicted: Sequence[Floats]) -> d
     Raises:
         ValueError: there is no feature.
     """
-    if not features:
+    if not features.queries:
         raise ValueError("no features: a mean over nothing has no value")
-    rows = list(zip(features, predicted, strict=True))
-    rates = [weighted_r(one.activations.astype(np.float32), p, one.weights) for one, p in rows]
-    found = {"r": float(np.mean(rates))}
-    marked = [(one, p) for one, p in rows if one.kind != "token"]
-    if marked:
-        aurocs = [marked_auroc(p, one.marks, one.strong, one.pair_group) for one, p in marked]
-        found["auroc"] = float(np.mean(aurocs))
-    return found
+    found = features.score(predicted)
+    marked = [one.matched_auroc for one in found if one.matched_auroc is not None]
+    said = {"r": float(np.mean([one.weighted_r for one in found]))}
+    return said | ({"auroc": 0.5 + float(np.mean(marked)) / 2} if marked else {})
 
 
 def judge_quality(
-    features: Sequence[ContextFeature],
-    judge: ExactJudge,
-    lexicon: Lexicon,
-    *,
-    rng: np.random.Generator,
+    features: Split, judge: ExactJudge, lexicon: Lexicon, *, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Score the exact predicate, and the judge on texts whose worth is known.
 
@@ -96,9 +126,8 @@ def judge_quality(
         For `exact`, `wording`, `shuffled`, `empty` and `denied` what `scores` says; `mapped`: the
         share of wordings read by the grammar, and by the nearest wording.
     """
-    windows = np.stack([one.ids for one in features])
-    names = [one.described.name for one in features]
-    texts = [one.descriptions[0] for one in features]
+    names = [one.predicate for one in features.truth]
+    texts = [one.descriptions[0] for one in features.truth]
     places = shuffled(names, rng)
     asked: dict[str, list[Meaning | None]] = {
         "exact": [exact_meaning(name) for name in names],
@@ -108,7 +137,7 @@ def judge_quality(
         "denied": judge.meanings([denied(name, lexicon) for name in names]),
     }
     found: dict[str, Any] = {
-        kind: scores(features, list(judge.predict_meanings(meanings, windows)))
+        kind: scores(features, judge.predict_meanings(meanings, features.own["ids"]))
         for kind, meanings in asked.items()
     }
     how = Counter(one.how for one in asked["wording"] if one is not None)
@@ -116,74 +145,81 @@ def judge_quality(
     return found
 
 
-def describe_split(
-    features: Sequence[ContextFeature], readers: Mapping[str, Reader]
+def measure_judge(
+    features: Split, judge: ExactJudge, lexicon: Lexicon, *, seed: int = 0
 ) -> dict[str, Any]:
-    """Say what a split looks like by kind: features, layers, descriptions, readers of tokens.
+    """Say what `judge_quality` says, of the headline's kinds and of each kind."""
+    parts = {"headline": HEADLINE} | {kind: (kind,) for kind in kinds_of(features)}
+    return {
+        name: judge_quality(features.of(kinds), judge, lexicon, rng=np.random.default_rng(seed))
+        for name, kinds in parts.items()
+    }
+
+
+def measure_readers(
+    features: Split, judge: ExactJudge, readers: Mapping[str, Reader]
+) -> dict[str, Any]:
+    """Score the exact predicate and readers of tokens, by kind of feature.
 
     Args:
         features: of one split.
+        judge: evaluates predicates.
         readers: by name, such as `token_reader`.
     """
     found: dict[str, Any] = {}
-    for kind in sorted({one.kind for one in features}):
-        own = [one for one in features if one.kind == kind]
-        names = Counter(one.described.name for one in own)
-        layers = Counter(one.layer for one in own)
-        found[kind] = {
-            "queries": len(own),
-            "layers": {str(layer): layers[layer] for layer in sorted(layers)},
-            "distinct": len(names),
-            "commonest": max(names.values()) / len(own),
-            **{name: scores(own, [reader(one) for one in own]) for name, reader in readers.items()},
-        }
+    for kind in kinds_of(features):
+        own = features.of((kind,))
+        exact = [exact_meaning(one.predicate) for one in own.truth]
+        found[kind] = {"exact": scores(own, judge.predict_meanings(exact, own.own["ids"]))}
+        found[kind] |= {name: scores(own, reader(own)) for name, reader in readers.items()}
     return found
+
+
+def kinds_of(features: Split) -> list[str]:
+    """Kinds of features that a split has."""
+    return sorted({query.kind for query in features.queries})
 
 
 class TableReader:
     """Reads the last one or two tokens: the feature's mean activation there on another text."""
 
     def __init__(
-        self,
-        ids: npt.NDArray[np.int32],
-        activations: Mapping[tuple[int, int], Floats],
-        *,
-        tokens: int,
+        self, ids: npt.NDArray[np.int32], activations: Callable[[str], Floats], *, tokens: int
     ) -> None:
         """Take a text and what features do on it.
 
         Args:
             ids: windows, (n_windows, 32).
-            activations: by layer and latent, (n_windows * 32,).
+            activations: of a query's feature, by its id, (n_windows * 32,).
             tokens: 1 or 2.
         """
-        self._tokens, self._activations = tokens, activations
-        self._keys = _keys(ids, tokens).ravel()
+        self._activations = activations
+        # by two tokens where they occur, else by one
+        self._keys = [np.unique(_keys(ids, n), return_inverse=True) for n in range(tokens, 0, -1)]
 
-    def __call__(self, one: ContextFeature) -> Floats:
+    def __call__(self, features: Split) -> Floats:
         """Predict; a token that the text lacks counts 0, a bigram that it lacks as its token."""
-        values = self._activations[one.layer, one.described.feature]
-        asked = _keys(one.ids, self._tokens)
-        found = _means(self._keys, values, asked)
-        if self._tokens == 2:
-            single = _means(self._keys & 0xFFFFFFFF, values, asked & 0xFFFFFFFF)
-            found = np.where(np.isnan(found), single, found)
+        return np.stack(
+            [
+                self._read(query.id, ids)
+                for query, ids in zip(features.queries, features.own["ids"], strict=True)
+            ]
+        )
+
+    def _read(self, qid: str, ids: npt.NDArray[np.int32]) -> Floats:
+        values, found = self._activations(qid).astype(np.float64), np.full(ids.shape, np.nan)
+        for n, (known, place) in zip(range(len(self._keys), 0, -1), self._keys, strict=True):
+            means = np.bincount(place.ravel(), values) / np.bincount(place.ravel())
+            asked = _keys(ids, n)
+            at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+            seen = np.where(known[at] == asked, means[at], np.nan)
+            found = np.where(np.isnan(found), seen, found)
         return np.nan_to_num(found).astype(np.float32)
 
 
 def _keys(ids: npt.NDArray[np.int32], tokens: int) -> npt.NDArray[np.int64]:
+    """Key of the last tokens at every place, (n_windows, 32)."""
     keys = ids.astype(np.int64).copy()
     if tokens == 2:
         keys[:, 1:] += (ids[:, :-1].astype(np.int64) + 1) << 32
     return keys
-
-
-def _means(
-    keys: npt.NDArray[np.int64], values: Floats, asked: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Mean value by key, NaN where the key never occurs."""
-    known, place = np.unique(keys, return_inverse=True)
-    means = np.bincount(place, values.astype(np.float64)) / np.bincount(place)
-    at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    found: npt.NDArray[np.float64] = np.where(known[at] == asked, means[at], np.nan)
-    return found

@@ -166,7 +166,7 @@ def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]
     if not kept or not drawn:
         return kept
     cosines = stored(drawn) @ stored(train).T
-    while True:
+    while kept:
         best = np.asarray(kept)[cosines[:, kept].argmax(axis=1)].tolist()
         same = {
             place
@@ -174,8 +174,9 @@ def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]
             if train[place].described.name == one.described.name
         }
         if not same:
-            return kept
+            break
         kept = [place for place in kept if place not in same]
+    return kept
 
 
 def stored(found: Sequence[Candidate]) -> Floats:
