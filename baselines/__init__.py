@@ -49,10 +49,9 @@ def make_baseline(
         UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
     """
     spec = check_baseline(name, task, use_vectors=use_vectors)
-    if name in ("selfie", "selfie-best-of-5", "logit-lens", "input-lens", "top-tokens"):
+    if name in ("selfie", "logit-lens", "input-lens", "input-lens-2"):
         return _load_described(
             name,
-            task,
             suite,
             split,
             device,
@@ -105,7 +104,6 @@ Learner = Callable[[Task, Suite, str], tuple[Explainer, dict[str, Any]]]
 
 def _load_described(
     name: str,
-    task: Task,
     suite: Suite,
     split: str,
     device: str,
@@ -115,20 +113,17 @@ def _load_described(
     injection: Injections | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load a baseline that reads weights or oracle windows to describe features."""
+    """Load a baseline that reads weights to describe features."""
     from introspect_bench.baselines import selfie, tokens
 
-    if name == "top-tokens":
-        return tokens.load_top_tokens(suite, split)
     if name == "logit-lens":
         return tokens.load_logit_lens(suite, device=device)
-    if name == "input-lens":
-        return tokens.load_input_lens(suite, split, device=device, on_progress=on_progress)
     if name == "selfie":
         return selfie.load_selfie(
             suite, device=device, dtype=dtype, batch_size=batch_size, injection=injection
         )
-    return selfie.load_best(task, suite, split, device=device, dtype=dtype, batch_size=batch_size)
+    read = 1 if name == "input-lens" else 2
+    return tokens.load_input_lens(suite, split, tokens=read, device=device, on_progress=on_progress)
 
 
 def _feature_learners() -> dict[str, Learner]:
@@ -141,6 +136,7 @@ def _feature_learners() -> dict[str, Learner]:
         "nearest-neighbour-pooled": lambda task, suite, split: features.learn_neighbour(
             task, suite, split, pooled=True
         ),
+        "reference-description": features.learn_reference,
     }
 
 

@@ -1,6 +1,7 @@
-"""Descriptions taken from the training features: constant, random, and the nearest one's.
+"""Descriptions taken from the training features: constant, random, the nearest one's; an oracle.
 
-They open queries, vectors and truth of the training split, and nothing of the split they answer.
+They open queries, vectors and truth of the training split, and nothing of the split they answer;
+the oracle opens the truth of the split it answers, and says it.
 """
 
 from __future__ import annotations
@@ -61,6 +62,18 @@ class FeatureNeighbour:
         return self.replies[int(among[int(np.argmax(self.vectors[among] @ prompt.vector))])]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Says what it was told."""
+
+    replies: Mapping[str, str]
+    """Reply by query id."""
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Look each query up."""
+        return [self.replies[prompt.query.id] for prompt in prompts]
+
+
 def learn_constant(task: Task, suite: Suite, _split: str) -> tuple[Constant, dict[str, Any]]:
     """Take the preferred wording of the predicate that describes most training features.
 
@@ -109,6 +122,17 @@ def learn_neighbour(
         layers={} if pooled else {int(one): np.flatnonzero(layer == one) for one in set(layer)},
     )
     return explainer, {"similarity": "cosine of vectors", "same": [] if pooled else ["layer"]}
+
+
+def learn_reference(task: Task, suite: Suite, split: str) -> tuple[Told, dict[str, Any]]:
+    """Open the reference descriptions of the split.
+
+    Raises:
+        UsageError: no such split.
+        IntegrityError: a file is corrupt.
+    """
+    truth = suite.feature_truth(split)
+    return Told(replies={key: task.format_answer(one.answer) for key, one in truth.items()}), {}
 
 
 def _truth(suite: Suite) -> list[FeatureTruth]:

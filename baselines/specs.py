@@ -29,7 +29,8 @@ class BaselineSpec:
     summary: str
     """One sentence: how it answers."""
     needs: tuple[Need, ...]
-    """What it opens; no baseline ever opens the truth of the split it answers."""
+    """What it opens; none opens the truth of the split it answers, but the oracle that is told the
+    reference description."""
     access: str = WORDS
     """How it comes by its answers, one of `records.ACCESS`."""
     one_verdict: bool = False
@@ -131,9 +132,16 @@ BASELINES = (
         name="input-lens",
         kind="baseline",
         summary=(
-            "Names the tokens whose embeddings move the vector's layer most along it, by a linear "
+            "Names the token whose embedding moves the vector's layer most along it, by a linear "
             "map measured on text that the target wrote."
         ),
+        needs=("target-model", "vectors"),
+        tasks=(FEATURES,),
+    ),
+    BaselineSpec(
+        name="input-lens-2",
+        kind="baseline",
+        summary="As input-lens, of the last two tokens: names both, one right after the other.",
         needs=("target-model", "vectors"),
         tasks=(FEATURES,),
     ),
@@ -145,21 +153,10 @@ BASELINES = (
         tasks=(FEATURES,),
     ),
     BaselineSpec(
-        name="selfie-best-of-5",
+        name="reference-description",
         kind="oracle",
-        summary=(
-            "As selfie, at five lengths of the vector; keeps the reply that simulates best on "
-            "windows with activations, which it is told."
-        ),
-        needs=("target-model", "vectors", "oracle"),
-        access=ORACLE,
-        tasks=(FEATURES,),
-    ),
-    BaselineSpec(
-        name="top-tokens",
-        kind="oracle",
-        summary="Names the tokens where the vector is largest in windows that it is told.",
-        needs=("target-model", "oracle"),
+        summary="Is told the reference description and says it: the ceiling.",
+        needs=("oracle",),
         access=ORACLE,
         tasks=(FEATURES,),
     ),

@@ -1,16 +1,13 @@
-"""Lists of tokens as descriptions: what a direction promotes, responds to, and where it is largest.
+"""Tokens as descriptions: what a direction promotes, and the one or two tokens it responds to.
 
 The logit lens (nostalgebraist, 2020) reads the direction as if it were the last layer's output; the
-input lens reads it as a probe of the input (`benchmark/backends/input_lens.py`). The oracle is told
-windows of the vector with its activations, those that descriptions are made from; the windows that
-are scored are others.
+input lenses read it as a probe of the input (`benchmark/backends/input_lens.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,16 +19,13 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.benchmark.targets import weight_files
 from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
 
 N_PROMOTED = 8
 """Promoted tokens that are named."""
-N_TOP = 5
-"""Most active tokens that are named, and tokens that a direction responds to."""
-LEAST_SHARE = 0.5
-"""Share of the largest activation that a token must reach to be named."""
+N_TRIED = 40
+"""Tokens among which the input lens looks for one that can be named."""
 
 
 def name_tokens(tokens: Sequence[str]) -> str:
@@ -69,7 +63,7 @@ class LogitLens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputTokens:
-    """Names the tokens that a direction responds to."""
+    """Names the token that a direction responds to."""
 
     responded: Callable[[Any, Sequence[int], int], Any]
     """From vectors, float32 (n, d_target), their layers and k to token ids, best first, (n, k)."""
@@ -77,25 +71,41 @@ class InputTokens:
     """Text of a token."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Name the tokens that each prompt's vector responds to most."""
-        vectors = [prompt.vector for prompt in prompts if prompt.vector is not None]
-        if len(vectors) < len(prompts):
-            raise UsageError("baseline/input-lens reads vectors; it cannot do without them")
-        layers = [int(prompt.query.fields["layer"]) for prompt in prompts]
-        rows = self.responded(np.stack(vectors), layers, 8 * N_TOP)
-        return [name_tokens(distinct([self.decode(i) for i in row], N_TOP)) for row in rows]
+        """Name the token that each prompt's vector responds to most."""
+        rows = self.responded(*_asked(prompts, "input-lens"), N_TRIED)
+        return [_word(self.decode, row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopTokens:
-    """Names the tokens on which a vector is largest, in windows it is told."""
+class InputBigrams:
+    """Names the token that a direction responds to, and the token before it."""
 
-    replies: Mapping[str, str]
-    """Reply by query id."""
+    responded: Callable[[Any, Sequence[int]], Any]
+    """From vectors, float32 (n, d_target), and their layers to token ids there and before, (n,)."""
+    decode: Callable[[int], str]
+    """Text of a token."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Look each query up."""
-        return [self.replies[prompt.query.id] for prompt in prompts]
+        """Name both tokens."""
+        pairs = zip(*self.responded(*_asked(prompts, "input-lens-2")), strict=True)
+        return [
+            f"{_word(self.decode, [here])} right after {_word(self.decode, [before])}"
+            for here, before in pairs
+        ]
+
+
+def _asked(prompts: Sequence[Prompt], name: str) -> tuple[Any, list[int]]:
+    """Vectors and layers of prompts."""
+    vectors = [prompt.vector for prompt in prompts if prompt.vector is not None]
+    if len(vectors) < len(prompts):
+        raise UsageError(f"baseline/{name} reads vectors; it cannot do without them")
+    return np.stack(vectors), [int(prompt.query.fields["layer"]) for prompt in prompts]
+
+
+def _word(decode: Callable[[int], str], tokens: Sequence[int]) -> str:
+    """The first token that can be named, as a description names a word."""
+    texts = [decode(token) for token in tokens]
+    return f"the word '{(distinct(texts, 1) or [repr(texts[0])[1:-1]])[0]}'"
 
 
 def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerCard]:
@@ -120,9 +130,16 @@ def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerC
 
 
 def load_input_lens(
-    suite: Suite, split: str, *, device: str, on_progress: OnProgress
-) -> tuple[InputTokens, ExplainerCard]:
+    suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
+) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
     """Measure what the layers of a split's queries take from the input, on the target's own text.
+
+    Args:
+        suite: names the target.
+        split: whose layers are measured.
+        tokens: 1 or 2, the last tokens that are read.
+        device: a torch device.
+        on_progress: told what is measured.
 
     Raises:
         UsageError: no text of the target ships with the package, or unknown device.
@@ -132,57 +149,26 @@ def load_input_lens(
     from introspect_bench.benchmark.backends import input_lens
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
-    folder, lens, tokenizer = input_lens.load_input_lens(
-        target_name(suite),
-        [int(query.fields["layer"]) for query in suite.queries(split)],
-        texts,
-        device=device,
-        told=lambda _found, _wanted: on_progress("measuring the input lens", 0, None),
-    )
-    return InputTokens(responded=lens, decode=_decoder(tokenizer)), ExplainerCard(
-        name="baseline/input-lens",
+    layers = [int(query.fields["layer"]) for query in suite.queries(split)]
+    folder, reader = input_lens.load_reader(target_name(suite), device=device)
+    decode = _decoder(reader.tokenizer)
+    explainer: InputTokens | InputBigrams
+
+    def told(_found: int, _wanted: int) -> None:
+        on_progress("measuring the input lens", 0, None)
+
+    if tokens == 1:
+        lens = input_lens.make_input_lens(reader, layers, texts, told=told)
+        explainer = InputTokens(responded=lens, decode=decode)
+    else:
+        both = input_lens.make_bigram_lens(reader, layers, texts, told=told)
+        explainer = InputBigrams(responded=both, decode=decode)
+    return explainer, ExplainerCard(
+        name="baseline/input-lens" if tokens == 1 else "baseline/input-lens-2",
         kind="baseline",
         weights_sha256=weight_files(folder),
-        settings={
-            "tokens": N_TOP,
-            "texts_sha256": sha256_bytes(canonical_json(texts).encode()),
-        },
+        settings={"texts_sha256": sha256_bytes(canonical_json(texts).encode())},
     )
-
-
-def load_top_tokens(suite: Suite, split: str) -> tuple[TopTokens, ExplainerCard]:
-    """Name the tokens with the largest activations in the describing windows of every query.
-
-    Raises:
-        UsageError: the suite does not say where its target is.
-        MissingPartError: the target's tokenizer is missing.
-        IntegrityError: a file of the suite is corrupt.
-    """
-    from introspect_bench.benchmark.backends.loading import find_model
-    from introspect_bench.benchmark.backends.pretrained import load_tokenizer
-
-    folder: Path = find_model(target_name(suite)).directory
-    decode = _decoder(load_tokenizer(folder))
-    told = arrays(suite, split, "oracle")
-    replies = {
-        query.id: name_tokens(_largest(ids.ravel(), values.ravel().astype(np.float32), decode))
-        for query, ids, values in zip(
-            suite.queries(split), told["ids"], told["activations"], strict=True
-        )
-    }
-    card = ExplainerCard(
-        name="baseline/top-tokens",
-        kind="oracle",
-        settings={"tokens": N_TOP, "least_share": LEAST_SHARE},
-    )
-    return TopTokens(replies=replies), card
-
-
-def _largest(ids: Any, values: Any, decode: Callable[[int], str]) -> list[str]:
-    order = np.argsort(-values, kind="stable")
-    named = [int(ids[i]) for i in order if values[i] >= LEAST_SHARE * values[order[0]]]
-    found = distinct([decode(token) for token in named], N_TOP)
-    return found or [decode(int(ids[order[0]]))]  # nothing but blanks: the blank itself
 
 
 def _decoder(tokenizer: Any) -> Callable[[int], str]:

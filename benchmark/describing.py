@@ -116,9 +116,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
     )
 
 
-def description_table(
-    described: Sequence[Described], judge: str | None = None
-) -> DescriptionTable:
+def description_table(described: Sequence[Described], judge: str | None = None) -> DescriptionTable:
     """Return described queries as columns for the metrics.
 
     Args:

@@ -54,7 +54,11 @@ PARTS: Mapping[str, Mapping[str, Form]] = {
 """Files by name: their tensors with dtype and shape behind the first axis, which is the query's;
 None is any length."""
 OF_LAYERS: Mapping[str, Mapping[str, Form]] = {
-    "definitions": {"layers": (np.int32, ()), "mean": (np.float32, (None,)), "cap": (np.float32, ())}
+    "definitions": {
+        "layers": (np.int32, ()),
+        "mean": (np.float32, (None,)),
+        "cap": (np.float32, ()),
+    }
 }
 """Further tensors of these files, whose first axis is the layer's."""
 SUM = 1e-3
@@ -196,9 +200,7 @@ def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
         if type(row[name]) not in (int, float) or not -1.01 <= row[name] <= 1.01:
             raise IntegrityError(f"field {name} is not a correlation or a cosine")
     for name in areas:
-        if row[name] is not None and not (
-            type(row[name]) in (int, float) and 0 <= row[name] <= 1
-        ):
+        if row[name] is not None and not (type(row[name]) in (int, float) and 0 <= row[name] <= 1):
             raise IntegrityError(f"field {name} is not an AUROC or null")
     return FeatureTruth(
         id=row["id"],

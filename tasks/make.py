@@ -251,9 +251,7 @@ def _measure_features(
     made = Made(counts=dict(found.counts), statistics=dict(found.statistics))
     made.extra = {"truth": "descriptions", "judges": judges_of(found)}
     _write(order, made, doctor, folder)
-    more, made.nulls = judge_features(
-        open_suite(folder), found, seed=order.seed, report=report
-    )
+    more, made.nulls = judge_features(open_suite(folder), found, seed=order.seed, report=report)
     made.statistics |= more
     made.misses = missed(made.statistics, BARS)
     return made

@@ -125,8 +125,8 @@ def fitted_projection(
         pairs = paired_tokens(target.tokenizer, explainer.tokenizer, text)
         if not pairs:
             continue
-        ours = _means(target, text, blocks, [i for i, _ in pairs])
-        theirs = _means(explainer, text, there, [j for _, j in pairs])
+        ours = read_states(target, text, blocks, [i for i, _ in pairs])
+        theirs = read_states(explainer, text, there, [j for _, j in pairs])
         for own, x, y in zip(moments, ours, theirs, strict=True):
             own.add(torch.nn.functional.normalize(x, dim=-1) if start == "pulled-back" else x, y)
         told(min(moments[0].n, PAIRS[start]), PAIRS[start])
@@ -224,7 +224,7 @@ def _place(injection: Injection, block: tuple[int, int], target: Any, explainer:
     return injection.layer, injection.layer
 
 
-def _means(
+def read_states(
     reader: Reader, text: str, places: Sequence[Place], positions: Sequence[int]
 ) -> list[Tensor]:
     """For each place float64 (n_positions, d_model): what the model has there."""

@@ -16,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.alignment import OnText, Reader, fitted_projection
+from introspect_bench.benchmark.backends.alignment import (
+    PAIRS,
+    Moments,
+    OnText,
+    Reader,
+    fitted_projection,
+    paired_tokens,
+    read_states,
+)
 from introspect_bench.benchmark.backends.injection import Injection, Maps
 from introspect_bench.benchmark.backends.injector import decoder_layers
 from introspect_bench.benchmark.backends.loading import find_model
@@ -25,6 +33,7 @@ from introspect_bench.benchmark.backends.pretrained import (
     load_tokenizer,
     usable_device,
 )
+from introspect_bench.benchmark.errors import UsageError
 
 InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
 """From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
@@ -76,30 +85,73 @@ def make_input_lens(
     return lens
 
 
-def load_input_lens(
-    name: str,
+BigramLens = Callable[
+    [npt.NDArray[np.float32], Sequence[int]], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+]
+"""From directions (n, d_model) and their layers to the token there and the token before it that
+each responds to most, (n,) each."""
+
+
+def make_bigram_lens(
+    reader: Reader,
     layers: Sequence[int],
     texts: Sequence[str],
     *,
-    device: str,
     told: OnText = lambda _found, _wanted: None,
-) -> tuple[Path, InputLens, Any]:
-    """Load a model in float32 and measure; return its folder, its lens and its tokenizer.
-
-    Args:
-        name: of the model.
-        layers: as in `make_input_lens`, as are texts and told.
-        texts: what it reads.
-        device: where it runs.
-        told: how far it is.
+) -> BigramLens:
+    """Measure linear maps of the last two tokens together; arguments as of `make_input_lens`.
 
     Raises:
-        UsageError: unknown name or device, or as `make_input_lens`.
+        UsageError: the texts are too short, or the tokenizer tells no character offsets.
+    """
+    model, wanted = reader.model, PAIRS["pulled-back"]
+    chosen = sorted(set(layers))
+    moments = {layer: Moments() for layer in chosen}
+    n = 0
+    for text in texts:
+        places = [i for i, _ in paired_tokens(reader.tokenizer, reader.tokenizer, text) if i > 1]
+        if not places:
+            continue
+        states = read_states(reader, text, [(layer, layer) for layer in chosen], places)
+        (here,) = read_states(reader, text, [None], places)
+        (before,) = read_states(reader, text, [None], [place - 1 for place in places])
+        for layer, state in zip(chosen, states, strict=True):
+            unit = torch.nn.functional.normalize(state, dim=-1)
+            moments[layer].add(unit, torch.cat([here, before], dim=1))
+        n += len(places)
+        told(min(n, wanted), wanted)
+        if n >= wanted:
+            break
+    width = model.get_input_embeddings().weight.shape[1]
+    if n < 2 * width:
+        raise UsageError(f"the texts give {n} tokens, which cannot align {2 * width} coordinates")
+    maps = {layer: one.pulled_back() for layer, one in moments.items()}
+
+    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int]) -> Any:
+        with torch.inference_mode():
+            embedded = torch.nn.functional.normalize(
+                model.get_input_embeddings().weight.float().cpu(), dim=-1
+            )
+            pulled = torch.stack(
+                [
+                    maps[layer] @ one
+                    for layer, one in zip(of, torch.from_numpy(vectors), strict=True)
+                ]
+            )
+            parts = pulled.split(width, dim=1)
+            return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
+
+    return lens
+
+
+def load_reader(name: str, *, device: str) -> tuple[Path, Reader]:
+    """Load a model in float32 with its tokenizer; return its folder too.
+
+    Raises:
+        UsageError: unknown name or device.
         MissingPartError: weights or device are missing.
     """
     where = usable_device(device)
     folder = find_model(name).directory
     model = load_model(folder, torch.float32).to(where).eval()
-    tokenizer = load_tokenizer(folder)
-    reader = Reader(model=model, tokenizer=tokenizer)
-    return folder, make_input_lens(reader, layers, texts, told=told), tokenizer
+    return folder, Reader(model=model, tokenizer=load_tokenizer(folder))

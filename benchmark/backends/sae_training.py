@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +18,38 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
-from introspect_bench.benchmark.backends.sae import Centring
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
+from introspect_bench.benchmark.errors import MissingPartError
 
 PARAMETERS = ("encoder.weight", "encoder.bias", "W_dec", "b_dec")
 """Names of the module's parameters."""
 CAP = 3.0
 """Cap of a centred residual's length, in median lengths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centring:
+    """Takes the mean of a layer away and caps the length of what is left.
+
+    A few tokens carry residuals a hundred times as long as all others in one or two dimensions
+    (Sun et al. 2024, "Massive Activations in Large Language Models"); uncapped they alone decide
+    every mean square and every correlation.
+    """
+
+    mean: Tensor
+    """Mean residual, float32 (d_model,)."""
+    cap: float
+    """Greatest length of a centred residual; longer ones are shortened to it."""
+
+    def __call__(self, residuals: Tensor) -> Tensor:
+        """Centred and capped residuals, same shape (n, d_model)."""
+        centred = residuals - self.mean
+        return centred * self.factors(centred)
+
+    def factors(self, centred: Tensor) -> Tensor:
+        """What each centred residual is multiplied by, in (0, 1], shape (n, 1)."""
+        lengths = centred.norm(dim=-1, keepdim=True)
+        factors: Tensor = self.cap / lengths.clamp(min=self.cap)
+        return factors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,42 +159,6 @@ class Trainee:
         values, indices = scores.topk(min(inputs.shape[1] // 2, len(places)), dim=1, sorted=False)
         decoded = _decode(values, indices, coder.W_dec[places])
         return (error - decoded).square().sum() / error.square().sum()
-
-    def state(self) -> dict[str, Tensor]:
-        """Everything the next step depends on."""
-        tensors = {
-            "since_fired": self.since_fired,
-            "mean": self.centring.mean,
-            "cap": torch.tensor(self.centring.cap, dtype=torch.float64),
-            "scale": torch.tensor(self.scale, dtype=torch.float64),
-        }
-        for name, parameter in self.parameters():
-            tensors[name] = parameter.detach()
-            for moment, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"{name}/{moment}"] = value
-        return tensors
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from a `state`.
-
-        Raises:
-            IntegrityError: tensors are missing or of another shape.
-        """
-        try:
-            self.since_fired.copy_(tensors["since_fired"])
-            mean = tensors["mean"].to(self.since_fired.device)
-            self.centring = Centring(mean=mean, cap=float(tensors["cap"]))
-            self.scale = float(tensors["scale"])
-            for name, parameter in self.parameters():
-                with torch.no_grad():
-                    parameter.copy_(tensors[name])
-                if f"{name}/step" in tensors:
-                    self.optimiser.state[parameter] = {
-                        moment: tensors[f"{name}/{moment}"].to(parameter.device)
-                        for moment in ("step", "exp_avg", "exp_avg_sq")
-                    }
-        except (KeyError, RuntimeError) as error:
-            raise IntegrityError(f"checkpoint does not fit the autoencoder: {error}") from error
 
     def weights(self) -> dict[str, Tensor]:
         """The module's weights for residuals as they are, by sparsify's names, on the CPU.

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.sae import Centring
-from introspect_bench.benchmark.backends.sae_training import StepSettings, Trainee
+from introspect_bench.benchmark.backends.sae_training import Centring, StepSettings, Trainee
 from introspect_bench.benchmark.backends.target_model import TargetModel
 
 ROWS = 8192

@@ -13,11 +13,11 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
 from introspect_bench.benchmark.freeze import CANARY
-from introspect_bench.benchmark.suite_features import asked_id
 from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.manifest import MANIFEST
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite_features import asked_id
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.contextual.statistics import (

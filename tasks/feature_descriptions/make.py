@@ -1,6 +1,6 @@
 """Makes a suite of features of context: measured, written, judged.
 
-Owns the order of the last steps and what a suite says of itself. Measuring is `contextual/build.py`.
+Owns the order of the last steps and what a suite says of itself; `contextual/build.py` measures.
 """
 
 from __future__ import annotations
@@ -136,9 +136,7 @@ def judge_features(
     for split in SCORED:
         features = quality.read_split(suite, split)
         found["readers"][split] = quality.measure_readers(features, judge, made.readers)
-        found["judge"][split] = quality.measure_judge(
-            features, judge, shipped_lexicon(), seed=seed
-        )
+        found["judge"][split] = quality.measure_judge(features, judge, shipped_lexicon(), seed=seed)
         report(f"{split}: features judged", len(features.queries))
     return found, description_nulls(suite, judge, made.readers, splits=SCORED, seed=seed)
 

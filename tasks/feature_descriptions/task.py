@@ -74,7 +74,7 @@ def make_task() -> Task:
     return Task(
         name=NAME,
         version="v2",
-        summary="A direction inside the target is shown: on which tokens, in which context, is it active?",
+        summary="A direction inside the target is shown: on what, in which context, is it active?",
         uses_vector=True,
         render=render,
         parse=parse_description,

@@ -143,7 +143,7 @@ def _best_neighbour(train: Split, vectors: Mapping[str, Floats], judge: ExactJud
     return values[1] > values[0]
 
 
-def _among(pooled: bool) -> str:  # noqa: FBT001 - says what the flag means
+def _among(pooled: bool) -> str:
     return "any layer" if pooled else "the same layer"
 
 
@@ -151,7 +151,8 @@ def _vectors(suite: Suite, split: str) -> dict[str, Floats]:
     """Unit vectors of a split by query id."""
     rows = suite.vectors(split).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return {query.id: rows[query.vector] for query in suite.queries(split) if query.vector is not None}
+    queries = suite.queries(split)
+    return {query.id: rows[query.vector] for query in queries if query.vector is not None}
 
 
 def _row(name: str, access: str, rule: str, own: Split, predicted: Floats) -> Row:

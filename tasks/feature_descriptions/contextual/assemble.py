@@ -184,9 +184,7 @@ def records(
         for row in rows:
             cosines = np.sort(train @ stored([row.one])[0])
             near = float(cosines[-2] if split == "train" and len(cosines) > 1 else cosines[-1])
-            result[split].append(
-                _record(row.one, row.kind, row.layer, row.side, row.windows, near)
-            )
+            result[split].append(_record(row.one, row.kind, row.layer, row.side, row.windows, near))
     return result
 
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import CheckFailedError
+from introspect_bench.tasks.feature_descriptions.contextual.clusters import clusters
 from introspect_bench.tasks.feature_descriptions.contextual.find import Described
-from introspect_bench.tasks.feature_descriptions.splits import clusters
 
 MOST_TOKEN_R = 0.5
 """A feature that the current token predicts this well is none of context."""
