@@ -148,7 +148,8 @@ def _check_windows(query: Query, own: Mapping[str, npt.NDArray[Any]], where: str
         raise IntegrityError(f"{where}: a silent mark is not silent, or a strong one is")
     for number in np.unique(group[rows]).tolist():
         here = group[rows] == number
-        keys = {tuple(own["ids"][r, a - least : a + 1]) for r, a in zip(rows[here], at[here])}
+        places = zip(rows[here].tolist(), at[here].tolist(), strict=True)
+        keys = {tuple(own["ids"][row, place - least : place + 1]) for row, place in places}
         if len(keys) > 1 or len(set(strong[rows][here].tolist())) < 2:
             raise IntegrityError(f"{where}: marks of group {number} are not matched")
 

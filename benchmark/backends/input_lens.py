@@ -132,12 +132,8 @@ def make_bigram_lens(
             embedded = torch.nn.functional.normalize(
                 model.get_input_embeddings().weight.float().cpu(), dim=-1
             )
-            pulled = torch.stack(
-                [
-                    maps[layer] @ one
-                    for layer, one in zip(of, torch.from_numpy(vectors), strict=True)
-                ]
-            )
+            rows = zip(of, torch.from_numpy(vectors), strict=True)
+            pulled = torch.stack([maps[layer] @ one for layer, one in rows])
             parts = pulled.split(width, dim=1)
             return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
 

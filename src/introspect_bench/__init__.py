@@ -2,7 +2,7 @@
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
-`compare`, `train`, `reference`, `show` (and `show_simulator`), `validate` (`validate_all` takes
+`compare`, `train`, `reference`, `show` (and `show_judge`), `validate` (`validate_all` takes
 folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `labels`,
 `data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`, `data_nulls` (and
 `check_nulls`, which compares what its `--refit` gives), `leaderboard_table`, `leaderboard_build`,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         score,
         score_all,
         show,
-        show_simulator,
+        show_judge,
         simulate,
         submit,
         train,
@@ -90,7 +90,7 @@ __all__ = [
     "score",
     "score_all",
     "show",
-    "show_simulator",
+    "show_judge",
     "simulate",
     "submit",
     "train",

@@ -19,7 +19,7 @@ from introspect_bench.benchmark.targets import resolve_target
 from introspect_bench.checking import validate_all
 from introspect_bench.citing import cite
 from introspect_bench.comparing import compare
-from introspect_bench.descriptions import rate, show_simulator, simulate
+from introspect_bench.descriptions import rate, show_judge, simulate
 from introspect_bench.dry_run import TaskPlan, plan_run
 from introspect_bench.exporting import export
 from introspect_bench.keeping import ledger_add, ledger_show
@@ -84,7 +84,7 @@ __all__ = [
     "score",
     "score_all",
     "show",
-    "show_simulator",
+    "show_judge",
     "simulate",
     "submit",
     "train",

@@ -1,4 +1,4 @@
-"""Judges of descriptions after a run: simulators, language models, and how good a simulator is."""
+"""Judges of descriptions after a run, and how good the suite's own one is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.describing import EXACT
 from introspect_bench.benchmark.rating import rate_run
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.running import OnAnswers, judge
@@ -100,14 +101,14 @@ def rate(
         )
 
 
-def show_simulator(
+def show_judge(
     suite: str | None = None,
     *,
     measure: bool = False,
     device: str = "cpu",
     on_fetch: OnProgress = silent,
 ) -> dict[str, Any]:
-    """Say how good a suite's simulator is on features it was not trained on.
+    """Say what a suite's judge makes of descriptions whose worth is known, on the test split.
 
     Args:
         suite: a shipped suite or a folder of suites; the first shipped one if None.
@@ -116,8 +117,7 @@ def show_simulator(
         on_fetch: told what is downloaded and prepared.
 
     Returns:
-        What `tasks.feature_descriptions.simulator_report.quality` gives, with the simulator's name
-        and hash.
+        `judge`, its id, and what `measure_judge` of the task's `contextual/quality.py` gives.
 
     Raises:
         UsageError: unknown suite, or it has no such task.
@@ -127,14 +127,20 @@ def show_simulator(
     from introspect_bench.tasks.feature_descriptions.task import NAME
 
     found = find_suite(SUITES[0] if suite is None else suite, NAME)
+    named = {"judge": found.manifest["judges"][EXACT]}
     if not measure:
-        quality: dict[str, Any] = found.manifest["statistics"]["simulator"]
-        return quality
-    from introspect_bench.tasks.feature_descriptions.finish import measure_quality
-    from introspect_bench.tasks.feature_descriptions.judges import open_simulator
+        return named | found.manifest["statistics"]["judge"]["test"]
+    from introspect_bench.tasks.feature_descriptions.contextual.quality import (
+        measure_judge,
+        read_split,
+    )
+    from introspect_bench.tasks.feature_descriptions.judges import open_exact
     from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
     found.verify()
-    simulator = open_simulator(found, device=device, on_progress=on_fetch)
-    on_fetch("simulating four descriptions of every feature", 0, None)
-    return measure_quality(found.root / "test", simulator, shipped_lexicon(), seed=0)
+    judge = open_exact(found, device, on_fetch)
+    on_fetch("judging five descriptions of every feature", 0, None)
+    seed = found.manifest["seed"]
+    return named | measure_judge(
+        read_split(found, "test"), judge.judge, shipped_lexicon(), seed=seed
+    )

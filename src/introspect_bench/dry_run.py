@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from introspect_bench.benchmark.planning import Plan, plan
 from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.estimate import fetch_target, model_seconds, simulation_seconds
+from introspect_bench.estimate import fetch_target, judging_seconds, model_seconds
 from introspect_bench.request import RunRequest
 from introspect_bench.running import answerable, check, n_shots
 
@@ -81,5 +81,5 @@ def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
     )
     judging: float | None = 0.0
     if request.simulate:
-        judging = simulation_seconds(suite, device=request.device, queries=found.queries)
+        judging = judging_seconds(suite, device=request.device, queries=found.queries)
     return None if answering is None or judging is None else answering + judging

@@ -14,12 +14,15 @@ import numpy as np
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.fetch import prepared_dir
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import WINDOW, WINDOWS
 from introspect_bench.benchmark.targets import TargetSpec, layers_and_width, locate
 from introspect_bench.explainers import BASELINE
 
 REPLY_TOKENS = 24
 """Tokens of a usual reply, as many as a query's answer needs."""
+_ENCODER = (6, 384)
+"""Layers and width of the encoder of sentences."""
+_PHRASES = 3
+"""Texts that are embedded for a description."""
 _MATRIX = 512
 _TRIALS = 5
 
@@ -51,8 +54,10 @@ def model_seconds(
     return operations / _operations_per_second()
 
 
-def simulation_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
-    """Guess how long the judges of descriptions take on this CPU, in seconds, or None elsewhere.
+def judging_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
+    """Guess how long the judge of descriptions takes on this CPU, in seconds, or None elsewhere.
+
+    It embeds every description and its phrases.
 
     Args:
         suite: the suite; 0 if its answers are no descriptions.
@@ -61,12 +66,11 @@ def simulation_seconds(suite: Suite, *, device: str, queries: int) -> float | No
     """
     if not suite.describes:
         return 0.0
-    size = _size(str(suite.manifest["target"].get("name")))
-    if size is None or device != "cpu":
+    if device != "cpu":
         return None
-    n_layers, d_model = size
-    tokens = queries * (WINDOWS * WINDOW + REPLY_TOKENS)
-    return 2 * 12 * n_layers * d_model**2 * tokens / _operations_per_second()
+    n_layers, d_model = _ENCODER
+    operations = 2 * 12 * n_layers * d_model**2 * queries * _PHRASES * REPLY_TOKENS
+    return operations / _operations_per_second()
 
 
 def fetch_target(model: str, suite: Suite) -> TargetSpec | None:

@@ -37,7 +37,7 @@ from introspect_bench.leaderboard.shards import MAX_REPLY, Reply
 from introspect_bench.scores import check_score
 
 RIGHT = 0.5
-"""Score from which a description counts as right in the query browser; the score is shown itself."""
+"""Score from which a description counts as right in the query browser, where it is shown."""
 FOLDER = "board"
 """Folder of the cache."""
 

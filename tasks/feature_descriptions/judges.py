@@ -199,7 +199,8 @@ def _hub_simulator(name: str, device: str, on_progress: OnProgress) -> Simulator
     return load_paper_simulator(name, device=device, on_progress=on_progress)
 
 
-def _open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Judge:
+def open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Exact:
+    """Load a suite's exact predicates; see `open_judges`."""
     from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
     from introspect_bench.benchmark.backends.pretrained import load_tokenizer
 
@@ -212,6 +213,6 @@ def _open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Judge:
 
 
 _OPEN: dict[str, Callable[[Suite, str, OnProgress], Judge]] = {
-    EXACT: _open_exact,
+    EXACT: open_exact,
     SIMULATOR: _open_simulator,
 }

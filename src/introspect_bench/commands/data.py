@@ -141,21 +141,6 @@ def path(as_json: bool) -> None:
     help="Freeze it even if it misses bars; the manifest names them, and it stays out of Overall.",
 )
 @click.option(
-    "--tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Tokens each autoencoder is trained on (feature-descriptions only).",
-)
-@click.option(
-    "--features",
-    multiple=True,
-    metavar="NAME",
-    help=(
-        "A public autoencoder to take instead of training, such as llama-scope-8x@COMMIT:19, or a "
-        "folder; one a layer, may be repeated (feature-descriptions only)."
-    ),
-)
-@click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, file_okay=False),
@@ -175,8 +160,6 @@ def make(
     device: str,
     draft: bool,
     accept_misses: bool,
-    tokens: int | None,
-    features: tuple[str, ...],
     output: Path,
     as_json: bool,
 ) -> None:
@@ -186,17 +169,12 @@ def make(
     freeze a suite that misses its bars, but shows its statistics.
     """
     from introspect_bench import api
-    from introspect_bench.tasks.make import FEATURES
     from introspect_bench.tasks.order import NotFrozenError
 
     if fresh is None and (split or suite):
         raise click.UsageError("--split and --suite go with --fresh")
     if fresh is not None and seed is not None:
         raise click.UsageError("give --fresh N or --seed N; both name the seed")
-    sizes: dict[str, Any] = {} if tokens is None else {"sae_tokens": tokens}
-    sizes |= {"features": features} if features else {}
-    if sizes and task != FEATURES:
-        raise click.UsageError(f"--tokens and --features go with --task {FEATURES}")
     try:
         with progress() as bar:
             where, manifest = api.data_make(
@@ -207,7 +185,6 @@ def make(
                 device=device,
                 draft=draft,
                 accept_misses=accept_misses,
-                sizes=sizes or None,
                 out_dir=output,
                 on_fetch=bar.bytes,
                 on_stage=bar.items,
