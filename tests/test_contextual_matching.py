@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from introspect_bench.benchmark.describing import score_feature
 from introspect_bench.tasks.feature_descriptions.contextual.matching import (
     EARLIEST,
     Index,
     bigram_keys,
     flags_auroc,
     match,
-    pairwise_auroc,
     strong_level,
     token_keys,
 )
@@ -21,11 +21,6 @@ from introspect_bench.tasks.feature_descriptions.contextual.scored import (
     RANDOM,
     choose,
     choose_random,
-)
-from introspect_bench.tasks.feature_descriptions.contextual.scoring import (
-    marked_auroc,
-    rescaled,
-    weighted_r,
 )
 
 
@@ -85,10 +80,6 @@ def test_flags_and_pairs_are_the_auroc_of_scikit_learn() -> None:
         truth = [1] * len(high) + [0] * len(low)
         expected.append(roc_auc_score(truth, flags[[*high, *low]]))
     assert flags_auroc(groups, flags) == pytest.approx(np.average(expected, weights=groups.pairs))
-    predicted = np.round(np.random.default_rng(2).random(40), 1).astype(np.float32)
-    strong = np.arange(40) % 2 == 0
-    whole = pairwise_auroc(predicted, strong, np.zeros(40, dtype=np.int64))
-    assert whole == pytest.approx(roc_auc_score(strong, predicted))
 
 
 def test_a_reader_of_the_token_is_at_one_half() -> None:
@@ -102,9 +93,14 @@ def test_a_reader_of_the_token_is_at_one_half() -> None:
     chosen = choose(groups, peaks, rng=np.random.default_rng(0))
     assert chosen is not None
     predicted = by_token[ids[chosen.windows]].astype(np.float32)
-    auroc = marked_auroc(predicted, chosen.marks, chosen.strong, chosen.group)
-    assert auroc == 0.5
-    assert rescaled(auroc) == 0
+    own = {
+        "marks": chosen.marks,
+        "strong": chosen.strong,
+        "pair_group": chosen.group,
+        "weights": chosen.weights,
+        "activations": predicted,
+    }
+    assert score_feature(own, predicted).matched_auroc == 0
 
 
 def test_windows_are_distinct_and_marked_and_weighted() -> None:
@@ -154,5 +150,8 @@ def test_weights_make_the_random_windows_stand_for_the_text() -> None:
     counts = np.array([1, 3, 0, 2, 1, 0])
     repeated = [np.repeat(side, counts, axis=0).ravel() for side in (truth, told)]
     expected = np.corrcoef(repeated[0], repeated[1])[0, 1]
-    assert weighted_r(truth, told, counts.astype(np.float32)) == pytest.approx(expected, abs=1e-6)
-    assert weighted_r(truth, np.ones_like(told), counts.astype(np.float32)) == 0
+    own = {"marks": np.full(6, -1), "weights": counts, "activations": truth}
+    found = score_feature(own, told)
+    assert found.weighted_r == pytest.approx(expected, abs=1e-6)
+    assert found.matched_auroc is None
+    assert score_feature(own, np.ones_like(told)).weighted_r == 0

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
-from tiny_features import NAME, WORDS, Counting, Letters, judges, make_feature_suite
+from tiny_features import NAME, WORDS, Counting, judges, make_feature_suite
 
-from introspect_bench.benchmark.describing import NotJudgedError, base_similarity
+from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
@@ -26,16 +25,14 @@ from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
-from introspect_bench.tasks.feature_descriptions.judges import Simulating
 
 TASK = get_task(NAME)
-WIDTH = Letters().embed(["a"]).shape[1]
 Reply = Callable[[Any], str]
 
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("features") / "v1"
+    root = tmp_path_factory.mktemp("features") / "v2"
     make_feature_suite(root)
     return root
 
@@ -91,94 +88,113 @@ def truth_of(suite: Suite) -> Reply:
     return lambda prompt: truth[prompt.query.id].descriptions[0]
 
 
-def test_the_reference_itself_scores_as_the_reference(suite: Suite, tmp_path: Path) -> None:
+def test_the_reference_itself_is_right(suite: Suite, tmp_path: Path) -> None:
     result = scored(suite, judged(suite, tmp_path / "run.jsonl", truth_of(suite)))
-    assert value(result, "pearson_of_reference") == 1
-    assert value(result, "similarity") == pytest.approx(1, abs=1e-6)
-    assert value(result, "detection_auroc") == 1
-    assert value(result, "pearson") > 0.95
+    assert value(result, "matched_auroc") == 1
+    assert value(result, "weighted_r") == pytest.approx(1, abs=1e-6)
     assert result["counts"] == {"queries": 9, "scored": 9, "unparsed": 0, "missing": 0}
-    assert set(result["by_kind"]) == {"sae", "activation"}
+    assert result["overall"]["n"] == 6  # features of the token are apart
+    assert set(result["by_kind"]) == {"bigram", "context-token", "token"}
+    assert result["by_kind"]["token"]["metrics"]["matched_auroc"]["value"] is None
+    assert result["by_kind"]["token"]["metrics"]["weighted_r"]["value"] == 1
     assert set(result["by_layers"]) == {"00", "01"}
-    assert set(result["by_distance"]) == {"near", "far"}
-    assert result["by_distance"]["near"]["n"] == 5  # 0.3 + 0.05 n >= 0.5 for n of 4 to 8
+    assert sum(part["n"] for part in result["by_distance"].values()) == 9
+    assert result["descriptions"]["mapped"] == {"grammar": 1, "nearest": 0, "none": 0}
 
 
 def test_numbers_are_those_of_other_libraries(suite: Suite, tmp_path: Path) -> None:
-    path = judged(suite, tmp_path / "run.jsonl", lambda _: f"{WORDS[0]} {WORDS[1]}")
+    path = judged(suite, tmp_path / "run.jsonl", lambda _: f"{WORDS[0]} after {WORDS[1]}")
     graded = grade_descriptions(read_run(path), TASK, suite)
-    told = arrays(suite, "test", "activations")
-    windows = arrays(suite, "test", "windows")["ids"]
+    own = arrays(suite, "test", "activations") | arrays(suite, "test", "windows")
+    seen = 0
     for row, one in enumerate(graded):
-        guess = np.isin(windows[row], (0, 1)).astype(float)
-        expected = pearsonr(told["activations"][row].ravel().astype(float), guess.ravel())
-        assert one.pearson == pytest.approx(expected.statistic, abs=1e-6)
-        kinds = told["kinds"][row]
-        kept = np.isin(kinds, (0, 1, 3))
-        area = roc_auc_score(kinds[kept] != 3, guess.max(axis=1)[kept])
-        assert one.detection == pytest.approx(area, abs=1e-6)
+        guess = Counting().predict([f"{WORDS[0]} {WORDS[1]}"], own["ids"][row : row + 1])[0]
+        kept = own["marks"][row] < 0
+        expected = np.cov(
+            own["activations"][row][kept].astype(float).ravel(),
+            guess[kept].astype(float).ravel(),
+            aweights=np.repeat(own["weights"][row][kept].astype(float), 32),
+            ddof=0,
+        )
+        scale = np.sqrt(expected[0, 0] * expected[1, 1])
+        r = expected[0, 1] / scale if scale else 0
+        assert one.found.weighted_r == pytest.approx(r, abs=1e-6)
+        if one.query.kind != "token":  # one group of four strong and four silent marks
+            at = guess[np.flatnonzero(~kept), own["marks"][row][~kept]]
+            area = roc_auc_score(own["strong"][row][~kept], at)
+            assert one.found.matched_auroc == pytest.approx(2 * area - 1, abs=1e-6)
+            seen += 1
+    assert seen == 6
 
 
-def test_a_random_other_description_has_similarity_zero(suite: Suite, tmp_path: Path) -> None:
-    # the mean over all other references is what 0 is set to
-    truth, queries = suite.feature_truth("test"), suite.queries("test")
-    asked = queries[0].id
-    base = base_similarity(suite, "test")[0]
-    found = []
-    for number, query in enumerate(queries):
-        if truth[query.id].predicate == truth[asked].predicate:
-            continue
-        text = truth[query.id].descriptions[0]
-        path = judged(suite, tmp_path / f"{number}.jsonl", always(text), queries=[asked])
-        found.append(grade_descriptions(read_run(path), TASK, suite)[0].similarity)
-    assert 0 < base < 1
-    assert np.mean(found) == pytest.approx(0, abs=1e-5)
-    assert max(found) > 0 > min(found)
+def test_naming_the_token_alone_is_nothing_but_follows_it(suite: Suite, tmp_path: Path) -> None:
+    truth = suite.feature_truth("test")
+
+    def token(prompt: Any) -> str:
+        return truth[prompt.query.id].descriptions[0].split(" two ")[0]
+
+    result = scored(suite, judged(suite, tmp_path / "run.jsonl", token))
+    assert value(result, "matched_auroc") == 0
+    assert 0.1 < value(result, "weighted_r") < 0.9
 
 
 def test_the_sign_counts(suite: Suite, tmp_path: Path) -> None:
     truth = suite.feature_truth("test")
 
-    def others(prompt: Any) -> str:
-        own = truth[prompt.query.id].descriptions[0]
-        return " ".join(word for word in WORDS if word not in own)
+    class Opposite(Counting):
+        def predict(self, descriptions: Any, windows: Any) -> Any:
+            return 9 - super().predict(descriptions, windows)
 
-    result = scored(suite, judged(suite, tmp_path / "run.jsonl", others))
-    assert value(result, "pearson") < -0.9
-    assert value(result, "pearson_of_reference") < -0.9
+    path = answered(suite, tmp_path / "run.jsonl", lambda p: truth[p.query.id].descriptions[0])
+    judge_run(path, task=TASK, suite=suite, judges=[Opposite()])
+    result = scored(suite, path)
+    assert value(result, "matched_auroc") == -1
+    assert value(result, "weighted_r") == pytest.approx(-1, abs=1e-6)
 
 
-def test_constant_predictions_are_zero_and_chance(suite: Suite, tmp_path: Path) -> None:
+def test_constant_predictions_are_nothing(suite: Suite, tmp_path: Path) -> None:
     result = scored(suite, judged(suite, tmp_path / "run.jsonl", lambda _: "every token"))
-    assert value(result, "pearson") == 0
-    assert value(result, "detection_auroc") == 0.5
+    assert [value(result, name) for name in TASK.metrics] == [0, 0]
+    assert result["descriptions"]["mapped"] == {"grammar": 0, "nearest": 0, "none": 1}
+
+
+def test_other_judges_are_shown_and_rank_nobody(suite: Suite, tmp_path: Path) -> None:
+    path = judged(suite, tmp_path / "run.jsonl", truth_of(suite))
+    alone = scored(suite, path)
+    other = Counting("simulator")
+    judge_run(path, task=TASK, suite=suite, judges=[other])
+    result = scored(suite, path)
+    assert result["overall"] == alone["overall"]
+    shown = result["descriptions"]["judges"][other.id]
+    assert shown["matched_auroc"]["value"] == 1
+    assert alone["descriptions"]["judges"] == {}
 
 
 def test_no_answer_is_wrong_in_every_metric_and_counted(suite: Suite, tmp_path: Path) -> None:
     truth = truth_of(suite)
-    first = suite.queries("test")[0].id
+    first = next(query.id for query in suite.queries("test") if query.kind == "bigram")
     path = judged(
         suite, tmp_path / "run.jsonl", lambda p: " \n\n" if p.query.id == first else truth(p)
     )
     run = read_run(path)
-    assert len(run.judgements) == 16
-    graded = grade_descriptions(run, TASK, suite)[0]
-    assert (graded.pearson, graded.detection, graded.similarity) == (0, 0, 0)
+    assert len(run.judgements) == 8
+    graded = next(g for g in grade_descriptions(run, TASK, suite) if g.query.id == first)
+    assert (graded.found.matched_auroc, graded.found.weighted_r, graded.mapped) == (0, 0, None)
     assert graded.status == "unparsed"
-    assert graded.of_reference > 0.9
     result = scored(suite, path)
     assert result["counts"]["unparsed"] == 1
-    assert value(result, "detection_auroc") == pytest.approx(8 / 9, abs=1e-6)
+    assert value(result, "matched_auroc") == pytest.approx(5 / 6, abs=1e-6)
 
 
 def test_all_unparsed_is_zero_without_any_judge(suite: Suite, tmp_path: Path) -> None:
     result = scored(suite, answered(suite, tmp_path / "run.jsonl", lambda _: ""))
-    assert [value(result, name) for name in TASK.metrics] == [0, 0, 0, 0]
+    assert [value(result, name) for name in TASK.metrics] == [0, 0]
     assert result["descriptions"] == {
         "mean_characters": None,
         "distinct": 0,
         "truncated": 0,
-        "pearson_predicates": None,
+        "mapped": None,
+        "judges": {},
         "ratings": {},
     }
 
@@ -203,17 +219,21 @@ def test_scored_twice_is_the_same_bytes(suite: Suite, tmp_path: Path) -> None:
 
 def test_a_run_that_was_not_judged_says_what_to_do(suite: Suite, tmp_path: Path) -> None:
     path = answered(suite, tmp_path / "run.jsonl", truth_of(suite))
-    message = r"9 of 9 descriptions are not judged by simulator/.*run `introspect-bench simulate"
+    message = (
+        r"9 of 9 descriptions are not judged by exact-predicates/.*run `introspect-bench simulate"
+    )
     with pytest.raises(NotJudgedError, match=message):
         scored(suite, path)
 
 
-def test_another_simulator_does_not_count_and_is_named(suite: Suite, tmp_path: Path) -> None:
+def test_another_judge_does_not_count_and_is_named(suite: Suite, tmp_path: Path) -> None:
     path = answered(suite, tmp_path / "run.jsonl", truth_of(suite))
     stranger = Counting()
     stranger.sha256 = "00" * 32
-    judge_run(path, task=TASK, suite=suite, judges=[Simulating(stranger)])
-    with pytest.raises(NotJudgedError, match="it has those of simulator/counting-v1@000000000000"):
+    judge_run(path, task=TASK, suite=suite, judges=[stranger])
+    with pytest.raises(
+        NotJudgedError, match="it has those of exact-predicates/counting-v1@000000000000"
+    ):
         scored(suite, path)
 
 
@@ -231,8 +251,13 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     ("change", "message"),
     [
         (lambda row: row.update(text="the word 'gnu' indeed"), "judged another text"),
-        (lambda row: row.update(predicted=base64.b64encode(bytes(5)).decode()), "5 bytes, exp"),
-        (lambda row: row.update(embedding=row.pop("predicted")), "predicted is not text"),
+        (
+            lambda row: row.update(predicted=base64.b64encode(bytes(5)).decode()),
+            "5 bytes, expected 512",
+        ),
+        (lambda row: row.pop("predicted"), "predicted is not text"),
+        (lambda row: row.pop("mapped"), "field mapped is missing"),
+        (lambda row: row.update(mapped="guess"), "field mapped is not one of"),
     ],
 )
 def test_a_judgement_that_does_not_fit_is_refused(
@@ -259,20 +284,4 @@ def test_a_judgement_of_no_answer_is_refused(suite: Suite, tmp_path: Path) -> No
 def test_descriptions_of_training_features_are_not_scored(suite: Suite, tmp_path: Path) -> None:
     path = answered(suite, tmp_path / "run.jsonl", lambda _: "ant", split="train")
     with pytest.raises(UsageError, match="train split are not scored"):
-        scored(suite, path)
-
-
-def test_only_the_embedding_of_the_answer_counts(suite: Suite, tmp_path: Path) -> None:
-    path = answered(suite, tmp_path / "run.jsonl", lambda _: "ant")
-    zero = Letters()
-    zero.embed = lambda texts: np.zeros((len(texts), WIDTH), dtype=np.float32)  # type: ignore[method-assign]
-    from introspect_bench.tasks.feature_descriptions.judges import Embedding
-
-    judge_run(
-        path,
-        task=TASK,
-        suite=suite,
-        judges=[Simulating(Counting()), Embedding(zero, name="letters")],
-    )
-    with pytest.raises(IntegrityError, match="an embedding is zero"):
         scored(suite, path)

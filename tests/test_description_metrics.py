@@ -16,24 +16,22 @@ COLUMNS = [column.name for column in fields(DescriptionTable)]
 
 
 def test_descriptions_worked_out_by_hand() -> None:
-    assert evaluate("pearson", DESCRIBED) == 2.75 / 10
-    assert evaluate("pearson_of_reference", DESCRIBED) == (2.75 / 10) / (7 / 10)
-    assert evaluate("detection_auroc", DESCRIBED) == 5.5 / 10
-    assert evaluate("similarity", DESCRIBED) == 2.86 / 10
-    assert evaluate("pearson_predicates", DESCRIBED) == 2.4 / 10
-    weights = np.array([2.0, 2, 0, 0, 0, 0, 0, 0, 1, 1])
-    assert METRICS["pearson"](DESCRIBED, weights) == pytest.approx((0.5 * 2 - 0.25 * 2) / 6)
+    assert evaluate("matched_auroc", DESCRIBED) == 2.5 / 8  # two have no matched tokens
+    assert evaluate("weighted_r", DESCRIBED) == 2.4 / 10
+    weights = np.array([2.0, 2, 0, 0, 3, 0, 0, 0, 1, 1])
+    assert METRICS["matched_auroc"](DESCRIBED, weights) == pytest.approx((1 - 0.5) / 6)
+    assert METRICS["weighted_r"](DESCRIBED, weights) == pytest.approx(0.8 / 9)
 
 
-def test_a_share_of_nothing_has_no_value() -> None:
-    hopeless = replace(DESCRIBED, of_reference=np.full(10, -1))
-    assert np.isnan(evaluate("pearson_of_reference", hopeless))
-    assert evaluate("pearson", hopeless) == 0.275
+def test_features_without_matched_tokens_have_no_auroc() -> None:
+    alone = replace(DESCRIBED, marked=np.zeros(10, dtype=np.bool_))
+    assert np.isnan(evaluate("matched_auroc", alone))
+    assert evaluate("weighted_r", alone) == 0.24
 
 
 def test_tables_of_descriptions_are_checked() -> None:
     with pytest.raises(ValueError, match="different length"):
-        replace(DESCRIBED, detection=np.zeros(3, dtype=np.int64))
+        replace(DESCRIBED, marked=np.zeros(3, dtype=np.bool_))
     with pytest.raises(ValueError, match="gaps"):
         replace(DESCRIBED, group=np.full(10, 2))
     with pytest.raises(ValueError, match="no queries"):

@@ -109,8 +109,9 @@ def test_prompts_hold_the_layer_the_slot_and_nothing_else_of_the_query() -> None
     assert len({one.instructions for one in seen.values()}) == len(seen)
 
 
-def test_the_task_ranks_by_the_signed_correlation() -> None:
+def test_the_task_ranks_by_what_the_token_does_not_say() -> None:
     task = make_task()
-    assert task.headline == task.metrics[0] == "pearson"
+    assert task.headline == task.metrics[0] == "matched_auroc"
+    assert "token" not in (task.headline_kinds or ())
     assert task.uses_vector
     assert len(task.prompt_sha256) == 64

@@ -33,9 +33,9 @@ def test_times_have_units(value: float, text: str) -> None:
 
 def test_numbers_look_the_same_everywhere() -> None:
     assert shown("exact_match", 0.16649) == "16.6"
-    assert shown("pearson", -0.0031) == "−0.003"  # noqa: RUF001
+    assert shown("weighted_r", -0.0031) == "−0.003"  # noqa: RUF001
     assert shown("overall", -0.0001) == "0.0"
-    assert interval("pearson", Estimate(value=0.0, low=-0.01, high=0.01)) == "[−0.010, 0.010]"  # noqa: RUF001
+    assert interval("weighted_r", Estimate(value=0.0, low=-0.01, high=0.01)) == "[−0.010, 0.010]"  # noqa: RUF001
 
 
 def test_bars_are_drawn_where_the_numbers_are() -> None:

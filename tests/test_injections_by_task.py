@@ -162,7 +162,7 @@ def test_one_scale_is_learnt() -> None:
 def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Patching, ablations and features, about one target."""
     root = make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
-    make_feature_suite(root / NAME / "v1")
+    make_feature_suite(root / NAME / "v2")
     return root
 
 

@@ -78,7 +78,7 @@ def test_the_lens_is_declared_and_enters_as_an_embedding() -> None:
 
 def test_an_explainer_with_an_input_lens_is_trained_and_run(tmp_path: Path) -> None:
     suite = str(tmp_path / "features")
-    make_feature_suite(Path(suite) / NAME / "v1")
+    make_feature_suite(Path(suite) / NAME / "v2")
     narrow = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
     base, target = (
         save_model(tmp_path / "base"),

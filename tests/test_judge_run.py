@@ -20,12 +20,12 @@ from introspect_bench.benchmark.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions import judge_run as module
 from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
-from introspect_bench.tasks.feature_descriptions.judges import Simulating, open_judges
+from introspect_bench.tasks.feature_descriptions.judges import open_judges
 
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
-    return make_feature_suite(tmp_path / "suite" / "feature-descriptions" / "v1")
+    return make_feature_suite(tmp_path / "suite" / "feature-descriptions" / "v2")
 
 
 class Stops(Counting):
@@ -47,9 +47,9 @@ def test_a_killed_judge_goes_on_and_ends_the_same(
     whole = answered(suite, tmp_path / "whole.jsonl", lambda p: f"ant {p.query.id}")
     part = tmp_path / "part.jsonl"
     part.write_bytes(whole.read_bytes())
-    assert judge_run(whole, task=TASK, suite=suite, judges=judges()) == 18
+    assert judge_run(whole, task=TASK, suite=suite, judges=judges()) == 9
     with pytest.raises(KeyboardInterrupt):
-        judge_run(part, task=TASK, suite=suite, judges=[Simulating(Stops())])
+        judge_run(part, task=TASK, suite=suite, judges=[Stops()])
     assert len(read_run(part).judgements) == 4
     with part.open("rb+") as stream:  # and the last line is torn
         stream.truncate(part.stat().st_size - 9)
@@ -57,10 +57,10 @@ def test_a_killed_judge_goes_on_and_ends_the_same(
     appended = judge_run(
         part, task=TASK, suite=suite, judges=judges(), on_answers=lambda *a: told.append(a)
     )
-    assert appended == 15
+    assert appended == 6
     assert read_run(part).judgements == read_run(whole).judgements
     assert part.read_bytes() == whole.read_bytes()
-    assert told[-1] == (judges()[1].id, 9, 9)
+    assert told[-1] == (judges()[0].id, 9, 9)
     assert judge_run(part, task=TASK, suite=suite, judges=judges()) == 0
 
 
@@ -77,11 +77,7 @@ def test_truth_is_never_opened(
 
     monkeypatch.setattr(Suite, "read", watch)
     judge_run(path, task=TASK, suite=suite, judges=judges())
-    assert set(opened) == {
-        "test/queries.jsonl",
-        "test/windows.safetensors",
-        "test/silent.safetensors",
-    }
+    assert set(opened) == {"test/queries.jsonl", "test/windows.safetensors"}
 
 
 def test_predictions_are_those_of_each_querys_own_windows(suite: Suite, tmp_path: Path) -> None:
@@ -119,9 +115,9 @@ def test_incomplete_runs_and_other_tasks_are_refused(suite: Suite, tmp_path: Pat
 
 
 def test_unknown_judges_and_absent_simulators_are_refused(suite: Suite) -> None:
-    with pytest.raises(UsageError, match="unknown judge 'reader': choose from simulator"):
+    with pytest.raises(UsageError, match="unknown judge 'reader': choose from exact-predicates, s"):
         open_judges(suite, names=["reader"])
-    with pytest.raises(UsageError, match="simulator counting-v1 is neither in the package nor at"):
+    with pytest.raises(UsageError, match="the suite toy has no simulator; it is judged by exact"):
         open_judges(suite, names=["simulator"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_features import WORDS, Letters, make_feature_suite
+from tiny_embedders import LetterEmbedder
+from tiny_features import Counting, make_feature_suite
+from tiny_predicates import windows_of
 from tiny_simulators import lessons_of_pairs, pairs, save_base
 
 from introspect_bench.benchmark.backends.simulator_lessons import TrainingSettings
 from introspect_bench.benchmark.backends.simulator_training import Base, train_simulator
+from introspect_bench.benchmark.describing import EXACT
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.tasks.feature_descriptions import judges
 from introspect_bench.tasks.feature_descriptions.judges import (
-    Embedding,
-    Shown,
     Simulating,
+    exact_judge,
     judge_id,
     open_judges,
     open_simulator,
-    quantise_embedding,
 )
 from introspect_bench.tasks.feature_descriptions.simulate import quantise
 
-WINDOWS = np.random.default_rng(0).integers(3, 9, size=(2, 8, 32)).astype(np.int32)
+WINDOWS = np.random.default_rng(0).integers(3, 9, size=(2, 16, 32)).astype(np.int32)
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +54,25 @@ def suite_of(trained: tuple[Path, Path], version: str, judge: str) -> Suite:
     return make_feature_suite(
         root / "feature-descriptions" / version,
         target=target,
-        judges={"simulator": judge, "embedding": Embedding(Letters(), name="letters").id},
+        judges={"simulator": judge, EXACT: Counting().id},
     )
 
 
 def test_a_simulator_beside_the_suite_is_found_by_its_name(trained: tuple[Path, Path]) -> None:
-    suite = suite_of(trained, "v1", "simulator/toy-v1@0123456789ab")
+    suite = suite_of(trained, "a", "simulator/toy-v1@0123456789ab")
     found = open_simulator(suite)
     judge = Simulating(found)
-    named = {"simulator": judge.id, "embedding": "embedding/x@" + "0" * 12}
+    named = {**suite.manifest["judges"], "simulator": judge.id}
     own = Suite(root=suite.root, manifest={**suite.manifest, "judges": named})
     (opened,) = open_judges(own, names=["simulator"])
     assert opened.id == judge.id
-    rows = opened.find(["A", "B"], Shown(windows=WINDOWS))
-    assert [np.frombuffer(row, dtype=np.uint8).size for row in rows] == [256, 256]
-    assert rows == [row.tobytes() for row in quantise(found.predict(["A", "B"], WINDOWS))]
+    rows = opened.find(["A", "B"], WINDOWS)
+    bytes_of = [base64.b64decode(row["predicted"]) for row in rows]
+    assert bytes_of == [row.tobytes() for row in quantise(found.predict(["A", "B"], WINDOWS))]
 
 
 def test_another_simulator_than_the_suites_is_refused(trained: tuple[Path, Path]) -> None:
-    suite = suite_of(trained, "v2", "simulator/toy-v1@000000000000")
+    suite = suite_of(trained, "b", "simulator/toy-v1@000000000000")
     with pytest.raises(IntegrityError, match=r"judged by simulator/toy-v1@000000000000, this is"):
         open_judges(suite, names=["simulator"])
 
@@ -78,7 +80,7 @@ def test_another_simulator_than_the_suites_is_refused(trained: tuple[Path, Path]
 def test_a_hub_simulator_is_loaded_by_its_id(
     trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite = suite_of(trained, "v3", "simulator/toy-v1@000000000000")
+    suite = suite_of(trained, "c", "simulator/toy-v1@000000000000")
     named = {**suite.manifest["judges"], "hub": "org/simulator@" + "a" * 40}
     asked: list[str] = []
 
@@ -95,22 +97,30 @@ def test_a_hub_simulator_is_loaded_by_its_id(
     monkeypatch.setattr(judges, "_hub_simulator", load)
     found = open_simulator(Suite(root=suite.root, manifest={**suite.manifest, "judges": named}))
     assert asked == ["org/simulator@" + "a" * 40]
-    # no contrast: it is not asked what it predicts without a description
-    rows = Simulating(found).find(["A", "B"], Shown(windows=WINDOWS))
-    assert set(rows[0]) == {51}
+    rows = Simulating(found).find(["A", "B"], WINDOWS)
+    assert set(base64.b64decode(rows[0]["predicted"])) == {51}
 
 
 def test_ids_hold_kind_name_and_hash() -> None:
-    assert judge_id("embedding", "minilm", "ab" * 32) == "embedding/minilm@abababababab"
+    assert judge_id(EXACT, "grammar-1", "ab" * 32) == "exact-predicates/grammar-1@abababababab"
 
 
-def test_embeddings_are_kept_in_one_byte_a_number() -> None:
-    letters = Letters()
-    rows = Embedding(letters).find(list(WORDS[:2]), Shown(windows=WINDOWS))
-    unit = letters.embed(list(WORDS[:2]))
-    for row, vector in zip(rows, unit, strict=True):
-        kept = np.frombuffer(row, dtype=np.int8).astype(np.float64)
-        assert kept @ vector / np.linalg.norm(kept) > 0.999
-    assert quantise_embedding(np.array([[1.0, -1.0, 0.0]], dtype=np.float32)).tolist() == [
-        [127, -127, 0]
-    ]
+def test_exact_predicates_say_how_they_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judges, "cache_dir", lambda: tmp_path)
+    windows, tokenizer = windows_of(["how", " to", " dog", " to"])
+    names = ["word:to", "word:dog", "previous-word:how", "all(word:to;previous-word:how)"]
+    judge = exact_judge(names, LetterEmbedder(), tokenizer)
+    texts = ["the word 'to' right after the word 'how'", "xxxx qqqq", "dogs to hows"]
+    shown = np.stack([np.repeat(windows, 16, axis=0)] * len(texts))
+    found = judge.find(texts, shown)
+    assert found == judge.find(texts, shown)
+    assert [row["mapped"] for row in found[:2]] == ["grammar", "none"]
+    first = np.frombuffer(base64.b64decode(found[0]["predicted"]), np.uint8).reshape(16, 32)
+    assert np.flatnonzero(first[3]).tolist() == [1]
+    assert set(first[3]) == {0, 255}
+    assert not any(base64.b64decode(found[1]["predicted"]))
+    other = exact_judge(names[:3], LetterEmbedder(), tokenizer)
+    assert other.id != judge.id
+    assert judge.id.startswith("exact-predicates/grammar-1@")

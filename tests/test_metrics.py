@@ -117,7 +117,7 @@ def test_within_a_kind_another_metric_stands_for_the_mean_over_kinds() -> None:
     assert of_part("kind_mean", ["which"]) == "which_accuracy"
     assert of_part("kind_mean", KINDED.kind) == "kind_mean"
     assert of_part("verdict_accuracy", ["which"]) == "verdict_accuracy"
-    assert of_part("pearson", ()) == "pearson"
+    assert of_part("weighted_r", ()) == "weighted_r"
 
 
 def test_weights_are_multiplicities() -> None:

@@ -31,7 +31,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
-    return make_feature_suite(tmp_path / "words" / NAME / "v1")
+    return make_feature_suite(tmp_path / "words" / NAME / "v2")
 
 
 def rate(path: Path, suite: Suite, server: Server, **more: Any) -> int:

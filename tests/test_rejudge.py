@@ -11,20 +11,20 @@ import numpy.typing as npt
 import pytest
 from test_describing import TASK, answered
 from tiny_entries import rows_of, write_rows
-from tiny_features import judges, make_feature_suite
+from tiny_features import Counting, judges, make_feature_suite
 
+from introspect_bench.benchmark.describing import EXACT
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
 from introspect_bench.tasks.feature_descriptions.rejudge import rejudge
 
 Bytes = npt.NDArray[np.uint8]
-Signed = npt.NDArray[np.int8]
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    return make_feature_suite(tmp_path_factory.mktemp("words") / "feature-descriptions" / "v1")
+    return make_feature_suite(tmp_path_factory.mktemp("words") / "feature-descriptions" / "v2")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def differing(path: Path, suite: Suite) -> set[str]:
     """Kinds of judges that do not find what the file says, for any of all queries."""
     qids = [query.id for query in suite.queries("test")]
     found = rejudge(path, task=TASK, suite=suite, judges=judges(), qids=qids)
-    assert len(found) == 2 * len(qids)
+    assert len(found) == len(qids)
     return {one.judge.partition("/")[0] for one in found if not one.same}
 
 
@@ -65,11 +65,11 @@ def test_what_judges_find_they_find_again(judged: Callable[[str], Path], suite: 
 
 
 def test_rounding_of_a_value_is_forgiven(judged: Callable[[str], Path], suite: Suite) -> None:
-    path = judged("every ant bee cat")
+    path = judged("every")
 
     def rounded(old: Bytes, _active: Bytes) -> Bytes:
         new = old.copy()
-        new[int(np.argmin(old[:32]))] += 1  # not the largest of its window
+        new[0] += 1
         return new
 
     before = path.read_bytes()
@@ -85,33 +85,27 @@ def test_single_steps_in_the_right_places_are_not(
     """A correlation does not change with scale: they make a flat prediction a perfect one."""
     path = judged("nothing at all")
     changed(path, suite, "predicted", lambda old, active: old + step * active)
-    assert differing(path, suite) == {"simulator"}
+    assert differing(path, suite) == {EXACT}
 
 
 def test_another_description_is_not(judged: Callable[[str], Path], suite: Suite) -> None:
     path = judged("ant")
     changed(path, suite, "predicted", lambda old, _active: old[::-1].copy())
-    assert differing(path, suite) == {"simulator"}
+    assert differing(path, suite) == {EXACT}
 
 
-def test_an_embedding_that_is_turned_a_little_is_not(
-    judged: Callable[[str], Path], suite: Suite
-) -> None:
+def test_bytes_that_are_missing_are_not(judged: Callable[[str], Path], suite: Suite) -> None:
     path = judged("ant")
-
-    def turned(old: Bytes, _active: Bytes) -> Bytes:
-        signed: Signed = old.view(np.int8)
-        toward = np.where(np.arange(len(signed)) % 2 == 0, 2, -2)
-        return np.clip(signed + toward, -127, 127).astype(np.int8).view(np.uint8)
-
-    changed(path, suite, "embedding", turned)
-    assert differing(path, suite) == {"embedding"}
+    changed(path, suite, "predicted", lambda old, _active: old[:-1])
+    assert differing(path, suite) == {EXACT}
 
 
-@pytest.mark.parametrize("field", ["predicted", "embedding"])
-def test_bytes_that_are_missing_are_not(
-    judged: Callable[[str], Path], suite: Suite, field: str
-) -> None:
-    path = judged("ant")
-    changed(path, suite, field, lambda old, _active: old[:-1])
-    assert len(differing(path, suite)) == 1
+def test_another_way_of_reading_is_not(judged: Callable[[str], Path], suite: Suite) -> None:
+    path = judged("nothing at all")
+    rows = rows_of(path)
+    for row in rows:
+        if row.get("judge") == Counting().id:
+            assert row["mapped"] == "none"
+            row["mapped"] = "grammar"
+    write_rows(path, rows)
+    assert differing(path, suite) == {EXACT}

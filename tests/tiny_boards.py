@@ -23,13 +23,13 @@ from introspect_bench.leaderboard.board import (
 from introspect_bench.leaderboard.shards import Asked, Reply, Sheet
 
 TASKS = {
-    "feature-descriptions": ("Feature descriptions", "pearson", 600, 0.0, 0.62),
+    "feature-descriptions": ("Feature descriptions", "matched_auroc", 600, 0.0, 0.62),
     "activation-patching": ("Activation patching", "balanced_exact_match", 1000, 0.048, 1.0),
     "input-ablations": ("Input ablations", "kind_mean", 1000, 0.107, 1.0),
 }
 """Title, headline, queries, floor and ceiling by task."""
 METRICS = {
-    "pearson": ("pearson", "pearson_of_reference", "detection_auroc", "similarity"),
+    "matched_auroc": ("matched_auroc", "weighted_r"),
     "balanced_exact_match": (
         "balanced_exact_match",
         "exact_match_changed",

@@ -48,15 +48,13 @@ def answers(
     )
 
 
-def described(r: Sequence[float], reference: Sequence[float]) -> DescriptionTable:
-    column = np.array([round(value * UNIT) for value in r])
+def described(auroc: Sequence[float]) -> DescriptionTable:
+    column = np.array([round(value * UNIT) for value in auroc])
     return DescriptionTable(
-        pearson=column,
-        of_reference=np.array([round(value * UNIT) for value in reference]),
-        detection=column,
-        similarity=column,
-        predicates=column,
-        group=np.arange(len(r)),
+        matched_auroc=column,
+        marked=np.ones(len(column), dtype=np.bool_),
+        weighted_r=column,
+        group=np.arange(len(column)),
     )
 
 
@@ -79,14 +77,12 @@ KINDED = make_table(
     kind=[*["hint"] * 4, *["context"] * 4, *["which"] * 3],
 )
 
-# Ten features in six groups; the last two have no description.
+# Ten features in six groups, two without marks; the last two have no description.
 DESCRIBED = DescriptionTable(
-    pearson=np.array([500_000, -250_000, 1_000_000, 125_000, 0, 375_000, 750_000, 250_000, 0, 0]),
-    of_reference=np.array([750_000] * 8 + [500_000] * 2),
-    detection=np.array(
-        [1_000_000, 0, 1_000_000, 500_000, 500_000, 833_333, 1_000_000, 666_667, 0, 0]
+    matched_auroc=np.array(
+        [500_000, -250_000, 1_000_000, 125_000, 0, 375_000, 750_000, 250_000, 0, 0]
     ),
-    similarity=np.array([900_000, -100_000, 1_000_000, 0, 50_000, 300_000, 700_000, 10_000, 0, 0]),
-    predicates=np.array([400_000, 0, 900_000, 0, 0, 300_000, 800_000, 0, 0, 0]),
+    marked=np.array([1, 1, 1, 1, 0, 1, 1, 0, 1, 1], dtype=np.bool_),
+    weighted_r=np.array([400_000, 0, 900_000, 0, 0, 300_000, 800_000, 0, 0, 0]),
     group=np.array([0, 0, 1, 1, 2, 3, 4, 4, 5, 5]),
 )

@@ -121,9 +121,9 @@ def test_metric_and_cluster(call: Call) -> None:
     assert found["pairs"][0]["first_only"] is None
     single = ib.compare(runs, suite="toy", cluster="query")["tasks"][0]
     assert single["n_groups"] == single["n"] == 15
-    code, _, err = call("compare", *runs, *SUITE, "--metric", "pearson")
+    code, _, err = call("compare", *runs, *SUITE, "--metric", "weighted_r")
     assert code == 2
-    assert "has no metric 'pearson'; choose from kind_mean" in the_sentence(err)
+    assert "has no metric 'weighted_r'; choose from kind_mean" in the_sentence(err)
     words = ("--metric", "group_consistency", "--cluster", "query")
     code, _, err = call("compare", *runs_of(call, PATCHING), *SUITE, *words)
     assert code == 2

@@ -25,7 +25,7 @@ def words(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return [judge for judge in judges() if judge.id.partition("/")[0] in names]
 
     monkeypatch.setattr(module, "open_judges", opened)
-    make_feature_suite(here / "words" / NAME / "v1")
+    make_feature_suite(here / "words" / NAME / "v2")
     return here / "words"
 
 
@@ -116,7 +116,7 @@ def test_the_suite_verifies_and_every_change_is_found(call: Call, words: Path) -
     code, out, _ = call("data", "verify", "--suite", "words")
     assert code == 0
     assert NAME in out
-    manifest = words / NAME / "v1" / "manifest.json"
+    manifest = words / NAME / "v2" / "manifest.json"
     text = manifest.read_text()
     said = json.loads(text)["statistics"]["test"]["sae"]["distinct_predicates"]
     manifest.write_text(
@@ -133,7 +133,7 @@ def test_an_edited_vector_is_another_query(call: Call, words: Path) -> None:
 
     from introspect_bench.benchmark.freeze import write_manifest
 
-    root = words / NAME / "v1"
+    root = words / NAME / "v2"
     path = root / "test" / "vectors.safetensors"
     tensors = load_file(path)
     tensors["vectors"][0] = np.float16(0.5)

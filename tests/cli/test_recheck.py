@@ -182,7 +182,7 @@ def described(call: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return [judge for judge in judges() if judge.id.partition("/")[0] in names]
 
     monkeypatch.setattr(module, "open_judges", opened)
-    make_feature_suite(here / "words" / NAME / "v1")
+    make_feature_suite(here / "words" / NAME / "v2")
     words = ("-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
     assert call("run", *words)[0] == 0
     run = Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
@@ -201,12 +201,12 @@ def test_sound_judgements_are_found_again(call: Call, described: Path) -> None:
 
 
 def test_forged_predictions_score_and_are_caught(call: Call, described: Path) -> None:
-    """The true activations instead of what the simulator predicts: the one thing T1 can't see."""
+    """The true activations instead of what the judge predicts: the one thing T1 can't see."""
     suite = find_suite("words", NAME)
     true = arrays(suite, "test", "activations")["activations"]
     place = {query.id: row for row, query in enumerate(suite.queries("test"))}
     path = described / f"{NAME}.jsonl"
-    before = ib.score(path, suite="words")["overall"]["metrics"]["pearson"]["value"]
+    before = ib.score(path, suite="words")["overall"]["metrics"]["matched_auroc"]["value"]
     rows = rows_of(path)
     for row in rows:
         if "predicted" in row:
@@ -214,7 +214,7 @@ def test_forged_predictions_score_and_are_caught(call: Call, described: Path) ->
             row["predicted"] = base64.b64encode(steps.tobytes()).decode()
     write_rows(path, rows)
     assert renamed(described) == described  # the footer does not cover judgements
-    after = ib.score(path, suite="words")["overall"]["metrics"]["pearson"]["value"]
+    after = ib.score(path, suite="words")["overall"]["metrics"]["matched_auroc"]["value"]
     assert after > 0.99 > before
     assert call("validate", str(described), "--suite", "words")[0] == 0
     words = ("recheck", str(described), "--judgements", "--suite", "words", "--no-ledger")

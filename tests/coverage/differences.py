@@ -94,14 +94,11 @@ def descriptions(
     for level in levels:
         r = np.clip(level * hardness * rng.exponential(size=n), -1, 1)
         column = np.round(r * UNIT).astype(np.int64)
-        nothing = np.zeros(n, dtype=np.int64)
         found.append(
             DescriptionTable(
-                pearson=column,
-                of_reference=nothing,
-                detection=nothing,
-                similarity=nothing,
-                predicates=nothing,
+                matched_auroc=column,
+                marked=np.ones(n, dtype=np.bool_),
+                weighted_r=column,
                 group=np.arange(n),
             )
         )
@@ -129,7 +126,7 @@ SETS: dict[str, tuple[str, Make, int, float, float, Callable[[float], float]]] =
     # verdicts are right as often in both classes, so the mean of both F1 scores is that share
     "macro-F1, 250 x 4": ("has_changed_macro_f1", causal, 250, 0.1, 0.3, share_right),
     "group consistency, 250 x 4": ("group_consistency", causal, 250, 0.2, 0.5, consistency),
-    "Pearson r, 600": ("pearson", descriptions, 600, 0.3, 0.36, mean_r),
+    "weighted r, 600": ("weighted_r", descriptions, 600, 0.3, 0.36, mean_r),
 }
 """Name: metric, maker, groups, levels of both, true value of a level."""
 

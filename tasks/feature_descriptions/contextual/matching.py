@@ -1,7 +1,7 @@
 """Strong and silent occurrences of one and the same token or bigram, and how well they are told.
 
 Owns what *strong* means, the groups of occurrences that a reader of the token (or of two tokens)
-can't tell apart, and the pairwise AUROC within them. An occurrence is a row: window * 32 +
+can't tell apart, and the AUROC of flags within them. An occurrence is a row: window * 32 +
 position. Pure.
 """
 
@@ -138,26 +138,3 @@ def flags_auroc(matches: Matches, flags: npt.NDArray[np.bool_]) -> float:
     ]
     # of two flags: P(1, 0) + P(equal) / 2
     return float(np.average(0.5 + (shares[0] - shares[1]) / 2, weights=matches.pairs))
-
-
-def pairwise_auroc(predicted: Floats, strong: npt.NDArray[np.bool_], group: Rows) -> float:
-    """Chance that a strong occurrence is predicted above a silent one of its group, ties half.
-
-    Every pair within a group weighs the same.
-
-    Args:
-        predicted: at each occurrence, (n,).
-        strong: whether it is strong, (n,).
-        group: its group, (n,).
-
-    Raises:
-        ValueError: no group has both.
-    """
-    wins = total = 0.0
-    for number in np.unique(group).tolist():
-        high, low = predicted[strong & (group == number)], predicted[~strong & (group == number)]
-        wins += float((high[:, None] > low).sum() + (high[:, None] == low).sum() / 2)
-        total += len(high) * len(low)
-    if not total:
-        raise ValueError("no pairs: an AUROC over nothing has no value")
-    return wins / total
