@@ -58,8 +58,10 @@ def save_target(folder: Path) -> Path:
     said = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in WORDS]
     marks = tokenizer(",.", add_special_tokens=False)["input_ids"]
     with torch.no_grad():
-        model.get_output_embeddings().weight[[*said, *marks]] *= 20
         model.get_input_embeddings().weight *= 5  # what a token is decides its residuals
+        # one coordinate is the same everywhere, and says that words come next, whichever came
+        model.get_input_embeddings().weight[:, 0] = 20
+        model.get_output_embeddings().weight[[*said, *marks], 0] = 4
         for layer in model.model.layers[:2]:
             _attend_to_previous(model, layer.self_attn)
     model.save_pretrained(folder)

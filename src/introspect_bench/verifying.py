@@ -17,7 +17,7 @@ from introspect_bench.benchmark.frozen import measured
 from introspect_bench.benchmark.manifest import MANIFEST
 from introspect_bench.benchmark.selection import check_task
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import asked_id
+from introspect_bench.benchmark.suite_features import WINDOW, arrays, asked_id
 from introspect_bench.benchmark.suite_vectors import checked_vectors
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.contextual.statistics import (
@@ -70,6 +70,7 @@ def verify_suite(
 
 def _verify_features(suite: Suite) -> None:
     """Check ids of features, and what the manifest says of each split, against the files."""
+    seen = {row.tobytes() for row in arrays(suite, "train", "windows")["ids"].reshape(-1, WINDOW)}
     for split in suite.splits:
         queries, path = suite.queries(split), suite.root / split / "queries.jsonl"
         vectors = checked_vectors(suite, split, queries)
@@ -80,6 +81,9 @@ def _verify_features(suite: Suite) -> None:
             found = asked_id(suite.task, query.kind, query.fields, vector)
             if found != query.id:
                 raise IntegrityError(f"{path}: id {query.id} is not the hash of its query, {found}")
+        windows = arrays(suite, split, "windows")["ids"].reshape(-1, WINDOW)
+        if split != "train" and any(row.tobytes() in seen for row in windows):
+            raise IntegrityError(f"{suite.root / split}: a window stands in the training split too")
         said = suite.manifest.get("statistics", {}).get(split)
         where = f"{suite.root / MANIFEST}: field statistics.{split}"
         _compare_nested(where, said, describe_split(suite.root, split))
