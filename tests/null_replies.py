@@ -16,6 +16,8 @@ ATTACK = (
 """A reply that speaks to its judge."""
 
 Reply = Callable[[Prompt], str]
+REPLIES = ("constant", "commonest-50", "prompt", "another", "empty", "attack")
+"""Names of all."""
 
 
 def null_replies(suite: Suite, split: str) -> Mapping[str, Reply]:

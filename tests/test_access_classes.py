@@ -59,7 +59,7 @@ def test_every_baseline_has_a_class() -> None:
     }
     assert found == {spec.name: spec.access for spec in BASELINES}
     assert found["unchanged"] == "runs-target"
-    assert found["source-oracle"] == found["top-tokens"] == "oracle"
+    assert found["source-oracle"] == found["reference-description"] == "oracle"
     told = {spec.name for spec in BASELINES if "oracle" in spec.needs}
     assert {name for name, access in found.items() if access == "words"}.isdisjoint(told)
     replayed = {"name": "baseline/zero-shot", "kind": "baseline"}

@@ -59,8 +59,7 @@ def test_the_list() -> None:
     assert causal == {*LEARNT, *ABLATIONS_ONLY, "zero-shot", "few-shot", "calculator"}
     assert {s.name for s in BASELINES if s.kind == "oracle"} == {
         "source-oracle",
-        "selfie-best-of-5",
-        "top-tokens",
+        "reference-description",
     }
     for spec in BASELINES:
         assert ("oracle" in spec.needs) == (spec.access in ("oracle", "runs-target"))

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_features import NAME, WORDS, Counting, feature, make_feature_suite
+from tiny_features import NAME, WORDS, make_feature_suite
 from tiny_models import D_MODEL, make_model, make_tokenizer
 
 from introspect_bench.baselines import BASELINES, check_baseline, find_baseline, make_baseline
 from introspect_bench.baselines import selfie as selfie_module
 from introspect_bench.baselines.features import FeatureNeighbour
-from introspect_bench.baselines.selfie import MULTIPLIERS, OPENING, BestSelfie, Selfie, placed
-from introspect_bench.baselines.tokens import InputTokens, LogitLens, distinct, name_tokens
+from introspect_bench.baselines.selfie import LAYER, MULTIPLIER, OPENING, Selfie, placed
+from introspect_bench.baselines.tokens import (
+    InputBigrams,
+    InputTokens,
+    LogitLens,
+    distinct,
+    name_tokens,
+)
 from introspect_bench.benchmark.backends.alignment import Reader
 from introspect_bench.benchmark.backends.injector import decoder_layers
-from introspect_bench.benchmark.backends.input_lens import make_input_lens
+from introspect_bench.benchmark.backends.input_lens import make_bigram_lens, make_input_lens
 from introspect_bench.benchmark.backends.readout import final_norm, make_readout
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompting import build_prompts, cut_batches, render_all
@@ -33,7 +38,7 @@ TASK = get_task(NAME)
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
-    return make_feature_suite(tmp_path / "v1")
+    return make_feature_suite(tmp_path / "v2")
 
 
 def prompts_of(suite: Suite, split: str = "test", *, no_vector: bool = False) -> list[Prompt]:
@@ -61,9 +66,9 @@ def test_the_list_for_features() -> None:
         "few-shot",
         "logit-lens",
         "input-lens",
+        "input-lens-2",
         "selfie",
-        "selfie-best-of-5",
-        "top-tokens",
+        "reference-description",
     }
 
 
@@ -91,8 +96,11 @@ def test_only_training_truth_is_opened(
 
 def test_the_constant_is_the_commonest_training_description(suite: Suite) -> None:
     explainer, _ = make_baseline("constant", task=TASK, suite=suite, split="test")
-    # twelve features of eight words in turn: the first four words are there twice
-    assert set(explainer.complete(prompts_of(suite))) == {f"the word '{min(WORDS[:4])}'"}
+    # all are there once: the first name of the alphabet counts
+    truth = suite.feature_truth("train").values()
+    first = min(one.predicate for one in truth)
+    said = next(one.descriptions[0] for one in truth if one.predicate == first)
+    assert set(explainer.complete(prompts_of(suite))) == {said}
 
 
 def test_random_depends_on_the_query_alone(suite: Suite) -> None:
@@ -126,7 +134,7 @@ def test_what_reads_vectors_cannot_do_without(suite: Suite) -> None:
     assert isinstance(explainer, FeatureNeighbour)
     with pytest.raises(UsageError, match="without the vector"):
         explainer.complete(prompts_of(suite, no_vector=True))
-    for name in ("nearest-neighbour-pooled", "logit-lens", "input-lens", "selfie"):
+    for name in ("nearest-neighbour-pooled", "logit-lens", "input-lens", "input-lens-2", "selfie"):
         with pytest.raises(UsageError, match=f"baseline/{name} reads vectors"):
             check_baseline(name, TASK, use_vectors=False)
     with pytest.raises(UsageError, match=r"baseline/random answers feature-descriptions, not"):
@@ -185,10 +193,61 @@ def test_the_input_lens_names_what_is_responded_to(suite: Suite) -> None:
     lens = InputTokens(responded=responded, decode=lambda i: WORDS[int(i)])
     for prompt, reply in zip(prompts, lens.complete(prompts), strict=True):
         assert prompt.vector is not None
-        assert reply == name_tokens([WORDS[i] for i in np.argsort(-prompt.vector)][:5])
+        assert reply == f"the word '{WORDS[np.argmax(prompt.vector)]}'"
     assert asked == [prompt.query.fields["layer"] for prompt in prompts]
     with pytest.raises(UsageError, match="cannot do without"):
         lens.complete(prompts_of(suite, no_vector=True))
+
+
+def test_the_lens_of_two_tokens_names_both(suite: Suite) -> None:
+    prompts = prompts_of(suite)
+    lens = InputBigrams(
+        responded=lambda vectors, _layers: (vectors.argmax(axis=1), vectors.argmin(axis=1)),
+        decode=lambda i: f" {WORDS[int(i)]}",
+    )
+    for prompt, reply in zip(prompts, lens.complete(prompts), strict=True):
+        assert prompt.vector is not None
+        here, before = WORDS[prompt.vector.argmax()], WORDS[prompt.vector.argmin()]
+        assert reply == f"the word '{here}' right after the word '{before}'"
+    with pytest.raises(UsageError, match="input-lens-2 reads vectors"):
+        lens.complete(prompts_of(suite, no_vector=True))
+
+
+def test_a_direction_that_reads_the_token_before_is_traced_to_it() -> None:
+    tokenizer = make_tokenizer()
+    model = make_model("llama", tokenizer)
+    turn = torch.linalg.qr(
+        torch.randn(D_MODEL, D_MODEL, generator=torch.Generator().manual_seed(3))
+    )[0]
+    for name, parameter in model.named_parameters():
+        if "o_proj" in name or "down_proj" in name:
+            parameter.data.zero_()
+    embedding = model.get_input_embeddings()
+    seen: list[Any] = []
+    embedding.register_forward_hook(lambda _m, _i, out: seen.append(out))
+
+    def add(_module: Any, _inputs: Any, output: Any) -> Any:
+        states = output[0] if isinstance(output, tuple) else output
+        before = torch.nn.functional.pad(seen[-1], (0, 0, 1, 0))[:, :-1]
+        states = states + before @ turn
+        return (states, *output[1:]) if isinstance(output, tuple) else states
+
+    decoder_layers(model)[1].register_forward_hook(add)
+    text = "The quick brown fox jumps over a lazy dog, 12 times; why not? (Nobody knows.) "
+    lens = make_bigram_lens(Reader(model=model, tokenizer=tokenizer), [1], [text * 6])
+    tokens = sorted(set(tokenizer(text)["input_ids"]))
+    embedded = torch.nn.functional.normalize(embedding.weight[tokens], dim=-1).detach()
+    here, _ = lens(embedded.numpy(), [1] * len(tokens))
+    _, before = lens((embedded @ turn).numpy(), [1] * len(tokens))
+    assert np.mean(here == tokens) > 0.7
+    assert np.mean(before == tokens) > 0.7
+
+
+def test_the_reference_is_said_by_who_is_told(suite: Suite) -> None:
+    explainer, card = make_baseline("reference-description", task=TASK, suite=suite, split="test")
+    prompts, truth = prompts_of(suite), suite.feature_truth("test")
+    assert explainer.complete(prompts) == [truth[p.query.id].descriptions[0] for p in prompts]
+    assert card.kind == "oracle"
 
 
 def test_a_direction_that_reads_a_token_is_traced_to_it() -> None:
@@ -220,36 +279,6 @@ def test_a_direction_that_reads_a_token_is_traced_to_it() -> None:
     assert np.mean([token in row for token, row in zip(seen, wrong.tolist(), strict=True)]) < 0.3
 
 
-def test_top_tokens_come_from_windows_that_are_not_scored(
-    suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from introspect_bench.benchmark.backends import loading, pretrained
-
-    place = SimpleNamespace(directory=tmp_path)
-    monkeypatch.setattr(loading, "find_model", lambda _name: place)
-    words = SimpleNamespace(decode=lambda ids: f" {WORDS[ids[0]]}")
-    monkeypatch.setattr(pretrained, "load_tokenizer", lambda _folder: words)
-    read, opened = Suite.read, set()
-
-    def watch(self: Suite, name: str) -> bytes:
-        opened.add(name)
-        return read(self, name)
-
-    manifest = {**suite.manifest, "target": {"name": "x", "location": str(tmp_path)}}
-    suite = Suite(root=suite.root, manifest=manifest)
-    monkeypatch.setattr(Suite, "read", watch)
-    explainer, card = make_baseline("top-tokens", task=TASK, suite=suite, split="test")
-    asked = prompts_of(suite)
-    said = explainer.complete(asked)
-    replies = {prompt.query.id: reply for prompt, reply in zip(asked, said, strict=True)}
-    assert card.kind == "oracle"
-    assert opened == {"test/queries.jsonl", "test/oracle.safetensors", "test/vectors.safetensors"}
-    truth = suite.feature_truth("test")
-    for key, reply in replies.items():
-        word = truth[key].predicate.partition(":")[2]
-        assert reply == f"tokens such as '{word}'"
-
-
 class Fixed:
     """Replies with one word, whatever is asked; keeps what was asked."""
 
@@ -271,26 +300,6 @@ def test_selfie_asks_about_a_word_in_its_own_words(suite: Suite) -> None:
     assert all(one.instructions == "" and one.shots == () for one in model.asked)
 
 
-def test_the_best_of_five_is_the_one_that_fits_what_it_is_told(suite: Suite) -> None:
-    prompts = prompts_of(suite)
-    told = suite.feature_truth("test")
-    halves = {}
-    for number in range(9):
-        one = feature("test", number)
-        halves[one.vector.tobytes()] = (one.oracle_ids, one.oracle_activations.astype(np.float32))
-    vectors = suite.vectors("test")
-    best = BestSelfie(
-        models=[Selfie(model=Fixed(word)) for word in WORDS],
-        task=TASK,
-        simulator=Counting(),
-        told={q.id: halves[vectors[q.vector].tobytes()] for q in suite.queries("test")},
-    )
-    for prompt, reply in zip(prompts, best.complete(prompts), strict=True):
-        word = told[prompt.query.id].predicate.partition(":")[2]
-        assert isinstance(reply, Completion)
-        assert reply.text == f"{OPENING} {word}"
-
-
-def test_lengths_that_are_tried_are_five() -> None:
-    assert len({placed(number) for number in MULTIPLIERS}) == 5
-    assert all(placed(number).mode == "replace" for number in MULTIPLIERS)
+def test_the_vector_takes_the_place_of_a_word_early() -> None:
+    found = placed(MULTIPLIER)
+    assert (found.mode, found.layer, found.multiplier) == ("replace", LAYER, MULTIPLIER)

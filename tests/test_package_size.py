@@ -18,9 +18,3 @@ def test_data_of_all_tasks_stays_under_sixty_megabytes_compressed() -> None:
         if path.is_file() and "__pycache__" not in path.parts
     ]
     assert 10_000_000 < sum(sizes) < LIMIT
-
-
-def test_the_simulators_adapter_is_small() -> None:
-    folder = Path(tasks.__file__).parent / "feature_descriptions" / "simulator" / "smollm2-135m-v1"
-    adapter = folder / "adapter_model.safetensors"
-    assert 1_000_000 < adapter.stat().st_size <= 25_000_000

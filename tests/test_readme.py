@@ -10,7 +10,6 @@ import pytest
 from program import python, started
 from tiny_suites import make_suite_folder
 
-import introspect_bench as ib
 from introspect_bench.cli import command_line
 
 README = Path(__file__).parents[1] / "README.md"
@@ -91,13 +90,3 @@ def test_the_python_lines_run(suite_folder: Path, tmp_path: Path) -> None:
     done = python("-c", adapted, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("'value'") == 2
-
-
-def test_what_it_says_of_the_simulator_is_what_was_measured() -> None:
-    text = " ".join(README.read_text().split())
-    r = {kind: found["mean"] for kind, found in ib.show_simulator()["r"].items()}
-    said = (
-        f"r = {r['true']:.2f} for true descriptions, {r['shuffled']:.2f} for others', "
-        f"{r['empty']:.0f} for none, {r['reversed']:.2f} for the opposite"
-    )
-    assert said in text

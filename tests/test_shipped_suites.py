@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from frozen_descriptions import frozen_descriptions
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -29,6 +30,8 @@ CAUSAL_IDS = [f"{suite}/{task.name}" for suite, task in CAUSAL]
 
 def opened(case: tuple[str, Task]) -> Suite:
     suite, task = case
+    if task.name == "feature-descriptions":
+        return frozen_descriptions()
     return open_suite(suite_root(suite, task.name))
 
 

@@ -40,9 +40,12 @@ def shipped_suite(name: str, task: str) -> Suite:
         UsageError: no such suite, or no such task in it.
         IntegrityError: its manifest is not the one this package was released with, or is broken.
     """
-    found = get_task(task)
-    if found not in shipped_tasks(name):
-        raise UsageError(f"the suite {name} has no task {task}")
+    found, known = get_task(task), shipped_tasks(name)
+    if found not in known:
+        raise UsageError(
+            f"the suite {name} has no task {task} {found.version}; choose from "
+            f"{', '.join(one.name for one in known)}, or give another suite with --suite"
+        )
     return open_suite(suite_root(name, task), sha256=pins()[f"{name}/{found.name}/{found.version}"])
 
 

@@ -11,6 +11,7 @@ from program import Call, the_sentence
 from tiny_features import NAME, QUALITY, judges, make_feature_suite
 
 import introspect_bench as ib
+from introspect_bench.suites import shipped_tasks
 from introspect_bench.tasks.feature_descriptions import judges as module
 
 RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
@@ -32,10 +33,10 @@ def words(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_run_judges_and_scores_at_its_end(call: Call) -> None:
     code, out, err = call(*RUN)
     assert code == 0
-    assert "Pearson r" in out
+    assert "matched AUROC" in out
     assert "9 queries answered" in out
-    assert "asking simulator/counting-v1@cdcdcdcdcdcd" in err
-    assert len(ib.load(OUT).judgements) == 18
+    assert "asking exact-predicates/counting-v1@cdcdcdcdcdcd" in err
+    assert len(ib.load(OUT).judgements) == 9
     before = OUT.read_bytes()
     assert call(*RUN)[0] == 0
     assert OUT.read_bytes() == before
@@ -44,19 +45,22 @@ def test_run_judges_and_scores_at_its_end(call: Call) -> None:
 def test_judging_can_be_left_for_later(call: Call) -> None:
     code, out, err = call(*RUN, "--no-simulate")
     assert code == 0
-    assert "Pearson" not in out
-    assert f"not scored: {OUT}: 9 of 9 descriptions are not judged by simulator/" in err
+    assert "AUROC" not in out
+    assert f"not scored: {OUT}: 9 of 9 descriptions are not judged by exact-predicates/" in err
     code, _, err = call("score", str(OUT), "--suite", "words")
     assert code == 2
     assert f"run `introspect-bench simulate {OUT}`" in the_sentence(err)
-    code, out, _ = call("simulate", str(OUT), "--suite", "words", "--judge", "simulator", "--json")
+    code, out, _ = call(
+        "simulate", str(OUT), "--suite", "words", "--judge", "exact-predicates", "--json"
+    )
     assert code == 0
     assert json.loads(out) == {"runs": [{"path": str(OUT), "judgements": 9}]}
     code, out, _ = call("simulate", str(OUT), "--suite", "words")
-    assert (code, out) == (0, f"{OUT}: 9 judgements appended\n")
+    assert (code, out) == (0, f"{OUT}: 0 judgements appended\n")
     code, out, _ = call("score", str(OUT), "--suite", "words", "--details")
     assert code == 0
     assert "by distance from train" in out
+    assert "read by: grammar 100.0%, nearest 0.0%, none 0.0%" in out
     code, out, _ = call("simulate", str(OUT), "--suite", "words", "--json")
     assert json.loads(out)["runs"][0]["judgements"] == 0
 
@@ -67,7 +71,7 @@ def test_scored_twice_is_the_same_bytes(call: Call) -> None:
     assert first[0] == 0
     assert call("score", str(OUT), "--suite", "words", "--json") == first
     (result,) = json.loads(first[1])["results"]
-    assert result["headline"] == "pearson"
+    assert result["headline"] == "matched_auroc"
     assert result["descriptions"]["truncated"] == 0
 
 
@@ -75,23 +79,24 @@ def test_show_puts_a_description_beside_the_truth(call: Call) -> None:
     call(*RUN)
     code, out, _ = call("show", str(OUT), "--suite", "words")
     assert code == 0
-    assert out.splitlines()[0].split() == ["id", "kind", "status", "pearson", "truth", "answer"]
+    head = ["id", "kind", "status", "matched_auroc", "truth", "answer"]
+    assert out.splitlines()[0].split() == head
     key = sorted(ib.load(OUT).rows)[0]
     code, out, _ = call("show", f"{OUT}:{key}", "--suite", "words", "--json")
     (row,) = json.loads(out)["queries"]
-    assert row["predicate"].startswith("word:")
-    assert row["truth"] == f"the word '{row['predicate'][5:]}'"
-    assert -1 <= row["pearson"] <= 1
+    assert "word:" in row["predicate"]
+    assert row["truth"].startswith("the word '")
+    assert -1 <= row["weighted_r"] <= 1
+    assert row["mapped"] == "grammar"
 
 
-def test_show_simulator_says_how_good_it_is(call: Call) -> None:
-    code, out, _ = call("show", "simulator", "--suite", "words")
+def test_show_judge_says_how_good_it_is(call: Call) -> None:
+    code, out, _ = call("show", "judge", "--suite", "words")
     assert code == 0
-    assert out.splitlines()[0] == "counting-v1@cdcdcdcdcdcd: 6 features"
-    assert "r, true" in out
-    assert "met" in out
-    code, out, _ = call("show", "simulator", "--suite", "words", "--json")
-    assert json.loads(out) == QUALITY
+    assert out.splitlines()[0] == "exact-predicates/counting-v1@cdcdcdcdcdcd"
+    assert "r 0.900, auroc 0.950" in out
+    code, out, _ = call("show", "judge", "--suite", "words", "--json")
+    assert json.loads(out) == {"judge": judges()[0].id, "headline": QUALITY}
     code, _, err = call("show", "some.jsonl", "--measure")
     assert code == 2
     assert "--measure goes with" in the_sentence(err)
@@ -118,13 +123,11 @@ def test_the_suite_verifies_and_every_change_is_found(call: Call, words: Path) -
     assert NAME in out
     manifest = words / NAME / "v2" / "manifest.json"
     text = manifest.read_text()
-    said = json.loads(text)["statistics"]["test"]["sae"]["distinct_predicates"]
-    manifest.write_text(
-        text.replace(f'"distinct_predicates":{said}', f'"distinct_predicates":{said + 1}')
-    )
+    said = json.loads(text)["statistics"]["test"]["bigram"]["distinct"]
+    manifest.write_text(text.replace(f'"distinct":{said}', f'"distinct":{said + 1}'))
     code, _, err = call("data", "verify", "--suite", "words")
     assert code == 4
-    assert "distinct_predicates" in the_sentence(err)
+    assert "distinct" in the_sentence(err)
 
 
 def test_an_edited_vector_is_another_query(call: Call, words: Path) -> None:
@@ -153,10 +156,16 @@ def test_a_dry_run_opens_no_judge(call: Call) -> None:
     (plan,) = json.loads(out)["plans"]
     assert plan["task"] == NAME
     assert plan["queries"] == 9
-    assert plan["seconds"] is None  # of the toy's target nothing is known
-    code, out, _ = call("run", "-m", "baseline/constant", "-t", NAME, "--dry-run", "--json")
-    (plan,) = json.loads(out)["plans"]
-    assert 1 < plan["seconds"] < 3600  # the simulator's time: a constant itself takes none
-    words = ("run", "-m", "baseline/constant", "-t", NAME, "--dry-run", "--no-simulate", "--json")
-    assert json.loads(call(*words)[1])["plans"][0]["seconds"] == 0
+    assert 0 < plan["seconds"] < 3600  # the judge's time: a neighbour itself takes none
+    silent = json.loads(call(*RUN, "--dry-run", "--no-simulate", "--json")[1])
+    assert silent["plans"][0]["seconds"] == 0
     assert not OUT.exists()
+
+
+def test_a_suite_without_descriptions_says_so(call: Call) -> None:
+    """The embedded suite has none while no v2 suite of them is frozen."""
+    if NAME in {task.name for task in shipped_tasks("smollm2-135m")}:
+        pytest.skip("a suite of descriptions ships")
+    code, _, err = call("run", "-m", "baseline/constant", "-t", NAME)
+    assert code == 2
+    assert f"the suite smollm2-135m has no task {NAME} v2; choose from" in the_sentence(err)
