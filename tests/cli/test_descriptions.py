@@ -50,9 +50,8 @@ def test_judging_can_be_left_for_later(call: Call) -> None:
     code, _, err = call("score", str(OUT), "--suite", "words")
     assert code == 2
     assert f"run `introspect-bench simulate {OUT}`" in the_sentence(err)
-    code, out, _ = call(
-        "simulate", str(OUT), "--suite", "words", "--judge", "exact-predicates", "--json"
-    )
+    words = ("simulate", str(OUT), "--suite", "words", "--judge", "exact-predicates", "--json")
+    code, out, _ = call(*words)
     assert code == 0
     assert json.loads(out) == {"runs": [{"path": str(OUT), "judgements": 9}]}
     code, out, _ = call("simulate", str(OUT), "--suite", "words")
