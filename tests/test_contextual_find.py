@@ -22,6 +22,7 @@ from introspect_bench.tasks.feature_descriptions.contextual.splits import (
     Candidate,
     draw,
     kept_as,
+    settled,
 )
 
 NAMES = ("word:a", "word:b", "previous-word:a", "previous-word:b", "inside:quotation")
@@ -175,3 +176,26 @@ def test_near_duplicates_and_relatives_stay_apart() -> None:
 def test_a_split_that_cannot_be_filled_is_refused() -> None:
     with pytest.raises(CheckFailedError, match="only"):
         draw(candidates(), {"test": {"bigram": 50}}, seed=0)
+
+
+def test_the_nearest_training_feature_never_means_the_same() -> None:
+    def candidate(number: int, name: str, *direction: float) -> Candidate:
+        unit = np.array(direction, dtype=np.float32) / np.linalg.norm(direction)
+        return Candidate(layer=0, direction=unit, described=one(number, name), windows={})
+
+    drawn = [candidate(0, "word:a", 1, 0, 0), candidate(1, "word:b", 0, 1, 0)]
+    train = [
+        candidate(2, "word:a", 0.4, 0, 1),  # the nearest one of the first, and means the same
+        candidate(3, "word:a", 0.3, 0, 1),  # the nearest one once that has left
+        candidate(4, "word:c", 0.2, 0.3, 1),
+        candidate(5, "word:b", 0.0, 0.1, 1),  # means the same as the second, but others are nearer
+        candidate(6, "word:a", -1, 0, 0),
+    ]
+    kept = settled(train, drawn)
+    assert kept == [2, 3, 4]
+    for feature in drawn:
+        cosines = [float(train[place].direction @ feature.direction) for place in kept]
+        nearest = train[kept[int(np.argmax(cosines))]]
+        assert nearest.described.name != feature.described.name
+    assert settled(train, []) == [0, 1, 2, 3, 4]
+    assert settled(train[:2], drawn[:1]) == []
