@@ -16,7 +16,6 @@ from tiny_feature_builds import SIZES, save_target
 
 from introspect_bench.benchmark.backends.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.scale import scale_of
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.tasks import get_task
@@ -116,8 +115,8 @@ def test_readers_nulls_and_known_texts_are_measured(made: dict[str, Any]) -> Non
         }
         assert nulls["token_reader"]["metrics"]["matched_auroc"] == 0
         assert nulls["calculator"]["access"] == nulls["exact-predicate"]["access"] == "oracle"
-        scale = scale_of(made, split, "matched_auroc")
-        assert scale.ceiling == nulls["calculator"]["metrics"]["matched_auroc"]
+        told = [nulls[name]["metrics"] for name in ("calculator", "exact-predicate")]
+        assert told[0] == told[1]  # the grammar reads its own wordings
 
 
 def test_activations_come_from_the_target_alone(order: Order, made: dict[str, Any]) -> None:

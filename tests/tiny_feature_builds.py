@@ -53,7 +53,7 @@ def save_target(folder: Path) -> Path:
     """
     tokenizer = make_word_tokenizer()
     model = make_model(
-        "llama", tokenizer, seed=4, hidden_size=32, num_hidden_layers=3, attention_bias=True
+        "llama", tokenizer, seed=4, hidden_size=32, num_hidden_layers=4, attention_bias=True
     )
     said = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in WORDS]
     marks = tokenizer(",.", add_special_tokens=False)["input_ids"]

@@ -93,7 +93,7 @@ def test_show_judge_says_how_good_it_is(call: Call) -> None:
     code, out, _ = call("show", "judge", "--suite", "words")
     assert code == 0
     assert out.splitlines()[0] == "exact-predicates/counting-v1@cdcdcdcdcdcd"
-    assert "r 0.900, auroc 0.950" in out
+    assert "auroc 0.950, r 0.900" in out
     code, out, _ = call("show", "judge", "--suite", "words", "--json")
     assert json.loads(out) == {"judge": judges()[0].id, "headline": QUALITY}
     code, _, err = call("show", "some.jsonl", "--measure")
