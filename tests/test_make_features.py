@@ -20,7 +20,7 @@ from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions import judges, make
-from introspect_bench.tasks.feature_descriptions.contextual.build import check_disjoint
+from introspect_bench.tasks.feature_descriptions.contextual.text import check_disjoint
 from introspect_bench.tasks.make import make_suite
 from introspect_bench.tasks.order import NotFrozenError, Order
 from introspect_bench.verifying import verify_suite

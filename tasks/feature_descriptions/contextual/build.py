@@ -32,21 +32,13 @@ from introspect_bench.tasks.feature_descriptions.contextual.draft import Context
 from introspect_bench.tasks.feature_descriptions.contextual.find import Described, describe
 from introspect_bench.tasks.feature_descriptions.contextual.library import Parts, make_parts
 from introspect_bench.tasks.feature_descriptions.contextual.splits import Kind, draw
-from introspect_bench.tasks.feature_descriptions.corpus import open_sampler
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.sampling import Settings
-from introspect_bench.tasks.feature_descriptions.shipped_text import FOLDER, unpack_batches
-from introspect_bench.tasks.feature_descriptions.windows import (
-    Windows,
-    bos_id,
-    concatenate,
-    cut_documents,
-    halves,
-    load_windows,
-    save_windows,
-    without_duplicates,
-    word_starts,
+from introspect_bench.tasks.feature_descriptions.contextual.text import (
+    check_disjoint,
+    fitted_text,
+    scored_text,
 )
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
+from introspect_bench.tasks.feature_descriptions.windows import Windows, bos_id, halves
 
 Ids = npt.NDArray[np.int32]
 Report = Callable[[str, int], None]
@@ -121,9 +113,18 @@ def build(
         IntegrityError: a file of the work folder is damaged.
     """
     sizes = sizes or Sizes()
-    fitted = fitted_text(target_folder, work, seed=seed, report=report, sizes=sizes)
+    fitted = fitted_text(
+        target_folder, work, seed=seed, report=report, batches=range(sizes.fitted_batches)
+    )
     layers, described = fit(target, fitted, work, seed=seed, report=report, sizes=sizes)
-    text = scored_text(target_folder, work, fitted, seed=seed, report=report, sizes=sizes)
+    text = scored_text(
+        target_folder,
+        work,
+        fitted,
+        seed=seed,
+        report=report,
+        batches=range(sizes.fitted_batches, sizes.fitted_batches + sizes.scored_batches),
+    )
     weights = {one.name: (one.number, one.table, one.weights) for one in layers}
     scored = stages.scored_activations(
         target, text, work, bos=bos_id(target.tokenizer), layers=weights, report=report
@@ -147,17 +148,6 @@ def build(
         scored=text,
         least_r=least_r,
     )
-
-
-def check_disjoint(fitted: Ids, scored: Ids) -> None:
-    """Refuse windows of one text that stand in the other too.
-
-    Raises:
-        CheckFailedError: there are some.
-    """
-    both = {row.tobytes() for row in fitted} & {row.tobytes() for row in scored}
-    if both:
-        raise CheckFailedError(f"{len(both)} windows are both fitted and scored")
 
 
 def fit(
@@ -184,60 +174,6 @@ def fit(
         layers.append(layer)
         described.append(described_layer(work, layer, parts, fitted, report=report))
     return layers, described
-
-
-def fitted_text(
-    target_folder: Path, work: Path, *, seed: int, report: Report, sizes: Sizes
-) -> Windows:
-    """Windows that everything is made on, sampled or from the package's archive.
-
-    Raises:
-        MissingPartError: weights or disk space are missing.
-    """
-    path = work / "fitted.windows.safetensors"
-    if not path.is_file():
-        batches = range(sizes.fitted_batches)
-        sampled = _sampled(target_folder, work, batches, seed=seed, report=report)
-        save_windows(path, without_duplicates(sampled))
-    return load_windows(path)
-
-
-def scored_text(
-    target_folder: Path,
-    work: Path,
-    fitted: Windows,
-    *,
-    seed: int,
-    report: Report,
-    sizes: Sizes,
-) -> Ids:
-    """Windows that are scored on alone, (n_windows, 32): later batches, less what was fitted.
-
-    Raises:
-        MissingPartError: weights or disk space are missing.
-    """
-    path = work / "scored.windows.safetensors"
-    if not path.is_file():
-        batches = range(sizes.fitted_batches, sizes.fitted_batches + sizes.scored_batches)
-        sampled = _sampled(target_folder, work, batches, seed=seed, report=report)
-        whole = without_duplicates(concatenate([fitted, sampled]))
-        save_windows(path, whole.take(np.arange(len(fitted), len(whole))))
-    return load_windows(path).ids
-
-
-def _sampled(
-    target_folder: Path, work: Path, batches: Sequence[int], *, seed: int, report: Report
-) -> Windows:
-    for archive in sorted(FOLDER.glob("*.gz")):  # batches of another target are never used
-        unpack_batches(archive, work / "sampled")
-    sampler = open_sampler(target_folder, work, settings=Settings(seed=seed))
-    starts = word_starts(sampler.target.tokenizer)
-    parts = []
-    for number in batches:
-        documents = sampler.batch(number)
-        parts.append(cut_documents(documents, sampler.target.tokenizer, starts=starts))
-        report("sampled tokens", parts[-1].ids.size)
-    return concatenate(parts)
 
 
 def fitted_layer(
