@@ -69,8 +69,9 @@ def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
     _check(weights)
     own = weights * table.marked
     total = own.sum(axis=-1)
-    found = np.full_like(total, np.nan)
-    return np.divide(_sum(table.matched_auroc, own), total * UNIT, out=found, where=total > 0)
+    found: FloatArray = np.full_like(total, np.nan)
+    np.divide(_sum(table.matched_auroc, own), total * UNIT, out=found, where=total > 0)
+    return found
 
 
 def weighted_r(table: DescriptionTable, weights: FloatArray) -> FloatArray:
