@@ -116,7 +116,7 @@ def features(layers: list[Layer]) -> tuple[list[Candidate], dict[str, list[tuple
         for latent in np.flatnonzero(np.diff(layer.activations.indptr) > 100).tolist():
             described = Described(
                 feature=latent,
-                name="all(word:to;previous-list:question-word)",
+                name=f"all(word:{('to', 'of')[len(found) % 2]};previous-list:question-word)",
                 r_search=0.5,
                 r_held_out=0.5,
                 token_r=0.1,

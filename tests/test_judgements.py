@@ -88,7 +88,7 @@ def test_a_judgement_without_findings_or_twice_is_refused(tmp_path: Path) -> Non
     bare = judged(0)
     del bare["predicted"]
     with open_judging(path) as writer:
-        with pytest.raises(IntegrityError, match="holds predicted or embedding"):
+        with pytest.raises(IntegrityError, match="field predicted is not text"):
             writer.judge([bare])
         with pytest.raises(IntegrityError, match="twice"):
             writer.judge([judged(0), judged(0)])

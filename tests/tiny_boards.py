@@ -72,7 +72,7 @@ def task_score(task: str, skill: float, rng: np.random.Generator) -> TaskScore:
         headline=estimate(value, 0.03),
         metrics={
             name: estimate(value * factor, 0.03)
-            for name, factor in zip(METRICS[metric], (1, 1.2, 1.1, 0.4), strict=True)
+            for name, factor in zip(METRICS[metric], (1, 1.2, 1.1, 0.4), strict=False)
         },
         n=n,
         n_groups=n // 4,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.tasks.feature_descriptions.contextual.draft import (
     ContextFeature,
     Definition,
@@ -159,6 +160,9 @@ def records(
 
     A training feature without enough windows there is left out, as is one that is the nearest one
     of a drawn feature and has the same description.
+
+    Raises:
+        CheckFailedError: no training feature is left.
     """
     by_name = {layer.name: layer for layer in layers}
     chosen: dict[str, list[_Chosen]] = {}
@@ -176,6 +180,8 @@ def records(
                 )
     drawn = [row.one for split, rows in chosen.items() if split != "train" for row in rows]
     kept = settled([row.one for row in chosen["train"]], drawn)
+    if not kept:
+        raise CheckFailedError("no training feature is left that gives no drawn one away")
     chosen["train"] = [chosen["train"][place] for place in kept]
     train = stored([row.one for row in chosen["train"]])
     result: dict[str, list[ContextFeature]] = {}
