@@ -25,7 +25,7 @@ MOST_TOKEN_R = 0.5
 """A feature that the current token predicts this well is none of context."""
 LEAST_R = 0.5
 """Least held-out correlation of its description."""
-LEAST_AUROC = 0.7
+LEAST_AUROC = 0.8
 """Least chance that its description tells strong from silent occurrences of one token (bigram)."""
 LEAST_PAIRS = {"bigram": 4, "context-token": 8}
 """Pairs that this must be known from."""
