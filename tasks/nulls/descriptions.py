@@ -79,7 +79,8 @@ def description_nulls(
             for name, (replies, rule) in said.items()
         ]
         rows += [
-            _row(name, WORDS, "mean activation at the same tokens elsewhere", own, reader(own))
+            # a table of the feature's own activations is what no contestant has
+            _row(name, ORACLE, "mean activation at the same tokens elsewhere", own, reader(own))
             for name, reader in readers.items()
         ]
         exact = [exact_meaning(one.predicate) for one in own.truth]
