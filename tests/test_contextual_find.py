@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -152,6 +153,19 @@ def candidates(n: int = 60) -> list[Candidate]:
         )
         for n in range(n)
     ]
+
+
+def test_drawn_features_are_told_better_than_training_ones() -> None:
+    found = [
+        replace(c, described=replace(c.described, token_auroc=0.79, bigram_auroc=0.79))
+        if n < 9
+        else c
+        for n, c in enumerate(candidates())
+    ]
+    for seed in range(20):
+        splits = draw(found, {"test": {"bigram": 20, "context-token": 10}}, seed=seed)
+        assert min(place for place, _ in splits["test"]) >= 9
+        assert min(place for place, _ in splits["train"]) < 9
 
 
 def test_near_duplicates_and_relatives_stay_apart() -> None:

@@ -25,8 +25,10 @@ MOST_TOKEN_R = 0.5
 """A feature that the current token predicts this well is none of context."""
 LEAST_R = 0.5
 """Least held-out correlation of its description."""
-LEAST_AUROC = 0.8
+LEAST_AUROC = 0.7
 """Least chance that its description tells strong from silent occurrences of one token (bigram)."""
+DRAWN_AUROC = 0.8
+"""The same of features that are drawn: what was measured on the fitted text falls on another."""
 LEAST_PAIRS = {"bigram": 4, "context-token": 8}
 """Pairs that this must be known from."""
 PREDICATE_SHARE = 0.03
@@ -62,7 +64,13 @@ class Candidate:
         return f"{'plain' if self.plain else 'left'}:{self.layer:02d}:{self.described.feature:06d}"
 
 
-def kept_as(one: Described, *, plain: bool = False, least_r: float = LEAST_R) -> tuple[Kind, ...]:
+def kept_as(
+    one: Described,
+    *,
+    plain: bool = False,
+    least_r: float = LEAST_R,
+    least_auroc: float = LEAST_AUROC,
+) -> tuple[Kind, ...]:
     """Kinds that a feature can be of; the first says more.
 
     A feature of an autoencoder of whole residuals is kept if the token predicts it, any other if
@@ -78,7 +86,7 @@ def kept_as(one: Described, *, plain: bool = False, least_r: float = LEAST_R) ->
         ("context-token", one.token_auroc, one.token_pairs),
     )
     for kind, auroc, pairs in scores:
-        if not math.isnan(auroc) and auroc >= LEAST_AUROC and pairs >= LEAST_PAIRS[kind]:
+        if not math.isnan(auroc) and auroc >= least_auroc and pairs >= LEAST_PAIRS[kind]:
             found.append(kind)
     return tuple(found)
 
@@ -106,25 +114,21 @@ def draw(
         CheckFailedError: a split can't be filled.
     """
     cluster = clusters(np.stack([one.direction for one in found]))
-    kinds = [kept_as(one.described, plain=one.plain, least_r=least_r) for one in found]
+    kinds, good = (
+        [
+            kept_as(one.described, plain=one.plain, least_r=least_r, least_auroc=least)
+            for one in found
+        ]
+        for least in (LEAST_AUROC, DRAWN_AUROC)
+    )
     order = _turns(found, seed)
-    taken: dict[int, str] = {}
+    taken: set[int] = set()
     result: dict[str, list[tuple[int, Kind]]] = {}
     for split, wanted in sizes.items():
         result[split] = []
         for kind, size in wanted.items():
-            counts: Counter[str] = Counter()
-            limit = max(1, int(PREDICATE_SHARE * size))
-            drawn: list[int] = []
-            for place in order:
-                one = found[place]
-                usable = kind in kinds[place] and one.windows[kind]
-                if len(drawn) == size or not usable or int(cluster[place]) in taken:
-                    continue
-                if counts[one.described.name] < limit:
-                    counts[one.described.name] += 1
-                    taken[int(cluster[place])] = split
-                    drawn.append(place)
+            usable = [p for p in order if kind in good[p] and found[p].windows[kind]]
+            drawn = _drawn(found, usable, cluster, taken, size)
             if len(drawn) < size:
                 raise CheckFailedError(
                     f"{split} needs {size} features of kind {kind}, only {len(drawn)} fit: more "
@@ -139,6 +143,26 @@ def draw(
     left_out = near | set(of_token[TRAIN_TOKEN:])
     result["train"] = [(place, kinds[place][0]) for place in rest if place not in left_out]
     return result
+
+
+def _drawn(
+    found: Sequence[Candidate],
+    usable: Sequence[int],
+    cluster: npt.NDArray[np.int64],
+    taken: set[int],
+    size: int,
+) -> list[int]:
+    """The first usable places of clusters that nobody took, no description too often."""
+    counts: Counter[str] = Counter()
+    limit = max(1, int(PREDICATE_SHARE * size))
+    drawn: list[int] = []
+    for place in usable:
+        name = found[place].described.name
+        if len(drawn) < size and int(cluster[place]) not in taken and counts[name] < limit:
+            counts[name] += 1
+            taken.add(int(cluster[place]))
+            drawn.append(place)
+    return drawn
 
 
 def _relatives(
