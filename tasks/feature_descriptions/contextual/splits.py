@@ -25,9 +25,9 @@ MOST_TOKEN_R = 0.5
 """A feature that the current token predicts this well is none of context."""
 LEAST_R = 0.5
 """Least held-out correlation of its description."""
-LEAST_AUROC = 0.7
+LEAST_AUROC = {"bigram": 0.7, "context-token": 0.7}
 """Least chance that its description tells strong from silent occurrences of one token (bigram)."""
-DRAWN_AUROC = 0.8
+DRAWN_AUROC = {"bigram": 0.8, "context-token": 0.88}
 """The same of features that are drawn: what was measured on the fitted text falls on another."""
 LEAST_PAIRS = {"bigram": 4, "context-token": 8}
 """Pairs that this must be known from."""
@@ -69,7 +69,7 @@ def kept_as(
     *,
     plain: bool = False,
     least_r: float = LEAST_R,
-    least_auroc: float = LEAST_AUROC,
+    least_auroc: Mapping[str, float] = LEAST_AUROC,
 ) -> tuple[Kind, ...]:
     """Kinds that a feature can be of; the first says more.
 
@@ -86,7 +86,7 @@ def kept_as(
         ("context-token", one.token_auroc, one.token_pairs),
     )
     for kind, auroc, pairs in scores:
-        if not math.isnan(auroc) and auroc >= least_auroc and pairs >= LEAST_PAIRS[kind]:
+        if not math.isnan(auroc) and auroc >= least_auroc[kind] and pairs >= LEAST_PAIRS[kind]:
             found.append(kind)
     return tuple(found)
 
