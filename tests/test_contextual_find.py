@@ -117,7 +117,7 @@ def one(feature: int, name: str, **changed: float) -> Described:
         "token_r": 0.2,
         "bigram_r": 0.4,
         "active": 100,
-        "token_auroc": 0.8,
+        "token_auroc": 0.9,
         "token_pairs": 9,
         "bigram_auroc": 0.8,
         "bigram_pairs": 4,
