@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from frozen_descriptions import frozen_descriptions
 from null_replies import REPLIES, null_replies
 
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -19,6 +18,7 @@ from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.runfile import read_run
 from introspect_bench.benchmark.scoring import score_run
 from introspect_bench.benchmark.suite import Suite
+from introspect_bench.suites import shipped_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
 from introspect_bench.tasks.feature_descriptions.judges import Judge, open_judges
@@ -30,7 +30,7 @@ NOTHING = 0.15
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    return frozen_descriptions()
+    return shipped_suite("smollm2-135m", "feature-descriptions")
 
 
 @pytest.fixture(scope="module")

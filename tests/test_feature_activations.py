@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from features_again import derived
-from frozen_descriptions import SUITE, frozen_descriptions
 
 from introspect_bench.benchmark.backends.target_model import load_target_model
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.suites import shipped_suite
+
+SUITE = "smollm2-135m"
 
 
 def test_activations_come_from_the_target_alone() -> None:
-    suite = frozen_descriptions()
+    suite = shipped_suite(SUITE, "feature-descriptions")
     target = load_target_model(prepare_target(resolve_target(SUITE)))
     assert derived(suite, "test", target, n=50) == 50

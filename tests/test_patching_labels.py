@@ -18,15 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.targets import resolve_target
-from introspect_bench.tasks import get_task, suite_root
+from introspect_bench.tasks import suite_root
 
 NAME = "smollm2-135m"
 LABELS = 60
-
-pytestmark = pytest.mark.skipif(
-    get_task("activation-patching").version == "v1",
-    reason="version 1 has labels with smaller margins",
-)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from frozen_descriptions import frozen_descriptions
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -30,8 +29,6 @@ CAUSAL_IDS = [f"{suite}/{task.name}" for suite, task in CAUSAL]
 
 def opened(case: tuple[str, Task]) -> Suite:
     suite, task = case
-    if task.name == "feature-descriptions":
-        return frozen_descriptions()
     return open_suite(suite_root(suite, task.name))
 
 
@@ -82,16 +79,12 @@ def test_groups_are_contrast_groups(case: tuple[str, Task], split: str) -> None:
     assert exact / statistics["queries"] == pytest.approx(ceiling)
 
 
-def matched_patching() -> Suite:
-    """The suite of patching, if its groups were matched in distance."""
-    suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
-    if suite.version == "v1":
-        pytest.skip("version 1 was made with other bars")
-    return suite
+def patching() -> Suite:
+    return open_suite(suite_root("smollm2-135m", "activation-patching"))
 
 
 def test_bars_of_patching() -> None:
-    suite = matched_patching()
+    suite = patching()
     least = {"train": 6_000, "validation": 400, "test": 1_000}
     for split in SPLITS:
         queries = [q for q in suite.queries(split) if q.kind != "disrupted"]
@@ -119,7 +112,7 @@ def suite_can_say(text: str) -> bool:
 
 def test_no_distance_tells_changed_from_unchanged() -> None:
     """To the group's mean: from the files alone, by scikit-learn. To the original: as measured."""
-    suite = matched_patching()
+    suite = patching()
     for split in SPLITS:
         truth, vectors = suite.truth(split), suite.vectors(split).astype(np.float64)
         groups: dict[str, list[Query]] = {}
@@ -138,7 +131,7 @@ def test_no_distance_tells_changed_from_unchanged() -> None:
 
 
 def test_nearest_training_vectors_are_known() -> None:
-    suite = matched_patching()
+    suite = patching()
     training: dict[tuple[str, ...], list[int]] = {}
     table = suite.vectors("train").astype(np.float64)
     for query in suite.queries("train"):
@@ -158,7 +151,7 @@ def test_nearest_training_vectors_are_known() -> None:
 
 def test_known_shares_of_patching() -> None:
     """Blocks, kinds and whose answer comes out, counted again from the files."""
-    suite = open_suite(suite_root("smollm2-135m", "activation-patching"))
+    suite = patching()
     for split in SPLITS:
         queries = [q for q in suite.queries(split) if q.kind != "disrupted"]
         truth, told = suite.truth(split), suite.oracle(split)
@@ -208,8 +201,6 @@ def test_no_subject_is_in_two_splits_of_any_task() -> None:
     seen = total = 0
     for case in CAUSAL:
         suite = opened(case)
-        if suite.version == "v1":  # drawn before the reserve was set apart
-            continue
         for split in SPLITS:
             for query in suite.queries(split):
                 total += 1

@@ -56,7 +56,7 @@ def make_task() -> Task:
     """The task literal; reads the template files once."""
     return Task(
         name=NAME,
-        version="v1",  # v2 with its frozen suite
+        version="v2",
         summary=(
             "One vector replaces the residual stream at one token in a block of layers: "
             "what does the target model answer then?"

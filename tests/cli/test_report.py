@@ -140,7 +140,7 @@ def test_a_baseline_with_one_verdict_is_beaten_by_nobody(submissions: Path) -> N
     as_model(folder_of(submissions, "nearest-neighbour"))
     page = ib.leaderboard_report(submissions, suite="toy")
     assert "acme/constant" not in section(page, "Against baselines")
-    assert f"toy · {PATCHING} v1 · test · runs-target" in section(page, "Scores")
+    assert f"toy · {PATCHING} v2 · test · runs-target" in section(page, "Scores")
 
 
 @pytest.mark.usefixtures("submissions")
