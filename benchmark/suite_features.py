@@ -113,8 +113,8 @@ def verify_split(suite: Suite, split: str) -> None:
     Raises:
         IntegrityError: the first thing that is wrong.
     """
-    for key, truth in suite.feature_truth(split).items():
-        if len(set(truth.descriptions)) < WORDINGS or not all(truth.descriptions):
+    for key, told in suite.feature_truth(split).items():
+        if len(set(told.descriptions)) < WORDINGS or not all(told.descriptions):
             raise IntegrityError(f"{suite.root}: {split} has too few wordings for {key}")
     queries = suite.queries(split)
     windows, truth, definitions = (arrays(suite, split, part) for part in PARTS)
@@ -203,10 +203,11 @@ def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
     for name in areas:
         if row[name] is not None and not (type(row[name]) in (int, float) and 0 <= row[name] <= 1):
             raise IntegrityError(f"field {name} is not an AUROC or null")
+    numbers: dict[str, Any] = {name: float(row[name]) for name in names}
+    numbers |= {name: None if row[name] is None else float(row[name]) for name in areas}
     return FeatureTruth(
         id=row["id"],
         descriptions=tuple(descriptions),
         predicate=row["predicate"],
-        **{name: float(row[name]) for name in names},
-        **{name: None if row[name] is None else float(row[name]) for name in areas},
+        **numbers,
     )

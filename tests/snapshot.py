@@ -40,7 +40,7 @@ def call(*words: str, may_refuse: bool = False) -> str:
     """Standard output of a command that has to succeed, or may be refused as wrong usage."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "100"}
     command = [sys.executable, "-m", "introspect_bench", *words]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode == USAGE and may_refuse:
         return done.stderr
     if done.returncode:
@@ -106,23 +106,24 @@ def asked(work: Path) -> Iterator[tuple[str, Any]]:
     for row in json.loads(call("ls", "baselines", "--json"))["baselines"]:
         name = row["model"]
         for task in TASKS:
-            words = ("-m", name, "-t", task, "--split", "mini")
-            yield f"{name} {task}", ask(work, f"{Path(name).name}-{task}", *words)
+            of_mini = ("-m", name, "-t", task, "--split", "mini")
+            yield f"{name} {task}", ask(work, f"{Path(name).name}-{task}", *of_mini)
     shipped = (ROOT / "baselines" / "explainers").glob("*/explainer.json")
     for model in ("reference/smollm2-self",) if any(shipped) else ():
         yield model, ask(work, "reference", "-m", model, "--split", "mini")
     for mode in INJECTIONS:
         for task in TASKS[:1] if mode in ("quoted-token", "replay") else TASKS:
-            words = ("-m", TARGET, "-t", task, "--injection", mode, "--limit", "20")
-            yield f"{mode} {task}", ask(work, f"{mode}-{task}", *words, "--split", "validation")
+            part = ("-t", task, "--split", "validation", "--limit", "20")
+            answers = ask(work, f"{mode}-{task}", "-m", TARGET, *part, "--injection", mode)
+            yield f"{mode} {task}", answers
 
 
 def trained(work: Path) -> Iterator[tuple[str, Any]]:
     """The loss curve of 64 queries, and a run that goes on from half a file."""
     folder = work / "trained"
     shutil.rmtree(folder, ignore_errors=True)
-    words = ("-b", TARGET, "-t", TASKS[0], "--n-train", "64", "--injection", "own-layers")
-    call("train", *words, "--precision", "float32", "-o", str(folder))
+    learn = ("-b", TARGET, "-t", TASKS[0], "--n-train", "64", "--injection", "own-layers")
+    call("train", *learn, "--precision", "float32", "-o", str(folder))
     yield "training", rows_of(folder / "training.jsonl")
     whole = ask(work, "resumed", "-m", str(folder), "-t", TASKS[0], "--split", "mini")
     (path,) = (work / "asked" / "resumed").glob("*.jsonl")

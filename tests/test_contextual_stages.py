@@ -111,7 +111,7 @@ def test_stages_are_kept_and_activations_computed_again_from_the_target(tmp_path
 
 def features(layers: list[Layer]) -> tuple[list[Candidate], dict[str, list[tuple[int, str]]]]:
     """Every latent active often enough, as if it had been described."""
-    found = []
+    found: list[Candidate] = []
     for layer in layers:
         for latent in np.flatnonzero(np.diff(layer.activations.indptr) > 100).tolist():
             described = Described(

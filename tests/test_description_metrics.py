@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +35,9 @@ def test_tables_of_descriptions_are_checked() -> None:
         replace(DESCRIBED, marked=np.zeros(3, dtype=np.bool_))
     with pytest.raises(ValueError, match="gaps"):
         replace(DESCRIBED, group=np.full(10, 2))
+    nothing: dict[str, Any] = {name: np.zeros(0, dtype=np.int64) for name in COLUMNS}
     with pytest.raises(ValueError, match="no queries"):
-        replace(DESCRIBED, **{name: np.zeros(0, dtype=np.int64) for name in COLUMNS})
+        replace(DESCRIBED, **nothing)
     for metric in description_metrics.METRICS.values():
         with pytest.raises(ValueError, match="no weight"):
             metric(DESCRIBED, np.zeros(10))

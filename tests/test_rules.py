@@ -45,6 +45,33 @@ def test_rules_find_what_the_vector_and_the_words_tell() -> None:
     assert not any(fitted.guessed(fresh, clean, others))
 
 
+def test_changed_answers_that_the_clean_one_tells_are_guessed() -> None:
+    rng = np.random.default_rng(4)
+    rows, clean, _, changed = queries(600, rng)
+    told = [f"after {a}" if c else a for a, c in zip(clean, changed, strict=True)]
+    rows = Rows(  # neither words nor relation tell anything
+        cells=rows.cells, relations=["one"] * 600, texts=["text"] * 600, vectors=rows.vectors
+    )
+    part = Rows(
+        cells=rows.cells[500:],
+        relations=rows.relations[500:],
+        texts=rows.texts[500:],
+        vectors=np.zeros((100, WIDTH), dtype=np.float32),
+    )
+    fitted = Rules(
+        Rows(
+            cells=rows.cells[:500],
+            relations=rows.relations[:500],
+            texts=rows.texts[:500],
+            vectors=rows.vectors[:500],
+        ),
+        clean[:500],
+        told[:500],
+    )
+    hits = np.array(fitted.guessed(part, clean[500:], told[500:]))
+    assert hits[changed[500:]].all()
+
+
 def test_an_answer_in_the_text_counts_as_guessed() -> None:
     rng = np.random.default_rng(1)
     rows, clean, outcomes, _ = queries(100, rng)

@@ -82,7 +82,7 @@ def active(kind: str, ids: Ids, token: int) -> Floats:
     if kind != "token":
         held[:, 2:] &= ids[:, :-2] == (token + 1) % N_TOKENS
         held[:, :2] = False
-    return 3 * held.astype(np.float32)
+    return np.where(held, np.float32(3), np.float32(0))
 
 
 def windows_of(kind: str, token: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def make_bigram_lens(
             )
             rows = zip(of, torch.from_numpy(vectors), strict=True)
             pulled = torch.stack([maps[layer] @ one for layer, one in rows])
-            parts = pulled.split(width, dim=1)
+            parts = torch.split(pulled, width, dim=1)
             return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
 
     return lens

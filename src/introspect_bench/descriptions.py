@@ -129,7 +129,7 @@ def show_judge(
     found = find_suite(SUITES[0] if suite is None else suite, NAME)
     named = {"judge": found.manifest["judges"][EXACT]}
     if not measure:
-        return named | found.manifest["statistics"]["judge"]["test"]
+        return {**named, **found.manifest["statistics"]["judge"]["test"]}
     from introspect_bench.tasks.feature_descriptions.contextual.quality import (
         measure_judge,
         read_split,

@@ -54,7 +54,9 @@ def collect(
     Kinds of which many places give a group are preferred, within the cap of a cell. Disrupted cells
     (`both` is false) need not show changed and unchanged answers.
     """
-    selection = Selection(size=wanted, outcome_cap=OUTCOME_CAP, slack=size.slack)
+    selection = Selection(
+        size=wanted, outcome_cap=OUTCOME_CAP, slack=size.slack, ruled_changed=size.ruled_changed
+    )
     kept = Kept(groups=selection.groups)
     table = _Table(selection=selection, kept=kept, uses=size.uses, both=both)
     table.quota = max(1, int(CELL_CAP * wanted))

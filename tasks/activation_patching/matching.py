@@ -40,9 +40,8 @@ FREE = 4
 """Members that may have one answer whatever its share."""
 GUESSES = 0.15
 """Largest share of changed members of a cell whose answer can be guessed without the vector."""
-RULED = {True: 0.08, False: 0.12}
-"""Largest share of the changed and of the unchanged members whose answer rules fitted on train
-guess."""
+RULED = 0.18
+"""Largest share of the unchanged members whose answer rules fitted on train guess."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +54,8 @@ class Selection:
     """Largest share of one answer among the queries."""
     slack: float = 1.0
     """By how much the bounds of leans are widened."""
+    ruled_changed: float = 0.08
+    """Largest share of the changed members whose answer rules fitted on train guess."""
     groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
     """What was kept."""
     cells: Counter[str] = field(default_factory=Counter)
@@ -123,7 +124,7 @@ class Selection:
         room = 1 + GUESSES * 2 * (self.cells[group.cell] + 1)
         if guessed and self.guessed[group.cell] + guessed > room:
             return False
-        for verdict, share in RULED.items():
+        for verdict, share in ((True, self.ruled_changed), (False, RULED)):
             ruled = sum(m.ruled for m in members if m.changed == verdict)
             if ruled and self.ruled[verdict] + ruled > share * 2 * self.size:
                 return False

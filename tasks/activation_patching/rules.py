@@ -1,9 +1,9 @@
 """What whoever fits rules on train can tell of a candidate: kernel ridge regressions.
 
 A verdict from the vector, beside relation and clean answer; the content of a changed answer from
-vector and words; the clean answer from the words. Validation and test are chosen so that the first
-tells nothing and the others rarely hit. The rules that a suite is measured with are others
-(`tasks/nulls`).
+the words, with and without the clean answer and the vector; the clean answer from the words.
+Validation and test are chosen so that the first tells nothing and the others rarely hit. The rules
+that a suite is measured with are others (`tasks/nulls`).
 """
 
 from __future__ import annotations
@@ -72,9 +72,10 @@ class Rules:
         same = _verdict_kernel(self._train, self._train)
         self._verdict = _solved(same, changed[:, None] * 2.0 - 1.0, RIDGE)[:, 0]
         self._scale = max(float((same @ self._verdict).std()), 1e-12)
-        both = _vector_kernel(self._changed, self._changed)
-        both += _word_kernel(self._changed, self._changed)
-        self._contents = _Classes(both, after[changed])
+        self._contents = [
+            _Classes(kernel, after[changed])
+            for kernel in _content_kernels(self._changed, self._changed)
+        ]
         self._clean = _Classes(_word_kernel(self._texts, self._texts), before[first])
 
     def verdicts(self, rows: Rows, clean: Sequence[str]) -> Floats:
@@ -84,20 +85,22 @@ class Rules:
         return np.asarray(found / self._scale, dtype=np.float64)
 
     def guessed(self, rows: Rows, clean: Sequence[str], outcomes: Sequence[str]) -> list[bool]:
-        """Whether the first guess of the answer after the patch is right, or it stands in the text.
+        """Whether a first guess of the answer after the patch is right, or it stands in the text.
 
-        A changed answer is guessed from vector and words, an unchanged one from the words.
+        A changed answer is guessed in four ways: from the words, with and without the clean answer
+        and the vector; it is never guessed to be the clean answer. An unchanged one is guessed from
+        the words.
         """
-        seen = self._places.seen(rows, _normalised(clean))
-        words = _word_kernel(seen, self._changed)
-        after = self._contents.guesses(_vector_kernel(seen, self._changed) + words)
+        known = _normalised(clean)
+        seen = self._places.seen(rows, known)
+        kernels = _content_kernels(seen, self._changed)
+        ways = [w.guesses(k, known) for w, k in zip(self._contents, kernels, strict=True)]
         before = self._clean.guesses(_word_kernel(seen, self._texts))
         found = []
-        for i, (one, other) in enumerate(
-            zip(_normalised(clean), _normalised(outcomes), strict=True)
-        ):
+        for i, (one, other) in enumerate(zip(known, _normalised(outcomes), strict=True)):
             copied = other.casefold() in normalise_content(rows.texts[i]).casefold()
-            found.append(copied or bool((before if one == other else after)[i] == other))
+            guesses = [before] if one == other else ways
+            found.append(copied or any(guess[i] == other for guess in guesses))
         return found
 
 
@@ -208,6 +211,13 @@ def _word_kernel(one: _Seen, other: _Seen) -> Floats:
     return np.asarray((one.words @ other.words.T).toarray() + same, dtype=np.float64)
 
 
+def _content_kernels(one: _Seen, other: _Seen) -> list[Floats]:
+    """Words; words and clean answer; each with the vector."""
+    words, vectors = _word_kernel(one, other), _vector_kernel(one, other)
+    clean = words + (one.clean[:, None] == other.clean[None])
+    return [words, clean, words + vectors, clean + vectors]
+
+
 class _Classes:
     """A regression for each answer of train; the guess is the one with the largest value."""
 
@@ -215,9 +225,12 @@ class _Classes:
         self._names, index = np.unique(answers, return_inverse=True)
         self._weights = _solved(kernel, np.eye(len(self._names))[index], CONTENT_RIDGE)
 
-    def guesses(self, kernel: Floats) -> Texts:
-        """One answer a row."""
-        return np.asarray(self._names[(kernel @ self._weights).argmax(1)])
+    def guesses(self, kernel: Floats, never: Texts | None = None) -> Texts:
+        """One answer a row, other than that of `never`, (n,)."""
+        values = kernel @ self._weights
+        if never is not None:
+            values = np.where(never[:, None] == self._names[None], -np.inf, values)
+        return np.asarray(self._names[values.argmax(1)])
 
 
 def _solved(kernel: Floats, wanted: Floats, penalty: float) -> Floats:

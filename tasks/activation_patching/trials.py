@@ -67,6 +67,8 @@ class SplitSize:
     slack: float = 1.0
     """By how much the bounds of leans are widened (`matching`); train, which nobody is scored on,
     would else give out before it is full."""
+    ruled_changed: float = 0.08
+    """Largest share of changed answers that rules fitted on train guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,8 +40,9 @@ Ids = npt.NDArray[np.int32]
 class Judge(Protocol):
     """Finds something about descriptions."""
 
-    id: str
-    """`KIND/NAME@` and 12 digits of a hash of all that its findings depend on."""
+    @property
+    def id(self) -> str:
+        """`KIND/NAME@` and 12 digits of a hash of all that its findings depend on."""
 
     def find(self, texts: Sequence[str], windows: Ids) -> Sequence[Mapping[str, str]]:
         """Return fields of judgements, one for each text.

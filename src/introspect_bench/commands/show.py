@@ -68,8 +68,3 @@ def _short(value: object) -> str:
 def _indented(value: object) -> str:
     """Return a value as text whose further lines stand under the first."""
     return printable(str(value), keep="\n").replace("\n", "\n" + " " * 14)
-
-
-def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 48 else f"{text[:47]}…"

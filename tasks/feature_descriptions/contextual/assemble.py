@@ -185,9 +185,9 @@ def records(
     chosen["train"] = [chosen["train"][place] for place in kept]
     train = stored([row.one for row in chosen["train"]])
     result: dict[str, list[ContextFeature]] = {}
-    for split, rows in chosen.items():
+    for split, members in chosen.items():
         result[split] = []
-        for row in rows:
+        for row in members:
             cosines = np.sort(train @ stored([row.one])[0])
             near = float(cosines[-2] if split == "train" and len(cosines) > 1 else cosines[-1])
             result[split].append(_record(row.one, row.kind, row.layer, row.side, row.windows, near))

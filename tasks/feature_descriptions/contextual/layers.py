@@ -50,7 +50,7 @@ def layer_quality(
     missing = layer.table.left(residuals, tokens) - told
     return {
         "table_share": round(layer.share, 6),
-        "explained": round(1 - float(_power(missing) / _power(whole)), 6),
+        "explained": round(1 - _power(missing) / _power(whole), 6),
         "l0": round(activations.nnz / ids.size, 4),
         "dead": round(float((np.diff(activations.indptr) == 0).mean()), 6),
         "described": len(described),
@@ -58,5 +58,5 @@ def layer_quality(
     }
 
 
-def _power(values: npt.NDArray[np.floating]) -> np.float64:
-    return np.square(values, dtype=np.float64).sum()
+def _power(values: npt.NDArray[np.floating]) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

@@ -7,7 +7,7 @@ empty text, the context denied, and readers of one and of two tokens.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Split:
             own={name: value[rows] for name, value in self.own.items()},
         )
 
-    def score(self, predicted: Sequence[npt.NDArray[Any]]) -> list[Predicted]:
+    def score(self, predicted: Iterable[npt.NDArray[Any]]) -> list[Predicted]:
         """Score predicted activations of every feature, (16, 32) each."""
         return [
             score_feature({name: value[row] for name, value in self.own.items()}, one)
@@ -95,7 +95,7 @@ def read_split(suite: Suite, split: str) -> Split:
     )
 
 
-def scores(features: Split, predicted: Sequence[npt.NDArray[Any]]) -> dict[str, float]:
+def scores(features: Split, predicted: Iterable[npt.NDArray[Any]]) -> dict[str, float]:
     """Mean pairwise AUROC at the marks, and mean weighted correlation over random windows.
 
     Features of kind `token` have no marks; of them alone only the correlation is known.
@@ -214,7 +214,7 @@ class TableReader:
             at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
             seen = np.where(known[at] == asked, means[at], np.nan)
             found = np.where(np.isnan(found), seen, found)
-        return np.nan_to_num(found).astype(np.float32)
+        return np.nan_to_num(found.astype(np.float32))
 
 
 def _keys(ids: npt.NDArray[np.int32], tokens: int) -> npt.NDArray[np.int64]:
