@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.baselines.specs import BASELINES, BaselineSpec, find_baseline
+from introspect_bench.baselines.registry import BASELINES, BaselineSpec, find_baseline
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injections
+    from introspect_bench.benchmark.backends.injection.spec import Injections
 
 __all__ = ["BASELINES", "BaselineSpec", "check_baseline", "find_baseline", "make_baseline"]
 
@@ -65,7 +65,7 @@ def make_baseline(
 
         return load_calculator(task, suite, device=device, dtype=dtype, batch_size=batch_size)
     if "target-model" in spec.needs:
-        from introspect_bench.baselines.untrained import load_untrained
+        from introspect_bench.baselines.prompted import load_untrained
 
         return load_untrained(
             name,
@@ -114,7 +114,8 @@ def _load_described(
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
     """Load a baseline that reads weights to describe features."""
-    from introspect_bench.baselines import selfie, tokens
+    from introspect_bench.baselines import lens as tokens
+    from introspect_bench.baselines import selfie
 
     if name == "logit-lens":
         return tokens.load_logit_lens(suite, device=device)

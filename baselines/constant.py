@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from introspect_bench.baselines.solved import commonest, solved_train
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 
@@ -33,3 +34,37 @@ def learn(task: Task, suite: Suite, _split: str) -> tuple[Constant, dict[str, An
     """
     reply = task.format_answer(commonest(solved.answer for solved in solved_train(suite)))
     return Constant(reply=reply), {"reply": reply}
+
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """A training query with the answer that is right."""
+
+    query: Query
+    """The query."""
+    answer: Answer | Choice
+    """The answer that would score 1."""
+
+
+def solved_train(suite: Suite) -> tuple[Solved, ...]:
+    """Return all training queries with their answers, in the order of the file.
+
+    Raises:
+        UsageError: the training split is empty.
+    """
+    truth = suite.truth("train")
+    found = tuple(
+        Solved(query=query, answer=truth[query.id].answer) for query in suite.queries("train")
+    )
+    if not found:
+        raise UsageError(f"suite {suite.name}: the training split is empty, nothing to learn from")
+    return found
+
+
+def commonest(values: Iterable[K]) -> K:
+    """Return the commonest value; of equally common ones the first in order of its text."""
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], repr(value)))

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.baselines.constant import Constant
-from introspect_bench.baselines.solved import commonest
+from introspect_bench.baselines.constant import Constant, commonest
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import FeatureTruth, Prompt
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_vectors import checked_vectors
+from introspect_bench.benchmark.suite.rows import checked_vectors
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 FloatArray = npt.NDArray[np.float32]

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.baselines.solved import Solved, solved_train
+from introspect_bench.baselines.constant import Solved, solved_train
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Prompt, Query
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_vectors import checked_vectors
+from introspect_bench.benchmark.suite.rows import checked_vectors
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 FloatArray = npt.NDArray[np.float32]

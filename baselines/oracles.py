@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines.solved import Solved, solved_train
+from introspect_bench.baselines.constant import Solved, solved_train
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 Told = Mapping[str, Mapping[str, Any]]

@@ -18,12 +18,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from introspect_bench.benchmark import files
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.manifest import SCHEMA, data_hash
-from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import SLOT, SPLITS, Answer, Completion, Prompt, Query
-from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.suite.manifest import SCHEMA, data_hash
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Rendered, Task
 
 D_TARGET = 4

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import arrays
-from introspect_bench.tasks.feature_descriptions.contextual.draft import Definition, derive
+from introspect_bench.benchmark.suite.features import arrays
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.tasks.feature_descriptions.build.draft import Definition, derive
 from introspect_bench.tasks.feature_descriptions.windows import bos_id
 
 NEAR = 0.02

@@ -26,7 +26,7 @@ class Scratch:
         self.entry = Path("submissions") / entry.parent.name / entry.name
         root.mkdir()
         self.git("init", "--quiet", "--initial-branch=main")
-        for name in ("benchmark/scoring.py", ".github/workflows/submission.yml"):
+        for name in ("benchmark/scoring/grade.py", ".github/workflows/submission.yml"):
             (root / name).parent.mkdir(parents=True)
             (root / name).write_text("right\n")
         (root / "submissions").mkdir()

@@ -11,10 +11,12 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import MultinomialNB
 
-from introspect_bench.tasks.input_ablations import drawing, filtering, four
-from introspect_bench.tasks.input_ablations.drawing import Ration
-from introspect_bench.tasks.input_ablations.filtering import Candidate
-from introspect_bench.tasks.input_ablations.four import FourCandidate
+from introspect_bench.tasks.input_ablations.build import draw as drawing
+from introspect_bench.tasks.input_ablations.build import filter as filtering
+from introspect_bench.tasks.input_ablations.build import four_parts as four
+from introspect_bench.tasks.input_ablations.build.draw import Ration
+from introspect_bench.tasks.input_ablations.build.filter import Candidate
+from introspect_bench.tasks.input_ablations.build.four_parts import FourCandidate
 
 ANSWERS = tuple(f"city{i}" for i in range(40))
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
 from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.phrases import BY_RELATION
-from introspect_bench.tasks.input_ablations import wording
-from introspect_bench.tasks.input_ablations.wording import Ablation
+from introspect_bench.tasks.input_ablations.build import hints as wording
+from introspect_bench.tasks.input_ablations.build.hints import Ablation
 
 CITIES = ("Lima", "Oslo", "Rome", "東京", "Москва", "Bern")
 SALT = "s"

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import make_model, make_tokenizer
 from tiny_prompts import make_prompts
 
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.loading import load_local
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.errors import (
     IntegrityError,
     IntrospectBenchError,

@@ -17,7 +17,7 @@ from tiny_targets import (
     slow_pass,
 )
 
-from introspect_bench.benchmark.backends.answers import (
+from introspect_bench.benchmark.backends.interventions.outputs import (
     Output,
     Probe,
     batches,
@@ -27,8 +27,8 @@ from introspect_bench.benchmark.backends.answers import (
     letter_tokens,
     letters,
 )
-from introspect_bench.benchmark.backends.interventions import Branch, Stem
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
 
 TEXTS = (

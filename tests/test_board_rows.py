@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from introspect_bench.leaderboard.board import Row
-from introspect_bench.leaderboard.table import NOTHING
-from introspect_bench.leaderboard.view import _details
+from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.leaderboard.site.board import Row
+from introspect_bench.leaderboard.site.view import _details
 
 
 def test_an_entry_without_queries_has_no_share_of_answers() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tiny_models import CHAT, make_tokenizer
 from tiny_prompts import make_prompt, vector
 
-from introspect_bench.benchmark.backends.chat import Encoded, Encoder
+from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Turn
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import Answer, Choice, GroundTruth, Query, Scored
-from introspect_bench.benchmark.right import is_right
-from introspect_bench.benchmark.scoring import score_table
-from introspect_bench.tasks.choices import format_either, parse_choice, parse_either
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import score_table
+from introspect_bench.tasks.verdicts import format_either, parse_choice, parse_either
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,19 @@ from tiny_models import make_model, make_tokenizer
 from tiny_prompts import make_explainer, make_prompts
 from tiny_runs import header, pred, save
 
-from introspect_bench.benchmark.asking import ask, reply_fields
-from introspect_bench.benchmark.backends.rows import joined
-from introspect_bench.benchmark.confidence import (
+from introspect_bench.benchmark.backends.explainer.batch import joined
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.evaluation.predict import ask, reply_fields
+from introspect_bench.benchmark.metrics.confidence import (
     auroc,
     calibration_error,
     confidence_result,
     risk_coverage,
 )
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.records import Completion
-from introspect_bench.benchmark.runfile import read_run
+from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.answers import verdict_end
+from introspect_bench.tasks.verdicts import verdict_end
 
 PATCHING = get_task("activation-patching")
 

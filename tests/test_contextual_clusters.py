@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from introspect_bench.tasks.feature_descriptions.contextual.clusters import clusters
+from introspect_bench.tasks.feature_descriptions.build.splits import clusters
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -10,20 +10,20 @@ import pytest
 from scipy import sparse
 
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.tasks.feature_descriptions.contextual.find import Described, describe
-from introspect_bench.tasks.feature_descriptions.contextual.library import Parts
-from introspect_bench.tasks.feature_descriptions.contextual.search import ConjunctionSearch
-from introspect_bench.tasks.feature_descriptions.contextual.slots import (
-    SLOTS,
-    join,
-    parts_of,
-    slot,
-)
-from introspect_bench.tasks.feature_descriptions.contextual.splits import (
+from introspect_bench.tasks.feature_descriptions.build.find import Described, describe
+from introspect_bench.tasks.feature_descriptions.build.search import ConjunctionSearch
+from introspect_bench.tasks.feature_descriptions.build.splits import (
     Candidate,
     draw,
     kept_as,
     settled,
+)
+from introspect_bench.tasks.feature_descriptions.judge.slots import (
+    SLOTS,
+    Parts,
+    join,
+    parts_of,
+    slot,
 )
 
 NAMES = ("word:a", "word:b", "previous-word:a", "previous-word:b", "inside:quotation")

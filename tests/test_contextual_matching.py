@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from introspect_bench.benchmark.describing import score_feature
-from introspect_bench.tasks.feature_descriptions.contextual.matching import (
+from introspect_bench.benchmark.scoring.judged import score_feature
+from introspect_bench.tasks.feature_descriptions.build.matched import (
     EARLIEST,
     Index,
     bigram_keys,
@@ -16,7 +16,7 @@ from introspect_bench.tasks.feature_descriptions.contextual.matching import (
     strong_level,
     token_keys,
 )
-from introspect_bench.tasks.feature_descriptions.contextual.scored import (
+from introspect_bench.tasks.feature_descriptions.build.scored import (
     PAIRS,
     RANDOM,
     choose,

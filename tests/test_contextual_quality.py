@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_features import active, make_feature_suite
 
-from introspect_bench.tasks.feature_descriptions.contextual.quality import (
+from introspect_bench.tasks.feature_descriptions.judge.quality import (
     Split,
     TableReader,
     read_split,

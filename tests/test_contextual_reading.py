@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from introspect_bench.tasks.feature_descriptions.contextual.reading import Context, read
-from introspect_bench.tasks.feature_descriptions.contextual.slots import join, parts_of, slot
-from introspect_bench.tasks.feature_descriptions.contextual.wording import (
+from introspect_bench.tasks.feature_descriptions.judge.grammar import Context, read
+from introspect_bench.tasks.feature_descriptions.judge.slots import join, parts_of, slot
+from introspect_bench.tasks.feature_descriptions.judge.wording import (
     clause_table,
     denied,
     wordings_of,

@@ -11,18 +11,21 @@ import pytest
 import torch
 from tiny_targets import make_target
 
-from introspect_bench.benchmark.backends.tokenized import TokenizedSettings, input_embeddings
+from introspect_bench.benchmark.backends.autoencoders.tokenized import (
+    TokenizedSettings,
+    input_embeddings,
+)
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.feature_descriptions.contextual import stages
-from introspect_bench.tasks.feature_descriptions.contextual.assemble import Layer, Side, records
-from introspect_bench.tasks.feature_descriptions.contextual.draft import (
+from introspect_bench.tasks.feature_descriptions.build import stages
+from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, Side, records
+from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     derive,
     write_split,
 )
-from introspect_bench.tasks.feature_descriptions.contextual.find import Described
-from introspect_bench.tasks.feature_descriptions.contextual.splits import Candidate
+from introspect_bench.tasks.feature_descriptions.build.find import Described
+from introspect_bench.tasks.feature_descriptions.build.splits import Candidate
 
 LAYERS = (0, 2)
 SETTINGS = TokenizedSettings(latents=32, k=4, epochs=3, batch=128, dead_after=2000)

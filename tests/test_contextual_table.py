@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from introspect_bench.benchmark.backends.tokenized import (
+from introspect_bench.benchmark.backends.autoencoders.tokenized import (
     TokenizedSettings,
     coefficients,
     top_coefficients,
     train_tokenized,
 )
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks.feature_descriptions.contextual.table import (
+from introspect_bench.tasks.feature_descriptions.build.table import (
     capped,
     explained,
     fit_table,

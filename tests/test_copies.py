@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from introspect_bench.leaderboard.copies import Replies, find_labels, flips, identical_share
+from introspect_bench.leaderboard.submissions.copies import (
+    Replies,
+    find_labels,
+    flips,
+    identical_share,
+)
 
 N = 1000
 

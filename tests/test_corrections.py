@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from introspect_bench.benchmark.paired import adjust
+from introspect_bench.benchmark.metrics.paired import adjust
 
 
 def test_holm_worked_out_by_hand() -> None:

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from introspect_bench.benchmark.correlations import auprc, matched_auroc, weighted_r
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.metrics.activations import auprc, matched_auroc, weighted_r
 
 
 @pytest.mark.parametrize("seed", range(10))

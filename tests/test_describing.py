@@ -14,17 +14,17 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from tiny_features import NAME, WORDS, Counting, judges, make_feature_suite
 
-from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.predict import predict
-from introspect_bench.benchmark.runfile import encode_line, read_run
-from introspect_bench.benchmark.scoring import grade_descriptions, score_run
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import arrays
+from introspect_bench.benchmark.runs.run import encode_line, read_run
+from introspect_bench.benchmark.scoring.grade import grade_descriptions, score_run
+from introspect_bench.benchmark.scoring.judged import NotJudgedError
+from introspect_bench.benchmark.suite.features import arrays
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
+from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
 TASK = get_task(NAME)
 Reply = Callable[[Any], str]
@@ -39,7 +39,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def suite(frozen: Path, tmp_path: Path) -> Suite:
-    from introspect_bench.benchmark.suite import open_suite
+    from introspect_bench.benchmark.suite.suite import open_suite
 
     return open_suite(Path(shutil.copytree(frozen, tmp_path / "suite")))
 

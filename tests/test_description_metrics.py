@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny_tables import DESCRIBED
 
-from introspect_bench.benchmark import description_metrics
-from introspect_bench.benchmark.description_metrics import DescriptionTable
-from introspect_bench.benchmark.metrics import METRICS, evaluate
+from introspect_bench.benchmark.metrics import descriptions as description_metrics
+from introspect_bench.benchmark.metrics.descriptions import DescriptionTable
+from introspect_bench.benchmark.metrics.verdicts import METRICS, evaluate
 
 COLUMNS = [column.name for column in fields(DescriptionTable)]
 

@@ -16,7 +16,7 @@ from introspect_bench.tasks.feature_descriptions.task import (
     make_task,
     parse_description,
 )
-from introspect_bench.tasks.prompts import n_templates
+from introspect_bench.tasks.templates import n_templates
 
 READ = {
     "the word 'during'": "the word 'during'",

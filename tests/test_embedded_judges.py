@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from null_replies import REPLIES, null_replies
 
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.scoring import score_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.grade import score_run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.suites import shipped_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
-from introspect_bench.tasks.feature_descriptions.judges import Judge, open_judges
+from introspect_bench.tasks.feature_descriptions.judge.judges import Judge, open_judges
+from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
 TASK = get_task("feature-descriptions")
 NOTHING = 0.15

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from introspect_bench.benchmark.backends.target_model import TargetModel, load_target_model
-from introspect_bench.benchmark.fetch import prepare_target
+from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
 from introspect_bench.benchmark.records import Query
-from introspect_bench.benchmark.suite import Suite, open_suite
-from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import suite_root
 
 NAME = "smollm2-135m"

@@ -14,7 +14,7 @@ from tiny_wheels import isolate
 from tokenizers import Tokenizer
 from transformers import BertModel
 
-from introspect_bench.benchmark.backends.embedding import (
+from introspect_bench.benchmark.backends.models.embedding import (
     MINILM,
     Embedder,
     fetch_embedder,

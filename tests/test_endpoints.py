@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from tiny_judges import ATTACKS, compared, rated
 
-from introspect_bench.benchmark.endpoints import ATTEMPTS, EndpointJudge
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
-from introspect_bench.benchmark.judging import INSTRUCTIONS, judge_answers
+from introspect_bench.benchmark.judging.endpoint import ATTEMPTS, EndpointJudge
+from introspect_bench.benchmark.judging.rubric import INSTRUCTIONS, judge_answers
 
 KEY = "sk-very-secret-0123456789"
 VARIABLE = "TOY_JUDGE_KEY"

@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import introspect_bench.leaderboard
-from introspect_bench.leaderboard.entry_fields import DECLARED, REQUIRED, SCHEMA, field_problems
+from introspect_bench.leaderboard.submissions.schema import (
+    DECLARED,
+    REQUIRED,
+    SCHEMA,
+    field_problems,
+)
 
 PATH = Path(introspect_bench.leaderboard.__file__).parent / "entry.schema.json"
 PUBLISHED = jsonschema.Draft202012Validator(json.loads(PATH.read_text()))

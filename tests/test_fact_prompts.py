@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tiny_models import make_tokenizer
 
+from introspect_bench.tasks.facts.fact_phrases import BY_RELATION, PHRASES, Phrase
 from introspect_bench.tasks.facts.facts import Fact, normalise, split_of
-from introspect_bench.tasks.facts.phrases import BY_RELATION, PHRASES, Phrase
 from introspect_bench.tasks.facts.prompts import (
     MAX_SUBJECT_CHARACTERS,
     facts_of,

@@ -8,6 +8,7 @@ import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.tasks.facts import facts
+from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
 from introspect_bench.tasks.facts.facts import (
     SIMILARITY,
     load_facts,
@@ -15,7 +16,6 @@ from introspect_bench.tasks.facts.facts import (
     normalise,
     split_of,
 )
-from introspect_bench.tasks.facts.phrases import BY_RELATION
 
 
 def trigrams(name: str) -> set[str]:

@@ -12,9 +12,13 @@ from test_places_in_layers import Watch, feature, patching
 from tiny_models import CHAT, N_LAYERS, make_model, make_tokenizer
 from tiny_prompts import make_shots, vector
 
-from introspect_bench.benchmark.backends.families import FAMILIES, FamilyEncoder, find_family
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.explainer.families import (
+    FAMILIES,
+    FamilyEncoder,
+    find_family,
+)
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Prompt, Query
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from features_again import derived
 
-from introspect_bench.benchmark.backends.target_model import load_target_model
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.benchmark.backends.models.target_model import load_target_model
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
 from introspect_bench.suites import shipped_suite
 
 SUITE = "smollm2-135m"

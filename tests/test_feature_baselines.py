@@ -16,19 +16,19 @@ from tiny_models import make_model, make_tokenizer
 from introspect_bench.baselines import BASELINES, check_baseline, find_baseline, make_baseline
 from introspect_bench.baselines import selfie as selfie_module
 from introspect_bench.baselines.features import FeatureNeighbour
-from introspect_bench.baselines.selfie import LAYER, MULTIPLIER, OPENING, Selfie, placed
-from introspect_bench.baselines.tokens import (
+from introspect_bench.baselines.lens import (
     InputBigrams,
     InputTokens,
     LogitLens,
     distinct,
     name_tokens,
 )
-from introspect_bench.benchmark.backends.readout import final_norm, make_readout
+from introspect_bench.baselines.selfie import LAYER, MULTIPLIER, OPENING, Selfie, placed
+from introspect_bench.benchmark.backends.interventions.readout import final_norm, make_readout
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.prompting import build_prompts, cut_batches, render_all
+from introspect_bench.benchmark.prompts import build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.records import SLOT, Completion, Prompt
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks import get_task
 
 TASK = get_task(NAME)

@@ -13,10 +13,10 @@ import pytest
 from safetensors.numpy import save_file
 from tiny_wheels import MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
 
-from introspect_bench.benchmark import fetch
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 from introspect_bench.benchmark.files import sha256_bytes
-from introspect_bench.benchmark.targets import TargetSpec, local_target
+from introspect_bench.benchmark.models import fetch
+from introspect_bench.benchmark.models.targets import TargetSpec, local_target
 
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, np.float32)}
 
@@ -57,7 +57,7 @@ def spec(tmp_path: Path) -> TargetSpec:
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were converted."""
-    from introspect_bench.benchmark.backends import convert
+    from introspect_bench.benchmark.backends.models import convert
 
     calls: list[Path] = []
 
@@ -159,7 +159,7 @@ def test_a_touched_file_is_hashed_and_accepted(spec: TargetSpec) -> None:
 def test_a_killed_conversion_is_repeated_without_a_download(
     spec: TargetSpec, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from introspect_bench.benchmark.backends import convert
+    from introspect_bench.benchmark.backends.models import convert
 
     def killed(_source: Path, out_dir: Path) -> None:
         (out_dir / "model.safetensors").write_bytes(b"half")

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from introspect_bench.leaderboard.board import Estimate
-from introspect_bench.leaderboard.figures import Axis, bar, duration, heat, interval, short, shown
+from introspect_bench.leaderboard.site.board import Estimate
+from introspect_bench.leaderboard.site.figures import (
+    Axis,
+    bar,
+    duration,
+    heat,
+    interval,
+    short,
+    shown,
+)
 
 
 @pytest.mark.parametrize(

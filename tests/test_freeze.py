@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.freeze import Measured, query_id, write_manifest, write_split
 from introspect_bench.benchmark.records import SPLITS
-from introspect_bench.benchmark.suite import open_suite
+from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
+from introspect_bench.benchmark.suite.suite import open_suite
 
 TASK = "toy"
 FILES = ("queries.jsonl", "truth.jsonl", "oracle.jsonl", "vectors.safetensors")

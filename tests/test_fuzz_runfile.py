@@ -20,15 +20,15 @@ from tiny_runs import header, pred
 
 from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.errors import IntrospectBenchError
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import sha256_bytes
-from introspect_bench.benchmark.predict import predict
-from introspect_bench.benchmark.runfile import encode_line, read_run
-from introspect_bench.benchmark.scoring import score_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import encode_line, read_run
+from introspect_bench.benchmark.scoring.grade import score_run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.entry_checks import run_findings, together
-from introspect_bench.leaderboard.entries import Entry
+from introspect_bench.leaderboard.submissions.entries import Entry
 
 N_FILES = int(os.environ.get("INTROSPECT_BENCH_FUZZ", "1000"))
 TOKENS = (
@@ -96,7 +96,7 @@ class Says:
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, Task, Suite]]:
     """Run files to start from: verdicts, and judged descriptions."""
     from introspect_bench.tasks import get_task
-    from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
+    from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
     root = tmp_path_factory.mktemp("fuzz")
     words = get_task("feature-descriptions")

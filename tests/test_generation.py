@@ -12,9 +12,9 @@ import torch
 from tiny_models import ARCHITECTURES, make_model, make_tokenizer
 from tiny_prompts import make_explainer, make_prompt, make_prompts, make_shots
 
-from introspect_bench.benchmark.backends.chat import Encoded
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
+from introspect_bench.benchmark.backends.explainer.chat import Encoded
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.records import Prompt
 

@@ -11,11 +11,11 @@ import pytest
 from conftest import make_toy_suite, make_toy_task
 from tiny_runs import header
 
-from introspect_bench.benchmark import header as definition
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.header import Header
 from introspect_bench.benchmark.records import ACCESS
-from introspect_bench.benchmark.runfile import read_run
+from introspect_bench.benchmark.runs import header as definition
+from introspect_bench.benchmark.runs.header import Header
+from introspect_bench.benchmark.runs.run import read_run
 
 Ask = Callable[..., Path]
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.injector import decoder_layers
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 
@@ -221,6 +221,6 @@ def test_an_injection_survives_json(injection: Injection) -> None:
 
 
 def test_the_settings_do_not_import_torch() -> None:
-    module = "introspect_bench.benchmark.backends.injection"
+    module = "introspect_bench.benchmark.backends.injection.spec"
     code = f"import sys, {module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

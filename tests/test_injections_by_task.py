@@ -18,10 +18,11 @@ from tiny_suites import D_TARGET, make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.explainer_lessons import collate, plan_batches
-from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import (
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.projection import Projection, random_projection
+from introspect_bench.benchmark.backends.injection.spec import (
     Injection,
     Injections,
     all_injections,
@@ -30,9 +31,8 @@ from introspect_bench.benchmark.backends.injection import (
     injections_from_json,
     merged,
 )
-from introspect_bench.benchmark.backends.learned import Learned
-from introspect_bench.benchmark.backends.loading import load_local
-from introspect_bench.benchmark.backends.projection import Projection, random_projection
+from introspect_bench.benchmark.backends.training.dataset import collate, plan_batches
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.injections import parse_injection
 

@@ -19,11 +19,11 @@ from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection, Maps
-from introspect_bench.benchmark.backends.learned import Learned
-from introspect_bench.benchmark.backends.loading import load_local
-from introspect_bench.benchmark.backends.projection import Projection
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.projection import Projection
+from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
 from introspect_bench.benchmark.errors import UsageError
 
 FILE = "projection.safetensors"

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from introspect_bench.benchmark.description_metrics import METRICS as DESCRIPTION_METRICS
-from introspect_bench.benchmark.intervals import bootstrap, resample
-from introspect_bench.benchmark.metrics import METRICS, ScoreTable, evaluate
+from introspect_bench.benchmark.metrics.bootstrap import bootstrap, resample
+from introspect_bench.benchmark.metrics.descriptions import METRICS as DESCRIPTION_METRICS
+from introspect_bench.benchmark.metrics.verdicts import METRICS, ScoreTable, evaluate
 
 CAUSAL = [name for name in METRICS if name not in DESCRIPTION_METRICS]
 

@@ -16,8 +16,8 @@ from tiny_targets import (
     slow_pass,
 )
 
-from introspect_bench.benchmark.backends.answers import greedy
-from introspect_bench.benchmark.backends.interventions import (
+from introspect_bench.benchmark.backends.interventions.outputs import greedy
+from introspect_bench.benchmark.backends.interventions.trace import (
     Branch,
     Stem,
     pad,
@@ -25,7 +25,7 @@ from introspect_bench.benchmark.backends.interventions import (
     residuals,
     start,
 )
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 
 TEXTS = ("The capital of Kenya is", "Москва", "She opened the door, and then she said", "x y")
 SEEDS = {"llama": 1, "gpt2": 3, "qwen3": 2, "gemma2": 5, "gemma3": 5}

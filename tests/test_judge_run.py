@@ -12,15 +12,15 @@ from tiny_runs import header, row
 from tiny_suites import make_suite
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.predict import predict
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runwriter import open_run
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.runs.writer import open_run
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.feature_descriptions import judge_run as module
-from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
-from introspect_bench.tasks.feature_descriptions.judges import open_judges
+from introspect_bench.tasks.feature_descriptions.judge import run as module
+from introspect_bench.tasks.feature_descriptions.judge.judges import open_judges
+from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
 
 @pytest.fixture

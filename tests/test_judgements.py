@@ -9,8 +9,8 @@ import pytest
 from tiny_runs import N, header, row
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runwriter import open_judging, open_run
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.runs.writer import open_judging, open_run
 
 JUDGE = "simulator/tiny-v1@0123456789ab"
 

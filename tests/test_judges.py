@@ -15,20 +15,20 @@ from tiny_features import Counting, make_feature_suite
 from tiny_predicates import windows_of
 from tiny_simulators import lessons_of_pairs, pairs, save_base
 
-from introspect_bench.benchmark.backends.simulator_lessons import TrainingSettings
-from introspect_bench.benchmark.backends.simulator_training import Base, train_simulator
-from introspect_bench.benchmark.describing import EXACT
+from introspect_bench.benchmark.backends.simulator.examples import TrainingSettings
+from introspect_bench.benchmark.backends.simulator.train import Base, train_simulator
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.tasks.feature_descriptions import judges
-from introspect_bench.tasks.feature_descriptions.judges import (
+from introspect_bench.benchmark.scoring.judged import EXACT
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.tasks.feature_descriptions.judge import judges
+from introspect_bench.tasks.feature_descriptions.judge.judges import (
     Simulating,
     exact_judge,
     judge_id,
     open_judges,
     open_simulator,
 )
-from introspect_bench.tasks.feature_descriptions.simulate import quantise
+from introspect_bench.tasks.feature_descriptions.judge.predictions import quantise
 
 WINDOWS = np.random.default_rng(0).integers(3, 9, size=(2, 16, 32)).astype(np.int32)
 

@@ -12,9 +12,9 @@ import pytest
 from program import python
 from tiny_judges import ATTACKS, compared, rated
 
-from introspect_bench.benchmark import judging
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.judging import (
+from introspect_bench.benchmark.judging import rubric as judging
+from introspect_bench.benchmark.judging.rubric import (
     ANSWER_CHARS,
     INSTRUCTIONS,
     Comparison,
@@ -183,7 +183,7 @@ def test_replies_are_kept_as_they_come(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from introspect_bench.benchmark.judging import Comparison, judge_answers
+from introspect_bench.benchmark.judging.rubric import Comparison, judge_answers
 
 class Dies:
     name, settings = "scripted", {}

@@ -28,8 +28,8 @@ MAY_IMPORT = {
 """Which folders a folder may import, besides itself and the bare package (its version)."""
 HEAVY = {"torch", "transformers", "nnsight", "peft", "accelerate", "gguf", "datasets"}
 """Imported only in `benchmark/backends`, also inside functions."""
-BUILDERS = {"make.py", "build.py", "measure.py"}
-"""Modules of tasks that measure a target, imported only to make suites."""
+BUILD = "build"
+"""Folders of modules that measure a target, imported only to make suites."""
 
 
 def relative(path: Path) -> str:
@@ -237,7 +237,7 @@ def test_heavy_packages_are_imported_in_backends_only() -> None:
     found = {}
     for folder in (*FOLDERS, "src"):
         for path in sources(TOP / folder):
-            exempt = "backends" in path.parts or path.name in BUILDERS
+            exempt = "backends" in path.parts or BUILD in path.parts
             if not exempt and (names := heavy(path.read_text())):
                 found[str(path)] = names
     assert found == {}

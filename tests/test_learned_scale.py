@@ -14,10 +14,10 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base
 
 import introspect_bench as ib
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.learned import Learned
-from introspect_bench.benchmark.backends.loading import load_local
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 PATCHING = "activation-patching"

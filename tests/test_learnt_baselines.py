@@ -27,10 +27,10 @@ from tiny_lessons import (
 from introspect_bench.baselines import make_baseline
 from introspect_bench.baselines.input_only import ablation_features, patching_features
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.freeze import Measured
-from introspect_bench.benchmark.prompting import build_prompt, render_all
+from introspect_bench.benchmark.prompts import build_prompt, render_all
 from introspect_bench.benchmark.records import Query
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 

@@ -10,10 +10,10 @@ import torch
 from tiny_models import make_model, make_tokenizer
 from tiny_prompts import make_explainer, make_prompts
 
-from introspect_bench.benchmark.backends import checkpoints
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.loading import load_local
+from introspect_bench.benchmark.backends.explainer import checkpoints
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.files import sha256_file
 

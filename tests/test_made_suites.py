@@ -11,9 +11,9 @@ import torch
 from tiny_builds import TASKS, invented_facts, load, made_once, small_world
 from tiny_targets import Patch, slow_answer, slow_pass
 
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.records import SPLITS
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.tasks.facts.facts import normalise
 from introspect_bench.verifying import verify_suite

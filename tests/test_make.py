@@ -21,19 +21,20 @@ from tiny_builds import (
 )
 
 import introspect_bench
-from introspect_bench.benchmark.backends import interventions
-from introspect_bench.benchmark.backends.calculator import Calculator
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.interventions import trace as interventions
+from introspect_bench.benchmark.backends.interventions.calculator import Calculator
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.journal import sole_writer
-from introspect_bench.benchmark.scale import CALCULATOR
-from introspect_bench.benchmark.suite import open_suite
-from introspect_bench.tasks import get_task, make
-from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import make_suite
+from introspect_bench.benchmark.scoring.scale import CALCULATOR
+from introspect_bench.benchmark.suite.suite import open_suite
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.build import make
+from introspect_bench.tasks.build.make import make_suite
+from introspect_bench.tasks.build.order import NotFrozenError, mini_ids
+from introspect_bench.tasks.input_ablations.build import build as ablations
 from introspect_bench.tasks.nulls import bars
 from introspect_bench.tasks.nulls.run import suite_nulls
-from introspect_bench.tasks.order import NotFrozenError, mini_ids
 
 
 class Killed(BaseException):

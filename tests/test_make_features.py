@@ -14,15 +14,16 @@ from features_again import derived
 from tiny_embedders import LetterEmbedder
 from tiny_feature_builds import SIZES, save_target
 
-from introspect_bench.benchmark.backends.target_model import load_target_model
+from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.suite import open_suite
-from introspect_bench.benchmark.suite_features import arrays
+from introspect_bench.benchmark.suite.features import arrays
+from introspect_bench.benchmark.suite.suite import open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.feature_descriptions import judges, make
-from introspect_bench.tasks.feature_descriptions.contextual.text import check_disjoint
-from introspect_bench.tasks.make import make_suite
-from introspect_bench.tasks.order import NotFrozenError, Order
+from introspect_bench.tasks.build.make import make_suite
+from introspect_bench.tasks.build.order import NotFrozenError, Order
+from introspect_bench.tasks.feature_descriptions.build import suite as make
+from introspect_bench.tasks.feature_descriptions.build.text import check_disjoint
+from introspect_bench.tasks.feature_descriptions.judge import judges
 from introspect_bench.verifying import verify_suite
 
 NAME = "feature-descriptions"

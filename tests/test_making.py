@@ -15,13 +15,14 @@ from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
 
 from introspect_bench import making
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends import selftests
+from introspect_bench.benchmark.backends.interventions import selftests
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.commands.data import flat
 from introspect_bench.making import make_data
-from introspect_bench.tasks import get_task, make
-from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.order import NotFrozenError, Order
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.build import make
+from introspect_bench.tasks.build.order import NotFrozenError, Order
+from introspect_bench.tasks.input_ablations.build import build as ablations
 
 TASK = "input-ablations"
 LOAD = making._load

@@ -9,7 +9,7 @@ import pytest
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 
 Freeze = Callable[..., Suite]
 ABSENT = object()

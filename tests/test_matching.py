@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 from tiny_groups import many, selected
 
-from introspect_bench.benchmark.freeze import Measured
-from introspect_bench.tasks.activation_patching.balance import (
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.tasks.activation_patching.build.balance import (
     DISTANCES,
     Candidate,
     CandidateGroup,
@@ -20,7 +20,7 @@ from introspect_bench.tasks.activation_patching.balance import (
     fours,
     overlap,
 )
-from introspect_bench.tasks.activation_patching.matching import (
+from introspect_bench.tasks.activation_patching.build.contrast import (
     FREE,
     LEAN,
     RELATION_CAPS,
@@ -28,7 +28,7 @@ from introspect_bench.tasks.activation_patching.matching import (
     Selection,
     trim,
 )
-from introspect_bench.tasks.statistics import aurocs
+from introspect_bench.tasks.build.statistics import aurocs
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from scipy.stats import gmean
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from tiny_tables import DESCRIBED, KINDED, TABLE, make_table
 
-from introspect_bench.benchmark import description_metrics
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.metrics import (
+from introspect_bench.benchmark.metrics import descriptions as description_metrics
+from introspect_bench.benchmark.metrics.verdicts import (
     METRIC_VERSION,
     METRICS,
     ScoreTable,

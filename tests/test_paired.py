@@ -12,9 +12,8 @@ import pytest
 from scipy import stats
 from tiny_tables import answers, described
 
-from introspect_bench.benchmark.intervals import bootstrap, check_same_queries, resample
-from introspect_bench.benchmark.metrics import METRICS, evaluate
-from introspect_bench.benchmark.paired import (
+from introspect_bench.benchmark.metrics.bootstrap import bootstrap, check_same_queries, resample
+from introspect_bench.benchmark.metrics.paired import (
     NOISE,
     RIGHT,
     compare,
@@ -22,6 +21,7 @@ from introspect_bench.benchmark.paired import (
     minimum_detectable,
     permutation_test,
 )
+from introspect_bench.benchmark.metrics.verdicts import METRICS, evaluate
 
 
 def rng(seed: int = 0) -> np.random.Generator:

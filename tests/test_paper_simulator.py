@@ -15,7 +15,7 @@ from tiny_models import make_model, make_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from introspect_bench.benchmark.backends.paper_simulator import (
+from introspect_bench.benchmark.backends.simulator.paper import (
     PaperSimulator,
     load_paper_simulator,
 )

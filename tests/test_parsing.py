@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from introspect_bench.benchmark.contents import same_content
 from introspect_bench.benchmark.records import Answer
-from introspect_bench.tasks.answers import (
+from introspect_bench.benchmark.scoring.correct import same_content
+from introspect_bench.tasks.verdicts import (
     MAX_LINE,
     expressible,
     format_answer,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from introspect_bench.benchmark.metrics import ScoreTable
-from introspect_bench.benchmark.paired import compare
-from introspect_bench.benchmark.parts import differences, layers_of, take
+from introspect_bench.benchmark.metrics.paired import compare
+from introspect_bench.benchmark.metrics.slices import differences, layers_of, take
+from introspect_bench.benchmark.metrics.verdicts import ScoreTable
 from introspect_bench.benchmark.records import Query
 
 BLOCKS = ([6, 11], [0, 5], [6, 11], [0, 5], [6, 11], [6, 11])

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
 from introspect_bench.tasks import suite_root
 
 NAME = "smollm2-135m"

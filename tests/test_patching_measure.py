@@ -10,11 +10,11 @@ import torch
 from tiny_targets import SAYS, make_target, slow_answer, slow_pass
 from tiny_targets import Patch as SlowPatch
 
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.activation_patching import measure
-from introspect_bench.tasks.activation_patching.measure import Patch
-from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build import measure_patches as measure
+from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
+from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks, place
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.facts.prompts import one_shot
 

@@ -15,16 +15,18 @@ from tiny_models import make_tokenizer
 from tiny_targets import SAYS, make_target, slow_answer
 from tiny_targets import Patch as SlowPatch
 
-from introspect_bench.benchmark.backends.answers import Output
-from introspect_bench.benchmark.backends.screening import Screened
-from introspect_bench.tasks.activation_patching import collecting, reading, trials
-from introspect_bench.tasks.activation_patching.balance import CandidateGroup
-from introspect_bench.tasks.activation_patching.matching import Selection
-from introspect_bench.tasks.activation_patching.measure import Patch
-from introspect_bench.tasks.activation_patching.places import KINDS, Placed, blocks, place
-from introspect_bench.tasks.activation_patching.probes import no_probes
-from introspect_bench.tasks.activation_patching.reading import Centre
-from introspect_bench.tasks.activation_patching.trials import Bench, SplitSize
+from introspect_bench.benchmark.backends.interventions.outputs import Output
+from introspect_bench.benchmark.backends.interventions.screen import Screened
+from introspect_bench.tasks.activation_patching.build import collect as collecting
+from introspect_bench.tasks.activation_patching.build import survey as reading
+from introspect_bench.tasks.activation_patching.build import trials
+from introspect_bench.tasks.activation_patching.build.balance import CandidateGroup
+from introspect_bench.tasks.activation_patching.build.contrast import Selection
+from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
+from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build.probes import no_probes
+from introspect_bench.tasks.activation_patching.build.survey import Centre
+from introspect_bench.tasks.activation_patching.build.trials import Bench, SplitSize
 from introspect_bench.tasks.facts import prompts as facts
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.facts.prompts import one_shot

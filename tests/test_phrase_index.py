@@ -8,7 +8,7 @@ import pytest
 from tiny_embedders import LetterEmbedder
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.tasks.feature_descriptions.phrase_index import (
+from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
     OPPOSITE,
     THRESHOLD,
     Match,

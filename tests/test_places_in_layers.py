@@ -15,14 +15,14 @@ import torch
 from tiny_models import ARCHITECTURES, N_LAYERS, make_model, make_tokenizer
 from tiny_prompts import vector
 
-from introspect_bench.benchmark.backends.chat import Encoded, Encoder
-from introspect_bench.benchmark.backends.explainer_lessons import Lesson, collate
-from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
-from introspect_bench.benchmark.backends.families import FamilyEncoder
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.injector import decoder_layers
-from introspect_bench.benchmark.backends.learned import Learned
+from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
+from introspect_bench.benchmark.backends.explainer.families import FamilyEncoder
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
+from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.spec import Injection
+from introspect_bench.benchmark.backends.training.dataset import Lesson, collate
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 

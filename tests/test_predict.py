@@ -14,11 +14,11 @@ import pytest
 from tiny_runs import asked
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.planning import plan
-from introspect_bench.benchmark.predict import predict
+from introspect_bench.benchmark.evaluation.check import plan
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.records import SLOT, Completion
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 

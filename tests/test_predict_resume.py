@@ -18,8 +18,8 @@ import pytest
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.records import Completion, Prompt
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.suite.suite import Suite
 
 CONFTEST = Path(__file__).with_name("conftest.py")
 
@@ -137,8 +137,8 @@ RUNNER = """
 import importlib.util, sys, time
 from pathlib import Path
 from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.predict import predict
-from introspect_bench.benchmark.suite import open_suite
+from introspect_bench.benchmark.evaluation.predict import predict
+from introspect_bench.benchmark.suite.suite import open_suite
 
 spec = importlib.util.spec_from_file_location("toy", sys.argv[1])
 toy = importlib.util.module_from_spec(spec)

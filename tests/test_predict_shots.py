@@ -11,8 +11,8 @@ import pytest
 from tiny_runs import asked
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.prompting import render_all
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.prompts import render_all
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 

@@ -16,9 +16,9 @@ from tiny_models import make_model, make_tokenizer
 
 import introspect_bench
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.loading import load_local
-from introspect_bench.benchmark.backends.pretrained import load_model, usable_device
-from introspect_bench.benchmark.backends.target_model import load_target_model
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.models.pretrained import load_model, usable_device
+from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.errors import (
     IntegrityError,
     IntrospectBenchError,
@@ -287,4 +287,7 @@ def test_weights_enter_by_one_door() -> None:
         if ".from_pretrained(" in path.read_text()
     }
     # PEFT's reads adapter_config.json
-    assert found == {"benchmark/backends/pretrained.py", "benchmark/backends/adapters.py"}
+    assert found == {
+        "benchmark/backends/models/pretrained.py",
+        "benchmark/backends/models/adapters.py",
+    }

@@ -14,16 +14,16 @@ from tiny_prompts import vector
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from introspect_bench.benchmark.backends.alignment import (
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.injection.alignment import (
     Reader,
     fitted_projection,
     paired_tokens,
 )
-from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
-from introspect_bench.benchmark.backends.generation import LocalExplainer
-from introspect_bench.benchmark.backends.injection import Injection, Maps, matched_layer
-from introspect_bench.benchmark.backends.learned import Learned
-from introspect_bench.benchmark.backends.projection import Projection, random_projection
+from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.projection import Projection, random_projection
+from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, matched_layer
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.records import Prompt
 

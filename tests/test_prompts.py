@@ -16,7 +16,7 @@ from jinja2 import UndefinedError
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks import prompts
+from introspect_bench.tasks import templates as prompts
 from introspect_bench.tasks.activation_patching import task as patching
 from introspect_bench.tasks.input_ablations import task as ablations
 from introspect_bench.tasks.input_ablations.task import mark

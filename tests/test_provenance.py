@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import introspect_bench
-from introspect_bench.benchmark import provenance
+from introspect_bench.benchmark.runs import provenance
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -13,9 +13,9 @@ from tiny_prompts import vector
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from introspect_bench.benchmark.backends.chat import Encoder
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.loading import load_local
+from introspect_bench.benchmark.backends.explainer.chat import Encoder
+from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query, Turn
 

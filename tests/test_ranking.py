@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from introspect_bench.benchmark.metrics import FloatArray
-from introspect_bench.benchmark.scale import Scale
-from introspect_bench.leaderboard.overall import TaskScore, overall
-from introspect_bench.leaderboard.ranking import rank_intervals, tie_letters, told_apart
+from introspect_bench.benchmark.metrics.verdicts import FloatArray
+from introspect_bench.benchmark.scoring.scale import Scale
+from introspect_bench.leaderboard.ranking.overall import TaskScore, overall
+from introspect_bench.leaderboard.ranking.ranking import rank_intervals, tie_letters, told_apart
 
 SUITES = Path(__file__).parents[1] / "tasks" / "suites" / "smollm2-135m"
 

@@ -18,8 +18,8 @@ from tiny_models import make_model, make_tokenizer
 import introspect_bench as ib
 from introspect_bench.benchmark.cache import CACHE_VARIABLE
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.suite.suite import Suite
 
 __all__ = ["server"]
 

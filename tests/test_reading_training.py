@@ -16,19 +16,19 @@ from tiny_training import make_base, train
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends import explainer_trainer
-from introspect_bench.benchmark.backends.chat import Encoder
-from introspect_bench.benchmark.backends.explainer_lessons import (
+from introspect_bench.benchmark.backends.explainer.chat import Encoder
+from introspect_bench.benchmark.backends.injection.spec import Injection
+from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
+from introspect_bench.benchmark.backends.training.dataset import (
     Lesson,
     make_lessons,
     plan_batches,
 )
-from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings, Reading
-from introspect_bench.benchmark.backends.explainer_trainer import Patience
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.backends.reading_lessons import make_reading_lessons
+from introspect_bench.benchmark.backends.training.reading import make_reading_lessons
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, Reading
+from introspect_bench.benchmark.backends.training.trainer import Patience
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 
 OWN = Injection(mode="own-layers", scaling="natural", slots=3)

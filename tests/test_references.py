@@ -14,8 +14,8 @@ from tiny_training import make_base
 import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.asking_again import Recheck, request_again
-from introspect_bench.baselines import references
-from introspect_bench.baselines.references import (
+from introspect_bench.baselines import recipes as references
+from introspect_bench.baselines.recipes import (
     CHOSEN,
     MAIN,
     REFERENCES,
@@ -24,8 +24,8 @@ from introspect_bench.baselines.references import (
     reference_folder,
 )
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.export.tables import markdown
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.leaderboard.table import markdown
 
 PATCHING = "activation-patching"
 

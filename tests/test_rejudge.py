@@ -13,11 +13,11 @@ from test_describing import TASK, answered
 from tiny_entries import rows_of, write_rows
 from tiny_features import Counting, judges, make_feature_suite
 
-from introspect_bench.benchmark.describing import EXACT
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import arrays
-from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
-from introspect_bench.tasks.feature_descriptions.rejudge import rejudge
+from introspect_bench.benchmark.scoring.judged import EXACT
+from introspect_bench.benchmark.suite.features import arrays
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.tasks.feature_descriptions.judge.again import rejudge
+from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
 Bytes = npt.NDArray[np.uint8]
 

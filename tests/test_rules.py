@@ -7,9 +7,9 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import roc_auc_score
 
-from introspect_bench.benchmark.freeze import Measured
-from introspect_bench.tasks.activation_patching import rules
-from introspect_bench.tasks.activation_patching.rules import Rows, Rules, fit_rules
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.tasks.activation_patching.build import rules
+from introspect_bench.tasks.activation_patching.build.rules import Rows, Rules, fit_rules
 
 WIDTH = 6
 CITIES = ("Paris", "Rome", "Oslo", "Lima")

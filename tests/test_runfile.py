@@ -10,7 +10,7 @@ import pytest
 from tiny_runs import N, header, pred, save
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.runfile import encode_line, first_difference, read_run
+from introspect_bench.benchmark.runs.run import encode_line, first_difference, read_run
 
 
 def footer(body: bytes, **fields: object) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         stream.truncate(1 << 30)
     with pytest.raises(IntegrityError, match="1073741824 bytes, a run file has at most 67108864"):
         read_run(path)
-    monkeypatch.setattr("introspect_bench.benchmark.runfile.MAX_ROWS", 2)
+    monkeypatch.setattr("introspect_bench.benchmark.runs.run.MAX_ROWS", 2)
     with pytest.raises(IntegrityError, match=":4: more than 2 rows"):
         read_run(save(path, header(), *(pred(i) for i in range(3))))
 

@@ -16,8 +16,8 @@ import pytest
 from tiny_runs import N, header, pred, row, save
 
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.runfile import encode_line, read_run
-from introspect_bench.benchmark.runwriter import RESUME, Resume, check_run_file, open_run
+from introspect_bench.benchmark.runs.run import encode_line, read_run
+from introspect_bench.benchmark.runs.writer import RESUME, Resume, check_run_file, open_run
 
 
 def write(path: Path, *, resume: Resume = "auto", **task: object) -> None:
@@ -246,7 +246,7 @@ def test_second_writer_is_told_so(tmp_path: Path) -> None:
         "import json, sys\n"
         "from pathlib import Path\n"
         "from introspect_bench.benchmark.errors import UsageError\n"
-        "from introspect_bench.benchmark.runwriter import open_run\n"
+        "from introspect_bench.benchmark.runs.writer import open_run\n"
         "try:\n"
         "    with open_run(Path(sys.argv[1]), json.loads(sys.argv[2])): pass\n"
         "except UsageError as error:\n"

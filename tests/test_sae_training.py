@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from introspect_bench.benchmark.backends.sae_training import PARAMETERS, StepSettings, Trainee
+from introspect_bench.benchmark.backends.autoencoders.train import PARAMETERS, StepSettings, Trainee
 
 STEP = StepSettings(dead_after=10**9, auxiliary=1 / 32)
 

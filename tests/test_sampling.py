@@ -13,18 +13,18 @@ import pytest
 import torch
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.sampling import draw, sample, stop_tokens
-from introspect_bench.benchmark.backends.target_model import TargetModel, wrap
+from introspect_bench.benchmark.backends.interventions.sampling import draw, sample, stop_tokens
+from introspect_bench.benchmark.backends.models.target_model import TargetModel, wrap
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks.feature_descriptions import sampling
-from introspect_bench.tasks.feature_descriptions.genres import GENRES
-from introspect_bench.tasks.feature_descriptions.sampling import (
+from introspect_bench.tasks.feature_descriptions.build import sampling
+from introspect_bench.tasks.feature_descriptions.build.genres import GENRES
+from introspect_bench.tasks.feature_descriptions.build.sampling import (
     Sampler,
     Settings,
     is_degenerate,
     request,
 )
-from introspect_bench.tasks.feature_descriptions.topics import TOPICS
+from introspect_bench.tasks.feature_descriptions.build.topics import TOPICS
 
 SETTINGS = Settings(seed=3, max_new_tokens=48, batch_size=6)
 
@@ -262,7 +262,7 @@ def test_uniforms_are_of_each_document_alone(
         seen.append(uniforms)
         return [[60] * 40 for _ in prompts]
 
-    monkeypatch.setattr("introspect_bench.benchmark.backends.sampling.sample", spy)
+    monkeypatch.setattr("introspect_bench.benchmark.backends.interventions.sampling.sample", spy)
     for size in (6, 3):
         changed = Settings(seed=3, max_new_tokens=48, batch_size=size)
         sampler(target, tmp_path, settings=changed).fill(range(6 // size), lambda *_: None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.scale import NoScaleError, Scale, bars_missed, scale_of
+from introspect_bench.benchmark.scoring.scale import NoScaleError, Scale, bars_missed, scale_of
 
 
 def null(name: str, access: str, **metrics: float | None) -> dict[str, Any]:

@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 from tiny_runs import Perfect
 
-from introspect_bench.benchmark.contents import same_content
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.predict import predict
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
-from introspect_bench.benchmark.right import is_right
-from introspect_bench.benchmark.runfile import Run, encode_line, read_run
-from introspect_bench.benchmark.runheader import n_train
-from introspect_bench.benchmark.scoring import grade, score_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.new_header import n_train
+from introspect_bench.benchmark.runs.run import Run, encode_line, read_run
+from introspect_bench.benchmark.scoring.correct import is_right, same_content
+from introspect_bench.benchmark.scoring.grade import grade, score_run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.answers import format_answer, parse_answer
+from introspect_bench.tasks.verdicts import format_answer, parse_answer
 
 
 def values(part: dict[str, Any]) -> dict[str, float]:
@@ -260,7 +259,8 @@ def test_most_replies_unread_gives_one_of_them_and_the_form(
 
 
 def test_scoring_needs_no_model_library() -> None:
-    code = "import sys, introspect_bench.benchmark.scoring, introspect_bench.leaderboard.table\n"
+    code = "import sys, introspect_bench.benchmark.scoring.grade\n"
+    code += "import introspect_bench.benchmark.export.tables\n"
     code += "sys.exit(bool({'torch', 'transformers', 'nnsight'} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -284,7 +284,7 @@ def test_full_split_is_scored_in_a_few_seconds(
         )
         for i in range(1450)
     )
-    monkeypatch.setattr("introspect_bench.benchmark.scoring.grade", lambda *_: many)
+    monkeypatch.setattr("introspect_bench.benchmark.scoring.grade.grade", lambda *_: many)
     start = time.perf_counter()
     result = score_run(run, toy_task, toy_suite)
     assert time.perf_counter() - start < 6

@@ -11,9 +11,9 @@ import pytest
 from tiny_runs import Perfect
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.runfile import Run, encode_line, read_run
-from introspect_bench.benchmark.scoring import score_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import Run, encode_line, read_run
+from introspect_bench.benchmark.scoring.grade import score_run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny_targets import SAYS, Patch, make_target, slow_pass
 
-from introspect_bench.benchmark.backends import screening
-from introspect_bench.benchmark.backends.interventions import Branch, Stem
-from introspect_bench.benchmark.backends.screening import screen
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.interventions import screen as screening
+from introspect_bench.benchmark.backends.interventions.screen import screen
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
 
 NAMES = ("llama", "qwen3", "gemma3", "gpt2", "opt")

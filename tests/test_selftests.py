@@ -13,10 +13,10 @@ from program import started
 from tiny_models import ARCHITECTURES
 from tiny_targets import SAYS, make_target
 
-from introspect_bench.benchmark.backends import interventions
-from introspect_bench.benchmark.backends.interventions import Branch
-from introspect_bench.benchmark.backends.selftests import CHECKS, check_model
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.interventions import trace as interventions
+from introspect_bench.benchmark.backends.interventions.selftests import CHECKS, check_model
+from introspect_bench.benchmark.backends.interventions.trace import Branch
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.cli import run_command_line
 
 NAMES = (

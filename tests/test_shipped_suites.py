@@ -11,15 +11,15 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from introspect_bench.baselines import make_baseline
-from introspect_bench.benchmark.metrics import normalise_content
-from introspect_bench.benchmark.prompting import build_prompt, render_all
+from introspect_bench.benchmark.metrics.verdicts import normalise_content
+from introspect_bench.benchmark.prompts import build_prompt, render_all
 from introspect_bench.benchmark.records import SPLITS, Answer, Query
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import SUITES, TASKS, suite_root
-from introspect_bench.tasks.answers import format_answer, parse_answer
+from introspect_bench.tasks.facts.fact_phrases import PHRASES
 from introspect_bench.tasks.facts.facts import load_facts, normalise, split_of
-from introspect_bench.tasks.facts.phrases import PHRASES
+from introspect_bench.tasks.verdicts import format_answer, parse_answer
 
 CASES = [(suite, task) for suite in SUITES for task in TASKS]
 IDS = [f"{suite}/{task.name}" for suite, task in CASES]

@@ -12,9 +12,9 @@ from tiny_runs import asked
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Query
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_vectors import shuffled_rows
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.suite.rows import shuffled_rows
+from introspect_bench.benchmark.suite.suite import Suite
 
 
 def test_shuffled_vectors_are_another_groups_and_recorded(

@@ -14,15 +14,15 @@ from tiny_models import make_model, make_tokenizer
 from tiny_simulators import lessons_of_pairs, pairs, save_base, windows_of_letters
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.simulator import (
+from introspect_bench.benchmark.backends.simulator.examples import TrainingSettings
+from introspect_bench.benchmark.backends.simulator.layout import MAX_TOKENS, Wording, pack
+from introspect_bench.benchmark.backends.simulator.model import (
     Simulator,
     class_logits,
     load_simulator,
     make_head,
 )
-from introspect_bench.benchmark.backends.simulator_lessons import TrainingSettings
-from introspect_bench.benchmark.backends.simulator_rows import MAX_TOKENS, Wording, pack
-from introspect_bench.benchmark.backends.simulator_training import Base, train_simulator
+from introspect_bench.benchmark.backends.simulator.train import Base, train_simulator
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 
 # peft 0.21 reads a property that transformers 5.23 deprecates

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_simulators import lessons_of_pairs, pairs
 
-from introspect_bench.benchmark.backends.simulator_lessons import (
+from introspect_bench.benchmark.backends.simulator.examples import (
     Batch,
     Lessons,
     TrainingSettings,

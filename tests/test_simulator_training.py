@@ -14,22 +14,22 @@ import torch
 from safetensors.numpy import load_file
 from tiny_simulators import lessons_of_pairs, pairs, save_base
 
-from introspect_bench.benchmark.backends.simulator import class_logits, load_simulator
-from introspect_bench.benchmark.backends.simulator_lessons import (
+from introspect_bench.benchmark.backends.simulator.examples import (
     Lessons,
     TrainingSettings,
     shares,
     targets,
 )
-from introspect_bench.benchmark.backends.simulator_rows import pack
-from introspect_bench.benchmark.backends.simulator_training import (
+from introspect_bench.benchmark.backends.simulator.layout import pack
+from introspect_bench.benchmark.backends.simulator.model import class_logits, load_simulator
+from introspect_bench.benchmark.backends.simulator.train import (
     CHECKPOINT,
     Base,
     Report,
     train_simulator,
 )
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.tasks.feature_descriptions.simulate import quantise
+from introspect_bench.tasks.feature_descriptions.judge.predictions import quantise
 
 # peft 0.21 reads a property that transformers 5.23 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")

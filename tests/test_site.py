@@ -18,10 +18,10 @@ from payloads import PAYLOADS
 from tiny_boards import change_row, estimate, make_board, make_sheet
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.leaderboard.board import Board, Estimate
-from introspect_bench.leaderboard.downloads import FORMULA, board_bib, board_csv
-from introspect_bench.leaderboard.render import render, script_json
-from introspect_bench.leaderboard.site import check_site, differences, read_board, write_site
+from introspect_bench.leaderboard.site.board import Board, Estimate
+from introspect_bench.leaderboard.site.downloads import FORMULA, board_bib, board_csv
+from introspect_bench.leaderboard.site.folder import check_site, differences, read_board, write_site
+from introspect_bench.leaderboard.site.render import render, script_json
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -39,7 +39,7 @@ BUILD = """
 import sys, pathlib
 sys.path.insert(0, sys.argv[1])
 from tiny_boards import make_board, make_sheet
-from introspect_bench.leaderboard.site import write_site
+from introspect_bench.leaderboard.site.folder import write_site
 board = make_board(6)
 write_site(board, [make_sheet(board.suites[0], n=60)], pathlib.Path(sys.argv[2]))
 """
@@ -199,7 +199,7 @@ def test_the_spreadsheet_holds_unrounded_numbers() -> None:
 
 
 def render_json(board: Board) -> str:
-    from introspect_bench.leaderboard.render import board_json
+    from introspect_bench.leaderboard.site.render import board_json
 
     return board_json(board).decode()
 

@@ -12,11 +12,21 @@ import torch
 from tiny_models import D_MODEL
 from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
-from introspect_bench.benchmark.backends import stability
-from introspect_bench.benchmark.backends.answers import Output, Probe, confirm, greedy, letters
-from introspect_bench.benchmark.backends.interventions import Branch, Stem
-from introspect_bench.benchmark.backends.stability import CONFIGURATIONS, judge, measure_again
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.interventions import stability
+from introspect_bench.benchmark.backends.interventions.outputs import (
+    Output,
+    Probe,
+    confirm,
+    greedy,
+    letters,
+)
+from introspect_bench.benchmark.backends.interventions.stability import (
+    CONFIGURATIONS,
+    judge,
+    measure_again,
+)
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.journal import Journal
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.freeze import Measured
-from introspect_bench.tasks.statistics import (
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.tasks.build.statistics import (
     Bar,
     ceiling,
     check_expressible,

@@ -11,8 +11,8 @@ from tiny_reading import groups_of, make_reading_suite
 from tiny_training import make_base
 
 import introspect_bench as ib
-from introspect_bench.baselines import references
-from introspect_bench.benchmark.backends.explainer_settings import Reading
+from introspect_bench.baselines import recipes as references
+from introspect_bench.benchmark.backends.training.spec import Reading
 from introspect_bench.benchmark.files import read_jsonl
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "studies" / "read.py"

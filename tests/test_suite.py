@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.selection import check_task, select_queries
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.select import check_task, select_queries
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 
 Freeze = Callable[..., Suite]

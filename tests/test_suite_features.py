@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 from tiny_features import MARK, NAME, make_feature_suite
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.freeze import write_manifest
-from introspect_bench.benchmark.suite import Suite, open_suite
-from introspect_bench.benchmark.suite_features import PARTS, arrays, feature_truth
+from introspect_bench.benchmark.suite.features import PARTS, arrays, feature_truth
+from introspect_bench.benchmark.suite.freeze import write_manifest
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 from introspect_bench.verifying import verify_suite
 
@@ -150,7 +150,7 @@ def test_a_cosine_that_vectors_do_not_have_is_found(suite: Suite, tmp_path: Path
 
 
 def describe_again(root: Path) -> dict[str, Any]:
-    from introspect_bench.tasks.feature_descriptions.contextual.statistics import describe_split
+    from introspect_bench.tasks.feature_descriptions.build.summary import describe_split
 
     return describe_split(root, "test")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.leaderboard.table import DRAFT, LEGEND, NOTHING, markdown, plain
+from introspect_bench.benchmark.export.tables import DRAFT, LEGEND, NOTHING, markdown, plain
 
 
 def result(

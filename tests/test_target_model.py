@@ -15,8 +15,8 @@ from transformers import (
     MambaConfig,
 )
 
-from introspect_bench.benchmark.backends import injector
-from introspect_bench.benchmark.backends.target_model import (
+from introspect_bench.benchmark.backends.injection import hooks as injector
+from introspect_bench.benchmark.backends.models.target_model import (
     load_target_model,
     with_rounded_weights,
     wrap,

@@ -11,10 +11,10 @@ import pytest
 from program import python
 from safetensors.numpy import save_file
 
-from introspect_bench.benchmark import targets
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.files import sha256_file
-from introspect_bench.benchmark.targets import (
+from introspect_bench.benchmark.models import targets
+from introspect_bench.benchmark.models.targets import (
     TARGETS,
     HubId,
     find_name,
@@ -187,7 +187,8 @@ def test_a_hub_id_is_taken_at_its_word() -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; import introspect_bench.benchmark.targets as t; t.resolve_target(t.TARGETS[0]"
+        "import sys; import introspect_bench.benchmark.models.targets as t; "
+        "t.resolve_target(t.TARGETS[0]"
         ".name); print({'torch', 'transformers', 'huggingface_hub', 'numpy'} & set(sys.modules))"
     )
     done = python("-c", code)

@@ -17,7 +17,7 @@ from program import environment
 from safetensors.numpy import load_file, save_file
 
 from introspect_bench.benchmark.errors import MissingPartError
-from introspect_bench.benchmark.freeze import Measured, write_split
+from introspect_bench.benchmark.suite.freeze import Measured, write_split
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
 TENSORS: dict[str, npt.NDArray[Any]] = {

@@ -16,21 +16,21 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
 import introspect_bench as ib
-from introspect_bench.benchmark.backends import explainer_trainer
-from introspect_bench.benchmark.backends.chat import Encoder
-from introspect_bench.benchmark.backends.explainer_lessons import (
+from introspect_bench.benchmark.backends.explainer.chat import Encoder
+from introspect_bench.benchmark.backends.injection.spec import Injection
+from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
+from introspect_bench.benchmark.backends.training.curve import loss_curve
+from introspect_bench.benchmark.backends.training.dataset import (
     collate,
     make_lessons,
     plan_batches,
 )
-from introspect_bench.benchmark.backends.explainer_model import TrainedExplainer
-from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
-from introspect_bench.benchmark.backends.injection import Injection
-from introspect_bench.benchmark.curves import loss_curve
-from introspect_bench.benchmark.draws import draw_groups
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Answer
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.subset import draw_groups
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
@@ -114,7 +114,7 @@ def test_every_epoch_sees_every_lesson_once_with_little_padding(suites: Path) ->
 
 
 def test_the_loss_is_of_answer_tokens_alone_whatever_is_padded(suites: Path, base: Path) -> None:
-    from introspect_bench.benchmark.backends.pretrained import load_model
+    from introspect_bench.benchmark.backends.models.pretrained import load_model
 
     tokenizer = make_tokenizer()
     model = load_model(base, torch.float32).eval()
@@ -242,7 +242,7 @@ def test_the_test_split_is_never_opened(
 def test_a_training_keeps_the_precision_it_began_with(
     suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from introspect_bench.benchmark.backends import explainer_training as module
+    from introspect_bench.benchmark.backends.training import train as module
 
     monkeypatch.setattr(module, "bfloat16_is_faster", lambda _device: True)
     folder = train(base, suites, tmp_path / "one", epochs=1, precision="auto")

@@ -60,7 +60,7 @@ def test_a_twin_is_trained_from_the_command_line(suites: Path, base: Path, tmp_p
 def test_a_fully_trained_twin_says_what_it_was_made_from(
     suites: Path, base: Path, tmp_path: Path
 ) -> None:
-    from introspect_bench.benchmark.backends.loading import load_local
+    from introspect_bench.benchmark.backends.explainer.load import load_local
 
     more = {"method": "full", "twin": "random-init", "tasks": [PATCHING], "epochs": 1}
     loaded, card = load_local(str(train(base, suites, tmp_path / "random", **more)))
@@ -74,9 +74,9 @@ def test_a_fully_trained_twin_says_what_it_was_made_from(
 def test_a_rotated_twin_is_rotated_again_when_its_adapter_is_loaded(
     suites: Path, base: Path, tmp_path: Path
 ) -> None:
-    from introspect_bench.benchmark.backends.loading import load_local
-    from introspect_bench.benchmark.backends.pretrained import load_model
-    from introspect_bench.benchmark.backends.twins import rotate_basis
+    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from introspect_bench.benchmark.backends.models.pretrained import load_model
+    from introspect_bench.benchmark.backends.models.twins import rotate_basis
 
     folder = train(base, suites, tmp_path / "twin", tasks=[PATCHING], twin="rotated", epochs=1)
     record = json.loads((folder / "explainer.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.twins import make_twin, rotate_basis, rotation
+from introspect_bench.benchmark.backends.models.twins import make_twin, rotate_basis, rotation
 from introspect_bench.benchmark.errors import UsageError
 
 IDS = torch.tensor([[5, 9, 2, 30, 7], [1, 8, 8, 4, 3]])

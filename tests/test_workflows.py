@@ -164,7 +164,7 @@ def test_numbers_of_a_report_are_numbers_or_nothing(tmp_path: Path) -> None:
 def test_what_a_pull_request_changes_is_the_servers_word() -> None:
     inside = ["submissions/toy/a__b__01234567/entry.json", "submissions/toy/a__b__01234567/x.jsonl"]
     assert adds_one_entry(inside)
-    for more in ("benchmark/scoring.py", "submissions/toy/c__d__01234567/entry.json", "x\ny"):
+    for more in ("benchmark/scoring/grade.py", "submissions/toy/c__d__01234567/entry.json", "x\ny"):
         assert not adds_one_entry([*inside, more])
     assert not adds_one_entry([])
     assert "Reviewed by hand" in render_comment(report(), one_entry=False)
@@ -231,7 +231,7 @@ def test_a_broken_report_never_fails_the_job(
 def test_a_report_that_says_less_than_the_server_is_not_believed(
     script: dict[str, Any], tmp_path: Path
 ) -> None:
-    changed = {"filename": "benchmark/scoring.py", "status": "modified"}
+    changed = {"filename": "benchmark/scoring/grade.py", "status": "modified"}
     server = Server([*ADDED, changed], [])
     text = script["comment"](server, "o/r", 7, saved(tmp_path, report()))
     assert "Reviewed by hand" in text

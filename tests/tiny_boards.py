@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.leaderboard.board import (
+from introspect_bench.leaderboard.site.board import (
     Access,
     Board,
     Column,
@@ -20,7 +20,7 @@ from introspect_bench.leaderboard.board import (
     SuiteBoard,
     TaskScore,
 )
-from introspect_bench.leaderboard.shards import Asked, Reply, Sheet
+from introspect_bench.leaderboard.site.shards import Asked, Reply, Sheet
 
 TASKS = {
     "feature-descriptions": ("Feature descriptions", "matched_auroc", 600, 0.0, 0.62),

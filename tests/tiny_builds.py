@@ -13,22 +13,22 @@ import pytest
 import torch
 from tiny_targets import SAYS, make_letter_tokenizer, make_target
 
-from introspect_bench.benchmark.backends.target_model import TargetModel, with_rounded_weights
-from introspect_bench.tasks import get_task
-from introspect_bench.tasks.activation_patching import (
-    balance,
-    collecting,
-    matching,
-    reading,
-    trials,
+from introspect_bench.benchmark.backends.models.target_model import (
+    TargetModel,
+    with_rounded_weights,
 )
-from introspect_bench.tasks.activation_patching import build as patching
-from introspect_bench.tasks.activation_patching.trials import SplitSize
+from introspect_bench.tasks import get_task
+from introspect_bench.tasks.activation_patching.build import balance, trials
+from introspect_bench.tasks.activation_patching.build import build as patching
+from introspect_bench.tasks.activation_patching.build import collect as collecting
+from introspect_bench.tasks.activation_patching.build import contrast as matching
+from introspect_bench.tasks.activation_patching.build import survey as reading
+from introspect_bench.tasks.activation_patching.build.trials import SplitSize
+from introspect_bench.tasks.build.make import make_suite
+from introspect_bench.tasks.build.order import Order
 from introspect_bench.tasks.facts import prompts
 from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.input_ablations import build as ablations
-from introspect_bench.tasks.make import make_suite
-from introspect_bench.tasks.order import Order
+from introspect_bench.tasks.input_ablations.build import build as ablations
 
 STEMS = tuple(
     first + second

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel
 
-from introspect_bench.benchmark.backends.embedding import EmbedderSource
+from introspect_bench.benchmark.backends.models.embedding import EmbedderSource
 
 WIDTH = 12
 WORDS = ("the", "word", "comma", "##s", "city", "in", "france", "a", "b", "c", "d")

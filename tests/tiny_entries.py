@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.files import compact_json, sha256_bytes
-from introspect_bench.leaderboard.entries import body_digest
+from introspect_bench.leaderboard.submissions.entries import body_digest
 from introspect_bench.submitting import Description, submit
 
 ORG, TITLE = "acme", "Model-1"

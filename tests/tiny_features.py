@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.describing import EXACT
 from introspect_bench.benchmark.files import read_jsonl, write_jsonl_atomic
-from introspect_bench.benchmark.freeze import write_manifest
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.scoring.judged import EXACT
+from introspect_bench.benchmark.suite.freeze import write_manifest
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.feature_descriptions.contextual.draft import (
+from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     Definition,
     write_split,
 )
-from introspect_bench.tasks.feature_descriptions.contextual.find import Described
-from introspect_bench.tasks.feature_descriptions.contextual.slots import join
-from introspect_bench.tasks.feature_descriptions.contextual.statistics import describe_split
-from introspect_bench.tasks.feature_descriptions.judges import KNOWN, judge_id, stored
+from introspect_bench.tasks.feature_descriptions.build.find import Described
+from introspect_bench.tasks.feature_descriptions.build.summary import describe_split
+from introspect_bench.tasks.feature_descriptions.judge.judges import KNOWN, judge_id, stored
+from introspect_bench.tasks.feature_descriptions.judge.slots import join
 
 NAME = "feature-descriptions"
 D_TARGET = 4

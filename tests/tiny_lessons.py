@@ -11,10 +11,10 @@ from tiny_models import D_MODEL
 
 from introspect_bench.baselines import make_baseline
 from introspect_bench.benchmark.explainer import Explainer
-from introspect_bench.benchmark.freeze import Measured, query_id, write_manifest, write_split
-from introspect_bench.benchmark.prompting import build_prompt, render_all
+from introspect_bench.benchmark.prompts import build_prompt, render_all
 from introspect_bench.benchmark.records import SPLITS, Prompt
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.activation_patching.task import make_task as make_patching
 from introspect_bench.tasks.input_ablations.task import make_task as make_ablations

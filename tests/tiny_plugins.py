@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from tiny_targets import Patch, slow_answer
 
-from introspect_bench.benchmark.backends.target_model import TargetModel
-from introspect_bench.benchmark.freeze import Measured
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.suite.freeze import Measured
 
 LOADS = {
-    "package": "from introspect_bench.benchmark.backends.target_model import load_target_model\n"
+    "package": "from introspect_bench.benchmark.backends.models.target_model "
+    "import load_target_model\n"
     "TARGET = load_target_model(FOLDER)\nMODEL, TOKENIZER = TARGET.model, TARGET.tokenizer",
     "transformers": "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
     "MODEL = AutoModelForCausalLM.from_pretrained(FOLDER)\n"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tiny_models import D_MODEL, make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.generation import LocalExplainer
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.records import SLOT, Prompt, Query, Turn
 
 TEXTS = ("Is it A?", "Is it the second one?", "So?", "What is this, in a few words?", "And B?")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from tiny_suites import CITIES, D_TARGET
 
-from introspect_bench.benchmark.freeze import Measured, query_id, write_manifest, write_split
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.activation_patching.places import KINDS
-from introspect_bench.tasks.facts.phrases import BY_RELATION
+from introspect_bench.tasks.activation_patching.build.positions import KINDS
+from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
 
 PATCHING = "activation-patching"
 RELATIONS = dict.fromkeys(KINDS, "capital") | {"relation": "country"}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.runfile import encode_line
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import encode_line
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 N = 4

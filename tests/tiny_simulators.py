@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.simulator_lessons import Lessons
+from introspect_bench.benchmark.backends.simulator.examples import Lessons
 
 LETTERS = "ABCDEF"
 WINDOW = 12

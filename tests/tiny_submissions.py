@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.boards import make_board
-from introspect_bench.leaderboard.board import Board, Row
+from introspect_bench.leaderboard.site.board import Board, Row
 
 TASKS = ("activation-patching", "input-ablations")
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.files import read_jsonl
-from introspect_bench.benchmark.freeze import Measured, write_manifest, write_split
+from introspect_bench.benchmark.suite.freeze import Measured, write_manifest, write_split
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.statistics import describe
+from introspect_bench.tasks.build.statistics import describe
 
 D_TARGET = 4
 N_GROUPS = {"train": 4, "validation": 2, "test": 3}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from introspect_bench.benchmark.description_metrics import UNIT, DescriptionTable
-from introspect_bench.benchmark.metrics import ScoreTable
+from introspect_bench.benchmark.metrics.descriptions import UNIT, DescriptionTable
+from introspect_bench.benchmark.metrics.verdicts import ScoreTable
 
 
 def make_table(

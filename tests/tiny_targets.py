@@ -17,7 +17,7 @@ from tiny_models import make_model, make_tokenizer
 from tokenizers import Tokenizer
 from torch import nn
 
-from introspect_bench.benchmark.backends.target_model import TargetModel, wrap
+from introspect_bench.benchmark.backends.models.target_model import TargetModel, wrap
 
 LAYERS = {"gpt2": "transformer.h", "opt": "model.decoder.layers"}
 """Where an architecture keeps its layers, if not in `model.layers`."""

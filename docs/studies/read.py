@@ -19,8 +19,8 @@ from statistics import mean
 from typing import Any
 
 import introspect_bench as ib
-from introspect_bench.baselines.references import NO_VECTOR, STUDY, find_reference
-from introspect_bench.benchmark.backends.injection import injections_as_json
+from introspect_bench.baselines.recipes import NO_VECTOR, STUDY, find_reference
+from introspect_bench.benchmark.backends.injection.spec import injections_as_json
 from introspect_bench.benchmark.files import (
     canonical_json,
     read_json,

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from introspect_bench.benchmark.paired import adjust, compare
+from introspect_bench.benchmark.metrics.paired import adjust, compare
 from introspect_bench.benchmark.records import RANKED
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, estimate, made_from
 from introspect_bench.entry_checks import SPLIT
 from introspect_bench.equals import fixed_verdict, recipe
-from introspect_bench.leaderboard.board import Access, Estimate, Matrix
+from introspect_bench.leaderboard.site.board import Access, Estimate, Matrix
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from introspect_bench.baselines import find_baseline
-from introspect_bench.benchmark.access import local_access, widest
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import (
     ORACLE,
@@ -20,12 +19,13 @@ from introspect_bench.benchmark.records import (
     WORDS,
     Query,
 )
-from introspect_bench.benchmark.runfile import Run
+from introspect_bench.benchmark.runs.header import local_access, widest
+from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.entry_checks import AGAIN, failed_check
-from introspect_bench.leaderboard.entries import Entry
-from introspect_bench.leaderboard.findings import Finding
-from introspect_bench.leaderboard.folders import ENTRY
-from introspect_bench.leaderboard.tiers import Standing
+from introspect_bench.leaderboard.submissions.entries import Entry
+from introspect_bench.leaderboard.submissions.findings import Finding
+from introspect_bench.leaderboard.submissions.folders import ENTRY
+from introspect_bench.leaderboard.verification.tiers import Standing
 from introspect_bench.scores import about
 
 CUSTOM_KIND = "custom"

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import provenance
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
+from introspect_bench.benchmark.runs import provenance
+from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.checking import validate_all
 from introspect_bench.citing import cite
 from introspect_bench.comparing import compare
@@ -152,12 +152,12 @@ def doctor(
         MissingPartError: weights or device are missing.
     """
     spec = resolve_target(target)
-    from introspect_bench.benchmark.backends.pretrained import usable_device
+    from introspect_bench.benchmark.backends.models.pretrained import usable_device
 
     usable_device(device)  # before anything is downloaded
     prepare_target(spec, on_progress=on_fetch)
     on_fetch(f"testing interventions on {target}", 0, None)
-    from introspect_bench.benchmark.backends.selftests import run_doctor
+    from introspect_bench.benchmark.backends.interventions.selftests import run_doctor
 
     return [dataclasses.asdict(check) for check in run_doctor(target, device=device)]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.metrics import normalise_content
+from introspect_bench.benchmark.metrics.verdicts import normalise_content
 from introspect_bench.benchmark.records import Answer, Replied
-from introspect_bench.benchmark.replies import read_replies
-from introspect_bench.benchmark.runfile import MAX_ROWS, Run
+from introspect_bench.benchmark.runs.replies import read_replies
+from introspect_bench.benchmark.runs.run import MAX_ROWS, Run
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as run_again
@@ -139,8 +139,8 @@ def judge_again(
         MissingPartError: weights or device are missing.
         IntegrityError: a file is corrupt, or a judge is not the suite's own.
     """
-    from introspect_bench.tasks.feature_descriptions import judges
-    from introspect_bench.tasks.feature_descriptions.rejudge import rejudge
+    from introspect_bench.tasks.feature_descriptions.judge import judges
+    from introspect_bench.tasks.feature_descriptions.judge.again import rejudge
 
     task, suite = about(run, check.suite)
     opened = judges.open_judges(

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from introspect_bench.access_classes import EntryAccess, entry_access
-from introspect_bench.benchmark.intervals import ends
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.metrics.bootstrap import ends
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.comparing_entries import OWN_ORG
-from introspect_bench.leaderboard.board import Estimate, Layered, Row, TaskScore
-from introspect_bench.leaderboard.copies import Label, Replies
-from introspect_bench.leaderboard.entries import Entry
-from introspect_bench.leaderboard.entry_fields import ENTRY_ID
-from introspect_bench.leaderboard.overall import Overall
-from introspect_bench.leaderboard.standings import Standing
-from introspect_bench.leaderboard.tiers import Standing as Ledgered
+from introspect_bench.leaderboard.ranking.overall import Overall
+from introspect_bench.leaderboard.ranking.standings import Standing
+from introspect_bench.leaderboard.site.board import Estimate, Layered, Row, TaskScore
+from introspect_bench.leaderboard.submissions.copies import Label, Replies
+from introspect_bench.leaderboard.submissions.entries import Entry
+from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
+from introspect_bench.leaderboard.verification.tiers import Standing as Ledgered
 from introspect_bench.scored_runs import ScoredRun
 
 

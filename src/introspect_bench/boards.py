@@ -15,22 +15,22 @@ from typing import Any
 from introspect_bench import __version__
 from introspect_bench.access import access_matrices
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.intervals import resample
-from introspect_bench.benchmark.metrics import METRIC_VERSION
+from introspect_bench.benchmark.metrics.bootstrap import resample
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION
 from introspect_bench.benchmark.records import ACCESS, ORACLE
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, make_row, replies_of
 from introspect_bench.entry_checks import SPLIT
 from introspect_bench.equals import fixed_verdict, recipe
-from introspect_bench.leaderboard.board import Board, Column, Row, SuiteBoard
-from introspect_bench.leaderboard.copies import Label, find_labels
-from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries
-from introspect_bench.leaderboard.ledger import read_ledger
-from introspect_bench.leaderboard.overall import Scales, TaskScore, scales_of
-from introspect_bench.leaderboard.shards import Asked, Sheet
-from introspect_bench.leaderboard.standings import Standing, standings
-from introspect_bench.leaderboard.tiers import standing
+from introspect_bench.leaderboard.ranking.overall import Scales, TaskScore, scales_of
+from introspect_bench.leaderboard.ranking.standings import Standing, standings
+from introspect_bench.leaderboard.site.board import Board, Column, Row, SuiteBoard
+from introspect_bench.leaderboard.site.shards import Asked, Sheet
+from introspect_bench.leaderboard.submissions.copies import Label, find_labels
+from introspect_bench.leaderboard.submissions.entries import Entry, entry_sha256, find_entries
+from introspect_bench.leaderboard.verification.ledger import read_ledger
+from introspect_bench.leaderboard.verification.tiers import standing
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun, scored_run
 from introspect_bench.suites import tasks_of

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.access_classes import access_findings
-from introspect_bench.benchmark.describing import NotJudgedError
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
-from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.scoring.judged import NotJudgedError
 from introspect_bench.entry_checks import (
     content_findings,
     failed_check,
@@ -22,16 +22,16 @@ from introspect_bench.entry_checks import (
     text_findings,
     together,
 )
-from introspect_bench.leaderboard.entries import (
+from introspect_bench.leaderboard.site.figures import title
+from introspect_bench.leaderboard.submissions.entries import (
     Entry,
     entry_folders,
     entry_sha256,
     inspect_entry,
 )
-from introspect_bench.leaderboard.entry_fields import ENTRY_ID
-from introspect_bench.leaderboard.figures import title
-from introspect_bench.leaderboard.findings import Finding, from_error, worst_exit_code
-from introspect_bench.leaderboard.folders import ENTRY, members
+from introspect_bench.leaderboard.submissions.findings import Finding, from_error, worst_exit_code
+from introspect_bench.leaderboard.submissions.folders import ENTRY, members
+from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 from introspect_bench.scores import check_score, score, validate
 
 SCHEMA = "introspect-bench/report/1"

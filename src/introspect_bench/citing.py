@@ -12,8 +12,8 @@ from typing import Any
 
 import introspect_bench
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.targets import TARGETS
+from introspect_bench.benchmark.models.targets import TARGETS
+from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.sources import OTHERS, SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
 from introspect_bench.suites import tasks_of
 from introspect_bench.tasks import SUITES

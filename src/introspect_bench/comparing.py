@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark import paired
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.intervals import bootstrap
-from introspect_bench.benchmark.metrics import METRIC_VERSION, Table, evaluate
-from introspect_bench.benchmark.runheader import decoding_of, n_train
-from introspect_bench.benchmark.scoring import SEED
+from introspect_bench.benchmark.metrics import paired
+from introspect_bench.benchmark.metrics.bootstrap import bootstrap
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table, evaluate
+from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
+from introspect_bench.benchmark.scoring.grade import SEED
 from introspect_bench.matching import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"

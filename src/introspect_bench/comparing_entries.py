@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.right import is_right
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.scoring import grade
-from introspect_bench.leaderboard.copies import Key, Label, Replies, find_labels
-from introspect_bench.leaderboard.entries import Entry, find_entries
-from introspect_bench.leaderboard.entry_fields import ENTRY_ID
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import grade
+from introspect_bench.leaderboard.submissions.copies import Key, Label, Replies, find_labels
+from introspect_bench.leaderboard.submissions.entries import Entry, find_entries
+from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 from introspect_bench.scores import about
 
 OWN_ORG = "introspect-bench"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.benchmark.draws import Amount, read_amount
+from introspect_bench.benchmark.suite.subset import Amount, read_amount
 from introspect_bench.request import INJECTIONS
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.describing import EXACT
-from introspect_bench.benchmark.rating import rate_run
-from introspect_bench.benchmark.runfile import read_run
+from introspect_bench.benchmark.judging.rating import rate_run
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.running import OnAnswers, judge
 from introspect_bench.scores import about
 from introspect_bench.suites import find_suite
@@ -85,13 +85,13 @@ def rate(
     task, where = about(found, suite)
     cache = cache_dir() / "judge"
     if endpoint is None:
-        from introspect_bench.benchmark.backends.local_judge import load_judge
+        from introspect_bench.benchmark.backends.explainer.local_judge import load_judge
 
         local = load_judge(model, device=device, on_progress=on_fetch)
         return rate_run(
             Path(path), task=task, suite=where, judge=local, cache=cache, on_progress=on_fetch
         )
-    from introspect_bench.benchmark.endpoints import EndpointJudge
+    from introspect_bench.benchmark.judging.endpoint import EndpointJudge
 
     with EndpointJudge(
         endpoint, model, key_variable=key_variable, structured=structured
@@ -117,7 +117,7 @@ def show_judge(
         on_fetch: told what is downloaded and prepared.
 
     Returns:
-        `judge`, its id, and what `measure_judge` of the task's `contextual/quality.py` gives.
+        `judge`, its id, and what `measure_judge` of the task's `judge/quality.py` gives.
 
     Raises:
         UsageError: unknown suite, or it has no such task.
@@ -130,11 +130,11 @@ def show_judge(
     named = {"judge": found.manifest["judges"][EXACT]}
     if not measure:
         return {**named, **found.manifest["statistics"]["judge"]["test"]}
-    from introspect_bench.tasks.feature_descriptions.contextual.quality import (
+    from introspect_bench.tasks.feature_descriptions.judge.judges import open_exact
+    from introspect_bench.tasks.feature_descriptions.judge.quality import (
         measure_judge,
         read_split,
     )
-    from introspect_bench.tasks.feature_descriptions.judges import open_exact
     from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
     found.verify()

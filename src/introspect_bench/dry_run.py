@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.planning import Plan, plan
-from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.evaluation.check import Plan, plan
+from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.estimate import fetch_target, judging_seconds, model_seconds
 from introspect_bench.request import RunRequest
 from introspect_bench.running import answerable, check, n_shots

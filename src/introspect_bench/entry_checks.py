@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.runfile import Run
-from introspect_bench.leaderboard.disclosure import (
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.leaderboard.submissions.entries import Entry, body_digest
+from introspect_bench.leaderboard.submissions.findings import Finding, Level
+from introspect_bench.leaderboard.submissions.folders import ENTRY, NOTES, members
+from introspect_bench.leaderboard.submissions.privacy import (
     FOOTER,
     JUDGEMENT,
     ROW,
@@ -18,11 +21,8 @@ from introspect_bench.leaderboard.disclosure import (
     row_problem,
     secret,
 )
-from introspect_bench.leaderboard.entries import Entry, body_digest
-from introspect_bench.leaderboard.entry_fields import ENTRY_ID
-from introspect_bench.leaderboard.findings import Finding, Level
-from introspect_bench.leaderboard.folders import ENTRY, NOTES, members
-from introspect_bench.leaderboard.wording import skeleton
+from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
+from introspect_bench.leaderboard.submissions.text_rules import skeleton
 from introspect_bench.tasks import TASKS
 
 SPLIT = "test"

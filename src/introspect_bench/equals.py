@@ -10,8 +10,8 @@ from typing import Any
 
 from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.records import COMPARED, GREEDY
-from introspect_bench.benchmark.runheader import decoding_of, n_train
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 NOT_RECIPE = frozenset(

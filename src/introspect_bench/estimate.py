@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from introspect_bench.baselines import find_baseline
-from introspect_bench.benchmark.fetch import prepared_dir
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TargetSpec, layers_and_width, locate
+from introspect_bench.benchmark.models.fetch import prepared_dir
+from introspect_bench.benchmark.models.targets import TargetSpec, layers_and_width, locate
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.explainers import BASELINE
 
 REPLY_TOKENS = 24

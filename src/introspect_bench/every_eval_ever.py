@@ -17,11 +17,11 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.intervals import LEVEL, N_RESAMPLES
+from introspect_bench.benchmark.metrics.bootstrap import LEVEL, N_RESAMPLES
 from introspect_bench.benchmark.records import Scored
-from introspect_bench.benchmark.right import is_right
-from introspect_bench.benchmark.runfile import runs_model
-from introspect_bench.benchmark.scoring import headline_queries
+from introspect_bench.benchmark.runs.run import runs_model
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import headline_queries
 from introspect_bench.matching import Graded
 
 SCHEMA_VERSION = "0.3.0"

@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
-from introspect_bench.baselines.references import REFERENCE, reference_folder
-from introspect_bench.benchmark.backends.families import find_family
-from introspect_bench.benchmark.backends.injection import Injections
+from introspect_bench.baselines.recipes import REFERENCE, reference_folder
+from introspect_bench.benchmark.backends.explainer.families import find_family
+from introspect_bench.benchmark.backends.injection.spec import Injections
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.fetch import prepare_target
 from introspect_bench.benchmark.files import sha256_file
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS, TargetSpec, find_name, home_folder
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 BASELINE = "baseline/"
@@ -168,7 +168,7 @@ def _load_local(
     target: TargetSpec | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    from introspect_bench.benchmark.backends.loading import load_local
+    from introspect_bench.benchmark.backends.explainer.load import load_local
 
     shipped = model.startswith(REFERENCE)
     where = str(reference_folder(model.removeprefix(REFERENCE))) if shipped else model
@@ -206,8 +206,8 @@ def asked_by(
     """
     if card.kind != "local":
         return explainer, card
-    from introspect_bench.benchmark.backends.compared import Compared
-    from introspect_bench.benchmark.backends.generation import LocalExplainer
+    from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+    from introspect_bench.benchmark.backends.explainer.two_pass import Compared
 
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)

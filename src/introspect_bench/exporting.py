@@ -14,7 +14,7 @@ from pathlib import Path
 from introspect_bench import every_eval_ever, tabular
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard import table
+from introspect_bench.benchmark.export import tables as table
 from introspect_bench.matching import Graded, grade_file
 
 Files = Mapping[str, bytes]

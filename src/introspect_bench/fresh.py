@@ -16,10 +16,10 @@ from introspect_bench.asking_again import Recheck, check_same_explainer, request
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.files import write_bytes_atomic
-from introspect_bench.benchmark.freeze import write_manifest
-from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.scoring import score_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.benchmark.scoring.grade import score_run
+from introspect_bench.benchmark.suite.freeze import write_manifest
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.running import run as run_again
 from introspect_bench.scores import about

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection import Injection, Injections
+from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.request import INJECTIONS
 from introspect_bench.tasks import get_task

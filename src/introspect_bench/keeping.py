@@ -10,8 +10,8 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.checking import check_entry
-from introspect_bench.leaderboard.findings import raise_worst
-from introspect_bench.leaderboard.ledger import append_line, read_ledger
+from introspect_bench.leaderboard.submissions.findings import raise_worst
+from introspect_bench.leaderboard.verification.ledger import append_line, read_ledger
 from introspect_bench.rescoring import scores_sha256
 
 BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")

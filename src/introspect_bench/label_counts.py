@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.notes import CALCULATOR
+from introspect_bench.benchmark.scoring.notes import CALCULATOR
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnQueries, run
 from introspect_bench.scores import score

@@ -13,15 +13,15 @@ from typing import Any
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TargetSpec, resolve_target
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import TargetSpec, resolve_target
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.nulls import encoder
 from introspect_bench.suites import find_suite, tasks_of
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.build.make import FEATURES, RESERVE, builder, make_suite
+from introspect_bench.tasks.build.order import Order
 from introspect_bench.tasks.facts.facts import FACTS_SHA256
-from introspect_bench.tasks.make import FEATURES, RESERVE, builder, make_suite
-from introspect_bench.tasks.order import Order
 
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
@@ -181,19 +181,19 @@ def _digest(
 
 
 def _check_device(name: str) -> None:
-    from introspect_bench.benchmark.backends.pretrained import usable_device
+    from introspect_bench.benchmark.backends.models.pretrained import usable_device
 
     usable_device(name)
 
 
 def _load(folder: Path, device: str) -> Any:
-    from introspect_bench.benchmark.backends.target_model import load_target_model
+    from introspect_bench.benchmark.backends.models.target_model import load_target_model
 
     return load_target_model(folder, device=device)
 
 
 def _load_rounded(folder: Path, device: str) -> Any:
-    from introspect_bench.benchmark.backends.target_model import with_rounded_weights
+    from introspect_bench.benchmark.backends.models.target_model import with_rounded_weights
 
     model = _load(folder, device)
     with_rounded_weights(model)

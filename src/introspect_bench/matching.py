@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
-from introspect_bench.benchmark.intervals import N_RESAMPLES, resample
-from introspect_bench.benchmark.metrics import FloatArray, Table
+from introspect_bench.benchmark.metrics.bootstrap import N_RESAMPLES, resample
+from introspect_bench.benchmark.metrics.verdicts import FloatArray, Table
 from introspect_bench.benchmark.records import Replied
-from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.scoring import (
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.scoring.grade import (
     SEED,
     grade_run,
     headline_queries,
     make_table,
     score_graded,
 )
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.scores import about
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-from introspect_bench.leaderboard.figures import title
-from introspect_bench.leaderboard.table import bar
+from introspect_bench.benchmark.export.tables import bar
+from introspect_bench.leaderboard.site.figures import title
 from introspect_bench.metric_tests import TESTS, causal_figures
 from introspect_bench.metric_tests_features import description_figures
 from introspect_bench.tasks import get_task

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics import (
+from introspect_bench.benchmark.metrics.verdicts import (
     BALANCED_KINDS,
     NO_VERDICT,
     WHICH,
@@ -23,7 +23,7 @@ from introspect_bench.benchmark.metrics import (
     evaluate,
 )
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
-from introspect_bench.benchmark.scoring import score_table
+from introspect_bench.benchmark.scoring.grade import score_table
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import get_task
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.correlations import auprc
-from introspect_bench.benchmark.describing import score_feature
-from introspect_bench.benchmark.suite_features import MATCHED, WINDOW, WINDOWS
+from introspect_bench.benchmark.metrics.activations import auprc
+from introspect_bench.benchmark.scoring.judged import score_feature
+from introspect_bench.benchmark.suite.features import MATCHED, WINDOW, WINDOWS
 from introspect_bench.metric_tests import SEED, TESTS
 
 N_FEATURES = 40

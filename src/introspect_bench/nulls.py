@@ -10,9 +10,9 @@ from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.suites import shipped_suite, tasks_of
 from introspect_bench.tasks import SUITES
 from introspect_bench.tasks.nulls import check_installed
@@ -98,10 +98,10 @@ def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, 
 
     # Nulls of a fresh test know the public train.
     train = suite if "train" in suite.splits else shipped_suite(suite.name, suite.task)
-    from introspect_bench.benchmark.backends.calculator import Calculator
-    from introspect_bench.benchmark.backends.places import Places
-    from introspect_bench.benchmark.backends.target_model import load_target_model
-    from introspect_bench.tasks.make import CALCULATOR_ROWS
+    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
+    from introspect_bench.benchmark.backends.interventions.origins import Places
+    from introspect_bench.benchmark.backends.models.target_model import load_target_model
+    from introspect_bench.tasks.build.make import CALCULATOR_ROWS
 
     spec = resolve_target(suite.manifest["target"]["name"])
     target = load_target_model(prepare_target(spec, on_progress=on_fetch))
@@ -121,6 +121,6 @@ def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:
     Raises:
         MissingPartError: its weights cannot be got.
     """
-    from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
+    from introspect_bench.benchmark.backends.models.embedding import fetch_embedder, load_embedder
 
     return load_embedder(fetch_embedder(on_progress=on_fetch)).embed

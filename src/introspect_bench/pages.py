@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.boards import OnEntry, make_board
-from introspect_bench.leaderboard import site
+from introspect_bench.leaderboard.site import folder as site
 
 
 def leaderboard_build(

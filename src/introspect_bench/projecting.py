@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import layers_and_width
+from introspect_bench.benchmark.models.targets import layers_and_width
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
 from introspect_bench.tasks.feature_descriptions.task import NAME as FEATURES
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injection, Maps
+    from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
 
 OnAlign = Callable[[int, int], None]
 """Told pairs of tokens read and pairs in all."""
@@ -89,7 +89,7 @@ def plan_projection(
             to align on.
         MissingPartError: the text file is not there.
     """
-    from introspect_bench.benchmark.backends.loading import find_model
+    from introspect_bench.benchmark.backends.explainer.load import find_model
 
     if start.kind not in STARTS:
         raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
@@ -193,7 +193,7 @@ def _place(mapped: Sequence[Injection]) -> Injection:
 
 def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
     """First and last layer of each map: the widest block that begins at each layer."""
-    from introspect_bench.benchmark.backends.injection import own_layers
+    from introspect_bench.benchmark.backends.injection.spec import own_layers
 
     widest: dict[int, int] = {}
     for suite in suites:
@@ -205,7 +205,7 @@ def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
 
 
 def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
-    from introspect_bench.benchmark.backends.injection import Maps
+    from introspect_bench.benchmark.backends.injection.spec import Maps
 
     deepest = max(last for _, last in blocks) + 1
     return Maps(
@@ -224,7 +224,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _random(maps: Maps, width: int, seed: int) -> Any:
-    from introspect_bench.benchmark.backends.projection import random_projection
+    from introspect_bench.benchmark.backends.injection.projection import random_projection
 
     return random_projection(maps, width, seed=seed)
 
@@ -241,6 +241,6 @@ def _fitted(
     told: OnAlign,
 ) -> Any:
     """Maps by least squares; the target is loaded beside the base model."""
-    from introspect_bench.benchmark.backends.alignment import fit_base
+    from introspect_bench.benchmark.backends.injection.alignment import fit_base
 
     return fit_base(start, model, base, target, injection, blocks, texts, device=device, told=told)

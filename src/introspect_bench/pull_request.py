@@ -18,9 +18,8 @@ from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, 
 from introspect_bench.checking import ROOT, check_entry
 from introspect_bench.comparing_entries import OWN_ORG, labels_of
 from introspect_bench.git_objects import Change, changed_files, git
-from introspect_bench.leaderboard.entry_fields import ENTRY_ID, FOLDER
-from introspect_bench.leaderboard.findings import Finding, worst_exit_code
-from introspect_bench.leaderboard.folders import (
+from introspect_bench.leaderboard.submissions.findings import Finding, worst_exit_code
+from introspect_bench.leaderboard.submissions.folders import (
     ENTRY,
     MAX_ENTRY_BYTES,
     MAX_FILES,
@@ -30,6 +29,7 @@ from introspect_bench.leaderboard.folders import (
     NOTES,
     RUN_FILE,
 )
+from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""

@@ -18,11 +18,11 @@ import introspect_bench
 from introspect_bench.asking_again import Agreement, Recheck, ask_again, judge_again
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.fresh import ask_fresh
-from introspect_bench.leaderboard.entries import Entry, entry_sha256, read_entry
-from introspect_bench.leaderboard.ledger import append_line
-from introspect_bench.leaderboard.tiers import AGREEMENT, WITHOUT_TARGET
+from introspect_bench.leaderboard.submissions.entries import Entry, entry_sha256, read_entry
+from introspect_bench.leaderboard.verification.ledger import append_line
+from introspect_bench.leaderboard.verification.tiers import AGREEMENT, WITHOUT_TARGET
 from introspect_bench.running import OnAnswers, OnQueries
 from introspect_bench.without_target import ask_without_target
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.baselines.references import TARGET, ReferenceSpec, find_reference
+from introspect_bench.baselines.recipes import TARGET, ReferenceSpec, find_reference
 from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.draws import Amount
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.runfile import Run
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.benchmark.suite.subset import Amount
 from introspect_bench.projecting import OnAlign
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnAnswers, OnQueries, run

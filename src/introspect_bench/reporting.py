@@ -13,17 +13,17 @@ from typing import Any
 from introspect_bench.access import Against, against_self, asked_of
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
-from introspect_bench.benchmark.paired import adjust, compare
-from introspect_bench.benchmark.parts import PartDifference, differences
-from introspect_bench.benchmark.runheader import decoding_of
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.metrics.paired import adjust, compare
+from introspect_bench.benchmark.metrics.slices import PartDifference, differences
+from introspect_bench.benchmark.runs.new_header import decoding_of
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.board_rows import Scored, made_from
 from introspect_bench.boards import Collected, OnEntry, collect
 from introspect_bench.entry_checks import SPLIT
 from introspect_bench.equals import fixed_verdict, recipe
-from introspect_bench.leaderboard.contrasts import Contrast
-from introspect_bench.leaderboard.report import report
+from introspect_bench.leaderboard.report.contrasts import Contrast
+from introspect_bench.leaderboard.report.report import report
 from introspect_bench.matching import draws
 from introspect_bench.scored_runs import ScoredRun
 from introspect_bench.studies import cells_of, trials_of

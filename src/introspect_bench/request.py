@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.draws import Amount, show_amount
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import MAX_INTEGER_CHARS
-from introspect_bench.benchmark.targets import home_folder
+from introspect_bench.benchmark.models.targets import home_folder
+from introspect_bench.benchmark.suite.subset import Amount, show_amount
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection import Injections
-    from introspect_bench.benchmark.runwriter import Resume
-    from introspect_bench.benchmark.suite import Suite
+    from introspect_bench.benchmark.backends.injection.spec import Injections
+    from introspect_bench.benchmark.runs.writer import Resume
+    from introspect_bench.benchmark.suite.suite import Suite
     from introspect_bench.benchmark.task import Task
 
 

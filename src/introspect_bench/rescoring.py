@@ -13,8 +13,8 @@ from typing import Any
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.checking import SCHEMA, validate_all
-from introspect_bench.leaderboard.findings import Finding
-from introspect_bench.leaderboard.ledger import Line, read_ledger
+from introspect_bench.leaderboard.submissions.findings import Finding
+from introspect_bench.leaderboard.verification.ledger import Line, read_ledger
 
 
 def rescore(

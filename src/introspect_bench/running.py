@@ -15,12 +15,12 @@ from introspect_bench.access_classes import harness_access
 from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.evaluation.check import check_run
+from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.planning import check_run
-from introspect_bench.benchmark.predict import predict
-from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.explainers import (
     BASELINE,
@@ -138,8 +138,8 @@ def judge(
         MissingPartError: weights, network, device or disk space are missing.
         IntegrityError: a file is corrupt, or a judge is not the suite's own.
     """
-    from introspect_bench.tasks.feature_descriptions.judge_run import judge_run
-    from introspect_bench.tasks.feature_descriptions.judges import NAMES, open_judges
+    from introspect_bench.tasks.feature_descriptions.judge.judges import NAMES, open_judges
+    from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
     judges = open_judges(suite, names=names or NAMES[:1], device=device, on_progress=on_fetch)
     return judge_run(path, task=task, suite=suite, judges=judges, on_answers=told)

@@ -11,10 +11,10 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runheader import n_train
-from introspect_bench.leaderboard.board import Estimate
-from introspect_bench.leaderboard.scaling import Learnt, scaling_svg
+from introspect_bench.benchmark.runs.new_header import n_train
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.leaderboard.report.scaling import Learnt, scaling_svg
+from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.scores import check_whole, score_all
 
 

@@ -18,22 +18,22 @@ import numpy as np
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import cache_dir
-from introspect_bench.benchmark.description_metrics import DescriptionTable
 from introspect_bench.benchmark.errors import IntrospectBenchError
-from introspect_bench.benchmark.metrics import METRIC_VERSION, ScoreTable, Table
+from introspect_bench.benchmark.metrics.descriptions import DescriptionTable
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
 from introspect_bench.benchmark.records import Described, Replied, Scored
-from introspect_bench.benchmark.right import is_right
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.scoring import (
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import (
     grade_run,
     headline_queries,
     make_table,
     score_graded,
 )
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.figures import shown, title
-from introspect_bench.leaderboard.shards import MAX_REPLY, Reply
+from introspect_bench.leaderboard.site.figures import shown, title
+from introspect_bench.leaderboard.site.shards import MAX_REPLY, Reply
 from introspect_bench.scores import check_score
 
 RIGHT = 0.5
@@ -94,7 +94,8 @@ def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) 
 def source_sha256() -> str:
     """Return the hash of the source that reads and scores runs."""
     root = Path(__file__).parent
-    paths = [Path(__file__), *(root / "benchmark").glob("*.py"), *(root / "tasks").rglob("*.py")]
+    harness = (path for path in (root / "benchmark").rglob("*.py") if "backends" not in path.parts)
+    paths = [Path(__file__), *harness, *(root / "tasks").rglob("*.py")]
     hashes = sorted((path.name, files.sha256_file(path)) for path in paths)
     return files.sha256_bytes(files.canonical_json(hashes).encode())
 

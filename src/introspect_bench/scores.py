@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.confidence import FIELDS
 from introspect_bench.benchmark.errors import (
     CheckFailedError,
     IncompleteRunError,
     UsageError,
 )
+from introspect_bench.benchmark.export import tables as table
+from introspect_bench.benchmark.metrics.confidence import FIELDS
 from introspect_bench.benchmark.records import Answer, Described, Scored
-from introspect_bench.benchmark.right import is_right
-from introspect_bench.benchmark.runfile import Run, read_run
-from introspect_bench.benchmark.scoring import grade, grade_descriptions, score_run
-from introspect_bench.benchmark.suite import MINI, Suite
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import grade, grade_descriptions, score_run
+from introspect_bench.benchmark.suite.suite import MINI, Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard import table
 from introspect_bench.suites import find_suite, shipped_suite
 from introspect_bench.tasks import get_task
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.metrics import evaluate
-from introspect_bench.leaderboard.overall import TaskScore
+from introspect_bench.benchmark.metrics.verdicts import evaluate
+from introspect_bench.leaderboard.ranking.overall import TaskScore
 from introspect_bench.matching import Graded, Matched, match
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import read_json
-from introspect_bench.benchmark.runfile import read_run
-from introspect_bench.benchmark.runheader import n_train
-from introspect_bench.leaderboard.rates import Trial
-from introspect_bench.leaderboard.report import Cell
+from introspect_bench.benchmark.runs.new_header import n_train
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.leaderboard.report.rates import Trial
+from introspect_bench.leaderboard.report.report import Cell
 from introspect_bench.scores import check_whole, score
 
 RECORD = "explainer.json"

@@ -19,12 +19,12 @@ from typing import Any
 from introspect_bench.access_classes import submitted_access
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
-from introspect_bench.benchmark.runfile import Run, read_run
+from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.checking import check_entry
-from introspect_bench.leaderboard.entries import body_digest
-from introspect_bench.leaderboard.entry_fields import DECLARED, ENTRY_ID, SCHEMA, slug
-from introspect_bench.leaderboard.findings import Finding, raise_worst
-from introspect_bench.leaderboard.folders import ENTRY, MAX_NOTES_BYTES, NOTES
+from introspect_bench.leaderboard.submissions.entries import body_digest
+from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
+from introspect_bench.leaderboard.submissions.folders import ENTRY, MAX_NOTES_BYTES, NOTES
+from introspect_bench.leaderboard.submissions.schema import DECLARED, ENTRY_ID, SCHEMA, slug
 from introspect_bench.scores import validate
 
 _TOOL_SECONDS = 120

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.manifest import MANIFEST
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.manifest import MANIFEST
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import SUITES, TASKS, get_task, suite_root
 from introspect_bench.tasks.pins import pins

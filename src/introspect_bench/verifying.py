@@ -12,19 +12,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
-from introspect_bench.benchmark.freeze import CANARY
-from introspect_bench.benchmark.frozen import measured
-from introspect_bench.benchmark.manifest import MANIFEST
-from introspect_bench.benchmark.selection import check_task
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.suite_features import WINDOW, arrays, asked_id
-from introspect_bench.benchmark.suite_vectors import checked_vectors
+from introspect_bench.benchmark.suite.features import WINDOW, arrays, asked_id
+from introspect_bench.benchmark.suite.freeze import CANARY, measured
+from introspect_bench.benchmark.suite.manifest import MANIFEST
+from introspect_bench.benchmark.suite.rows import checked_vectors
+from introspect_bench.benchmark.suite.select import check_task
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.contextual.statistics import (
+from introspect_bench.tasks.build.statistics import describe_kinds
+from introspect_bench.tasks.feature_descriptions.build.summary import (
     describe_split,
     nearest_train,
 )
-from introspect_bench.tasks.statistics import describe_kinds
 
 TOLERANCE = 1e-6
 """Margins, in logits, are written with six digits."""

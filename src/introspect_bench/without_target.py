@@ -21,12 +21,12 @@ from introspect_bench.asking_again import Recheck
 from introspect_bench.benchmark import errors
 from introspect_bench.benchmark.cache import CACHE_VARIABLE, cache_dir
 from introspect_bench.benchmark.errors import CheckFailedError, IntrospectBenchError, UsageError
-from introspect_bench.benchmark.fetch import prepared_dir, target_record
 from introspect_bench.benchmark.files import read_json, write_json_atomic
-from introspect_bench.benchmark.runfile import Run
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.benchmark.targets import TARGETS
-from introspect_bench.benchmark.withheld import Withheld, WithheldError, guard_folders
+from introspect_bench.benchmark.models.fetch import prepared_dir, target_record
+from introspect_bench.benchmark.models.targets import TARGETS
+from introspect_bench.benchmark.models.withheld import Withheld, WithheldError, guard_folders
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.scores import about
 
 ORDER, ANSWER = "order.json", "answer.json"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.activation_patching.places import KINDS
+from introspect_bench.tasks.activation_patching.build.positions import KINDS
 from introspect_bench.tasks.activation_patching.reading_questions import reading_questions
-from introspect_bench.tasks.answers import (
+from introspect_bench.tasks.templates import prompts_sha256, render_prompt
+from introspect_bench.tasks.verdicts import (
     FORM,
     OPENINGS,
     format_answer,
@@ -20,7 +21,6 @@ from introspect_bench.tasks.answers import (
     parse_answer,
     verdict_end,
 )
-from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
 
 NAME = "activation-patching"
 """Name of the task."""

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_jsonl
-from introspect_bench.tasks.facts.phrases import BY_RELATION
+from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
 
 FACTS_SHA256 = "7a2bf409b4bf2a932cfea69ed32cbb73626541ed33701d61aa5b3d2567bc7f12"
 """Hash of the facts file these suites were written from."""

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Description, Query
-from introspect_bench.benchmark.reply_text import clean_reply, drop_label, drop_marks, unbox
+from introspect_bench.benchmark.runs.replies import clean_reply, drop_label, drop_marks, unbox
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
+from introspect_bench.tasks.templates import prompts_sha256, render_prompt
 
 NAME = "feature-descriptions"
 """Name of the task."""

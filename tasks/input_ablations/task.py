@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.metrics import WHICH
+from introspect_bench.benchmark.metrics.verdicts import WHICH
 from introspect_bench.benchmark.records import Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.answers import FORM, OPENINGS, verdict_end
-from introspect_bench.tasks.choices import OPENING, format_either, parse_either
-from introspect_bench.tasks.prompts import prompts_sha256, render_prompt
+from introspect_bench.tasks.templates import prompts_sha256, render_prompt
+from introspect_bench.tasks.verdicts import (
+    FORM,
+    OPENING,
+    OPENINGS,
+    format_either,
+    parse_either,
+    verdict_end,
+)
 
 NAME = "input-ablations"
 """Name of the task."""

@@ -14,16 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.metrics import BALANCED_KINDS, WHICH, WHICH_CHANCE
+from introspect_bench.benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
 from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, Texts, folds, texts
-from introspect_bench.tasks.nulls.features import (
-    ngrams,
-    numbered,
-    reduced,
-    relation,
-    with_marks,
-)
 from introspect_bench.tasks.nulls.heads import (
     Head,
     boosted,
@@ -34,6 +27,13 @@ from introspect_bench.tasks.nulls.heads import (
     scores,
 )
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
+from introspect_bench.tasks.nulls.text_features import (
+    ngrams,
+    numbered,
+    reduced,
+    relation,
+    with_marks,
+)
 from introspect_bench.tasks.nulls.which import fit_which
 
 FOLDS = 5

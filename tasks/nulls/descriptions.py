@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.description_metrics import METRICS
+from introspect_bench.benchmark.metrics.descriptions import METRICS
 from introspect_bench.benchmark.records import ORACLE, WORDS
-from introspect_bench.benchmark.scale import CALCULATOR
-from introspect_bench.benchmark.suite import Suite
-from introspect_bench.tasks.feature_descriptions.contextual.judge import ExactJudge, exact_meaning
-from introspect_bench.tasks.feature_descriptions.contextual.quality import (
+from introspect_bench.benchmark.scoring.scale import CALCULATOR
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.tasks.feature_descriptions.judge.exact import ExactJudge, exact_meaning
+from introspect_bench.tasks.feature_descriptions.judge.predictions import shuffled
+from introspect_bench.tasks.feature_descriptions.judge.quality import (
     Reader,
     Split,
     read_split,
 )
-from introspect_bench.tasks.feature_descriptions.simulate import shuffled
 from introspect_bench.tasks.feature_descriptions.task import HEADLINE
 
 COMMONEST = 50

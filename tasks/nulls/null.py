@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, Texts
 from introspect_bench.tasks.nulls.heads import first_other
-from introspect_bench.tasks.nulls.verdicts import Mixture, Thresholds, expected
+from introspect_bench.tasks.nulls.thresholds import Mixture, Thresholds, expected
 
 WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
 """Access classes, `benchmark.records.ACCESS`."""

@@ -10,12 +10,6 @@ import numpy as np
 from scipy import sparse
 
 from introspect_bench.tasks.nulls.columns import Columns, FloatArray
-from introspect_bench.tasks.nulls.features import (
-    numbered,
-    place,
-    reduced,
-    relation,
-)
 from introspect_bench.tasks.nulls.heads import boosted, logistic, scores
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
 from introspect_bench.tasks.nulls.patching_contents import (
@@ -24,8 +18,14 @@ from introspect_bench.tasks.nulls.patching_contents import (
     changed_rules,
     unchanged_rules,
 )
+from introspect_bench.tasks.nulls.text_features import (
+    numbered,
+    place,
+    reduced,
+    relation,
+)
+from introspect_bench.tasks.nulls.thresholds import expected
 from introspect_bench.tasks.nulls.vectors import group_ranks
-from introspect_bench.tasks.nulls.verdicts import expected
 
 SEED = 0
 """Of random projections."""

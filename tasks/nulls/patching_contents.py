@@ -11,9 +11,9 @@ import numpy as np
 
 from introspect_bench.tasks.nulls import contents
 from introspect_bench.tasks.nulls.columns import Columns, IntArray, folds, texts
-from introspect_bench.tasks.nulls.features import ngrams, relation, with_marks
 from introspect_bench.tasks.nulls.heads import Grams, gram, guesses
 from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Rule
+from introspect_bench.tasks.nulls.text_features import ngrams, relation, with_marks
 from introspect_bench.tasks.nulls.vectors import VectorViews
 
 FOLDS = 5

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics import normalise_content
+from introspect_bench.benchmark.metrics.verdicts import normalise_content
 from introspect_bench.tasks.nulls.columns import Columns, texts
 from introspect_bench.tasks.nulls.heads import ranked
 from introspect_bench.tasks.nulls.null import REPLAYS, Null, Rule, Score, fit_null, pairs

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from introspect_bench.benchmark.scale import CALCULATOR
-from introspect_bench.benchmark.suite import Suite
+from introspect_bench.benchmark.scoring.scale import CALCULATOR
+from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.calculating import calculated_metrics
+from introspect_bench.tasks.calculate import calculated_metrics
 from introspect_bench.tasks.nulls.ablations import Embed, fit_ablations
 from introspect_bench.tasks.nulls.bars import ABLATIONS
 from introspect_bench.tasks.nulls.columns import Columns, read_columns
@@ -20,7 +20,7 @@ from introspect_bench.tasks.nulls.patching import fit_patching
 from introspect_bench.tasks.nulls.replays import Target, fit_replays, places
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.calculator import Calculator
+    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
 
 DIGITS = 4
 """Metrics are stored with so many digits."""

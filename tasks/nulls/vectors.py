@@ -19,7 +19,7 @@ from introspect_bench.tasks.nulls.columns import (
     Texts,
     texts,
 )
-from introspect_bench.tasks.nulls.features import block, place, relation
+from introspect_bench.tasks.nulls.text_features import block, place, relation
 
 COMPONENTS = 64
 """Principal components kept of the vectors of a block of layers."""

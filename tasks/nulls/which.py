@@ -10,8 +10,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, folds
-from introspect_bench.tasks.nulls.features import reduced
 from introspect_bench.tasks.nulls.heads import Head, boosted, logistic, scores
+from introspect_bench.tasks.nulls.text_features import reduced
 
 LABELS = ("A", "B", "C", "D")
 """Names of the parts; which part has which is said by the query."""

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tiny_boards import make_board, make_sheet
 
-from introspect_bench.leaderboard.site import write_site
+from introspect_bench.leaderboard.site.folder import write_site
 
 expect.set_options(timeout=30_000)  # a busy machine is slow
 

@@ -13,9 +13,9 @@ from payloads import HOST, PAYLOADS
 from playwright.sync_api import Page, expect
 from tiny_boards import make_board, make_row, make_sheet
 
-from introspect_bench.leaderboard.board import Board, Matrix, Row, SuiteBoard
-from introspect_bench.leaderboard.shards import Asked, Reply, Sheet
-from introspect_bench.leaderboard.site import write_site
+from introspect_bench.leaderboard.site.board import Board, Matrix, Row, SuiteBoard
+from introspect_bench.leaderboard.site.folder import write_site
+from introspect_bench.leaderboard.site.shards import Asked, Reply, Sheet
 
 Open = Callable[..., Page]
 

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from tiny_boards import make_board
 
-from introspect_bench.leaderboard.site import write_site
+from introspect_bench.leaderboard.site.folder import write_site
 
 Open = Callable[..., Page]
 

@@ -21,7 +21,7 @@ from program import (
 from tiny_suites import make_suite
 
 import introspect_bench as ib
-from introspect_bench.benchmark import wheels
+from introspect_bench.benchmark.models import wheels
 from introspect_bench.tasks import get_task
 
 

@@ -20,13 +20,13 @@ from tiny_targets import SAYS, Patch, make_letter_tokenizer, make_target, slow_a
 
 import introspect_bench as ib
 from introspect_bench.baselines import make_baseline
-from introspect_bench.benchmark.backends.target_model import TargetModel
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.freeze import Measured
 from introspect_bench.benchmark.records import SPLITS, Answer, Prompt, Query
-from introspect_bench.benchmark.suite import Suite, open_suite
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks import get_task
-from introspect_bench.tasks.answers import expressible
+from introspect_bench.tasks.verdicts import expressible
 
 WORDS = ("Kenya", "Peru", "Oman", "Chad", "Fiji", "Laos", "Mali", "Togo", "Cuba", "Iran")
 PREFIX = "The answer is"

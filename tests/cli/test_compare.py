@@ -11,7 +11,7 @@ from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
-from introspect_bench.leaderboard import differences
+from introspect_bench.leaderboard.report import differences
 from introspect_bench.matching import grade_file, match
 from introspect_bench.tasks import get_task
 

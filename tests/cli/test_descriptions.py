@@ -12,7 +12,7 @@ from tiny_features import NAME, QUALITY, judges, make_feature_suite
 
 import introspect_bench as ib
 from introspect_bench.suites import shipped_tasks
-from introspect_bench.tasks.feature_descriptions import judges as module
+from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
 OUT = Path("runs") / f"baseline-nearest-neighbour.toy.{NAME}.test.jsonl"
@@ -133,7 +133,7 @@ def test_an_edited_vector_is_another_query(call: Call, words: Path) -> None:
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
-    from introspect_bench.benchmark.freeze import write_manifest
+    from introspect_bench.benchmark.suite.freeze import write_manifest
 
     root = words / NAME / "v2"
     path = root / "test" / "vectors.safetensors"

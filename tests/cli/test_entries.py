@@ -11,9 +11,14 @@ from tiny_entries import forge, make_entry, set_field
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.comparing_entries import entry_replies, label_entries, labels_of
-from introspect_bench.leaderboard import copies
-from introspect_bench.leaderboard.entries import Entry, entry_sha256, find_entries, read_entry
-from introspect_bench.tasks.choices import format_either
+from introspect_bench.leaderboard.submissions import copies
+from introspect_bench.leaderboard.submissions.entries import (
+    Entry,
+    entry_sha256,
+    find_entries,
+    read_entry,
+)
+from introspect_bench.tasks.verdicts import format_either
 
 ROOT = Path("submissions")
 

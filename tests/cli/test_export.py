@@ -16,7 +16,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.exporting import FORMS
 from introspect_bench.tabular import FORMULA
-from introspect_bench.tasks.feature_descriptions import judges as module
+from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 FORMULAS = [f"{sign}cmd|' /C calc'!A0" for sign in FORMULA]
 STRANGE = ['a,"b"\nc', "plain", "\ud800 x", "", "a\x00b", "'", "nul\u2028l", "x" * 4000]

@@ -12,16 +12,16 @@ from tiny_models import CHAT, make_model, make_tokenizer
 from tiny_prompts import make_explainer, make_prompt
 from tiny_suites import D_TARGET
 
-from introspect_bench.benchmark.backends.chat import Encoder
-from introspect_bench.benchmark.backends.families import FAMILIES
-from introspect_bench.benchmark.backends.generation import (
+from introspect_bench.benchmark.backends.explainer.chat import Encoder
+from introspect_bench.benchmark.backends.explainer.families import FAMILIES
+from introspect_bench.benchmark.backends.explainer.local import (
     MAX_NEW_TOKENS,
     MAX_THINKING_TOKENS,
     LocalExplainer,
 )
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.prompting import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.reply_text import has_ended
+from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
+from introspect_bench.benchmark.runs.replies import has_ended
 
 SWITCH = CHAT.replace(
     "assistant\n",

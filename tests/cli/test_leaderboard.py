@@ -12,9 +12,9 @@ from program import Call, the_sentence
 from tiny_entries import as_model, forge, make_entry, set_field
 from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
 
-from introspect_bench.leaderboard.board import Estimate
-from introspect_bench.leaderboard.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.ledger import append_line
+from introspect_bench.leaderboard.site.board import Estimate
+from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.verification.ledger import append_line
 
 
 def build(call: Call, *words: str) -> tuple[int, str, str]:

@@ -10,7 +10,7 @@ from tiny_entries import as_model, forge, rows_of
 from tiny_submissions import TASKS, board_of, edit, folder_of
 
 import introspect_bench as ib
-from introspect_bench.leaderboard.board import Access
+from introspect_bench.leaderboard.site.board import Access
 
 
 def cells_of(root: Path, task: str = TASKS[0], access: str = "words") -> dict[str, Access]:

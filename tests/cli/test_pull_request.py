@@ -101,7 +101,7 @@ def test_a_good_pull_request_passes_with_scores(check: Check, adds: Callable[[Pa
 
 
 OTHER_PEOPLE = (
-    ("an edit of the scorer", "benchmark/scoring.py", "is changed"),
+    ("an edit of the scorer", "benchmark/scoring/grade.py", "is changed"),
     ("an edit of the workflows", ".github/workflows/submission.yml", "is changed"),
     ("a new workflow", ".github/workflows/x.yml", "is added"),
     ("an edit of scores", "submissions/scores.json", "is added"),

@@ -12,7 +12,7 @@ from program import ABLATIONS, Call, one_run
 
 import introspect_bench as ib
 from introspect_bench import citing, comparing, exporting
-from introspect_bench.benchmark import paired
+from introspect_bench.benchmark.metrics import paired
 from introspect_bench.cli import VERBS, command_line
 
 

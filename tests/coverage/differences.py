@@ -28,18 +28,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from introspect_bench.benchmark.description_metrics import UNIT, DescriptionTable
-from introspect_bench.benchmark.intervals import ends, resample
-from introspect_bench.benchmark.metrics import ScoreTable, Table
-from introspect_bench.benchmark.paired import (
+from introspect_bench.benchmark.metrics.bootstrap import ends, resample
+from introspect_bench.benchmark.metrics.descriptions import UNIT, DescriptionTable
+from introspect_bench.benchmark.metrics.paired import (
     RIGHT,
     mcnemar,
     minimum_detectable,
     permutation_test,
 )
-from introspect_bench.benchmark.scale import Scale
-from introspect_bench.leaderboard.overall import TaskScore, overall
-from introspect_bench.leaderboard.ranking import told_apart
+from introspect_bench.benchmark.metrics.verdicts import ScoreTable, Table
+from introspect_bench.benchmark.scoring.scale import Scale
+from introspect_bench.leaderboard.ranking.overall import TaskScore, overall
+from introspect_bench.leaderboard.ranking.ranking import told_apart
 
 SHARED, OWN = 0.8, 0.6
 """Standard deviations of a group's difficulty, on the scale of a standard normal answer."""

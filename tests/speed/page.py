@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny_entries import renamed, rows_of, write_rows
 
 from introspect_bench.boards import make_board
-from introspect_bench.leaderboard.site import write_site
+from introspect_bench.leaderboard.site.folder import write_site
 from introspect_bench.submitting import Description, submit
 
 

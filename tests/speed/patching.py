@@ -27,13 +27,17 @@ from collections.abc import Callable, Sequence
 import nnsight
 import torch
 
-from introspect_bench.benchmark.backends.answers import MAX_ANSWER_TOKENS, batches, greedy
-from introspect_bench.benchmark.backends.interventions import Branch, Stem, pad, position_ids
-from introspect_bench.benchmark.backends.target_model import TargetModel, load_target_model
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.targets import resolve_target
-from introspect_bench.tasks.activation_patching.measure import PATCH_ROWS
-from introspect_bench.tasks.activation_patching.places import blocks, place
+from introspect_bench.benchmark.backends.interventions.outputs import (
+    MAX_ANSWER_TOKENS,
+    batches,
+    greedy,
+)
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad, position_ids
+from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
+from introspect_bench.tasks.activation_patching.build.measure_patches import PATCH_ROWS
+from introspect_bench.tasks.activation_patching.build.positions import blocks, place
 from introspect_bench.tasks.facts.prompts import facts_of, interleave, one_shot, other_fact
 
 MEMBERS = 6

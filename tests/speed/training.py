@@ -23,17 +23,17 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from introspect_bench.benchmark.backends.chat import Encoder
-from introspect_bench.benchmark.backends.explainer_lessons import Lesson, make_lessons
-from introspect_bench.benchmark.backends.explainer_settings import ExplainerSettings
-from introspect_bench.benchmark.backends.explainer_training import (
+from introspect_bench.benchmark.backends.explainer.chat import Encoder
+from introspect_bench.benchmark.backends.models.pretrained import load_model, load_tokenizer
+from introspect_bench.benchmark.backends.simulator.layout import adapt
+from introspect_bench.benchmark.backends.training.dataset import Lesson, make_lessons
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
+from introspect_bench.benchmark.backends.training.train import (
     bfloat16_is_faster,
     train_explainer,
 )
-from introspect_bench.benchmark.backends.pretrained import load_model, load_tokenizer
-from introspect_bench.benchmark.backends.simulator_adapter import adapt
-from introspect_bench.benchmark.fetch import prepare_target
-from introspect_bench.benchmark.targets import resolve_target
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import resolve_target
 from introspect_bench.suites import tasks_of
 
 BATCH = 16

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from introspect_bench.console import emit_json, progress
-from introspect_bench.leaderboard import differences
+from introspect_bench.leaderboard.report import differences
 
 
 @click.command()

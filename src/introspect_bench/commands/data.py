@@ -169,7 +169,7 @@ def make(
     freeze a suite that misses its bars, but shows its statistics.
     """
     from introspect_bench import api
-    from introspect_bench.tasks.order import NotFrozenError
+    from introspect_bench.tasks.build.order import NotFrozenError
 
     if fresh is None and (split or suite):
         raise click.UsageError("--split and --suite go with --fresh")

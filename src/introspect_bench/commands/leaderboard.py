@@ -44,7 +44,7 @@ def command() -> None:
 def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_json: bool) -> None:
     """Score run files and print one Markdown table a task and split."""
     from introspect_bench import api, results
-    from introspect_bench.leaderboard.table import markdown
+    from introspect_bench.benchmark.export.tables import markdown
 
     scores = api.score_all(runs, suite=suite)
     text = markdown(scores)

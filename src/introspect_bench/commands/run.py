@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from introspect_bench.benchmark.export import tables as table
 from introspect_bench.console import (
     amount,
     emit_json,
@@ -18,11 +19,10 @@ from introspect_bench.console import (
     progress,
     warn_unread,
 )
-from introspect_bench.leaderboard import table
 from introspect_bench.request import RunRequest
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.runfile import Run
+    from introspect_bench.benchmark.runs.run import Run
     from introspect_bench.dry_run import TaskPlan
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest)}
@@ -165,7 +165,7 @@ def command(
 def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
     """Print where the run files are and, as a step of its own, their scores."""
     from introspect_bench import api
-    from introspect_bench.benchmark.describing import NotJudgedError
+    from introspect_bench.benchmark.scoring.judged import NotJudgedError
 
     where = suite if Path(suite).is_dir() else None
     results = []

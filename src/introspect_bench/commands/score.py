@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from introspect_bench.benchmark.export import tables as table
+from introspect_bench.benchmark.export.titles import TITLES
 from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
-from introspect_bench.leaderboard import table
-from introspect_bench.leaderboard.titles import TITLES
 
 
 @click.command()

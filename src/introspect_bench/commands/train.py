@@ -103,7 +103,7 @@ def command(
     opened. Killed at any moment, the same command goes on where it was.
     """
     from introspect_bench import api
-    from introspect_bench.benchmark.backends.explainer_settings import Reading
+    from introspect_bench.benchmark.backends.training.spec import Reading
     from introspect_bench.injections import parse_injection
 
     if reading is not None:

@@ -34,7 +34,7 @@ def command(
     """
     from introspect_bench import api
     from introspect_bench.benchmark.files import write_json_atomic
-    from introspect_bench.leaderboard.findings import Finding, raise_worst
+    from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
 
     with progress() as bar:
         found = api.validate_all(

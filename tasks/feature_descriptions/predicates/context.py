@@ -21,7 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from introspect_bench.tasks.feature_descriptions.predicates.genres import genres_of, passage
+from introspect_bench.tasks.feature_descriptions.predicates.genre_predicates import (
+    genres_of,
+    passage,
+)
 from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
 from introspect_bench.tasks.feature_descriptions.predicates.words import Units, normal
 

@@ -1,0 +1,300 @@
+"""Greedy decoding of many questions behind one shared head.
+
+Owns batching, padding, the two engines and the order of work. `shared-head` reads the head once
+and keeps keys and values; `plain` runs everything through the model again for each token, slowly,
+and serves models whose attention cannot share a head. Which one is used is settled by a probe when
+the model is loaded. Knows token ids and vectors, no text and no prompts. Nothing is drawn at
+random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from introspect_bench.benchmark.backends.explainer import attention as shared_head
+from introspect_bench.benchmark.backends.explainer.batch import grown, joined, padded, parts
+from introspect_bench.benchmark.backends.explainer.chat import Encoded
+from introspect_bench.benchmark.backends.injection.hooks import Injector, Slots
+from introspect_bench.benchmark.errors import IntegrityError
+
+COMPACT_BELOW = 0.75
+"""Finished rows are dropped once fewer than this share of the stored rows is still growing."""
+
+TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""By how much the engines' logits may differ when probed, as a share of the largest logit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Tokens shared by many questions, read once."""
+
+    encoded: Encoded
+    """The tokens."""
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+    """Keys and values by layer, each (n_kv_heads, length, d_head); empty without tokens and in the
+    plain engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One reply as it was generated."""
+
+    ids: list[int]
+    """Its tokens, opening and stop token included."""
+    logprobs: list[float]
+    """Natural log-probability of each, given all before it."""
+
+
+class Decoder:
+    """One model, one way of injecting vectors, one engine."""
+
+    def __init__(self, model: Any, injector: Injector, *, max_new_tokens: int) -> None:
+        """Bind and probe; afterwards the model uses the attention of the chosen engine."""
+        self.model, self.injector, self.max_new_tokens = model, injector, max_new_tokens
+        self.n_layers: int = model.config.get_text_config().num_hidden_layers
+        self._shared = False
+        self.engine = self._choose_engine()
+
+    def head(self, encoded: Encoded) -> Head:
+        """Read the tokens that questions share."""
+        if not self._shared or not encoded.ids:
+            return Head(encoded=encoded, layers=[])
+        store = shared_head.Store(rows=1, length=len(encoded.ids))
+        none = Head(encoded=Encoded(ids=()), layers=[])
+        self._read(none, [encoded], store, slice(0, 1), stop=len(encoded.ids))
+        layers = [(keys[0], values[0]) for keys, values in store.buffers]
+        return Head(encoded=encoded, layers=layers)
+
+    def first_logits(self, head: Head, questions: Sequence[Encoded]) -> torch.Tensor:
+        """Logits of the first reply token, float32 (n_questions, vocabulary)."""
+        return self._prefill(head, questions, 1)[0]
+
+    def greedy(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        done: Callable[[Sequence[int]], bool],
+        openings: Sequence[Sequence[int]] = (),
+    ) -> list[Written]:
+        """Greedy reply to each question, up to and with the token after which `done` is true.
+
+        Args:
+            head: what stands before every question.
+            questions: best sorted by length, so that little is padded.
+            done: whether a reply, given as its tokens so far behind the opening, has ended.
+            openings: what a reply may begin with; the one whose first token is likeliest is taken,
+                and does not count in its length. Empty: all of it is free.
+        """
+        longest = max((len(opening) for opening in openings), default=0)
+        logits, store = self._prefill(head, questions, self.max_new_tokens + longest)
+        begun: list[Sequence[int]] = [()] * len(questions)
+        if openings:
+            firsts = [opening[0] for opening in openings]
+            begun = [openings[best] for best in logits[:, firsts].argmax(-1).tolist()]
+        return self._grow(head, questions, begun, logits, store, done)
+
+    def likeliest(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        openings: Sequence[Sequence[int]],
+        done: Callable[[Sequence[int]], bool],
+    ) -> list[Written]:
+        """Of the greedy replies after each opening, the one that is likeliest as a whole.
+
+        Args:
+            head: what stands before every question.
+            questions: best sorted by length.
+            openings: tokens that a reply may begin with; they count in its likelihood and length.
+            done: whether a reply, given as its tokens so far behind the opening, has ended.
+        """
+        logits, store = self._prefill(head, questions, self.max_new_tokens)
+        n = len(questions)
+        rows = torch.arange(n, device=logits.device).repeat(len(openings))
+        store.keep(rows)  # each question once for every opening
+        begun = [opening for opening in openings for _ in questions]
+        asked = [*questions] * len(openings)
+        written = self._grow(head, asked, begun, logits[rows], store, done)
+        return [max(written[row::n], key=lambda reply: sum(reply.logprobs)) for row in range(n)]
+
+    def _grow(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        begun: Sequence[Sequence[int]],
+        logits: torch.Tensor,
+        store: shared_head.Store,
+        done: Callable[[Sequence[int]], bool],
+    ) -> list[Written]:
+        """Greedy replies behind what each begins with, of at most `max_new_tokens` tokens more."""
+        written = [Written(ids=[], logprobs=[]) for _ in questions]
+        stored = list(range(len(questions)))  # question of each stored row
+        growing = set(stored)
+        for turn in range(store.room):
+            tokens = logits.argmax(dim=-1)
+            for place, row in enumerate(stored):
+                if turn < len(begun[row]):
+                    tokens[place] = begun[row][turn]
+            likelihood = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
+            for row, token, score in zip(stored, tokens.tolist(), likelihood.tolist(), strict=True):
+                if row in growing:
+                    written[row].ids.append(token)
+                    written[row].logprobs.append(score)
+                    free = written[row].ids[len(begun[row]) :]
+                    if free and (len(free) == self.max_new_tokens or done(free)):
+                        growing.remove(row)
+            if not growing or turn == store.room - 1:
+                break
+            if len(growing) < COMPACT_BELOW * len(stored):
+                places = [place for place, row in enumerate(stored) if row in growing]
+                keep = torch.tensor(places, device=tokens.device)
+                store.keep(keep)
+                tokens, stored = tokens[keep], [stored[place] for place in places]
+            rows = [questions[row] for row in stored]
+            if self._shared:
+                logits = self._next(head, rows, tokens, store, turn)
+            else:
+                longer = [grown(questions[row], written[row].ids) for row in stored]
+                logits = self._plain(head.encoded, longer)
+        return written
+
+    def _choose_engine(self) -> str:
+        """Share heads if a small probe then gives the logits of a plain pass; else stay plain."""
+        size = self.model.config.get_text_config().vocab_size
+        ids = tuple(index % size for index in range(3, 15))
+        head, rows = Encoded(ids=ids[:6]), [Encoded(ids=ids[6:8]), Encoded(ids=ids[7:])]
+        if self.model.config._attn_implementation == shared_head.ATTENTION:
+            self.model.set_attn_implementation("eager")  # wrapped before: start afresh
+        before = self.model.config._attn_implementation
+        with torch.inference_mode():
+            plain = self._plain(head, rows)
+            self._shared = shared_head.install(self.model)
+            try:
+                shared = self._prefill(self.head(head), rows, 1)[0]
+            except shared_head.CannotShareError:
+                shared = torch.full_like(plain, float("inf"))
+        allowed = TOLERANCE.get(self.model.dtype, 0.0) * plain.abs().max()
+        if self._shared and bool((shared - plain).abs().max() <= allowed):
+            return "shared-head"
+        if self._shared:
+            self.model.set_attn_implementation(before)
+        self._shared = False
+        return "plain"
+
+    def _prefill(
+        self, head: Head, questions: Sequence[Encoded], room: int
+    ) -> tuple[torch.Tensor, shared_head.Store]:
+        """First logits (rows, vocabulary) and the rows' keys and values, with room for replies."""
+        lengths = [len(question.ids) for question in questions]
+        length = max(lengths) + room
+        store = shared_head.Store(rows=len(questions), length=length, room=room)
+        if not self._shared:
+            return self._plain(head.encoded, questions), store
+        logits = [
+            self._read(head, questions[rows], store, rows, stop=max(lengths))
+            for rows in parts(lengths)
+        ]
+        return torch.cat(logits), store
+
+    def _read(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        store: shared_head.Store,
+        rows: slice,
+        *,
+        stop: int,
+    ) -> torch.Tensor:
+        """Read questions into rows of the store, ending before column `stop`; last logits."""
+        width = max(len(question.ids) for question in questions)
+        ids, positions = padded(questions, width, len(head.encoded.ids), self.model.device)
+        store.aim(rows, first=stop - width, start=stop - width, stop=stop)
+        slots = self._slots(questions, width)
+        reach = shared_head.Reach(head=head.layers, queries=positions, keys=positions)
+        with self.injector.during(slots):
+            return self._pass(self.injector.embed(ids, slots), store, reach)
+
+    def _next(
+        self,
+        head: Head,
+        questions: Sequence[Encoded],
+        tokens: torch.Tensor,
+        store: shared_head.Store,
+        turn: int,
+    ) -> torch.Tensor:
+        """Feed each row's token number `turn`; logits of the next (rows, vocabulary)."""
+        column = store.length - store.room + turn
+        lengths = torch.tensor([len(question.ids) for question in questions], device=tokens.device)
+        padding = store.length - store.room - lengths  # (rows,)
+        keys = torch.arange(column + 1, device=tokens.device)[None] - padding[:, None]
+        keys = torch.where(keys < 0, -1, keys + len(head.encoded.ids))
+        store.aim(slice(0, len(questions)), first=0, start=column, stop=column + 1)
+        reach = shared_head.Reach(head=head.layers, queries=keys[:, -1:], keys=keys)
+        return self._pass(self.injector.embed(tokens[:, None], None), store, reach)
+
+    def _pass(
+        self, embedded: torch.Tensor, store: shared_head.Store, reach: shared_head.Reach
+    ) -> torch.Tensor:
+        """Last logits, float32 (rows, vocabulary), of a pass with shared head."""
+        output = self.model(
+            inputs_embeds=embedded,
+            position_ids=reach.queries.clamp(min=0),
+            past_key_values=store,
+            use_cache=True,
+            logits_to_keep=1,
+            reach=reach,
+        )
+        if reach.calls != self.n_layers:
+            raise shared_head.CannotShareError(f"{reach.calls} of {self.n_layers} layers took part")
+        last: torch.Tensor = output.logits[:, -1].float()
+        return last
+
+    def _plain(self, head: Encoded, questions: Sequence[Encoded]) -> torch.Tensor:
+        """Last logits, float32 (rows, vocabulary), of an ordinary pass over head and question."""
+        rows = [joined(head, question) for question in questions]
+        width = max(len(row.ids) for row in rows)
+        ids, positions = padded(rows, width, 0, self.model.device)
+        slots = self._slots(rows, width)
+        with self.injector.during(slots):
+            output = self.model(
+                inputs_embeds=self.injector.embed(ids, slots),
+                attention_mask=(positions >= 0).long(),
+                position_ids=positions.clamp(min=0),
+                use_cache=False,
+                logits_to_keep=1,
+            )
+        last: torch.Tensor = output.logits[:, -1].float()
+        return last
+
+    def _slots(self, rows: Sequence[Encoded], width: int) -> Slots | None:
+        """Places and vectors of a left-padded batch, or None if it has none.
+
+        Raises:
+            IntegrityError: a vector is not finite, or zero where its length is to be matched.
+        """
+        places = [
+            (index, width - len(row.ids) + column, vector)
+            for index, row in enumerate(rows)
+            if row.vectors
+            for column, vector in zip(row.columns, row.vectors, strict=True)
+        ]
+        if not places:
+            return None
+        stacked = np.stack([vector for _, _, vector in places]).astype(np.float32)
+        if not np.isfinite(stacked).all():
+            raise IntegrityError("a vector is not finite")
+        if self.injector.injection.scaling != "raw" and not stacked.any(axis=1).all():
+            raise IntegrityError("a vector is zero, so its length cannot be matched")
+        device = self.model.device
+        layers = [own for row in rows for own in row.layers]
+        return Slots(
+            rows=torch.tensor([row for row, _, _ in places], device=device),
+            columns=torch.tensor([column for _, column, _ in places], device=device),
+            vectors=torch.from_numpy(stacked).to(device),
+            layers=torch.tensor(layers, device=device) if layers else None,
+        )

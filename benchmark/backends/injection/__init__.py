@@ -1,0 +1,1 @@
+"""How a query's vector enters an explainer."""

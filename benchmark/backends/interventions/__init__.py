@@ -1,0 +1,1 @@
+"""What is done to a target model, and what comes out."""

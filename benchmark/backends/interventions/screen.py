@@ -1,0 +1,207 @@
+"""First answer tokens after many patches of one place: cheap, to choose what is measured in full.
+
+Positions behind the patched one first differ one layer above the block's first, so the layers up to
+there are computed once a stem and not once a branch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from introspect_bench.benchmark.backends.interventions.outputs import top2
+from introspect_bench.benchmark.backends.interventions.trace import (
+    Branch,
+    Stem,
+    pad,
+    position_ids,
+    slides,
+    start,
+)
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """First answer tokens of one stem."""
+
+    clean: tuple[int, int]
+    """The two likeliest tokens without a patch, likeliest first."""
+    tokens: tuple[int, ...]
+    """The likeliest token after each branch's patch."""
+    gaps: tuple[float, ...]
+    """Its lead over the second, in logits."""
+
+
+def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
+    """First answer tokens of stems, whose branches share their tokens and all have a patch.
+
+    Raises:
+        UsageError: branches of a stem have different tokens, or one has no patch.
+    """
+    if any(branch.layers is None for stem in stems for branch in stem.branches):
+        raise UsageError("screening is for branches with a patch")
+    if any(len({branch.ids for branch in stem.branches}) != 1 for stem in stems):
+        raise UsageError("screening is for branches with the same tokens")
+    clean, patched = _plain(target, stems) if slides(target) else _shared(target, stems)
+    tokens, gaps = top2(patched.float())
+    found, cursor = [], 0
+    for stem, best in zip(stems, clean.topk(2, dim=-1).indices.tolist(), strict=True):
+        end = cursor + len(stem.branches)
+        found.append(
+            Screened(
+                clean=(best[0], best[1]),
+                tokens=tuple(tokens[cursor:end].tolist()),
+                gaps=tuple(gaps[cursor:end].tolist()),
+            )
+        )
+        cursor = end
+    return found
+
+
+def _plain(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of clean runs (stems, vocabulary) and of patched ones, with nothing left out."""
+    bare = [Stem(ids=s.ids, branches=(Branch(ids=s.branches[0].ids),)) for s in stems]
+    return start(target, bare).logits, start(target, stems).logits
+
+
+def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, with tokens before the patch and layers below it computed once a stem."""
+    branches = [branch for stem in stems for branch in stem.branches]
+    owner = torch.tensor([i for i, s in enumerate(stems) for _ in s.branches])
+    head = pad([stem.ids for stem in stems], target)
+    tail = pad([stem.branches[0].ids for stem in stems], target)
+    mask = torch.cat([head.mask, tail.mask], dim=1)
+    places = position_ids(mask)[:, -tail.ids.shape[1] :]
+    blocks = sorted({branch.layers for branch in branches if branch.layers is not None})
+    with torch.inference_mode():
+        cache = target.model(
+            input_ids=head.ids,
+            attention_mask=head.mask,
+            position_ids=position_ids(head.mask),
+            use_cache=True,
+            logits_to_keep=1,
+        ).past_key_values
+        read = Tail(target=target, ids=tail.ids, mask=mask, places=places, width=tail.mask.sum(-1))
+        with _watched(target, [low for low, _ in blocks]) as seen:
+            clean = read.logits(copy.deepcopy(cache))
+        patched = torch.empty((len(branches), clean.shape[-1]), dtype=clean.dtype)
+        for block in blocks:
+            rows = [i for i, branch in enumerate(branches) if branch.layers == block]
+            vectors = torch.stack([v for i in rows if (v := branches[i].vector) is not None])
+            patched[rows] = read.patched(
+                copy.deepcopy(cache), owner[rows], block, vectors, seen[block[0]]
+            ).to(patched)
+    return clean, patched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The tokens from the patched one on, of a batch of stems."""
+
+    target: TargetModel
+    """The target model."""
+    ids: torch.Tensor
+    """Left-padded tokens (stems, width)."""
+    mask: torch.Tensor
+    """Attention mask of stems and tails (stems, all)."""
+    places: torch.Tensor
+    """Positions of the tails' tokens (stems, width)."""
+    width: torch.Tensor
+    """Real tokens of each tail (stems,)."""
+
+    def logits(self, cache: Any, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Last logits of some rows of stems, behind their cache (rows, vocabulary)."""
+        logits: torch.Tensor = self.target.model(
+            input_ids=self.ids[rows],
+            attention_mask=self.mask[rows],
+            position_ids=self.places[rows],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        return logits
+
+    def patched(
+        self,
+        cache: Any,
+        owner: torch.Tensor,
+        block: tuple[int, int],
+        vectors: torch.Tensor,
+        output: Any,
+    ) -> torch.Tensor:
+        """Last logits after patches of one block, each of one stem (`owner`).
+
+        `output` is what the block's first layer gives for the stems.
+        """
+        owner = owner.to(self.ids.device)
+        cache.batch_select_indices(owner)
+        rows = torch.arange(len(owner), device=owner.device)
+        columns = (self.ids.shape[1] - self.width)[owner]
+        bare = isinstance(output, torch.Tensor)
+        stream = (output if bare else output[0])[owner]
+
+        def write(hidden: torch.Tensor) -> torch.Tensor:
+            hidden = hidden.clone()
+            hidden[rows, columns] = vectors.to(hidden)
+            return hidden
+
+        first = write(stream)
+        with _from_layer(self.target, *block, first if bare else (first,), write):
+            return self.logits(cache, owner)
+
+
+@contextmanager
+def _watched(target: TargetModel, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
+    """Collect the outputs of layers, as they give them."""
+    seen: dict[int, Any] = {}
+
+    def look(layer: int) -> Callable[[Any, Any, Any], None]:
+        def note(_module: Any, _inputs: Any, output: Any) -> None:
+            seen[layer] = output
+
+        return note
+
+    handles = [target.modules[i].register_forward_hook(look(i)) for i in layers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _from_layer(
+    target: TargetModel,
+    low: int,
+    high: int,
+    output: Any,
+    write: Callable[[torch.Tensor], torch.Tensor],
+) -> Iterator[None]:
+    """Replace layers up to `low` by a constant, and write into the outputs up to `high`."""
+
+    def written(_module: Any, _inputs: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (write(output[0]), *output[1:])
+        return write(output)
+
+    below = [target.modules[i] for i in range(low + 1)]
+    held = [vars(module).get("forward") for module in below]
+    hooks = [target.modules[i].register_forward_hook(written) for i in range(low + 1, high + 1)]
+    for module in below:
+        module.forward = lambda *_inputs, **_named: output
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, forward in zip(below, held, strict=True):
+            del module.forward
+            if forward is not None:
+                module.forward = forward

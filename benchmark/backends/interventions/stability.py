@@ -1,0 +1,136 @@
+"""Would the label be the same under other batch sizes, padding sides and rounded weights?
+
+A test label is frozen only if every float32 configuration gives it, and rounded weights give it too
+or its margin is above the noise that rounding causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from introspect_bench.benchmark.backends.interventions.outputs import Output, Probe, confirm
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.errors import CheckFailedError
+from introspect_bench.benchmark.journal import Journal
+
+BATCH = 32
+"""Batch size of the batched configurations."""
+
+NOISE_QUANTILE = 0.99
+"""Quantile of the margin's change under rounded weights that counts as noise."""
+
+CONFIGURATIONS = ("fp32-batch-1", "fp32-batch-32-left", "fp32-batch-32-right", "bf16-weights")
+"""What every test label is measured under again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """Verdicts on a list of probes, and the rates they give."""
+
+    stable: tuple[bool, ...]
+    """For each probe, whether its label may be frozen."""
+    flip_rate: dict[str, float]
+    """Share of probes whose output differs, by configuration."""
+    noise_logits: float | None
+    """99th percentile of the margin's change under bf16 weights, in logits; None if no output
+    agreed, so that it could not be measured."""
+    n_probes: int
+    """Probes tested."""
+    n_dropped: int
+    """Probes that are not stable."""
+
+    def report(self) -> dict[str, Any]:
+        """JSON fields for the manifest."""
+        return {
+            "flip_rate": self.flip_rate,
+            "noise_logits": self.noise_logits,
+            "n_tested": self.n_probes,
+            "n_dropped": self.n_dropped,
+            "share_dropped": self.n_dropped / self.n_probes,
+        }
+
+
+def measure_again(
+    target: TargetModel,
+    probes: Sequence[Probe],
+    configuration: str,
+    journal: Journal,
+    *,
+    letter_ids: Sequence[int] = (),
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> list[Output]:
+    """Outputs of all probes under one configuration, in order.
+
+    Finished batches come from the journal.
+    """
+    size = 1 if configuration == "fp32-batch-1" else BATCH
+    side = "right" if configuration.endswith("right") else "left"
+    order = sorted(range(len(probes)), key=lambda i: (len(probes[i].ids), i))
+    found: dict[int, Output] = {}
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+
+        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, Any]]:
+            outputs: list[Output] = []
+            for first in range(0, len(chosen), size):
+                few = [probes[i] for i in chosen[first : first + size]]
+                outputs += confirm(target, few, side=side, letter_ids=letter_ids)
+            return [asdict(output) for output in outputs]
+
+        asked = [configuration, [_identity(probes[i]) for i in chosen]]
+        rows = journal.run(asked, compute)
+        on_batch(len(chosen))
+        for i, row in zip(chosen, rows, strict=True):
+            found[i] = Output(text=row["text"], ids=tuple(row["ids"]), margin=row["margin"])
+    return [found[i] for i in range(len(probes))]
+
+
+def _identity(probe: Probe) -> list[Any]:
+    vector = probe.branch.vector
+    return [
+        list(probe.ids),
+        probe.position,
+        probe.branch.layers,
+        None if vector is None else vector.double().sum().item(),
+        list(probe.output.ids),
+    ]
+
+
+def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Stability:
+    """Apply the rule of the module docstring.
+
+    Args:
+        probes: what was measured first.
+        again: outputs per configuration, in the order of `probes`: float32 ones, whose names begin
+            so, and `bf16-weights`.
+
+    Raises:
+        CheckFailedError: there are no probes.
+    """
+    if not probes:
+        raise CheckFailedError("no label could be tested for stability: no group was chosen")
+    first = [probe.output for probe in probes]
+    same = {
+        name: np.array(
+            [a.text == b.text for a, b in zip(first, again[name], strict=True)], dtype=bool
+        )
+        for name in again
+    }
+    margin = np.array([output.margin for output in first])
+    rounded = np.array([output.margin for output in again["bf16-weights"]])
+    agreed = same["bf16-weights"]
+    moved = np.abs(margin - rounded)[agreed]
+    noise = float(np.quantile(moved, NOISE_QUANTILE)) if moved.size else float("inf")
+    fp32 = np.all([same[name] for name in again if name.startswith("fp32")], axis=0)
+    stable = fp32 & (agreed | (margin > noise))
+    return Stability(
+        stable=tuple(stable.tolist()),
+        flip_rate={name: float(1 - same[name].mean()) for name in again},
+        noise_logits=noise if np.isfinite(noise) else None,
+        n_probes=len(probes),
+        n_dropped=int((~stable).sum()),
+    )

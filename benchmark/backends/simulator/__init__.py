@@ -1,0 +1,1 @@
+"""Language models that predict activations from a description."""

@@ -1,0 +1,225 @@
+"""The simulator of arXiv:2511.08579: a language model that reads a description and then a text.
+
+Owns its input and the reading of its output, token by token as published, so that its numbers can
+be compared; it makes no use of anything of this package's own simulator. Input: the description in
+`PREFIX`, tokenised with the token for the beginning of text, then the text's own token ids; the ids
+of four special tokens, the first one included, are replaced everywhere by those of tokens with
+doubled bars, and the same tokens written out in a description are doubled as text before that.
+Output: at the position of each token of the text, the logits of the first eleven ids of the
+vocabulary are those of the activations 0 to 10; the prediction is their mean under softmax.
+Source: `FinetunedSimulator` of the paper's code at commit f702be5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.backends.explainer.load import DTYPES, find_model
+from introspect_bench.benchmark.backends.models.pretrained import (
+    load_model,
+    load_tokenizer,
+    usable_device,
+)
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.models.targets import locate, weight_files
+
+HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"
+"""The published simulator of features of Llama-3.1-8B."""
+PREFIX = "## Neuron Description: {}\n\n ## Input: "
+"""What is read before a text; the description takes the place of the braces."""
+SPECIAL = ("begin_of_text", "start_header_id", "end_header_id", "eot_id")
+"""Names of the special tokens that are replaced: `<|NAME|>` by `<||NAME||>`."""
+PAD = "<PAD>"
+"""The token that fills up on the left; it is given an id before the doubled tokens."""
+LEVELS = 11
+"""Activations told apart, 0 to 10: the first ids of the vocabulary."""
+BATCH_SIZE = 32
+"""Texts read together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Inputs of one forward pass."""
+
+    ids: Tensor
+    """Token ids, filled up on the left, int64 (n_rows, length)."""
+    mask: Tensor
+    """1 for tokens that are read, 0 for filling, int64 (n_rows, length)."""
+
+    @property
+    def positions(self) -> Tensor:
+        """Position of each token, int64 (n_rows, length); filling is at -1 in the paper, here 0."""
+        return (self.mask.cumsum(-1) - 1).clamp(min=0)
+
+
+class PaperSimulator:
+    """The paper's simulator with the tokenizer it was trained with."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, name: str, sha256: str, batch_size: int = BATCH_SIZE
+    ) -> None:
+        """Take a Llama and its tokenizer, to which the added tokens are added if they lack.
+
+        Args:
+            model: the language model.
+            tokenizer: its tokenizer; it is changed.
+            name: what it is called.
+            sha256: hash of everything its predictions depend on.
+            batch_size: texts read together.
+
+        Raises:
+            UsageError: not a Llama, or the tokenizer is not one of Llama 3.
+            IntegrityError: the model has no rows for the added tokens.
+        """
+        if model.config.model_type != "llama":
+            raise UsageError(f"simulator {name}: a {model.config.model_type}, expected a llama")
+        self.name = name
+        self.sha256 = sha256
+        self._model = model.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        single = [f"<|{part}|>" for part in SPECIAL]
+        double = [f"<||{part}||>" for part in SPECIAL]
+        self._vocabulary: dict[str, int] = tokenizer.get_vocab()  # before anything is added
+        if lacking := [token for token in single if token not in self._vocabulary]:
+            raise UsageError(f"simulator {name}: its tokenizer has no {lacking[0]}")
+        tokenizer.add_tokens([PAD, *double], special_tokens=True)
+        self._pad, *doubled = tokenizer.convert_tokens_to_ids([PAD, *double])
+        rows = model.get_input_embeddings().weight.shape[0]
+        if max(self._pad, *doubled) >= rows:
+            raise IntegrityError(
+                f"simulator {name}: {rows} rows of embeddings, but the added tokens need "
+                f"{max(self._pad, *doubled) + 1}; these are not the weights of this tokenizer"
+            )
+        self._replaced = dict(zip(tokenizer.convert_tokens_to_ids(single), doubled, strict=True))
+        self._texts = dict(zip(single, double, strict=True))
+
+    def check_target(self, tokenizer: Any) -> None:
+        """Refuse a target whose token ids mean something else to this simulator.
+
+        Raises:
+            UsageError: the two vocabularies differ.
+        """
+        added = {PAD, *self._texts.values()}
+        ours = {token: i for token, i in self._vocabulary.items() if token not in added}
+        if tokenizer.get_vocab() != ours:
+            raise UsageError(
+                f"simulator {self.name}: the target's vocabulary is another; texts are handed over "
+                "as token ids, so this simulator is for its own target only"
+            )
+
+    def prefix_ids(self, description: str) -> list[int]:
+        """Token ids of a description in `PREFIX`, special tokens replaced."""
+        for single, double in self._texts.items():
+            description = description.replace(single, double)
+        ids: list[int] = self._tokenizer(PREFIX.format(description))["input_ids"]
+        return self._safe(ids)
+
+    def rows(self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]) -> Rows:
+        """Inputs of descriptions with one window each, int (n, width)."""
+        inputs = [
+            self.prefix_ids(description) + self._safe(window)
+            for description, window in zip(descriptions, windows.tolist(), strict=True)
+        ]
+        length = max(len(ids) for ids in inputs)
+        filled = [[self._pad] * (length - len(ids)) + ids for ids in inputs]
+        read = [[0] * (length - len(ids)) + [1] * len(ids) for ids in inputs]
+        return Rows(ids=torch.tensor(filled), mask=torch.tensor(read))
+
+    def predict(
+        self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.float32]:
+        """Expected activation of every token.
+
+        Args:
+            descriptions: one for each row of windows.
+            windows: token ids of the target, int (n_descriptions, n_windows, width).
+
+        Returns:
+            float32 (n_descriptions, n_windows, width), 0 to 10.
+
+        Raises:
+            ValueError: the windows have another shape.
+        """
+        if windows.ndim != 3 or len(windows) != len(descriptions):
+            raise ValueError(f"{len(descriptions)} descriptions, windows {windows.shape}")
+        n, n_windows, width = windows.shape
+        flat = windows.reshape(n * n_windows, width)
+        found = np.empty(flat.shape, dtype=np.float32)
+        for start in range(0, len(flat), self._batch_size):
+            part = slice(start, min(start + self._batch_size, len(flat)))
+            said = [descriptions[row // n_windows] for row in range(part.start, part.stop)]
+            found[part] = self._expected(self.rows(said, flat[part]), width)
+        return found.reshape(windows.shape)
+
+    def _expected(self, rows: Rows, width: int) -> npt.NDArray[np.float32]:
+        """Mean level at each of the last `width` positions, (n_rows, width)."""
+        device = self._model.device
+        with torch.inference_mode():
+            states = self._model.base_model(
+                input_ids=rows.ids.to(device),
+                attention_mask=rows.mask.to(device),
+                position_ids=rows.positions.to(device),
+                use_cache=False,
+            ).last_hidden_state[:, -width:]
+            head = self._model.get_output_embeddings().weight[:LEVELS]  # (11, d_model)
+            odds = torch.softmax((states @ head.T).float(), dim=-1)  # (n_rows, width, 11)
+            mean = odds @ torch.arange(LEVELS, dtype=torch.float32, device=device)
+        expected: npt.NDArray[np.float32] = mean.cpu().numpy()
+        return expected
+
+    def _safe(self, ids: Sequence[int]) -> list[int]:
+        return [self._replaced.get(token, token) for token in ids]
+
+
+def load_paper_simulator(
+    model: str = HUB_ID,
+    *,
+    tokenizer: Path | None = None,
+    device: str = "cpu",
+    dtype: str = "bfloat16",
+    batch_size: int = BATCH_SIZE,
+    on_progress: OnProgress = silent,
+) -> PaperSimulator:
+    """Load the simulator: safetensors only, and no code that comes with it.
+
+    Args:
+        model: `owner/name[@revision]` on a hub, or a folder.
+        tokenizer: folder of the tokenizer, if it is not the model's; the paper's code takes that
+            of the target, `meta-llama/Llama-3.1-8B`.
+        device: a torch device.
+        dtype: one of `loading.DTYPES`; the paper's is bfloat16.
+        batch_size: texts read together.
+        on_progress: told what is happening.
+
+    Returns:
+        The simulator; its hash covers weights, dtype and the ids of its vocabulary.
+
+    Raises:
+        UsageError: unknown name, device, dtype or architecture.
+        MissingPartError: hub, folder, safetensors, tokenizer or device are missing.
+        IntegrityError: the weights are corrupt, or not those of this tokenizer.
+    """
+    where = usable_device(device)
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype '{dtype}': expected {', '.join(DTYPES)}")
+    folder = find_model(model, on_progress=on_progress).directory
+    words = load_tokenizer(tokenizer or folder)
+    read = {"weights": weight_files(folder), "dtype": dtype, "vocabulary": words.get_vocab()}
+    return PaperSimulator(
+        load_model(folder, DTYPES[dtype]).to(where),
+        words,
+        name=folder.resolve().name if isinstance(locate(model), Path) else model,
+        sha256=files.sha256_bytes(files.canonical_json(read).encode()),
+        batch_size=batch_size,
+    )

@@ -1,0 +1,309 @@
+"""Trains a simulator: adapter and head of a frozen base model; goes on where it was killed.
+
+Owns the loop, checkpoints and the folder written. Same seed, machine and number of threads: same
+bytes, interrupted or not. Only layers from the first with an adapter on are differentiated.
+
+Written under the folder: `checkpoint.safetensors` while training; then `adapter_config.json`,
+`adapter_model.safetensors` (float16), `head.safetensors` and at last `simulator.json`, whose
+presence means that training is done.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
+from introspect_bench.benchmark.backends.models.adapters import ADAPTER, WEIGHTS
+from introspect_bench.benchmark.backends.models.pretrained import (
+    load_model,
+    load_tokenizer,
+    usable_device,
+)
+from introspect_bench.benchmark.backends.simulator.examples import (
+    Batch,
+    Floats,
+    Lessons,
+    TrainingSettings,
+    base_rate,
+    draw,
+    shares,
+    targets,
+)
+from introspect_bench.benchmark.backends.simulator.layout import (
+    PROMPT_VERSION,
+    Wording,
+    adapt,
+    lora_config,
+    pack,
+)
+from introspect_bench.benchmark.backends.simulator.model import (
+    HEAD,
+    RECORD,
+    SCHEMA,
+    class_logits,
+    make_head,
+    truncate,
+    weights_sha256,
+)
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
+from introspect_bench.benchmark.tensors import write_safetensors_atomic
+
+CHECKPOINT = "checkpoint.safetensors"
+"""Everything that the next step depends on, while training."""
+
+Report = Callable[[int, int, float], None]
+"""Told the steps done, the steps in all and the loss of the last, in nats a token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The model that becomes a simulator."""
+
+    name: str
+    """Name under which it is found when the simulator is loaded."""
+    folder: Path
+    """Where its weights are now."""
+
+
+def train_simulator(
+    base: Base,
+    lessons: Lessons,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    name: str,
+    validation: Lessons | None = None,
+    device: str = "cpu",
+    save_every: int = 50,
+    report: Report = lambda _done, _steps, _loss: None,
+) -> Path:
+    """Train, or go on training, or find it done.
+
+    Args:
+        base: the model that is adapted.
+        lessons: features to learn from.
+        settings: how.
+        folder: where checkpoints and the result are kept.
+        name: what the simulator will be called.
+        validation: features never trained on; their loss is written into the record.
+        device: torch device.
+        save_every: steps between two checkpoints.
+        report: told after every step.
+
+    Returns:
+        The folder, which `simulator.load_simulator` reads.
+
+    Raises:
+        UsageError: the folder holds a run of other settings, lessons or base; or the base has no
+            such layers.
+        CheckFailedError: the loss is not a finite number any more.
+        IntegrityError: the checkpoint is damaged.
+        MissingPartError: weights or device are missing, or the disk is full.
+    """
+    run = _Run(base, lessons, settings, device)
+    identity = _identity(run.base_sha256, base.name, lessons, validation, settings, name)
+    if (folder / RECORD).is_file():
+        _same(files.read_json(folder / RECORD).get("identity"), identity, folder / RECORD)
+        return folder
+    steps = settings.n_steps(len(lessons))
+    for step in range(_resume(run, folder / CHECKPOINT, identity), steps):
+        loss = run.step(draw(lessons, settings, run.rates, step), settings.rate_at(step, steps))
+        report(step + 1, steps, loss)
+        if (step + 1) % save_every == 0:
+            note = files.canonical_json({"identity": identity, "step": step + 1})
+            files.write_bytes_atomic(folder / CHECKPOINT, run.dump(note))
+    _finish(run, folder, name, base.name, lessons, validation, identity)
+    return folder
+
+
+class _Run:
+    """A base model with an adapter and a head in training."""
+
+    def __init__(
+        self, base: Base, lessons: Lessons, settings: TrainingSettings, device: str
+    ) -> None:
+        where = usable_device(device)
+        model = load_model(base.folder, torch.float32).eval().requires_grad_(False)
+        self.base_sha256 = weights_sha256(model)
+        self.settings = settings
+        self._wording = Wording(load_tokenizer(base.folder))
+        self.depth = settings.depth or len(decoder_layers(model))
+        truncate(model, self.depth)
+        self.rates = base_rate(lessons)
+        self._config = lora_config(model, settings)
+        self._adapted = adapt(model, self._config, settings.seed).to(where)
+        self._model = model.to(where)
+        head = make_head(model.config.get_text_config().hidden_size)
+        with torch.no_grad():  # to begin with, the base rate everywhere
+            head.weight.zero_()
+            head.bias.copy_(torch.from_numpy(self.rates).clamp_min(1e-6).log())
+        self._head = head.to(where)
+        adapter = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        named = {f"head.{n}": p for n, p in head.named_parameters()}
+        self._trained: dict[str, nn.Parameter] = adapter | named
+        self._optimiser = torch.optim.AdamW(
+            self._trained.values(), lr=0.0, weight_decay=settings.decay, fused=True
+        )
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """Train on one batch; returns its loss."""
+        self._optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for start in range(0, len(batch.ids), self.settings.rows):
+            part = slice(start, start + self.settings.rows)
+            loss: Any = self._loss(batch.descriptions[part], batch.ids[part], batch.shares[part])
+            loss = loss * (len(batch.ids[part]) / len(batch.ids))
+            loss.backward()
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise CheckFailedError("the loss is not finite any more; train with a lower rate")
+        nn.utils.clip_grad_norm_(self._trained.values(), self.settings.clip)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.step()
+        return total
+
+    def loss(self, lessons: Lessons) -> float:
+        """Mean loss of all windows with the first wording of every description."""
+        total = 0.0
+        with torch.inference_mode():
+            for start in range(0, len(lessons), self.settings.rows):
+                part = slice(start, start + self.settings.rows)
+                texts = tuple(wordings[0] for wordings in lessons.descriptions[part])
+                right = shares(targets(lessons.activations[part]))
+                total += float(self._loss(texts, lessons.ids[part], right)) * len(texts)
+        return total / len(lessons)
+
+    def _loss(self, texts: tuple[str, ...], ids: Any, right: Floats) -> Tensor:
+        """Cross-entropy in nats, mean over tokens."""
+        device = self._model.device
+        prefixes = [self._wording.prefix(text) for text in texts]
+        packed = pack(prefixes, ids, device=device, dtype=torch.float32)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            logits = class_logits(self._model, self._head, packed)
+        wanted = torch.from_numpy(right).to(device).flatten(1, 2)
+        return -(wanted * logits.float().log_softmax(dim=-1)).sum(dim=-1).mean()
+
+    def dump(self, note: str) -> bytes:
+        """Everything that the next step depends on, as safetensors, with a note."""
+        tensors = {}
+        for name, value in self._trained.items():
+            tensors[name] = value.detach().cpu().contiguous()
+            for moment, state in self._optimiser.state[value].items():
+                tensors[f"{name}/{moment}"] = state.cpu().contiguous()
+        return save(tensors, {"note": note})  # one key: several are written in no fixed order
+
+    def load(self, path: Path) -> str:
+        """Continue from a dump; returns its note.
+
+        Raises:
+            IntegrityError: it is damaged, or of another model.
+        """
+        try:
+            with safe_open(path, framework="pt") as file, torch.no_grad():
+                note: str = (file.metadata() or {})["note"]
+                for name, value in self._trained.items():
+                    value.copy_(file.get_tensor(name))
+                    moments = ("step", "exp_avg", "exp_avg_sq")
+                    self._optimiser.state[value] = {
+                        moment: file.get_tensor(f"{name}/{moment}").to(value.device)
+                        for moment in moments
+                    }
+        except (SafetensorError, KeyError, RuntimeError) as error:
+            raise IntegrityError(
+                f"{path}: not a checkpoint of this simulator: {error}; remove it to begin again"
+            ) from error
+        return note
+
+    def adapter_config(self, base: str) -> dict[str, Any]:
+        """What PEFT needs to know of the adapter."""
+        return {"peft_type": "LORA", "base_model_name_or_path": base, **self._config}
+
+    def adapter_weights(self) -> Mapping[str, Any]:
+        """The adapter's tensors by PEFT's names, float16; what is in training is rounded, too."""
+        from peft import get_peft_model_state_dict
+
+        found = get_peft_model_state_dict(self._adapted, save_embedding_layers=False)
+        rounded = {name: value.detach().half() for name, value in found.items()}
+        with torch.no_grad():
+            for name, value in rounded.items():
+                found[name].copy_(value)
+        return {name: value.cpu().numpy() for name, value in rounded.items()}
+
+    def head_weights(self) -> Mapping[str, Any]:
+        """The head's tensors, float32."""
+        return {n: value.detach().cpu().numpy() for n, value in self._head.named_parameters()}
+
+
+def _resume(run: _Run, checkpoint: Path, identity: str) -> int:
+    """Go on from a checkpoint, if there is one; returns the next step."""
+    if not checkpoint.is_file():
+        return 0
+    note = json.loads(run.load(checkpoint))
+    _same(note["identity"], identity, checkpoint)
+    return int(note["step"])
+
+
+def _finish(
+    run: _Run,
+    folder: Path,
+    name: str,
+    base_name: str,
+    lessons: Lessons,
+    validation: Lessons | None,
+    identity: str,
+) -> None:
+    """Write the simulator, its record last."""
+    files.write_json_atomic(folder / ADAPTER, run.adapter_config(base_name))
+    write_safetensors_atomic(folder / WEIGHTS, run.adapter_weights())
+    write_safetensors_atomic(folder / HEAD, run.head_weights())
+    record = {
+        "schema": SCHEMA,
+        "name": name,
+        "base": {"name": base_name, "sha256": run.base_sha256},
+        "depth": run.depth,
+        "contrast": True,
+        "prompt_version": PROMPT_VERSION,
+        "settings": run.settings.as_json(),
+        "lessons": {"features": len(lessons), "sha256": lessons.sha256()},
+        "validation_loss": None if validation is None else run.loss(validation),
+        "identity": identity,
+        "files": {part: files.sha256_file(folder / part) for part in (ADAPTER, WEIGHTS, HEAD)},
+    }
+    files.write_json_atomic(folder / RECORD, record)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _identity(
+    base: str,
+    base_name: str,
+    lessons: Lessons,
+    validation: Lessons | None,
+    settings: TrainingSettings,
+    name: str,
+) -> str:
+    parts = {
+        "base": [base_name, base],
+        "lessons": lessons.sha256(),
+        "validation": None if validation is None else validation.sha256(),
+        "settings": settings.as_json(),
+        "prompt_version": PROMPT_VERSION,
+        "name": name,
+    }
+    return files.sha256_bytes(files.canonical_json(parts).encode())
+
+
+def _same(found: object, expected: str, path: Path) -> None:
+    if found != expected:
+        raise UsageError(f"{path} is of other settings, lessons or base model; give another folder")

@@ -1,0 +1,110 @@
+"""How an explainer is trained: numbers and choices, all of them part of what a training is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from introspect_bench.benchmark.backends.injection.spec import (
+    Injection,
+    Injections,
+    injections_as_json,
+)
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.records import DECODINGS, GREEDY
+
+READING = ("before", "beside", "both")
+"""When reading is taught: in a phase of its own before the task, mixed with it, or half and half.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How an explainer is taught to read vectors: by cheap true questions about training vectors.
+
+    A control without vectors is asked the same questions.
+    """
+
+    when: str = "beside"
+    """One of `READING`."""
+    share: float = 1.0
+    """Questions for each query of the task that is learnt from."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of questions, equally many of each as far as there are; all if empty."""
+
+    def __post_init__(self) -> None:
+        """Check that it is possible.
+
+        Raises:
+            UsageError: it is not.
+        """
+        if self.when not in READING:
+            raise UsageError(f"reading {self.when!r}: choose from {', '.join(READING)}")
+        if not 0 < self.share < math.inf:
+            raise UsageError(f"a reading share of {self.share}; give a number above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainerSettings:
+    """How an explainer is trained; all of it is part of what a training is."""
+
+    method: str = "lora"
+    """`lora`, or `full` for all weights."""
+    rank: int = 16
+    """Rank of the adapter."""
+    alpha: float = 32.0
+    """Scale of the adapter, divided by its rank."""
+    learning_rate: float = 1e-3
+    """Highest learning rate of AdamW."""
+    warmup: float = 0.05
+    """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
+    decay: float = 0.01
+    """Weight decay."""
+    batch_size: int = 16
+    """Queries of one template that are read together, on each device."""
+    accumulation: int = 2
+    """Such batches of one step: templates and tasks are mixed by it."""
+    epochs: int = 1
+    """Times that every query is seen."""
+    evaluations: int = 5
+    """Times that the validation loss is measured, evenly spread."""
+    patience: int = 2
+    """Evaluations without a lower validation loss after which training stops."""
+    bfloat16: bool = False
+    """Compute in bfloat16 where that is safe; the weights stay float32."""
+    seed: int = 0
+    """Chooses initial weights and all orders."""
+    twin: str | None = None
+    """What is changed about the base first, as a control: see `twins.py`; its seed is `seed`."""
+    injection: Injections = field(default_factory=Injection)
+    """How vectors enter, for every task or by task."""
+    reading: Reading | None = None
+    """How reading is taught; None if it is not."""
+    decoding: str = GREEDY
+    """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
+
+    def __post_init__(self) -> None:
+        """Check that the numbers are possible.
+
+        Raises:
+            UsageError: they are not.
+        """
+        if self.method not in ("lora", "full"):
+            raise UsageError(f"method {self.method!r}: choose lora or full")
+        if self.decoding not in DECODINGS:
+            raise UsageError(f"decoding {self.decoding!r}: choose from {', '.join(DECODINGS)}")
+        counts = ("rank", "batch_size", "accumulation", "epochs", "evaluations", "patience")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name.replace('_', ' ')}: give 1 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"the learning rate is {self.learning_rate}; give a number above 0")
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings by name."""
+        values = {**asdict(self), "injection": injections_as_json(self.injection)}
+        del values["decoding"]  # the same training whatever is done with it
+        if self.reading is None:
+            del values["reading"]
+        return values

@@ -1,0 +1,266 @@
+"""transformers' Trainer with our order of batches and log; a kill cannot spoil its checkpoints.
+
+Owns what a checkpoint holds of the weights: those that are trained, as safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.backends.training.dataset import Steps
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
+from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
+
+TRAINABLE = "trainable.safetensors"
+"""What a checkpoint holds of the weights."""
+STATE = "trainer_state.json"
+"""The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
+
+OnStep = Callable[[int, int, float], None]
+"""Told steps done, steps in all and the latest loss in nats."""
+
+
+def n_processes() -> int:
+    """How many processes train together, as `torchrun` or `accelerate launch` say."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+class ExplainerTrainer(Trainer):
+    """A Trainer with our order of batches; checkpoints hold the trained weights alone."""
+
+    steps: Sequence[list[int]]
+    """Places of the lessons of each batch, all epochs in a row."""
+    checks: Sequence[list[int]]
+    """The same for the validation lessons."""
+    tokens: int = 0
+    """Tokens of lessons that were trained on since the start, padding not counted."""
+    losses: dict[str, list[torch.Tensor]]
+    """Losses of this process's batches since the last logged step, by what they ask."""
+
+    def get_train_dataloader(self) -> Any:
+        """All batches of all epochs, in their fixed order."""
+        return self._loader(self.train_dataset, self.steps)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """All batches of validation, in their fixed order."""
+        return self._loader(eval_dataset or self.eval_dataset, self.checks)
+
+    def _loader(self, data: Any, batches: Sequence[list[int]]) -> Any:
+        loader = torch.utils.data.DataLoader(
+            data, batch_sampler=Steps(batches), collate_fn=self.data_collator
+        )
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """The module's own loss."""
+        training = model.training
+        if training:
+            self.tokens += int(inputs["mask"].sum()) + len(inputs["mask"]) * len(inputs["head"])
+        found = model(**inputs)
+        if not bool(torch.isfinite(found["loss"])):
+            raise CheckFailedError("the loss is not finite any more; train with a lower rate")
+        if training:
+            self.losses.setdefault(inputs["kind"], []).append(found["loss"].detach())
+        return (found["loss"], found) if return_outputs else found["loss"]
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,  # noqa: ARG002
+        ignore_keys: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Loss alone."""
+        with torch.no_grad():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach(), None, None
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(trained_tensors(self.model), folder / TRAINABLE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
+
+    def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint:
+            _restore(self.model, Path(self.state.best_model_checkpoint) / TRAINABLE)
+
+    def mean_losses(self) -> dict[str, float]:
+        """Mean loss in nats by what batches ask, since this was last called."""
+        found = {kind: float(torch.stack(own).mean()) for kind, own in self.losses.items()}
+        self.losses = {}
+        return found
+
+
+class Log(TrainerCallback):
+    """Writes logged numbers, one JSON line each, and tells a person."""
+
+    def __init__(self, path: Path, on_step: OnStep) -> None:
+        self._path, self._on_step = path, on_step
+        self._since = (time.monotonic(), 0)
+        self.trainer: ExplainerTrainer | None = None
+        """Counts tokens."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Append a line."""
+        if not state.is_world_process_zero:
+            return
+        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
+        row: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, **numbers}
+        if self.trainer is not None and "loss" in numbers:
+            now, tokens = time.monotonic(), self.trainer.tokens
+            before, seen = self._since
+            row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
+            self._since = (now, tokens)
+            row["losses"] = self.trainer.mean_losses()
+        with self._path.open("a") as stream:
+            stream.write(files.canonical_json(row) + "\n")
+        if "loss" in numbers:
+            self._on_step(state.global_step, state.max_steps, float(numbers["loss"]))
+
+
+class Patience(TrainerCallback):
+    """Stops after some evaluations without a lower validation loss; the state is in the log.
+
+    Evaluations up to step `since`, before the task itself is learnt, do not count.
+    """
+
+    def __init__(self, patience: int, since: int = 0) -> None:
+        self._patience, self._since = patience, since
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Stop if the lowest loss is too long ago."""
+        losses = [
+            row["eval_loss"]
+            for row in state.log_history
+            if "eval_loss" in row and row["step"] > self._since
+        ]
+        best = losses.index(min(losses)) if losses else 0
+        if losses and len(losses) - 1 - best >= self._patience:
+            control.should_training_stop = True
+
+
+def trainer_arguments(
+    folder: Path, settings: ExplainerSettings, n_batches: int, device: str
+) -> TrainingArguments:
+    """Return the Trainer's settings for so many batches, checkpoints under `folder`.
+
+    Processes that train together share the batches.
+
+    Raises:
+        UsageError: accelerate was told to shard weights (FSDP), which are saved whole here.
+    """
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise UsageError(
+            "this training keeps all weights in every process and cannot shard them (FSDP); "
+            "launch it with plain data parallelism (DDP)"
+        )
+    n_steps = math.ceil(n_batches / (settings.accumulation * n_processes()))
+    every = max(1, math.ceil(n_steps / settings.evaluations))
+    often = range(1, max(1, min(10, n_steps // 10)) + 1)
+    # a checkpoint falls on a logged step, else the loss logged after a resume is over fewer steps
+    logged = max(steps for steps in often if every % steps == 0)
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=n_steps,
+        gradient_accumulation_steps=settings.accumulation,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=2 * settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.decay,
+        warmup_steps=math.ceil(settings.warmup * n_steps),
+        lr_scheduler_type="cosine",
+        max_grad_norm=1.0,
+        bf16=settings.bfloat16,
+        use_cpu=device == "cpu",
+        seed=settings.seed,
+        logging_steps=logged,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        load_best_model_at_end=True,
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+    )
+
+
+def trained_tensors(module: Any) -> dict[str, torch.Tensor]:
+    """Weights that are trained, by name, on the CPU."""
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in module.named_parameters()
+        if value.requires_grad
+    }
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Return the latest whole checkpoint; what a kill left unfinished is removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    whole = [path for path in found if (path / STATE).is_file()]
+    for path in found if is_first() else ():
+        if path not in whole:
+            shutil.rmtree(path)
+    return str(whole[-1]) if whole else None
+
+
+def cut_log(path: Path, checkpoint: str | None) -> None:
+    """Drop logged steps after a checkpoint; they are done again."""
+    if not path.is_file() or not is_first():
+        return
+    step = 0
+    if checkpoint is not None:
+        step = int(json.loads((Path(checkpoint) / STATE).read_text())["global_step"])
+    lines = [line for line in path.read_text().splitlines() if _step(line) <= step]
+    files.write_bytes_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # torn by a kill
+
+
+def _restore(module: Any, path: Path) -> None:
+    own = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    try:
+        found: Mapping[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}; remove its folder") from error
+    if found.keys() != own.keys():
+        raise IntegrityError(f"{path} is of another model; remove its folder")
+    with torch.no_grad():
+        for name, value in found.items():
+            own[name].copy_(value)

@@ -1,0 +1,282 @@
+"""Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
+
+Owns order and rounding. Each access class has tables of its own. A name in a result was chosen by a
+stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked
+and come after all contestants: they are told something a contestant is not. Runs that do not answer
+the whole split are marked and come after all that do: whoever chooses queries chooses scores.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.export import latex
+from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
+from introspect_bench.benchmark.records import ACCESS
+
+ORACLE = "oracle"
+"""Value of `explainer.kind` that marks an oracle."""
+LEGEND = (
+    "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
+    "groups). † oracle: told something "
+    "a contestant is not. ‡ a control: vectors withheld or shuffled. * not all queries of the "
+    "split are answered."
+)
+"""What the marks mean."""
+
+DRAFT = "Draft: this suite is not frozen; its scores count nowhere and cannot be submitted."
+"""Said under the tables of a draft."""
+
+NOTHING = "\N{EN DASH}"
+"""Shown where there is no number."""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~&:])")
+_MAX_NAME = 60
+
+Cells = list[list[str]]
+
+
+def markdown(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return one Markdown table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    blocks = []
+    for title, cells, notes in _tables(results):
+        head, *rows = cells
+        lines = [f"### {escape(title)}", "", bar(head)]
+        lines.append(bar(["---"] + ["---:"] * (len(head) - 1)))
+        # Only the first cell holds a stranger's text.
+        lines += [bar([escape(row[0]), *row[1:]]) for row in rows]
+        lines += ["", *notes] if notes else []
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, LEGEND.replace("*", r"\*")]) + "\n"
+
+
+def plain(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return one aligned text table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    blocks = []
+    for title, cells, notes in _tables(results):
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        lines = [title]
+        for row in cells:
+            first, *rest = [
+                cell.ljust(w) if i == 0 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join([first, *rest]).rstrip())
+        blocks.append("\n".join([*lines, *notes]))
+    return "\n\n".join([*blocks, LEGEND]) + "\n"
+
+
+def tex(results: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
+    """Return one LaTeX table for each task and split, with a legend, ending in a line feed.
+
+    Args:
+        results: what `score_run` returned.
+        comments: lines above each table, such as where its numbers are from.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    return "\n".join(
+        latex.table(cells, caption=" ".join([f"{title}.", *notes, LEGEND]), comments=comments)
+        for title, cells, notes in _tables(results)
+    )
+
+
+def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list[str]]]:
+    """Return title, cells and notes of every table; cells begin with the head."""
+    tables = []
+    ordered = sorted(results, key=_place)
+    for key, members in groupby(ordered, key=_table_key):
+        rows = list(members)
+        names = rows[0]["metrics"]
+        if any(row["metrics"] != names for row in rows):
+            raise IntegrityError(f"results of {key} have different metrics; score them again")
+        head = ["explainer", "queries", "no answer", *(TITLES.get(name, name) for name in names)]
+        cells = [head] + [_row(row, names) for row in rows]
+        told_apart = distinct([row[0] for row in cells[1:]], rows)
+        for row, name in zip(cells[1:], told_apart, strict=True):
+            row[0] = name
+        suite, task, version, split, _, frozen, (_, access) = key
+        title = f"{clean(suite)} · {clean(task)} {version} · {split} · {clean(access)}"
+        if frozen:
+            tables.append((title, cells, _notes(rows)))
+        else:
+            tables.append((f"{title} · draft", cells, [*_notes(rows), DRAFT]))
+    return tables
+
+
+def _table_key(
+    result: Mapping[str, Any],
+) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
+    """Return what rows of one table share; results of different bytes never stand side by side.
+
+    Nor do answers that were come by in different ways: the access class, narrowest first.
+    """
+    access = result["access"]
+    order = ACCESS.index(access) if access in ACCESS else len(ACCESS)
+    return (
+        result["suite"],
+        result["task"],
+        result["version"],
+        result["split"],
+        result["data_sha256"],
+        result["frozen"],
+        (order, access),
+    )
+
+
+def _place(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Order of rows: table, whole runs before others, contestants before oracles, best, name."""
+    overall = result["overall"]
+    value = overall["metrics"][result["headline"]]["value"] if overall else None
+    explainer = result["explainer"]
+    return (
+        *_table_key(result),
+        _is_part(result),
+        explainer["kind"] == ORACLE,
+        math.inf if value is None else -_finite(value),
+        explainer["name"],
+        explainer["no_vector"],
+        bool(explainer.get("shuffled_vectors")),
+        explainer.get("decoding", ""),
+        result["body_sha256"] or "",
+    )
+
+
+def _is_part(result: Mapping[str, Any]) -> bool:
+    return bool(result["partial"] or not result["complete"])
+
+
+def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    first, overall = label(result["explainer"], "*" * _is_part(result)), result["overall"]
+    if overall is None:
+        return [first, "0", NOTHING, *(NOTHING for _ in names)]
+    without = overall["unparsed"] + overall["missing"]
+    return [
+        first,
+        str(overall["n"]),
+        f"{100 * without / overall['n']:.1f}",
+        *(cell(name, overall["metrics"][name]) for name in names),
+    ]
+
+
+def label(explainer: Mapping[str, Any], more: str = "") -> str:
+    """Return an explainer's name with its marks, decoding if not greedy, and what it learnt from.
+
+    Args:
+        explainer: what a result says of it.
+        more: further marks.
+    """
+    control = explainer["no_vector"] or explainer.get("shuffled_vectors")
+    marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
+    decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
+    learnt = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
+    return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
+
+
+def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return names, with the beginning of the run's hash where a name is there twice.
+
+    Args:
+        names: one a run.
+        runs: what holds `body_sha256` and `run_id` of each.
+    """
+    return [
+        f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
+        if names.count(name) > 1
+        else name
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def cell(name: str, metric: Mapping[str, Any]) -> str:
+    """Return a metric of a result with its interval if it has one; shares are in per cent.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    if metric["value"] is None:
+        return NOTHING
+    value = shown(name, metric["value"])
+    if metric["interval_95"] is None:
+        return value
+    low, high = metric["interval_95"]
+    return f"{value} [{shown(name, low)}, {shown(name, high)}]"
+
+
+def shown(name: str, value: float) -> str:
+    """Return a metric's value as text: shares in per cent, all others as they are.
+
+    Raises:
+        IntegrityError: it is not a finite number.
+    """
+    return _number(value) if name in NUMBERS else _percent(value)
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return lines with what is reached without introspection, if a result says."""
+    reference = next((row["reference"] for row in rows if row["reference"]), None)
+    if reference is None:
+        return []
+    notes = []
+    if ceiling := reference["input_only_ceiling"]:
+        shares = [f"{TITLES.get(name, name)} {_percent(share)}" for name, share in ceiling.items()]
+        notes.append(f"Ceiling of the text alone (one answer per group): {', '.join(shares)}.")
+    if scale := reference["scale"]:
+        metric, name = rows[0]["headline"], _MARKDOWN.sub("", clean(scale["floor_of"]))
+        notes.append(
+            f"Floor (best null model that only reads, {name}): "
+            f"{TITLES.get(metric, metric)} {shown(metric, scale['floor'])}; ceiling (a "
+            f"calculator): {shown(metric, scale['ceiling'])}."
+        )
+    return notes
+
+
+def _percent(share: float) -> str:
+    return f"{100 * _finite(share):.1f}"
+
+
+def _number(value: float) -> str:
+    return f"{_finite(value) + 0.0:.3f}".replace("-0.000", "0.000")
+
+
+def _finite(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise IntegrityError(f"a result holds {value!r}, expected a finite number; score it again")
+    return float(value)
+
+
+def clean(text: str) -> str:
+    """Return a stranger's text on one line, without control or formatting characters."""
+    kept = "".join(c for c in " ".join(text.split()) if unicodedata.category(c)[0] != "C")
+    return kept if len(kept) <= _MAX_NAME else f"{kept[: _MAX_NAME - 1]}…"
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def bar(cells: Sequence[str]) -> str:
+    """Return cells as one row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"

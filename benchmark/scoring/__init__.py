@@ -1,0 +1,1 @@
+"""From a run file and ground truth to a result; no model."""

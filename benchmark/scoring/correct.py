@@ -1,0 +1,96 @@
+"""The content of an answer in the form that is compared. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+from introspect_bench.benchmark.records import Answer, Choice, GroundTruth, Replied, Scored
+
+_QUOTES: Mapping[str, str] = {
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}",
+    "\N{LEFT SINGLE QUOTATION MARK}": "\N{RIGHT SINGLE QUOTATION MARK}",
+    "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}": (
+        "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
+    ),
+}
+_FULL_STOPS = (".", "\N{IDEOGRAPHIC FULL STOP}")
+_LETTER = re.compile(r"[A-Z]")
+_OPTION = re.compile(r"(?:\((?P<inside>[A-Z])\)|(?P<marked>[A-Z])[).:])(?:\s.*)?")
+
+
+def normalise_content(text: str) -> str:
+    """Return the form of an answer's content that is compared.
+
+    Unicode NFC, white space collapsed, one trailing full stop and one pair of matching quotes
+    around the whole removed, in either order. Case is kept: the published protocol
+    (arXiv:2511.08579) lower-cases and strips every full stop at both ends, so that `US` equals
+    `us`. Nothing here makes a text empty that holds anything but white space.
+    """
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    without = _drop_full_stop(text)
+    unquoted = _drop_quotes(without)
+    # A full stop inside the quotes, unless one outside them is gone already.
+    return _drop_full_stop(unquoted) if without == text else unquoted
+
+
+def same_content(said: str, truth: str) -> bool:
+    """Whether an answer's content is the true one; what is empty never is.
+
+    Where the truth is a letter, the letter may be marked as an option is, with or without the
+    option's text behind it: `A)`, `(A)`, `A. Paris`.
+    """
+    said, truth = normalise_content(said), normalise_content(truth)
+    if said == truth:
+        return said != ""
+    return _LETTER.fullmatch(truth) is not None and letter_form(said) == truth
+
+
+def letter_form(content: str) -> str:
+    """Return the letter of a normalised content that names an option, or the content."""
+    found = _OPTION.fullmatch(content)
+    return content if found is None else found["inside"] or found["marked"]
+
+
+def _drop_full_stop(text: str) -> str:
+    if len(text) > 1 and text.endswith(_FULL_STOPS):
+        return text[:-1].rstrip()
+    return text
+
+
+def _drop_quotes(text: str) -> str:
+    if len(text) < 3 or _QUOTES.get(text[0]) != text[-1]:
+        return text
+    inside = text[1:-1]
+    # Two quoted words side by side are not one quoted text.
+    if text[0] in inside or text[-1] in inside or not inside.strip():
+        return text
+    return inside.strip()
+
+
+def of_kind(reply: Replied, truth: GroundTruth) -> Answer | Choice | None:
+    """Return the answer if it is of the kind that the query asks for."""
+    match reply.answer, truth.part:
+        case (Choice() as choice, str()):
+            return choice
+        case (Answer() as answer, None):
+            return answer
+    return None
+
+
+def is_right(scored: Scored) -> tuple[bool, bool]:
+    """Return whether verdict and content of an answer are right; both False without an answer.
+
+    The two are the same thing where one of four parts is asked for.
+    """
+    match scored.answer:
+        case None:
+            return False, False
+        case Choice(part=part):
+            return (part == scored.truth.part,) * 2
+        case Answer(changed=changed, content=content):
+            return changed == scored.truth.changed, same_content(content, scored.truth.outcome)

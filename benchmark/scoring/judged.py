@@ -1,0 +1,273 @@
+"""Descriptions against what is known about their features; reads judgements, runs no model.
+
+Owns how predicted activations become the numbers of one query. What a judge found stands in the run
+file; it counts only if it is of the suite's own judge and about the text that is read in the raw
+reply. Every number is rounded to millionths, so that a score is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.judging.rubric import rated
+from introspect_bench.benchmark.metrics.activations import matched_auroc, weighted_r
+from introspect_bench.benchmark.metrics.bootstrap import bootstrap
+from introspect_bench.benchmark.metrics.descriptions import METRICS, UNIT, DescriptionTable
+from introspect_bench.benchmark.metrics.verdicts import evaluate
+from introspect_bench.benchmark.records import Described, Description, Predicted, Replied
+from introspect_bench.benchmark.runs.judgements import MAPPED, PREDICTED, RATED, stored_bytes
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.benchmark.suite.features import WINDOW, WINDOWS, arrays
+from introspect_bench.benchmark.suite.suite import Suite
+
+EXACT = "exact-predicates"
+"""Kind of the judge that ranks, which every suite names in its manifest."""
+DIGITS = 6
+"""Decimals of a query's numbers."""
+
+
+class NotJudgedError(UsageError):
+    """A run can be scored once its descriptions have been judged."""
+
+
+class Truths:
+    """What the features of a split do in the windows they are scored on."""
+
+    def __init__(self, suite: Suite, split: str) -> None:
+        """Open windows and activations.
+
+        Raises:
+            IntegrityError: a file is not what the manifest says.
+        """
+        self._place = {query.id: row for row, query in enumerate(suite.queries(split))}
+        self._own = arrays(suite, split, "windows") | arrays(suite, split, "activations")
+
+    def score(self, qid: str, predicted: npt.NDArray[np.number[Any]]) -> Predicted:
+        """Score predicted activations of a feature.
+
+        Args:
+            qid: its query.
+            predicted: at every token, (16, 32).
+        """
+        row = self._place[qid]
+        return score_feature({name: value[row] for name, value in self._own.items()}, predicted)
+
+
+def score_feature(
+    own: Mapping[str, npt.NDArray[Any]], predicted: npt.NDArray[np.number[Any]]
+) -> Predicted:
+    """Score predicted activations of one feature.
+
+    Args:
+        own: its rows of the tensors of `windows` and `activations`.
+        predicted: at every token, (16, 32).
+    """
+    values, weights = predicted.astype(np.float64), own["weights"].astype(np.float64)
+    marked = np.flatnonzero(own["marks"] >= 0)
+    area = None
+    if len(marked):
+        at = values[marked, own["marks"][marked].astype(np.int64)]
+        area = _rounded(
+            matched_auroc(at, own["strong"][marked] > 0, own["pair_group"][marked].astype(np.int64))
+        )
+    r = weighted_r(
+        own["activations"].astype(np.float64).ravel(), values.ravel(), np.repeat(weights, WINDOW)
+    )
+    return Predicted(matched_auroc=area, weighted_r=_rounded(r))
+
+
+def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tuple[Described, ...]:
+    """Put replies beside what is known about their features and what judges made of them.
+
+    Args:
+        run: holds the judgements.
+        replies: queries with answers, in the suite's order.
+        suite: the suite, whose truth is opened.
+
+    Raises:
+        NotJudgedError: an answer was not judged.
+        UsageError: the split is for training.
+        IntegrityError: a judgement is about another text or of another size, or judges no answer.
+    """
+    split = run.header["task"]["split"]
+    if split == "train":
+        raise UsageError(f"{run.path}: descriptions of the train split are not scored")
+    truth, truths = suite.feature_truth(split), Truths(suite, split)
+    own = suite.manifest["judges"][EXACT]
+    _check_judged(run, replies, own)
+    whole = _whole(run, replies)
+    raters = [judge for judge in whole if judge.startswith(RATED)]
+    others = [judge for judge in whole if judge not in (own, *raters)]
+    return tuple(
+        Described(
+            query=reply.query,
+            raw=reply.raw,
+            answer=_description(reply),
+            truth=truth[reply.query.id],
+            found=_found(run, own, reply, truths),
+            mapped=None if reply.answer is None else _mapped(run, own, reply.query.id),
+            others={judge: _found(run, judge, reply, truths) for judge in others},
+            ratings={judge: _rating(run, judge, reply) for judge in raters},
+        )
+        for reply in replies
+    )
+
+
+def description_table(described: Sequence[Described], judge: str | None = None) -> DescriptionTable:
+    """Return described queries as columns for the metrics.
+
+    Args:
+        described: the queries.
+        judge: one of `others` in place of the suite's own.
+
+    Raises:
+        ValueError: there are none.
+    """
+    found = [one.found if judge is None else one.others[judge] for one in described]
+    groups = np.unique([one.query.group for one in described], return_inverse=True)[1]
+    return DescriptionTable(
+        matched_auroc=_column([one.matched_auroc or 0.0 for one in found]),
+        marked=np.array([one.matched_auroc is not None for one in found], dtype=np.bool_),
+        weighted_r=_column([one.weighted_r for one in found]),
+        group=groups.astype(np.int64),
+    )
+
+
+def _check_judged(run: Run, replies: Sequence[Replied], judge: str) -> None:
+    """Refuse a run whose answers are not all judged, or one that judges what is no answer."""
+    texts = {
+        reply.query.id: reply.answer.text
+        for reply in replies
+        if isinstance(reply.answer, Description)
+    }
+    for (name, qid), row in run.judgements.items():
+        if qid not in texts:
+            raise IntegrityError(f"{run.path}: {name} judges query {qid}, which has no answer")
+        if row["text"] != texts[qid]:
+            raise IntegrityError(
+                f"{run.path}: {name} judged another text for query {qid} than its reply holds"
+            )
+    lacking = sum((judge, qid) not in run.judgements for qid in texts)
+    if lacking:
+        kind = judge.split("/")[0]
+        others = sorted({name for name, _ in run.judgements if name.split("/")[0] == kind})
+        hint = f" (it has those of {others[0]})" if others else ""
+        raise NotJudgedError(
+            f"{run.path}: {lacking} of {len(texts)} descriptions are not judged by {judge}{hint}; "
+            f"run `introspect-bench simulate {run.path}`"
+        )
+
+
+def _whole(run: Run, replies: Sequence[Replied]) -> list[str]:
+    """Names of the judges that judged every answer."""
+    qids = [reply.query.id for reply in replies if reply.answer is not None]
+    names = sorted({judge for judge, _ in run.judgements})
+    return [name for name in names if all((name, qid) in run.judgements for qid in qids)]
+
+
+def _found(run: Run, judge: str, reply: Replied, truths: Truths) -> Predicted:
+    """Score what a judge predicts; a constant if there is no description."""
+    qid, predicted = reply.query.id, np.zeros((WINDOWS, WINDOW), dtype=np.uint8)
+    if reply.answer is not None:
+        where = f"{run.path}: {judge}, query {qid}: field {PREDICTED}"
+        data = stored_bytes(run.judgements[judge, qid].get(PREDICTED), where)
+        if len(data) != predicted.size:
+            raise IntegrityError(f"{where} has {len(data)} bytes, expected {predicted.size}")
+        predicted = np.frombuffer(data, dtype=np.uint8).reshape(predicted.shape)
+    return truths.score(qid, predicted)
+
+
+def _mapped(run: Run, judge: str, qid: str) -> str:
+    found = run.judgements[judge, qid].get("mapped")
+    if not isinstance(found, str):
+        raise IntegrityError(f"{run.path}: {judge}, query {qid}: field mapped is missing")
+    return found
+
+
+def _rating(run: Run, judge: str, reply: Replied) -> float | None:
+    """Rating of a reply from the judge's raw text; 0 for no answer, None for no rating."""
+    if reply.answer is None:
+        return 0.0
+    return rated(run.judgements[judge, reply.query.id]["raw"])
+
+
+def _description(reply: Replied) -> Description | None:
+    return reply.answer if isinstance(reply.answer, Description) else None
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), DIGITS) + 0.0  # no negative zero
+
+
+def _column(values: Sequence[float]) -> npt.NDArray[np.int64]:
+    return np.array([round(value * UNIT) for value in values], dtype=np.int64)
+
+
+def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, Any] | None:
+    """Say what descriptions look like, and what judges that do not rank make of them.
+
+    Args:
+        described: scored descriptions.
+        seed: of the bootstrap.
+
+    Returns:
+        None if there are none; else `mean_characters`, `distinct`, `truncated`; `mapped`: the share
+        of descriptions that the suite's judge read by each of `MAPPED`, null without a description;
+        `judges`: for each other judge of the whole run `value` and `interval_95` of every metric;
+        and `ratings`: for each language model that judged all, those of the mean rating from 0 to
+        1, where a query without a description counts 0, and `malformed`, replies of the judge that
+        were no rating and count nowhere.
+    """
+    if not described:
+        return None
+    texts = [one.answer for one in described if one.answer is not None]
+    how = Counter(one.mapped for one in described)
+    return {
+        "mean_characters": sum(len(one.text) for one in texts) / len(texts) if texts else None,
+        "distinct": len({one.text for one in texts}),
+        "truncated": sum(one.truncated for one in texts),
+        "mapped": {name: how[name] / len(texts) for name in MAPPED} if texts else None,
+        "judges": {
+            judge: {
+                name: _value(name, description_table(described, judge), seed) for name in METRICS
+            }
+            for judge in described[0].others
+        },
+        "ratings": {
+            judge: {
+                **_mean_rating(described, judge, seed),
+                "malformed": sum(one.ratings[judge] is None for one in described),
+            }
+            for judge in described[0].ratings
+        },
+    }
+
+
+def _mean_rating(described: Sequence[Described], judge: str, seed: int) -> dict[str, Any]:
+    """Mean of the ratings that exist, with its interval over groups."""
+    kept = [
+        dataclasses.replace(one, found=Predicted(matched_auroc=None, weighted_r=value))
+        for one in described
+        if (value := one.ratings[judge]) is not None
+    ]
+    # the plain mean of that column
+    return _value("weighted_r", description_table(kept), seed) if kept else {}
+
+
+def _value(name: str, table: DescriptionTable, seed: int) -> dict[str, Any]:
+    value = evaluate(name, table)
+    intervals = bootstrap(table, [name], rng=np.random.default_rng(seed))
+    ends = None if intervals is None else list(intervals[name])
+    usable = ends is not None and all(map(math.isfinite, ends))
+    return {
+        "value": value if math.isfinite(value) else None,
+        "interval_95": ends if usable else None,
+    }

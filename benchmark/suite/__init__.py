@@ -1,0 +1,1 @@
+"""Suites on disk: read strictly, checked by hash, frozen once."""

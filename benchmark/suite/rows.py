@@ -1,0 +1,188 @@
+"""One line of a suite's files to one record: exact keys and types; `part`, `origin` may lack.
+
+Owns the row formats. Every function returns `(query id, record)` or raises an `IntegrityError` that
+names the field; the caller adds file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.files import canonical_json
+from introspect_bench.benchmark.records import FeatureTruth, GroundTruth, Query
+from introspect_bench.benchmark.suite import features as suite_features
+
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.suite.suite import Suite
+
+_ID = re.compile("[0-9a-f]{16}")
+
+
+def query(row: Mapping[str, Any]) -> tuple[str, Query]:
+    """Read a line of `queries.jsonl`."""
+    _keys(row, "id", "group", "kind", "vector", "fields")
+    vector = _value(row, "vector", int, type(None))
+    if vector is not None and vector < 0:
+        raise IntegrityError(f"field vector is {vector}")
+    found = Query(
+        id=_hex_id(row, "id"),
+        group=_hex_id(row, "group"),
+        kind=_value(row, "kind", str),
+        fields=_value(row, "fields", dict),
+        vector=vector,
+    )
+    return found.id, found
+
+
+def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
+    """Read a line of `truth.jsonl`."""
+    row = {"nearest_train": None, **row}
+    names = ("id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
+    _keys(row, *names, *row.keys() & {"part"})
+    nearest = _value(row, "nearest_train", float, int, type(None))
+    truth = GroundTruth(
+        id=_hex_id(row, "id"),
+        clean=_value(row, "clean", str),
+        outcome=_value(row, "outcome", str),
+        clean_ids=_token_ids(row, "clean_ids"),
+        outcome_ids=_token_ids(row, "outcome_ids"),
+        margin=float(_value(row, "margin", float, int)),
+        nearest_train=None if nearest is None else float(nearest),
+        part=_value(row, "part", str) if "part" in row else None,
+    )
+    return truth.id, truth
+
+
+def feature_truth(row: Mapping[str, Any]) -> tuple[str, FeatureTruth]:
+    """Read a line of `truth.jsonl` of a suite of features."""
+    return _hex_id(row, "id"), suite_features.feature_truth(row)
+
+
+def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Read a line of `oracle.jsonl`."""
+    _keys(row, "id", "clean", "source", *row.keys() & {"origin"})
+    told = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
+    if "origin" in row:
+        told["origin"] = _value(row, "origin", dict)
+    return _hex_id(row, "id"), told
+
+
+def _keys(row: Mapping[str, Any], *names: str) -> None:
+    """Refuse a row whose keys are not exactly these."""
+    if row.keys() != set(names):
+        raise IntegrityError(f"keys are {sorted(row)}, expected {sorted(names)}")
+
+
+def _value(row: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    """Return a field of one of the given types; a bool is no int."""
+    if type(row[name]) not in kinds:
+        raise IntegrityError(f"field {name} is a {type(row[name]).__name__}")
+    return row[name]
+
+
+def _hex_id(row: Mapping[str, Any], name: str) -> str:
+    value: object = row.get(name)
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise IntegrityError(f"field {name} is not 16 hexadecimal digits")
+    return value
+
+
+def _token_ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    values = _value(row, name, list)
+    if not all(type(value) is int and value >= 0 for value in values):
+        raise IntegrityError(f"field {name} is not a list of token ids")
+    return tuple(values)
+
+
+def checked_vectors(
+    suite: Suite, split: str, queries: Sequence[Query]
+) -> npt.NDArray[np.float16] | None:
+    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does.
+
+    Raises:
+        IntegrityError: some queries have a vector and others none, or a row does not exist.
+    """
+    rows = [query.vector for query in queries if query.vector is not None]
+    if not rows:
+        return None
+    if len(rows) != len(queries):
+        raise IntegrityError(
+            f"{suite.root}: some queries of {split} have a vector and some have none"
+        )
+    vectors = suite.vectors(split)
+    if max(rows) >= len(vectors):
+        raise IntegrityError(
+            f"{suite.root}: {split} has {len(vectors)} vectors, a query asks for row {max(rows)}"
+        )
+    return vectors
+
+
+def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
+    """Return for each vector's row that of another contrast group, as a control; never by chance.
+
+    Queries are put in the order of a hash of their ids, and each takes the vector of the next one
+    of another group: of its own kind and layers, where such a vector is as likely as the own one,
+    or of any if there is none.
+
+    Args:
+        queries: all queries of a split that have vectors.
+
+    Returns:
+        int64 (n_vectors,); rows that no query points at keep their own.
+
+    Raises:
+        UsageError: all queries are of one group.
+    """
+    ordered = sorted(queries, key=lambda q: sha256(f"shuffled:{q.id}".encode()).digest())
+    parts: dict[str, list[Query]] = {}
+    for query in ordered:
+        layers = [query.fields.get(name) for name in ("layers", "layer")]
+        parts.setdefault(canonical_json([query.kind, layers]), []).append(query)
+    last = max(query.vector for query in queries if query.vector is not None)
+    rows = np.arange(last + 1)
+    for part in parts.values():
+        for place, query in enumerate(part):
+            around = part[place + 1 :] + part[:place] + ordered
+            other = next((one for one in around if one.group != query.group), None)
+            if other is None or query.vector is None or other.vector is None:
+                raise UsageError("all queries are of one group; vectors cannot be shuffled")
+            rows[query.vector] = other.vector
+    return rows
+
+
+def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:
+    """Return the vectors of a split, float16 (n_vectors, d_target).
+
+    Raises:
+        UsageError: no such split, or the suite has no vectors.
+        IntegrityError: the file is not what the manifest says, or is not finite float16.
+    """
+    # Imported here: a text-only suite does not need it.
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    name = f"{suite.folder(split)}/vectors.safetensors"
+    try:
+        tensors = load(suite.read(name))
+    except SafetensorError as error:
+        raise IntegrityError(f"{suite.root / name}: not a safetensors file: {error}") from error
+    if set(tensors) != {"vectors"}:
+        raise IntegrityError(
+            f"{suite.root / name}: expected one tensor `vectors`, found {sorted(tensors)}"
+        )
+    found = tensors["vectors"]
+    if found.ndim != 2 or found.dtype != np.float16:
+        raise IntegrityError(
+            f"{suite.root / name}: expected float16 (n_vectors, d_target), "
+            f"found {found.dtype} {found.shape}"
+        )
+    if not np.isfinite(found).all():
+        raise IntegrityError(f"{suite.root / name}: a vector is not finite")
+    return found

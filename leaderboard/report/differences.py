@@ -1,0 +1,147 @@
+"""Differences between explainers to text: Markdown and LaTeX; pure, the same text every time.
+
+Owns how a difference is written down. Shares are in per cent and their differences in points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.export import latex
+from introspect_bench.benchmark.export.tables import (
+    NOTHING,
+    bar,
+    cell,
+    clean,
+    distinct,
+    escape,
+    label,
+    shown,
+)
+from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
+
+CORRECTIONS: Mapping[str, str] = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
+"""How a correction is called in a legend."""
+
+Cells = list[list[str]]
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Return what `compare` found as Markdown, two tables a task, ending in a line feed.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    lines = []
+    for task in found["tasks"]:
+        lines += [f"### {escape(_title(task))}", ""]
+        for cells, names in ((_runs(task), 1), (_pairs(task), 2)):
+            lines += [bar(cells[0]), bar(["---"] * names + ["---:"] * (len(cells[0]) - names))]
+            # only the first cells hold a stranger's text
+            lines += [bar([*map(escape, row[:names]), *row[names:]]) for row in cells[1:]]
+            lines.append("")
+    return "\n".join([*lines, _legend(found).replace("*", r"\*")]) + "\n"
+
+
+def tex(found: Mapping[str, Any]) -> str:
+    """Return what `compare` found as LaTeX, two `booktabs` tables a task, ending in a line feed.
+
+    Raises:
+        IntegrityError: a value is not a finite number.
+    """
+    blocks = []
+    for task in found["tasks"]:
+        title = _title(task)
+        comments = [title] + [f"run {run['body_sha256'] or 'unfinished'}" for run in task["runs"]]
+        blocks.append(latex.table(_runs(task), caption=f"{title}.", comments=comments))
+        caption = f"{title}: differences. {_legend(found)}"
+        blocks.append(latex.table(_pairs(task), caption=caption, comments=[title], names=2))
+    return "\n".join(blocks)
+
+
+def _title(task: Mapping[str, Any]) -> str:
+    return f"{clean(task['suite'])} · {clean(task['task'])} {task['version']} · {task['split']}"
+
+
+def _runs(task: Mapping[str, Any]) -> Cells:
+    name = task["metric"]
+    rows = [
+        [own, str(task["n"]), cell(name, run)]
+        for own, run in zip(_labels(task), task["runs"], strict=True)
+    ]
+    return [["explainer", "queries", TITLES.get(name, name)], *rows]
+
+
+def _pairs(task: Mapping[str, Any]) -> Cells:
+    name, labels = task["metric"], _labels(task)
+    test = "McNemar p" if task["pairs"][0]["test"] == "mcnemar" else "permutation p"
+    head = ["first", "second", "difference", test, "corrected", "p by groups", "detectable"]
+    rows = [
+        [
+            labels[pair["first"]],
+            labels[pair["second"]],
+            _difference(name, pair),
+            _p(pair["p"]),
+            _p(pair["p_corrected"]),
+            _p(pair["p_permutation_corrected"]) + " *" * bool(pair["significant"]),
+            _or_nothing(name, pair["minimum_detectable"]),
+        ]
+        for pair in task["pairs"]
+    ]
+    return [head, *rows]
+
+
+def _labels(task: Mapping[str, Any]) -> list[str]:
+    """Return each run's name, with the beginning of its hash where a name is there twice."""
+    return distinct([label(run) for run in task["runs"]], task["runs"])
+
+
+def _difference(name: str, pair: Mapping[str, Any]) -> str:
+    if pair["difference"] is None:
+        return NOTHING
+    value = _signed(name, pair["difference"])
+    if pair["interval_95"] is None:
+        return value
+    low, high = pair["interval_95"]
+    return f"{value} [{_signed(name, low)}, {_signed(name, high)}]"
+
+
+def _signed(name: str, value: float) -> str:
+    text = shown(name, value)
+    return text if float(text) <= 0 else f"+{text}"
+
+
+def _or_nothing(name: str, value: float | None) -> str:
+    return NOTHING if value is None else shown(name, value)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    if not 0 <= value <= 1:
+        raise IntegrityError(f"a p value is {value!r}, expected 0 to 1; compare the runs again")
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _legend(found: Mapping[str, Any]) -> str:
+    shares = any(task["metric"] not in NUMBERS for task in found["tasks"])
+    unit = "groups of queries" if found["cluster"] == "auto" else "queries"
+    classes = [sorted({run["access"] for run in task["runs"]}) for task in found["tasks"]]
+    apart = sorted({name for names in classes if len(names) > 1 for name in names})
+    sentences = [
+        "Shares in per cent, their differences in points." if shares else "",
+        f"Differences are first minus second on the same queries, with 95 % intervals (bootstrap "
+        f"over {unit}).",
+        "McNemar's exact test takes queries as independent, which those of a group are not; the p "
+        "by groups swaps whole groups, and * marks what it finds significant at 5 %. Both are "
+        f"corrected over all pairs of all tasks ({CORRECTIONS[found['correction']]}).",
+        "Detectable is the least true difference that so many queries show with 80 % power.",
+        "Exploratory: on the queries that all runs answer." if found["common"] else "",
+        f"No equals: runs come by their answers in different ways ({', '.join(apart)})."
+        if apart
+        else "",
+        "† oracle. ‡ a control: vectors withheld or shuffled.",
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)

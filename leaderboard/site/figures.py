@@ -1,0 +1,153 @@
+"""How numbers look: text, interval bars and heat levels, each the same everywhere. Pure.
+
+Owns rounding and the sentence that explains each metric. Shares are in per cent with one decimal,
+correlations and the like have three; a minus is a minus sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from introspect_bench.benchmark.export import tables as table
+from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.benchmark.export.titles import TITLES
+from introspect_bench.leaderboard.site.board import Estimate
+
+OVERALL = "overall"
+"""Name under which the overall is shown."""
+HELP: Mapping[str, str] = {
+    OVERALL: (
+        "Mean over the suite's tasks of the headline score, put on a scale from the floor (0: the "
+        "best null model that only reads) to the ceiling (100: a calculator); nothing is clipped."
+    ),
+    "exact_match": "Share of queries whose verdict (changed or unchanged) and content are right.",
+    "content_match": "Share of queries whose content is right, whatever the verdict.",
+    "balanced_exact_match": (
+        "Geometric mean of the exact match on queries whose truth is changed and on those whose "
+        "truth is unchanged: always one verdict is 0."
+    ),
+    "exact_match_changed": "Exact match on queries whose truth is changed.",
+    "exact_match_unchanged": "Exact match on queries whose truth is unchanged.",
+    "content_match_changed": "Right contents on queries whose truth is changed.",
+    "which_accuracy": "Right parts on queries that ask which of four parts matters; a guess is 25.",
+    "kind_mean": (
+        "Mean of the balanced exact match on hints, of that on contexts, and of the accuracy on "
+        "which, rescaled from a guess (0) to all (100)."
+    ),
+    "has_changed_macro_f1": "Mean F1 of the verdicts changed and unchanged, weighing the same.",
+    "verdict_accuracy": "Share of queries with the right verdict, whatever the content.",
+    "group_consistency": "Share of contrast groups in which every query is exactly right.",
+    "matched_auroc": (
+        "2 AUROC - 1 of tokens on which the feature is strong against equal tokens on which it is "
+        "silent: 0 is reading no more than the token, or nothing; the mean over features."
+    ),
+    "weighted_r": (
+        "Correlation of the activations that the description predicts with the true ones, over "
+        "random text, weighted as it was sampled; the mean over features."
+    ),
+}
+"""A sentence for each metric."""
+WIDTH = 100.0
+"""Width of a bar, in its own units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """The range that the bars of one column share."""
+
+    low: float
+    """Left end."""
+    high: float
+    """Right end, above `low`."""
+    marks: tuple[float, ...] = ()
+    """Values drawn on every bar: floor and ceiling."""
+
+    def at(self, value: float) -> float:
+        """Return the place of a value, 0 to `WIDTH`, rounded to a tenth."""
+        return round(WIDTH * (value - self.low) / (self.high - self.low), 1) + 0.0
+
+
+def title(metric: str) -> str:
+    """Return a metric's name for people."""
+    return TITLES.get(metric, metric.replace("_", " "))
+
+
+def explain(metric: str) -> str:
+    """Return the sentence that explains a metric."""
+    return HELP.get(metric, title(metric))
+
+
+def shown(metric: str, value: float) -> str:
+    """Return a value of a metric as text.
+
+    Raises:
+        IntegrityError: it is not a finite number.
+    """
+    text = table.shown(metric, value)
+    if not float(text):
+        text = text.removeprefix("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(metric: str, value: float) -> str:
+    """Return a difference as text, with its sign."""
+    text = shown(metric, value)
+    return text if text.startswith("\N{MINUS SIGN}") or not value else f"+{text}"
+
+
+def interval(metric: str, estimate: Estimate | None) -> str:
+    """Return an interval as text, empty if there is none."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{shown(metric, estimate.low)}, {shown(metric, estimate.high)}]"
+
+
+def short(value: float | None, unit: str = "") -> str:
+    """Return a quantity with two significant figures and a letter: `1.7B`, `0.012`, `350`."""
+    if value is None:
+        return NOTHING
+    for factor, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor * 0.9995:
+            scaled = value / factor
+            return (
+                f"{scaled:.0f}{letter}{unit}" if scaled >= 99.5 else f"{scaled:.2g}{letter}{unit}"
+            )
+    if value == 0 or abs(value) >= 9.95:
+        return f"{value:.0f}{unit}"
+    return f"{value:.1g}{unit}" if abs(value) < 0.001 else f"{value:.2g}{unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time with two significant figures: `0.4 s`, `3.2 ms`, `12 µs`."""
+    if seconds is None or seconds >= 0.0995:
+        return short(seconds, "" if seconds is None else " s")
+    factor, unit = (1e3, " ms") if seconds >= 1e-3 else (1e6, " µs")
+    return short(seconds * factor, unit)
+
+
+def axis_of(estimates: Iterable[Estimate], marks: Iterable[float | None], top: float) -> Axis:
+    """Return the axis of a column: it holds 0, `top`, every mark and every interval."""
+    known = tuple(mark for mark in marks if mark is not None)
+    values = [0.0, top, *known]
+    for one in estimates:
+        values += [one.value if end is None else end for end in (one.low, one.high)] + [one.value]
+    return Axis(low=min(values), high=max(values), marks=known)
+
+
+def bar(estimate: Estimate, axis: Axis) -> Mapping[str, str]:
+    """Return the paths of an interval bar in a box of 100 x 10: track, interval, value, marks."""
+    point = axis.at(estimate.value)
+    paths = {"value": f"M{point:g} 1V9", "interval": "", "marks": ""}
+    if estimate.low is not None and estimate.high is not None:
+        paths["interval"] = f"M{axis.at(estimate.low):g} 5H{axis.at(estimate.high):g}"
+    if axis.marks:
+        paths["marks"] = "".join(f"M{axis.at(mark):g} 2V8" for mark in axis.marks)
+    return paths
+
+
+def heat(value: float, low: float, high: float) -> int:
+    """Return the level, 0 to 10, of a value between two ends."""
+    if high <= low:
+        return 0
+    return max(0, min(10, round(10 * (value - low) / (high - low))))

@@ -1,0 +1,285 @@
+"""A board as a template sees it: every number already text, every bar already a path. Pure.
+
+Owns order, titles and explanations of columns. Text of strangers stays as it is: the template
+escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.benchmark.records import (
+    ORACLE,
+    REPLAYS,
+    RUNS_TARGET,
+    UNDECLARED,
+    WORDS,
+)
+from introspect_bench.leaderboard.site import figures
+from introspect_bench.leaderboard.site.board import (
+    Column,
+    Estimate,
+    Kind,
+    Row,
+    SuiteBoard,
+)
+from introspect_bench.leaderboard.verification.tiers import TIERS
+
+KIND_HELP: Mapping[Kind, str] = {
+    "trained": "An explainer that learnt from training queries.",
+    "untrained": "A model asked as it is.",
+    "baseline": "A reference to beat, which ships with the benchmark.",
+    "oracle": "Is told something that no contestant has: a reference, never ranked.",
+}
+"""A sentence for each kind."""
+ACCESS_HELP: Mapping[str, str] = {
+    WORDS: "Reads the query, its text and its vector, and answers.",
+    RUNS_TARGET: "Takes the unmodified target's output on the shown text, or on siblings' texts.",
+    REPLAYS: "Executes the query's intervention, in whole or part.",
+    ORACLE: "Is told what no contestant has.",
+    UNDECLARED: "Somebody's own code, which does not say how it comes by its answers.",
+}
+"""A sentence for each access class."""
+UNRANKED = "Not ranked: how the answers were come by is not said, or not confirmed"
+"""Title of the rows that their access class does not rank, but for oracles."""
+LAST = (UNRANKED, f"{ORACLE}: {ACCESS_HELP[ORACLE]}")
+"""Titles of the parts without ranks."""
+RANK_HELP = (
+    "Ranks this entry may have at 95 % among entries of its access class, by the overall; entries "
+    "that share a letter are not told apart, and one that lacks a task has no rank."
+)
+TIER_HELP = "How far the entry is confirmed beyond scores computed from its raw replies."
+NO_ANSWER_HELP = "Queries without a readable answer, in per cent; each counts as wrong."
+VECTOR_HELP = (
+    "Whether the queries' vectors were given; a number is the overall with them minus that without."
+)
+TOKENS_HELP = "Mean number of tokens read and written for a query, as the run files say."
+SECONDS_HELP = "Mean wall-clock seconds for a query on the submitter's machine, as run files say."
+SIZE_HELP = "Number of parameters, as declared."
+DATE_HELP = "Day of the submission."
+MAX_LETTERS = 3
+"""Most letters of ties shown in the table."""
+
+Json = dict[str, Any]
+
+
+def suite_view(suite: SuiteBoard) -> Json:
+    """Return a suite's table: heads, and rows in parts, one an access class."""
+    axes = {column.task: _axis(suite, column) for column in suite.columns}
+    scored = [row.overall for row in suite.rows if row.overall]
+    axes[figures.OVERALL] = figures.axis_of(scored, (0.0, 1.0), 1.0)
+    views = [(row, _row(row, suite, axes)) for row in suite.rows]
+    parts: dict[str, list[Json]] = {}
+    for row, view in views:
+        parts.setdefault(_part(row), []).append(view)
+    return {
+        "name": suite.name,
+        "target": suite.target,
+        "split": suite.split,
+        "n_queries": f"{sum(column.n for column in suite.columns):,}",
+        "heads": _heads(suite),
+        "parts": [
+            {"css": "oracles" if title in LAST else "ranked", "title": title, "rows": rows}
+            for title, rows in parts.items()
+        ],
+        "all": [view for _, view in views],
+        "notes": _notes(suite),
+    }
+
+
+def _notes(suite: SuiteBoard) -> list[str]:
+    """Return why there is no overall, or which tasks are not part of it."""
+    if suite.no_overall:
+        return [suite.no_overall]
+    return [f"{column.title}: {column.left_out}" for column in suite.columns if column.left_out]
+
+
+def _part(row: Row) -> str:
+    """Title of the part of the table that a row stands in."""
+    if row.unranked and row.access != ORACLE:
+        return UNRANKED
+    return f"{row.access}: {ACCESS_HELP[row.access]}"
+
+
+def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
+    scores = [row.scores[column.task] for row in suite.rows if column.task in row.scores]
+    top = 1.0 if column.ceiling is None else column.ceiling
+    estimates = [score.headline for score in scores if score.headline]
+    return figures.axis_of(estimates, (column.floor, column.ceiling), top)
+
+
+def _heads(suite: SuiteBoard) -> list[Json]:
+    def head(key: str, title: str, about: str, css: str, first: str, sub: str = "") -> Json:
+        return {
+            "key": key,
+            "title": title,
+            "help": about,
+            "css": css,
+            "first": first,
+            "sub": sub,
+        }
+
+    tasks = [
+        head(
+            f"task:{column.task}",
+            column.title,
+            f"{column.summary} {figures.explain(column.metric)}{column_range(column)}",
+            "num",
+            "desc",
+            sub=figures.title(column.metric),
+        )
+        for column in suite.columns
+    ]
+    return [
+        head("rank", "Rank", RANK_HELP, "rank", "asc"),
+        head("name", "Explainer", "Who answered, and what kind of explainer it is.", "who", "asc"),
+        head("overall", "Overall", figures.explain(figures.OVERALL), "num", "desc", sub="rescaled"),
+        *tasks,
+        head("tier", "Tier", TIER_HELP, "tier", "desc"),
+        head("no-answer", "No answer", NO_ANSWER_HELP, "few", "asc", sub="%"),
+        head("vectors", "Vectors", VECTOR_HELP, "few", "desc"),
+        head("tokens", "Cost", TOKENS_HELP, "few", "asc", sub="tokens"),
+        head("seconds", "Time", SECONDS_HELP, "few", "asc", sub="per query"),
+        head("size", "Size", SIZE_HELP, "few", "asc"),
+        head("date", "Date", DATE_HELP, "few", "desc"),
+    ]
+
+
+def column_range(column: Column) -> str:
+    """Return floor and ceiling of a task as text, or nothing."""
+    parts = [
+        f"{name} {figures.shown(column.metric, value)}"
+        for name, value in (("floor", column.floor), ("ceiling", column.ceiling))
+        if value is not None
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def anchor(suite: str, entry: str) -> str:
+    """Return the id of an entry's part of the page."""
+    return f"entry-{suite}-{entry}"
+
+
+def _row(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> Json:
+    low, high = row.rank or (0, 0)
+    span = str(low) if low == high else f"{low}\N{EN DASH}{high}"
+    letters = " ".join(row.ties[:MAX_LETTERS]) + ("…" if len(row.ties) > MAX_LETTERS else "")
+    return {
+        "anchor": anchor(suite.name, row.id),
+        "org": row.org,
+        "name": row.name,
+        "name_key": f"{row.org} {row.name}".casefold(),
+        "text": " ".join((row.org, row.name, row.id, *row.authors)).casefold(),
+        "kind": row.kind,
+        "withdrawn": row.withdrawn,
+        "unranked": row.unranked,
+        "rank": span if row.rank else NOTHING,
+        "rank_key": low + high / 1e4 if row.rank else 1e6,
+        "ties": letters,
+        "labels": [{"short": text.split()[0], "text": text} for text in row.labels if text.split()],
+        "cells": [*_scores(row, suite, axes), *_details(row)],
+        "metrics": _metrics(row, suite),
+        "facts": _facts(row),
+        "links": [(title, address) for title, address in row.links.items()],
+        "notes": row.notes,
+        "bibtex": row.bibtex,
+    }
+
+
+def _scores(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> list[Json]:
+    cells = [_cell("Overall", figures.OVERALL, row.overall, axes[figures.OVERALL], "num overall")]
+    for column in suite.columns:
+        score = row.scores.get(column.task)
+        estimate = score.headline if score else None
+        cell = _cell(column.title, column.metric, estimate, axes[column.task], "num")
+        other = score.access if score and score.access != row.access else ""
+        cells.append(cell | {"note": f"{cell['note']} {other}".strip()})
+    return cells
+
+
+def _cell(label: str, metric: str, estimate: Estimate | None, axis: figures.Axis, css: str) -> Json:
+    if estimate is None:
+        return _plain(label, NOTHING, None, css)
+    return {
+        "label": label,
+        "css": css,
+        "v": repr(estimate.value),
+        "text": figures.shown(metric, estimate.value),
+        "note": figures.interval(metric, estimate),
+        "bar": figures.bar(estimate, axis),
+        "tier": 0,
+    }
+
+
+def _details(row: Row) -> list[Json]:
+    vectors, gain = ("given" if row.uses_vectors else "withheld"), row.vector_gain
+    key = float(row.uses_vectors) if gain is None else 1 + gain.value
+    note = "" if gain is None else f"{figures.signed(figures.OVERALL, gain.value)}"
+    share = row.no_answer
+    tokens, seconds = row.tokens_per_query, row.seconds_per_query
+    tier = _plain("Tier", TIERS[row.tier][0], row.tier, "tier") | {"tier": row.tier}
+    return [
+        tier,
+        _plain("No answer", NOTHING if share is None else f"{100 * share:.1f}", share, "few"),
+        _plain("Vectors", vectors, key, "few") | {"note": note},
+        _plain("Tokens / query", figures.short(tokens), tokens, "few"),
+        _plain("Time / query", figures.duration(seconds), seconds, "few"),
+        _plain("Parameters", figures.short(row.parameters), row.parameters, "few"),
+        _plain("Date", row.date or NOTHING, row.date or None, "few date"),
+    ]
+
+
+def _plain(label: str, text: str, value: float | str | None, css: str) -> Json:
+    return {
+        "label": label,
+        "css": css,
+        "v": value,
+        "text": text,
+        "note": "",
+        "bar": None,
+        "tier": 0,
+    }
+
+
+def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
+    lines = []
+    for column in suite.columns:
+        score = row.scores.get(column.task)
+        for name, estimate in score.metrics.items() if score else ():
+            lines.append(
+                {
+                    "task": column.title,
+                    "metric": figures.title(name),
+                    "value": figures.shown(name, estimate.value) if estimate else NOTHING,
+                    "interval": figures.interval(name, estimate),
+                }
+            )
+    return lines
+
+
+def _facts(row: Row) -> list[tuple[str, str]]:
+    label, meaning = TIERS[row.tier]
+    gain = row.vector_gain
+    said = "" if gain is None else figures.interval(figures.OVERALL, gain)
+    facts = [
+        ("Entry", row.id),
+        ("Kind", KIND_HELP[row.kind]),
+        ("Access", f"{row.access}: {ACCESS_HELP[row.access]} ({row.access_basis or 'not said'})"),
+        ("Not ranked", row.unranked),
+        ("Authors", ", ".join(row.authors)),
+        ("Tier", f"{label}: {meaning}"),
+        ("Ledger", row.tier_note),
+        (
+            "Gain from vectors",
+            f"{figures.signed(figures.OVERALL, gain.value)} {said}" if gain else "",
+        ),
+        ("Trained on", "; ".join(row.trained_on)),
+        ("Training queries", f"{row.n_train:,}" if row.n_train is not None else ""),
+        ("Made from", row.base or ""),
+        ("Parameters", f"{row.parameters:,}" if row.parameters is not None else ""),
+        ("Licence", row.licence),
+        *((key, value) for key, value in row.facts.items()),
+    ]
+    return [(key, value) for key, value in facts if value]

@@ -1,0 +1,1 @@
+"""Submissions: read as if a stranger had written them, checked."""

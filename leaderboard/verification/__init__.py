@@ -1,0 +1,1 @@
+"""What was done about a submission's claims."""

@@ -1,0 +1,254 @@
+"""Makes the frozen suite of activation patching for any target, from facts and a seed.
+
+Owns how much is made and which cells it comes from; what is tried is in `trials.py`, which four of
+a group are kept in `matching.py`. Everything measured is journaled in a work folder, so a killed
+build goes on where it was and gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark.backends.interventions.outputs import Probe
+from introspect_bench.benchmark.backends.interventions.stability import (
+    CONFIGURATIONS,
+    Stability,
+    judge,
+    measure_again,
+)
+from introspect_bench.benchmark.backends.interventions.trace import Branch
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.tasks.activation_patching.build import measure_patches as measure
+from introspect_bench.tasks.activation_patching.build import survey as reading
+from introspect_bench.tasks.activation_patching.build import trials
+from introspect_bench.tasks.activation_patching.build.balance import (
+    DISTANCES,
+    Candidate,
+    CandidateGroup,
+    distances,
+)
+from introspect_bench.tasks.activation_patching.build.collect import collect, fit
+from introspect_bench.tasks.activation_patching.build.contrast import trim
+from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
+from introspect_bench.tasks.activation_patching.build.nearness import with_nearest
+from introspect_bench.tasks.activation_patching.build.positions import KINDS, blocks
+from introspect_bench.tasks.activation_patching.build.rules import fit_rules
+from introspect_bench.tasks.activation_patching.build.trials import Bench, Cell, SplitSize
+from introspect_bench.tasks.activation_patching.task import DISRUPTED
+from introspect_bench.tasks.build.statistics import Bar
+
+BUILD = 2
+"""Version of what is measured. Raise it with every change after which rows of an old journal would
+be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
+KNOWS_TRAIN = True
+"""`make_split` is given the groups of train: the others are chosen against rules fitted on them."""
+SPARE = 1.05
+"""Groups put through the stability test for each group wanted."""
+SURVEY_POOL = 200
+"""Training prompts written for the survey of cells."""
+SURVEY_GROUPS = 8
+"""Groups the survey tries per cell."""
+NEITHER = 0.9
+"""Cells in which at least this share of patches gives neither prompt's answer are disrupted."""
+INERT = 0.1
+"""Cells in which a smaller share of patches changes the answer are not used."""
+
+_MATCHED = {"low": 0.45, "high": 0.55}
+BARS = {
+    "train": (Bar(name="queries", low=6_000),),
+    "validation": (Bar(name="queries", low=400), Bar(name="least_margin_logits", low=0.1)),
+    "test": (
+        Bar(name="queries", low=1_000),
+        Bar(name="least_margin_logits", low=0.1),
+        Bar(name="distinct_outcomes", low=150),
+    ),
+}
+"""Bars of single splits."""
+BARS_ALL = (
+    Bar(name="share_changed", **_MATCHED),
+    Bar(name="auroc_within_groups.to_original", **_MATCHED),
+    Bar(name="auroc_within_groups.to_group_mean", **_MATCHED),
+    Bar(name="share_commonest_outcome", high=0.05),
+    Bar(name="input_only_ceiling.exact_match", high=0.65),
+    Bar(name="least_share_of_block", low=0.05),
+)
+"""Bars of every split."""
+BARS_KIND: dict[str, tuple[Bar, ...]] = {}
+"""Bars of single kinds: none."""
+
+
+SIZES = {
+    "train": SplitSize(groups=1_500, pool=1_800, tries=4, uses=4, slack=10.0),
+    "validation": SplitSize(
+        groups=100, disrupted=10, pool=450, tries=4, uses=1, ruled_changed=0.04
+    ),
+    "test": SplitSize(groups=250, disrupted=25, pool=1_000, tries=3, more=2, uses=1),
+}
+"""Sizes of v2."""
+
+
+def keep_stable(
+    bench: Bench,
+    groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
+    rounded: Callable[[], TargetModel],
+) -> tuple[list[tuple[CandidateGroup, tuple[Candidate, ...]]], Stability]:
+    """Measure chosen groups again; keep those whose every label is stable.
+
+    Args:
+        bench: the split.
+        groups: chosen groups.
+        rounded: gives the target with weights rounded to bf16.
+    """
+    probes: list[Probe] = []
+    for _, four in groups:
+        base = four[0].payload[0].base
+        ids = bench.prompts[base].ids
+        probes.append(Probe(ids=ids, branch=Branch(ids=ids), output=bench.clean[base]))
+        for member in four:
+            patch, output = member.payload
+            branch = measure.branch_of(patch, bench.prompts, bench.vectors, bench.target.n_layers)
+            position = bench.prompts[base].places[patch.kind].position
+            probes.append(Probe(ids=ids, position=position, branch=branch, output=output))
+    again = {}
+    for name in CONFIGURATIONS:
+        again[name] = measure_again(
+            rounded() if name == "bf16-weights" else bench.target,
+            probes,
+            name,
+            Journal(bench.work / f"{name}.jsonl"),
+            on_batch=lambda n, name=name: bench.report(f"stability {name}", n),  # type: ignore[misc]
+        )
+    verdict = judge(probes, again)
+    size = 1 + len(groups[0][1])
+    kept = [
+        group for i, group in enumerate(groups) if all(verdict.stable[size * i : size * (i + 1)])
+    ]
+    return kept, verdict
+
+
+def freeze_group(
+    bench: Bench, group: CandidateGroup, four: Sequence[Candidate], kind: str | None = None
+) -> list[Measured]:
+    """A chosen group as the queries that are written; `kind` replaces the kind of place."""
+    (found,) = distances(replace(group, members=tuple(four)), [range(len(four))])
+    return [
+        _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
+        for member, own in zip(four, found.T, strict=True)
+    ]
+
+
+def _freeze_member(
+    bench: Bench, member: Candidate, own: Mapping[str, float], kind: str | None
+) -> Measured:
+    patch: Patch
+    patch, output = member.payload
+    base = bench.prompts[patch.base]
+    where = base.places[patch.kind]
+    clean = bench.clean[patch.base]
+    source = bench.prompts[patch.source]
+    read = source.places[patch.kind]
+    return Measured(
+        kind=kind or patch.kind,
+        fields={
+            "text": base.prompt.text,
+            "position": where.position,
+            "n_tokens": len(base.ids),
+            "token": where.token,
+            "layers": list(blocks(bench.target.n_layers)[patch.block]),
+            "relation": base.prompt.fact.relation,
+        },
+        clean=clean.text,
+        outcome=output.text,
+        clean_ids=clean.ids,
+        outcome_ids=output.ids,
+        margin=min(clean.margin, output.margin),
+        source=bench.clean[patch.source].text,
+        origin={
+            "text": source.prompt.text,
+            "position": read.position,
+            "token": read.token,
+            "subject": source.prompt.fact.subject,
+            "relation": source.prompt.fact.relation,
+        },
+        vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
+        place=patch.kind,
+        distances=own,
+    )
+
+
+def usable_cells(
+    target: TargetModel, seed: int, work: Path, report: Progress
+) -> tuple[list[Cell], list[Cell], dict[str, Any]]:
+    """Cells of the headline, disrupted cells, and what the survey found of each cell."""
+    found = reading.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)
+    disrupted = [cell for cell, one in found.items() if one.neither >= NEITHER]
+    main = [cell for cell, one in found.items() if cell not in disrupted and one.changed >= INERT]
+    told = {
+        f"{kind}/{block}": {"neither": one.neither, "changed": one.changed}
+        for (kind, block), one in found.items()
+    }
+    return main, disrupted, told
+
+
+def make_split(
+    target: TargetModel,
+    split: str,
+    *,
+    seed: int,
+    work: Path,
+    report: Progress,
+    rounded: Callable[[], TargetModel],
+    sizes: Mapping[str, SplitSize] = SIZES,
+    facts: str | None = None,
+    known: Sequence[Sequence[Measured]] = (),
+) -> tuple[list[list[Measured]], dict[str, Any]]:
+    """Measured groups of one split, and a report: `tried` and (not of train) its stability.
+
+    Args:
+        target: the target model, float32.
+        split: `train`, `validation` or `test`.
+        seed: chooses prompts, demonstrations and sources.
+        work: folder for journals of this split.
+        report: progress callback.
+        rounded: gives the target with bf16-rounded weights.
+        sizes: how much to make.
+        facts: split of the facts, if not `split`: a fresh test is made from `reserve`.
+        known: groups of train, for the others.
+    """
+    size = sizes[split]
+    main, disrupted, surveyed = usable_cells(target, seed, work.parent / "survey", report)
+    bench = trials.prepare(target, facts or split, size.pool, seed, work, report)
+    salt = f"{split}:{seed}"
+    spare = SPARE if split != "train" else 1.0
+    learnt = bench
+    if split != "train":
+        place = work.parent / "train"
+        learnt = trials.prepare(target, "train", sizes["train"].pool, seed, place, report)
+    probes = fit(learnt, main, sizes["train"], f"train:{seed}")
+    rules = fit_rules(known) if known else None
+    kept = collect(bench, main, round(size.groups * spare), size, salt, probes=probes, rules=rules)
+    wanted = round(size.disrupted * spare)
+    more = collect(bench, disrupted, wanted, size, f"more:{salt}", both=False)
+    cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}
+    told: dict[str, Any] = {"tried": {"survey": surveyed, "cells": cells}}
+    if split != "train" and kept.groups:
+        stable, verdict = keep_stable(bench, [*kept.groups, *more.groups], rounded)
+        told |= verdict.report()
+        sure = {id(group) for group, _ in stable}
+        kept.groups = trim([g for g in kept.groups if id(g[0]) in sure], size.groups)
+        more.groups = [g for g in more.groups if id(g[0]) in sure][: size.disrupted]
+    groups = [freeze_group(bench, *group) for group in kept.groups]
+    groups += [freeze_group(bench, *group, kind=DISRUPTED) for group in more.groups]
+    return groups, told
+
+
+def finish(
+    groups: Mapping[str, Sequence[Sequence[Measured]]],
+) -> dict[str, list[list[Measured]]]:
+    """Groups of all splits with what depends on the training vectors."""
+    return with_nearest(groups)

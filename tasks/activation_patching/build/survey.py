@@ -1,0 +1,275 @@
+"""What comes out of the places that are tried: first tokens, whole answers, candidates, a survey.
+
+What is read in full depends on no choice made before, so that journals serve whatever is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.backends.interventions.outputs import Output
+from introspect_bench.benchmark.backends.interventions.screen import Screened
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.journal import Journal
+from introspect_bench.tasks.activation_patching.build import measure_patches as measure
+from introspect_bench.tasks.activation_patching.build import trials
+from introspect_bench.tasks.activation_patching.build.balance import (
+    Candidate,
+    CandidateGroup,
+    overlap,
+)
+from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
+from introspect_bench.tasks.activation_patching.build.positions import KINDS, blocks
+from introspect_bench.tasks.activation_patching.build.probes import Probes, no_probes
+from introspect_bench.tasks.activation_patching.build.rules import Rows, Rules, cell_name
+from introspect_bench.tasks.activation_patching.build.trials import LEAST, Bench, Cell, expressible
+from introspect_bench.tasks.facts.prompts import OneShot
+
+READ = 4
+"""Changed and unchanged candidates of a group whose whole answers are read, at most, each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centre:
+    """Where the vectors of a cell lie."""
+
+    mean: npt.NDArray[np.float32]
+    """Their mean, shape (d_model,)."""
+    spread: float
+    """Their mean distance from it."""
+    probes: npt.NDArray[np.float64]
+    """Directions of linear probes of the verdict, shape (2, d_model)."""
+    rules: Rules | None = None
+    """What was fitted on the queries of train, where they are known."""
+
+
+def centre(bench: Bench, cell: Cell, probes: Probes | None, rules: Rules | None = None) -> Centre:
+    """Mean and spread of a cell's vectors over all prompts of a bench, and the cell's probes."""
+    own = bench.stack([i for i, p in enumerate(bench.prompts) if cell[0] in p.places], cell)
+    mean = own.mean(axis=0)
+    return Centre(
+        mean=mean,
+        spread=float(np.linalg.norm(own - mean, axis=-1).mean()),
+        probes=no_probes(len(mean)) if probes is None else probes.of(name_of(cell)),
+        rules=rules,
+    )
+
+
+def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> list[Patch]:
+    """Patches whose whole answers are read; none if the group can't give two and two.
+
+    Those come first whose distances are where changed and unchanged ones meet.
+    """
+    first = group[0]
+    cell = cell_of(first)
+    original = bench.stack([first.base], cell)
+    gaps = np.linalg.norm(bench.stack([p.source for p in group], cell) - original, axis=-1)
+    clear = [i for i, gap in enumerate(screened.gaps) if gap >= trials.MARGIN]
+    changed = [i for i in clear if screened.tokens[i] != screened.clean[0]]
+    same = [i for i in clear if screened.tokens[i] == screened.clean[0]]
+    if len({screened.tokens[i] for i in changed}) < LEAST or len(same) < LEAST:
+        return []
+    middle = (gaps[changed].mean() + gaps[same].mean()) / 2
+    changed.sort(key=lambda i: abs(gaps[i] - middle))
+    same.sort(key=lambda i: abs(gaps[i] - middle))
+    seen: set[int] = {screened.clean[1]}  # the runner-up of the clean run is guessed most easily
+    fresh: list[int] = []
+    for i in changed:
+        if screened.tokens[i] not in seen:
+            fresh.append(i)
+            seen.add(screened.tokens[i])
+    changed = (fresh + [i for i in changed if i not in fresh])[:READ]
+    return [group[i] for i in changed + same[:READ]]
+
+
+def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
+    """Patches of a disrupted place whose answers are read: clear ones that begin differently."""
+    first: dict[int, Patch] = {}
+    for patch, token, gap in zip(group, screened.tokens, screened.gaps, strict=True):
+        if gap >= trials.MARGIN:
+            first.setdefault(token, patch)
+    return list(first.values()) if len(first) >= 2 * LEAST else []
+
+
+def by_block(place: Sequence[Patch], screened: Screened) -> Iterator[tuple[list[Patch], Screened]]:
+    """The patches of a place, one block after the other, each with its own first tokens."""
+    for block in dict.fromkeys(patch.block for patch in place):
+        own = [i for i, patch in enumerate(place) if patch.block == block]
+        yield (
+            [place[i] for i in own],
+            Screened(
+                clean=screened.clean,
+                tokens=tuple(screened.tokens[i] for i in own),
+                gaps=tuple(screened.gaps[i] for i in own),
+            ),
+        )
+
+
+def measured(
+    bench: Bench, places: Sequence[Sequence[Patch]], centres: Mapping[Cell, Centre], *, both: bool
+) -> tuple[list[list[CandidateGroup]], dict[str, Counter[str]]]:
+    """Screen places of one kind, read what is worth it.
+
+    Args:
+        bench: the split.
+        places: patches of each place.
+        centres: where the vectors of each cell lie.
+        both: whether a group needs changed and unchanged answers.
+
+    Returns:
+        For each place the groups that can be chosen from, at most one a block; counts by cell.
+    """
+    journal = Journal(bench.work / "patched" / f"{places[0][0].kind}.jsonl")
+    args = (bench.target, bench.prompts, bench.vectors)
+    screened = measure.first_tokens(*args, places, journal, bench.report)
+    chosen: list[list[Patch]] = []
+    tried: dict[str, Counter[str]] = {}
+    for place_, one in zip(places, screened, strict=True):
+        read: list[Patch] = []
+        for group, own in by_block(place_, one):
+            few = worth_reading(bench, group, own) if both else distinct(group, own)
+            tried.setdefault(name_of(cell_of(group[0])), Counter()).update(
+                groups=1, patches=len(group), groups_read=bool(few), patches_read=len(few)
+            )
+            read += few
+        chosen.append(read)
+    outputs = iter(
+        measure.patched_outputs(*args, [few for few in chosen if few], journal, bench.report)
+    )
+    found: list[list[CandidateGroup]] = []
+    for few, one in zip(chosen, screened, strict=True):
+        answers = list(zip(few, next(outputs) if few else (), strict=True))
+        found.append([])
+        for block in dict.fromkeys(patch.block for patch in few):
+            own_answers = [(p, output) for p, output in answers if p.block == block]
+            where = centres[few[0].kind, block]
+            found[-1].append(candidates(bench, own_answers, one.clean[1], where))
+    return found, tried
+
+
+def cell_of(patch: Patch) -> Cell:
+    """The cell of a patch."""
+    return patch.kind, patch.block
+
+
+def name_of(cell: Cell) -> str:
+    """A cell as a word."""
+    return f"{cell[0]}/{cell[1]}"
+
+
+def candidates(
+    bench: Bench, answers: Sequence[tuple[Patch, Output]], runner_up: int, where: Centre
+) -> CandidateGroup:
+    """Patches whose answers are clear, can be said, and are the clean one or unlike it."""
+    first = answers[0][0]
+    cell = cell_of(first)
+    clean, prompt = bench.clean[first.base], bench.prompts[first.base].prompt
+    members = []
+    for patch, output in answers:
+        changed = output.text != clean.text
+        if output.margin < trials.MARGIN or not expressible(output.text):
+            continue
+        if changed and overlap(output.text, clean.text):
+            continue
+        members.append(
+            Candidate(
+                changed=changed,
+                outcome=output.text,
+                source=bench.clean[patch.source].text,
+                guessed=changed
+                and (output.ids[0] == runner_up or overlap(output.text, prompt.shown.objects[0])),
+                vector=bench.stack([patch.source], cell)[0],
+                payload=(patch, output),
+            )
+        )
+    if where.rules is not None and members:
+        members = _ruled(members, where.rules, clean.text, prompt, first, bench.target.n_layers)
+    return CandidateGroup(
+        cell=name_of(cell),
+        relation=prompt.fact.relation,
+        original=bench.stack([first.base], cell)[0],
+        mean=where.mean,
+        spread=where.spread,
+        probes=where.probes,
+        members=tuple(members),
+    )
+
+
+def _ruled(
+    members: Sequence[Candidate],
+    rules: Rules,
+    clean: str,
+    prompt: OneShot,
+    patch: Patch,
+    depth: int,
+) -> list[Candidate]:
+    """The members with what rules fitted on train say of them."""
+    n = len(members)
+    rows = Rows(
+        cells=[cell_name(patch.kind, blocks(depth)[patch.block])] * n,
+        relations=[prompt.fact.relation] * n,
+        texts=[prompt.text] * n,
+        vectors=np.stack([member.vector for member in members]),
+    )
+    hits = rules.guessed(rows, [clean] * n, [member.outcome for member in members])
+    return [
+        replace(member, verdict=float(verdict), ruled=hit)
+        for member, verdict, hit in zip(
+            members, rules.verdicts(rows, [clean] * n), hits, strict=True
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """What patches of a cell do, by first tokens."""
+
+    neither: float
+    """Share of patches after which the answer begins like neither prompt's own."""
+    changed: float
+    """Share of patches after which it begins unlike the base prompt's own."""
+
+
+def survey(
+    target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Progress
+) -> Mapping[Cell, Surveyed]:
+    """Try a few groups of every cell on training facts, the same for every split."""
+    bench = trials.prepare(target, "train", pool, seed, work, report)
+    found: dict[Cell, Surveyed] = {}
+    cells = trials.all_cells(target)
+    salt = f"survey:{seed}"
+    journal = Journal(work / "survey.jsonl")
+    for queue in trials.queues(bench, cells, len(KINDS), salt).values():
+        tried = queue[:groups]
+        if not tried:
+            continue
+        screened = measure.first_tokens(
+            target, bench.prompts, bench.vectors, tried, journal, report
+        )
+        found |= _surveyed(bench, tried, screened)
+    return found
+
+
+def _surveyed(
+    bench: Bench, places: Sequence[Sequence[Patch]], screened: Sequence[Screened]
+) -> dict[Cell, Surveyed]:
+    seen: dict[Cell, list[tuple[bool, bool]]] = {}
+    for place_, one in zip(places, screened, strict=True):
+        for patch, token in zip(place_, one.tokens, strict=True):
+            own = bench.clean[patch.source].ids[0]
+            seen.setdefault((patch.kind, patch.block), []).append(
+                (token not in (one.clean[0], own), token != one.clean[0])
+            )
+    return {
+        cell: Surveyed(
+            neither=float(np.mean([neither for neither, _ in pairs])),
+            changed=float(np.mean([changed for _, changed in pairs])),
+        )
+        for cell, pairs in seen.items()
+    }

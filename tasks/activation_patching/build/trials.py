@@ -1,0 +1,231 @@
+"""Which prompts are patched, where and from which sources.
+
+Owns the proposals of one split; what comes out is `reading.py`, which groups are kept is
+`matching.py` and `collecting.py`. What is proposed depends on no choice made before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.backends.interventions.outputs import Output, cut
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.records import Answer
+from introspect_bench.tasks.activation_patching.build import measure_patches as measure
+from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
+from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks, place
+from introspect_bench.tasks.facts.prompts import (
+    facts_of,
+    interleave,
+    names_something,
+    one_shot,
+    other_fact,
+    rank,
+)
+from introspect_bench.tasks.verdicts import format_answer, parse_answer
+
+SOURCES = 16
+"""Sources screened per place, in every block, by the first token of the answer."""
+POOL = 120
+"""Possible sources looked at for one place, at most."""
+LEAST = 2
+"""Changed and unchanged candidates that a group needs, each."""
+MARGIN = 0.1
+"""Smallest gap in logits between the two likeliest tokens, anywhere in the answers, clean and
+patched."""
+FOREIGN = frozenset({"relation"})
+"""Kinds whose sources are of other relations than the base: the word that names the relation
+changes nothing when it comes from the same relation. All other kinds stay within the relation."""
+
+Cell = tuple[str, int]
+"""Kind and index of the block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSize:
+    """How much of a split to make."""
+
+    groups: int
+    """Groups of four wanted."""
+    disrupted: int = 0
+    """Groups wanted besides these from disrupted cells."""
+    pool: int
+    """Prompts prepared as bases and sources, at most."""
+    tries: int
+    """Kinds of place in which a prompt is tried as base, at most."""
+    more: int = 0
+    """Kinds in which it is tried besides, once every prompt has been."""
+    uses: int
+    """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
+    slack: float = 1.0
+    """By how much the bounds of leans are widened (`matching`); train, which nobody is scored on,
+    would else give out before it is full."""
+    ruled_changed: float = 0.08
+    """Largest share of changed answers that rules fitted on train guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One split at work: target, prompts, clean outputs and vectors."""
+
+    target: TargetModel
+    """The target model."""
+    work: Path
+    """Folder of journals."""
+    report: Progress
+    """Progress callback."""
+    prompts: tuple[Placed, ...]
+    """Base and source prompts."""
+    clean: tuple[Output, ...]
+    """Their clean outputs."""
+    vectors: npt.NDArray[np.float16]
+    """float16 (n_prompts, n_kinds, n_blocks, d_model)."""
+
+    def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
+        """Vectors of prompts at a cell, float32 (n, d_model)."""
+        kind, block = cell
+        own = self.vectors[list(indices), KINDS.index(kind), block]
+        return own.astype(np.float32)
+
+
+def prepare(
+    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Progress
+) -> Bench:
+    """Write prompts, keep those the target answers with an entity, and read their vectors.
+
+    Args:
+        target: the target model.
+        facts_from: split of the facts.
+        pool: prompts written, at most.
+        seed: chooses facts and demonstrations.
+        work: folder of journals.
+        report: progress callback.
+    """
+    facts = facts_of(facts_from, seed)
+    placed = []
+    for fact in islice(interleave(facts), pool):
+        shown = other_fact(fact, facts[fact.relation], f"shown:{seed}")
+        if shown is not None:
+            placed.append(place(target.tokenizer, one_shot(fact, shown)))
+    clean = measure.clean_outputs(
+        target, [p.ids for p in placed], Journal(work / "clean.jsonl"), report
+    )
+    kept = [i for i, out in enumerate(clean) if names_something(out.text, cut(target, out.ids)[1])]
+    prompts = tuple(placed[i] for i in kept)
+    return Bench(
+        target=target,
+        work=work,
+        report=report,
+        prompts=prompts,
+        clean=tuple(clean[i] for i in kept),
+        vectors=measure.source_vectors(target, prompts, work / "vectors", report),
+    )
+
+
+def all_cells(target: TargetModel) -> list[Cell]:
+    """Every kind in every block."""
+    return [(kind, block) for kind in KINDS for block in range(len(blocks(target.n_layers)))]
+
+
+def expressible(text: str) -> bool:
+    """Whether an answer has a letter or digit and a reply can say it."""
+    answer = Answer(changed=True, content=text)
+    return (
+        "\ufffd" not in text
+        and any(map(str.isalnum, text))
+        and parse_answer(format_answer(answer)) == answer
+    )
+
+
+def usable_bases(bench: Bench) -> list[int]:
+    """Prompts whose clean answer is clear enough and can be said."""
+    return [
+        i
+        for i, output in enumerate(bench.clean)
+        if output.margin >= MARGIN and expressible(output.text)
+    ]
+
+
+def queues(
+    bench: Bench, cells: Sequence[Cell], tries: int, salt: str, more: int = 0
+) -> dict[str, list[list[Patch]]]:
+    """Places to be tried, by kind; each base in `tries` kinds chosen by hash, then in `more`.
+
+    A place is a list of patches: the same sources in every block of the kind's cells.
+    """
+    kinds = list(dict.fromkeys(kind for kind, _ in cells))
+    found: dict[str, list[list[Patch]]] = {kind: [] for kind in kinds}
+
+    def order(index: int) -> int:
+        return rank("base", salt, bench.prompts[index].prompt.text)
+
+    bases = sorted(usable_bases(bench), key=order)
+    turns = [(0, tries), (tries, tries + more)]
+    for first, last, base in ((a, b, base) for a, b in turns for base in bases):
+        text = bench.prompts[base].prompt.text
+        own = [kind for kind in kinds if kind in bench.prompts[base].places]
+        own.sort(key=lambda kind: rank("kind", salt, text, kind))
+        for kind in own[first:last]:
+            sources = sources_for(bench, base, kind, salt)
+            if len(sources) >= 2 * LEAST:
+                found[kind].append(
+                    [
+                        Patch(base=base, source=source, kind=kind, block=block)
+                        for block in (b for k, b in cells if k == kind)
+                        for source in sources
+                    ]
+                )
+    return found
+
+
+def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
+    """Sources for a place, their answers varied.
+
+    Sources that read the same tokens up to the patched one have the same vector and count once.
+    """
+    own = bench.prompts[base].prompt
+    known = {_read(bench, base, kind)}
+    pool: list[int] = []
+    for index in _ranked(bench, kind, f"{salt}\0{own.text}"):
+        fact = bench.prompts[index].prompt.fact
+        if fact.subject == own.fact.subject:
+            continue
+        if (fact.relation != own.fact.relation) != (kind in FOREIGN):
+            continue
+        read = _read(bench, index, kind)
+        if read not in known:
+            known.add(read)
+            pool.append(index)
+        if len(pool) == POOL:
+            break
+    return _varied(pool, bench)
+
+
+def _ranked(bench: Bench, kind: str, salt: str) -> list[int]:
+    """Prompts with a kind, in an order of their own for each salt."""
+    having = [i for i, p in enumerate(bench.prompts) if kind in p.places]
+    generator = np.random.default_rng(rank("source", salt))
+    return [having[i] for i in generator.permutation(len(having))]
+
+
+def _read(bench: Bench, index: int, kind: str) -> tuple[int, ...]:
+    prompt = bench.prompts[index]
+    return prompt.ids[: prompt.places[kind].position + 1]
+
+
+def _varied(ordered: Sequence[int], bench: Bench) -> list[int]:
+    seen: set[str] = set()
+    fresh: list[int] = []
+    rest: list[int] = []
+    for index in ordered:
+        answer = bench.clean[index].text
+        (rest if answer in seen else fresh).append(index)
+        seen.add(answer)
+    return (fresh + rest)[:SOURCES]

@@ -1,0 +1,1 @@
+"""Makes suites: the part that all tasks share."""

@@ -1,0 +1,293 @@
+"""Judges descriptions by exact predicates: free text to a known conjunction, then to its values.
+
+A description is taken apart by the grammar of `reading.py`; each phrase stands for a known
+predicate with that wording, or else for the nearest wording by sentence embedding. A description of
+which a phrase stands for nothing is mapped as a whole to the nearest wording of a known
+conjunction. One that is near none predicts the same everywhere. Deterministic; no training, no
+language model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+from introspect_bench.tasks.feature_descriptions.judge.grammar import Reading, grammar, read
+from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
+    OPPOSITE,
+    THRESHOLD,
+    PhraseIndex,
+    TextEmbedder,
+    match,
+    phrase_index,
+)
+from introspect_bench.tasks.feature_descriptions.judge.slots import SLOTS, parts_of, slot
+from introspect_bench.tasks.feature_descriptions.judge.wording import (
+    clause_table,
+    inner,
+    wordings_of,
+)
+from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
+from introspect_bench.tasks.feature_descriptions.predicates.lexicon import (
+    LEXICON_SHA256,
+    Lexicon,
+)
+from introspect_bench.tasks.feature_descriptions.predicates.names import parse
+from introspect_bench.tasks.feature_descriptions.predicates.phrases import wording
+from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
+from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
+
+TOP = 10.0
+"""Prediction where a description holds; 0 elsewhere."""
+_GENERIC = frozenset(
+    (
+        *("", "whatever", "anything", "something", "everything", "token", "tokens", "text"),
+        *("any token", "all tokens", "any text", "words and marks", "whatever stands"),
+    )
+)
+_QUOTES = re.compile(r"[\"'`*\u2018\u2019\u201c\u201d]")
+_ARTICLE = re.compile(r"^(?:the|a|an|any|some|every|all|each|occurrences of|instances of) ")
+
+How = Literal["grammar", "nearest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a description stands for."""
+
+    things: tuple[str, ...]
+    """Predicates that say what the token is; at most one, and none if that is open."""
+    contexts: tuple[str, ...]
+    """Predicates of its contexts."""
+    denied: bool
+    """Whether the contexts, or the thing if there are none, must not hold."""
+    how: How
+    """Whether the grammar read it or the nearest wording was taken."""
+
+
+class Vocabulary:
+    """The phrases of known predicates."""
+
+    def __init__(self, names: Sequence[str], lexicon: Lexicon) -> None:
+        """Collect them.
+
+        Args:
+            names: known predicates that are not joined (`library.Parts.names`).
+            lexicon: what is known about words.
+        """
+        self.places = {
+            form: name for name, forms in clause_table("place").items() for form in forms
+        }
+        bases: dict[str, None] = {}
+        topics: dict[str, str] = {}
+        for name in names:
+            parts, where = parse(name), slot(name)
+            if parts.relation == "topic":
+                topics[normal(inner(name, lexicon))] = name
+            elif parts.family == "previous-piece":
+                bases[f"piece:{parts.argument}"] = None
+            elif where == "thing" or parts.relation:
+                bases[parts.base] = None
+        self.topics = topics
+        self.predicates = [
+            Predicate(name=base, family="known", phrases=wording(base, lexicon)) for base in bases
+        ]
+        self.exact: dict[str, str] = {}
+        for one in self.predicates:
+            for phrase in one.phrases:
+                self.exact.setdefault(normal(phrase), one.name)
+
+
+class ExactJudge:
+    """Predicts the values of the conjunction that a description stands for."""
+
+    name = "grammar-1"
+    """Which version of the rules it reads by."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        conjunctions: Sequence[str],
+        *,
+        embedder: TextEmbedder,
+        tokenizer: HasVocabulary,
+        lexicon: Lexicon,
+        folder: Path,
+    ) -> None:
+        """Embed the wordings, or read them if that was done before.
+
+        Args:
+            names: known predicates that are not joined, simple ones first.
+            conjunctions: known conjunctions, such as those of training features.
+            embedder: makes the vectors.
+            tokenizer: the target's.
+            lexicon: what is known about words.
+            folder: where vectors are kept.
+        """
+        self._vocabulary = Vocabulary(names, lexicon)
+        self._embedder, self._tokenizer, self._lexicon = embedder, tokenizer, lexicon
+        whole = [
+            Predicate(name=name, family="known", phrases=wordings_of(name, lexicon))
+            for name in dict.fromkeys((*names, *conjunctions))
+        ]
+        self._phrases: PhraseIndex = phrase_index(
+            self._vocabulary.predicates, embedder, folder=folder
+        )
+        self._whole: PhraseIndex = phrase_index(whole, embedder, folder=folder)
+        known = {
+            "phrases": self._phrases.sha256,
+            "whole": self._whole.sha256,
+            "grammar": grammar(),
+            "places": list(self._vocabulary.places),
+            "generic": sorted(_GENERIC),
+            "edges": [_QUOTES.pattern, _ARTICLE.pattern, OPPOSITE.pattern, THRESHOLD],
+            "lexicon": LEXICON_SHA256,
+        }
+        self.sha256 = sha256_bytes(canonical_json(known).encode())
+        """Hash of all that a prediction depends on besides the target's tokenizer."""
+
+    def meanings(self, descriptions: Sequence[str]) -> list[Meaning | None]:
+        """Say what descriptions stand for; None for nothing."""
+        readings = [read(text, list(self._vocabulary.places)) for text in descriptions]
+        phrases = {one.thing for one in readings} | {
+            context.phrase for one in readings for context in one.contexts
+        }
+        known = self._known(sorted(phrases))
+        found: list[Meaning | None] = [_grammar(one, known, self._vocabulary) for one in readings]
+        open_ = [n for n, one in enumerate(found) if one is None and descriptions[n].strip()]
+        if open_:
+            near = match([descriptions[n] for n in open_], self._whole, self._embedder)
+            for n, one in zip(open_, near, strict=True):
+                if one.name is not None:
+                    found[n] = _nearest(one.name, denied=one.opposite or readings[n].denied)
+        return found
+
+    def predict(
+        self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.float32]:
+        """Predicted activations of each description's own windows.
+
+        Args:
+            descriptions: any texts.
+            windows: token ids, int (n_descriptions, n_windows, 32).
+
+        Returns:
+            float32 (n_descriptions, n_windows, 32): `TOP` where the description holds, else 0; 0
+            everywhere if it stands for nothing.
+
+        Raises:
+            ValueError: the windows have another shape.
+        """
+        if windows.ndim != 3 or len(windows) != len(descriptions):
+            raise ValueError(f"{len(descriptions)} descriptions, windows {windows.shape}")
+        return self.predict_meanings(self.meanings(descriptions), windows)
+
+    def predict_meanings(
+        self, meanings: Sequence[Meaning | None], windows: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.float32]:
+        """Predict as `predict` does, from meanings."""
+        found = np.zeros(windows.shape, dtype=np.float32)
+        names = sorted({name for one in meanings if one for name in (*one.things, *one.contexts)})
+        if not names:
+            return found
+        flat = windows.reshape(-1, windows.shape[2])
+        values = evaluate_named(names, flat, self._tokenizer, self._lexicon).tocsr()
+        column = {name: place for place, name in enumerate(names)}
+        size = windows[0].size
+        for row, one in enumerate(meanings):
+            if one is None:
+                continue
+            own = values[row * size : (row + 1) * size]
+            thing, context = (
+                np.asarray(own[:, [column[name] for name in parts]].todense()).all(axis=1)
+                if parts
+                else np.ones(size, dtype=np.bool_)
+                for parts in (one.things, one.contexts)
+            )
+            outside = thing & ~context if one.contexts else ~thing
+            held = outside if one.denied else thing & context
+            found[row] = TOP * held.reshape(windows.shape[1:])
+        return found
+
+    def _known(self, phrases: Sequence[str]) -> dict[str, str | None]:
+        """Property that each phrase stands for."""
+        found: dict[str, str | None] = {}
+        for phrase in phrases:
+            words = normal(phrase)
+            exact = self._vocabulary.exact
+            found[phrase] = exact.get(words) or exact.get(f"word {words}")
+        rest = [p for p in phrases if found[p] is None and normal(p) not in _GENERIC]
+        if rest:
+            near = match(rest, self._phrases, self._embedder)
+            found |= {phrase: one.name for phrase, one in zip(rest, near, strict=True)}
+        return found
+
+
+def normal(phrase: str) -> str:
+    """A phrase as it is compared: lower case, no quotes, no article before it."""
+    plain = " ".join(_QUOTES.sub("", phrase.lower()).split()).strip(" .,;")
+    return _ARTICLE.sub("", plain)
+
+
+def exact_meaning(name: str, *, denied: bool = False) -> Meaning:
+    """What the reference conjunction itself stands for."""
+    return _nearest(name, denied=denied, how="grammar")
+
+
+def _nearest(name: str, *, denied: bool, how: How = "nearest") -> Meaning:
+    parts = parts_of(name)
+    things = tuple(part for part in parts if slot(part) == "thing")
+    return Meaning(
+        things=things,
+        contexts=tuple(part for part in parts if part not in things),
+        denied=denied,
+        how=how,
+    )
+
+
+def _grammar(
+    reading: Reading, known: dict[str, str | None], vocabulary: Vocabulary
+) -> Meaning | None:
+    """What a reading stands for, None if one of its phrases stands for nothing."""
+    contexts = []
+    for one in reading.contexts:
+        if one.slot is None:
+            contexts.append(vocabulary.places[one.phrase])
+            continue
+        name = _related(one.slot, one.phrase, known, vocabulary)
+        if name is None:
+            return None
+        contexts.append(name)
+    generic = normal(reading.thing) in _GENERIC
+    thing = None if generic else known[reading.thing]
+    if (thing is None and not generic) or not (thing or contexts):
+        return None
+    things = () if thing is None else (thing,)
+    return Meaning(things=things, contexts=tuple(contexts), denied=reading.denied, how="grammar")
+
+
+def _related(
+    where: str, phrase: str, known: dict[str, str | None], vocabulary: Vocabulary
+) -> str | None:
+    """Name of the context that a relation to a phrase is."""
+    assert where in SLOTS
+    if where == "topic":
+        return vocabulary.topics.get(normal(phrase))
+    base = known[phrase]
+    if base is None:
+        return None
+    if base.startswith("piece:"):
+        return f"previous-{base}" if where == "previous" else None
+    try:
+        parse(f"{where}-{base}")
+    except UsageError:
+        return None
+    return f"{where}-{base}"

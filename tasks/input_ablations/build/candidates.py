@@ -1,0 +1,205 @@
+"""Measured answers to candidate queries: what may be frozen at all, and what regressions read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from introspect_bench.benchmark.backends.interventions.outputs import Output, Probe
+from introspect_bench.benchmark.backends.interventions.trace import Branch
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.records import Answer
+from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.tasks.input_ablations.build.filter import Candidate
+from introspect_bench.tasks.input_ablations.build.four_parts import FourCandidate, labels_for
+from introspect_bench.tasks.input_ablations.build.hints import ANSWER_PREFIX, Ablation, FourParts
+from introspect_bench.tasks.input_ablations.build.pools import Tried, usable
+from introspect_bench.tasks.verdicts import expressible
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A query as it would be written, and all the answers it rests on."""
+
+    question: str
+    """Base text; queries of one are a group."""
+    query: Measured
+    """The query."""
+    probes: tuple[Probe, ...]
+    """Every text that was read, with its answer."""
+    letter: bool
+    """Whether the answers are letters."""
+
+
+def candidates_of(
+    target: TargetModel, split: str, pool: Sequence[Tried], margin: float
+) -> list[Candidate]:
+    """Candidates with one removable part.
+
+    Args:
+        target: reads whether an answer is complete.
+        split: split they would belong to.
+        pool: measured questions of one kind.
+        margin: least gap of logits of both answers.
+    """
+    found = []
+    for tried in pool:
+        for ablation in tried.ablations:
+            clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
+            if not _may_be_frozen(target, (clean, outcome), margin, letter=ablation.letter):
+                continue
+            found.append(
+                Candidate(
+                    split=split,
+                    question=f"{ablation.kind}:{tried.fact.subject}",
+                    changed=clean.text != outcome.text,
+                    outcome=outcome.text,
+                    text=_marked(ablation),
+                    part=ablation.removed,
+                    fields=_fields(ablation, tried.guesses),
+                    guesses=_guesses(ablation, tried.guesses),
+                    payload=_chosen(tried, ablation),
+                )
+            )
+    return found
+
+
+def _may_be_frozen(
+    target: TargetModel, outputs: Sequence[Output], margin: float, *, letter: bool
+) -> bool:
+    """Whether answers are wide apart, name something, can be written and are not half the same."""
+    if min(output.margin for output in outputs) < margin:
+        return False
+    texts = {output.text for output in outputs}
+    if letter:
+        return True
+    return (
+        all(usable(target, output) for output in outputs)
+        and all(_expressible(text) for text in texts)
+        and not any(_inside(a, b) for a in texts for b in texts if a != b)
+    )
+
+
+def _expressible(text: str) -> bool:
+    return all(expressible(Answer(changed=changed, content=text)) for changed in (True, False))
+
+
+def _inside(first: str, second: str) -> bool:
+    return f" {first.casefold()} " in f" {second.casefold()} "
+
+
+def _marked(ablation: Ablation) -> str:
+    start, end = ablation.span
+    text = ablation.text
+    return f"{text[:start]} [[ {text[start:end]} ]] {text[end:]}"
+
+
+def _fields(ablation: Ablation, guesses: tuple[str, ...]) -> tuple[str, ...]:
+    shown, true = guesses[:2]
+    relation = f"relation={ablation.relation}"
+    asked = "form=question" if ablation.text.endswith("A:") else "form=open"
+    same = [
+        name
+        for name, answer in (("is-shown", shown), ("is-true", true))
+        if ablation.named == answer
+    ]
+    role = f"role={ablation.role}"
+    named = f"named={ablation.named}"
+    pairs = ((relation, role), (role, asked), (relation, asked), (relation, named))
+    crossed = [f"{one}:{other}" for one, other in pairs]
+    return (relation, role, named, asked, *crossed, *same, *(f"{role}:{one}" for one in same))
+
+
+def _guesses(ablation: Ablation, guesses: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    found = [("shown", guesses[0]), ("true", guesses[1])]
+    if ablation.named:
+        found.append((ablation.role, ablation.named))
+    return tuple(found)
+
+
+def _probes(tried: Tried, texts: Sequence[str]) -> tuple[Probe, ...]:
+    rows = [tried.texts.rows[tried.texts.index[text]] for text in texts]
+    return tuple(
+        Probe(ids=ids, branch=Branch(ids=ids), output=tried.output(text))
+        for ids, text in zip(rows, texts, strict=True)
+    )
+
+
+def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
+    clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
+    query = Measured(
+        kind=ablation.kind,
+        fields={
+            "text": ablation.text,
+            "chat": ablation.chat,
+            "answer_prefix": ANSWER_PREFIX if ablation.chat else "",
+            "removed": ablation.removed,
+            "span": list(ablation.span),
+            "answer_form": "letter" if ablation.letter else "text",
+            "relation": ablation.relation,
+        },
+        clean=clean.text,
+        outcome=outcome.text,
+        clean_ids=clean.ids,
+        outcome_ids=outcome.ids,
+        margin=min(clean.margin, outcome.margin),
+    )
+    return Chosen(
+        question=f"{ablation.kind}:{tried.fact.subject}",
+        query=query,
+        probes=_probes(tried, (ablation.text, ablation.without)),
+        letter=ablation.letter,
+    )
+
+
+def four_candidates_of(
+    target: TargetModel, split: str, pool: Sequence[Tried], margin: float
+) -> list[FourCandidate]:
+    """Texts of four parts, exactly one of which is active; arguments as `candidates_of`."""
+    found = []
+    for tried in pool:
+        for parts in dict.fromkeys(tried.fours):  # two draws can give one order
+            outputs = [tried.output(text) for text in parts.texts]
+            active = [i for i, one in enumerate(outputs[1:]) if one.text != outputs[0].text]
+            if len(active) == 1 and _may_be_frozen(target, outputs, margin, letter=False):
+                found.append(_four(split, tried, parts, outputs, active[0]))
+    return found
+
+
+def _four(
+    split: str, tried: Tried, parts: FourParts, outputs: Sequence[Output], active: int
+) -> FourCandidate:
+    letters = labels_for(parts.text)
+    clean, outcome = outputs[0], outputs[active + 1]
+    query = Measured(
+        kind="which",
+        fields={
+            "text": parts.text,
+            "chat": False,
+            "answer_prefix": "",
+            "parts": [
+                {"label": letter, "span": list(span)}
+                for letter, span in zip(letters, parts.spans, strict=True)
+            ],
+            "answer_form": "text",
+            "relation": parts.relation,
+        },
+        clean=clean.text,
+        outcome=outcome.text,
+        clean_ids=clean.ids,
+        outcome_ids=outcome.ids,
+        margin=min(output.margin for output in outputs),
+        part=letters[active],
+    )
+    question = f"which:{tried.fact.subject}"
+    return FourCandidate(
+        split=split,
+        question=question,
+        relation=parts.relation,
+        parts=tuple(zip(parts.roles, parts.named, strict=True)),
+        known=(tried.guesses[0], tried.guesses[1]),
+        active=active,
+        payload=Chosen(
+            question=question, query=query, probes=_probes(tried, parts.texts), letter=False
+        ),
+    )
