@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.baselines.registry import BASELINES, BaselineSpec, find_baseline
+from introspect_bench.baselines.recipes import reference_folder
+from introspect_bench.baselines.registry import BASELINES
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
+from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
+from introspect_bench.benchmark.registry import find_baseline
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.injection.spec import Injections
 
-__all__ = ["BASELINES", "BaselineSpec", "check_baseline", "find_baseline", "make_baseline"]
+__all__ = ["BASELINES", "check_baseline", "make_baseline", "reference_folder"]
 
 
 def make_baseline(

@@ -19,10 +19,9 @@ from introspect_bench.baselines.registry import CAUSAL, FEATURES, PATCHING
 from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
 from introspect_bench.benchmark.backends.training.spec import Reading
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.registry import REFERENCE
 from introspect_bench.tasks.activation_patching.reading_questions import CONTINUED
 
-REFERENCE = "reference/"
-"""How the name of a reference explainer starts."""
 TARGET = "smollm2-135m"
 """The target they explain."""
 SHIPPED = Path(__file__).parent / "reference"

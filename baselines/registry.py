@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, WORDS
+from introspect_bench.benchmark.explainer import BaselineSpec
+from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET
 
 PATCHING = "activation-patching"
 CAUSAL = (PATCHING, "input-ablations")
 FEATURES = "feature-descriptions"
 EVERY = (FEATURES, *CAUSAL)
-
-Need = Literal["train", "vectors", "target-model", "oracle"]
-"""What a baseline opens: the training split with its truth, vectors, the target's weights, or what
-only oracles are told."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineSpec:
-    """One baseline, as listed."""
-
-    name: str
-    """Name after `baseline/`."""
-    kind: Literal["baseline", "oracle"]
-    """An oracle is told something that no contestant has: a reference, not a contestant."""
-    summary: str
-    """One sentence: how it answers."""
-    needs: tuple[Need, ...]
-    """What it opens; none opens the truth of the split it answers, but the oracle that is told the
-    reference description."""
-    access: str = WORDS
-    """How it comes by its answers, one of `records.ACCESS`."""
-    one_verdict: bool = False
-    """Whether it always gives the same verdict, so that no verdict of it is a finding."""
-    tasks: tuple[str, ...] = CAUSAL
-    """Names of the tasks it can answer."""
-    shots: int = 0
-    """Solved training queries its prompts show unless the user says otherwise."""
-    opens: bool = False
-    """Whether its replies are made to begin as the task's answers do (`Task.openings`)."""
-
 
 BASELINES = (
     BaselineSpec(
@@ -185,17 +152,3 @@ BASELINES = (
     ),
 )
 """Every baseline."""
-
-
-def find_baseline(name: str) -> BaselineSpec:
-    """Return the baseline with a name.
-
-    Raises:
-        UsageError: there is none; the message lists the names.
-    """
-    for spec in BASELINES:
-        if spec.name == name:
-            return spec
-    raise UsageError(
-        f"unknown baseline '{name}': choose from {', '.join(spec.name for spec in BASELINES)}"
-    )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from introspect_bench.benchmark.records import UNDECLARED, Completion, Prompt
+from introspect_bench.benchmark.records import UNDECLARED, WORDS, Completion, Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +44,33 @@ class Explainer(Protocol):
         `shots`.
         """
         ...
+
+
+Need = Literal["train", "vectors", "target-model", "oracle"]
+"""What a baseline opens: the training split with its truth, vectors, the target's weights, or what
+only oracles are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSpec:
+    """One baseline, as listed."""
+
+    name: str
+    """Name after `baseline/`."""
+    kind: Literal["baseline", "oracle"]
+    """An oracle is told something that no contestant has: a reference, not a contestant."""
+    summary: str
+    """One sentence: how it answers."""
+    needs: tuple[Need, ...]
+    """What it opens; none opens the truth of the split it answers, but the oracle that is told the
+    reference description."""
+    access: str = WORDS
+    """How it comes by its answers, one of `records.ACCESS`."""
+    one_verdict: bool = False
+    """Whether it always gives the same verdict, so that no verdict of it is a finding."""
+    tasks: tuple[str, ...] = ("activation-patching", "input-ablations")
+    """Names of the tasks it can answer."""
+    shots: int = 0
+    """Solved training queries its prompts show unless the user says otherwise."""
+    opens: bool = False
+    """Whether its replies are made to begin as the task's answers do (`Task.openings`)."""

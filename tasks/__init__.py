@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.activation_patching.task import make_task as make_patching
 from introspect_bench.tasks.feature_descriptions.task import make_task as make_descriptions
@@ -15,20 +17,32 @@ TASKS: tuple[Task, ...] = (make_descriptions(), make_patching(), make_ablations(
 
 SUITES = ("smollm2-135m",)
 """Every frozen suite that ships with the package."""
-
-
-def get_task(name: str) -> Task:
-    """Task by name.
-
-    Raises:
-        UsageError: no such task; the message lists those there are.
-    """
-    for task in TASKS:
-        if task.name == name:
-            return task
-    raise UsageError(f"unknown task {name!r}: choose from {', '.join(t.name for t in TASKS)}")
+FOLDER = Path(__file__).parent / "suites"
+"""Where they lie."""
+SUMS = "SHA256SUMS"
+"""File in it: a line a manifest, which ties every byte of the suites to this package."""
+_SUM = re.compile(r"[0-9a-f]{64}  [a-z0-9.-]+/[a-z-]+/v\d+/manifest\.json")
 
 
 def suite_root(suite: str, task: str) -> Path:
     """Folder of a shipped suite's task, at the task's present version."""
-    return Path(__file__).parent / "suites" / suite / task / get_task(task).version
+    return FOLDER / suite / task / get_task(task).version
+
+
+def pins() -> dict[str, str]:
+    """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`, from `suites/SHA256SUMS`.
+
+    The file has the form that `sha256sum` writes and checks.
+
+    Raises:
+        IntegrityError: a line is not of that form.
+    """
+    found = {}
+    for line in (FOLDER / SUMS).read_text("utf-8").splitlines():
+        sha256, _, name = line.partition("  ")
+        if not _SUM.fullmatch(line):
+            raise IntegrityError(
+                f"{FOLDER / SUMS}: {line!r} is not a sha256, two spaces and a path"
+            )
+        found[name.rpartition("/")[0]] = sha256
+    return found

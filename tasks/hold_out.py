@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured, measured, write_manifest, write_split
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.build.order import mini_ids
 from introspect_bench.tasks.build.statistics import describe_kinds
 

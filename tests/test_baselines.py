@@ -21,10 +21,11 @@ from tiny_lessons import (
 from tiny_models import make_model, make_tokenizer
 
 from introspect_bench import baselines
-from introspect_bench.baselines import BASELINES, find_baseline, make_baseline
+from introspect_bench.baselines import BASELINES, make_baseline
 from introspect_bench.baselines.registry import CAUSAL
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.registry import find_baseline
 from introspect_bench.benchmark.suite.freeze import Measured
 from introspect_bench.benchmark.suite.suite import Suite
 

@@ -16,7 +16,7 @@ from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.explainer.two_pass import Compared
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.records import Answer, Completion, Prompt
-from introspect_bench.tasks import get_task
+from introspect_bench.benchmark.registry import get_task
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 

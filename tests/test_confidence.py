@@ -26,8 +26,8 @@ from introspect_bench.benchmark.metrics.confidence import (
     risk_coverage,
 )
 from introspect_bench.benchmark.records import Completion
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.verdicts import verdict_end
 
 PATCHING = get_task("activation-patching")

@@ -18,12 +18,12 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import encode_line, read_run
 from introspect_bench.benchmark.scoring.grade import grade_descriptions, score_run
 from introspect_bench.benchmark.scoring.judged import NotJudgedError
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
 TASK = get_task(NAME)

@@ -13,7 +13,7 @@ import torch
 from tiny_features import NAME, WORDS, make_feature_suite
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.baselines import BASELINES, check_baseline, find_baseline, make_baseline
+from introspect_bench.baselines import BASELINES, check_baseline, make_baseline
 from introspect_bench.baselines import selfie as selfie_module
 from introspect_bench.baselines.features import FeatureNeighbour
 from introspect_bench.baselines.lens import (
@@ -28,8 +28,8 @@ from introspect_bench.benchmark.backends.interventions.readout import final_norm
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.records import SLOT, Completion, Prompt
+from introspect_bench.benchmark.registry import find_baseline, get_task
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks import get_task
 
 TASK = get_task(NAME)
 

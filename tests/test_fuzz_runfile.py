@@ -95,7 +95,7 @@ class Says:
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, Task, Suite]]:
     """Run files to start from: verdicts, and judged descriptions."""
-    from introspect_bench.tasks import get_task
+    from introspect_bench.benchmark.registry import get_task
     from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
     root = tmp_path_factory.mktemp("fuzz")

@@ -14,9 +14,9 @@ from tiny_training import make_base, train
 import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import measured
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.activation_patching.build.nearness import nearest
 
 VERSION = get_task(PATCHING).version

@@ -14,10 +14,10 @@ from tiny_suites import make_suite
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.runs.writer import open_run
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions.judge import run as module
 from introspect_bench.tasks.feature_descriptions.judge.judges import open_judges
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run

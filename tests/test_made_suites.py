@@ -13,8 +13,8 @@ from tiny_targets import Patch, slow_answer, slow_pass
 
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.facts.facts import normalise
 from introspect_bench.verifying import verify_suite
 

@@ -26,9 +26,9 @@ from introspect_bench.benchmark.backends.interventions.calculator import Calcula
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.journal import sole_writer
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.scoring.scale import CALCULATOR
 from introspect_bench.benchmark.suite.suite import open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.build import make
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.build.order import NotFrozenError, mini_ids

@@ -16,9 +16,9 @@ from tiny_feature_builds import SIZES, save_target
 
 from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.build.order import NotFrozenError, Order
 from introspect_bench.tasks.feature_descriptions.build import suite as make

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.commands.data import command
 from introspect_bench.metric_card import (
     ABOVE,
@@ -19,7 +20,6 @@ from introspect_bench.metric_card import (
 )
 from introspect_bench.metric_tests import TESTS
 from introspect_bench.tasks import TASKS as ALL
-from introspect_bench.tasks import get_task
 
 CARD = Path(__file__).parents[1] / "docs" / "metric-card.md"
 

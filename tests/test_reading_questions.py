@@ -12,9 +12,9 @@ from tiny_suites import make_suite_folder
 from introspect_bench.benchmark.backends.training.reading import draw_questions
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import ReadingQuestion
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.activation_patching.reading_questions import (
     ASKED,
     CONTINUED,

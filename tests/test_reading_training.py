@@ -28,8 +28,8 @@ from introspect_bench.benchmark.backends.training.reading import make_reading_le
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, Reading
 from introspect_bench.benchmark.backends.training.trainer import Patience
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 
 OWN = Injection(mode="own-layers", scaling="natural", slots=3)
 

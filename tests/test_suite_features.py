@@ -14,10 +14,10 @@ from safetensors.numpy import load_file, save_file
 from tiny_features import MARK, NAME, make_feature_suite
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.features import PARTS, arrays, feature_truth
 from introspect_bench.benchmark.suite.freeze import write_manifest
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.verifying import verify_suite
 
 

@@ -29,9 +29,9 @@ from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Answer
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.subset import draw_groups
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 

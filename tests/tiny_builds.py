@@ -17,7 +17,7 @@ from introspect_bench.benchmark.backends.models.target_model import (
     TargetModel,
     with_rounded_weights,
 )
-from introspect_bench.tasks import get_task
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.tasks.activation_patching.build import balance, trials
 from introspect_bench.tasks.activation_patching.build import build as patching
 from introspect_bench.tasks.activation_patching.build import collect as collecting

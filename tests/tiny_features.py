@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.files import read_jsonl, write_jsonl_atomic
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.benchmark.suite.freeze import write_manifest
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     Definition,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from tiny_suites import CITIES, D_TARGET
 
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.activation_patching.build.positions import KINDS
 from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
 

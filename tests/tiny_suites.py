@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.files import read_jsonl
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured, write_manifest, write_split
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.build.statistics import describe
 
 D_TARGET = 4

@@ -13,6 +13,8 @@ they are first asked for.
 
 from typing import TYPE_CHECKING, Any
 
+from introspect_bench.benchmark.registry import provide
+
 if TYPE_CHECKING:
     from introspect_bench.api import (
         check_nulls,
@@ -98,6 +100,9 @@ __all__ = [
     "validate_all",
     "version",
 ]
+
+
+provide(tasks="introspect_bench.tasks", baselines="introspect_bench.baselines")
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import (
     ORACLE,
@@ -19,6 +18,7 @@ from introspect_bench.benchmark.records import (
     WORDS,
     Query,
 )
+from introspect_bench.benchmark.registry import find_baseline
 from introspect_bench.benchmark.runs.header import local_access, widest
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.entry_checks import AGAIN, failed_check
@@ -79,7 +79,7 @@ def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> st
     own = local_access(settings if isinstance(settings, Mapping) else {}, queries)
     if kind == "local":
         return own
-    return widest((own, find_baseline(str(name).removeprefix("baseline/")).access))
+    return widest((own, find_baseline(str(name)).access))
 
 
 def entry_access(

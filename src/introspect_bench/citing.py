@@ -13,10 +13,10 @@ from typing import Any
 import introspect_bench
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.models.targets import TARGETS
+from introspect_bench.benchmark.registry import suites
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.sources import OTHERS, SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
 from introspect_bench.suites import tasks_of
-from introspect_bench.tasks import SUITES
 
 FORMATS = ("text", "bibtex", "cff")
 """Every format."""
@@ -57,7 +57,7 @@ def cite(what: Sequence[str] = (), *, form: str = "text") -> str:
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
-    names = what or (PACKAGE, "paper", *SUITES)
+    names = what or (PACKAGE, "paper", *suites())
     # one work may belong to several of the names
     works = {work.key: work for name in names for work in _works(name)}
     if form == "cff":
@@ -68,7 +68,7 @@ def cite(what: Sequence[str] = (), *, form: str = "text") -> str:
 
 def citable() -> list[str]:
     """Return every name that `cite` knows, besides paths of run files."""
-    return list(dict.fromkeys([PACKAGE, *SUITES, *(t.name for t in TARGETS), *SOURCES]))
+    return list(dict.fromkeys([PACKAGE, *suites(), *(t.name for t in TARGETS), *SOURCES]))
 
 
 def _works(name: str) -> list[Source]:
@@ -77,7 +77,7 @@ def _works(name: str) -> list[Source]:
         return [_package()]
     if name in SOURCES:
         return [SOURCES[name]]
-    found = _suite(name) if name in SUITES else []
+    found = _suite(name) if name in suites() else []
     if name in TARGET_SOURCES:
         found += [SOURCES[key] for key in TARGET_SOURCES[name]]
     if found:
@@ -89,7 +89,7 @@ def _works(name: str) -> list[Source]:
     header = read_run(Path(name)).header
     about = header["task"]
     works = [_package(), SOURCES["paper"]]
-    if about["suite"] in SUITES:  # the header's word is never taken as a path
+    if about["suite"] in suites():  # the header's word is never taken as a path
         works += _suite(about["suite"], about["id"])
         works += [SOURCES[key] for key in TARGET_SOURCES.get(about["suite"], ())]
     return works

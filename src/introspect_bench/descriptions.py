@@ -8,12 +8,12 @@ from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.judging.rating import rate_run
+from introspect_bench.benchmark.registry import suites
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.running import OnAnswers, judge
 from introspect_bench.scores import about
 from introspect_bench.suites import find_suite
-from introspect_bench.tasks import SUITES
 
 
 def simulate(
@@ -126,7 +126,7 @@ def show_judge(
     """
     from introspect_bench.tasks.feature_descriptions.task import NAME
 
-    found = find_suite(SUITES[0] if suite is None else suite, NAME)
+    found = find_suite(suites()[0] if suite is None else suite, NAME)
     named = {"judge": found.manifest["judges"][EXACT]}
     if not measure:
         return {**named, **found.manifest["statistics"]["judge"]["test"]}

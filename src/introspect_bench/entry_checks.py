@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from introspect_bench.benchmark.errors import CheckFailedError
+from introspect_bench.benchmark.registry import tasks
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.leaderboard.submissions.entries import Entry, body_digest
 from introspect_bench.leaderboard.submissions.findings import Finding, Level
@@ -23,7 +24,6 @@ from introspect_bench.leaderboard.submissions.privacy import (
 )
 from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 from introspect_bench.leaderboard.submissions.text_rules import skeleton
-from introspect_bench.tasks import TASKS
 
 SPLIT = "test"
 """The split that is submitted."""
@@ -134,7 +134,7 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
 
 def _has_vectors(task: str) -> bool:
     """Whether queries of a task have vectors, which a control can leave out or exchange."""
-    return all(known.uses_vector for known in TASKS if known.name == task)
+    return all(known.uses_vector for known in tasks() if known.name == task)
 
 
 def failed_check(

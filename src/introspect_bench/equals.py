@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.records import COMPARED, GREEDY
+from introspect_bench.benchmark.registry import BASELINE, provided_baselines
 from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
@@ -32,8 +32,6 @@ NOT_RECIPE = frozenset(
 """Settings that are no part of a recipe, or are told apart from the others: who was trained and
 from which seed, the learning rate, which each base model has for itself, and what changes no
 reply. Decoding, training queries and injection are compared on their own."""
-
-_SINGLE = {f"baseline/{spec.name}" for spec in BASELINES if spec.one_verdict}
 
 
 def recipe(header: Mapping[str, Any], task: Task, *, vectors: bool = True) -> dict[str, Any]:
@@ -69,7 +67,9 @@ def fixed_verdict(header: Mapping[str, Any], suite: Suite, metric: str) -> bool:
         return False
     explainer = header["explainer"]
     compared = decoding_of(explainer).get("decoding") == COMPARED
-    return (compared and explainer["no_vector"]) or explainer["name"] in _SINGLE
+    name = explainer["name"]
+    single = (f"{BASELINE}{one.name}" for one in provided_baselines().BASELINES if one.one_verdict)
+    return (compared and explainer["no_vector"]) or name in single
 
 
 def _entering(injection: object) -> object:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.models.fetch import prepared_dir
 from introspect_bench.benchmark.models.targets import TargetSpec, layers_and_width, locate
+from introspect_bench.benchmark.registry import BASELINE, find_baseline
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.explainers import BASELINE
 
 REPLY_TOKENS = 24
 """Tokens of a usual reply, as many as a query's answer needs."""
@@ -43,7 +42,7 @@ def model_seconds(
         queries: number of replies.
     """
     if model.startswith(BASELINE):
-        if "target-model" not in find_baseline(model.removeprefix(BASELINE)).needs:
+        if "target-model" not in find_baseline(model).needs:
             return 0.0
         model = str(suite.manifest["target"].get("name"))
     size = _size(model)
@@ -76,7 +75,7 @@ def judging_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
 def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
     """Return the named target that would have to be downloaded first, or None."""
     if model.startswith(BASELINE):
-        needs = find_baseline(model.removeprefix(BASELINE)).needs
+        needs = find_baseline(model).needs
         if "target-model" not in needs and not suite.describes:
             return None
         model = str(suite.manifest["target"].get("name"))

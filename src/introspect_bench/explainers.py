@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.baselines import check_baseline, find_baseline, make_baseline
-from introspect_bench.baselines.recipes import REFERENCE, reference_folder
 from introspect_bench.benchmark.backends.explainer.families import find_family
 from introspect_bench.benchmark.backends.injection.spec import Injections
 from introspect_bench.benchmark.cache import OnProgress
@@ -29,11 +27,15 @@ from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
+from introspect_bench.benchmark.registry import (
+    BASELINE,
+    REFERENCE,
+    find_baseline,
+    provided_baselines,
+)
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
-BASELINE = "baseline/"
-"""How the name of a baseline starts."""
 CUSTOM = "py:"
 """How the name of a user's own explainer starts."""
 
@@ -65,7 +67,7 @@ class Settings:
 
 def default_shots(model: str) -> int:
     """Return how many solved queries a model's prompts show unless the user says otherwise."""
-    return find_baseline(model.removeprefix(BASELINE)).shots if model.startswith(BASELINE) else 0
+    return find_baseline(model).shots if model.startswith(BASELINE) else 0
 
 
 def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vectors: bool) -> None:
@@ -91,9 +93,10 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
     if arguments:
         raise UsageError("explainer arguments are for py:module:Class models only")
     if model.startswith(BASELINE):
-        check_baseline(model.removeprefix(BASELINE), task, use_vectors=use_vectors)
+        name = model.removeprefix(BASELINE)
+        provided_baselines().check_baseline(name, task, use_vectors=use_vectors)
     elif model.startswith(REFERENCE):
-        reference_folder(model.removeprefix(REFERENCE))
+        provided_baselines().reference_folder(model.removeprefix(REFERENCE))
     else:
         find_name(model)
 
@@ -141,7 +144,7 @@ def load_explainer(
     target = named_target(suite)
     if target is not None and "target-model" in find_baseline(name).needs:
         prepare_target(target, on_progress=on_progress)
-    return make_baseline(
+    return provided_baselines().make_baseline(
         name,
         task=task,
         suite=suite,
@@ -171,7 +174,11 @@ def _load_local(
     from introspect_bench.benchmark.backends.explainer.load import load_local
 
     shipped = model.startswith(REFERENCE)
-    where = str(reference_folder(model.removeprefix(REFERENCE))) if shipped else model
+    where = (
+        str(provided_baselines().reference_folder(model.removeprefix(REFERENCE)))
+        if shipped
+        else model
+    )
     explainer, card = load_local(
         where,
         device=settings.device,

@@ -7,8 +7,8 @@ from typing import Any
 
 from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.request import INJECTIONS
-from introspect_bench.tasks import get_task
 
 
 def parse_injection(

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.registry import suites
 from introspect_bench.benchmark.scoring.notes import CALCULATOR
 from introspect_bench.request import RunRequest
 from introspect_bench.running import OnQueries, run
 from introspect_bench.scores import score
 from introspect_bench.suites import shipped_suite, shipped_tasks
-from introspect_bench.tasks import SUITES
 
 
 def reproduce(
@@ -53,7 +53,7 @@ def reproduce(
 
 def suite_about(target: str) -> str | None:
     """Return the shipped suite that is about a target, if there is one."""
-    for name in SUITES:
+    for name in suites():
         for task in shipped_tasks(name):
             if shipped_suite(name, task.name).manifest["target"].get("name") == target:
                 return name

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from introspect_bench.baselines import BASELINES
-from introspect_bench.baselines.recipes import REFERENCE, REFERENCES
+from introspect_bench.baselines.recipes import REFERENCES
 from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec
+from introspect_bench.benchmark.registry import REFERENCE
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.suites import tasks_of
 from introspect_bench.tasks import SUITES, TASKS

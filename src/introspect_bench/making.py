@@ -15,10 +15,10 @@ from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import TargetSpec, resolve_target
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.nulls import encoder
 from introspect_bench.suites import find_suite, tasks_of
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.build.make import FEATURES, RESERVE, builder, make_suite
 from introspect_bench.tasks.build.order import Order
 from introspect_bench.tasks.facts.facts import FACTS_SHA256

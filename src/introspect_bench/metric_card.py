@@ -10,10 +10,10 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from introspect_bench.benchmark.export.tables import bar
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.site.figures import title
 from introspect_bench.metric_tests import TESTS, causal_figures
 from introspect_bench.metric_tests_features import description_figures
-from introspect_bench.tasks import get_task
 
 MAX_LEFT = 0.9
 """Share of the perfect score that may be left once labels are missing or false ones are added."""

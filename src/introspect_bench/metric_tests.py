@@ -23,9 +23,9 @@ from introspect_bench.benchmark.metrics.verdicts import (
     evaluate,
 )
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.scoring.grade import score_table
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks import get_task
 
 SEED = 0
 """Seed of all corpora and answerers."""

@@ -12,9 +12,9 @@ from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
+from introspect_bench.benchmark.registry import suites
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.suites import shipped_suite, tasks_of
-from introspect_bench.tasks import SUITES
 from introspect_bench.tasks.nulls import check_installed
 
 ABLATIONS = "input-ablations"
@@ -50,7 +50,7 @@ def data_nulls(
         MissingPartError: the target's weights or scikit-learn are missing (`refit` only).
     """
     rows = []
-    for name in SUITES if suite is None else (suite,):
+    for name in suites() if suite is None else (suite,):
         for task, found in tasks_of(name, tasks):
             if refit and found.describes:
                 continue

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.access_classes import harness_access
-from introspect_bench.baselines import find_baseline
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.check import check_run
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
+from introspect_bench.benchmark.registry import BASELINE, find_baseline
 from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.explainers import (
-    BASELINE,
     CUSTOM,
     Settings,
     asked_by,
@@ -239,7 +238,7 @@ def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
     ]
     if request.tasks or not request.model.startswith(BASELINE):
         return found
-    spec = find_baseline(request.model.removeprefix(BASELINE))
+    spec = find_baseline(request.model)
     return [(task, suite) for task, suite in found if task.name in spec.tasks]
 
 

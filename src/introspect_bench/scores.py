@@ -19,13 +19,13 @@ from introspect_bench.benchmark.errors import (
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.metrics.confidence import FIELDS
 from introspect_bench.benchmark.records import Answer, Described, Scored
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.scoring.correct import is_right
 from introspect_bench.benchmark.scoring.grade import grade, grade_descriptions, score_run
 from introspect_bench.benchmark.suite.suite import MINI, Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.suites import find_suite, shipped_suite
-from introspect_bench.tasks import get_task
 
 PARTIAL = (
     "a partial run cannot be submitted: it answers {n} queries that were chosen; "

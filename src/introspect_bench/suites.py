@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.registry import get_task, pins, suite_root, suites
+from introspect_bench.benchmark.registry import tasks as every
 from introspect_bench.benchmark.suite.manifest import MANIFEST
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks import SUITES, TASKS, get_task, suite_root
-from introspect_bench.tasks.pins import pins
 
 
 def shipped_tasks(name: str) -> list[Task]:
@@ -24,13 +24,13 @@ def shipped_tasks(name: str) -> list[Task]:
     Raises:
         UsageError: no suite of that name ships with the package.
     """
-    if name not in SUITES:
+    if name not in suites():
         raise UsageError(
-            f"unknown suite {name!r}: choose from {', '.join(SUITES)}, or give the folder of "
+            f"unknown suite {name!r}: choose from {', '.join(suites())}, or give the folder of "
             "another one with --suite"
         )
     pinned = pins()
-    return [task for task in TASKS if f"{name}/{task.name}/{task.version}" in pinned]
+    return [task for task in every() if f"{name}/{task.name}/{task.version}" in pinned]
 
 
 def shipped_suite(name: str, task: str) -> Suite:
@@ -81,9 +81,9 @@ def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
     """
     if tasks:
         wanted = {get_task(task).name for task in tasks}
-        present = [task for task in TASKS if task.name in wanted]
+        present = [task for task in every() if task.name in wanted]
     elif _is_folder(name):
-        present = [t for t in TASKS if (Path(name) / t.name / t.version / MANIFEST).is_file()]
+        present = [t for t in every() if (Path(name) / t.name / t.version / MANIFEST).is_file()]
         if not present:
             raise UsageError(f"{name} holds no suite: expected TASK/VERSION/{MANIFEST} in it")
     else:
@@ -92,4 +92,4 @@ def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
 
 
 def _is_folder(name: str) -> bool:
-    return name not in SUITES and Path(name).is_dir()
+    return name not in suites() and Path(name).is_dir()

@@ -18,9 +18,9 @@ from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.files import write_error
 from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured, measured, write_manifest, write_split
 from introspect_bench.benchmark.suite.suite import open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.build.order import Made, NotFrozenError, Order, mini_ids
 from introspect_bench.tasks.build.statistics import (
     Bar,

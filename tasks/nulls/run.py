@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.scoring.scale import CALCULATOR
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.calculate import calculated_metrics
 from introspect_bench.tasks.nulls.ablations import Embed, fit_ablations
 from introspect_bench.tasks.nulls.bars import ABLATIONS

@@ -22,7 +22,7 @@ from tiny_suites import make_suite
 
 import introspect_bench as ib
 from introspect_bench.benchmark.models import wheels
-from introspect_bench.tasks import get_task
+from introspect_bench.benchmark.registry import get_task
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from introspect_bench.baselines import make_baseline
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SPLITS, Answer, Prompt, Query
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.tasks import get_task
 from introspect_bench.tasks.verdicts import expressible
 
 WORDS = ("Kenya", "Peru", "Oman", "Chad", "Fiji", "Laos", "Mali", "Togo", "Cuba", "Iran")

@@ -11,7 +11,7 @@ from tiny_models import make_model, make_tokenizer
 from tiny_suites import D_TARGET, make_suite
 
 import introspect_bench as ib
-from introspect_bench.tasks import get_task
+from introspect_bench.benchmark.registry import get_task
 
 
 def save_model(folder: Path, width: int, *tokens: str) -> Path:

@@ -10,8 +10,8 @@ from program import Call, the_sentence
 from tiny_suites import make_suite
 
 from introspect_bench.benchmark.errors import CheckFailedError
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.nulls import check_nulls
-from introspect_bench.tasks import get_task
 
 
 def test_one_table_has_every_null_of_every_task(call: Call) -> None:

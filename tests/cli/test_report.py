@@ -11,9 +11,9 @@ from program import ABLATIONS, PATCHING, Call, the_sentence
 from tiny_entries import as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.report.contrasts import Contrast
 from introspect_bench.leaderboard.report.report import report
-from introspect_bench.tasks import get_task
 
 
 def folder_of(root: Path, name: str) -> Path:

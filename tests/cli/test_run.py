@@ -18,7 +18,7 @@ from program import (
 import introspect_bench as ib
 from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks import get_task
+from introspect_bench.benchmark.registry import get_task
 
 
 def test_run_writes_one_file_a_task_and_prints_scores(call: Call) -> None:

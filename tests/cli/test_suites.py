@@ -18,8 +18,7 @@ from introspect_bench import suites
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
 from introspect_bench.benchmark.suite.freeze import CANARY
-from introspect_bench.tasks import SUITES, get_task, suite_root
-from introspect_bench.tasks.pins import SUMS, pins
+from introspect_bench.tasks import SUITES, SUMS, get_task, pins, suite_root
 
 NAME = "smollm2-135m"
 RUN = Path("runs") / f"baseline-constant.{NAME}.{ABLATIONS}.test.jsonl"

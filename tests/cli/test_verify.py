@@ -14,8 +14,8 @@ from tiny_suites import make_suite
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_json, write_json_atomic
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import write_manifest
-from introspect_bench.tasks import get_task
 
 ROOT = Path("toy") / PATCHING / get_task(PATCHING).version
 MANIFEST = ROOT / "manifest.json"

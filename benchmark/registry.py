@@ -1,0 +1,128 @@
+"""Tasks, suites and baselines by name, from the packages that bring them.
+
+`import introspect_bench` names the modules of this package; they are imported when a name is first
+asked for, so that listing options or scoring toy suites costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from introspect_bench.benchmark.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
+    from introspect_bench.benchmark.suite.suite import Suite
+    from introspect_bench.benchmark.task import Task
+
+BASELINE = "baseline/"
+"""How the name of a baseline starts."""
+REFERENCE = "reference/"
+"""How the name of a trained explainer starts that ships with the package."""
+
+_MODULES: dict[str, str] = {}
+
+
+class Tasks(Protocol):
+    """A module that brings tasks and frozen suites of them."""
+
+    TASKS: tuple[Task, ...]
+    SUITES: tuple[str, ...]
+
+    def suite_root(self, suite: str, task: str) -> Path:
+        """Folder of a frozen suite's task, at the task's present version."""
+        ...
+
+    def pins(self) -> dict[str, str]:
+        """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`."""
+        ...
+
+
+class Baselines(Protocol):
+    """A module that brings baselines and trained explainers."""
+
+    BASELINES: tuple[BaselineSpec, ...]
+
+    def check_baseline(self, name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
+        """Return a baseline that can answer a task, or raise UsageError."""
+        ...
+
+    def make_baseline(
+        self, name: str, *, task: Task, suite: Suite, split: str, **options: Any
+    ) -> tuple[Explainer, ExplainerCard]:
+        """Learn or load a baseline."""
+        ...
+
+    def reference_folder(self, name: str) -> Path:
+        """Folder of a trained explainer's weights, or raise MissingPartError."""
+        ...
+
+
+def provide(*, tasks: str, baselines: str) -> None:
+    """Name the modules that bring tasks and baselines; nothing is imported yet."""
+    _MODULES.update(tasks=tasks, baselines=baselines)
+    _module.cache_clear()
+
+
+@functools.cache
+def _module(kind: str) -> Any:
+    return importlib.import_module(_MODULES[kind])
+
+
+def provided_tasks() -> Tasks:
+    """The module that brings tasks and suites."""
+    return cast(Tasks, _module("tasks"))
+
+
+def provided_baselines() -> Baselines:
+    """The module that brings baselines."""
+    return cast(Baselines, _module("baselines"))
+
+
+def tasks() -> tuple[Task, ...]:
+    """Every task."""
+    return provided_tasks().TASKS
+
+
+def suites() -> tuple[str, ...]:
+    """Names of the frozen suites that ship with the package."""
+    return provided_tasks().SUITES
+
+
+def suite_root(suite: str, task: str) -> Path:
+    """Folder of a frozen suite's task, at the task's present version."""
+    return provided_tasks().suite_root(suite, task)
+
+
+def pins() -> dict[str, str]:
+    """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`."""
+    return provided_tasks().pins()
+
+
+def get_task(name: str) -> Task:
+    """Task by name.
+
+    Raises:
+        UsageError: no such task; the message lists those there are.
+    """
+    for task in tasks():
+        if task.name == name:
+            return task
+    raise UsageError(f"unknown task {name!r}: choose from {', '.join(t.name for t in tasks())}")
+
+
+def find_baseline(name: str) -> BaselineSpec:
+    """Baseline by name, with or without `baseline/`.
+
+    Raises:
+        UsageError: unknown.
+    """
+    known = provided_baselines().BASELINES
+    for spec in known:
+        if spec.name == name.removeprefix(BASELINE):
+            return spec
+    raise UsageError(f"unknown baseline '{name}': choose from {', '.join(s.name for s in known)}")
