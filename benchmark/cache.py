@@ -19,6 +19,10 @@ OnProgress = Callable[[str, int, int | None], None]
 """Told `(what is done now, bytes done, bytes in all or None)`; 0 bytes for steps without a size."""
 
 
+OnAnswers = Callable[[str, int, int], None]
+"""Told `(judge, answers judged, answers in all)`."""
+
+
 def silent(_what: str, _done: int, _total: int | None) -> None:
     """Ignore progress."""
 

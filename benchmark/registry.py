@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from introspect_bench.benchmark.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
@@ -39,6 +40,20 @@ class Tasks(Protocol):
 
     def pins(self) -> dict[str, str]:
         """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`."""
+        ...
+
+    def judge(self, path: Path, task: Task, suite: Suite, **options: Any) -> int:
+        """Append to a run what judges find in its answers."""
+        ...
+
+    def judge_again(
+        self, path: Path, task: Task, suite: Suite, **options: Any
+    ) -> Mapping[str, bool]:
+        """By query, whether its judges find again what a run says."""
+        ...
+
+    def shipped_texts(self, target: str) -> list[str]:
+        """Texts that a target wrote itself."""
         ...
 
 

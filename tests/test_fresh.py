@@ -11,8 +11,8 @@ from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import read_json, write_json_atomic
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.fresh import completed
-from introspect_bench.verifying import verify_suite
+from introspect_bench.leaderboard.verification.fresh import completed
+from introspect_bench.tasks.build.verify import verify_suite
 
 TASK = get_task("activation-patching")
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from tiny_features import judges, make_feature_suite
 from tiny_runs import header, pred
 
-from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -27,8 +26,9 @@ from introspect_bench.benchmark.runs.run import encode_line, read_run
 from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.entry_checks import run_findings, together
+from introspect_bench.leaderboard.submissions.checks import run_findings, together
 from introspect_bench.leaderboard.submissions.entries import Entry
+from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 
 N_FILES = int(os.environ.get("INTROSPECT_BENCH_FUZZ", "1000"))
 TOKENS = (

@@ -21,6 +21,7 @@ from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.parse import parse_injection
 from introspect_bench.benchmark.backends.injection.projection import Projection, random_projection
 from introspect_bench.benchmark.backends.injection.spec import (
     Injection,
@@ -34,7 +35,6 @@ from introspect_bench.benchmark.backends.injection.spec import (
 from introspect_bench.benchmark.backends.training.dataset import collate, plan_batches
 from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.injections import parse_injection
 
 PATCHING, FEATURES, ABLATIONS = "activation-patching", "feature-descriptions", "input-ablations"
 LENS = Injection(slots=3, projection=NEAREST)

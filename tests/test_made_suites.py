@@ -15,8 +15,8 @@ from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
+from introspect_bench.tasks.build.verify import verify_suite
 from introspect_bench.tasks.facts.facts import normalise
-from introspect_bench.verifying import verify_suite
 
 
 @pytest.fixture(scope="module", autouse=True)

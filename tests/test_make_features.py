@@ -21,10 +21,10 @@ from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import open_suite
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.build.order import NotFrozenError, Order
+from introspect_bench.tasks.build.verify import verify_suite
 from introspect_bench.tasks.feature_descriptions.build import suite as make
 from introspect_bench.tasks.feature_descriptions.build.text import check_disjoint
 from introspect_bench.tasks.feature_descriptions.judge import judges
-from introspect_bench.verifying import verify_suite
 
 NAME = "feature-descriptions"
 

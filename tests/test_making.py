@@ -13,14 +13,14 @@ import pytest
 from program import the_sentence
 from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
 
-from introspect_bench import making
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.interventions import selftests
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.commands.data import flat
-from introspect_bench.making import make_data
+from introspect_bench.tasks.build import command as making
 from introspect_bench.tasks.build import make
+from introspect_bench.tasks.build.command import make_data
 from introspect_bench.tasks.build.order import NotFrozenError, Order
 from introspect_bench.tasks.input_ablations.build import build as ablations
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.commands.data import command
-from introspect_bench.metric_card import (
+from introspect_bench.benchmark.metrics.card import (
     ABOVE,
     DESCRIPTIONS,
     TASKS,
@@ -18,7 +16,9 @@ from introspect_bench.metric_card import (
     figures_of,
     passes,
 )
-from introspect_bench.metric_tests import TESTS
+from introspect_bench.benchmark.metrics.card_tests import TESTS
+from introspect_bench.benchmark.registry import get_task
+from introspect_bench.commands.data import command
 from introspect_bench.tasks import TASKS as ALL
 
 CARD = Path(__file__).parents[1] / "docs" / "metric-card.md"

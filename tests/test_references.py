@@ -13,7 +13,6 @@ from tiny_training import make_base
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.baselines import recipes as references
 from introspect_bench.baselines.recipes import (
     CHOSEN,
@@ -26,6 +25,7 @@ from introspect_bench.baselines.recipes import (
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.export.tables import markdown
 from introspect_bench.benchmark.files import canonical_json
+from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 
 PATCHING = "activation-patching"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import introspect_bench as ib
+from introspect_bench.benchmark.export.readme import BEGIN, END
 from introspect_bench.leaderboard.submissions.entries import find_entries
-from introspect_bench.results import BEGIN, END
 
 TOP = Path(__file__).parents[1]
 SUBMISSIONS = TOP / "submissions"

@@ -13,13 +13,12 @@ from tiny_runs import Perfect
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.benchmark.scoring.grade import grade_run
+from introspect_bench.benchmark.scoring.matched import Graded
 from introspect_bench.benchmark.scoring.scale import Scale
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard.ranking.overall import TaskScore, scales_of
-from introspect_bench.leaderboard.ranking.standings import standings
-from introspect_bench.matching import Graded
-from introspect_bench.standing import match_entries, task_scores
+from introspect_bench.leaderboard.ranking.standings import match_entries, standings, task_scores
 
 SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 

@@ -18,7 +18,7 @@ from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.features import PARTS, arrays, feature_truth
 from introspect_bench.benchmark.suite.freeze import write_manifest
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.verifying import verify_suite
+from introspect_bench.tasks.build.verify import verify_suite
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.pull_request_comment import (
+from introspect_bench.leaderboard.submissions.comment import (
     MARK,
     MAX_COMMENT,
     MAX_REPORT_BYTES,

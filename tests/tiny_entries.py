@@ -10,7 +10,7 @@ from typing import Any
 
 from introspect_bench.benchmark.files import compact_json, sha256_bytes
 from introspect_bench.leaderboard.submissions.entries import body_digest
-from introspect_bench.submitting import Description, submit
+from introspect_bench.leaderboard.submissions.submit import Description, submit
 
 ORG, TITLE = "acme", "Model-1"
 CONTACT = "https://github.com/acme/model"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.boards import make_board
 from introspect_bench.leaderboard.site.board import Board, Row
+from introspect_bench.leaderboard.site.build import make_board
 
 TASKS = ("activation-patching", "input-ablations")
 

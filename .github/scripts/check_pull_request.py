@@ -8,7 +8,7 @@ from pathlib import Path
 
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.files import write_json_atomic
-from introspect_bench.pull_request import check_pull_request
+from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
 
 
 def main(words: list[str] | None = None) -> int:

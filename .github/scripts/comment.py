@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntrospectBenchError
-from introspect_bench.pull_request_comment import (
+from introspect_bench.leaderboard.submissions.comment import (
     MANUAL,
     MARK,
     adds_one_entry,

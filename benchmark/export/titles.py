@@ -23,3 +23,8 @@ TITLES: Mapping[str, str] = {
 """Column titles; a metric without one keeps its name."""
 NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})
 """Metrics that are no shares of queries; they are shown as they are."""
+
+
+def title(metric: str) -> str:
+    """Return a metric's name for people."""
+    return TITLES.get(metric, metric.replace("_", " "))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.records import RANKED
 from introspect_bench.leaderboard.site import figures
 from introspect_bench.leaderboard.site.board import Row, SuiteBoard
@@ -108,7 +109,7 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
         title=f"{column.title} by layer",
         subtitle=f"{suite.target}; the best {len(chosen)} entries",
         x_name="layers",
-        y_name=figures.title(column.metric),
+        y_name=title(column.metric),
         metric=column.metric,
         groups=groups,
         lines=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.benchmark.export.titles import TITLES
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.leaderboard.site.board import Estimate
 
 OVERALL = "overall"
@@ -66,11 +66,6 @@ class Axis:
     def at(self, value: float) -> float:
         """Return the place of a value, 0 to `WIDTH`, rounded to a tenth."""
         return round(WIDTH * (value - self.low) / (self.high - self.low), 1) + 0.0
-
-
-def title(metric: str) -> str:
-    """Return a metric's name for people."""
-    return TITLES.get(metric, metric.replace("_", " "))
 
 
 def explain(metric: str) -> str:

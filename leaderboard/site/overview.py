@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard.report.contrasts import LEVEL
 from introspect_bench.leaderboard.site import figures
@@ -67,7 +68,7 @@ def matrix_view(matrix: Matrix, board: Board) -> Json:
 
     return {
         "title": f"{matrix.title} \N{MIDDLE DOT} {matrix.access}",
-        "metric": figures.title(matrix.metric),
+        "metric": title(matrix.metric),
         "targets": matrix.targets,
         "rows": [
             {"name": row, "cells": [view(row, target) for target in matrix.targets]}
@@ -97,7 +98,7 @@ def terms_view(board: Board) -> list[tuple[str, str]]:
         for column in suite.columns:
             heads.setdefault(column.title, f"{column.summary}{column_range(column)}")
     for name in _names(board.suites):
-        heads.setdefault(figures.title(name), figures.explain(name))
+        heads.setdefault(title(name), figures.explain(name))
     heads |= {"Tier": TIER_HELP} | dict(TIERS.values())
     heads |= {"No answer": NO_ANSWER_HELP, "Vectors": VECTOR_HELP, "Cost": TOKENS_HELP}
     heads |= {"Time": SECONDS_HELP, "Size": SIZE_HELP, "Date": DATE_HELP}

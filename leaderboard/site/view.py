@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.records import (
     ORACLE,
     REPLAYS,
@@ -128,7 +129,7 @@ def _heads(suite: SuiteBoard) -> list[Json]:
             f"{column.summary} {figures.explain(column.metric)}{column_range(column)}",
             "num",
             "desc",
-            sub=figures.title(column.metric),
+            sub=title(column.metric),
         )
         for column in suite.columns
     ]
@@ -251,7 +252,7 @@ def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
             lines.append(
                 {
                     "task": column.title,
-                    "metric": figures.title(name),
+                    "metric": title(name),
                     "value": figures.shown(name, estimate.value) if estimate else NOTHING,
                     "interval": figures.interval(name, estimate),
                 }

@@ -11,32 +11,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.baselines.train_recipes import reference
+from introspect_bench.benchmark.backends.training.command import train
+from introspect_bench.benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
+from introspect_bench.benchmark.evaluation.plan import TaskPlan, plan_run
+from introspect_bench.benchmark.evaluation.run import OnQueries
+from introspect_bench.benchmark.evaluation.run import run as _run
+from introspect_bench.benchmark.evaluation.spec import RunRequest
+from introspect_bench.benchmark.export.export import export
+from introspect_bench.benchmark.metrics.card import data_metric_card
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
 from introspect_bench.benchmark.runs import provenance
 from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.checking import validate_all
-from introspect_bench.citing import cite
-from introspect_bench.comparing import compare
-from introspect_bench.descriptions import rate, show_judge, simulate
-from introspect_bench.dry_run import TaskPlan, plan_run
-from introspect_bench.exporting import export
-from introspect_bench.keeping import ledger_add, ledger_show
-from introspect_bench.listing import ls
-from introspect_bench.making import hold_out_data as data_hold_out
-from introspect_bench.making import make_data as data_make
-from introspect_bench.metric_card import data_metric_card
-from introspect_bench.nulls import check_nulls, data_nulls
-from introspect_bench.pages import leaderboard_build, leaderboard_check, leaderboard_diff
-from introspect_bench.rechecking import recheck
-from introspect_bench.referencing import reference
-from introspect_bench.reporting import leaderboard_report
-from introspect_bench.request import RunRequest
-from introspect_bench.running import OnAnswers, OnQueries
-from introspect_bench.running import run as _run
-from introspect_bench.scaling import leaderboard_scaling
-from introspect_bench.scores import (
+from introspect_bench.benchmark.scoring.compare import compare
+from introspect_bench.benchmark.scoring.score import (
     check_score,
     has_truth,
     leaderboard_table,
@@ -45,11 +34,26 @@ from introspect_bench.scores import (
     show,
     validate,
 )
-from introspect_bench.submitting import submit
-from introspect_bench.suites import shipped_tasks, tasks_of
+from introspect_bench.benchmark.suite.find import shipped_tasks, tasks_of
+from introspect_bench.cite import cite
+from introspect_bench.leaderboard.report.curve import leaderboard_scaling
+from introspect_bench.leaderboard.report.pairs import leaderboard_report
+from introspect_bench.leaderboard.site.pages import (
+    leaderboard_build,
+    leaderboard_check,
+    leaderboard_diff,
+)
+from introspect_bench.leaderboard.submissions.submit import submit
+from introspect_bench.leaderboard.submissions.validate import validate_all
+from introspect_bench.leaderboard.verification.recheck import recheck
+from introspect_bench.leaderboard.verification.record import ledger_add, ledger_show
+from introspect_bench.listing import ls
 from introspect_bench.tasks import SUITES, suite_root
-from introspect_bench.training import train
-from introspect_bench.verifying import verify_suite
+from introspect_bench.tasks.build.command import hold_out_data as data_hold_out
+from introspect_bench.tasks.build.command import make_data as data_make
+from introspect_bench.tasks.build.verify import verify_suite
+from introspect_bench.tasks.feature_descriptions.judge.command import rate, show_judge, simulate
+from introspect_bench.tasks.nulls.command import check_nulls, data_nulls
 
 __all__ = [
     "check_nulls",
@@ -181,7 +185,7 @@ def labels(
         MissingPartError: weights, truth or device are missing.
         IntegrityError: a file is corrupt.
     """
-    from introspect_bench.label_counts import reproduce, suite_about
+    from introspect_bench.baselines.label_counts import reproduce, suite_about
 
     found = suite or suite_about(target)
     return [] if found is None else reproduce(found, split=split, **options)

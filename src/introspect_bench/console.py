@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from introspect_bench.benchmark.evaluation.spec import INJECTIONS
 from introspect_bench.benchmark.suite.subset import Amount, read_amount
-from introspect_bench.request import INJECTIONS
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

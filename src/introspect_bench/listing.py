@@ -10,8 +10,8 @@ from introspect_bench.benchmark.backends.injection.spec import Injection, Inject
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec
 from introspect_bench.benchmark.registry import REFERENCE
+from introspect_bench.benchmark.suite.find import tasks_of
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.suites import tasks_of
 from introspect_bench.tasks import SUITES, TASKS
 
 

@@ -21,12 +21,12 @@ from tiny_targets import SAYS, make_target
 import introspect_bench as ib
 from introspect_bench.benchmark.models.targets import weight_files
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.boards import make_board
-from introspect_bench.checking import check_entry
 from introspect_bench.leaderboard.site.board import Row
+from introspect_bench.leaderboard.site.build import make_board
+from introspect_bench.leaderboard.submissions.comment import render_comment
+from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
+from introspect_bench.leaderboard.submissions.validate import check_entry
 from introspect_bench.leaderboard.verification.ledger import read_ledger
-from introspect_bench.pull_request import check_pull_request
-from introspect_bench.pull_request_comment import render_comment
 
 LEDGER = Path("submissions/ledger.jsonl")
 

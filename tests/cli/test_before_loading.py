@@ -10,8 +10,8 @@ import pytest
 from program import ABLATIONS, CONSTANT, Call, one_run, the_sentence
 
 import introspect_bench as ib
-from introspect_bench import running
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.evaluation import run as running
 
 HUGE = "9" * 20
 FEW = ("run", "-m", "baseline/few-shot")
@@ -159,6 +159,6 @@ def test_numbers_are_whole() -> None:
 
 def test_dtypes_are_those_that_loading_knows() -> None:
     from introspect_bench.benchmark.backends.explainer import load as loading
-    from introspect_bench.request import DTYPES
+    from introspect_bench.benchmark.evaluation.spec import DTYPES
 
     assert tuple(DTYPES) == ("auto", *loading.DTYPES)

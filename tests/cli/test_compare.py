@@ -12,8 +12,8 @@ from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
 from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.scoring.matched import grade_file, match
 from introspect_bench.leaderboard.report import differences
-from introspect_bench.matching import grade_file, match
 
 SUITE = ("--suite", "toy")
 

@@ -11,7 +11,7 @@ import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
 
 import introspect_bench as ib
-from introspect_bench.running import RefusedTasksError
+from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
 CUSTOM = """
 class Mine:

@@ -11,7 +11,7 @@ from program import Call, the_sentence
 from tiny_features import NAME, QUALITY, judges, make_feature_suite
 
 import introspect_bench as ib
-from introspect_bench.suites import shipped_tasks
+from introspect_bench.benchmark.suite.find import shipped_tasks
 from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)

@@ -10,13 +10,17 @@ from program import Call, one_run
 from tiny_entries import forge, make_entry, set_field
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.comparing_entries import entry_replies, label_entries, labels_of
 from introspect_bench.leaderboard.submissions import copies
 from introspect_bench.leaderboard.submissions.entries import (
     Entry,
     entry_sha256,
     find_entries,
     read_entry,
+)
+from introspect_bench.leaderboard.submissions.replies_compared import (
+    entry_replies,
+    label_entries,
+    labels_of,
 )
 from introspect_bench.tasks.verdicts import format_either
 
@@ -109,7 +113,7 @@ def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(
     lines = [key for key, value in right.items() if not value][:3]
 
     def better(rows: list[dict[str, object]]) -> None:
-        from introspect_bench.suites import find_suite
+        from introspect_bench.benchmark.suite.find import find_suite
 
         truth = find_suite("toy", "input-ablations").truth("test")
         for row in rows[1:-1]:

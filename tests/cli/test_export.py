@@ -14,8 +14,8 @@ from tiny_features import NAME, judges, make_feature_suite
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.exporting import FORMS
-from introspect_bench.tabular import FORMULA
+from introspect_bench.benchmark.export.export import FORMS
+from introspect_bench.benchmark.export.tabular import FORMULA
 from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 FORMULAS = [f"{sign}cmd|' /C calc'!A0" for sign in FORMULA]

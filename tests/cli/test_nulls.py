@@ -11,7 +11,7 @@ from tiny_suites import make_suite
 
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.nulls import check_nulls
+from introspect_bench.tasks.nulls.command import check_nulls
 
 
 def test_one_table_has_every_null_of_every_task(call: Call) -> None:

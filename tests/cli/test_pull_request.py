@@ -17,8 +17,8 @@ from tiny_entries import make_entry, rows_of, set_field, write_rows
 
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.pull_request import check_pull_request
-from introspect_bench.pull_request_comment import read_report, render_comment
+from introspect_bench.leaderboard.submissions.comment import read_report, render_comment
+from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
 
 SCRIPTS = Path(__file__).parents[2] / ".github" / "scripts"
 Check = Callable[..., dict[str, Any]]
@@ -288,6 +288,8 @@ def test_a_list_of_changes_that_never_ends_is_not_read(
             (root / f"{number}.txt").write_text("x")
 
     head = scratch.pull_request(change)
-    monkeypatch.setattr("introspect_bench.git_objects.MAX_LISTING_BYTES", 1_000)
+    monkeypatch.setattr(
+        "introspect_bench.leaderboard.submissions.git_objects.MAX_LISTING_BYTES", 1_000
+    )
     with pytest.raises(IntegrityError, match="more than"):
         check_pull_request(scratch.root, base=scratch.base, head=head, work=here / "work")

@@ -16,9 +16,9 @@ from program import (
 )
 
 import introspect_bench as ib
-from introspect_bench.asking_again import Recheck, request_again
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.registry import get_task
+from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 
 
 def test_run_writes_one_file_a_task_and_prints_scores(call: Call) -> None:
@@ -167,8 +167,8 @@ def test_the_python_functions_do_what_the_verbs_do() -> None:
 
 
 def test_a_local_folder_is_not_named_by_its_path(here: Path) -> None:
-    from introspect_bench.request import RunRequest
-    from introspect_bench.suites import find_suite
+    from introspect_bench.benchmark.evaluation.spec import RunRequest
+    from introspect_bench.benchmark.suite.find import find_suite
 
     (here / "models" / "my model").mkdir(parents=True)
     request = RunRequest(model=str(here / "models" / "my model"))

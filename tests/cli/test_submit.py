@@ -15,7 +15,7 @@ from tiny_entries import CONTACT, rows_of, write_rows
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.leaderboard.submissions.entries import find_entries, read_entry
-from introspect_bench.submitting import Description
+from introspect_bench.leaderboard.submissions.submit import Description
 
 WORDS = ("--name", "Acme/Model-1", "--contact", CONTACT, "--declare", "--suite", "toy")
 

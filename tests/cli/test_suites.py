@@ -14,9 +14,9 @@ from program import ABLATIONS, CONSTANT, Call, the_sentence
 from tiny_suites import make_suite
 
 import introspect_bench as ib
-from introspect_bench import suites
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
+from introspect_bench.benchmark.suite import find as suites
 from introspect_bench.benchmark.suite.freeze import CANARY
 from introspect_bench.tasks import SUITES, SUMS, get_task, pins, suite_root
 

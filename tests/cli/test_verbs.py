@@ -11,8 +11,10 @@ import pytest
 from program import ABLATIONS, Call, one_run
 
 import introspect_bench as ib
-from introspect_bench import citing, comparing, exporting
+from introspect_bench import cite as citing
+from introspect_bench.benchmark.export import export as exporting
 from introspect_bench.benchmark.metrics import paired
+from introspect_bench.benchmark.scoring import compare as comparing
 from introspect_bench.cli import VERBS, command_line
 
 

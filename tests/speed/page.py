@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tiny_entries import renamed, rows_of, write_rows
 
-from introspect_bench.boards import make_board
+from introspect_bench.leaderboard.site.build import make_board
 from introspect_bench.leaderboard.site.folder import write_site
-from introspect_bench.submitting import Description, submit
+from introspect_bench.leaderboard.submissions.submit import Description, submit
 
 
 def silenced(rows: list[dict[str, Any]], rng: np.random.Generator) -> list[dict[str, Any]]:

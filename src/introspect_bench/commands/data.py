@@ -258,7 +258,7 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the figures alone.")
 def metric_card(as_json: bool) -> None:
     """Print what each metric makes of answers known to be worth something or nothing."""
-    from introspect_bench.metric_card import TASKS, data_metric_card, figures_of
+    from introspect_bench.benchmark.metrics.card import TASKS, data_metric_card, figures_of
 
     if as_json:
         emit_json({task: figures_of(task) for task in TASKS})

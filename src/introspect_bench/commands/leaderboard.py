@@ -43,7 +43,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: scores and the tables.")
 def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_json: bool) -> None:
     """Score run files and print one Markdown table a task and split."""
-    from introspect_bench import api, results
+    from introspect_bench import api
+    from introspect_bench.benchmark.export import readme as results
     from introspect_bench.benchmark.export.tables import markdown
 
     scores = api.score_all(runs, suite=suite)

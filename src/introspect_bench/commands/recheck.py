@@ -54,8 +54,8 @@ def command(
     (the former not with --fresh).
     """
     from introspect_bench import api
-    from introspect_bench.asking_again import Recheck
-    from introspect_bench.rechecking import check_agreement
+    from introspect_bench.leaderboard.verification.recheck import check_agreement
+    from introspect_bench.leaderboard.verification.rerun import Recheck
 
     with progress() as bar:
         found = api.recheck(

@@ -51,7 +51,7 @@ def command(
     on where it was.
     """
     from introspect_bench import api
-    from introspect_bench.referencing import EXPLAINERS
+    from introspect_bench.baselines.train_recipes import EXPLAINERS
 
     asked = {"epochs": epochs, "learning_rate": learning_rate, "evaluations": evaluations}
     with progress() as bar:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.console import (
     amount,
@@ -19,11 +20,10 @@ from introspect_bench.console import (
     progress,
     warn_unread,
 )
-from introspect_bench.request import RunRequest
 
 if TYPE_CHECKING:
+    from introspect_bench.benchmark.evaluation.plan import TaskPlan
     from introspect_bench.benchmark.runs.run import Run
-    from introspect_bench.dry_run import TaskPlan
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest)}
 """Defaults of the options, by name."""
@@ -134,9 +134,9 @@ def command(
     baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
     from introspect_bench import api
-    from introspect_bench.explainers import parse_arguments
-    from introspect_bench.injections import parse_injection
-    from introspect_bench.running import RefusedTasksError
+    from introspect_bench.benchmark.backends.injection.parse import parse_injection
+    from introspect_bench.benchmark.evaluation.explainers import parse_arguments
+    from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
     options |= {
         "queries": None if queries is None else queries.split(","),

@@ -74,7 +74,7 @@ def command(
     code of class replays at once, all other user code is shown without a rank.
     """
     from introspect_bench import api
-    from introspect_bench.submitting import Description, read_text
+    from introspect_bench.leaderboard.submissions.submit import Description, read_text
 
     links = {"paper": paper_url, "code": code_url, "model": model_url}
     description = Description(

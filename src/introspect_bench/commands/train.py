@@ -103,8 +103,8 @@ def command(
     opened. Killed at any moment, the same command goes on where it was.
     """
     from introspect_bench import api
+    from introspect_bench.benchmark.backends.injection.parse import parse_injection
     from introspect_bench.benchmark.backends.training.spec import Reading
-    from introspect_bench.injections import parse_injection
 
     if reading is not None:
         options["reading"] = Reading(when=reading, share=reading_share, kinds=kinds)

@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.runs.judgements import PREDICTED, stored_bytes
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.judged import Truths
 from introspect_bench.benchmark.suite.features import WINDOW, WINDOWS
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judge.judges import Judge
-from introspect_bench.tasks.feature_descriptions.judge.run import BATCH, OnAnswers, find_work
+from introspect_bench.tasks.feature_descriptions.judge.judges import NAMES, Judge, open_judges
+from introspect_bench.tasks.feature_descriptions.judge.run import BATCH, find_work
 
 STEPS = 3
 """Largest difference of a stored byte (25.5 to a unit of activation) that rounding on another
@@ -43,6 +44,23 @@ class Rejudged:
     """The query."""
     same: bool
     """Whether the judge finds what the file says."""
+
+
+def judge_again(
+    path: Path,
+    task: Task,
+    suite: Suite,
+    *,
+    qids: Sequence[str],
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+    on_answers: OnAnswers | None = None,
+) -> dict[str, bool]:
+    """By query, whether the suite's own judge finds again what a run says; see `rejudge`."""
+    opened = open_judges(suite, names=NAMES[:1], device=device, on_progress=on_fetch)
+    found = rejudge(path, task=task, suite=suite, judges=opened, qids=qids, on_answers=on_answers)
+    same = dict.fromkeys((one.qid for one in found), True)
+    return same | {one.qid: False for one in found if not one.same}
 
 
 def rejudge(

@@ -6,7 +6,7 @@ are opened, its truth never. Which judges there are is `judges.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.records import Description
 from introspect_bench.benchmark.runs.replies import read_replies
@@ -22,13 +23,11 @@ from introspect_bench.benchmark.runs.writer import RunWriter, open_judging
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judge.judges import Judge
+from introspect_bench.tasks.feature_descriptions.judge.judges import NAMES, Judge, open_judges
 
 BATCH = 28
 """Answers judged together and then written; fixed, so that a continued run is the same."""
 Ids = npt.NDArray[np.int32]
-OnAnswers = Callable[[str, int, int], None]
-"""Told `(judge, answers judged, answers in all)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,36 @@ class Work:
     """Their descriptions."""
     windows: Ids
     """Their windows, int32 (n, 16, 32)."""
+
+
+def judge(
+    path: Path,
+    task: Task,
+    suite: Suite,
+    *,
+    names: Sequence[str] = (),
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+    on_answers: OnAnswers | None = None,
+) -> int:
+    """Append to a run what judges find in its descriptions; return how many judgements.
+
+    Args:
+        path: a complete run file.
+        task: the task it is about.
+        suite: the suite it is about; its truth is not opened.
+        names: which judges; the suite's own if empty.
+        device: a torch device.
+        on_fetch: told what is downloaded and prepared.
+        on_answers: told how far each judge is.
+
+    Raises:
+        UsageError: unknown judge, an incomplete run, or answers that need no judge.
+        MissingPartError: weights, network, device or disk space are missing.
+        IntegrityError: a file is corrupt, or a judge is not the suite's own.
+    """
+    judges = open_judges(suite, names=names or NAMES[:1], device=device, on_progress=on_fetch)
+    return judge_run(path, task=task, suite=suite, judges=judges, on_answers=on_answers)
 
 
 def judge_run(

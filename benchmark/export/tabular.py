@@ -1,0 +1,162 @@
+"""A graded run as rows: CSV, Parquet, and a folder that `datasets` reads.
+
+Owns the columns. A row is a query: what was asked, the truth, the raw reply, what was read in it
+and its score.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.benchmark.files import canonical_json
+from introspect_bench.benchmark.records import Described, Scored
+from introspect_bench.benchmark.scoring.matched import Graded
+from introspect_bench.benchmark.scoring.score import shown
+
+TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
+"""Types of columns, as Arrow calls them."""
+COLUMNS: Mapping[str, str] = {
+    "id": TEXT,
+    "group": TEXT,
+    "kind": TEXT,
+    "query": TEXT,
+    "clean": TEXT,
+    "truth": TEXT,
+    "changed": TRUE,
+    "predicate": TEXT,
+    "raw": TEXT,
+    "status": TEXT,
+    "says_changed": TRUE,
+    "answer": TEXT,
+    "verdict": TRUE,
+    "content": TRUE,
+    "exact": TRUE,
+    "matched_auroc": NUMBER,
+    "weighted_r": NUMBER,
+    "mapped": TEXT,
+    "tokens_in": COUNT,
+    "tokens_out": COUNT,
+    "milliseconds": NUMBER,
+}
+"""Every column with its type, in order; a task has those that mean something for it."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+"""How a text begins that a spreadsheet may take for a formula."""
+
+
+MOST = (1 << 53) - 1
+"""Greatest count that every reader of these forms holds exactly."""
+
+
+def rows(graded: Graded) -> list[dict[str, Any]]:
+    """Return a run's queries as rows of plain values, in the suite's order.
+
+    Raises:
+        IntegrityError: a count of tokens is not a whole number.
+    """
+    found = []
+    for one in graded.scored:
+        assert isinstance(one, Scored | Described)
+        written = graded.run.rows.get(one.query.id, {})
+        row = shown(one, graded.task.render(one.query).question) | {
+            "tokens_in": _count(graded, one.query.id, "n_in"),
+            "tokens_out": _count(graded, one.query.id, "n_out"),
+            "milliseconds": None if "ms" not in written else float(written["ms"]),
+        }
+        found.append({name: _valid(row[name]) for name in COLUMNS if name in row})
+    return found
+
+
+def to_csv(graded: Graded) -> bytes:
+    """Return the rows as CSV (RFC 4180), in UTF-8.
+
+    A text that a spreadsheet could take for a formula gets an apostrophe in front, as OWASP advises
+    ("CSV Injection"). Numbers are written in full, true and false as such, nothing as nothing.
+    """
+    table = rows(graded)
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, fieldnames=list(table[0]))
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in table)
+    return out.getvalue().encode()
+
+
+def to_parquet(graded: Graded) -> bytes:
+    """Return the rows as Parquet; the run's header is its metadata `introspect_bench.header`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = rows(graded)
+    schema = pa.schema([(name, pa.type_for_alias(COLUMNS[name])) for name in table[0]])
+    columns = [pa.array([row[name] for row in table], schema.field(name).type) for name in table[0]]
+    header = canonical_json(graded.run.header).encode()
+    schema = schema.with_metadata({"introspect_bench.header": header})
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), out)
+    return out.getvalue()
+
+
+def to_dataset(graded: Graded) -> dict[str, bytes]:
+    """Return a folder for `datasets.load_dataset`: the rows as Parquet, and a card."""
+    name = f"data/{graded.split}-00000-of-00001.parquet"
+    return {name: to_parquet(graded), "README.md": _card(graded, name).encode()}
+
+
+def _card(graded: Graded, file: str) -> str:
+    """Return the dataset card: settings that the library reads, then what the rows are."""
+    header, suite = graded.run.header, graded.suite
+    configuration = {
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": graded.split, "path": file}]}
+        ],
+        "tags": ["introspect-bench", suite.name, graded.task.name],
+        "pretty_name": f"introspect-bench run on {suite.name}, {graded.task.name}",
+    }
+    settings = "\n".join(f"{key}: {json.dumps(value)}" for key, value in configuration.items())
+    facts = {
+        "explainer": header["explainer"]["name"],
+        "suite": f"{suite.name} {suite.task} {suite.version}, split {graded.split}",
+        "suite_sha256": suite.data_sha256,
+        "run_sha256": (graded.run.footer or {}).get("body_sha256"),
+        "complete": graded.run.complete,
+        "partial": header["partial"],
+        "canary": suite.manifest.get("canary"),
+    }
+    return (
+        f"---\n{settings}\n---\n\n# A run of introspect-bench\n\n"
+        "One row a query: the question, what measuring the target model gave (`truth`), the "
+        "explainer's raw reply, what was read in it, and its score. The ground truth is in it: "
+        "keep it out of training data (the canary is there to find it).\n\n"
+        f"```json\n{json.dumps(facts, indent=2)}\n```\n"
+    )
+
+
+def _count(graded: Graded, query: str, field: str) -> int | None:
+    """Return a count of a row; nothing if the row or its field is not there."""
+    value = graded.run.rows.get(query, {}).get(field)
+    if value is not None and (value != int(value) or value > MOST):
+        raise IntegrityError(
+            f"{graded.run.path}: field {field} of query {query} is {value!r}, expected a whole "
+            f"number up to {MOST}"
+        )
+    return None if value is None else int(value)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _valid(value: Any) -> Any:
+    """Return text with unpaired surrogates, which UTF-8 can't hold, as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

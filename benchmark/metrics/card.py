@@ -1,0 +1,159 @@
+"""The metric card: what each metric is worth, as a page of Markdown. Deterministic.
+
+Owns what passing means, which metric stands in where another one fails, and the page. The figures
+are `metric_tests`' and `metric_tests_features`'.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+from introspect_bench.benchmark.export.tables import bar
+from introspect_bench.benchmark.export.titles import title
+from introspect_bench.benchmark.metrics.card_features import description_figures
+from introspect_bench.benchmark.metrics.card_tests import TESTS, causal_figures
+from introspect_bench.benchmark.registry import get_task
+
+MAX_LEFT = 0.9
+"""Share of the perfect score that may be left once labels are missing or false ones are added."""
+MAX_NOTHING = 0.1
+"""Most that an answerer who knows nothing may score."""
+TASKS = ("activation-patching", "input-ablations", "feature-descriptions")
+"""Tasks, in the order of the page."""
+DESCRIPTIONS = "feature-descriptions"
+ABOVE = "above the floor"
+"""Row of a headline as *Overall* counts it: rescaled from the best answerer who knows nothing."""
+COMPANIONS: Mapping[str, Sequence[str]] = {
+    "activation-patching": ("balanced_exact_match", "group_consistency", ABOVE),
+    "input-ablations": ("kind_mean", ABOVE),
+    DESCRIPTIONS: ("weighted_r", "auprc"),
+}
+"""What may stand beside a metric that fails a test, the first one that passes it first."""
+Figures = Mapping[str, Mapping[str, float]]
+
+_HEAD = f"""# Metric card
+
+Written by `introspect-bench data metric-card`; change nothing here by hand.
+
+What each metric makes of answers that are known to be worth something or nothing, on simulated
+queries and features with a fixed seed. No model runs. Replies to the causal tasks go through the
+tasks' own parsers; for descriptions a perfect judge is taken for granted, so that a failure is the
+formula's. *Missing* and *false* are the two tests of NeuronEval (arXiv:2506.05774).
+
+| column | answers | passes if |
+| --- | --- | --- |
+| perfect | all right | for comparison |
+| missing | a random half of the `changed` verdicts, parts or active tokens is left out | at most \
+{MAX_LEFT:.0%} of perfect |
+| false | `changed` is added to unchanged queries, a random part named for half, or activity added \
+to silent tokens, at random and as often as in the corpus | at most {MAX_LEFT:.0%} of perfect |
+| constant | always unchanged, always changed to the commonest output, always part A, active \
+everywhere | at most {MAX_NOTHING} |
+| shuffled | the right answers of other queries or features | at most {MAX_NOTHING} |
+| copied | the prompt itself; for descriptions, predictions at random | at most {MAX_NOTHING} |
+| hedging | verdict by coin with the likeliest content, or both answers in one reply; for \
+descriptions, the true one joined to nineteen others by "or" | at most {MAX_NOTHING}; for \
+descriptions, which hold the truth, at most {MAX_LEFT:.0%} of perfect |
+
+Of several rules the best one by the metric counts. A figure in bold fails. A metric that fails is
+published with its failure, and the companion beside it passes what it fails.
+"""
+
+
+def data_metric_card() -> str:
+    """Return the page, ending in a line feed."""
+    return "\n".join([_HEAD, *(_section(task, figures_of(task)) for task in TASKS), _TAIL])
+
+
+@functools.cache
+def figures_of(task: str) -> dict[str, dict[str, float]]:
+    """Return every metric's score by answerer; a causal task has its headline above the floor too.
+
+    Args:
+        task: name of the task.
+    """
+    if task == DESCRIPTIONS:
+        return description_figures()
+    found = causal_figures(task)
+    own = found[get_task(task).headline]
+    floor = max(own[test] for test in TESTS if _knows_nothing(task, test))
+    found[ABOVE] = {test: (value - floor) / (1 - floor) for test, value in own.items()}
+    return found
+
+
+def passes(task: str, figures: Mapping[str, float], test: str) -> bool:
+    """Say whether a metric passes a test, by the rules that the page states.
+
+    Args:
+        task: name of the task.
+        figures: score by answerer.
+        test: which answerer.
+    """
+    if test == "perfect":
+        return True
+    most = MAX_NOTHING if _knows_nothing(task, test) else MAX_LEFT * figures["perfect"]
+    return figures[test] <= most
+
+
+def companions(task: str, found: Figures, metric: str) -> list[str]:
+    """Return the metrics that pass, among them, every test that a metric fails.
+
+    Raises:
+        ValueError: there are none.
+    """
+    failed = [test for test in TESTS if not passes(task, found[metric], test)]
+    kept = []
+    for other in COMPANIONS[task]:
+        passed = [test for test in failed if passes(task, found[other], test)]
+        if passed and other != metric:
+            kept.append(other)
+            failed = [test for test in failed if test not in passed]
+    if failed:
+        raise ValueError(f"{metric} of {task} fails {failed}, and nothing beside it passes them")
+    return kept
+
+
+def _knows_nothing(task: str, test: str) -> bool:
+    known = ("perfect", "missing", "false")
+    return test not in known and not (test == "hedging" and task == DESCRIPTIONS)
+
+
+def _section(task: str, found: Figures) -> str:
+    lines = [f"## {title(task).replace('-', ' ').capitalize()}", ""]
+    lines.append(bar(["metric", *TESTS, "fails", "companion"]))
+    lines.append(bar(["---", *(["---:"] * len(TESTS)), "---:", "---"]))
+    for metric, figures in found.items():
+        verdicts = {test: passes(task, figures, test) for test in TESTS}
+        cells = [
+            _shown(figures[test]) if verdicts[test] else f"**{_shown(figures[test])}**"
+            for test in TESTS
+        ]
+        fails = len(verdicts) - sum(verdicts.values())
+        beside = "; ".join(_name(task, one) for one in companions(task, found, metric))
+        lines.append(bar([_name(task, metric), *cells, str(fails or "none"), beside]))
+    return "\n".join([*lines, ""])
+
+
+def _name(task: str, metric: str) -> str:
+    return f"{title(get_task(task).headline)}, {ABOVE}" if metric == ABOVE else title(metric)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
+_TAIL = """## What follows
+
+- Balanced exact match gives nothing to one verdict, and a coin with the likeliest content
+  0.5 sqrt(p), p being its share of right contents. That is why *Overall* begins at the best null
+  that only reads, which is tuned to hedge: above the floor nothing is left of it, by construction.
+- Exact match on one class, the verdict's accuracy and F1 describe; alone they rank nobody.
+- Descriptions of contextual features are ranked by matched AUROC (2 AUROC - 1), with weighted r
+  beside it. They are judged by exact predicates: every score shows the share of descriptions that
+  the judge read by its grammar, mapped to the nearest known one, or could not map, which predict
+  nothing.
+- Matched AUROC looks at marked tokens alone, where a false label at corpus density hardly ever
+  falls and other features' tokens never occur: it fails these two tests by construction. Weighted r
+  and the average precision over random windows stand beside it.
+"""

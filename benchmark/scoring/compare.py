@@ -1,0 +1,195 @@
+"""Differences between runs, task by task and pair by pair. No model, no network.
+
+Owns what `compare` returns. The statistics are `benchmark.paired`'s; what may be compared with what
+is `matching`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.metrics import paired
+from introspect_bench.benchmark.metrics.bootstrap import bootstrap
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table, evaluate
+from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
+from introspect_bench.benchmark.scoring.grade import SEED
+from introspect_bench.benchmark.scoring.matched import Graded, Matched, grade_file, match, stream
+
+SCHEMA = "introspect-bench/compare/1"
+"""Value of `schema` in what `compare` returns."""
+CLUSTERS = ("auto", "query")
+"""What is resampled and swapped as a whole: contrast groups, or each query for itself."""
+SIGNIFICANT = 0.05
+"""Corrected p from which a difference is no longer significant."""
+
+OnRead = Callable[[str, int, int], None]
+"""Told what is done, how many are done, and how many there are."""
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def compare(
+    paths: Sequence[Path | str],
+    *,
+    suite: str | None = None,
+    metric: str | None = None,
+    cluster: str = "auto",
+    correction: str = "holm",
+    common: bool = False,
+    on_read: OnRead = _silent,
+) -> dict[str, Any]:
+    """Compare runs with one another, suite by suite and task by task, every pair.
+
+    Args:
+        paths: run files, at least two of each task.
+        suite: folder of suites, for a suite that is not in the package.
+        metric: what to compare; each task's headline if None.
+        cluster: `auto` resamples and swaps contrast groups, `query` takes queries as independent.
+        correction: `holm` or `bh`, over all pairs of all tasks.
+        common: compare partial and unfinished runs on the queries that all have answered.
+        on_read: told what is read or compared.
+
+    Returns:
+        A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
+        `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
+        `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or
+        `permutation`), `p`,
+        `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
+        the latter), `first_only`, `second_only` and `minimum_detectable`.
+
+    Raises:
+        UsageError: a task has one run only, two files hold the same run, a metric that a task does
+            not have, or runs about different queries.
+        IncompleteRunError: a run lacks rows; never with `common`.
+        IntegrityError: a run is corrupt.
+    """
+    if cluster not in CLUSTERS:
+        raise UsageError(f"unknown cluster {cluster!r}; choose from {', '.join(CLUSTERS)}")
+    if correction not in paired.CORRECTIONS:
+        raise UsageError(
+            f"unknown correction {correction!r}; choose from {', '.join(paired.CORRECTIONS)}"
+        )
+    graded = []
+    for number, path in enumerate(paths):
+        on_read("reading runs", number, len(paths))
+        graded.append(grade_file(path, suite=suite))
+    _refuse_twice(graded)
+    by_task: dict[tuple[str, str], list[Graded]] = {}
+    for one in graded:
+        by_task.setdefault((one.suite.name, one.task.name), []).append(one)
+    for (name, task), members in by_task.items():
+        if len(members) < 2:
+            raise UsageError(
+                f"{members[0].path} is the only run of {task} on {name}; give two of every task"
+            )
+    matched = [match(members, common=common) for members in by_task.values()]
+    tasks = [_compared(one, metric, cluster, on_read) for one in matched]
+    _correct([pair for task in tasks for pair in task["pairs"]], correction)
+    return {
+        "schema": SCHEMA,
+        "metric_version": METRIC_VERSION,
+        "correction": correction,
+        "cluster": cluster,
+        "common": common,
+        "tasks": tasks,
+    }
+
+
+def _refuse_twice(graded: Sequence[Graded]) -> None:
+    seen: dict[str, Path] = {}
+    for one in graded:
+        name = str(one.run.header.get("run_id") or one.path.resolve())
+        if name in seen:
+            raise UsageError(f"{seen[name]} and {one.path} hold the same run; give it once")
+        seen[name] = one.path
+
+
+def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) -> dict[str, Any]:
+    """Return one task's part of what `compare` returns, before correction."""
+    task, first = matched.task, matched.graded[0]
+    name = task.headline if metric is None else metric
+    if name not in task.metrics:
+        raise UsageError(
+            f"{task.name} has no metric {name!r}; choose from {', '.join(task.metrics)}"
+        )
+    tables: tuple[Any, ...] = matched.tables
+    if cluster == "query":
+        if name == "group_consistency":
+            raise UsageError("group_consistency is about groups; compare it with --cluster auto")
+        tables = tuple(dataclasses.replace(t, group=np.arange(t.n)) for t in tables)
+    found = list(combinations(range(len(tables)), 2))
+    pairs = []
+    for number, (a, b) in enumerate(found):
+        told(f"comparing runs of {task.name}", number, len(found))
+        # a fresh generator each time: a difference is a property of its two runs
+        difference = paired.compare(tables[a], tables[b], name, rng=stream(first))
+        pairs.append({"first": a, "second": b, **_pair(difference)})
+    return {
+        "suite": first.suite.name,
+        "task": task.name,
+        "version": task.version,
+        "split": first.split,
+        "data_sha256": first.suite.data_sha256,
+        "metric": name,
+        "n": tables[0].n,
+        "n_groups": tables[0].n_groups,
+        "runs": [_run(g, t, name) for g, t in zip(matched.graded, tables, strict=True)],
+        "pairs": pairs,
+    }
+
+
+def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
+    explainer = graded.run.header["explainer"]
+    value = evaluate(metric, table)
+    # the generator of `score`, so that a whole run has the same interval in both
+    interval = bootstrap(table, [metric], rng=np.random.default_rng(SEED))
+    ends = None if interval is None else interval[metric]
+    return {
+        "name": explainer["name"],
+        "kind": explainer["kind"],
+        "access": graded.run.header["access"],
+        "no_vector": explainer["no_vector"],
+        "shuffled_vectors": explainer.get("shuffled_vectors", False),
+        **decoding_of(explainer),
+        "n_train": n_train(explainer, graded.task.name),
+        "run_id": graded.run.header.get("run_id"),
+        "body_sha256": (graded.run.footer or {}).get("body_sha256"),
+        "value": value if np.isfinite(value) else None,
+        "interval_95": list(ends) if ends and np.isfinite(ends).all() else None,
+    }
+
+
+def _pair(difference: paired.Difference) -> dict[str, Any]:
+    mcnemar, ends = difference.mcnemar, difference.interval_95
+    return {
+        "difference": difference.value,
+        "interval_95": None if ends is None else list(ends),
+        "test": "permutation" if mcnemar is None else "mcnemar",
+        "p": difference.p,
+        "p_permutation": difference.p_permutation,
+        "first_only": None if mcnemar is None else mcnemar.first_only,
+        "second_only": None if mcnemar is None else mcnemar.second_only,
+        "minimum_detectable": difference.minimum_detectable,
+    }
+
+
+def _correct(pairs: Sequence[dict[str, Any]], correction: str) -> None:
+    """Add corrected p values to every pair that has some, over all pairs of all tasks."""
+    for pair in pairs:
+        pair |= {"p_corrected": None, "p_permutation_corrected": None, "significant": None}
+    tested = [pair for pair in pairs if pair["p"] is not None]
+    for key in ("p", "p_permutation"):
+        adjusted = paired.adjust([pair[key] for pair in tested], correction)
+        for pair, value in zip(tested, adjusted, strict=True):
+            pair[f"{key}_corrected"] = value
+    for pair in tested:
+        pair["significant"] = pair["p_permutation_corrected"] < SIGNIFICANT

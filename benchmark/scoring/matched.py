@@ -1,0 +1,178 @@
+"""Run files to tables of the same queries. No model, no network.
+
+Owns what may be compared with what: runs of one task, suite, version, split and data, about the
+same queries. `compare` and the page both start here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
+from introspect_bench.benchmark.metrics.bootstrap import N_RESAMPLES, resample
+from introspect_bench.benchmark.metrics.verdicts import FloatArray, Table
+from introspect_bench.benchmark.records import Replied
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.scoring.grade import (
+    SEED,
+    grade_run,
+    headline_queries,
+    make_table,
+    score_graded,
+)
+from introspect_bench.benchmark.scoring.score import about
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.benchmark.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """A run file, read and graded once."""
+
+    path: Path
+    """The run file."""
+    run: Run
+    """What it holds."""
+    task: Task
+    """The task it is about."""
+    suite: Suite
+    """The suite it is about."""
+    scored: tuple[Replied, ...]
+    """Every query it is about, beside truth and answer, in the suite's order."""
+
+    @property
+    def split(self) -> str:
+        """Name of the split it is about."""
+        return str(self.run.header["task"]["split"])
+
+    def result(self) -> dict[str, Any]:
+        """Return what `score` does."""
+        return score_graded(self.run, self.task, self.suite, self.scored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """Runs about the same queries of one task."""
+
+    graded: tuple[Graded, ...]
+    """The runs, at least one."""
+    ids: tuple[str, ...]
+    """Queries of the headline kinds that all of them are about, in the suite's order."""
+    tables: tuple[Table, ...]
+    """Their answers to these queries, one table a run."""
+
+    @property
+    def task(self) -> Task:
+        """The task they are about."""
+        return self.graded[0].task
+
+    def resampled(self, metric: str, n_resamples: int = N_RESAMPLES) -> FloatArray:
+        """Return a metric of every run on the same resamples, (n_runs, n_resamples).
+
+        Draws depend on suite and task, so that tasks with as many groups do not move together.
+        """
+        values = resample(
+            self.tables, [metric], rng=stream(self.graded[0]), n_resamples=n_resamples
+        )
+        return values[metric]
+
+
+def stream(graded: Graded) -> np.random.Generator:
+    """Return the generator of everything that is drawn for runs of one suite and task."""
+    return draws(graded.suite, graded.task, graded.split)
+
+
+def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
+    """Return the same of a suite, task and split."""
+    name = f"{suite.name}/{task.name}/{task.version}/{split}"
+    digest = hashlib.sha256(name.encode()).digest()
+    return np.random.default_rng([SEED, int.from_bytes(digest[:8], "big")])
+
+
+def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
+    """Read and grade a run file.
+
+    Args:
+        path: the run file.
+        suite: folder of suites, for a suite that is not in the package.
+
+    Raises:
+        UsageError: the file can't be opened, its suite or task is unknown, or its descriptions were
+            not judged.
+        IntegrityError: the run is corrupt, or about another version of the suite.
+    """
+    run = read_run(Path(path))
+    task, found = about(run, suite)
+    return Graded(
+        path=Path(path), run=run, task=task, suite=found, scored=grade_run(run, task, found)
+    )
+
+
+def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
+    """Put runs of one task on the same queries.
+
+    Runs are compared on the whole of what they are about, and only if that is the same. With
+    `common`, on the queries that all of them have a row for, which somebody chose: good for
+    looking, not for claims.
+
+    Args:
+        graded: runs, at least one.
+        common: take the queries that all have.
+
+    Raises:
+        UsageError: they are not about the same queries, or have none in common.
+        IncompleteRunError: one lacks rows; never with `common`.
+    """
+    first = graded[0]
+    for other in graded[1:]:
+        for what, ours, theirs in _differing(first, other):
+            raise UsageError(
+                f"{first.path} and {other.path} are about different queries: {what} is {ours!r} "
+                f"and {theirs!r}; compare runs of one task, suite, version and split"
+            )
+    answered = [
+        {
+            one.query.id
+            for one in headline_queries(g.scored, g.task)
+            if not common or one.raw is not None
+        }
+        for g in graded
+    ]
+    ids = set.intersection(*answered)
+    for g, own in zip(graded, answered, strict=True):
+        if not common and own != answered[0]:
+            raise UsageError(
+                f"{first.path} is about {len(answered[0])} queries and {g.path} about {len(own)}, "
+                "which are not the same ones; compare whole runs, or add --common"
+            )
+        if not common and not g.run.complete:
+            raise IncompleteRunError(
+                f"{g.path}: {sum(one.raw is None for one in g.scored)} queries have no row; run "
+                "the same command again to complete it, or add --common"
+            )
+    kept = [[one for one in g.scored if one.query.id in ids] for g in graded]
+    if not ids:
+        raise UsageError(f"{first.path} and the other runs have no query in common")
+    return Matched(
+        graded=tuple(graded),
+        ids=tuple(one.query.id for one in kept[0]),
+        tables=tuple(make_table(scored) for scored in kept),
+    )
+
+
+def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]:
+    """Return what keeps two runs from being about the same queries: name and both values."""
+    pairs = [
+        ("the task", first.task.name, other.task.name),
+        ("the suite", first.suite.name, other.suite.name),
+        ("the version", first.suite.version, other.suite.version),
+        ("the split", first.split, other.split),
+        ("data_sha256", first.suite.data_sha256, other.suite.data_sha256),
+    ]
+    return [pair for pair in pairs if pair[1] != pair[2]]

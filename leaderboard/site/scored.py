@@ -1,0 +1,175 @@
+"""Run files to all that a board shows of them, and a cache of that by the bytes it came from.
+
+Owns the cache. Its key is the hash of the run file, of the suite's files, of the metrics and of the
+source that reads and scores, so that what is found is what scoring again would give. It lies in the
+user's cache folder; nothing is taken from a submission.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.cache import cache_dir
+from introspect_bench.benchmark.errors import IntrospectBenchError
+from introspect_bench.benchmark.export.titles import title
+from introspect_bench.benchmark.metrics.descriptions import DescriptionTable
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
+from introspect_bench.benchmark.records import Described, Replied, Scored
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import (
+    grade_run,
+    headline_queries,
+    make_table,
+    score_graded,
+)
+from introspect_bench.benchmark.scoring.score import check_score
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.benchmark.task import Task
+from introspect_bench.leaderboard.site.figures import shown
+from introspect_bench.leaderboard.site.shards import MAX_REPLY, Reply
+
+RIGHT = 0.5
+"""Score from which a description counts as right in the query browser, where it is shown."""
+FOLDER = "board"
+"""Folder of the cache."""
+
+_TABLES = {"interventions": ScoreTable, "descriptions": DescriptionTable}
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRun:
+    """What a board shows of one whole run."""
+
+    result: Mapping[str, Any]
+    """What `score` returns."""
+    header: Mapping[str, Any]
+    """The run file's first line."""
+    ids: tuple[str, ...]
+    """Queries of the headline kinds, in the suite's order."""
+    table: Table
+    """Their answers, in the same order."""
+    replies: tuple[Reply, ...]
+    """The reply to every query, in the suite's order."""
+
+
+def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) -> ScoredRun:
+    """Score a run file of a suite's task, or find the scores of the same bytes.
+
+    Args:
+        path: the run file.
+        task: the task it must be about.
+        suite: the suite it must be about.
+        use_cache: whether to look into the cache, and to write there.
+
+    Raises:
+        UsageError: the file can't be opened.
+        IntegrityError: it is corrupt, or about another task or version of the suite.
+        CheckFailedError: it is partial or claims another score, or the suite is a draft.
+        IncompleteRunError: queries have no row.
+    """
+    parts = [files.sha256_file(path), suite.data_sha256, task.prompt_sha256, METRIC_VERSION]
+    key = files.sha256_bytes(files.canonical_json([*parts, source_sha256()]).encode())
+    place = cache_dir() / FOLDER / f"{key}.json"
+    if use_cache and place.is_file():
+        try:
+            return _from_json(files.read_json(place, max_bytes=_MAX_BYTES))
+        except IntrospectBenchError:  # half a file of another program: made again below
+            place.unlink()
+    found = _scored(path, task, suite)
+    if use_cache:
+        files.write_json_atomic(place, _to_json(found))
+    return found
+
+
+@functools.cache
+def source_sha256() -> str:
+    """Return the hash of the source that reads and scores runs."""
+    root = Path(__file__).parent
+    harness = (path for path in (root / "benchmark").rglob("*.py") if "backends" not in path.parts)
+    paths = [Path(__file__), *harness, *(root / "tasks").rglob("*.py")]
+    hashes = sorted((path.name, files.sha256_file(path)) for path in paths)
+    return files.sha256_bytes(files.canonical_json(hashes).encode())
+
+
+def _scored(path: Path, task: Task, suite: Suite) -> ScoredRun:
+    run = read_run(path)
+    graded = grade_run(run, task, suite)
+    result = score_graded(run, task, suite, graded)
+    check_score(path, result)
+    kept = headline_queries(graded, task)
+    return ScoredRun(
+        result=result,
+        header=run.header,
+        ids=tuple(one.query.id for one in kept),
+        table=make_table(kept),
+        replies=tuple(_reply(one, task) for one in graded),
+    )
+
+
+def _reply(one: Replied, task: Task) -> Reply:
+    raw = one.raw
+    if raw is not None and len(raw) > MAX_REPLY:
+        raw = f"{raw[:MAX_REPLY]} … ({len(raw)} characters in all)"
+    read = None if one.answer is None else task.format_answer(one.answer)
+    if isinstance(one, Described):
+        name, value = "weighted_r", one.found.weighted_r
+        if one.found.matched_auroc is not None:
+            name, value = "matched_auroc", one.found.matched_auroc
+        score = f"{title(name)} {shown(name, value)}"
+        return Reply(raw=raw, read=read, score=score, right=value >= RIGHT)
+    assert isinstance(one, Scored)
+    verdict, content = is_right(one)
+    exact = verdict and content
+    if one.answer is None:
+        said = "no answer"
+    else:
+        said = "right" if exact else "verdict right" if verdict else "wrong"
+    return Reply(raw=raw, read=read, score=said, right=exact)
+
+
+def _to_json(found: ScoredRun) -> dict[str, Any]:
+    kind = next(name for name, table in _TABLES.items() if isinstance(found.table, table))
+    columns = {
+        field.name: {
+            "dtype": str(getattr(found.table, field.name).dtype),
+            "bytes": base64.b64encode(getattr(found.table, field.name).tobytes()).decode(),
+        }
+        for field in fields(_TABLES[kind])
+    }
+    return {
+        "result": found.result,
+        "header": found.header,
+        "ids": list(found.ids),
+        "kind": kind,
+        "columns": columns,
+        "replies": [[one.raw, one.read, one.score, one.right] for one in found.replies],
+    }
+
+
+def _from_json(value: Mapping[str, Any]) -> ScoredRun:
+    columns = {
+        name: np.frombuffer(base64.b64decode(column["bytes"]), dtype=column["dtype"])
+        for name, column in value["columns"].items()
+    }
+    return ScoredRun(
+        result=value["result"],
+        header=value["header"],
+        ids=tuple(value["ids"]),
+        table=_TABLES[value["kind"]](**columns),
+        replies=tuple(_read(row) for row in value["replies"]),
+    )
+
+
+def _read(row: Sequence[Any]) -> Reply:
+    raw, read, score, right = row
+    return Reply(raw=raw, read=read, score=score, right=right)

@@ -1,0 +1,161 @@
+"""Access classes of runs and entries: what the harness says, what is declared, what is confirmed.
+
+Owns which class an entry stands in and why it is not ranked. The classes are `benchmark.records`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.evaluation.access import harness_access
+from introspect_bench.benchmark.records import (
+    ORACLE,
+    RANKED,
+    RUNS_TARGET,
+    UNDECLARED,
+    WORDS,
+)
+from introspect_bench.benchmark.runs.header import widest
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.benchmark.scoring.score import about
+from introspect_bench.leaderboard.submissions.checks import AGAIN, failed_check
+from introspect_bench.leaderboard.submissions.entries import Entry
+from introspect_bench.leaderboard.submissions.findings import Finding
+from introspect_bench.leaderboard.submissions.folders import ENTRY
+from introspect_bench.leaderboard.verification.tiers import Standing
+
+CUSTOM_KIND = "custom"
+"""Kind of a user's own code, which the harness knows nothing of."""
+NOT_SAID = (
+    "user code that does not say how it comes by its answers; `introspect-bench submit --access`"
+)
+NOT_CONFIRMED = (
+    "user code that declares words: it is ranked after a re-run in a process that holds no weights "
+    "of the target; `introspect-bench recheck --without-target`"
+)
+REFUTED = (
+    "user code that declares words, but did not give its answers in a process that holds no "
+    "weights of the target"
+)
+NOT_TOLD_APART = (
+    "user code that declares runs-target: no check tells it from code that replays the "
+    "intervention; declare replays to be ranked"
+)
+TOLD = "is told what no contestant has"
+"""Why an entry is not ranked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryAccess:
+    """How an entry comes by its answers, and what that is worth."""
+
+    access: str
+    """The widest class of its runs."""
+    by_task: Mapping[str, str]
+    """The class of each run."""
+    basis: str
+    """`set by the benchmark`, `declared`, or `declared and confirmed`."""
+    unranked: str
+    """Why its class does not rank it; empty if it does."""
+
+
+def entry_access(
+    fields: Mapping[str, Any],
+    headers: Mapping[str, Mapping[str, Any]],
+    standing: Standing | None = None,
+) -> EntryAccess:
+    """Return how an entry comes by its answers.
+
+    Args:
+        fields: what `entry.json` holds.
+        headers: of its runs, by task.
+        standing: what the ledger says of it; nothing if None.
+    """
+    if not is_custom(headers.values()):
+        by_task = {task: str(header["access"]) for task, header in headers.items()}
+        access = widest(by_task.values())
+        reason = "" if access in RANKED else TOLD if access == ORACLE else NOT_SAID
+        return EntryAccess(
+            access=access, by_task=by_task, basis="set by the benchmark", unranked=reason
+        )
+    access = str(fields["access"])
+    confirmed = access == WORDS and standing is not None and standing.without_target is True
+    return EntryAccess(
+        access=access,
+        by_task=dict.fromkeys(headers, access),
+        basis="declared and confirmed" if confirmed else "declared",
+        unranked="" if confirmed else _unconfirmed(access, standing),
+    )
+
+
+def submitted_access(declared: str | None, headers: Sequence[Mapping[str, Any]]) -> str:
+    """Return the class an entry is submitted with: the widest of its runs, or what is declared.
+
+    Raises:
+        UsageError: something is declared of runs that are no user code.
+    """
+    if declared is None:
+        return widest(str(header["access"]) for header in headers)
+    if not is_custom(headers):
+        raise UsageError(
+            "--access is for user code, py:module:Class; of all else the run files say it"
+        )
+    return declared
+
+
+def _unconfirmed(access: str, standing: Standing | None) -> str:
+    """Why user code is not ranked in the class that it declares, or nothing."""
+    if access == WORDS:
+        failed = standing is not None and standing.without_target is False
+        return REFUTED if failed else NOT_CONFIRMED
+    return {UNDECLARED: NOT_SAID, RUNS_TARGET: NOT_TOLD_APART, ORACLE: TOLD}.get(access, "")
+
+
+def is_custom(headers: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a run is a user's own code."""
+    return any(header["explainer"]["kind"] == CUSTOM_KIND for header in headers)
+
+
+def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) -> Iterator[Finding]:
+    """Yield where runs or entry say another class than the harness gives, and why none ranks it.
+
+    Args:
+        entry: the entry.
+        runs: its runs, by task.
+        suite: folder of suites, for suites that are not in the package.
+
+    Raises:
+        UsageError: the suite is unknown.
+        IntegrityError: a run is about another version of it.
+    """
+    for run in runs.values():
+        _, found = about(run, suite)
+        queries = found.queries(run.header["task"]["split"])
+        said, explainer = run.header["access"], run.header["explainer"]
+        try:
+            right = harness_access(explainer, queries)
+        except UsageError as error:
+            yield failed_check(run.path, 1, str(error), "a baseline of this package", AGAIN)
+            continue
+        if said != right:
+            problem = f"field access is {said!r}, which is {right!r} by the explainer's settings"
+            yield failed_check(run.path, 1, problem, repr(right), AGAIN)
+    place, headers = entry.folder / ENTRY, {task: run.header for task, run in runs.items()}
+    found_access = entry_access(entry.fields, headers)
+    if entry.fields["access"] != found_access.access:
+        problem = f"field access is {entry.fields['access']!r}"
+        expected = f"{found_access.access!r}, the widest class of its runs"
+        yield failed_check(place, None, problem, expected, "let `submit` write it")
+    elif found_access.unranked and found_access.access != ORACLE:
+        yield failed_check(
+            place,
+            None,
+            f"access is {found_access.access} ({found_access.basis}), so it is not ranked: "
+            f"{found_access.unranked}",
+            "a class that ranks",
+            "it is shown without a rank until then",
+            level="warning",
+        )

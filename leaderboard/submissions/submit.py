@@ -1,0 +1,296 @@
+"""From run files to a folder that a pull request adds: copied, described, checked.
+
+Owns what is written into `entry.json` and the git commands that follow. Nothing that exists is
+changed, and nothing leaves the machine unless a pull request is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
+from introspect_bench.benchmark.runs.run import Run, read_run
+from introspect_bench.benchmark.scoring.score import validate
+from introspect_bench.leaderboard.submissions.access import submitted_access
+from introspect_bench.leaderboard.submissions.entries import body_digest
+from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
+from introspect_bench.leaderboard.submissions.folders import ENTRY, MAX_NOTES_BYTES, NOTES
+from introspect_bench.leaderboard.submissions.schema import DECLARED, ENTRY_ID, SCHEMA, slug
+from introspect_bench.leaderboard.submissions.validate import check_entry
+
+_TOOL_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a submitter says of an entry; `entry_fields` says what each may hold."""
+
+    name: str
+    """ORG/NAME; ORG may hold no `/`."""
+    kind: str | None = None
+    """trained, untrained, baseline or oracle; a run of a baseline or oracle says so itself."""
+    access: str | None = None
+    """How user code comes by its answers, one of `records.ACCESS`; what the run files say if
+    None, and nothing else for runs that are not of user code."""
+    authors: Sequence[str] = ()
+    """Names of people."""
+    contact: str = ""
+    """E-mail address or https:// address."""
+    display: str | None = None
+    """Name on the board; NAME if None."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """`paper`, `code`, `model`."""
+    licence: str = "CC-BY-4.0"
+    """SPDX id of the licence of the explainer."""
+    trained_on: Sequence[str] = ()
+    """Sentences."""
+    attempts: int = 1
+    """How many runs on these queries there were, also those not submitted."""
+    parameters: int | None = None
+    """Parameters of the explainer, if it has any."""
+    date: str | None = None
+    """Day; the day of the newest run if None."""
+    bibtex: str = ""
+    """BibTeX record."""
+    vector_use: str | None = None
+    """Id of the entry of the same explainer without vectors."""
+    base: str | None = None
+    """Name of the target model it was made from, if it is one."""
+    n_train: int | None = None
+    """Training queries it learnt from."""
+    declared: bool = False
+    """Whether the submitter states what `DECLARED` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A folder that is ready for a pull request."""
+
+    folder: Path
+    """The new folder."""
+    id: str
+    """Its name."""
+    commands: tuple[str, ...]
+    """What to type next."""
+    pull_request: str | None
+    """Address of the pull request, if one was opened."""
+    warnings: tuple[Finding, ...]
+    """What reviewers will see."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        warnings = [finding.as_json() for finding in self.warnings]
+        return asdict(self) | {"folder": str(self.folder), "warnings": warnings}
+
+
+def submit(
+    runs: Sequence[Path | str],
+    description: Description,
+    *,
+    notes: Path | None = None,
+    output: Path = Path("submissions"),
+    suite: str | None = None,
+    open_pr: bool = False,
+) -> Submission:
+    """Check runs strictly and write them as one new folder.
+
+    Args:
+        runs: complete run files of one explainer, one a task.
+        description: what is said of it.
+        notes: a text file to go with it.
+        output: the folder of all submissions.
+        suite: folder of suites, for a suite that is not in the package.
+        open_pr: also push a branch and open a pull request, with git and gh.
+
+    Raises:
+        UsageError: a file can't be opened, two runs are of one task, runs of several suites, a
+            field that no entry can have, or the folder is there already.
+        CheckFailedError: a partial run, a draft suite, or statements that were not made.
+        IncompleteRunError: queries have no row.
+        IntegrityError: a file is corrupt.
+        MissingPartError: the folder can't be written, or git or gh is missing or fails.
+    """
+    if not description.declared:
+        raise CheckFailedError(
+            "a submission states that " + "; ".join(DECLARED.values()) + "; add --declare if so"
+        )
+    found = _read(runs)
+    fields = _fields(description, list(found.values()))
+    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in found.items()}
+    org, _, name = description.name.partition("/")
+    identifier = f"{slug(org)}__{slug(name)}__{body_digest(bodies)}"
+    if description.name.count("/") != 1 or not ENTRY_ID.fullmatch(identifier):
+        raise UsageError(f"--name {description.name!r} makes no folder name; give ORG/NAME")
+    about = next(iter(found.values())).header["task"]
+    folder = output / slug(about["suite"]) / identifier
+    if folder.exists():
+        raise UsageError(f"{folder} exists: these replies were submitted under this name already")
+    with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
+        draft = Path(work) / slug(about["suite"]) / identifier
+        _write(draft, found, fields, notes)
+        _show_siblings(folder.parent, draft.parent)
+        report = check_entry(draft, suite=suite)
+        raise_worst(_moved(report.findings, draft, folder))
+        _move(draft, folder)
+    commands = _commands(folder, identifier)
+    return Submission(
+        folder=folder,
+        id=identifier,
+        commands=commands,
+        pull_request=_open_pull_request(folder, identifier) if open_pr else None,
+        warnings=tuple(_moved(report.findings, draft, folder)),
+    )
+
+
+def read_text(path: Path) -> str:
+    """Read a small text file that goes into `entry.json`.
+
+    Raises:
+        UsageError: it can't be opened, is too large, or is not UTF-8.
+    """
+    with files.open_regular(path) as stream:
+        data = stream.read(MAX_NOTES_BYTES + 1)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    if len(data) > MAX_NOTES_BYTES:
+        raise UsageError(f"{path}: more than {MAX_NOTES_BYTES} bytes; give a shorter one")
+    return text
+
+
+def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
+    """Read runs by task."""
+    if not paths:
+        raise UsageError("give at least one run file")
+    found: dict[str, Run] = {}
+    for path in paths:
+        validate(path, strict=True)
+        run = read_run(Path(path))
+        about = run.header["task"]
+        if about["id"] in found:
+            raise UsageError(f"{found[about['id']].path} and {path} answer the same task")
+        found[about["id"]] = run
+    suites = sorted({run.header["task"]["suite"] for run in found.values()})
+    if len(suites) > 1:
+        raise UsageError(f"runs of the suites {' and '.join(suites)}; submit them one by one")
+    return dict(sorted(found.items()))
+
+
+def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
+    org, _, name = said.name.partition("/")
+    kind = said.kind
+    if kind is None:
+        own = str(runs[0].header["explainer"]["kind"])
+        kind = own if own in ("baseline", "oracle") else "trained" if said.trained_on else None
+    if kind is None:
+        raise UsageError("say --kind untrained, or --kind trained with --trained-on SENTENCE")
+    fields = {
+        "schema": SCHEMA,
+        "name": said.display or name,
+        "org": org,
+        "kind": kind,
+        "access": submitted_access(said.access, [run.header for run in runs]),
+        "authors": list(said.authors) or [org],
+        "contact": said.contact,
+        "links": dict(said.links),
+        "licence": said.licence,
+        "trained_on": list(said.trained_on),
+        "attempts": said.attempts,
+        "parameters": said.parameters,
+        "date": said.date or max(str(run.header.get("created"))[:10] for run in runs),
+        "bibtex": said.bibtex,
+        "declared": dict.fromkeys(DECLARED, True),
+    }
+    more = {"vector_use": said.vector_use, "base": said.base, "n_train": said.n_train}
+    return fields | {name: value for name, value in more.items() if value is not None}
+
+
+def _write(
+    folder: Path, runs: Mapping[str, Run], fields: Mapping[str, Any], notes: Path | None
+) -> None:
+    text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)
+    files.write_bytes_atomic(folder / ENTRY, text.encode("utf-8", "surrogatepass") + b"\n")
+    for task, run in runs.items():
+        name = f"{slug(task)}.jsonl"
+        with files.open_regular(run.path) as stream:
+            files.write_bytes_atomic(folder / name, stream.read(run.valid_bytes))
+    if notes is not None:
+        with files.open_regular(notes) as stream:
+            files.write_bytes_atomic(folder / NOTES, stream.read(MAX_NOTES_BYTES + 1))
+
+
+def _show_siblings(there: Path, draft: Path) -> None:
+    """Make empty folders that stand for the entries beside the new one."""
+    if there.is_dir():
+        for sibling in there.iterdir():
+            if ENTRY_ID.fullmatch(sibling.name):
+                (draft / sibling.name).mkdir(exist_ok=True)
+
+
+def _moved(findings: Sequence[Finding], draft: Path, folder: Path) -> list[Finding]:
+    """Return findings with the path that the user knows."""
+    return [
+        Finding(**asdict(one) | {"file": one.file.replace(str(draft), str(folder))})
+        for one in findings
+    ]
+
+
+def _move(draft: Path, folder: Path) -> None:
+    """Copy the checked folder into place under a temporary name, then rename it."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(draft, partial, copy_function=shutil.copyfile)
+        partial.replace(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise files.write_error(folder, error) from error
+
+
+def _commands(folder: Path, identifier: str) -> tuple[str, ...]:
+    return (
+        f"git switch -c submit/{identifier}",
+        f"git add -- {shlex.quote(str(folder))}",
+        f'git commit -m "Submit {identifier}"',
+        "git push -u origin HEAD",
+    )
+
+
+def _open_pull_request(folder: Path, identifier: str) -> str:
+    """Push a branch with the folder and open a pull request; return its address."""
+    title = f"Submit {identifier}"
+    body = "Made by `introspect-bench submit`; all scores are computed again from the replies."
+    _tool("gh", "--version")
+    _tool("git", "switch", "-c", f"submit/{identifier}")
+    _tool("git", "add", "--", str(folder))
+    _tool("git", "commit", "-m", title, "--", str(folder))
+    _tool("git", "push", "-u", "origin", "HEAD")
+    return _tool("gh", "pr", "create", "--title", title, "--body", body).strip()
+
+
+def _tool(*words: str) -> str:
+    try:
+        done = subprocess.run(
+            words, check=True, capture_output=True, text=True, timeout=_TOOL_SECONDS
+        )
+    except FileNotFoundError as error:
+        raise MissingPartError(
+            f"{words[0]} is not installed; type the git commands by hand"
+        ) from error
+    except subprocess.CalledProcessError as error:
+        said = " ".join((error.stderr or error.stdout).split())[:300]
+        raise MissingPartError(f"`{' '.join(words[:3])}` failed: {said}") from error
+    except subprocess.TimeoutExpired as error:
+        raise MissingPartError(f"`{' '.join(words[:3])}` did not end; try it by hand") from error
+    return done.stdout

@@ -1,0 +1,146 @@
+"""An entry asked again in a process that holds no weights of its suite's target.
+
+Owns that process: its environment, what it is told and what it says. Only user code is asked so:
+what the harness runs, it knows the access class of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark import errors
+from introspect_bench.benchmark.cache import CACHE_VARIABLE, cache_dir
+from introspect_bench.benchmark.errors import CheckFailedError, IntrospectBenchError, UsageError
+from introspect_bench.benchmark.files import read_json, write_json_atomic
+from introspect_bench.benchmark.models.fetch import prepared_dir, target_record
+from introspect_bench.benchmark.models.targets import TARGETS
+from introspect_bench.benchmark.models.withheld import Withheld, WithheldError, guard_folders
+from introspect_bench.benchmark.runs.run import Run
+from introspect_bench.benchmark.scoring.score import about
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.leaderboard.verification.rerun import Recheck
+
+ORDER, ANSWER = "order.json", "answer.json"
+"""Files through which the two processes speak."""
+SAID = ("UsageError", "MissingPartError", "IntegrityError", "CheckFailedError")
+"""Errors that say nothing about the explainer and are raised again here."""
+
+
+def ask_without_target(entry: Path, check: Recheck, run: Run) -> dict[str, Any]:
+    """Check an entry in a process of its own; return what `recheck` does, or why it could not.
+
+    Args:
+        entry: the entry's folder.
+        check: how it is checked.
+        run: one of its runs; all are about the same target.
+
+    Returns:
+        What `recheck` returns there; or `failed`, a sentence, where the explainer gave no answers.
+
+    Raises:
+        UsageError: the entry is no user code, descriptions are to be judged, or as `recheck`.
+        CheckFailedError: as `recheck`; or the process did not end well.
+        MissingPartError: as `recheck`.
+        IntegrityError: as `recheck`.
+    """
+    if run.header["explainer"]["kind"] != "custom":
+        raise UsageError(
+            f"{entry}: --without-target is for user code; the access of all else is set"
+        )
+    target = _target(about(run, check.suite)[1])
+    with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
+        folder = Path(work)
+        options = asdict(replace(check, without_target=False, k=check.most))
+        write_json_atomic(folder / ORDER, {"entry": str(entry.absolute()), "check": options})
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "introspect_bench.leaderboard.verification.without_target",
+                work,
+            ],
+            env={**os.environ, **target.as_environment(), **_places(folder, target)},
+            check=False,
+        )
+        if not (folder / ANSWER).is_file():
+            raise CheckFailedError(
+                f"{entry}: the process without {target.name} ended with exit code "
+                f"{done.returncode} and no answer; see what it wrote above"
+            )
+        answer = read_json(folder / ANSWER)
+    if answer.get("error") in SAID:
+        raise getattr(errors, answer["error"])(answer["said"])
+    return answer
+
+
+def _target(suite: Suite) -> Withheld:
+    """Return what is withheld of a suite's target: names, hashes and places on this machine."""
+    said = suite.manifest["target"]
+    name, hashes = str(said.get("name")), {str(one) for one in said["weights_sha256"].values()}
+    folders = [Path(said["location"])] if said.get("source") == "local" else []
+    spec = next((one for one in TARGETS if one.name == name), None)
+    if spec is not None and prepared_dir(spec).is_dir():
+        folders.append(prepared_dir(spec))
+        stamps = target_record(prepared_dir(spec))["files"]
+        hashes |= {stamp["sha256"] for file, stamp in stamps.items() if "safetensors" in file}
+    if said.get("source") == "hub":
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        folders.append(Path(HF_HUB_CACHE) / f"models--{said['location'].replace('/', '--')}")
+    places = [str(folder.absolute()) for folder in folders]
+    return Withheld(name=name, weights_sha256=sorted(hashes), folders=places)
+
+
+def _places(work: Path, target: Withheld) -> dict[str, str]:
+    """Return variables that lead to an empty home, and to a cache without the target."""
+    (work / "home").mkdir()
+    cache = work / "cache"
+    for member in _members(cache_dir()):
+        inside = _members(member) if member.name == "targets" else [member]
+        for one in inside if member.name != "downloads" else ():
+            if str(one.absolute()) not in target.folders:
+                link = cache / one.relative_to(cache_dir())
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(one.absolute())
+    home = Path.home()
+    return {
+        "HOME": str(work / "home"),
+        CACHE_VARIABLE: str(cache),
+        "HF_HOME": os.environ.get("HF_HOME", str(home / ".cache" / "huggingface")),
+        "PYTHONUSERBASE": site.getuserbase(),
+    }
+
+
+def _members(folder: Path) -> Iterator[Path]:
+    return iter(sorted(folder.iterdir()) if folder.is_dir() else ())
+
+
+def _answer(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the entry here, and say how that ended."""
+    from introspect_bench.leaderboard.verification.recheck import recheck
+
+    try:
+        return recheck(order["entry"], Recheck(**order["check"]))
+    except WithheldError as error:
+        return {"failed": str(error)}
+    except IntrospectBenchError as error:
+        return {"error": type(error).__name__, "said": str(error)}
+    except Exception as error:  # noqa: BLE001  whatever user code does when it lacks the target
+        if isinstance(error.__cause__ or error.__context__, WithheldError):
+            return {"failed": str(error.__cause__ or error.__context__)}
+        return {"failed": f"it stopped with {type(error).__name__}: {str(error)[:300]}"}
+
+
+if __name__ == "__main__":
+    guard_folders()
+    place = Path(sys.argv[1])
+    write_json_atomic(place / ANSWER, _answer(json.loads((place / ORDER).read_text())))

@@ -1,0 +1,227 @@
+"""What to cite, as BibTeX, CFF or text.
+
+Owns the formats and which works belong to what is named. The works are literals in `sources`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import introspect_bench
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.models.targets import TARGETS
+from introspect_bench.benchmark.registry import suites
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.suite.find import tasks_of
+from introspect_bench.sources import OTHERS, SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
+
+FORMATS = ("text", "bibtex", "cff")
+"""Every format."""
+PACKAGE = "package"
+"""Name of the package itself."""
+TITLE = "introspect-bench: can a language model tell the truth about its own computation?"
+"""Title of the package, as in `CITATION.cff`."""
+
+_AUTHOR = (("", "The introspect-bench contributors"),)
+_BIBTEX = {
+    "software": "software",
+    "dataset": "dataset",
+    "article": "article",
+    "proceedings": "inproceedings",
+    "report": "misc",
+    "book": "book",
+}
+_VENUE = {"article": "journal", "proceedings": "booktitle", "book": "publisher"}
+_CFF = {"software": "software", "dataset": "data", "proceedings": "conference-paper"}
+
+
+def cite(what: Sequence[str] = (), *, form: str = "text") -> str:
+    """Return what to cite.
+
+    Args:
+        what: `package`, `paper`, names of suites (with what they are made of), targets, or single
+            works (`sources.SOURCES`), or paths of run files; package, paper and everything that
+            ships if empty.
+        form: `text`, `bibtex` or `cff`; the last always has the package itself as its subject and
+            the rest as its references.
+
+    Returns:
+        Text that ends in a line feed.
+
+    Raises:
+        UsageError: an unknown name or format, or a run file that can't be opened.
+        IntegrityError: a run file is corrupt.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
+    names = what or (PACKAGE, "paper", *suites())
+    # one work may belong to several of the names
+    works = {work.key: work for name in names for work in _works(name)}
+    if form == "cff":
+        return _cff([work for work in works.values() if work.key != _package().key])
+    blocks = [_text(work) if form == "text" else _bibtex(work) for work in works.values()]
+    return "\n".join(blocks)
+
+
+def citable() -> list[str]:
+    """Return every name that `cite` knows, besides paths of run files."""
+    return list(dict.fromkeys([PACKAGE, *suites(), *(t.name for t in TARGETS), *SOURCES]))
+
+
+def _works(name: str) -> list[Source]:
+    """Return the works that one name stands for."""
+    if name == PACKAGE:
+        return [_package()]
+    if name in SOURCES:
+        return [SOURCES[name]]
+    found = _suite(name) if name in suites() else []
+    if name in TARGET_SOURCES:
+        found += [SOURCES[key] for key in TARGET_SOURCES[name]]
+    if found:
+        return found
+    if not Path(name).is_file():
+        raise UsageError(
+            f"cannot cite {name!r}: choose from {', '.join(citable())}, or give a run file"
+        )
+    header = read_run(Path(name)).header
+    about = header["task"]
+    works = [_package(), SOURCES["paper"]]
+    if about["suite"] in suites():  # the header's word is never taken as a path
+        works += _suite(about["suite"], about["id"])
+        works += [SOURCES[key] for key in TARGET_SOURCES.get(about["suite"], ())]
+    return works
+
+
+def _package() -> Source:
+    return Source(
+        key="introspect-bench",
+        kind="software",
+        title=TITLE,
+        authors=_AUTHOR,
+        version=introspect_bench.__version__,
+        licence="Apache-2.0",
+        used="the benchmark",
+    )
+
+
+def _suite(name: str, *tasks: str) -> list[Source]:
+    """Return a shipped suite, one work a task, and what it is made of."""
+    works = []
+    for task, suite in tasks_of(name, tasks):
+        works.append(
+            Source(
+                key=f"introspect-bench-{name}-{task.name}-{suite.version}",
+                kind="dataset",
+                title=f"introspect-bench suite {name}: {task.name} {suite.version}",
+                authors=_AUTHOR,
+                version=f"{suite.version}, sha256 {suite.data_sha256}",
+                licence="Apache-2.0",
+                used="queries and ground truth",
+            )
+        )
+        works += [SOURCES[key] for key in TASK_SOURCES[task.name]]
+    return works
+
+
+def _text(work: Source) -> str:
+    names = [" ".join(filter(None, name)) if name != OTHERS else "et al." for name in work.authors]
+    parts = [
+        ", ".join(names),
+        work.title,
+        ", ".join(filter(None, (work.venue, work.volume, work.pages))),
+        str(work.year or ""),
+        f"version {work.version}" if work.version else "",
+        f"arXiv:{work.arxiv}" if work.arxiv else "",
+        f"doi:{work.doi}" if work.doi else "",
+        work.url or "",
+        f"({work.used})" if work.used else "",
+    ]
+    sentences = [part.rstrip(".") for part in parts if part]
+    return ". ".join(sentences).replace("?.", "?") + ".\n"
+
+
+def _bibtex(work: Source) -> str:
+    names = ["others" if name == OTHERS else _bibtex_name(*name) for name in work.authors]
+    volume, _, number = (work.volume or "").rstrip(")").partition("(")
+    fields = {
+        "author": " and ".join(names),
+        "title": f"{{{work.title}}}",
+        _VENUE.get(work.kind, "howpublished"): work.venue,
+        "volume": volume,
+        "number": number,
+        "pages": (work.pages or "").replace("-", "--"),
+        "year": str(work.year or ""),
+        "version": work.version,
+        "eprint": work.arxiv,
+        "archivePrefix": "arXiv" if work.arxiv else None,
+        "doi": work.doi,
+        "url": work.url,
+        "note": f"Licence {work.licence}" if work.kind in ("software", "dataset") else None,
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@{_BIBTEX[work.kind]}{{{work.key},", *lines, "}"]) + "\n"
+
+
+def _bibtex_name(given: str, family: str) -> str:
+    return f"{family}, {given}" if given else f"{{{family}}}"
+
+
+def _cff(works: Sequence[Source]) -> str:
+    """Write a Citation File Format 1.2.0 document about the package."""
+    package = _package()
+    root: dict[str, Any] = {
+        "cff-version": "1.2.0",
+        "message": "If you use this software or its suites, please cite it and what it rests on.",
+        "type": "software",
+        **_cff_work(package),
+    }
+    root.pop("notes")
+    if works:
+        root["references"] = [
+            {"type": _CFF.get(work.kind, work.kind if work.kind == "book" else "article")}
+            | _cff_work(work)
+            for work in works
+        ]
+    return _yaml(root)
+
+
+def _cff_work(work: Source) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "title": work.title,
+        "authors": [_cff_name(*name) for name in work.authors if name != OTHERS],
+        "version": work.version,
+        "year": work.year,
+        "doi": work.doi,
+        "url": work.url,
+        "notes": work.used,
+    }
+    if work.kind in ("software", "dataset"):
+        fields["license"] = work.licence
+    if work.venue:
+        fields["publisher" if work.kind == "book" else "journal"] = work.venue
+    if work.kind == "book":
+        fields["publisher"] = {"name": work.venue}
+    if work.kind == "proceedings":
+        fields["collection-title"] = fields.pop("journal")
+    if work.arxiv:
+        fields["identifiers"] = [{"type": "other", "value": f"arXiv:{work.arxiv}"}]
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _cff_name(given: str, family: str) -> dict[str, str]:
+    return {"given-names": given, "family-names": family} if given else {"name": family}
+
+
+def _yaml(root: Mapping[str, Any]) -> str:
+    """Write a mapping as YAML, one key a line; every value is JSON, which is YAML."""
+    lines = []
+    for name, value in root.items():
+        if isinstance(value, list):
+            lines.append(f"{name}:")
+            lines += [f"  - {json.dumps(item, ensure_ascii=False)}" for item in value]
+        else:
+            lines.append(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,246 @@
+"""Making a suite: which target, where to, and what a killed build goes on from.
+
+Owns names and folders; measuring is the tasks' own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
+from introspect_bench.benchmark.errors import MissingPartError, UsageError
+from introspect_bench.benchmark.models.fetch import prepare_target
+from introspect_bench.benchmark.models.targets import TargetSpec, resolve_target
+from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.suite.find import find_suite, tasks_of
+from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.tasks.build.make import FEATURES, RESERVE, builder, make_suite
+from introspect_bench.tasks.build.order import Order
+from introspect_bench.tasks.facts.facts import FACTS_SHA256
+from introspect_bench.tasks.nulls.command import encoder
+
+WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
+"""What a target's outputs depend on."""
+
+OnStage = Callable[[str, int], None]
+"""Told `(stage, items done in it)`."""
+
+
+def make_data(
+    target: str,
+    task: str,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    out_dir: Path = Path("suites"),
+    draft: bool = False,
+    accept_misses: bool = False,
+    fresh_of: str | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    on_fetch: OnProgress = silent,
+    on_stage: OnStage | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Make the suite of a task for a target from nothing, or go on where a killed build was.
+
+    Args:
+        target: a named target, a folder, or `org/model@commit`.
+        task: name of the task.
+        seed: chooses prompts, demonstrations and sources.
+        device: a torch device.
+        out_dir: gets `SUITE/TASK/VERSION`; `--suite OUT_DIR/SUITE` then runs it.
+        draft: write it even if bars are missed, marked as not frozen.
+        accept_misses: freeze it even if bars are missed, with the bars in the manifest.
+        fresh_of: a shipped suite or a folder of suites: only a test split is made, of facts that
+            none of its splits has, and nulls are fitted on its train. A whole suite if None.
+        sizes: other sizes than the task's own.
+        on_fetch: told what is downloaded.
+        on_stage: told what is measured.
+
+    Returns:
+        Folder of the new suite, and its manifest.
+
+    Raises:
+        UsageError: unknown target, task or device, a hub id without a commit, the suite exists, or
+            another process is building it.
+        MissingPartError: weights or device are missing, or the disk is full.
+        IntegrityError: weights are corrupt.
+        CheckFailedError: a self-test or a bar failed; nothing is frozen. If bars were missed it is
+            a `NotFrozenError`, with the statistics.
+    """
+    version = get_task(task).version
+    _check_device(device)  # before anything is downloaded
+    public = None if fresh_of is None else find_suite(fresh_of, task)
+    if public is not None and public.describes:
+        raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
+    spec = resolve_target(target, pinned=True)
+    folder = prepare_target(spec, on_progress=on_fetch)
+    description = describe(spec, folder)
+    name = spec.name.rpartition("/")[2].lower()
+    if public is not None:
+        _check_target(public, description)
+    digest = _digest(
+        description,
+        task,
+        version=version,
+        seed=seed,
+        device=device,
+        sizes=sizes or {},
+        fresh=public is not None,
+    )
+    order = Order(
+        suite=name,
+        task=task,
+        target=description,
+        folder=folder,
+        seed=seed,
+        out=out_dir / name / task / version,
+        work=cache_dir() / "work" / f"{name}-{task}-{digest}",
+        sizes=sizes,
+        draft=draft,
+        accept_misses=accept_misses,
+        public=None if public is None else public.root,
+        device=device,
+    )
+    try:
+        order.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.write_error(order.out, error) from error
+    manifest = make_suite(
+        order,
+        lambda: _load(folder, device),
+        lambda: _load_rounded(folder, device),
+        _summed(on_stage),
+        lambda: encoder(on_fetch),
+    )
+    return order.out, manifest
+
+
+def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
+    """Return what a suite's manifest says of its target.
+
+    Args:
+        spec: the target.
+        folder: where it was prepared.
+
+    Raises:
+        MissingPartError: it has no `tokenizer.json`.
+    """
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise MissingPartError(f"{folder} holds no tokenizer.json; save it beside the weights")
+    return {
+        "name": spec.name,
+        "source": spec.source,
+        "location": spec.location,
+        "revision": spec.revision,
+        "licence": spec.licence,
+        "n_layers": spec.n_layers,
+        "d_model": spec.d_model,
+        "weights_sha256": dict(spec.files),
+        "tensors_sha256": spec.tensors_sha256,
+        "tokenizer_sha256": files.sha256_file(tokenizer),
+    }
+
+
+def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
+    """Refuse a fresh split for another target than the suite's."""
+    for name in ("weights_sha256", "tensors_sha256"):
+        if public.manifest["target"].get(name) != target[name]:
+            raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
+
+
+def _digest(
+    target: Mapping[str, Any],
+    task: str,
+    *,
+    version: str,
+    seed: int,
+    device: str,
+    sizes: Mapping[str, Any],
+    fresh: bool,
+) -> str:
+    """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
+    identity = {
+        "target": {name: target[name] for name in WEIGHTS},
+        "task": task,
+        "version": version,
+        "seed": seed,
+        "build": builder(task)["build"],
+        "facts_sha256": FACTS_SHA256,
+        "device": device,
+    }
+    if fresh:
+        identity["facts"] = RESERVE
+    if task == FEATURES:  # the journals of causal tasks serve all sizes
+        identity["sizes"] = {key: str(value) for key, value in sizes.items()}
+    return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
+
+
+def _check_device(name: str) -> None:
+    from introspect_bench.benchmark.backends.models.pretrained import usable_device
+
+    usable_device(name)
+
+
+def _load(folder: Path, device: str) -> Any:
+    from introspect_bench.benchmark.backends.models.target_model import load_target_model
+
+    return load_target_model(folder, device=device)
+
+
+def _load_rounded(folder: Path, device: str) -> Any:
+    from introspect_bench.benchmark.backends.models.target_model import with_rounded_weights
+
+    model = _load(folder, device)
+    with_rounded_weights(model)
+    return model
+
+
+def _summed(on_stage: OnStage | None) -> OnStage:
+    """Turn "n more" into "n so far"."""
+    done: Counter[str] = Counter()
+
+    def report(stage: str, more: int) -> None:
+        done[stage] += more
+        if on_stage is not None:
+            on_stage(stage, done[stage])
+
+    return report
+
+
+def hold_out_data(
+    suite: str, n: int, out_dir: Path, *, tasks: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Hold a part of a suite's train out as the validation split of a suite of its own.
+
+    Args:
+        suite: name or folder of a suite.
+        n: queries of each task to hold out, whole contrast groups.
+        out_dir: gets `TASK/VERSION`; `--suite OUT_DIR` then runs it.
+        tasks: names of tasks; all causal ones of the suite if empty.
+
+    Returns:
+        For each task `task`, `path`, `queries` by split and what `held_out` says.
+
+    Raises:
+        UsageError: unknown suite or task, one without interventions, the folder is there, or train
+            has not so many queries.
+        IntegrityError: a file of the suite is corrupt.
+        MissingPartError: the disk is full, or the folder can't be written.
+    """
+    from introspect_bench.tasks.hold_out import hold_out
+
+    rows = []
+    for task, found in tasks_of(suite, tasks):
+        if found.describes and not tasks:
+            continue
+        path = out_dir / task.name / task.version
+        manifest = hold_out(found, n, path)
+        counts = {split: own["queries"] for split, own in manifest["splits"].items()}
+        row = {"task": task.name, "path": str(path), "queries": counts}
+        rows.append({**row, "held_out": manifest["held_out"]})
+    return rows
