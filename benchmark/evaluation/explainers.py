@@ -7,23 +7,15 @@ language model (folder, hub id, named target). Nothing heavy is imported before 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
-import inspect
-import json
-import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from introspect_bench.benchmark.backends.explainer.families import find_family
 from introspect_bench.benchmark.backends.injection.spec import Injections
 from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
+from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.evaluation.custom import CUSTOM, check_custom, load_custom
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
@@ -35,9 +27,6 @@ from introspect_bench.benchmark.registry import (
 )
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-
-CUSTOM = "py:"
-"""How the name of a user's own explainer starts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +73,7 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
         MissingPartError: a folder that is not there, or holds no safetensors.
     """
     if model.startswith(CUSTOM):
-        module, _ = _custom_names(model)
-        with _users_code(model, module):
-            found = importlib.util.find_spec(module)
-        if found is None:
-            raise UsageError(f"{model}: cannot import {module}: there is no such module")
+        check_custom(model)
         return
     if arguments:
         raise UsageError("explainer arguments are for py:module:Class models only")
@@ -227,80 +212,3 @@ def asked_by(
     decoding = WHOLE if task.openings else GREEDY
     settings = {**card.settings, "decoding": decoding}
     return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
-
-
-def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, ExplainerCard]:
-    """Make the user's own explainer, whose module may lie in the current folder.
-
-    Args:
-        model: `py:module:Class`.
-        arguments: keyword arguments of the class.
-
-    Raises:
-        UsageError: the module or class is not there, importing it fails, the arguments do not fit,
-            or it has no `complete`.
-    """
-    module_name, class_name = _custom_names(model)
-    with _users_code(model, module_name):
-        module = importlib.import_module(module_name)
-    factory = getattr(module, class_name, None)
-    if not callable(factory):
-        raise UsageError(f"{model}: {module_name} has no class {class_name}")
-    try:
-        inspect.signature(factory).bind(**arguments)
-    except (TypeError, ValueError) as error:  # ValueError: a type of C says nothing of itself
-        raise UsageError(f"{model}: {error}; see --explainer-args") from error
-    explainer: Explainer = factory(**arguments)
-    if not callable(getattr(explainer, "complete", None)):
-        raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
-    settings = dict(arguments)
-    source = getattr(module, "__file__", None)
-    if source:  # changed code is another explainer, so its run is not resumed
-        settings["source_sha256"] = sha256_file(Path(source))
-    return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
-
-
-def _custom_names(model: str) -> tuple[str, str]:
-    """Module and class of `py:module:Class`."""
-    module, _, name = model.removeprefix(CUSTOM).partition(":")
-    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise UsageError(f"{model!r}: expected py:module:Class")
-    return module, name
-
-
-@contextmanager
-def _users_code(model: str, module: str) -> Iterator[None]:
-    """Import from the current folder too; whatever a module does while imported is one error."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        yield
-    except IntrospectBenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        # a module that is not there, or cannot be read, has no line of its own
-        own = isinstance(error, SyntaxError) or last.filename.startswith("<frozen")
-        place = "" if own else f" ({Path(last.filename).name}, line {last.lineno})"
-        raise UsageError(
-            f"{model}: cannot import {module}: {type(error).__name__}: {error}{place}"
-        ) from error
-
-
-def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
-    """Read `key=value` words; a value that is JSON is read as such, anything else is text.
-
-    Raises:
-        UsageError: a word has no `=`, or a key repeats.
-    """
-    found: dict[str, Any] = {}
-    for word in words:
-        key, sign, value = word.partition("=")
-        if not sign or not key.isidentifier() or key in found:
-            raise UsageError(f"explainer argument {word!r}: expected key=value, each key once")
-        try:
-            found[key] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key] = value
-    return found

@@ -15,8 +15,8 @@ from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.access import harness_access
 from introspect_bench.benchmark.evaluation.check import check_run
+from introspect_bench.benchmark.evaluation.custom import CUSTOM
 from introspect_bench.benchmark.evaluation.explainers import (
-    CUSTOM,
     Settings,
     asked_by,
     check_family,

@@ -6,29 +6,30 @@ what the harness runs, it knows the access class of.
 
 from __future__ import annotations
 
-import json
 import os
 import site
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark import errors
 from introspect_bench.benchmark.cache import CACHE_VARIABLE, cache_dir
-from introspect_bench.benchmark.errors import CheckFailedError, IntrospectBenchError, UsageError
+from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.files import read_json, write_json_atomic
 from introspect_bench.benchmark.models.fetch import prepared_dir, target_record
 from introspect_bench.benchmark.models.targets import TARGETS
-from introspect_bench.benchmark.models.withheld import Withheld, WithheldError, guard_folders
+from introspect_bench.benchmark.models.withheld import Withheld
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.benchmark.scoring.score import about
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.leaderboard.verification.rerun import Recheck
 
+PROCESS = f"{__package__}.withheld_process"
+"""The module that runs there."""
 ORDER, ANSWER = "order.json", "answer.json"
 """Files through which the two processes speak."""
 SAID = ("UsageError", "MissingPartError", "IntegrityError", "CheckFailedError")
@@ -65,7 +66,7 @@ def ask_without_target(entry: Path, check: Recheck, run: Run) -> dict[str, Any]:
             [
                 sys.executable,
                 "-m",
-                "introspect_bench.leaderboard.verification.without_target",
+                PROCESS,
                 work,
             ],
             env={**os.environ, **target.as_environment(), **_places(folder, target)},
@@ -122,25 +123,3 @@ def _places(work: Path, target: Withheld) -> dict[str, str]:
 
 def _members(folder: Path) -> Iterator[Path]:
     return iter(sorted(folder.iterdir()) if folder.is_dir() else ())
-
-
-def _answer(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the entry here, and say how that ended."""
-    from introspect_bench.leaderboard.verification.recheck import recheck
-
-    try:
-        return recheck(order["entry"], Recheck(**order["check"]))
-    except WithheldError as error:
-        return {"failed": str(error)}
-    except IntrospectBenchError as error:
-        return {"error": type(error).__name__, "said": str(error)}
-    except Exception as error:  # noqa: BLE001  whatever user code does when it lacks the target
-        if isinstance(error.__cause__ or error.__context__, WithheldError):
-            return {"failed": str(error.__cause__ or error.__context__)}
-        return {"failed": f"it stopped with {type(error).__name__}: {str(error)[:300]}"}
-
-
-if __name__ == "__main__":
-    guard_folders()
-    place = Path(sys.argv[1])
-    write_json_atomic(place / ANSWER, _answer(json.loads((place / ORDER).read_text())))

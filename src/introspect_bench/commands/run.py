@@ -135,7 +135,7 @@ def command(
     """
     from introspect_bench import api
     from introspect_bench.benchmark.backends.injection.parse import parse_injection
-    from introspect_bench.benchmark.evaluation.explainers import parse_arguments
+    from introspect_bench.benchmark.evaluation.custom import parse_arguments
     from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
     options |= {
