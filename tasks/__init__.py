@@ -24,8 +24,8 @@ SUITES = ("smollm2-135m",)
 """Every frozen suite that ships with the package."""
 FOLDER = Path(__file__).parent / "suites"
 """Where they lie."""
-SUMS = "SHA256SUMS"
-"""File in it: a line a manifest, which ties every byte of the suites to this package."""
+SUMS = FOLDER / "SHA256SUMS"
+"""A line a manifest, which ties every byte of the suites to this package."""
 _SUM = re.compile(r"[0-9a-f]{64}  [a-z0-9.-]+/[a-z-]+/v\d+/manifest\.json")
 
 
@@ -43,12 +43,10 @@ def pins() -> dict[str, str]:
         IntegrityError: a line is not of that form.
     """
     found = {}
-    for line in (FOLDER / SUMS).read_text("utf-8").splitlines():
+    for line in SUMS.read_text("utf-8").splitlines():
         sha256, _, name = line.partition("  ")
         if not _SUM.fullmatch(line):
-            raise IntegrityError(
-                f"{FOLDER / SUMS}: {line!r} is not a sha256, two spaces and a path"
-            )
+            raise IntegrityError(f"{SUMS}: {line!r} is not a sha256, two spaces and a path")
         found[name.rpartition("/")[0]] = sha256
     return found
 

@@ -9,10 +9,10 @@ import pytest
 from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.backends.injection.spec import Mode
 from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.evaluation.access import harness_access
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.records import ACCESS, RANKED, Query
 from introspect_bench.benchmark.runs.header import widest
-from introspect_bench.leaderboard.submissions.access import harness_access
 
 READS = {"embedding", "add", "replace", "own-layers"}
 """Modes that put a vector into a slot, where the explainer reads it as a token of its own."""

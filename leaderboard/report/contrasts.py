@@ -11,9 +11,9 @@ from typing import Any
 
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.metrics.slices import PARTS, PartDifference
 from introspect_bench.benchmark.metrics.verdicts import of_part
-from introspect_bench.leaderboard.site import figures
 from introspect_bench.leaderboard.site.figures import signed
 
 LEVEL = 0.05
@@ -63,7 +63,7 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     for row in rows:
         names = [table.escape(table.clean(name)) for name in (row.first, row.second)]
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        metric, difference = figures.title(row.metric), difference_text(row)
+        metric, difference = title(row.metric), difference_text(row)
         lines.append(table.bar([row.task, metric, *names, row.why, difference, p, _apart(row)]))
     return "\n".join(lines)
 
@@ -163,4 +163,4 @@ def _metric(headline: str, title: str, name: str) -> str:
 
 def _titles(headline: str, title: str, names: Sequence[str]) -> str:
     metrics = dict.fromkeys(_metric(headline, title, name) for name in names)
-    return " or ".join(figures.title(metric) for metric in metrics)
+    return " or ".join(title(metric) for metric in metrics)

@@ -13,6 +13,7 @@ from typing import Any
 
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.leaderboard.report.contrasts import (
     LEVEL,
     Contrast,
@@ -21,7 +22,6 @@ from introspect_bench.leaderboard.report.contrasts import (
     parts_of,
 )
 from introspect_bench.leaderboard.report.rates import Trial, rates_table
-from introspect_bench.leaderboard.site import figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def _study(cells: Sequence[Cell]) -> str:
         own = [one for one in cells if (one.result["task"], one.result["split"]) == (task, split)]
         metrics = own[0].result["metrics"]
         head = [f"{task}, {split}: enters at", "length", "tokens", "trained on", "loss"]
-        lines = [table.bar([*head, *(figures.title(metric) for metric in metrics)])]
+        lines = [table.bar([*head, *(title(metric) for metric in metrics)])]
         lines.append(table.bar(["---"] * 2 + ["---:"] * (3 + len(metrics))))
         lines += [_cell(one) for one in sorted(own, key=_best_first)]
         blocks.append("\n".join(lines))

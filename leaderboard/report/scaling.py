@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.export.tables import clean
-from introspect_bench.leaderboard.site import figures
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
 from introspect_bench.leaderboard.site.render import templates
@@ -75,7 +75,7 @@ def _panel(points: Sequence[Learnt]) -> Plot:
         title=points[0].task,
         subtitle=points[0].where,
         x_name=f"training queries of {points[0].task} ({points[0].where})",
-        y_name=figures.title(points[0].metric),
+        y_name=title(points[0].metric),
         metric=points[0].metric,
         groups=tuple(
             tuple(

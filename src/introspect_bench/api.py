@@ -35,7 +35,7 @@ from introspect_bench.benchmark.scoring.score import (
     validate,
 )
 from introspect_bench.benchmark.suite.find import shipped_tasks, tasks_of
-from introspect_bench.cite import cite
+from introspect_bench.citation import cite
 from introspect_bench.leaderboard.report.curve import leaderboard_scaling
 from introspect_bench.leaderboard.report.pairs import leaderboard_report
 from introspect_bench.leaderboard.site.pages import (

@@ -14,11 +14,13 @@ from program import ABLATIONS, CONSTANT, Call, the_sentence
 from tiny_suites import make_suite
 
 import introspect_bench as ib
+from introspect_bench import tasks
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite import find as suites
 from introspect_bench.benchmark.suite.freeze import CANARY
-from introspect_bench.tasks import SUITES, SUMS, get_task, pins, suite_root
+from introspect_bench.tasks import SUITES, SUMS, pins, suite_root
 
 NAME = "smollm2-135m"
 RUN = Path("runs") / f"baseline-constant.{NAME}.{ABLATIONS}.test.jsonl"
@@ -89,6 +91,17 @@ def test_pins_are_the_hashes_of_the_shipped_manifests() -> None:
     }
     assert pins() == found
     assert {name.partition("/")[0] for name in found} == set(SUITES)
+
+
+@pytest.mark.parametrize("line", ["", "0" * 64, f"{'0' * 64} one/two/v1/manifest.json", "no sum"])
+def test_a_malformed_pin_is_named(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "SHA256SUMS"
+    broken.write_text(SUMS.read_text() + line + "\n")
+    monkeypatch.setattr(tasks, "SUMS", broken)
+    with pytest.raises(IntegrityError, match="is not a sha256, two spaces and a path"):
+        pins()
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")

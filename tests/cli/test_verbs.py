@@ -11,7 +11,7 @@ import pytest
 from program import ABLATIONS, Call, one_run
 
 import introspect_bench as ib
-from introspect_bench import cite as citing
+from introspect_bench import citation as citing
 from introspect_bench.benchmark.export import export as exporting
 from introspect_bench.benchmark.metrics import paired
 from introspect_bench.benchmark.scoring import compare as comparing
