@@ -110,18 +110,18 @@ def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> 
     for task in sorted({row["task"] for row in results}):
         own = [row for row in rows if row.task == task]
         scored = [row for row in results if row["task"] == task]
-        for title in PARTS:
-            blocks += [_differences(own, title), _scores(scored, title)]
+        for heading in PARTS:
+            blocks += [_differences(own, heading), _scores(scored, heading)]
     return "\n\n".join(block for block in blocks if block)
 
 
-def _differences(rows: Sequence[Contrast], title: str) -> str:
-    rows = [row for row in rows if title in row.parts]
+def _differences(rows: Sequence[Contrast], heading: str) -> str:
+    rows = [row for row in rows if heading in row.parts]
     if not rows:
         return ""
-    names = sorted({name for row in rows for name in row.parts[title]})
-    metric = _titles(rows[0].metric, title, names)
-    head = [f"{rows[0].task}, {metric}, difference by {title}", "because", *names]
+    names = sorted({name for row in rows for name in row.parts[heading]})
+    metric = _titles(rows[0].metric, heading, names)
+    head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *names]
     lines = [table.bar(head), table.bar(["---"] * 2 + ["---:"] * len(names))]
     for row in rows:
         first, second = (table.escape(table.clean(name)) for name in (row.first, row.second))
