@@ -1,6 +1,6 @@
 """Reference explainers: trained ones, their controls and the cells of a study, as recipes.
 
-Owns what each is trained from and how; training is `introspect-bench reference`. The study asks
+Owns what each is trained from and how; `introspect-bench train --recipe` trains. The study asks
 which way in, and which questions about vectors beside the task, teach an explainer to read one; its
 cells are compared on a part of train that is held out (`docs/studies/read.py`). The explainers of
 the board take the recipe of one cell, `CHOSEN`. A control differs from the explainer it belongs to
@@ -245,6 +245,6 @@ def reference_folder(name: str) -> Path:
     if not (folder / "explainer.json").is_file():
         raise MissingPartError(
             f"{REFERENCE}{name} ships without weights; train it with "
-            f"`introspect-bench reference {name} -o DIR`, and run the folder it names"
+            f"`introspect-bench train --recipe {name} -o DIR`, and run the folder it names"
         )
     return folder

@@ -24,19 +24,18 @@ EXPLAINERS, RUNS = "explainers", "runs"
 """Folders under the output: trained explainers by name, and their run files."""
 
 
-def reference(
+def train_recipes(
     names: Sequence[str],
     output: Path,
     *,
     base: str | None = None,
     suite: str = TARGET,
     tasks: Sequence[str] = (),
-    split: str = "test",
+    split: str | None = None,
     n_train: Amount | None = None,
     device: str = "cpu",
     seed: int = 0,
     shuffled: bool = False,
-    train_only: bool = False,
     settings: dict[str, Any] | None = None,
     on_fetch: OnProgress = silent,
     on_align: OnAlign = lambda _done, _total: None,
@@ -54,12 +53,11 @@ def reference(
         base: model to train; the recipe's own if None.
         suite: name or folder of the suite that is learnt and answered.
         tasks: tasks to learn and answer; those the recipe is for if empty.
-        split: queries to answer.
+        split: queries to answer; None to train alone.
         n_train: training queries of each task, or below 1 the part of them; all if None.
         device: a torch device.
         seed: as in `train`.
         shuffled: also answer with vectors shuffled among queries, where vectors are seen.
-        train_only: answer nothing.
         settings: arguments of `train` that go before the recipe's, such as `epochs`.
         on_fetch: told what is downloaded and prepared.
         on_align: told pairs of tokens that are read to fit a projection.
@@ -104,13 +102,13 @@ def reference(
         )
         found[spec.name] = tuple(
             one
-            for shuffle in (() if train_only else _ways(spec, shuffled))
+            for shuffle in (() if split is None else _ways(spec, shuffled))
             for one in run(
                 RunRequest(
                     model=str(folder),
                     suite=suite,
                     tasks=chosen,
-                    split=split,
+                    split=split or "test",
                     device=device,
                     no_vector=spec.no_vector,
                     shuffle_vectors=shuffle,

@@ -220,7 +220,7 @@ def test_scored_twice_is_the_same_bytes(suite: Suite, tmp_path: Path) -> None:
 def test_a_run_that_was_not_judged_says_what_to_do(suite: Suite, tmp_path: Path) -> None:
     path = answered(suite, tmp_path / "run.jsonl", truth_of(suite))
     message = (
-        r"9 of 9 descriptions are not judged by exact-predicates/.*run `introspect-bench simulate"
+        r"9 of 9 descriptions are not judged by exact-predicates/.*run `introspect-bench judge"
     )
     with pytest.raises(NotJudgedError, match=message):
         scored(suite, path)

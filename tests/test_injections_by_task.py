@@ -200,7 +200,7 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
     loaded, _ = load_local(str(folder), task=FEATURES)
     kept = injections_from_json(record["injection"])
     assert loaded.injector.injection == injection_of(FEATURES, kept)
-    runs = ib.run(str(folder), suite=str(suites), output=tmp_path / "runs", simulate=False)
+    runs = ib.run(str(folder), suite=str(suites), output=tmp_path / "runs", judge=False)
     told = {run.header["task"]["id"]: run.header["explainer"]["settings"] for run in runs}
     assert told["input-ablations"]["decoding"] == "whole-reply"
     assert told["activation-patching"]["decoding"] == "compared"
@@ -213,7 +213,7 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
             suite=str(suites),
             tasks=[run.header["task"]["id"]],
             output=tmp_path / "alone",
-            simulate=False,
+            judge=False,
         )
         assert alone.rows.keys() == run.rows.keys()
         assert all(alone.rows[qid]["raw"] == row["raw"] for qid, row in run.rows.items())

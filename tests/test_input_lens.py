@@ -106,7 +106,7 @@ def test_an_explainer_with_an_input_lens_is_trained_and_run(tmp_path: Path) -> N
         assert (value == load_file(short / FILE)[name]).all()  # measured, not trained
     explainer, _ = load_local(str(folder))
     assert explainer.injector.injection.slots == 3
-    (run,) = ib.run(str(folder), suite=suite, split="test", output=tmp_path, simulate=False)
+    (run,) = ib.run(str(folder), suite=suite, split="test", output=tmp_path, judge=False)
     assert len(run.rows) == 9
     with pytest.raises(UsageError, match="mode 'embedding'"):
         ib.train(str(base), tmp_path / "no", injection=Injection(mode="own-layers"), **options)

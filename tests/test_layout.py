@@ -266,7 +266,7 @@ def test_a_checkout_without_links_is_explained_in_one_sentence(tmp_path: Path) -
     link.unlink()
     link.write_text(str(target))  # what git writes where it may not make links
     done = subprocess.run(
-        [sys.executable, "-m", "introspect_bench", "version"],
+        [sys.executable, "-m", "introspect_bench", "--version"],
         cwd=tmp_path / "src",
         env={"PYTHONPATH": str(tmp_path / "src")},
         capture_output=True,

@@ -136,10 +136,10 @@ def test_the_verb(suite: Suite, server: Server, tmp_path: Path, call: Call) -> N
     path = judged(suite, tmp_path / "run.jsonl", truth_of(suite))
     copy = Path(shutil.copy(path, tmp_path / "copy.jsonl"))
     words = ("--suite", str(suite.root.parents[1]), "-m", "toy", "--endpoint", server.url)
-    code, out, _ = call("rate", str(path), *words, "--json")
+    code, out, _ = call("judge", str(path), *words, "--json")
     assert code == 0
     assert json.loads(out) == {"runs": [{"path": str(path), "ratings": 9}]}
-    code, out, _ = call("rate", str(copy), *words, "--no-schema")
+    code, out, _ = call("judge", str(copy), *words, "--no-schema")
     assert (code, out) == (0, f"{copy}: 9 ratings appended\n")
     assert "response_format" in server.requests[0]
     assert "response_format" not in server.requests[-1]
@@ -148,7 +148,7 @@ def test_the_verb(suite: Suite, server: Server, tmp_path: Path, call: Call) -> N
     assert "mean rating 0.500" in out
     assert "0 cut off" in out
     code, _, err = call(
-        "rate", str(path), "--suite", words[1], "-m", "toy", "--endpoint", "ftp://x"
+        "judge", str(path), "--suite", words[1], "-m", "toy", "--endpoint", "ftp://x"
     )
     assert code == 2
     assert "address must be http(s)" in the_sentence(err)

@@ -45,7 +45,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(base: Path, suites: Path, out: Path, *names: str, **more: Any) -> Any:
     settings = {"rank": 2, "batch_size": 4, "precision": "float32"}
-    return ib.reference(
+    return ib.train_recipes(
         names,
         out,
         base=str(base),
@@ -158,7 +158,9 @@ def test_a_reference_without_weights_says_how_to_train_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(references, "SHIPPED", tmp_path)
-    with pytest.raises(MissingPartError, match="introspect-bench reference smollm2-self -o DIR"):
+    with pytest.raises(
+        MissingPartError, match="introspect-bench train --recipe smollm2-self -o DIR"
+    ):
         reference_folder("smollm2-self")
     with pytest.raises(UsageError, match="unknown reference 'nobody': choose from smollm2-self"):
         ib.run("reference/nobody", split="mini")
@@ -167,25 +169,25 @@ def test_a_reference_without_weights_says_how_to_train_it(
 def test_the_verb_names_the_run_files(
     suites: Path, base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["reference", "smollm2-self", "--base", str(base), "--suite", str(suites)]
-    words += ["-t", PATCHING, "--split", "mini", "--n-train", "4", "-o", str(tmp_path / "out")]
+    words = ["train", "--recipe", "smollm2-self", "--base", str(base), "--suite", str(suites)]
+    words += ["-t", PATCHING, "--answer", "mini", "--n-train", "4", "-o", str(tmp_path / "out")]
     assert main([*words, "--json"]) == 0
     found = capfd.readouterr()
-    (path,) = json.loads(found.out)["references"]["smollm2-self"]
+    (path,) = json.loads(found.out)["runs"]["smollm2-self"]
     assert ib.load(path).complete
     assert "training smollm2-self ..." in found.err
-    assert main(["reference", "nobody", "-o", str(tmp_path / "none")]) == 2
+    assert main(["train", "--recipe", "nobody", "-o", str(tmp_path / "none")]) == 2
     assert "unknown reference 'nobody'" in capfd.readouterr().err
 
 
 def test_a_learning_rate_is_tried_without_answers(
     suites: Path, base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["reference", "smollm2-self", "--base", str(base), "--suite", str(suites)]
-    words += ["-t", PATCHING, "--n-train", "4", "-o", str(tmp_path), "--train-only"]
+    words = ["train", "--recipe", "smollm2-self", "--base", str(base), "--suite", str(suites)]
+    words += ["-t", PATCHING, "--n-train", "4", "-o", str(tmp_path)]
     assert main([*words, "--learning-rate", "0.004", "--evaluations", "2", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    assert document["references"] == {"smollm2-self": []}
+    assert document["runs"] == {"smollm2-self": []}
     folder = Path(document["explainers"]["smollm2-self"])
     settings = json.loads((folder / "explainer.json").read_text())["training"]["settings"]
     assert (settings["learning_rate"], settings["evaluations"]) == (0.004, 2)
@@ -194,3 +196,19 @@ def test_a_learning_rate_is_tried_without_answers(
     assert capfd.readouterr().out.strip() == str(folder)
     assert main([*words, "--learning-rate", "0"]) == 2
     assert "the learning rate is 0.0; give a number above 0" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--recipe", "smollm2-self", "--rank", "4"], "a recipe says rank itself"),
+        (["--recipe", "smollm2-self", "--reading", "both"], "a recipe says reading itself"),
+        (["--answer", "test", "-b", "smollm2-135m"], "--answer and --shuffled go with --recipe"),
+        ([], "give --base MODEL, or --recipe NAME"),
+    ],
+)
+def test_a_recipe_and_options_of_ones_own_are_told_apart(
+    words: list[str], sentence: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *words, "-o", str(tmp_path)]) == 2
+    assert sentence in capfd.readouterr().err

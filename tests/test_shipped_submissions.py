@@ -23,4 +23,4 @@ def test_the_results_in_the_readme_are_what_the_entries_score() -> None:
     runs = [run for entry in find_entries(SUBMISSIONS) for run in entry.runs]
     text = (TOP / "README.md").read_text()
     shown = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert shown == (ib.leaderboard_table(runs).strip() if runs else "")
+    assert shown == (ib.score_table(runs).strip() if runs else "")

@@ -86,7 +86,7 @@ def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
         queries=found.queries,
     )
     judging: float | None = 0.0
-    if request.simulate:
+    if request.judge:
         judging = judging_seconds(suite, device=request.device, queries=found.queries)
     return None if answering is None or judging is None else answering + judging
 

@@ -101,7 +101,7 @@ def run(
                 continue
         asked = asked_by(task, *loaded)
         path = _predict(request, settings, task, suite, asked, on_queries)
-        if suite.describes and request.simulate:
+        if suite.describes and request.judge:
             judge = provided_tasks().judge
             judge(
                 path, task, suite, device=request.device, on_fetch=on_fetch, on_answers=on_answers

@@ -90,7 +90,7 @@ class RunRequest:
     """Text before the instructions of a local model's prompts."""
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a `py:module:Class`."""
-    simulate: bool = True
+    judge: bool = True
     """Have descriptions judged once all are there; only tasks whose answers are descriptions."""
     output: Path = Path("runs")
     """Folder of run files."""

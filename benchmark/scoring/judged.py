@@ -162,7 +162,7 @@ def _check_judged(run: Run, replies: Sequence[Replied], judge: str) -> None:
         hint = f" (it has those of {others[0]})" if others else ""
         raise NotJudgedError(
             f"{run.path}: {lacking} of {len(texts)} descriptions are not judged by {judge}{hint}; "
-            f"run `introspect-bench simulate {run.path}`"
+            f"run `introspect-bench judge {run.path}`"
         )
 
 

@@ -87,7 +87,7 @@ def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:
         raise UsageError(f"{path}: answers only a part of {result['split']}; run it whole")
 
 
-def leaderboard_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:
+def score_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:
     """Score run files and return one Markdown table a task and split.
 
     Raises:

@@ -75,15 +75,14 @@ def do(trial: Mapping[str, Any], suite: str, out: Path) -> dict[str, Any]:
     options: dict[str, Any] = {
         "suite": suite,
         "tasks": [PATCHING],
-        "split": "validation",
         "n_train": trial["n_train"],
         "seed": trial["seed"],
         "settings": {"learning_rate": rate},
     }
     begun = time.monotonic()
-    ib.reference([name], folder, train_only=True, **options)
+    ib.train_recipes([name], folder, **options)
     trained = time.monotonic()
-    (run,) = ib.reference([name], folder, **options)[name]
+    (run,) = ib.train_recipes([name], folder, split="validation", **options)[name]
     asked = time.monotonic()
     metrics = ib.score(run.path, suite=suite)["overall"]["metrics"]
     explainer = folder / "explainers" / name

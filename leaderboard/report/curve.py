@@ -18,7 +18,7 @@ from introspect_bench.leaderboard.report.scaling import Learnt, scaling_svg
 from introspect_bench.leaderboard.site.board import Estimate
 
 
-def leaderboard_scaling(
+def board_scaling(
     paths: Sequence[Path | str],
     output: Path | str | None = None,
     *,

@@ -36,7 +36,7 @@ class _Pair:
     why: str
 
 
-def leaderboard_report(
+def board_report(
     submissions: Path | str = "submissions",
     output: Path | str | None = None,
     *,

@@ -103,7 +103,7 @@ def report(
     """
     parts = [
         "# Results",
-        "Written by `introspect-bench leaderboard report` from the run files in `submissions/`; "
+        "Written by `introspect-bench board report` from the run files in `submissions/`; "
         "change nothing here by hand.",
         "## Scores",
         table.markdown(results).strip(),

@@ -12,7 +12,7 @@ from introspect_bench.leaderboard.site import folder as site
 from introspect_bench.leaderboard.site.build import OnEntry, make_board
 
 
-def leaderboard_build(
+def board_build(
     submissions: Path | str = "submissions",
     output: Path | str = "site",
     *,
@@ -49,10 +49,10 @@ def leaderboard_build(
         on_entry=on_entry,
     )
     site.write_site(board, sheets, Path(output))
-    return {"output": str(output), **leaderboard_check(output)}
+    return {"output": str(output), **board_check(output)}
 
 
-def leaderboard_check(path: Path | str) -> dict[str, Any]:
+def board_check(path: Path | str) -> dict[str, Any]:
     """Check that a page is whole and its table that of its `board.json`.
 
     Raises:
@@ -62,7 +62,7 @@ def leaderboard_check(path: Path | str) -> dict[str, Any]:
     return site.check_site(Path(path))
 
 
-def leaderboard_diff(old: Path | str, new: Path | str) -> list[str]:
+def board_diff(old: Path | str, new: Path | str) -> list[str]:
     """Return a line for each difference between two boards.
 
     Args:

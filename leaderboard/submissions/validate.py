@@ -229,7 +229,7 @@ def _scored(
     except NotJudgedError as error:
         return None, [
             failed_check(
-                path, None, str(error), "judged descriptions", f"introspect-bench simulate {path}"
+                path, None, str(error), "judged descriptions", f"introspect-bench judge {path}"
             )
         ]
     except IntrospectBenchError as error:

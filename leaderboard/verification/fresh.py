@@ -97,7 +97,7 @@ def ask_fresh(
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         asked = folder if "train" in own.splits else str(completed(public, own, Path(work)))
         suite = find_suite(asked, task.name)
-        request = request_again(run, check, output=Path(work) / "run", suite=asked, simulate=True)
+        request = request_again(run, check, output=Path(work) / "run", suite=asked, judge=True)
         (again,) = run_again(
             request, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers
         )

@@ -169,7 +169,7 @@ def request_again(
     output: Path,
     queries: Sequence[str] | None = None,
     suite: str | None = None,
-    simulate: bool = False,
+    judge: bool = False,
 ) -> RunRequest:
     """Return the request that repeats a run, as far as its header says what it was.
 
@@ -179,7 +179,7 @@ def request_again(
         output: folder for the new run file.
         queries: which queries; all if None.
         suite: another suite than the run's.
-        simulate: whether descriptions are judged.
+        judge: whether descriptions are judged.
 
     Raises:
         UsageError: `model` is needed, or an option of the run is impossible.
@@ -193,7 +193,7 @@ def request_again(
         split=said["split"],
         queries=queries,
         output=output,
-        simulate=simulate,
+        judge=judge,
         device=check.device,
         shots=explainer["shots"],
         no_vector=explainer["no_vector"],

@@ -1,12 +1,12 @@
 """introspect-bench: can a language model tell the truth about its own computation?
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
-`plan`, which is `run --dry-run`), `simulate`, `rate`, `score` (`check_score` is its `--check`),
-`compare`, `train`, `reference`, `show` (and `show_judge`), `validate` (`validate_all` takes
+`plan`, which is `run --dry-run`), `judge`, `rate`, `score` (`check_score` is its `--check`),
+`compare`, `train`, `train_recipes`, `show` (and `show_judge`), `validate` (`validate_all` takes
 folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `labels`,
 `data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`, `data_nulls` (and
-`check_nulls`, which compares what its `--refit` gives), `leaderboard_table`, `leaderboard_build`,
-`leaderboard_check`, `leaderboard_diff`, `leaderboard_report`, `leaderboard_scaling`, `export`,
+`check_nulls`, which compares what its `--refit` gives), `score_table`, `board_build`,
+`board_check`, `board_diff`, `board_report`, `board_scaling`, `export`,
 `cite` and `version`. `load` reads a run file, `score_all` scores several. They are imported when
 they are first asked for.
 """
@@ -17,6 +17,11 @@ from introspect_bench.benchmark.registry import provide
 
 if TYPE_CHECKING:
     from introspect_bench.api import (
+        board_build,
+        board_check,
+        board_diff,
+        board_report,
+        board_scaling,
         check_nulls,
         check_score,
         cite,
@@ -29,13 +34,8 @@ if TYPE_CHECKING:
         data_verify,
         doctor,
         export,
+        judge,
         labels,
-        leaderboard_build,
-        leaderboard_check,
-        leaderboard_diff,
-        leaderboard_report,
-        leaderboard_scaling,
-        leaderboard_table,
         ledger_add,
         ledger_show,
         load,
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
         plan,
         rate,
         recheck,
-        reference,
         run,
         score,
         score_all,
+        score_table,
         show,
         show_judge,
-        simulate,
         submit,
         train,
+        train_recipes,
         validate,
         validate_all,
         version,
@@ -61,6 +61,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "board_build",
+    "board_check",
+    "board_diff",
+    "board_report",
+    "board_scaling",
     "check_nulls",
     "check_score",
     "cite",
@@ -73,13 +78,8 @@ __all__ = [
     "data_verify",
     "doctor",
     "export",
+    "judge",
     "labels",
-    "leaderboard_build",
-    "leaderboard_check",
-    "leaderboard_diff",
-    "leaderboard_report",
-    "leaderboard_scaling",
-    "leaderboard_table",
     "ledger_add",
     "ledger_show",
     "load",
@@ -87,15 +87,15 @@ __all__ = [
     "plan",
     "rate",
     "recheck",
-    "reference",
     "run",
     "score",
     "score_all",
+    "score_table",
     "show",
     "show_judge",
-    "simulate",
     "submit",
     "train",
+    "train_recipes",
     "validate",
     "validate_all",
     "version",

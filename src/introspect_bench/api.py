@@ -1,7 +1,7 @@
 """Every verb as a Python function; the command line calls these and prints what they return.
 
 Owns no computing of its own: finding, reading and handing on. Nothing here imports torch before a
-model is needed. A verb of two words has an underscore: `data_verify`, `leaderboard_table`.
+model is needed. A verb of two words has an underscore: `data_verify`, `board_build`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.baselines.train_recipes import reference
+from introspect_bench.baselines.train_recipes import train_recipes
 from introspect_bench.benchmark.backends.training.command import train
 from introspect_bench.benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
 from introspect_bench.benchmark.evaluation.plan import TaskPlan, plan_run
@@ -28,20 +28,20 @@ from introspect_bench.benchmark.scoring.compare import compare
 from introspect_bench.benchmark.scoring.score import (
     check_score,
     has_truth,
-    leaderboard_table,
     score,
     score_all,
+    score_table,
     show,
     validate,
 )
 from introspect_bench.benchmark.suite.find import shipped_tasks, tasks_of
 from introspect_bench.citation import cite
-from introspect_bench.leaderboard.report.curve import leaderboard_scaling
-from introspect_bench.leaderboard.report.pairs import leaderboard_report
+from introspect_bench.leaderboard.report.curve import board_scaling
+from introspect_bench.leaderboard.report.pairs import board_report
 from introspect_bench.leaderboard.site.pages import (
-    leaderboard_build,
-    leaderboard_check,
-    leaderboard_diff,
+    board_build,
+    board_check,
+    board_diff,
 )
 from introspect_bench.leaderboard.submissions.submit import submit
 from introspect_bench.leaderboard.submissions.validate import validate_all
@@ -52,10 +52,15 @@ from introspect_bench.tasks import SUITES, suite_root
 from introspect_bench.tasks.build.command import hold_out_data as data_hold_out
 from introspect_bench.tasks.build.command import make_data as data_make
 from introspect_bench.tasks.build.verify import verify_suite
-from introspect_bench.tasks.feature_descriptions.judge.command import rate, show_judge, simulate
+from introspect_bench.tasks.feature_descriptions.judge.command import judge, rate, show_judge
 from introspect_bench.tasks.nulls.command import check_nulls, data_nulls
 
 __all__ = [
+    "board_build",
+    "board_check",
+    "board_diff",
+    "board_report",
+    "board_scaling",
     "check_nulls",
     "check_score",
     "cite",
@@ -69,13 +74,8 @@ __all__ = [
     "doctor",
     "export",
     "has_truth",
+    "judge",
     "labels",
-    "leaderboard_build",
-    "leaderboard_check",
-    "leaderboard_diff",
-    "leaderboard_report",
-    "leaderboard_scaling",
-    "leaderboard_table",
     "ledger_add",
     "ledger_show",
     "load",
@@ -83,15 +83,15 @@ __all__ = [
     "plan",
     "rate",
     "recheck",
-    "reference",
     "run",
     "score",
     "score_all",
+    "score_table",
     "show",
     "show_judge",
-    "simulate",
     "submit",
     "train",
+    "train_recipes",
     "validate",
     "validate_all",
     "version",

@@ -17,15 +17,14 @@ from collections.abc import Sequence
 
 import click
 
+from introspect_bench import __version__
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.console import printable
 
 VERBS = (
     "run",
-    "simulate",
-    "rate",
+    "judge",
     "train",
-    "reference",
     "score",
     "compare",
     "show",
@@ -36,12 +35,20 @@ VERBS = (
     "ls",
     "doctor",
     "data",
-    "leaderboard",
+    "board",
     "export",
     "cite",
-    "version",
 )
 """Every verb, in the order of `--help`; each is the module `commands/<verb>.py`."""
+
+RENAMED = {
+    "simulate": "judge",
+    "rate": "judge --model NAME",
+    "reference": "train --recipe NAME --answer test",
+    "leaderboard": "board",
+    "version": "--version",
+}
+"""What was called otherwise before the first release."""
 
 DEBUG_VARIABLE = "INTROSPECT_BENCH_DEBUG"
 """Environment variable that, when not empty, shows the traceback of an expected error too."""
@@ -58,8 +65,10 @@ class Verbs(click.Group):
         """Return the verbs in their own order."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a verb's module."""
+        if cmd_name in RENAMED:
+            raise click.UsageError(f"`{cmd_name}` is now `{RENAMED[cmd_name]}`", ctx)
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"introspect_bench.commands.{cmd_name}")
@@ -76,6 +85,7 @@ class Verbs(click.Group):
         "max_content_width": 100,
     },
 )
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def command_line() -> None:
     """Can a language model tell the truth about its own computation?
 

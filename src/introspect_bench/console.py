@@ -20,23 +20,49 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-def injection_options(command: Any) -> Any:
-    """Declare the options that say how vectors enter."""
-    for option in (
-        click.option(
-            "--slots",
-            multiple=True,
-            metavar="[TASK=]N",
-            help="Placeholder tokens for each vector.",
-        ),
-        click.option(
-            "--scaling",
-            "scalings",
-            multiple=True,
-            metavar="[TASK=]NAME",
-            help="raw, norm-matched, natural or learned length.",
-        ),
-        click.option(
+class GroupedOption(click.Option):
+    """An option that `--help` shows under a title of its own."""
+
+    def __init__(self, *words: Any, title: str = "", **settings: Any) -> None:
+        """Take the title besides what click takes."""
+        super().__init__(*words, **settings)
+        self.title = title
+
+
+class Grouped(click.Command):
+    """A command whose `--help` shows common options first, then the titled groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write options without a title, then group by group."""
+        groups: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for option in (p for p in self.get_params(ctx) if isinstance(p, click.Option)):
+            if (record := option.get_help_record(ctx)) is not None:
+                groups.setdefault(getattr(option, "title", "") or "Options", []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def grouped(title: str, *words: Any, **settings: Any) -> Any:
+    """Declare an option of a titled group."""
+    return click.option(*words, cls=GroupedOption, title=title, **settings)
+
+
+def injection_options(title: str) -> Any:
+    """Declare the options that say how vectors enter, as a titled group."""
+
+    def declare(command: Any) -> Any:
+        for option in reversed(_injection_options(title)):
+            command = option(command)
+        return command
+
+    return declare
+
+
+def _injection_options(title: str) -> tuple[Any, ...]:
+    return (
+        grouped(
+            title,
             "--injection",
             "injections",
             multiple=True,
@@ -44,9 +70,22 @@ def injection_options(command: Any) -> Any:
             help=f"Where a query's vector enters: {INJECTIONS}. A bare value is for all tasks that "
             "are not named; may be repeated, as may the two that follow.",
         ),
-    ):
-        command = option(command)
-    return command
+        grouped(
+            title,
+            "--scaling",
+            "scalings",
+            multiple=True,
+            metavar="[TASK=]NAME",
+            help="raw, norm-matched, natural or learned length.",
+        ),
+        grouped(
+            title,
+            "--slots",
+            multiple=True,
+            metavar="[TASK=]N",
+            help="Placeholder tokens for each vector.",
+        ),
+    )
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, word: str | None) -> Amount | None:

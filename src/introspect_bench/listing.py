@@ -1,7 +1,8 @@
-"""What there is: suites, tasks, targets, baselines, references as rows of plain values."""
+"""What there is: suites, tasks, targets, baselines, references and versions, as plain rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from introspect_bench.baselines import BASELINES
@@ -9,14 +10,18 @@ from introspect_bench.baselines.recipes import REFERENCES
 from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec
-from introspect_bench.benchmark.registry import REFERENCE
+from introspect_bench.benchmark.registry import BASELINE, REFERENCE
+from introspect_bench.benchmark.runs import provenance
 from introspect_bench.benchmark.suite.find import tasks_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks import SUITES, TASKS
 
+KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
+"""What can be listed."""
+
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """List suites, tasks, targets, baselines or references as rows of plain values.
+    """List one of `KINDS` as rows of plain values.
 
     Args:
         kind: what to list.
@@ -31,41 +36,67 @@ def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
         return [_suite_row(found) for name in names for _, found in tasks_of(name)]
     if suite is not None:
         raise UsageError(f"--suite goes with `ls suites`, not with `ls {kind}`")
-    if kind == "tasks":
-        return [
-            {"task": t.name, "version": t.version, "headline": t.headline, "asks": t.summary}
-            for t in TASKS
-        ]
-    if kind == "targets":
-        return [
-            {
-                "target": spec.name,
-                "source": f"{spec.source} {_location(spec)}",
-                "layers": spec.n_layers,
-                "width": spec.d_model,
-                "licence": spec.licence,
-                "notes": spec.notes,
-            }
-            for spec in TARGETS
-        ]
-    if kind == "baselines":
-        return [
-            {"model": f"baseline/{spec.name}", "kind": spec.kind, "answers": spec.summary}
-            for spec in BASELINES
-        ]
-    if kind == "references":
-        return [
-            {
-                "model": f"{REFERENCE}{spec.name}",
-                "role": spec.role,
-                "vector": "withheld" if spec.no_vector else _vector(spec.injection),
-                "what": spec.summary,
-            }
-            for spec in REFERENCES
-        ]
-    raise UsageError(
-        f"cannot list {kind!r}: choose suites, tasks, targets, baselines or references"
-    )
+    if kind not in _ROWS:
+        raise UsageError(f"cannot list {kind!r}: choose from {', '.join(KINDS)}")
+    return _ROWS[kind]()
+
+
+def _tasks() -> list[dict[str, Any]]:
+    return [
+        {"task": t.name, "version": t.version, "headline": t.headline, "asks": t.summary}
+        for t in TASKS
+    ]
+
+
+def _targets() -> list[dict[str, Any]]:
+    return [
+        {
+            "target": spec.name,
+            "source": f"{spec.source} {_location(spec)}",
+            "layers": spec.n_layers,
+            "width": spec.d_model,
+            "licence": spec.licence,
+            "notes": spec.notes,
+        }
+        for spec in TARGETS
+    ]
+
+
+def _baselines() -> list[dict[str, Any]]:
+    return [
+        {"model": f"{BASELINE}{spec.name}", "kind": spec.kind, "answers": spec.summary}
+        for spec in BASELINES
+    ]
+
+
+def _references() -> list[dict[str, Any]]:
+    return [
+        {
+            "model": f"{REFERENCE}{spec.name}",
+            "role": spec.role,
+            "vector": "withheld" if spec.no_vector else _vector(spec.injection),
+            "what": spec.summary,
+        }
+        for spec in REFERENCES
+    ]
+
+
+def _versions() -> list[dict[str, Any]]:
+    package = provenance.package()
+    own = {"introspect-bench": package["version"], "commit": package["commit"]}
+    return [
+        {"what": name, "version": version}
+        for name, version in (own | provenance.environment()).items()
+    ]
+
+
+_ROWS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "tasks": _tasks,
+    "targets": _targets,
+    "baselines": _baselines,
+    "references": _references,
+    "versions": _versions,
+}
 
 
 def _location(spec: TargetSpec) -> str:

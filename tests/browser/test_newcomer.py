@@ -37,12 +37,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = ("--name", f"acme/{name}", "--contact", CONTACT, "--declare", "--suite", "toy")
         said(folder, "submit", *runs, *words)
     said(folder, "validate", "--strict", "submissions", "--suite", "toy")
-    said(folder, "leaderboard", "build", "--suite", "toy")
+    said(folder, "board", "build", "--suite", "toy")
     return folder
 
 
 def test_the_page_shows_what_scoring_says(home: Path, visit: Open) -> None:
-    said(home, "leaderboard", "check", "site")
+    said(home, "board", "check", "site")
     page = visit(folder=home / "site")
     rows = page.locator("tbody.ranked tr[data-kind]")
     assert rows.count() == 3
@@ -83,8 +83,8 @@ def test_its_queries_are_those_of_the_suite(home: Path, visit: Open) -> None:
 
 def test_a_second_build_differs_in_nothing(home: Path, tmp_path: Path) -> None:
     site, again = home / "site", tmp_path / "again"
-    said(home, "leaderboard", "build", "--suite", "toy", "--no-cache", "-o", str(again))
-    assert said(home, "leaderboard", "diff", str(site), str(again)) == ""
+    said(home, "board", "build", "--suite", "toy", "--no-cache", "-o", str(again))
+    assert said(home, "board", "diff", str(site), str(again)) == ""
     assert (site / "checksums.sha256").read_bytes() == (again / "checksums.sha256").read_bytes()
 
 
@@ -93,8 +93,8 @@ def test_a_new_entry_is_a_difference(home: Path, tmp_path: Path) -> None:
         shutil.copytree(home / name, tmp_path / name)
     gone = next((tmp_path / "submissions" / "toy").glob("acme__constant__*"))
     shutil.rmtree(gone)
-    said(tmp_path, "leaderboard", "build", "--suite", "toy")
-    words = ("leaderboard", "diff", str(tmp_path / "site"), str(home / "site"))
+    said(tmp_path, "board", "build", "--suite", "toy")
+    words = ("board", "diff", str(tmp_path / "site"), str(home / "site"))
     done = started(*words)
     assert done.returncode == 1
     assert f"toy {gone.name}: added" in done.stdout.splitlines()

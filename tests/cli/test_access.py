@@ -86,11 +86,11 @@ def test_a_calculator_that_declares_words_is_not_ranked_and_it_is_said_why(
     assert (row.access, row.access_basis, row.rank) == ("words", "declared", None)
     assert row.overall is not None
     assert "ranked after a re-run in a process that holds no weights of the target" in row.unranked
-    assert call("leaderboard", "build", "--suite", suite, "--no-cache")[0] == 0
+    assert call("board", "build", "--suite", suite, "--no-cache")[0] == 0
     page = Path("site/index.html").read_text()
     assert f"Not ranked: {row.unranked}." in page
     assert "Not ranked: how the answers were come by is not said, or not confirmed" in page
-    report = ib.leaderboard_report(suite=suite, use_cache=False)
+    report = ib.board_report(suite=suite, use_cache=False)
     assert "test · words, not ranked" in report
     scratch = Scratch(here / "repository", submitted(call, suite, reader(), access="words"))
 

@@ -43,24 +43,24 @@ def test_run_judges_and_scores_at_its_end(call: Call) -> None:
 
 
 def test_judging_can_be_left_for_later(call: Call) -> None:
-    code, out, err = call(*RUN, "--no-simulate")
+    code, out, err = call(*RUN, "--no-judge")
     assert code == 0
     assert "AUROC" not in out
     assert f"not scored: {OUT}: 9 of 9 descriptions are not judged by exact-predicates/" in err
     code, _, err = call("score", str(OUT), "--suite", "words")
     assert code == 2
-    assert f"run `introspect-bench simulate {OUT}`" in the_sentence(err)
-    words = ("simulate", str(OUT), "--suite", "words", "--judge", "exact-predicates", "--json")
+    assert f"run `introspect-bench judge {OUT}`" in the_sentence(err)
+    words = ("judge", str(OUT), "--suite", "words", "--judge", "exact-predicates", "--json")
     code, out, _ = call(*words)
     assert code == 0
     assert json.loads(out) == {"runs": [{"path": str(OUT), "judgements": 9}]}
-    code, out, _ = call("simulate", str(OUT), "--suite", "words")
+    code, out, _ = call("judge", str(OUT), "--suite", "words")
     assert (code, out) == (0, f"{OUT}: 0 judgements appended\n")
     code, out, _ = call("score", str(OUT), "--suite", "words", "--details")
     assert code == 0
     assert "by distance from train" in out
     assert "read by: grammar 100.0%, nearest 0.0%, none 0.0%" in out
-    code, out, _ = call("simulate", str(OUT), "--suite", "words", "--json")
+    code, out, _ = call("judge", str(OUT), "--suite", "words", "--json")
     assert json.loads(out)["runs"][0]["judgements"] == 0
 
 
@@ -102,16 +102,16 @@ def test_show_judge_says_how_good_it_is(call: Call) -> None:
 
 
 def test_simulate_refuses_what_it_cannot_judge(call: Call) -> None:
-    code, _, err = call("simulate", "nowhere.jsonl")
+    code, _, err = call("judge", "nowhere.jsonl")
     assert code == 2
     assert "nowhere.jsonl" in the_sentence(err)
     causal = ("run", "-m", "baseline/constant", "--suite", "toy", "-t", "activation-patching")
     call(*causal)
     path = next(Path("runs").glob("*patching*.jsonl"))
-    code, _, err = call("simulate", str(path), "--suite", "toy")
+    code, _, err = call("judge", str(path), "--suite", "toy")
     assert code == 2
     assert "need no judge" in the_sentence(err)
-    code, _, err = call("simulate", str(OUT), "--judge", "reader")
+    code, _, err = call("judge", str(OUT), "--judge", "reader")
     assert code == 2
     assert "reader" in err
 
@@ -156,7 +156,7 @@ def test_a_dry_run_opens_no_judge(call: Call) -> None:
     assert plan["task"] == NAME
     assert plan["queries"] == 9
     assert 0 < plan["seconds"] < 3600  # the judge's time: a neighbour itself takes none
-    silent = json.loads(call(*RUN, "--dry-run", "--no-simulate", "--json")[1])
+    silent = json.loads(call(*RUN, "--dry-run", "--no-judge", "--json")[1])
     assert silent["plans"][0]["seconds"] == 0
     assert not OUT.exists()
 

@@ -1,4 +1,4 @@
-"""`leaderboard build`: submissions to a board, scored again, whatever they say of themselves."""
+"""`board build`: submissions to a board, scored again, whatever they say of themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from introspect_bench.leaderboard.verification.ledger import append_line
 
 
 def build(call: Call, *words: str) -> tuple[int, str, str]:
-    return call("leaderboard", "build", "--suite", "toy", *words)
+    return call("board", "build", "--suite", "toy", *words)
 
 
 def test_entries_are_ranked_within_their_access_class(submissions: Path) -> None:
@@ -200,10 +200,10 @@ def test_build_prints_where_and_json_what(call: Call) -> None:
     code, out, _ = build(call, "--json")
     made = json.loads(out)
     assert (code, made["entries"], made["output"]) == (0, 3, "site")
-    code, out, _ = call("leaderboard", "check", "site")
+    code, out, _ = call("board", "check", "site")
     assert (code, out) == (0, f"{made['files']} files and 3 entries are as they were built\n")
     Path("site/index.html").write_text("<h1>Mine</h1>")
-    code, _, err = call("leaderboard", "check", "site")
+    code, _, err = call("board", "check", "site")
     assert code == 4
     assert "index.html: sha256 is" in the_sentence(err)
 

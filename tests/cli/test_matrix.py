@@ -97,7 +97,7 @@ def test_a_reply_compared_with_itself_is_set_against_nobody(submissions: Path) -
     (control,) = (submissions / "toy").glob("acme__constant__*")
     folder = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
     forge(folder, edit(settings={"decoding": "compared"}), name=f"{TASKS[0]}.jsonl")
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     use = page.partition("## What the vectors are worth\n")[2].partition("\n## ")[0]
     metrics = {row.split(" | ")[1] for row in use.splitlines() if row.startswith(f"| {TASKS[0]} |")}
     assert metrics == {"content, changed"}

@@ -1,4 +1,4 @@
-"""`leaderboard report --rates`: what the same training came to at several learning rates."""
+"""`board report --rates`: what the same training came to at several learning rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from program import Call, the_sentence
 
-REPORT = ("leaderboard", "report", "--suite", "toy", "--rates", "rates")
+REPORT = ("board", "report", "--suite", "toy", "--rates", "rates")
 
 
 def leave(name: str, rate: float, loss: object, **more: Any) -> Path:

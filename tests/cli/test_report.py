@@ -1,4 +1,4 @@
-"""`leaderboard report`: what vectors are worth and who is set against whom, from submissions."""
+"""`board report`: what vectors are worth and who is set against whom, from submissions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def section(page: str, title: str) -> str:
 
 
 def test_without_trained_entries_it_says_so(submissions: Path) -> None:
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     assert "No entry names a control yet." in section(page, "What the vectors are worth")
     assert "There is no self-explainer" in section(page, "Privileged access")
     assert "There is no trained explainer yet." in section(page, "By layers and kinds")
@@ -48,7 +48,7 @@ def test_without_trained_entries_it_says_so(submissions: Path) -> None:
 def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
     control = as_model(folder_of(submissions, "constant"))
     as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     use = section(page, "What the vectors are worth")
     rows = [line for line in use.splitlines() if line.startswith(f"| {PATCHING} |")]
     titles = [row.split(" | ")[1] for row in rows]
@@ -93,7 +93,7 @@ def test_self_is_set_against_twins_and_others_but_not_against_the_blind(submissi
     forge(as_model(folder_of(submissions, "nearest-neighbour")), twin, name=f"{PATCHING}.jsonl")
     shuffled = header(shuffled_vectors=True)
     forge(as_model(folder_of(submissions, "unchanged")), shuffled, name=f"{PATCHING}.jsonl")
-    access = section(ib.leaderboard_report(submissions, suite="toy"), "Privileged access")
+    access = section(ib.board_report(submissions, suite="toy"), "Privileged access")
     rows = [line for line in access.splitlines() if line.startswith(f"| {PATCHING} |")]
     assert len(rows) == 1
     assert "| acme/constant | acme/nearest-neighbour | rotated twin |" in rows[0]
@@ -119,16 +119,16 @@ def test_who_learnt_from_more_or_otherwise_is_no_control(
             header(settings={**own, **twin}),
             name=f"{PATCHING}.jsonl",
         )
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     assert "| rotated twin |" in section(page, "Privileged access")
     forge(folder_of(submissions, "constant"), header(settings=settings), name=f"{PATCHING}.jsonl")
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     assert "| rotated twin |" not in section(page, "Privileged access")
 
 
 def test_a_self_explainer_is_set_against_baselines_of_its_class(submissions: Path) -> None:
     as_model(folder_of(submissions, "constant"))
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     beaten = section(page, "Against baselines")
     for task in (PATCHING, ABLATIONS):
         (row,) = (line for line in beaten.splitlines() if line.startswith(f"| {task} |"))
@@ -138,7 +138,7 @@ def test_a_self_explainer_is_set_against_baselines_of_its_class(submissions: Pat
 
 def test_a_baseline_with_one_verdict_is_beaten_by_nobody(submissions: Path) -> None:
     as_model(folder_of(submissions, "nearest-neighbour"))
-    page = ib.leaderboard_report(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy")
     assert "acme/constant" not in section(page, "Against baselines")
     assert f"toy · {PATCHING} v2 · test · runs-target" in section(page, "Scores")
 
@@ -157,24 +157,24 @@ def test_an_injection_study_is_a_table_of_its_own(call: Call) -> None:
         if way:
             rows[0]["explainer"]["settings"]["validation_loss"] = 1.23456
         write_rows(path, rows)
-    page = ib.leaderboard_report(suite="toy", study="study")
+    page = ib.board_report(suite="toy", study="study")
     found = section(page, "How vectors enter")
     assert f"| {PATCHING}, validation: enters at | length | tokens | trained on | loss |" in found
     assert "| replace 2 | raw | 3 | 8 | 1.235 |" in found
     assert "| nowhere (no vectors) | \N{EN DASH} | \N{EN DASH} | 16 | \N{EN DASH} |" in found
     rows[0]["explainer"]["settings"]["validation_loss"] = "low"
     write_rows(path, rows)
-    code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", "study")
+    code, _, err = call("board", "report", "--suite", "toy", "--study", "study")
     assert code == 2
     assert "validation_loss of the explainer is not a number" in the_sentence(err)
     Path("empty").mkdir()
     part = ("run", "-m", "baseline/constant", "-t", PATCHING, "--suite", "toy", "--limit", "4")
     assert call(*part, "-o", "part")[0] == 0
     for folder, said in {"empty": "no run files", "part": "only a part of test"}.items():
-        code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", folder)
+        code, _, err = call("board", "report", "--suite", "toy", "--study", folder)
         assert code == 2
         assert said in the_sentence(err)
-    code, _, err = call("leaderboard", "report", "--suite", "toy", "--study", "nowhere")
+    code, _, err = call("board", "report", "--suite", "toy", "--study", "nowhere")
     assert code == 2
     assert "nowhere" in the_sentence(err)
 
@@ -217,13 +217,13 @@ def test_the_same_weights_with_shuffled_vectors_are_a_control(submissions: Path)
         for task in (PATCHING, ABLATIONS):
             folder = as_model(folder_of(submissions, name))
             forge(folder, header(weights_sha256=weights, **more), name=f"{task}.jsonl")
-    use = section(ib.leaderboard_report(submissions, suite="toy"), "What the vectors are worth")
+    use = section(ib.board_report(submissions, suite="toy"), "What the vectors are worth")
     assert "| acme/constant | acme/unchanged | vectors shuffled |" in use
 
 
 @pytest.mark.usefixtures("submissions")
 def test_the_verb_writes_the_same_bytes_twice(call: Call, here: Path) -> None:
-    words = ("leaderboard", "report", "--suite", "toy")
+    words = ("board", "report", "--suite", "toy")
     code, out, _ = call(*words, "-o", "RESULTS.md")
     assert (code, out.strip()) == (0, "RESULTS.md")
     first = (here / "RESULTS.md").read_bytes()

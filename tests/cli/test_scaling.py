@@ -34,10 +34,10 @@ def edit(path: Path, **fields: object) -> None:
 
 
 def test_the_curve_shows_the_scores_of_the_runs(call: Call, runs: list[str]) -> None:
-    code, out, err = call("leaderboard", "scaling", *runs, "-o", "s.svg", "--suite", "toy")
+    code, out, err = call("board", "scaling", *runs, "-o", "s.svg", "--suite", "toy")
     assert (code, out) == (0, "s.svg\n"), err
     said = json.loads(
-        call("leaderboard", "scaling", *runs, "-o", "s2.svg", "--suite", "toy", "--json")[1]
+        call("board", "scaling", *runs, "-o", "s2.svg", "--suite", "toy", "--json")[1]
     )
     assert Path("s.svg").read_bytes() == Path("s2.svg").read_bytes()
     learnt = [(point["task"], point["n_train"]) for point in said["points"]]
@@ -68,13 +68,13 @@ def test_losses_after_training_do_not_tell_recipes_apart(runs: list[str]) -> Non
         explainer = rows_of(path)[0]["explainer"]
         explainer["settings"]["validation_loss"] = 1.0 + number
         edit(path, explainer=explainer)
-    picture = ElementTree.fromstring(ib.leaderboard_scaling(runs, suite="toy")["svg"])
+    picture = ElementTree.fromstring(ib.board_scaling(runs, suite="toy")["svg"])
     texts = [one.text for one in picture.iter() if one.tag.endswith("}text")]
     assert texts.count("nearest-neighbour") == 2  # once a task
 
 
 def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path) -> None:
-    words = ("leaderboard", "scaling", "-o", "s.svg", "--suite", "toy")
+    words = ("board", "scaling", "-o", "s.svg", "--suite", "toy")
     assert call("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")[0] == 0
     (whole, _) = sorted((here / "runs").glob("baseline-constant*"))
     code, _, err = call(*words, str(whole))
@@ -97,5 +97,5 @@ def test_what_cannot_be_drawn_is_refused(call: Call, runs: list[str], here: Path
 def test_a_name_from_a_stranger_is_text(call: Call, runs: list[str]) -> None:
     explainer = rows_of(Path(runs[0]))[0]["explainer"]
     edit(Path(runs[0]), explainer=explainer | {"name": "<script>alert(1)</script>"})
-    assert call("leaderboard", "scaling", *runs, "-o", "s.svg", "--suite", "toy")[0] == 0
+    assert call("board", "scaling", *runs, "-o", "s.svg", "--suite", "toy")[0] == 0
     assert not re.search("<script", Path("s.svg").read_text())

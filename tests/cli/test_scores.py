@@ -87,13 +87,13 @@ def test_leaderboard_writes_between_the_markers(call: Call) -> None:
     run = str(one_run(call))
     page = Path("PAGE.md")
     page.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-    words = ("leaderboard", "table", run, "--suite", "toy", "--readme", str(page))
+    words = ("score", "--markdown", run, "--suite", "toy", "--readme", str(page))
     assert call(*words)[0] == 0
     text = page.read_text()
     assert text.startswith("before\n<!-- results:begin -->\n\n### toy")
     assert text.endswith("\n\n<!-- results:end -->\nafter\n")
     assert "\nold\n" not in text
-    assert call("leaderboard", "table", run, "--suite", "toy")[1].strip() in text
+    assert call("score", "--markdown", run, "--suite", "toy")[1].strip() in text
     assert call(*words)[0] == 0
     assert page.read_text() == text
     page.write_text("no markers")
@@ -118,7 +118,7 @@ def test_a_chosen_part_cannot_be_submitted_and_ranks_last(call: Call) -> None:
     assert code == 1
     assert "100.0" in out
     assert "a partial run cannot be submitted" in the_sentence(err)
-    code, out, _ = call("leaderboard", "table", str(part), str(whole), "--suite", "toy")
+    code, out, _ = call("score", "--markdown", str(part), str(whole), "--suite", "toy")
     rows = [line for line in out.splitlines() if line.startswith("| baseline")]
     assert [row.split(" | ")[0] for row in rows] == [
         "| baseline/constant",
@@ -155,7 +155,7 @@ def test_an_incomplete_run_is_exit_5_for_submission(call: Call) -> None:
         assert "2 of 15 queries have no row" in the_sentence(err)
 
 
-@pytest.mark.parametrize("words", [("score",), ("leaderboard", "table")], ids=" ".join)
+@pytest.mark.parametrize("words", [("score",), ("score", "--markdown")], ids=" ".join)
 def test_a_run_given_twice_never_makes_two_rows(call: Call, words: tuple[str, ...]) -> None:
     run = one_run(call)
     copy = shutil.copy(run, "copy.jsonl")
@@ -164,13 +164,13 @@ def test_a_run_given_twice_never_makes_two_rows(call: Call, words: tuple[str, ..
         assert (code, out) == (2, "")
         assert "hold the same run" in the_sentence(err)
     with pytest.raises(UsageError, match="hold the same run"):
-        ib.leaderboard_table([run, run], suite="toy")
+        ib.score_table([run, run], suite="toy")
 
 
 def test_a_page_that_is_not_text_is_left_alone(call: Call) -> None:
     page = Path("PAGE.md")
     page.write_bytes(b"\xff<!-- results:begin --><!-- results:end -->")
-    words = ("leaderboard", "table", str(one_run(call)), "--suite", "toy", "--readme", str(page))
+    words = ("score", "--markdown", str(one_run(call)), "--suite", "toy", "--readme", str(page))
     code, _, err = call(*words)
     assert code == 4
     assert "PAGE.md: not UTF-8 at byte 0" in the_sentence(err)

@@ -22,7 +22,7 @@ from program import (
     the_sentence,
 )
 
-from introspect_bench.cli import VERBS
+from introspect_bench.cli import RENAMED, VERBS
 
 
 def test_help_takes_less_than_half_a_second() -> None:
@@ -59,12 +59,12 @@ def test_help_imports_nothing_heavy() -> None:
         ("score", "RUN", "--suite", "toy"),
         ("validate", "RUN"),
         ("show", "RUN", "--suite", "toy"),
-        ("leaderboard", "table", "RUN", "--suite", "toy"),
+        ("score", "--markdown", "RUN", "--suite", "toy"),
         ("data", "verify", "--suite", "toy"),
         ("ls", "tasks"),
         ("ls", "targets"),
         ("ls", "baselines"),
-        ("version",),
+        ("ls", "versions"),
         ("cite",),
         ("export", "RUN", "--to", "csv", "--suite", "toy"),
         (*CONSTANT, "--suite", "toy", "--split", "mini"),
@@ -79,20 +79,38 @@ def test_no_torch_where_no_model_runs(call: Call, words: Sequence[str]) -> None:
 
 
 def test_the_check_for_torch_sees_torch() -> None:
-    assert loaded({"json"}, "version") == {"json"}
+    assert loaded({"json"}, "ls", "tasks") == {"json"}
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "data make", "data verify", "leaderboard table"])
+@pytest.mark.parametrize("verb", [*VERBS, "data make", "data verify", "board build"])
 def test_every_verb_has_help(call: Call, verb: str) -> None:
     code, out, err = call(*verb.split(), "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: introspect-bench {verb}")
 
 
+@pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
+def test_old_names_say_the_new_one(call: Call, old: str, new: str) -> None:
+    code, out, err = call(old, "x")
+    assert (code, out) == (2, "")
+    assert f"`{old}` is now `{new}`" in the_sentence(err)
+    verb = new.split()[0]
+    assert verb in VERBS or verb == "--version"
+
+
+def test_common_options_come_first_in_the_help_of_run(call: Call) -> None:
+    lines = call("run", "--help")[1].splitlines()
+    titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    first = lines.index("Options:"), lines.index("How vectors enter:")
+    common = [line for line in lines[slice(*first)] if line.startswith("  -")]
+    assert titles[0] == "Options:"
+    assert len(common) == 11  # ten and --help
+
+
 def test_a_full_stdout_is_exit_3() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "introspect_bench", "version"],
+            [sys.executable, "-m", "introspect_bench", "--version"],
             stdout=full,
             stderr=subprocess.PIPE,
             env=environment(),

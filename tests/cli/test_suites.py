@@ -45,7 +45,7 @@ def with_header(run: Path, **about: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [("score", "--check"), ("show",), ("leaderboard", "table")], ids=" ".join
+    "words", [("score", "--check"), ("show",), ("score", "--markdown")], ids=" ".join
 )
 def test_a_folder_beside_a_run_file_is_not_its_ground_truth(
     call: Call, words: tuple[str, ...]
@@ -155,7 +155,7 @@ def test_a_draft_is_seen_everywhere(call: Call) -> None:
     assert code == 1
     assert "Draft: this suite is not frozen" in out
     assert "is a draft" in the_sentence(err)
-    assert " · draft" in call("leaderboard", "table", run, "--suite", "draft")[1]
+    assert " · draft" in call("score", "--markdown", run, "--suite", "draft")[1]
 
 
 def test_what_is_frozen_is_called_so(call: Call) -> None:
@@ -194,7 +194,7 @@ def test_a_malformed_manifest_is_exit_4_for_every_reader(
     for words in (
         ("score", run),
         ("show", run),
-        ("leaderboard", "table", run),
+        ("score", "--markdown", run),
         ("data", "verify", "-t", ABLATIONS),
         ("ls", "suites"),
         (*CONSTANT, "-t", ABLATIONS),

@@ -16,6 +16,7 @@ from introspect_bench.benchmark.export import export as exporting
 from introspect_bench.benchmark.metrics import paired
 from introspect_bench.benchmark.scoring import compare as comparing
 from introspect_bench.cli import VERBS, command_line
+from introspect_bench.listing import KINDS
 
 
 def leaves(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -45,7 +46,7 @@ LEAVES = tuple(leaves(command_line))
 
 def test_the_walk_reaches_every_verb() -> None:
     assert list(dict.fromkeys(words[0] for words in LEAVES)) == list(VERBS)
-    assert ("leaderboard", "table") in LEAVES
+    assert ("score", "--markdown") in LEAVES
     assert ("data", "verify") in LEAVES
 
 
@@ -81,16 +82,22 @@ def test_choices_are_those_of_the_function(verb: str, option: str, known: tuple[
 
 def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:
     run = str(one_run(call))
-    code, out, err = call("leaderboard", "table", run, "--suite", "toy", "--json")
+    code, out, err = call("score", "--markdown", run, "--suite", "toy", "--json")
     assert (code, err) == (0, "")
     document = json.loads(out)
     assert document["results"] == [ib.score(run, suite="toy")]
-    assert document["markdown"] == ib.leaderboard_table([run], suite="toy")
+    assert document["markdown"] == ib.score_table([run], suite="toy")
 
 
 def test_listings_and_paths_are_the_same_from_python(call: Call) -> None:
-    for kind in ("suites", "tasks", "targets", "baselines", "references"):
+    for kind in KINDS:
         assert json.loads(call("ls", kind, "--json")[1]) == {kind: ib.ls(kind)}
     assert json.loads(call("data", "path", "--json")[1]) == ib.data_path()
     assert ABLATIONS in ib.data_path()[f"smollm2-135m/{ABLATIONS}"]
-    assert json.loads(call("version", "--json")[1]) == ib.version()
+    rows = {
+        row["what"]: row["version"]
+        for row in json.loads(call("ls", "versions", "--json")[1])["versions"]
+    }
+    assert rows["introspect-bench"] == ib.__version__ == ib.version()["package"]["version"]
+    assert rows.items() > ib.version()["environment"].items()
+    assert set(json.loads(call("ls", "--json")[1])) == set(KINDS)

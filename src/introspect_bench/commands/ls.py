@@ -5,21 +5,24 @@ from __future__ import annotations
 import click
 
 from introspect_bench.console import emit_json, emit_table
-
-KINDS = ("suites", "tasks", "targets", "baselines", "references")
-"""What can be listed."""
+from introspect_bench.listing import KINDS
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--suite", metavar="DIR", help="With suites: list this folder of suites.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(kind: str, suite: str | None, as_json: bool) -> None:
-    """List suites, tasks, targets, baselines or reference explainers."""
+def command(kind: str | None, suite: str | None, as_json: bool) -> None:
+    """List suites, tasks, targets, baselines, reference explainers, versions; all without KIND."""
     from introspect_bench import api
 
-    rows = api.ls(kind, suite=suite)
+    kinds = KINDS if kind is None and suite is None else (kind or "suites",)
+    found = {name: api.ls(name, suite=suite) for name in kinds}
     if as_json:
-        emit_json({kind: rows})
-    elif rows:
-        emit_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+        emit_json(found)
+        return
+    for n, rows in enumerate(found.values()):
+        if n:
+            click.echo()
+        if rows:
+            emit_table(tuple(rows[0]), [tuple(row.values()) for row in rows])

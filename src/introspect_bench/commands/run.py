@@ -12,10 +12,12 @@ import click
 from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.console import (
+    Grouped,
     amount,
     emit_json,
     emit_labels,
     emit_table,
+    grouped,
     injection_options,
     progress,
     warn_unread,
@@ -29,10 +31,13 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest
 """Defaults of the options, by name."""
 
 
-def option(*names: str, help: str, **more: Any) -> Callable[[Any], Any]:
+def option(*names: str, help: str, title: str = "", **more: Any) -> Callable[[Any], Any]:
     """Declare an option of `run` that shows the default `RunRequest` has for it."""
     default = DEFAULTS[names[0].partition("/")[0].removeprefix("--").replace("-", "_")]
-    return click.option(*names, default=default, show_default=True, help=help, **more)
+    declared: Callable[[Any], Any] = grouped(
+        title, *names, default=default, show_default=True, help=help, **more
+    )
+    return declared
 
 
 def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int | None:
@@ -45,7 +50,10 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
         raise click.BadParameter(f"{word!r} is neither a whole number nor 'auto'") from None
 
 
-@click.command()
+VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local language models", "More"
+
+
+@click.command(cls=Grouped)
 @click.option(
     "--model",
     "-m",
@@ -53,53 +61,9 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     metavar="MODEL",
     help="baseline/NAME, a folder, a hub id, a target's name, or py:module:Class.",
 )
-@option("--suite", metavar="NAME", help="Name or folder of a suite.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @option("--split", metavar="NAME", help="train, validation, test, or mini.")
-@click.option("--limit", type=int, metavar="N", help="Only the first N queries (partial run).")
-@click.option("--queries", metavar="ID,...", help="Only these queries (partial run).")
-@option("--resume", metavar="WHEN", help="Continue a run file: auto, never or require.")
-@click.option("--dry-run", is_flag=True, help="Say queries, tokens, time and disk; load nothing.")
-@option("--device", metavar="NAME", help="Such as cpu, cuda or cuda:1.")
-@option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")
-@click.option(
-    "--batch-size", callback=batch_size, metavar="N|auto", default="auto", show_default=True
-)
-@option("--seed", type=int, metavar="N", help="Chooses solved queries.")
-@click.option("--shots", type=int, metavar="K", help="Solved training queries to show.")
-@option(
-    "--n-train", callback=amount, metavar="N|N%", help="Training queries a baseline learns from."
-)
-@click.option("--no-vector", is_flag=True, help="Withhold the vectors (a control).")
-@click.option(
-    "--shuffle-vectors", is_flag=True, help="Give each query another one's vector (a control)."
-)
-@injection_options
-@option(
-    "--decoding",
-    type=click.Choice(["greedy", "whole-reply", "compared"]),
-    help="How a local model's reply is chosen: token by token, the likeliest as a whole, or "
-    "with a verdict by comparison with the reply that it gives without the vector (as a whole "
-    "for tasks without vectors).",
-)
-@option("--max-new-tokens", type=int, metavar="N", help="Longest reply of a local model.")
-@option(
-    "--thinking/--no-thinking",
-    help="Whether a local model thinks first, where its chat template knows the choice.",
-)
-@option("--system", metavar="TEXT", help="Text before the instructions of a local model's prompts.")
-@option(
-    "--family",
-    metavar="NAME",
-    help="Convention of prompts: paper, activation-oracle, latentqa or selfie-adapter[:FILE].",
-)
-@click.option(
-    "--explainer-args",
-    "arguments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Argument of a py:module:Class; may be repeated.",
-)
+@option("--suite", metavar="NAME", help="Name or folder of a suite.")
 @option(
     "--output",
     "-o",
@@ -107,9 +71,59 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
     metavar="DIR",
     help="Folder of run files.",
 )
-@click.option("--no-simulate", is_flag=True, help="Do not have descriptions judged afterwards.")
-@click.option("--no-score", is_flag=True, help="Do not score the run files afterwards.")
+@click.option("--limit", type=int, metavar="N", help="Only the first N queries (partial run).")
+@click.option("--dry-run", is_flag=True, help="Say queries, tokens, time and disk; load nothing.")
+@option("--device", metavar="NAME", help="Such as cpu, cuda or cuda:1.")
+@click.option(
+    "--batch-size", callback=batch_size, metavar="N|auto", default="auto", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@injection_options(VECTORS)
+@grouped(CONTROLS, "--no-vector", is_flag=True, help="Withhold the vectors.")
+@grouped(CONTROLS, "--shuffle-vectors", is_flag=True, help="Give each query another one's vector.")
+@grouped(CONTROLS, "--shots", type=int, metavar="K", help="Solved training queries to show.")
+@option(
+    "--n-train",
+    title=CONTROLS,
+    callback=amount,
+    metavar="N|N%",
+    help="Training queries a baseline learns from.",
+)
+@option("--seed", title=CONTROLS, type=int, metavar="N", help="Chooses solved queries.")
+@option(
+    "--decoding",
+    title=LOCAL,
+    type=click.Choice(["greedy", "whole-reply", "compared"]),
+    help="How a reply is chosen: token by token, the likeliest as a whole, or with a verdict by "
+    "comparison with the reply that is given without the vector (as a whole for tasks without "
+    "vectors).",
+)
+@option("--max-new-tokens", title=LOCAL, type=int, metavar="N", help="Longest reply.")
+@option(
+    "--thinking/--no-thinking",
+    title=LOCAL,
+    help="Whether the model thinks first, where its chat template knows the choice.",
+)
+@option("--system", title=LOCAL, metavar="TEXT", help="Text before the instructions.")
+@option(
+    "--family",
+    title=LOCAL,
+    metavar="NAME",
+    help="Convention of prompts: paper, activation-oracle, latentqa or selfie-adapter[:FILE].",
+)
+@option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")
+@grouped(
+    MORE,
+    "--explainer-args",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Argument of a py:module:Class; may be repeated.",
+)
+@grouped(MORE, "--queries", metavar="ID,...", help="Only these queries (partial run).")
+@option("--resume", title=MORE, metavar="WHEN", help="Continue a run file: auto, never or require.")
+@grouped(MORE, "--no-judge", is_flag=True, help="Do not have descriptions judged afterwards.")
+@grouped(MORE, "--no-score", is_flag=True, help="Do not score the run files afterwards.")
 def command(
     dry_run: bool,
     queries: str | None,
@@ -117,16 +131,16 @@ def command(
     scalings: tuple[str, ...],
     slots: tuple[str, ...],
     arguments: tuple[str, ...],
-    no_simulate: bool,
+    no_judge: bool,
     no_score: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Answer the frozen queries of a suite with a model.
 
-    Descriptions are judged by the suite's simulator, and the run files are scored at the end.
+    Descriptions are judged by the suite's own judge, and the run files are scored at the end.
     Running never opens the ground truth of its split; judging and scoring are separate steps, also
-    to be had as `introspect-bench simulate` and `introspect-bench score`. Killed at any moment, the
+    to be had as `introspect-bench judge` and `introspect-bench score`. Killed at any moment, the
     same command goes on where it was.
 
     The run file says how answers were come by, its access class: words (reads the query), or
@@ -142,7 +156,7 @@ def command(
         "queries": None if queries is None else queries.split(","),
         "injection": parse_injection(injections, scalings, slots),
         "explainer_args": parse_arguments(arguments),
-        "simulate": not no_simulate,
+        "judge": not no_judge,
     }
     if dry_run:
         _emit_plans(api.plan(**options), as_json)

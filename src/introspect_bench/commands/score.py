@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from introspect_bench.benchmark.export import tables as table
+from introspect_bench.benchmark.export.readme import write_results
 from introspect_bench.benchmark.export.titles import TITLES
 from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
 
@@ -17,9 +18,22 @@ from introspect_bench.console import emit_json, emit_labels, emit_table, printab
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
 @click.option("--check", is_flag=True, help="Fail unless it can be submitted.")
 @click.option("--details", is_flag=True, help="Also each kind of query and block of layers.")
+@click.option("--markdown", is_flag=True, help="Markdown, a table for each task and split.")
+@click.option(
+    "--readme",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the Markdown between the results markers of this file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with everything.")
 def command(
-    runs: tuple[Path, ...], suite: str | None, check: bool, details: bool, as_json: bool
+    runs: tuple[Path, ...],
+    suite: str | None,
+    check: bool,
+    details: bool,
+    markdown: bool,
+    readme: Path | None,
+    as_json: bool,
 ) -> None:
     """Score run files against the ground truth.
 
@@ -31,9 +45,15 @@ def command(
 
     results = api.score_all(runs, suite=suite)
     warn_unread(results)
+    text = table.markdown(results)
+    if readme is not None:
+        write_results(readme, text)
+        click.echo(f"wrote {readme}", err=True)
     if as_json:
-        emit_json({"results": results})
-    else:
+        emit_json({"results": results, "markdown": text} if markdown else {"results": results})
+    elif markdown:
+        click.echo(text, nl=False)
+    elif readme is None:
         click.echo(table.plain(results), nl=False)
         emit_labels(results)
         for result in results if details else ():

@@ -6,12 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from introspect_bench.console import amount, emit_json, injection_options, progress
+from introspect_bench.console import (
+    Grouped,
+    amount,
+    emit_json,
+    grouped,
+    injection_options,
+    progress,
+)
+
+EXPLICIT = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+RECIPE = "By a recipe"
+VECTORS = "How vectors enter"
+READING = "Teaching to read vectors"
+WITH_RECIPE = {
+    "base", "suite", "tasks", "n_train", "epochs", "learning_rate", "evaluations", "device",
+    "seed", "output", "as_json", "recipes", "answer", "shuffled",
+}  # fmt: skip
+"""Options that may be given with a recipe, which says the others."""
 
 
-@click.command()
-@click.option("--base", "-b", required=True, metavar="MODEL", help="Folder, hub id or target.")
+@click.command(cls=Grouped)
+@click.option("--base", "-b", metavar="MODEL", help="Folder, hub id or target.")
 @click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
 @click.option("--method", type=click.Choice(["lora", "full"]), default="lora", show_default=True)
@@ -22,7 +40,8 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     "--accumulation", type=int, default=2, show_default=True, help="Batches of one step, mixed."
 )
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True)
+@click.option("--evaluations", type=int, metavar="N", help="Validations in training, at most.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--precision",
@@ -45,27 +64,31 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     help="Start from a changed copy of the base (a control): in a rotated basis, where it computes "
     "the same, or with random weights.",
 )
-@injection_options
-@click.option(
+@injection_options(VECTORS)
+@grouped(
+    VECTORS,
     "--projection",
     type=click.Choice(["none", "random", "aligned", "input-lens"]),
     default="none",
     show_default=True,
     help="Linear maps into the base model's width, trained with it.",
 )
-@click.option(
+@grouped(
+    VECTORS,
     "--align",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Texts to align on, one a line. Default: what the target wrote.",
 )
-@click.option(
+@grouped(
+    READING,
     "--reading",
     type=click.Choice(["before", "beside", "both"]),
     help="Teach reading vectors too, by cheap questions about training vectors: in a phase before "
     "the task, mixed with it, or half and half.",
 )
-@click.option(
+@grouped(
+    READING,
     "--reading-share",
     type=float,
     default=1.0,
@@ -73,10 +96,25 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     metavar="X",
     help="Such questions for each query.",
 )
-@click.option(
-    "--reading-kind", "kinds", multiple=True, metavar="KIND", help="Only these. Default: all."
+@grouped(
+    READING,
+    "--reading-kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Only these. Default: all.",
 )
-@click.option("--target", metavar="MODEL", help="Target to align with. Default: the suite's.")
+@grouped(VECTORS, "--target", metavar="MODEL", help="Target to align with. Default: the suite's.")
+@grouped(
+    RECIPE,
+    "--recipe",
+    "recipes",
+    multiple=True,
+    metavar="NAME",
+    help="A reference explainer or control, as `ls references` lists them; may be repeated.",
+)
+@grouped(RECIPE, "--answer", metavar="SPLIT", help="Then have it answer a split, such as test.")
+@grouped(RECIPE, "--shuffled", is_flag=True, help="Also answer with vectors shuffled (a control).")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "--output",
@@ -84,32 +122,51 @@ from introspect_bench.console import amount, emit_json, injection_options, progr
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Gets the explainer; `run --model DIR` runs it.",
+    help="Gets the explainer; by recipes explainers/NAME and runs/.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     injections: tuple[str, ...],
     scalings: tuple[str, ...],
     slots: tuple[str, ...],
     reading: str | None,
     reading_share: float,
     kinds: tuple[str, ...],
+    recipes: tuple[str, ...],
+    answer: str | None,
+    shuffled: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Fine-tune an explainer on the training split of a suite.
 
     Loss on answer tokens alone; stops early by the validation split; the test split is never
-    opened. Killed at any moment, the same command goes on where it was.
+    opened. Killed at any moment, the same command goes on where it was. A recipe says how a
+    reference explainer is made; its options can't be given with it.
     """
     from introspect_bench import api
     from introspect_bench.benchmark.backends.injection.parse import parse_injection
     from introspect_bench.benchmark.backends.training.spec import Reading
 
+    if recipes:
+        given = {name for name in ctx.params if ctx.get_parameter_source(name) in EXPLICIT}
+        if wrong := sorted(given - WITH_RECIPE):
+            raise click.UsageError(f"a recipe says {', '.join(wrong)} itself")
+        options |= {name: None for name in ("epochs", "learning_rate") if name not in given}
+        _train_recipes(recipes, answer, shuffled, as_json, options)
+        return
+    if answer or shuffled:
+        raise click.UsageError("--answer and --shuffled go with --recipe; use `run`")
+    if options["base"] is None:
+        raise click.UsageError("give --base MODEL, or --recipe NAME")
     if reading is not None:
         options["reading"] = Reading(when=reading, share=reading_share, kinds=kinds)
     elif kinds or reading_share != 1:
         raise click.UsageError("--reading-share and --reading-kind go with --reading")
+    if options["evaluations"] is None:
+        options.pop("evaluations")
     with progress() as bar:
         folder = api.train(
             **options,
@@ -124,3 +181,43 @@ def command(
         emit_json({"explainer": str(folder)})
     else:
         click.echo(f"{folder}: trained; run it with `introspect-bench run --model {folder}`")
+
+
+def _train_recipes(
+    names: tuple[str, ...],
+    answer: str | None,
+    shuffled: bool,
+    as_json: bool,
+    options: dict[str, Any],
+) -> None:
+    """Train explainers by their recipes, and have them answer a split."""
+    from introspect_bench import api
+    from introspect_bench.baselines.train_recipes import EXPLAINERS
+
+    own = ("epochs", "learning_rate", "evaluations")
+    kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")
+    with progress() as bar:
+        found = api.train_recipes(
+            names,
+            **{name: options[name] for name in kept},
+            split=answer,
+            shuffled=shuffled,
+            settings={name: options[name] for name in own if options[name] is not None},
+            on_fetch=bar.bytes,
+            on_align=lambda done, total: bar.items("aligning", done, total),
+            on_step=lambda name: (
+                lambda done, total, loss: bar.items(
+                    f"training {name}", done, total, note=f"loss {loss:.3f}"
+                )
+            ),
+            on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
+            on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
+        )
+    explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}
+    runs = {name: [str(run.path) for run in of] for name, of in found.items()}
+    if as_json:
+        emit_json({"runs": runs, "explainers": explainers})
+        return
+    for name, of in runs.items():
+        for path in of or [explainers[name]]:
+            click.echo(path)

@@ -13,10 +13,10 @@ from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.benchmark.scoring.score import about
 from introspect_bench.benchmark.suite.find import find_suite
-from introspect_bench.tasks.feature_descriptions.judge.run import judge
+from introspect_bench.tasks.feature_descriptions.judge.run import judge as judge_descriptions
 
 
-def simulate(
+def judge(
     path: Path | str,
     *,
     suite: str | None = None,
@@ -44,7 +44,7 @@ def simulate(
         IntegrityError: a file is corrupt, or a judge is not the suite's own.
     """
     task, where = about(read_run(Path(path)), suite)
-    return judge(
+    return judge_descriptions(
         Path(path),
         task,
         where,

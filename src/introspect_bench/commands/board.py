@@ -1,4 +1,4 @@
-"""`introspect-bench leaderboard`."""
+"""`introspect-bench board`."""
 
 from __future__ import annotations
 
@@ -28,34 +28,7 @@ _no_cache = click.option(
 
 @click.group()
 def command() -> None:
-    """The page, and tables made from run files."""
-
-
-@command.command("table")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@_suite
-@click.option(
-    "--readme",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write the table between the results markers of this file instead of printing it.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document: scores and the tables.")
-def table(runs: tuple[Path, ...], suite: str | None, readme: Path | None, as_json: bool) -> None:
-    """Score run files and print one Markdown table a task and split."""
-    from introspect_bench import api
-    from introspect_bench.benchmark.export import readme as results
-    from introspect_bench.benchmark.export.tables import markdown
-
-    scores = api.score_all(runs, suite=suite)
-    text = markdown(scores)
-    if readme is not None:
-        results.write_results(readme, text)
-        click.echo(f"wrote {readme}", err=True)
-    if as_json:
-        emit_json({"results": scores, "markdown": text})
-    elif readme is None:
-        click.echo(text, nl=False)
+    """The leaderboard's page and report, made from submissions."""
 
 
 @command.command("build")
@@ -87,7 +60,7 @@ def build(
     from introspect_bench import api
 
     with progress() as bar:
-        made = api.leaderboard_build(
+        made = api.board_build(
             submissions,
             output,
             ledger=ledger,
@@ -138,7 +111,7 @@ def report(
     from introspect_bench import api
 
     with progress() as bar:
-        page = api.leaderboard_report(
+        page = api.board_report(
             submissions,
             output,
             study=study,
@@ -174,7 +147,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
     """
     from introspect_bench import api
 
-    points = api.leaderboard_scaling(runs, output, suite=suite)["points"]
+    points = api.board_scaling(runs, output, suite=suite)["points"]
     if as_json:
         emit_json({"path": str(output), "points": points})
     else:
@@ -188,7 +161,7 @@ def check(site: Path, as_json: bool) -> None:
     """Check a page: every file against its hash, the table against its board.json."""
     from introspect_bench import api
 
-    found = api.leaderboard_check(site)
+    found = api.board_check(site)
     if as_json:
         emit_json(found)
     else:
@@ -203,7 +176,7 @@ def diff(old: Path, new: Path, as_json: bool) -> int:
     """Compare two boards (folders of pages, or board.json files); exit 1 if they differ."""
     from introspect_bench import api
 
-    lines = api.leaderboard_diff(old, new)
+    lines = api.board_diff(old, new)
     if as_json:
         emit_json({"differences": lines})
     else:
