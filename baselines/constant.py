@@ -1,4 +1,4 @@
-"""The best constant: one answer for every query."""
+"""The best constant answer, and the solved training queries that it is learnt from."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Owns `parse_answer` and its inverse `format_answer`. Reads text only; whether an answer is right is
 scored elsewhere.
 
-A reply is read on its first line that is neither empty, nor a mark (`benchmark.reply_text` says
-what is dropped before), nor only `Answer:`. It must be one of
+A reply is read on its first line that is neither empty, nor a mark (`benchmark/runs/replies.py`
+says what is dropped before), nor only `Answer:`. It must be one of
 
     unchanged: X                                         the output is X and stays X
     changed: Y                                           the output becomes Y

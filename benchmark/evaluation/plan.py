@@ -1,4 +1,7 @@
-"""What a run would do and cost, without computing anything."""
+"""What a run would do and cost, guessed without loading weights: upper bounds on a CPU.
+
+Nothing is guessed for devices and explainers of which nothing is known.
+"""
 
 from __future__ import annotations
 

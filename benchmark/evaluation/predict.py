@@ -2,6 +2,7 @@
 
 Owns the loop of a run. It has no argument through which ground truth could enter, and never opens
 the truth or the oracle file of the split it answers; solved queries come from the training split.
+A reply is kept as it is; an explainer that breaks the contract is named, never mended.
 """
 
 from __future__ import annotations

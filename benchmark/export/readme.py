@@ -1,6 +1,6 @@
 """The place in a page where a table of results belongs.
 
-Owns the markers; the table itself is `leaderboard.table`'s.
+Owns the markers; the table itself is `tables.py`'s.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns requests, timeouts, retries and the key. The key comes from an environment variable, leaves
 this module in one request header only, and is cut out of everything a server says; neither it nor
-the address is part of any result. What replies mean is `judging.py`.
+the address is part of any result. What replies mean is `rubric.py`.
 """
 
 from __future__ import annotations

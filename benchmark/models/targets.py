@@ -1,7 +1,7 @@
 """How the name of a model becomes a target.
 
 Owns the reading of a model folder's plain facts (layers, width, hashes); the named targets are
-`target_specs.py`'s. Loads no weights and imports no torch; downloading and preparing is `fetch.py`.
+`specs.py`'s. Loads no weights and imports no torch; downloading and preparing is `fetch.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The header of a run file: every field that one may have. A stored name is never given up.
 
 Owns the definition and its strict reading: an unknown field, a missing one and one of another type
-are named. A field with a default is left out where it holds that.
+are named. A field with a default is left out where it holds that. Also owns the order of access
+classes, and what makes a local model replay an intervention.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a run says to each query it is about: its header believed nothing, its raw text read again.
 
-Owns the checks that tie a run to its suite. No truth is opened here.
+Owns the checks that tie a run to its suite, and what stands around an answer and is no part of it:
+thinking, code fences, list marks. No truth is opened here.
 """
 
 from __future__ import annotations

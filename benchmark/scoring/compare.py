@@ -1,7 +1,7 @@
 """Differences between runs, task by task and pair by pair. No model, no network.
 
-Owns what `compare` returns. The statistics are `benchmark.paired`'s; what may be compared with what
-is `matching`'s.
+Owns what `compare` returns. The statistics are `metrics/paired.py`'s; what may be compared with
+what is `matched.py`'s.
 """
 
 from __future__ import annotations

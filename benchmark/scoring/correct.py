@@ -1,4 +1,4 @@
-"""The content of an answer in the form that is compared. Pure."""
+"""Whether an answer is right: its content in the form that is compared, verdict, or part. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a suite: ids, vectors, ground truth, hashes. The only code that creates suite files.
+"""Writes a suite, the only code that does, and reads a split as it was measured.
 
 Bytes depend on the measured queries alone: no clock, no machine, no order of computation.
 """

@@ -157,7 +157,7 @@ def _part(row: Mapping[str, Any], part: str, names: Sequence[str], label: str) -
 
 
 def _metric(headline: str, title: str, name: str) -> str:
-    """Return the metric of a part, as `benchmark.parts` compares by it."""
+    """Return the metric of a part, as `benchmark/metrics/slices.py` compares by it."""
     return of_part(headline, [name]) if title == "kind" else headline
 
 

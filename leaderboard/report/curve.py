@@ -1,6 +1,6 @@
 """Run files to the curve of scores over how much was learnt from.
 
-Owns which runs differ in nothing but that. The picture is `leaderboard.scaling`'s.
+Owns which runs differ in nothing but that. The picture is `scaling.py`'s.
 """
 
 from __future__ import annotations

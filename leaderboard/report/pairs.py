@@ -1,6 +1,7 @@
 """Submissions to the page of results: which entries are set against which, and how they differ.
 
-Owns the choice of pairs. The statistics are `benchmark.paired`'s, the words `leaderboard.report`'s.
+Owns the choice of pairs. The statistics are `benchmark/metrics/paired.py`'s, the words
+`report.py`'s.
 """
 
 from __future__ import annotations

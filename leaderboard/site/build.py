@@ -1,6 +1,6 @@
 """Submissions to a board: every run scored again, all entries of a suite on the same resamples.
 
-Owns how entries, the ledger and scored runs become the plain records of `leaderboard.board`. No
+Owns how entries, the ledger and scored runs become the plain records of `board.py`. No
 number in a submission is read but what nothing else can know: sizes, dates, seconds and tokens.
 """
 

@@ -3,7 +3,7 @@
 Owns the layout `submissions/<suite>/<org>__<name>__<8 hex>/` with run files `<task>.jsonl`,
 `entry.json` and an optional `NOTES.md`, and its limits. Sizes are looked up before anything is
 opened; nothing here is executed, decompressed or followed. What is in a run file
-is `benchmark.runfile`'s.
+is `benchmark/runs/run.py`'s.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a published file must not hold: keys, places on a machine, and fields that nobody needs.
 
 Owns the allow-list of fields of a run file's rows and the patterns of secrets; the fields of its
-header are `benchmark.header`'s. A reader of run files takes more in a row than this allows; what is
-submitted is held to it.
+header are `benchmark/runs/header.py`'s. A reader of run files takes more in a row
+than this allows; what is submitted is held to it.
 """
 
 from __future__ import annotations

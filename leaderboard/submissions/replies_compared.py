@@ -1,6 +1,6 @@
 """Entries beside each other: what each replied and got right, for the labels on the board.
 
-Owns how an entry's runs become what `leaderboard.copies` compares.
+Owns how an entry's runs become what `copies.py` compares.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains and runs autoencoders of what a token table leaves of residuals.
 
-The step is that of `sae_training.py`. A feature's activation needs its own row alone: no other
+The step is that of `train.py`. A feature's activation needs its own row alone: no other
 latent competes for a place among the k largest, so it can be computed again from one row, one bias
 and one threshold.
 """

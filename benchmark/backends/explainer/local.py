@@ -1,7 +1,8 @@
 """Explainers that are local language models: greedy replies, with an optional vector in the prompt.
 
 Owns `LocalExplainer`, which turns prompts into completions, and when a reply ends. Loading is in
-`loading.py`, prompts to tokens in `chat.py`, decoding in `decoding.py`, vectors in `injection.py`.
+`load.py`, prompts to tokens in `chat.py`, decoding in `decoding.py`, vectors in
+`injection/spec.py`.
 """
 
 from __future__ import annotations

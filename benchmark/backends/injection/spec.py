@@ -1,4 +1,4 @@
-"""How a query's vector enters an explainer, as it is declared; `injector.py` does it.
+"""How a query's vector enters an explainer, as it is declared; `hooks.py` does it.
 
 Terms: the *slot* is the position of the placeholder token in a prompt, or, with several placeholder
 tokens, each of their positions; the *residual* is the output of a decoder layer there; a query's

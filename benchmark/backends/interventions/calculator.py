@@ -1,7 +1,7 @@
 """What a target answers to texts and under patches, whole batches of them: no file, no journal.
 
 Owns how interventions become rows of a batch for who wants outcomes alone. The answers are those of
-`answers.py`, so that a suite's labels are had again.
+`outputs.py`, so that a suite's labels are had again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the forward pass of many short texts of one length, each read alone after one token `bos`, and
 what is read from or written into it. Plain hooks and no nnsight: one pass reads several layers and
-stops after the deepest of them, which nnsight's engine in `interventions.py` is not made for; a
+stops after the deepest of them, which nnsight's engine in `trace.py` is not made for; a
 test holds the two equal.
 """
 

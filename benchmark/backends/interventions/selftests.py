@@ -2,7 +2,7 @@
 
 Each check compares two independent ways to the same numbers; observers are plain torch hooks, so a
 patch that silently does nothing cannot pass. Logits are compared relative to their largest absolute
-value. What is compared is in `comparing.py`.
+value. What is compared is in `reference_hooks.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A loaded target model: tokenizer, decoder layers, and the plain facts interventions need.
 
-Owns loading and nothing else; what is done to the model is in `interventions.py`.
+Owns loading and nothing else; what is done to the model is in `interventions/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of a simulator: how a description and its windows are laid out as tokens.
+"""Rows of a simulator, and the adapter that it is trained with.
 
 Owns the prompt and the attention mask; runs no model. A row is `BOS Active on: DESCRIPTION Text:`
 and then its windows, one after another. A token sees the description and the earlier tokens of its

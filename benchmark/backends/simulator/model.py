@@ -2,7 +2,7 @@
 
 Owns the forward pass and the loading of a frozen simulator: a target with a LoRA adapter and a
 linear head of 11 classes on its last hidden state; the expected class, 0 to 10, is the activation.
-What it reads is laid out in `simulator_rows.py`; how it is trained is `simulator_training.py`.
+What it reads is laid out in `layout.py`; how it is trained is `train.py`.
 """
 
 from __future__ import annotations

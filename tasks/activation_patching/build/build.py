@@ -1,7 +1,7 @@
 """Makes the frozen suite of activation patching for any target, from facts and a seed.
 
 Owns how much is made and which cells it comes from; what is tried is in `trials.py`, which four of
-a group are kept in `matching.py`. Everything measured is journaled in a work folder, so a killed
+a group are kept in `contrast.py`. Everything measured is journaled in a work folder, so a killed
 build goes on where it was and gives the same bytes.
 """
 

@@ -1,7 +1,7 @@
 """Which prompts are patched, where and from which sources.
 
 Owns the proposals of one split; what comes out is `reading.py`, which groups are kept is
-`matching.py` and `collecting.py`. What is proposed depends on no choice made before.
+`contrast.py` and `collect.py`. What is proposed depends on no choice made before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a frozen split of features looks like, from its files alone."""
+"""How good the table and autoencoder of a layer are, and what a frozen split looks like."""
 
 from __future__ import annotations
 
