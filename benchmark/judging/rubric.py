@@ -2,10 +2,10 @@
 
 Owns what a judge is asked, what counts as a reply, and the rows of judgements. Where replies come
 from is `endpoint.py` or `backends/explainer/local_judge.py`; what was asked before is in
-`reply_cache.py`. The answer and the references are data: they reach the judge as strings of one JSON object, cut to
-a length and escaped, so that nothing in them can end their string, write a special token or look
-like a turn of ours. A reply that is not exactly what was asked for is malformed: kept as it came,
-never read as a number.
+`reply_cache.py`. The answer and the references are data: they reach the judge as strings of one
+JSON object, cut to a length and escaped, so that nothing in them can end their string, write a
+special token or look like a turn of ours. A reply that is not exactly what was asked for is
+malformed: kept as it came, never read as a number.
 """
 
 from __future__ import annotations

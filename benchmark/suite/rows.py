@@ -1,7 +1,8 @@
 """One line of a suite's files to one record, and the vectors that rows point at.
 
-Owns the row formats: exact keys and types; `part` and `origin` may lack. Every function returns `(query id, record)` or raises an `IntegrityError` that
-names the field; the caller adds file and line.
+Owns the row formats: exact keys and types; `part` and `origin` may lack. Every function returns
+`(query id, record)` or raises an `IntegrityError` that names the field; the caller adds file and
+line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One number over the tasks of a suite, on a scale that means the same for each. Pure.
 
 A task's headline is put on a scale from 0, the *floor*, to 1, the *ceiling*
-(`benchmark/scoring/scale.py`: the best null model that only reads, and a calculator), and the mean is taken over the tasks:
+(`benchmark/scoring/scale.py`: the best null model that only reads, and a calculator), and the mean
+is taken over the tasks:
 
     overall = mean over tasks of (score - floor) / (ceiling - floor)
 

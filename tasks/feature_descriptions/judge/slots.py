@@ -1,4 +1,4 @@
-"""Which predicates describe features of context, their values, and where each stands in a description.
+"""Which predicates describe features of context, their values, and where each stands in one.
 
 Owns the slots: a conjunction has at most one part in each, so that it can be said as one thing with
 its contexts, such as "the word 'to' right after a question word, inside a quotation". Names of
