@@ -1,0 +1,92 @@
+"""What the README claims, run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from program import python, started
+from tiny_suites import make_suite_folder
+
+from introspect_bench.cli import command_line
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS = (
+    "pip install -c constraints.txt -e . && "
+    "introspect-bench run --model baseline/zero-shot --split mini",
+    "pip install -c constraints.txt -e '.[test]' && pytest",
+)
+
+
+@pytest.fixture(scope="module")
+def suite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_shows_the_two_commands_word_for_word() -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert set(COMMANDS) <= set(lines)
+
+
+def test_every_option_it_names_is_one() -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README.read_text()))
+    context = click.Context(command_line)
+    groups: list[click.Group] = [command_line]
+    found: set[str] = set()
+    while groups:
+        group = groups.pop()
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            found |= {option for one in command.get_params(context) for option in one.opts}
+            groups += [command] if isinstance(command, click.Group) else []
+    assert len(named) > 20
+    assert named - found == set()
+
+
+def test_names_the_other_work_of_that_name() -> None:
+    assert "arXiv:2603.20276 is a different work" in " ".join(README.read_text().split())
+
+
+def test_local_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text())
+    assert links
+    for link in links:
+        assert (README.parent / link).is_file(), link
+
+
+def test_has_each_results_marker_once() -> None:
+    text = README.read_text()
+    assert text.count("<!-- results:begin -->") == text.count("<!-- results:end -->") == 1
+
+
+def test_the_custom_explainer_is_short_and_runs(suite_folder: Path, tmp_path: Path) -> None:
+    source = next(block for block in blocks("python") if "class " in block)
+    assert len(source.splitlines()) <= 20
+    name = re.search(r"# (\w+)\.py", source)
+    assert name is not None
+    (tmp_path / f"{name[1]}.py").write_text(source)
+    command = next(line for block in blocks("bash") for line in block.splitlines() if "py:" in line)
+    words = command.split()[1:]
+    done = started(*words, "--suite", str(suite_folder), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [done.stdout.count(f"{n} queries answered") for n in (4, 5)] == [1, 1]
+    runs = sorted((tmp_path / "runs").glob("*.jsonl"))
+    assert len(runs) == 2
+    assert '"raw":"changed: ' in runs[0].read_text()
+
+
+def test_the_python_lines_run(suite_folder: Path, tmp_path: Path) -> None:
+    source = next(block for block in blocks("python") if "import introspect_bench" in block)
+    adapted = source.replace('split="mini"', f'split="mini", suite={str(suite_folder)!r}')
+    adapted = adapted.replace("run.path", f"run.path, suite={str(suite_folder)!r}")
+    assert adapted != source
+    done = python("-c", adapted, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("'value'") == 2
