@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TARGET = "smollm2-135m"
 TASKS = ("activation-patching", "feature-descriptions", "input-ablations")
-VERBS = {"board": ("leaderboard",), "recipe": ("reference",), "reference": "reference/smollm2-self"}
+VERBS = {"board": ("board",), "reference": "reference/smollm2-self"}
 PASSING = {
     "ms", "run_id", "created", "seconds", "commit", "dirty", "package", "env", "body_sha256",
     "tokens_per_second", "started", "finished", "time", "minutes", "sha256", "generation",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tiny_features import NAME, judges, make_feature_suite
+from tiny_features import NAME, judges
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
@@ -23,20 +21,6 @@ TASK = get_task(NAME)
 
 
 Reply = Callable[[Any], str]
-
-
-@pytest.fixture(scope="module")
-def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("features") / "v2"
-    make_feature_suite(root)
-    return root
-
-
-@pytest.fixture
-def suite(frozen: Path, tmp_path: Path) -> Suite:
-    from introspect_bench.benchmark.suite.suite import open_suite
-
-    return open_suite(Path(shutil.copytree(frozen, tmp_path / "suite")))
 
 
 class Says:

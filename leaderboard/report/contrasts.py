@@ -125,21 +125,21 @@ def _differences(rows: Sequence[Contrast], heading: str) -> str:
     lines = [table.bar(head), table.bar(["---"] * 2 + ["---:"] * len(names))]
     for row in rows:
         first, second = (table.escape(table.clean(name)) for name in (row.first, row.second))
-        parts = row.parts[title]
+        parts = row.parts[heading]
         cells = [difference_text(row, parts[one]) if one in parts else NOTHING for one in names]
         lines.append(table.bar([f"{first} minus {second}", row.why, *cells]))
     return "\n".join(lines)
 
 
-def _scores(rows: Sequence[Mapping[str, Any]], title: str) -> str:
+def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
     """The headline of trained explainers on parts."""
-    part = f"by_{title}"
+    part = f"by_{heading}"
     names = sorted({name for row in rows for name in row[part]})
     if not names:
         return ""
     found = {(name, row[part][name]["n"]) for row in rows for name in row[part]}
     sizes = {one: " or ".join(str(n) for name, n in sorted(found) if name == one) for one in names}
-    head = f"{rows[0]['task']}, {_titles(rows[0]['headline'], title, names)} by {title}"
+    head = f"{rows[0]['task']}, {_titles(rows[0]['headline'], heading, names)} by {heading}"
     lines = [table.bar([head, *(f"{name} (n = {sizes[name]})" for name in names)])]
     lines.append(table.bar(["---"] + ["---:"] * len(names)))
     labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
@@ -156,11 +156,11 @@ def _part(row: Mapping[str, Any], part: str, names: Sequence[str], label: str) -
     return table.bar([table.escape(label), *cells])
 
 
-def _metric(headline: str, title: str, name: str) -> str:
+def _metric(headline: str, heading: str, name: str) -> str:
     """Return the metric of a part, as `benchmark/metrics/slices.py` compares by it."""
-    return of_part(headline, [name]) if title == "kind" else headline
+    return of_part(headline, [name]) if heading == "kind" else headline
 
 
-def _titles(headline: str, title: str, names: Sequence[str]) -> str:
-    metrics = dict.fromkeys(_metric(headline, title, name) for name in names)
+def _titles(headline: str, heading: str, names: Sequence[str]) -> str:
+    metrics = dict.fromkeys(_metric(headline, heading, name) for name in names)
     return " or ".join(title(metric) for metric in metrics)

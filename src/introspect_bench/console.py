@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,6 +18,10 @@ from introspect_bench.benchmark.suite.subset import Amount, read_amount
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+Declared = TypeVar("Declared", bound=Callable[..., Any] | click.Command)
+"""A command, or the function that becomes one."""
 
 
 class GroupedOption(click.Option):
@@ -43,15 +47,15 @@ class Grouped(click.Command):
                 formatter.write_dl(records)
 
 
-def grouped(title: str, *words: Any, **settings: Any) -> Any:
+def grouped(title: str, *words: Any, **settings: Any) -> Callable[[Declared], Declared]:
     """Declare an option of a titled group."""
     return click.option(*words, cls=GroupedOption, title=title, **settings)
 
 
-def injection_options(title: str) -> Any:
+def injection_options(title: str) -> Callable[[Declared], Declared]:
     """Declare the options that say how vectors enter, as a titled group."""
 
-    def declare(command: Any) -> Any:
+    def declare(command: Declared) -> Declared:
         for option in reversed(_injection_options(title)):
             command = option(command)
         return command
@@ -59,7 +63,7 @@ def injection_options(title: str) -> Any:
     return declare
 
 
-def _injection_options(title: str) -> tuple[Any, ...]:
+def _injection_options(title: str) -> tuple[Callable[[Any], Any], ...]:
     return (
         grouped(
             title,

@@ -12,7 +12,9 @@ from tiny_suites import make_suite_folder
 
 from introspect_bench.cli import command_line
 
-README = Path(__file__).parents[2] / "README.md"
+TOP = Path(__file__).parents[2]
+README = TOP / "README.md"
+PAGES = (README, *sorted((TOP / "docs").glob("*.md")))
 COMMANDS = (
     "pip install -c constraints.txt -e . && "
     "introspect-bench run --model baseline/zero-shot --split mini",
@@ -35,7 +37,8 @@ def test_shows_the_two_commands_word_for_word() -> None:
 
 
 def test_every_option_it_names_is_one() -> None:
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README.read_text()))
+    text = "".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     context = click.Context(command_line)
     groups: list[click.Group] = [command_line]
     found: set[str] = set()
@@ -54,11 +57,29 @@ def test_names_the_other_work_of_that_name() -> None:
     assert "arXiv:2603.20276 is a different work" in " ".join(README.read_text().split())
 
 
-def test_local_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text())
-    assert links
-    for link in links:
-        assert (README.parent / link).is_file(), link
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_local_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / link).is_file(), link
+
+
+def test_is_short() -> None:
+    assert len(README.read_bytes()) <= 12_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_verb_it_names_is_one(page: Path) -> None:
+    named = re.findall(
+        r"introspect-bench ((?:board |data |ledger )?[a-z][a-z-]+)", page.read_text()
+    )
+    context = click.Context(command_line)
+    for words in named:
+        command: click.Command = command_line
+        for word in words.split():
+            if isinstance(command, click.Group):
+                found = command.get_command(context, word)
+                assert found is not None, words
+                command = found
 
 
 def test_has_each_results_marker_once() -> None:

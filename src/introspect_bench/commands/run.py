@@ -12,6 +12,7 @@ import click
 from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.console import (
+    Declared,
     Grouped,
     amount,
     emit_json,
@@ -31,13 +32,10 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest
 """Defaults of the options, by name."""
 
 
-def option(*names: str, help: str, title: str = "", **more: Any) -> Callable[[Any], Any]:
+def option(*names: str, help: str, title: str = "", **more: Any) -> Callable[[Declared], Declared]:
     """Declare an option of `run` that shows the default `RunRequest` has for it."""
     default = DEFAULTS[names[0].partition("/")[0].removeprefix("--").replace("-", "_")]
-    declared: Callable[[Any], Any] = grouped(
-        title, *names, default=default, show_default=True, help=help, **more
-    )
-    return declared
+    return grouped(title, *names, default=default, show_default=True, help=help, **more)
 
 
 def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int | None:

@@ -125,9 +125,7 @@ WITH_RECIPE = {
     help="Gets the explainer; by recipes explainers/NAME and runs/.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.pass_context
 def command(
-    ctx: click.Context,
     injections: tuple[str, ...],
     scalings: tuple[str, ...],
     slots: tuple[str, ...],
@@ -151,6 +149,7 @@ def command(
     from introspect_bench.benchmark.backends.training.spec import Reading
 
     if recipes:
+        ctx = click.get_current_context()
         given = {name for name in ctx.params if ctx.get_parameter_source(name) in EXPLICIT}
         if wrong := sorted(given - WITH_RECIPE):
             raise click.UsageError(f"a recipe says {', '.join(wrong)} itself")

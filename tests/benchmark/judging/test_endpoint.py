@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from tiny_judges import ATTACKS, compared, rated
-from tiny_servers import KEY, VARIABLE, Reply, Server
+from tiny_servers import KEY, VARIABLE, Reply, Server, server
 
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
 from introspect_bench.benchmark.judging.endpoint import ATTEMPTS, EndpointJudge
 from introspect_bench.benchmark.judging.rubric import INSTRUCTIONS, judge_answers
+
+__all__ = ["server"]
 
 
 def judge(server: Server, **changes: Any) -> EndpointJudge:

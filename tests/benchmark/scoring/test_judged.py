@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 from tiny_descriptions import TASK, answered, edit, judged, scored, truth_of
-from tiny_features import WORDS, Counting
+from tiny_features import WORDS, Counting, make_feature_suite
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
@@ -19,8 +20,20 @@ from introspect_bench.benchmark.runs.run import encode_line, read_run
 from introspect_bench.benchmark.scoring.grade import grade_descriptions
 from introspect_bench.benchmark.scoring.judged import NotJudgedError
 from introspect_bench.benchmark.suite.features import arrays
-from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("features") / "v2"
+    make_feature_suite(root)
+    return root
+
+
+@pytest.fixture
+def suite(frozen: Path, tmp_path: Path) -> Suite:
+    return open_suite(Path(shutil.copytree(frozen, tmp_path / "suite")))
 
 
 def value(result: dict[str, Any], name: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from program import Call, the_sentence
 from safetensors.torch import load_file, save_file
 from tiny_code import bring_code, change
+from tiny_models import make_model, make_tokenizer
 
 import introspect_bench
 from introspect_bench.__main__ import main
@@ -24,6 +26,24 @@ from introspect_bench.benchmark.errors import (
     MissingPartError,
     UsageError,
 )
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound") / "model"
+    tokenizer = make_tokenizer()
+    make_model("llama", tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that may be damaged, with a cache of its own."""
+    monkeypatch.setenv("INTROSPECT_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(sound, tmp_path / "model"))
+
 
 LOADERS: dict[str, Callable[[Path], object]] = {
     "target": load_target_model,
