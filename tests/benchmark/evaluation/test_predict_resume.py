@@ -21,7 +21,7 @@ from introspect_bench.benchmark.records import Completion, Prompt
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.suite.suite import Suite
 
-CONFTEST = Path(__file__).with_name("conftest.py")
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -27,7 +27,9 @@ def test_environment_is_an_allow_list() -> None:
 def test_environment_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from introspect_bench.benchmark import provenance, predict, scoring\n"
+        "from introspect_bench.benchmark.evaluation import predict\n"
+        "from introspect_bench.benchmark.runs import provenance\n"
+        "from introspect_bench.benchmark.scoring import grade\n"
         "provenance.environment()\n"
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)\n"
     )
