@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.baselines.recipes import reference_folder
 from introspect_bench.baselines.registry import BASELINES
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
@@ -154,3 +154,10 @@ def _learners() -> dict[str, Learner]:
         "unchanged": oracles.learn_unchanged,
         "source-oracle": oracles.learn_source,
     }
+
+
+def reference_folder(name: str) -> Path:
+    """Folder of a reference explainer that ships with the package; see `recipes`."""
+    from introspect_bench.baselines import recipes
+
+    return recipes.reference_folder(name)

@@ -3,7 +3,7 @@
 Owns `parse_answer` and its inverse `format_answer`. Reads text only; whether an answer is right is
 scored elsewhere.
 
-A reply is read on its first line that is neither empty, nor a mark (`benchmark/runs/replies.py`
+A reply is read on its first line that is neither empty, nor a mark (`benchmark/runs/reply_text.py`
 says what is dropped before), nor only `Answer:`. It must be one of
 
     unchanged: X                                         the output is X and stays X
@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 
 from introspect_bench.benchmark.records import Answer, Choice
-from introspect_bench.benchmark.runs.replies import (
+from introspect_bench.benchmark.runs.reply_text import (
     clean_reply,
     drop_label,
     is_label,

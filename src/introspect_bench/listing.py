@@ -16,9 +16,6 @@ from introspect_bench.benchmark.suite.find import tasks_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks import SUITES, TASKS
 
-KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
-"""What can be listed."""
-
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     """List one of `KINDS` as rows of plain values.
@@ -97,6 +94,8 @@ _ROWS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "references": _references,
     "versions": _versions,
 }
+KINDS = ("suites", *_ROWS)
+"""What can be listed."""
 
 
 def _location(spec: TargetSpec) -> str:

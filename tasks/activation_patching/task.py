@@ -10,7 +10,6 @@ from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Query
 from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.activation_patching.build.positions import KINDS
 from introspect_bench.tasks.activation_patching.reading_questions import reading_questions
 from introspect_bench.tasks.templates import prompts_sha256, render_prompt
 from introspect_bench.tasks.verdicts import (
@@ -24,6 +23,10 @@ from introspect_bench.tasks.verdicts import (
 
 NAME = "activation-patching"
 """Name of the task."""
+
+KINDS = ("last-subject", "other-subject", "relation", "demonstration", "last")
+"""Position kinds: last token of the subject; another token of the subject; a token of the word that
+names the relation; last token of the demonstration's answer; last token of the prompt."""
 
 DISRUPTED = "disrupted"
 """Kind of queries at places where nine of ten patches give neither prompt's own answer."""

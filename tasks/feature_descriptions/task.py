@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from introspect_bench.benchmark.records import SLOT, Description, Query
-from introspect_bench.benchmark.runs.replies import clean_reply, drop_label, drop_marks, unbox
+from introspect_bench.benchmark.runs.reply_text import clean_reply, drop_label, drop_marks, unbox
 from introspect_bench.benchmark.task import Rendered, Task
 from introspect_bench.tasks.templates import prompts_sha256, render_prompt
 
@@ -36,7 +36,7 @@ def render(query: Query) -> Rendered:
 def parse_description(raw: str) -> Description | None:
     """Read the first paragraph of a reply on one line, or None if there is no text.
 
-    `benchmark/runs/replies.py` says what is dropped around it, such as a block of thinking. Control
+    `benchmark/runs/reply_text.py` says what is dropped around it, such as a block of thinking. Control
     and formatting characters are dropped, white space is collapsed, Unicode is NFC. What a
     description says is nobody's concern here: no other label, quote or full stop is removed.
     """

@@ -21,7 +21,7 @@ from introspect_bench.benchmark.backends.explainer.local import (
 )
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.runs.replies import has_ended
+from introspect_bench.benchmark.runs.reply_text import has_ended
 
 SWITCH = CHAT.replace(
     "assistant\n",

@@ -59,7 +59,7 @@ def test_a_folder_beside_a_run_file_is_not_its_ground_truth(
 
 
 @pytest.mark.parametrize("place", ["toy", "./toy", "../toy"])
-@pytest.mark.parametrize("verb", ["score", "show", "leaderboard table"])
+@pytest.mark.parametrize("verb", ["score", "show", "score --markdown"])
 def test_a_path_in_a_header_leads_nowhere(
     call: Call, verb: str, place: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from introspect_bench.benchmark.export import export as exporting
 from introspect_bench.benchmark.metrics import paired
 from introspect_bench.benchmark.scoring import compare as comparing
 from introspect_bench.cli import VERBS, command_line
+from introspect_bench.commands import ls
 from introspect_bench.listing import KINDS
 
 
@@ -46,7 +47,7 @@ LEAVES = tuple(leaves(command_line))
 
 def test_the_walk_reaches_every_verb() -> None:
     assert list(dict.fromkeys(words[0] for words in LEAVES)) == list(VERBS)
-    assert ("score", "--markdown") in LEAVES
+    assert ("board", "build") in LEAVES
     assert ("data", "verify") in LEAVES
 
 
@@ -87,6 +88,10 @@ def test_table_as_json_is_one_document_with_scores_and_text(call: Call) -> None:
     document = json.loads(out)
     assert document["results"] == [ib.score(run, suite="toy")]
     assert document["markdown"] == ib.score_table([run], suite="toy")
+
+
+def test_the_command_lists_what_python_lists() -> None:
+    assert ls.KINDS == KINDS
 
 
 def test_listings_and_paths_are_the_same_from_python(call: Call) -> None:

@@ -43,7 +43,7 @@ from introspect_bench.benchmark.backends.injection.spec import (
 )
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt
-from introspect_bench.benchmark.runs.replies import THINK
+from introspect_bench.benchmark.runs.reply_text import THINK
 
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""

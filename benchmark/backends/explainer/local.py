@@ -27,7 +27,7 @@ from introspect_bench.benchmark.backends.interventions.sampling import stop_toke
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
-from introspect_bench.benchmark.runs.replies import has_ended
+from introspect_bench.benchmark.runs.reply_text import has_ended
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in explainer tokens."""

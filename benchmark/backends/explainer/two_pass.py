@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.metrics.verdicts import normalise_content
 from introspect_bench.benchmark.records import Answer, Completion, Prompt
-from introspect_bench.benchmark.runs.replies import without_thinking
+from introspect_bench.benchmark.runs.reply_text import without_thinking
 from introspect_bench.benchmark.task import Task
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from introspect_bench.console import emit_json, emit_table
-from introspect_bench.listing import KINDS
+
+KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
+"""What can be listed."""
 
 
 @click.command()

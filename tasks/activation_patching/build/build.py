@@ -36,10 +36,10 @@ from introspect_bench.tasks.activation_patching.build.collect import collect, fi
 from introspect_bench.tasks.activation_patching.build.contrast import trim
 from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
 from introspect_bench.tasks.activation_patching.build.nearness import with_nearest
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, blocks
+from introspect_bench.tasks.activation_patching.build.positions import blocks
 from introspect_bench.tasks.activation_patching.build.rules import fit_rules
 from introspect_bench.tasks.activation_patching.build.trials import Bench, Cell, SplitSize
-from introspect_bench.tasks.activation_patching.task import DISRUPTED
+from introspect_bench.tasks.activation_patching.task import DISRUPTED, KINDS
 from introspect_bench.tasks.build.statistics import Bar
 
 BUILD = 2

@@ -24,7 +24,8 @@ from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.journal import Journal
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks
+from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks
+from introspect_bench.tasks.activation_patching.task import KINDS
 
 CLEAN_ROWS = 64
 """Prompts per batch of the clean pass."""

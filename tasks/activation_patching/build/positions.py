@@ -9,10 +9,6 @@ from typing import Any
 
 from introspect_bench.tasks.facts.prompts import OneShot, rank, token_spans, tokens_in
 
-KINDS = ("last-subject", "other-subject", "relation", "demonstration", "last")
-"""Position kinds: last token of the subject; another token of the subject; a token of the word that
-names the relation; last token of the demonstration's answer; last token of the prompt."""
-
 N_BLOCKS = 5
 """Blocks the layers are cut into."""
 

@@ -25,10 +25,11 @@ from introspect_bench.tasks.activation_patching.build.balance import (
     overlap,
 )
 from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, blocks
+from introspect_bench.tasks.activation_patching.build.positions import blocks
 from introspect_bench.tasks.activation_patching.build.probes import Probes, no_probes
 from introspect_bench.tasks.activation_patching.build.rules import Rows, Rules, cell_name
 from introspect_bench.tasks.activation_patching.build.trials import LEAST, Bench, Cell, expressible
+from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts.prompts import OneShot
 
 READ = 4

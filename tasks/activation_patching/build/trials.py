@@ -20,7 +20,8 @@ from introspect_bench.benchmark.journal import Journal
 from introspect_bench.benchmark.records import Answer
 from introspect_bench.tasks.activation_patching.build import measure_patches as measure
 from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
+from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts.prompts import (
     facts_of,
     interleave,

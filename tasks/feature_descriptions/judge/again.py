@@ -23,7 +23,8 @@ from introspect_bench.benchmark.scoring.judged import Truths
 from introspect_bench.benchmark.suite.features import WINDOW, WINDOWS
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judge.judges import NAMES, Judge, open_judges
+from introspect_bench.tasks.feature_descriptions.judge import judges as known
+from introspect_bench.tasks.feature_descriptions.judge.judges import Judge
 from introspect_bench.tasks.feature_descriptions.judge.run import BATCH, find_work
 
 STEPS = 3
@@ -57,7 +58,7 @@ def judge_again(
     on_answers: OnAnswers | None = None,
 ) -> dict[str, bool]:
     """By query, whether the suite's own judge finds again what a run says; see `rejudge`."""
-    opened = open_judges(suite, names=NAMES[:1], device=device, on_progress=on_fetch)
+    opened = known.open_judges(suite, names=known.NAMES[:1], device=device, on_progress=on_fetch)
     found = rejudge(path, task=task, suite=suite, judges=opened, qids=qids, on_answers=on_answers)
     same = dict.fromkeys((one.qid for one in found), True)
     return same | {one.qid: False for one in found if not one.same}

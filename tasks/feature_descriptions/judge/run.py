@@ -23,7 +23,8 @@ from introspect_bench.benchmark.runs.writer import RunWriter, open_judging
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judge.judges import NAMES, Judge, open_judges
+from introspect_bench.tasks.feature_descriptions.judge import judges as known
+from introspect_bench.tasks.feature_descriptions.judge.judges import Judge
 
 BATCH = 28
 """Answers judged together and then written; fixed, so that a continued run is the same."""
@@ -68,7 +69,9 @@ def judge(
         MissingPartError: weights, network, device or disk space are missing.
         IntegrityError: a file is corrupt, or a judge is not the suite's own.
     """
-    judges = open_judges(suite, names=names or NAMES[:1], device=device, on_progress=on_fetch)
+    judges = known.open_judges(
+        suite, names=names or known.NAMES[:1], device=device, on_progress=on_fetch
+    )
     return judge_run(path, task=task, suite=suite, judges=judges, on_answers=on_answers)
 
 

@@ -14,7 +14,8 @@ from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
 from introspect_bench.tasks.activation_patching.build import measure_patches as measure
 from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
+from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.facts.prompts import one_shot
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from tiny_models import make_tokenizer
 
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, blocks, place
+from introspect_bench.tasks.activation_patching.build.positions import blocks, place
+from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.facts.prompts import OneShot, one_shot
 

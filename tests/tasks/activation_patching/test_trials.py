@@ -23,10 +23,11 @@ from introspect_bench.tasks.activation_patching.build import trials
 from introspect_bench.tasks.activation_patching.build.balance import CandidateGroup
 from introspect_bench.tasks.activation_patching.build.contrast import Selection
 from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
-from introspect_bench.tasks.activation_patching.build.positions import KINDS, Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
 from introspect_bench.tasks.activation_patching.build.probes import no_probes
 from introspect_bench.tasks.activation_patching.build.survey import Centre
 from introspect_bench.tasks.activation_patching.build.trials import Bench, SplitSize
+from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts import prompts as facts
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.facts.prompts import one_shot
