@@ -36,8 +36,8 @@ def render(query: Query) -> Rendered:
 def parse_description(raw: str) -> Description | None:
     """Read the first paragraph of a reply on one line, or None if there is no text.
 
-    `benchmark/runs/reply_text.py` says what is dropped around it, such as a block of thinking. Control
-    and formatting characters are dropped, white space is collapsed, Unicode is NFC. What a
+    `benchmark/runs/reply_text.py` says what is dropped around it, such as a block of thinking.
+    Control and formatting characters are dropped, white space is collapsed, Unicode is NFC. What a
     description says is nobody's concern here: no other label, quote or full stop is removed.
     """
     text, truncated = raw, False
