@@ -41,7 +41,7 @@ ROW = frozenset(
 """Fields of a prediction row; `ms` may be left out by who cannot publish it, and the last three are
 there if they are known."""
 JUDGEMENT = frozenset(
-    {"kind", "qid", "judge", "text", "predicted", "embedding", "raw", "value", "status"}
+    {"kind", "qid", "judge", "text", "predicted", "mapped", "raw", "value", "status"}
 )
 """Fields of a judgement."""
 FOOTER = frozenset({"kind", "complete", "counts", "cost", "claimed", "body_sha256"})

@@ -11,7 +11,6 @@ from program import Call, the_sentence
 from tiny_features import NAME, QUALITY, judges, make_feature_suite
 
 import introspect_bench as ib
-from introspect_bench.benchmark.suite.find import shipped_tasks
 from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 RUN = ("run", "-m", "baseline/nearest-neighbour", "--suite", "words", "-t", NAME)
@@ -159,12 +158,3 @@ def test_a_dry_run_opens_no_judge(call: Call) -> None:
     silent = json.loads(call(*RUN, "--dry-run", "--no-judge", "--json")[1])
     assert silent["plans"][0]["seconds"] == 0
     assert not OUT.exists()
-
-
-def test_a_suite_without_descriptions_says_so(call: Call) -> None:
-    """The embedded suite has none while no v2 suite of them is frozen."""
-    if NAME in {task.name for task in shipped_tasks("smollm2-135m")}:
-        pytest.skip("a suite of descriptions ships")
-    code, _, err = call("run", "-m", "baseline/constant", "-t", NAME)
-    assert code == 2
-    assert f"the suite smollm2-135m has no task {NAME} v2; choose from" in the_sentence(err)

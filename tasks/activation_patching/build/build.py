@@ -85,7 +85,7 @@ BARS_KIND: dict[str, tuple[Bar, ...]] = {}
 SIZES = {
     "train": SplitSize(groups=1_500, pool=1_800, tries=4, uses=4, slack=10.0),
     "validation": SplitSize(
-        groups=100, disrupted=10, pool=450, tries=4, uses=1, ruled_changed=0.04
+        groups=100, disrupted=10, pool=450, tries=4, more=1, uses=1, ruled_changed=0.05
     ),
     "test": SplitSize(groups=250, disrupted=25, pool=1_000, tries=3, more=2, uses=1),
 }
