@@ -31,6 +31,7 @@ _MODULES: dict[str, str] = {}
 class Tasks(Protocol):
     """A module that brings tasks and frozen suites of them."""
 
+    __file__: str
     TASKS: tuple[Task, ...]
     SUITES: tuple[str, ...]
 

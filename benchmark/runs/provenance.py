@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import introspect_bench
+from introspect_bench.benchmark._version import __version__
 
 PACKAGE = "introspect-bench"
 """Name of the distribution."""
@@ -53,14 +53,14 @@ def package(directory: Path | None = None) -> dict[str, Any]:
     Args:
         directory: folder of the package; by default this package's.
     """
-    folder = directory or Path(introspect_bench.__file__).resolve().parent
+    folder = directory or Path(__file__).resolve().parent
     commit = None
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is not None:
         commit = _git(folder, "rev-parse", "--verify", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else None
     return {
         "name": PACKAGE,
-        "version": introspect_bench.__version__,
+        "version": __version__,
         "commit": commit,
         "dirty": None if changes is None else bool(changes),
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench import __version__
+from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.metrics.bootstrap import resample
 from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION

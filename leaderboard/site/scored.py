@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench import benchmark
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import cache_dir
 from introspect_bench.benchmark.errors import IntrospectBenchError
@@ -23,6 +24,7 @@ from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.metrics.descriptions import DescriptionTable
 from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
 from introspect_bench.benchmark.records import Described, Replied, Scored
+from introspect_bench.benchmark.registry import provided_tasks
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.correct import is_right
 from introspect_bench.benchmark.scoring.grade import (
@@ -94,9 +96,12 @@ def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) 
 @functools.cache
 def source_sha256() -> str:
     """Return the hash of the source that reads and scores runs."""
-    root = Path(__file__).parent
-    harness = (path for path in (root / "benchmark").rglob("*.py") if "backends" not in path.parts)
-    paths = [Path(__file__), *harness, *(root / "tasks").rglob("*.py")]
+    harness = Path(benchmark.__file__).parent.rglob("*.py")
+    paths = [
+        Path(__file__),
+        *(path for path in harness if "backends" not in path.parts),
+        *Path(provided_tasks().__file__).parent.rglob("*.py"),
+    ]
     hashes = sorted((path.name, files.sha256_file(path)) for path in paths)
     return files.sha256_bytes(files.canonical_json(hashes).encode())
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import introspect_bench
+from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.evaluation.run import OnQueries
@@ -172,7 +172,7 @@ def _fresh(
             date=datetime.now(UTC).date().isoformat(),
             reason="asked the queries of a fresh suite, all of them",
             tasks={one.task: (int(one.confirmed), 1) for one in scores},
-            details={"scores": rows, "package": introspect_bench.__version__},
+            details={"scores": rows, "package": __version__},
         )
     return {
         "entry": entry.id,
@@ -219,7 +219,7 @@ def _without_target(folder: Path, check: Recheck, ledger: Path | None, by: str) 
             details={
                 WITHOUT_TARGET: True,
                 "nonce": answer["nonce"],
-                "package": introspect_bench.__version__,
+                "package": __version__,
             },
         )
     return answer | {WITHOUT_TARGET: True}
@@ -261,6 +261,6 @@ def _record(
         details={
             **details,
             "identical": {one.task: one.identical for one in outcomes},
-            "package": introspect_bench.__version__,
+            "package": __version__,
         },
     )

@@ -11,8 +11,14 @@ folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, 
 they are first asked for.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if not (Path(__file__).parent / "benchmark").is_dir():
+    # a checkout: the folders that a wheel holds beside this file lie at its root
+    __path__.append(str(Path(__file__).parents[2]))
+
+from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.registry import provide
 
 if TYPE_CHECKING:
@@ -56,8 +62,6 @@ if TYPE_CHECKING:
         validate_all,
         version,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "__version__",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import introspect_bench
+from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.models.targets import TARGETS
 from introspect_bench.benchmark.registry import suites
@@ -101,7 +101,7 @@ def _package() -> Source:
         kind="software",
         title=TITLE,
         authors=_AUTHOR,
-        version=introspect_bench.__version__,
+        version=__version__,
         licence="Apache-2.0",
         used="the benchmark",
     )

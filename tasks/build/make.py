@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench import __version__
+from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.files import write_error
 from introspect_bench.benchmark.journal import sole_writer
