@@ -33,6 +33,7 @@ from introspect_bench.benchmark.backends.interventions.outputs import (
     greedy,
 )
 from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad, position_ids
+from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
@@ -103,15 +104,15 @@ def one_trace(target: TargetModel, stem: Stem, branch: Branch, length: int) -> t
                 hidden = output[0] if isinstance(output, tuple) else output
                 hidden[0, position] = branch.vector
             logits = nnsight.save(target.trace.output.logits)
-            cache = nnsight.save(target.trace.output.past_key_values)
+            cache = nnsight.save(cache_of(target.trace.output))
         said = [int(logits[0, -1].argmax())]
         while len(said) < length:
             step = target.model(
                 input_ids=torch.tensor([said[-1:]], device=target.device),
-                past_key_values=cache,
+                **with_cache(cache),
                 use_cache=True,
             )
-            cache = step.past_key_values
+            cache = cache_of(step)
             said.append(int(step.logits[0, -1].argmax()))
     return tuple(said)
 

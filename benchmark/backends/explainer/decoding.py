@@ -20,6 +20,7 @@ from introspect_bench.benchmark.backends.explainer import attention as shared_he
 from introspect_bench.benchmark.backends.explainer.batch import grown, joined, padded, parts
 from introspect_bench.benchmark.backends.explainer.chat import Encoded
 from introspect_bench.benchmark.backends.injection.hooks import Injector, Slots
+from introspect_bench.benchmark.backends.models import kv_cache
 from introspect_bench.benchmark.errors import IntegrityError
 
 COMPACT_BELOW = 0.75
@@ -244,10 +245,10 @@ class Decoder:
         output = self.model(
             inputs_embeds=embedded,
             position_ids=reach.queries.clamp(min=0),
-            past_key_values=store,
             use_cache=True,
             logits_to_keep=1,
             reach=reach,
+            **kv_cache.with_cache(store),
         )
         if reach.calls != self.n_layers:
             raise shared_head.CannotShareError(f"{reach.calls} of {self.n_layers} layers took part")

@@ -23,6 +23,7 @@ from introspect_bench.benchmark.backends.interventions.trace import (
     slides,
     start,
 )
+from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
 
@@ -81,13 +82,14 @@ def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, t
     places = position_ids(mask)[:, -tail.ids.shape[1] :]
     blocks = sorted({branch.layers for branch in branches if branch.layers is not None})
     with torch.inference_mode():
-        cache = target.model(
+        behind = target.model(
             input_ids=head.ids,
             attention_mask=head.mask,
             position_ids=position_ids(head.mask),
             use_cache=True,
             logits_to_keep=1,
-        ).past_key_values
+        )
+        cache = cache_of(behind)
         read = Tail(target=target, ids=tail.ids, mask=mask, places=places, width=tail.mask.sum(-1))
         with _watched(target, [low for low, _ in blocks]) as seen:
             clean = read.logits(copy.deepcopy(cache))
@@ -122,9 +124,9 @@ class Tail:
             input_ids=self.ids[rows],
             attention_mask=self.mask[rows],
             position_ids=self.places[rows],
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **with_cache(cache),
         ).logits[:, -1]
         return logits
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import nnsight
 import torch
 
+from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 
 
@@ -143,7 +144,7 @@ def patched_forward(
             hidden = output[0] if isinstance(output, tuple) else output
             hidden[rows, column[rows]] = vectors[rows]
         logits = nnsight.save(target.trace.output.logits)
-        cache = nnsight.save(target.trace.output.past_key_values)
+        cache = nnsight.save(cache_of(target.trace.output))
     return logits, cache
 
 
@@ -187,17 +188,18 @@ def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
     if shares:
         head = pad([stem.ids for stem in stems], target)
         with torch.inference_mode():
-            cache = target.model(
+            read = target.model(
                 input_ids=head.ids,
                 attention_mask=head.mask,
                 position_ids=position_ids(head.mask),
                 use_cache=True,
                 logits_to_keep=1,
-            ).past_key_values
+            )
+            cache = cache_of(read)
             index = torch.tensor(owner, device=target.device)
             cache.batch_select_indices(index)
         mask = torch.cat([head.mask[index], tail.mask], dim=1)
-        inputs["past_key_values"] = cache
+        inputs |= with_cache(cache)
     positions = position_ids(mask)[:, -tail.ids.shape[1] :]
     inputs |= {"input_ids": tail.ids, "attention_mask": mask, "position_ids": positions}
     logits, cache = patched_forward(target, inputs, branches, columns)
@@ -222,8 +224,8 @@ def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tens
             input_ids=tokens[keep, None],
             attention_mask=mask,
             position_ids=position_ids(mask)[:, -1:],
-            past_key_values=flow.cache,
             use_cache=True,
             logits_to_keep=1,
+            **with_cache(flow.cache),
         )
-    return Flow(logits=output.logits[:, -1].float(), mask=mask, cache=output.past_key_values)
+    return Flow(logits=output.logits[:, -1].float(), mask=mask, cache=cache_of(output))

@@ -20,6 +20,7 @@ from introspect_bench.benchmark.backends.injection.spec import (
     all_injections,
     injection_of,
 )
+from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
 from introspect_bench.benchmark.errors import UsageError
 
 
@@ -104,8 +105,8 @@ class TrainedExplainer(nn.Module):
                 inputs_embeds=injector.embed(ids, slots),
                 attention_mask=torch.cat([mask.new_ones(len(ids), len(head)), mask], dim=1),
                 position_ids=places.expand(len(ids), -1),
-                past_key_values=before,
                 use_cache=before is not None,
+                **with_cache(before),
             ).last_hidden_state
         there = answers != -100
         logits = inner.get_output_embeddings()(hidden[there]).float()
@@ -132,6 +133,6 @@ class TrainedExplainer(nn.Module):
         if not len(head):
             return None
         base = self._inner[0].base_model
-        read: DynamicCache = base(input_ids=head[None], use_cache=True).past_key_values
+        read: DynamicCache = cache_of(base(input_ids=head[None], use_cache=True))
         read.batch_repeat_interleave(n)
         return read

@@ -16,6 +16,7 @@ from tiny_targets import SAYS, make_target
 from introspect_bench.benchmark.backends.interventions import trace as interventions
 from introspect_bench.benchmark.backends.interventions.selftests import CHECKS, check_model
 from introspect_bench.benchmark.backends.interventions.trace import Branch
+from introspect_bench.benchmark.backends.models.kv_cache import cache_of
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.cli import run_command_line
 
@@ -79,7 +80,7 @@ def everywhere(
     finally:
         for handle in handles:
             handle.remove()
-    return output.logits, output.past_key_values
+    return output.logits, cache_of(output)
 
 
 def positionless(
