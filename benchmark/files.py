@@ -238,7 +238,9 @@ def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:
 
 def _sync_directory(path: Path) -> None:
     """Make a rename survive a power cut; the file's own fsync does not cover its name."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

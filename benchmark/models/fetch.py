@@ -214,5 +214,5 @@ def _check_prepared(spec: TargetSpec, folder: Path, *, verify: bool) -> None:
 def _sync(folder: Path) -> None:
     """Make every file of a folder survive a power cut before the folder gets its final name."""
     for path in folder.iterdir():
-        with path.open("rb") as stream:
+        with path.open("r+b") as stream:  # Windows syncs no file that is open for reading alone
             os.fsync(stream.fileno())

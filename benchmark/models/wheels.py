@@ -215,9 +215,10 @@ def _run(command: list[str], requirement: str, folder: Path, on_progress: OnProg
         finally:
             process.kill()  # does nothing to a process that ended
     if process.returncode != 0:
+        program = "uv" if command[1] == "pip" else "pip"
         raise MissingPartError(
-            f"{Path(command[0]).stem} could not download {requirement}: {_verdict(log)}; check the "
-            "network or its settings and run the same command again"
+            f"{program} could not download {requirement}: {_verdict(log)}; check the network or "
+            f"{program}'s settings and run the same command again"
         )
 
 

@@ -54,7 +54,9 @@ class RunWriter:
         with files.open_regular(run.path) as stream:
             self._hash = sha256(stream.read(run.valid_bytes))
         try:
-            self._descriptor = os.open(run.path, os.O_WRONLY | os.O_APPEND)
+            # without O_BINARY, which Windows alone has, it would turn line feeds into two bytes
+            flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(run.path, flags)
             if os.fstat(self._descriptor).st_size > self._size:
                 os.ftruncate(self._descriptor, self._size)
         except OSError as error:

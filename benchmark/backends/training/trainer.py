@@ -139,8 +139,8 @@ class Log(TrainerCallback):
             row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
             self._since = (now, tokens)
             row["losses"] = self.trainer.mean_losses()
-        with self._path.open("a") as stream:
-            stream.write(files.canonical_json(row) + "\n")
+        with self._path.open("ab") as stream:
+            stream.write(files.canonical_json(row).encode() + b"\n")
         if "loss" in numbers:
             self._on_step(state.global_step, state.max_steps, float(numbers["loss"]))
 
