@@ -1,59 +1,52 @@
 """Every verb as a Python function; the command line calls these and prints what they return.
 
-Owns no computing of its own: finding, reading and handing on. Nothing here imports torch before a
-model is needed. A verb of two words has an underscore: `data_verify`, `board_build`.
+Owns no computing of its own: finding, reading and handing on. A verb is imported when it is asked
+for, torch when a model is needed. A verb of two words has an underscore: `board_build`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from introspect_bench.baselines.train_recipes import train_recipes
-from introspect_bench.benchmark.backends.training.command import train
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
-from introspect_bench.benchmark.evaluation.plan import TaskPlan, plan_run
-from introspect_bench.benchmark.evaluation.run import OnQueries
-from introspect_bench.benchmark.evaluation.run import run as _run
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.export.export import export
-from introspect_bench.benchmark.metrics.card import data_metric_card
-from introspect_bench.benchmark.models.fetch import prepare_target
-from introspect_bench.benchmark.models.targets import resolve_target
+from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
 from introspect_bench.benchmark.runs import provenance
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.scoring.compare import compare
-from introspect_bench.benchmark.scoring.score import (
-    check_score,
-    has_truth,
-    score,
-    score_all,
-    score_table,
-    show,
-    validate,
-)
-from introspect_bench.benchmark.suite.find import shipped_tasks, tasks_of
-from introspect_bench.citation import cite
-from introspect_bench.leaderboard.report.curve import board_scaling
-from introspect_bench.leaderboard.report.pairs import board_report
-from introspect_bench.leaderboard.site.pages import (
-    board_build,
-    board_check,
-    board_diff,
-)
-from introspect_bench.leaderboard.submissions.submit import submit
-from introspect_bench.leaderboard.submissions.validate import validate_all
-from introspect_bench.leaderboard.verification.recheck import recheck
-from introspect_bench.leaderboard.verification.record import ledger_add, ledger_show
-from introspect_bench.listing import ls
-from introspect_bench.tasks import SUITES, suite_root
-from introspect_bench.tasks.build.command import hold_out_data as data_hold_out
-from introspect_bench.tasks.build.command import make_data as data_make
-from introspect_bench.tasks.build.verify import verify_suite
-from introspect_bench.tasks.feature_descriptions.judge.command import judge, rate, show_judge
-from introspect_bench.tasks.nulls.command import check_nulls, data_nulls
+
+if TYPE_CHECKING:
+    from introspect_bench.baselines.train_recipes import train_recipes
+    from introspect_bench.benchmark.backends.training.command import train
+    from introspect_bench.benchmark.cache import OnAnswers
+    from introspect_bench.benchmark.evaluation.plan import TaskPlan
+    from introspect_bench.benchmark.evaluation.run import OnQueries
+    from introspect_bench.benchmark.export.export import export
+    from introspect_bench.benchmark.metrics.card import data_metric_card
+    from introspect_bench.benchmark.runs.run import Run
+    from introspect_bench.benchmark.scoring.compare import compare
+    from introspect_bench.benchmark.scoring.score import (
+        check_score,
+        has_truth,
+        score,
+        score_all,
+        score_table,
+        show,
+        validate,
+    )
+    from introspect_bench.citation import cite
+    from introspect_bench.leaderboard.report.curve import board_scaling
+    from introspect_bench.leaderboard.report.pairs import board_report
+    from introspect_bench.leaderboard.site.pages import board_build, board_check, board_diff
+    from introspect_bench.leaderboard.submissions.submit import submit
+    from introspect_bench.leaderboard.submissions.validate import validate_all
+    from introspect_bench.leaderboard.verification.recheck import recheck
+    from introspect_bench.leaderboard.verification.record import ledger_add, ledger_show
+    from introspect_bench.listing import ls
+    from introspect_bench.tasks.build.command import hold_out_data as data_hold_out
+    from introspect_bench.tasks.build.command import make_data as data_make
+    from introspect_bench.tasks.feature_descriptions.judge.command import judge, rate, show_judge
+    from introspect_bench.tasks.nulls.command import check_nulls, data_nulls
 
 __all__ = [
     "board_build",
@@ -97,6 +90,50 @@ __all__ = [
     "version",
 ]
 
+_PLACES = {
+    "board_build": "introspect_bench.leaderboard.site.pages:board_build",
+    "board_check": "introspect_bench.leaderboard.site.pages:board_check",
+    "board_diff": "introspect_bench.leaderboard.site.pages:board_diff",
+    "board_report": "introspect_bench.leaderboard.report.pairs:board_report",
+    "board_scaling": "introspect_bench.leaderboard.report.curve:board_scaling",
+    "check_nulls": "introspect_bench.tasks.nulls.command:check_nulls",
+    "check_score": "introspect_bench.benchmark.scoring.score:check_score",
+    "cite": "introspect_bench.citation:cite",
+    "compare": "introspect_bench.benchmark.scoring.compare:compare",
+    "data_hold_out": "introspect_bench.tasks.build.command:hold_out_data",
+    "data_make": "introspect_bench.tasks.build.command:make_data",
+    "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
+    "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
+    "export": "introspect_bench.benchmark.export.export:export",
+    "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
+    "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
+    "ledger_add": "introspect_bench.leaderboard.verification.record:ledger_add",
+    "ledger_show": "introspect_bench.leaderboard.verification.record:ledger_show",
+    "ls": "introspect_bench.listing:ls",
+    "rate": "introspect_bench.tasks.feature_descriptions.judge.command:rate",
+    "recheck": "introspect_bench.leaderboard.verification.recheck:recheck",
+    "score": "introspect_bench.benchmark.scoring.score:score",
+    "score_all": "introspect_bench.benchmark.scoring.score:score_all",
+    "score_table": "introspect_bench.benchmark.scoring.score:score_table",
+    "show": "introspect_bench.benchmark.scoring.score:show",
+    "show_judge": "introspect_bench.tasks.feature_descriptions.judge.command:show_judge",
+    "submit": "introspect_bench.leaderboard.submissions.submit:submit",
+    "train": "introspect_bench.benchmark.backends.training.command:train",
+    "train_recipes": "introspect_bench.baselines.train_recipes:train_recipes",
+    "validate": "introspect_bench.benchmark.scoring.score:validate",
+    "validate_all": "introspect_bench.leaderboard.submissions.validate:validate_all",
+}
+"""Where a verb is that is not defined here; it is imported when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb from its place."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, found = _PLACES[name].partition(":")
+    globals()[name] = getattr(importlib.import_module(module), found)
+    return globals()[name]
+
 
 def run(
     model: str,
@@ -120,7 +157,10 @@ def run(
         MissingPartError: weights, hub, device or disk space are missing.
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
-    return _run(
+    from introspect_bench.benchmark.evaluation.run import run as run_all
+    from introspect_bench.benchmark.evaluation.spec import RunRequest
+
+    return run_all(
         RunRequest(model=model, **options),
         on_fetch=on_fetch,
         on_queries=on_queries,
@@ -130,6 +170,9 @@ def run(
 
 def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
     """Say what `run` with the same arguments would do; loads no weights."""
+    from introspect_bench.benchmark.evaluation.plan import plan_run
+    from introspect_bench.benchmark.evaluation.spec import RunRequest
+
     return plan_run(RunRequest(model=model, **options))
 
 
@@ -140,6 +183,8 @@ def load(path: Path | str) -> Run:
         UsageError: it can't be opened.
         IntegrityError: it is not a sound run file; the message starts with `file:line`.
     """
+    from introspect_bench.benchmark.runs.run import read_run
+
     return read_run(Path(path))
 
 
@@ -155,6 +200,9 @@ def doctor(
         UsageError: unknown target.
         MissingPartError: weights or device are missing.
     """
+    from introspect_bench.benchmark.models.fetch import prepare_target
+    from introspect_bench.benchmark.models.targets import resolve_target
+
     spec = resolve_target(target)
     from introspect_bench.benchmark.backends.models.pretrained import usable_device
 
@@ -208,6 +256,10 @@ def data_verify(
         UsageError: unknown suite or task.
         IntegrityError: the first thing that is wrong; the message names the file.
     """
+    from introspect_bench.benchmark.suite.find import tasks_of
+    from introspect_bench.tasks import SUITES
+    from introspect_bench.tasks.build.verify import verify_suite
+
     rows = []
     for name in SUITES if suite is None else (suite,):
         for task, found in tasks_of(name, tasks):
@@ -227,6 +279,9 @@ def data_verify(
 
 def data_path() -> dict[str, str]:
     """Say where suites and the cache are."""
+    from introspect_bench.benchmark.suite.find import shipped_tasks
+    from introspect_bench.tasks import SUITES, suite_root
+
     roots = {
         f"{name}/{task.name}": suite_root(name, task.name)
         for name in SUITES

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import click
 
-from introspect_bench import __version__
+from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.console import printable
 
@@ -85,7 +85,7 @@ class Verbs(click.Group):
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, message="introspect-bench %(version)s")
 def command_line() -> None:
     """Can a language model tell the truth about its own computation?
 

@@ -15,7 +15,6 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
-from scipy import sparse
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_jsonl
@@ -70,6 +69,8 @@ def near_duplicates(names: Collection[str]) -> set[str]:
     Similarity is the Jaccard index of character trigrams of the normalised names; of each alike
     pair the later name in sorted order goes.
     """
+    from scipy import sparse
+
     order = sorted(names)
     keys = [f"  {normalise(name)} " for name in order]
     grams = [{key[i : i + 3] for i in range(len(key) - 2)} for key in keys]

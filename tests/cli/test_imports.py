@@ -1,0 +1,84 @@
+"""What is imported for a verb: no more than it needs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from program import ABLATIONS, Call, one_run, python
+
+import introspect_bench
+from introspect_bench import api
+
+CODE = """
+import json, sys
+from introspect_bench.__main__ import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as ended:
+    code = ended.code
+print()
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+BUILDERS = {"build", "make", "making", "measure"}
+"""Parts of names of modules that make suites."""
+
+
+def imported(*words: str) -> set[str]:
+    """Names of all modules after a command that ended well, in a process of its own."""
+    done = python("-c", CODE, *words)
+    assert done.stdout, done.stderr
+    code, names = json.loads(done.stdout.splitlines()[-1])
+    assert code in (0, None), done.stderr
+    return set(names)
+
+
+def builders(names: set[str]) -> set[str]:
+    """Modules of ours that make suites."""
+    ours = {name for name in names if name.startswith("introspect_bench.")}
+    return {
+        name
+        for name in ours
+        if any(part in BUILDERS or part.startswith("build_") for part in name.split("."))
+    }
+
+
+def test_score_imports_no_builder_and_no_torch(call: Call) -> None:
+    path = one_run(call, task=ABLATIONS)
+    names = imported("score", str(path), "--suite", "toy")
+    assert "introspect_bench.benchmark.scoring" in names
+    assert builders(names) == set()
+    assert "torch" not in names
+
+
+def test_a_builder_is_seen() -> None:
+    ours = "introspect_bench.tasks"
+    assert builders({f"{ours}.build.groups", f"{ours}.facts.measure", f"{ours}.task"}) == {
+        f"{ours}.build.groups",
+        f"{ours}.facts.measure",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        (("--help",), {"numpy", "jinja2"}),
+        (("--version",), {"numpy", "jinja2"}),
+        (("score", "--help"), {"numpy", "jinja2"}),
+        (("version",), {"numpy", "jinja2"}),
+        (("ls", "suites"), {"torch", "scipy"}),
+    ],
+)
+def test_a_quick_answer_imports_little(words: tuple[str, ...], heavy: set[str]) -> None:
+    assert imported(*words) & heavy == set()
+
+
+def test_version_is_an_option_too(call: Call) -> None:
+    expected = (0, f"introspect-bench {introspect_bench.__version__}\n", "")
+    assert call("--version") == call("version") == expected
+
+
+def test_every_verb_is_found_when_it_is_asked_for() -> None:
+    assert {name for name in api.__all__ if not callable(getattr(api, name))} == set()
+    with pytest.raises(AttributeError, match="has no attribute 'fetch'"):
+        _ = api.fetch
