@@ -1,4 +1,4 @@
-"""How long the program takes to start: medians of five, in seconds, and the aims on an idle machine.
+"""How long the program takes to start: medians of five in seconds, and aims for an idle machine.
 
     python tests/speed/imports.py [--times 5]
 
