@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,7 @@ def test_the_name_is_the_one_that_outputs_have() -> None:
 
 
 def test_a_model_goes_on_from_its_cache_without_a_warning() -> None:
-    """Warnings are errors in these tests, and 5.24 warns of the old name."""
+    """transformers 5.24 warns of the old name."""
     config = LlamaConfig(
         vocab_size=11,
         hidden_size=8,
@@ -41,7 +42,8 @@ def test_a_model_goes_on_from_its_cache_without_a_warning() -> None:
     with torch.random.fork_rng():
         model = LlamaForCausalLM(config).eval()
     ids = torch.arange(6)[None]
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("error")
         whole = model(input_ids=ids).logits[:, -1]
         first = model(input_ids=ids[:, :4], use_cache=True)
         rest = model(input_ids=ids[:, 4:], **with_cache(cache_of(first))).logits[:, -1]
