@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tiny_runs import header, row
 
-from introspect_bench.benchmark import fetch, files
-from introspect_bench.benchmark.runwriter import open_run
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.models import fetch
+from introspect_bench.benchmark.runs.writer import open_run
 
 O_BINARY = 0x8000
 """Windows' value; no flag that Linux or macOS gives `open` a meaning for is stubbed by it."""

