@@ -76,7 +76,12 @@ def test_without_uv_the_base_interpreters_pip_is_asked(
     base.symlink_to(sys.executable)
     asked: list[str] = []
     monkeypatch.setattr(sys, "_base_executable", str(base))
-    monkeypatch.setattr(wheels, "_has_pip", lambda python: asked.append(python) or True)
+
+    def has_pip(python: str) -> bool:
+        asked.append(python)
+        return True
+
+    monkeypatch.setattr(wheels, "_has_pip", has_pip)
     command = wheels.downloader(REQUIREMENT, tmp_path)
     assert asked == [str(base)]
     assert command[:4] == [str(base), "-m", "pip", "download"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import transformers
@@ -40,7 +41,8 @@ def test_a_model_goes_on_from_its_cache_without_a_warning() -> None:
         num_key_value_heads=1,
     )
     with torch.random.fork_rng():
-        model = LlamaForCausalLM(config).eval()
+        model: Any = LlamaForCausalLM(config)
+    model.eval()
     ids = torch.arange(6)[None]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("error")
