@@ -73,8 +73,10 @@ def test_labels_are_what_the_target_says(loaded: tuple[Any, Any]) -> None:
     for query in rows(folder / "queries.jsonl"):
         cell = (query["kind"], *query["fields"]["layers"])
         groups.setdefault(cell, {}).setdefault(query["group"], []).append(query)
-    # groups of all cells in turn, the first ones of each
-    turns = [list(own.values()) for _, own in sorted(groups.items())]
+    # groups of all kinds in turn and of their cells in turn, the first ones of each
+    cells = sorted(groups)
+    block = {cell: [one for one in cells if one[0] == cell[0]].index(cell) for cell in cells}
+    turns = [list(groups[cell].values()) for cell in sorted(cells, key=lambda c: (block[c], c))]
     order = [own[i] for i in range(max(map(len, turns))) for own in turns if i < len(own)]
     chosen = [query for group in order for query in group][:LABELS]
     assert len({query["kind"] for query in chosen}) == len({cell[0] for cell in groups})
