@@ -128,7 +128,7 @@ def test_such_a_clone_runs_and_its_suites_and_submissions_are_sound(clone: Path)
     assert "ok" in done(*program, "data", "verify", cwd=clone, **source)
     done(*program, "validate", "submissions", cwd=clone, **source)
     # the folder of a test, not the tests of this one, which would not end
-    test = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_files.py")
+    test = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/benchmark/test_files.py")
     assert "passed" in done(sys.executable, *test, cwd=clone, **source)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_code import bring_code, change
 from tiny_models import make_model, make_tokenizer
 
-import introspect_bench
+from introspect_bench import benchmark
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.models.pretrained import load_model, usable_device
@@ -252,10 +252,10 @@ def test_a_folder_without_weights_is_refused_before_transformers_looks(folder: P
 
 def test_weights_enter_by_one_door() -> None:
     """Every other call of `from_pretrained` could forget what this one refuses."""
-    root = Path(introspect_bench.__file__).parent
+    root = Path(benchmark.__file__).parents[1]
     found = {
         path.relative_to(root).as_posix()
-        for part in (".", "benchmark", "tasks", "baselines", "leaderboard")  # links in a checkout
+        for part in ("src", "benchmark", "tasks", "baselines", "leaderboard")
         for path in (root / part).rglob("*.py")
         if ".from_pretrained(" in path.read_text()
     }

@@ -1,1 +1,0 @@
-"""Features of context: what the current token does not say."""
