@@ -21,7 +21,7 @@ from introspect_bench.benchmark.records import Completion, Prompt
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.suite.suite import Suite
 
-CONFTEST = Path(__file__).parents[2] / "conftest.py"
+TOY = Path(__file__).parents[2] / "helpers" / "toy.py"
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def test_killed_runs_end_with_the_rows_of_an_uninterrupted_one(
 ) -> None:
     whole = rows(ask(batch_dependent, batch_size=2, shots=2, out=tmp_path / "whole.jsonl"))
     out = tmp_path / "killed.jsonl"
-    command = [sys.executable, "-c", RUNNER, str(CONFTEST), str(toy_suite.root), str(out)]
+    command = [sys.executable, "-c", RUNNER, str(TOY), str(toy_suite.root), str(out)]
     rng = np.random.default_rng()
     n_rows = [0]
     for _ in range(5):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_toy_suite, make_toy_task
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_features import judges, make_feature_suite
 from tiny_runs import header, pred
+from toy import make_toy_suite, make_toy_task
 
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.evaluation.predict import predict

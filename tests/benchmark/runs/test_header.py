@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from conftest import make_toy_suite, make_toy_task
 from tiny_runs import header
+from toy import make_toy_suite, make_toy_task
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import ACCESS

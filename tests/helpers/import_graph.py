@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 NAME = "introspect_bench"
 FOLDERS = ("benchmark", "tasks", "baselines", "leaderboard")
 FACE = f"src/{NAME}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mypy.plugin import Plugin
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 FOLDERS = ("benchmark", "tasks", "baselines", "leaderboard")
 
 
