@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from features_again import derived
-from tiny_feature_builds import SIZES, order_in, run
+from tiny_embedders import LetterEmbedder
+from tiny_feature_builds import SIZES, save_target
 
 from introspect_bench.benchmark.backends.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.suite import open_suite
 from introspect_bench.benchmark.suite_features import arrays
 from introspect_bench.tasks import get_task
+from introspect_bench.tasks.feature_descriptions import judges, make
 from introspect_bench.tasks.feature_descriptions.contextual.text import check_disjoint
 from introspect_bench.tasks.make import make_suite
 from introspect_bench.tasks.order import NotFrozenError, Order
@@ -27,7 +30,39 @@ NAME = "feature-descriptions"
 
 @pytest.fixture(scope="module")
 def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
-    return order_in(tmp_path_factory.mktemp("features"))
+    root = tmp_path_factory.mktemp("features")
+    folder = save_target(root / "target")
+    return Order(
+        suite="tiny",
+        task=NAME,
+        target={"name": "target", "source": "local", "location": str(folder), "d_model": 32},
+        folder=folder,
+        seed=0,
+        out=root / NAME / "v2",
+        work=root / "work",
+        sizes=SIZES,
+        draft=True,
+    )
+
+
+def run(order: Order, told: list[str] | None = None) -> dict[str, Any]:
+    assert order.folder is not None
+    folder = order.folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make, "fetch_embedder", lambda: Path())
+        patch.setattr(make, "load_embedder", lambda _folder: LetterEmbedder())
+        patch.setattr(judges, "cache_dir", lambda: order.work / "cache")
+        threads = torch.get_num_threads()
+        order.out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return make_suite(
+                order,
+                lambda: load_target_model(folder),
+                lambda: load_target_model(folder),
+                lambda stage, _n: told.append(stage) if told is not None else None,
+            )
+        finally:
+            torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

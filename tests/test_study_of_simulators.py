@@ -4,48 +4,94 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_features
 from safetensors.numpy import load_file, save_file
-from tiny_feature_builds import order_in, run
+from tiny_feature_builds import save_target
+from tiny_features import NAME, feature, make_feature_suite
 
+from introspect_bench.benchmark.backends.residuals import residual_arrays
 from introspect_bench.benchmark.backends.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.suite import open_suite
-from introspect_bench.tasks.order import Order
+from introspect_bench.benchmark.suite import Suite
+from introspect_bench.tasks.feature_descriptions.contextual.draft import ContextFeature, derive
+from introspect_bench.tasks.feature_descriptions.contextual.stages import folder_of
+from introspect_bench.tasks.feature_descriptions.windows import bos_id
 
 FOLDER = Path(__file__).parents[1] / "docs" / "studies"
 SIZES = ("n_train=8", "pool=6", "others=3", "most=3", "depth=2", "first_layer=1", "rank=2")
+WIDTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A suite whose training features are those of a target."""
+
+    suite: Suite
+    work: Path
+    target: Any
+    folder: Path
 
 
 @pytest.fixture(scope="module")
-def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
-    order = order_in(tmp_path_factory.mktemp("features"))
-    run(order)
-    return order
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root = tmp_path_factory.mktemp("simulators")
+    target = load_target_model(save_target(root / "target"))
+    rng, tables = np.random.default_rng(0), {}
+    for name in ("layers.0", "layers.1", "plain.0", "plain.1"):
+        tables[name] = rng.normal(size=(tiny_features.N_TOKENS, WIDTH)).astype(np.float32)
+        (root / "work" / name).mkdir(parents=True)
+        save_file({"rows": tables[name]}, root / "work" / name / "table.safetensors")
+
+    def true(split: str, number: int) -> ContextFeature:
+        one = feature(split, number)
+        encoder = rng.normal(size=WIDTH).astype(np.float32)
+        rows = tables[folder_of(one.layer, plain=one.kind == "token")]
+        definition = replace(
+            one.definition,
+            mean=np.ones(WIDTH, dtype=np.float32),
+            cap=30.0,
+            encoder=encoder,
+            token=rows[one.ids] @ encoder,
+        )
+        read = residual_arrays(target, one.ids, bos=bos_id(target.tokenizer), layers=[one.layer])
+        flat = read[one.layer].reshape(-1, WIDTH)
+        found = derive(flat, definition, definition.token.ravel()).reshape(one.ids.shape)
+        strong = (one.marks >= 0) & (found[np.arange(16), one.marks] > 0)
+        values = found.astype(np.float16)
+        return replace(one, definition=definition, activations=values, strong=strong)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny_features, "D_TARGET", WIDTH)
+        patch.setattr(tiny_features, "feature", true)
+        suite = make_feature_suite(root / NAME / "v2")
+    return Made(suite, root / "work", target, root / "target")
 
 
 @pytest.fixture(scope="module", name="study")
-def of_study() -> Any:
+def of_study() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         yield importlib.import_module("simulator")
 
 
-def words(order: Order, out: Path) -> list[str]:
+def words(made: Made, out: Path) -> list[str]:
     given = [word for size in SIZES for word in ("--set", size)]
-    paths = ["--work", str(order.work), "-o", str(out), "--target", str(order.folder)]
-    return [str(order.out.parents[1]), *paths, *given]
+    paths = ["--work", str(made.work), "-o", str(out), "--target", str(made.folder)]
+    return [str(made.suite.root.parents[1]), *paths, *given]
 
 
 def test_it_is_trained_and_measured_once(
-    study: ModuleType, order: Order, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: ModuleType, made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study.main(words(order, tmp_path))
+    study.main(words(made, tmp_path))
     first = capsys.readouterr().out
     found = json.loads(first)
     assert "test" not in found
@@ -56,40 +102,35 @@ def test_it_is_trained_and_measured_once(
     assert {"wording", "shuffled", "denied"} < headline.keys()
     kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert len(kept[tmp_path / "training.jsonl"].splitlines()) == 1
-    study.main([*words(order, tmp_path), "--test"])
+    study.main([*words(made, tmp_path), "--test"])
     again = json.loads(capsys.readouterr().out)
     assert again.pop("test").keys() == found["validation"].keys()
     assert again == found
     assert {path: path.read_bytes() for path in kept} == kept
     with pytest.raises(SystemExit):
-        study.main([*words(order, tmp_path), "--set", "colours=5"])
+        study.main([*words(made, tmp_path), "--set", "colours=5"])
 
 
 def test_an_earlier_simulator_can_be_trained_further(
-    study: ModuleType, order: Order, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: ModuleType, made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study.main(words(order, tmp_path / "first"))
+    study.main(words(made, tmp_path / "first"))
     start = tmp_path / "first" / "simulator"
     capsys.readouterr()
-    study.main([*words(order, tmp_path / "second"), "--start", str(start)])
+    study.main([*words(made, tmp_path / "second"), "--start", str(start)])
     found = json.loads(capsys.readouterr().out)
     assert found["base"].endswith("+trial")
 
 
 def test_activations_on_other_windows_are_those_of_the_suite(
-    study: ModuleType, order: Order, tmp_path: Path
+    study: ModuleType, made: Made, tmp_path: Path
 ) -> None:
-    assert order.folder is not None
-    target, suite = load_target_model(order.folder), open_suite(order.out)
     plan = study.Plan(n_train=8, pool=6, others=3)
-    lessons = study.make_lessons(suite, order.work, target, plan)
+    lessons = study.make_lessons(made.suite, made.work, made.target, plan)
     assert lessons.ids.shape == lessons.activations.shape == (8, 19, 32)
-    assert lessons.opposites[0][0] != lessons.descriptions[0][0]
-    other = tmp_path / "work"
-    for path in order.work.glob("*/table.safetensors"):
+    for path in made.work.glob("*/table.safetensors"):
         table = load_file(path)
-        table["rows"] = table["rows"] + np.float32(1)
-        (other / path.parent.name).mkdir(parents=True)
-        save_file(table, other / path.parent.name / path.name)
+        (tmp_path / path.parent.name).mkdir(parents=True)
+        save_file({"rows": table["rows"] + np.float32(1)}, tmp_path / path.parent.name / path.name)
     with pytest.raises(CheckFailedError, match="another build"):
-        study.make_lessons(suite, other, target, plan)
+        study.make_lessons(made.suite, tmp_path, made.target, plan)

@@ -6,17 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
-from tiny_embedders import LetterEmbedder
 from tiny_models import make_model, make_tokenizer
 from tokenizers import Tokenizer
-
-from introspect_bench.benchmark.backends.target_model import load_target_model
-from introspect_bench.tasks.feature_descriptions import judges, make
-from introspect_bench.tasks.feature_descriptions.task import NAME
-from introspect_bench.tasks.make import make_suite
-from introspect_bench.tasks.order import Order
 
 WORDS = (
     *("the", "a", "dog", "cat", "music", "river", "paper", "king", "and", "or", "with", "in"),
@@ -90,40 +82,3 @@ def _attend_to_previous(model: Any, attention: Any) -> None:
     # a query turned back by one token meets the key of the token before
     query[:, 0], query[:, 1] = 10 * torch.cos(angles), -10 * torch.sin(angles)
     attention.o_proj.weight *= 1.5
-
-
-def order_in(root: Path) -> Order:
-    """An order of a tiny suite of features in a folder, with its target."""
-    folder = save_target(root / "target")
-    return Order(
-        suite="tiny",
-        task=NAME,
-        target={"name": "target", "source": "local", "location": str(folder), "d_model": 32},
-        folder=folder,
-        seed=0,
-        out=root / NAME / "v2",
-        work=root / "work",
-        sizes=SIZES,
-        draft=True,
-    )
-
-
-def run(order: Order, told: list[str] | None = None) -> dict[str, Any]:
-    """Build it; `told` gets the stages."""
-    assert order.folder is not None
-    folder = order.folder
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make, "fetch_embedder", lambda: Path())
-        patch.setattr(make, "load_embedder", lambda _folder: LetterEmbedder())
-        patch.setattr(judges, "cache_dir", lambda: order.work / "cache")
-        threads = torch.get_num_threads()
-        order.out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return make_suite(
-                order,
-                lambda: load_target_model(folder),
-                lambda: load_target_model(folder),
-                lambda stage, _n: told.append(stage) if told is not None else None,
-            )
-        finally:
-            torch.set_num_threads(threads)
