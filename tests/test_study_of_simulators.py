@@ -21,7 +21,13 @@ from introspect_bench.benchmark.backends.residuals import residual_arrays
 from introspect_bench.benchmark.backends.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.suite import Suite
-from introspect_bench.tasks.feature_descriptions.contextual.draft import ContextFeature, derive
+from introspect_bench.benchmark.suite_features import arrays
+from introspect_bench.tasks.feature_descriptions.contextual.draft import (
+    ContextFeature,
+    Definition,
+    derive,
+)
+from introspect_bench.tasks.feature_descriptions.contextual.quality import read_split
 from introspect_bench.tasks.feature_descriptions.contextual.stages import folder_of
 from introspect_bench.tasks.feature_descriptions.windows import bos_id
 
@@ -52,6 +58,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
     def true(split: str, number: int) -> ContextFeature:
         one = feature(split, number)
+        if split != "train":
+            return one
         encoder = rng.normal(size=WIDTH).astype(np.float32)
         rows = tables[folder_of(one.layer, plain=one.kind == "token")]
         definition = replace(
@@ -128,6 +136,28 @@ def test_activations_on_other_windows_are_those_of_the_suite(
     plan = study.Plan(n_train=8, pool=6, others=3)
     lessons = study.make_lessons(made.suite, made.work, made.target, plan)
     assert lessons.ids.shape == lessons.activations.shape == (8, 19, 32)
+    train, shipped = read_split(made.suite, "train"), arrays(made.suite, "train", "definitions")
+    ids = train.own["ids"][3]
+    parts = importlib.import_module("simulator_lessons")
+    found = parts.pool_activations(made.suite, train, made.work, made.target, ids)
+    for row, query in enumerate(train.queries):
+        layer = query.fields["layer"]
+        folder = made.work / folder_of(layer, plain=query.kind == "token")
+        rows = load_file(folder / "table.safetensors")["rows"]
+        encoder = shipped["encoder"][row]
+        token = rows[ids] @ encoder
+        definition = Definition(
+            mean=np.ones(WIDTH, dtype=np.float32),
+            cap=30.0,
+            encoder=encoder,
+            bias=0.0,
+            threshold=0.5,
+            token=token,
+        )
+        bos = bos_id(made.target.tokenizer)
+        read = residual_arrays(made.target, ids, bos=bos, layers=[layer])[layer]
+        expected = derive(read.reshape(-1, WIDTH), definition, token.ravel())
+        np.testing.assert_allclose(found[row].ravel(), expected, rtol=1e-3, atol=1e-3)
     for path in made.work.glob("*/table.safetensors"):
         table = load_file(path)
         (tmp_path / path.parent.name).mkdir(parents=True)
