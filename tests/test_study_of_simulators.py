@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_features
+import torch
 from safetensors.numpy import load_file, save_file
 from tiny_feature_builds import save_target
 from tiny_features import NAME, feature, make_feature_suite
@@ -164,3 +165,38 @@ def test_activations_on_other_windows_are_those_of_the_suite(
         save_file({"rows": table["rows"] + np.float32(1)}, tmp_path / path.parent.name / path.name)
     with pytest.raises(CheckFailedError, match="another build"):
         study.make_lessons(made.suite, tmp_path, made.target, plan)
+
+
+def test_parts_are_looked_for_where_their_relation_says(study: ModuleType) -> None:
+    assert study.__file__ is not None
+    parts = importlib.import_module("simulator_parts")
+    rng = np.random.default_rng(0)
+    match = torch.from_numpy(rng.normal(size=(2, 6)).astype(np.float32))
+    behind = {"thing": (0, 0), "previous": (1, 1), "second-previous": (2, 2), "lately": (1, 3)}
+    behind |= {"sentence": (1, 6), "earlier": (1, 6), "topic": (1, 6), "place": (1, 1)}
+    assert behind.keys() == set(parts.SLOTS)
+    for slot, (near, far) in behind.items():
+        found = parts._looked(slot, match).numpy()
+        for row in range(2):
+            for place in range(6):
+                seen = match[row, max(0, place - far) : max(0, place - near + 1)].numpy()
+                assert found[row, place] == (seen.max() if seen.size else np.float32(-20))
+
+
+def test_a_denied_context_is_the_thing_elsewhere(study: ModuleType) -> None:
+    assert study.__file__ is not None
+    parts = importlib.import_module("simulator_parts")
+
+    class Embedder:
+        def embed(self, texts: Sequence[str]) -> Any:
+            rng = np.random.default_rng(0)
+            return rng.normal(size=(len(texts), parts.VECTOR)).astype(np.float32)
+
+    looks = torch.from_numpy(np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32))
+    model = parts.Parts(looks, Embedder(), parts.Settings(components=5), 0)
+    texts = ["a comma", "a comma right after a noun", "a comma, but not right after a noun", ""]
+    ids = np.random.default_rng(2).integers(8, size=(1, 3, 32)).astype(np.int32)
+    thing, both, denied, nothing = model.predict(texts, np.repeat(ids, 4, axis=0)) / 10
+    assert 0 < both.max() < thing.max()
+    np.testing.assert_allclose(denied, thing - both, atol=1e-6)
+    assert not nothing.any()

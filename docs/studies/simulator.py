@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from simulator_lessons import Plan, make_lessons
 from introspect_bench.benchmark.backends.adapters import merge_adapter
 from introspect_bench.benchmark.backends.loading import find_model
 from introspect_bench.benchmark.backends.pretrained import load_model, load_tokenizer
-from introspect_bench.benchmark.backends.simulator import RECORD, Simulator, load_simulator
+from introspect_bench.benchmark.backends.simulator import RECORD, load_simulator
 from introspect_bench.benchmark.backends.simulator_lessons import Lessons, TrainingSettings
 from introspect_bench.benchmark.backends.simulator_training import Base, train_simulator
 from introspect_bench.benchmark.backends.target_model import load_target_model
@@ -49,7 +49,19 @@ PART = 10
 """Features whose predictions are kept in one file."""
 
 
-def measure(simulator: Simulator, suite: Suite, split: str, out: Path, plan: Plan) -> Any:
+class Simulates(Protocol):
+    """What is measured, such as a `Simulator`."""
+
+    def predict(self, texts: Sequence[str], ids: Any, /, *, silent: Any) -> Any:
+        """Activations 0 to 10, float32 (n, w, 32)."""
+        ...
+
+    def silent(self, ids: Any, /) -> Any:
+        """What is predicted without a description."""
+        ...
+
+
+def measure(simulator: Simulates, suite: Suite, split: str, out: Path, plan: Plan) -> Any:
     """Score texts whose worth is known, of the headline and of each kind."""
     features = quality.read_split(suite, split)
     kinds = {"headline": HEADLINE} | {kind: (kind,) for kind in quality.kinds_of(features)}
@@ -63,7 +75,7 @@ def measure(simulator: Simulator, suite: Suite, split: str, out: Path, plan: Pla
     return {
         name: {"features": len(rows_of(own))}
         | {
-            text: quality.scores(features.of(own), rows[rows_of(own)])
+            text: quality.scores(features.of(own), list(rows[rows_of(own)]))
             for text, rows in predicted.items()
         }
         for name, own in kinds.items()
@@ -71,7 +83,7 @@ def measure(simulator: Simulator, suite: Suite, split: str, out: Path, plan: Pla
 
 
 def predictions(
-    simulator: Simulator, features: quality.Split, out: Path, seed: int
+    simulator: Simulates, features: quality.Split, out: Path, seed: int
 ) -> dict[str, npt.NDArray[np.uint8]]:
     """What is predicted from each text, (n, 16, 32), as run files keep it; parts are on disk."""
     names, lexicon = [one.predicate for one in features.truth], shipped_lexicon()

@@ -38,6 +38,8 @@ from introspect_bench.tasks.feature_descriptions.task import NAME
 Ids = npt.NDArray[np.int32]
 SLOTS = ("thing", "previous", "second-previous", "lately", "sentence", "earlier", "topic", "place")
 """Where a phrase can be looked for."""
+VECTOR = 384
+"""Width of a phrase's embedding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +71,9 @@ class Parts(nn.Module):
         self._tokens, self._embedder = tokens, embedder
         self._known: dict[str, npt.NDArray[np.float32]] = {}
         self._places = [form for forms in clause_table("place").values() for form in forms]
-        self.phrase = nn.Linear(384, settings.width)
+        self.phrase = nn.Linear(VECTOR, settings.width)
         self.token = nn.Linear(2 * settings.components, settings.width)
-        self.prior = nn.Linear(384, 1)
+        self.prior = nn.Linear(VECTOR, 1)
         self.scale = nn.Parameter(torch.full((len(SLOTS),), settings.width**-0.5))
         self.bias = nn.Parameter(torch.full((len(SLOTS),), -1.0))
         generator = torch.Generator().manual_seed(seed)
@@ -171,7 +173,8 @@ def looks_of(folder: Path, components: int) -> Tensor:
     rows = load_model(folder, torch.float32).get_input_embeddings().weight.detach()
     centred = rows - rows.mean(dim=0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / len(rows))
-    return centred @ vectors[:, -components:] / values[-components:].sqrt()
+    looks: Tensor = centred @ vectors[:, -components:] / values[-components:].sqrt()
+    return looks
 
 
 def main(words: Sequence[str] | None = None) -> None:
