@@ -116,6 +116,9 @@ def test_it_is_trained_and_measured_once(
     assert again.pop("test").keys() == found["validation"].keys()
     assert again == found
     assert {path: path.read_bytes() for path in kept} == kept
+    study.main([*words(made, tmp_path), "--set", "most=1"])  # other features, nothing kept of them
+    fewer = json.loads(capsys.readouterr().out)["validation"]
+    assert {fewer[kind]["features"] for kind in counted} == {1, 2}
     with pytest.raises(SystemExit):
         study.main([*words(made, tmp_path), "--set", "colours=5"])
 

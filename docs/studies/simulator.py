@@ -33,7 +33,12 @@ from introspect_bench.benchmark.backends.simulator import RECORD, load_simulator
 from introspect_bench.benchmark.backends.simulator_lessons import Lessons, TrainingSettings
 from introspect_bench.benchmark.backends.simulator_training import Base, train_simulator
 from introspect_bench.benchmark.backends.target_model import load_target_model
-from introspect_bench.benchmark.files import read_json, read_jsonl
+from introspect_bench.benchmark.files import (
+    canonical_json,
+    read_json,
+    read_jsonl,
+    sha256_bytes,
+)
 from introspect_bench.benchmark.suite import Suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.suites import find_suite
@@ -51,6 +56,9 @@ PART = 10
 
 class Simulates(Protocol):
     """What is measured, such as a `Simulator`."""
+
+    sha256: str
+    """Hash of what it predicts by."""
 
     def predict(self, texts: Sequence[str], ids: Any, /, *, silent: Any) -> Any:
         """Activations 0 to 10, float32 (n, w, 32)."""
@@ -95,9 +103,11 @@ def predictions(
     }
     parts = []
     for start in range(0, len(names), PART):
-        path, part = out / f"{start}.safetensors", slice(start, start + PART)
+        part = slice(start, start + PART)
+        ids = features.own["ids"][part]
+        asked = [simulator.sha256, ids.tolist(), {name: of[part] for name, of in texts.items()}]
+        path = out / f"{sha256_bytes(canonical_json(asked).encode())[:16]}.safetensors"
         if not path.is_file():
-            ids = features.own["ids"][part]
             silent = simulator.silent(ids)
             made = {
                 name: simulator.predict(of[part], ids, silent=silent) for name, of in texts.items()

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from introspect_bench.benchmark.backends.embedding import fetch_embedder, load_embedder
 from introspect_bench.benchmark.backends.loading import find_model
 from introspect_bench.benchmark.backends.pretrained import load_model
+from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.suites import find_suite
 from introspect_bench.tasks.feature_descriptions.contextual import quality
@@ -63,7 +64,8 @@ class Settings:
 class Parts(nn.Module):
     """Matches phrases with tokens; a simulator once it is trained."""
 
-    name, sha256 = "parts", ""
+    sha256 = ""
+    """Hash of the weights, once it is trained."""
 
     def __init__(self, tokens: Tensor, embedder: Any, settings: Settings, seed: int) -> None:
         """Take what tokens look like, (vocabulary, components), and what embeds phrases."""
@@ -199,6 +201,7 @@ def main(words: Sequence[str] | None = None) -> None:
     found["loss"] = train(model, split, settings, plan.seed)
     found["seconds"] = round(time.process_time() - begun, 1)
     write_safetensors_atomic(path, {n: v.detach().numpy() for n, v in model.named_parameters()})
+    model.sha256 = sha256_file(path)
     for name in ("validation", "test")[: 1 + options.test]:
         found[name] = measure(model, suite, name, options.output, plan)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
