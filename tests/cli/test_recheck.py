@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,24 +223,17 @@ def test_forged_predictions_score_and_are_caught(call: Call, described: Path) ->
     assert "0 came out the same, expected 100%" in the_sentence(err)
 
 
-def reversed_prediction(row: dict[str, Any]) -> None:
-    row["predicted"] = base64.b64encode(base64.b64decode(row["predicted"])[::-1]).decode()
-
-
-def other_reading(row: dict[str, Any]) -> None:
-    row["mapped"] = "nearest" if row["mapped"] == "grammar" else "grammar"
-
-
-@pytest.mark.parametrize("forge", [reversed_prediction, other_reading])
+@pytest.mark.parametrize("field", ["predicted", "mapped"])
 def test_one_forged_judgement_is_caught_when_all_are_made_again(
-    call: Call, described: Path, forge: Callable[[dict[str, Any]], None]
+    call: Call, described: Path, field: str
 ) -> None:
     path = described / f"{NAME}.jsonl"
     rows = rows_of(path)
     flat = {len(set(base64.b64decode(row["predicted"]))) == 1 for row in rows if "predicted" in row}
     assert flat == {False}  # reversed, none is the same
     first = next(row for row in rows if "predicted" in row)
-    forge(first)
+    backwards = base64.b64encode(base64.b64decode(first["predicted"])[::-1]).decode()
+    first[field] = {"predicted": backwards, "mapped": "nearest"}[field]
     write_rows(path, rows)
     words = ("recheck", str(described), "--judgements", "--suite", "words", "--no-ledger")
     code, _, err = call(*words)
