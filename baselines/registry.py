@@ -14,7 +14,10 @@ BASELINES = (
     BaselineSpec(
         name="constant",
         kind="baseline",
-        summary="Always gives the answer that is right most often on the training split.",
+        summary=(
+            "Always gives the answer that is right most often on the training split, and one part "
+            "where a part is asked for."
+        ),
         needs=("train",),
         one_verdict=True,
         tasks=EVERY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mode
 
 import pytest
 from tiny_lessons import (
@@ -26,6 +27,7 @@ from introspect_bench.baselines.registry import CAUSAL
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.registry import find_baseline
+from introspect_bench.benchmark.suite.find import shipped_suite
 from introspect_bench.benchmark.suite.freeze import Measured
 from introspect_bench.benchmark.suite.suite import Suite
 
@@ -104,6 +106,21 @@ def test_constant_takes_the_commonest_full_answer(patching_suite: Suite) -> None
     explainer, card = make_baseline("constant", task=PATCHING, suite=patching_suite, split="test")
     assert set(explainer.complete(prompts_of(PATCHING, patching_suite))) == {"unchanged: Kyoto"}
     assert card.settings == {"reply": "unchanged: Kyoto"}
+
+
+def test_constant_names_the_commonest_part_where_one_is_asked_for() -> None:
+    suite = shipped_suite("smollm2-135m", ABLATIONS.name)
+    explainer, _ = make_baseline("constant", task=ABLATIONS, suite=suite, split="test")
+    train = suite.truth("train")
+    asked = [train[q.id].part for q in suite.queries("train") if q.kind == "which"]
+    prompts = prompts_of(ABLATIONS, suite)
+    replies = {
+        prompt.query.kind: reply
+        for prompt, reply in zip(prompts, explainer.complete(prompts), strict=True)
+    }
+    assert replies.pop("which") == f"part: {mode(sorted(map(str, asked)))}"
+    assert len(set(replies.values())) == 1
+    assert all(str(reply).startswith(("changed: ", "unchanged: ")) for reply in replies.values())
 
 
 def test_unchanged_repeats_what_it_is_told(patching_suite: Suite, ablation_suite: Suite) -> None:

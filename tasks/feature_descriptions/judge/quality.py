@@ -62,11 +62,14 @@ class Split:
 
     def of(self, kinds: Sequence[str]) -> Split:
         """Return the features of some kinds."""
-        rows = [row for row, query in enumerate(self.queries) if query.kind in kinds]
+        return self.take([row for row, query in enumerate(self.queries) if query.kind in kinds])
+
+    def take(self, rows: Sequence[int]) -> Split:
+        """Return some features, by their rows."""
         return Split(
             queries=[self.queries[row] for row in rows],
             truth=[self.truth[row] for row in rows],
-            own={name: value[rows] for name, value in self.own.items()},
+            own={name: value[list(rows)] for name, value in self.own.items()},
         )
 
     def score(self, predicted: Iterable[npt.NDArray[Any]]) -> list[Predicted]:
