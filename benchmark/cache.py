@@ -39,11 +39,7 @@ def cache_dir() -> Path:
 
 @contextmanager
 def locked(path: Path, on_progress: OnProgress = silent) -> Iterator[None]:
-    """Hold a lock named after a path; say so while another process has it.
-
-    Raises:
-        MissingPartError: the lock file cannot be made.
-    """
+    """Hold a lock named after a path; say so while another process has it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(path.name + ".lock"))

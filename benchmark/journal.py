@@ -20,12 +20,7 @@ from introspect_bench.benchmark.files import canonical_json, sha256_bytes, write
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder of journals; a lock file is kept beside it.
-
-    Raises:
-        UsageError: another process holds it.
-        MissingPartError: the lock file cannot be made.
-    """
+    """Hold the lock of a folder of journals; a lock file is kept beside it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
@@ -49,11 +44,7 @@ class Journal:
     """Finished batches of one stage of a build."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create a journal; a torn last line is dropped.
-
-        Raises:
-            MissingPartError: the folder cannot be made, or the file not be read or repaired.
-        """
+        """Open or create a journal; a torn last line is dropped."""
         self.path = path
         self.batches: dict[str, list[Any]] = {}
         try:
@@ -66,15 +57,7 @@ class Journal:
             self.batches[row["key"]] = row["rows"]
 
     def run(self, asked: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
-        """Rows of one batch: from the file if it was finished before, else computed and appended.
-
-        Args:
-            asked: JSON value that determines the batch's rows.
-            compute: gives the rows, JSON values.
-
-        Raises:
-            MissingPartError: the disk is full or the file can't be written.
-        """
+        """Rows of one batch: from the file if it was finished before, else computed and appended."""
         key = sha256_bytes(canonical_json(asked).encode())[:32]
         if key not in self.batches:
             rows = json.loads(canonical_json(list(compute())))

@@ -61,11 +61,7 @@ class Candidate:
 
 
 def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
-    """Render queries and put them in the order of a run: template, length, id.
-
-    Raises:
-        IntegrityError: a text lacks the vector's slot or has two, or has one in a text-only task.
-    """
+    """Render queries and put them in the order of a run: template, length, id."""
     questions = []
     for query in queries:
         rendered = task.render(query)
@@ -82,11 +78,7 @@ def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
 
 
 def cut_batches(questions: Sequence[Question], batch_size: int) -> list[tuple[Question, ...]]:
-    """Cut ordered questions into batches of one template each.
-
-    Raises:
-        UsageError: the batch size is below 1.
-    """
+    """Cut ordered questions into batches of one template each."""
     if batch_size < 1:
         raise UsageError(f"the batch size is {batch_size}; give 1 or more")
     batches: list[tuple[Question, ...]] = []
@@ -97,11 +89,7 @@ def cut_batches(questions: Sequence[Question], batch_size: int) -> list[tuple[Qu
 
 
 def check_shots(split: str, shots: int, seed: int) -> None:
-    """Refuse solved queries that cannot be shown.
-
-    Raises:
-        UsageError: a number is negative, or the split to answer is the one they come from.
-    """
+    """Refuse solved queries that cannot be shown."""
     if shots < 0:
         raise UsageError(f"the number of solved queries is {shots}; give 0 or more")
     if seed < 0:
@@ -121,12 +109,7 @@ def build_prompts(
     no_vector: bool,
     shuffled: bool = False,
 ) -> list[list[Prompt]]:
-    """Build the prompts of every batch; `predict` says what the arguments mean.
-
-    Raises:
-        UsageError: more solved queries than the training split has.
-        IntegrityError: the task needs vectors and the split has none, or a file is corrupt.
-    """
+    """Build the prompts of every batch; `predict` says what the arguments mean."""
     asked = [question.query for batch in batches for question in batch]
     vectors = None
     if task.uses_vector and not no_vector:
@@ -152,13 +135,7 @@ def build_prompts(
 def build_prompt(
     question: Question, vectors: npt.NDArray[np.float16] | None, shots: Sequence[Turn]
 ) -> Prompt:
-    """Attach a query's vector and the solved queries of its template.
-
-    Args:
-        question: the query and its text.
-        vectors: float16 (n_vectors, d_target), or None to show no vector.
-        shots: solved queries.
-    """
+    """Attach a query's vector and the solved queries of its template."""
     return Prompt(
         query=question.query,
         template=question.rendered.template,
@@ -186,17 +163,6 @@ def shots_by_template(
     """Choose `n` solved training queries for each template.
 
     Prefers training queries of the same template and falls back to all; `pick` says which.
-
-    Args:
-        task: renders queries and writes answers.
-        suite: its training split is read, with truth; nothing else is.
-        templates: template ids of the queries to answer.
-        n: how many to show.
-        seed: together with the template it decides the choice.
-        no_vector: show none of the training queries' vectors.
-
-    Raises:
-        UsageError: `n` is negative or more than the training split has.
     """
     names = sorted(set(templates))
     if n == 0:
@@ -225,11 +191,6 @@ def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -
 
     A wish gives way when the candidates do not allow it: groups first, then kinds, then verdicts.
     The result is in random order, so that position tells nothing.
-
-    Args:
-        candidates: at least `n`, in an order that does not depend on chance.
-        n: how many.
-        rng: decides among equals.
     """
     left = [candidates[i] for i in rng.permutation(len(candidates))]
     kinds = sorted({c.question.query.kind for c in candidates})

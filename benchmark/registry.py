@@ -119,11 +119,7 @@ def pins() -> dict[str, str]:
 
 
 def get_task(name: str) -> Task:
-    """Task by name.
-
-    Raises:
-        UsageError: no such task; the message lists those there are.
-    """
+    """Task by name."""
     for task in tasks():
         if task.name == name:
             return task
@@ -131,11 +127,7 @@ def get_task(name: str) -> Task:
 
 
 def find_baseline(name: str) -> BaselineSpec:
-    """Baseline by name, with or without `baseline/`.
-
-    Raises:
-        UsageError: unknown.
-    """
+    """Baseline by name, with or without `baseline/`."""
     known = provided_baselines().BASELINES
     for spec in known:
         if spec.name == name.removeprefix(BASELINE):

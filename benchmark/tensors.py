@@ -16,13 +16,6 @@ def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]
     """Write named arrays of any shape and dtype: the file is the old one or the new one.
 
     The bytes are those that safetensors itself would write; they are held in memory once more.
-
-    Args:
-        path: the file; its folder is made.
-        tensors: arrays by name.
-
-    Raises:
-        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
     """
     from safetensors.numpy import save
 

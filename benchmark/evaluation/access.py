@@ -11,15 +11,7 @@ from introspect_bench.benchmark.runs.header import local_access, widest
 
 
 def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> str:
-    """Return the access class that the harness gives a run.
-
-    Args:
-        explainer: `name`, `kind` and `settings`, as a run's header holds them.
-        queries: what is asked; a single one may stand for all of a task.
-
-    Raises:
-        UsageError: a baseline that there is none of.
-    """
+    """Return the access class that the harness gives a run."""
     name, kind, settings = (explainer.get(key) for key in ("name", "kind", "settings"))
     if kind not in ("local", "baseline", ORACLE):
         return UNDECLARED

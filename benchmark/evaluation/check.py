@@ -61,28 +61,7 @@ def check_run(
     settings: Mapping[str, Any] | None = None,
     generation: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuse what `predict` would refuse whoever answers; loads and writes nothing.
-
-    Args:
-        task: as in `predict`, like all that follow.
-        suite: as in `predict`.
-        split: as in `predict`.
-        out: as in `predict`.
-        batch_size: as in `predict`.
-        limit: as in `predict`.
-        queries: as in `predict`.
-        resume: as in `predict`.
-        seed: as in `predict`.
-        shots: as in `predict`.
-        no_vector: as in `predict`.
-        shuffled: as in `predict`.
-        settings: of the explainer's settings, those the user gave.
-        generation: likewise of its generation.
-
-    Raises:
-        UsageError: an argument is impossible, or has no JSON form.
-        IntegrityError: task and suite do not fit, a file is corrupt, or the file is another run's.
-    """
+    """Refuse what `predict` would refuse whoever answers; loads and writes nothing."""
     check_task(task, suite)
     check_shots(split, shots, seed)
     everything = suite.queries(split)
@@ -117,23 +96,7 @@ def plan(
     shots: int = 0,
     count_tokens: Callable[[str], int] | None = None,
 ) -> Plan:
-    """Say what `predict` with the same arguments would do; loads no model.
-
-    Args:
-        task: the task of the suite.
-        suite: the frozen queries.
-        split: which of them.
-        batch_size: most prompts in one call.
-        limit: as in `predict`.
-        queries: as in `predict`.
-        seed: as in `predict`.
-        shots: as in `predict`.
-        count_tokens: tokens of a text; without it, characters over `CHARACTERS_PER_TOKEN`.
-
-    Raises:
-        UsageError: an argument is impossible.
-        IntegrityError: task and suite do not fit, or a file is corrupt.
-    """
+    """Say what `predict` with the same arguments would do; loads no model."""
     check_task(task, suite)
     check_shots(split, shots, seed)
     selected = select_queries(suite.queries(split), limit=limit, ids=queries)

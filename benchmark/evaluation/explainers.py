@@ -60,18 +60,7 @@ def default_shots(model: str) -> int:
 
 
 def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vectors: bool) -> None:
-    """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing.
-
-    Args:
-        model: what the user typed.
-        arguments: arguments of a `py:` class.
-        task: the task it will answer.
-        use_vectors: whether prompts carry their vectors.
-
-    Raises:
-        UsageError: unknown name, a task it cannot answer, or arguments that no class takes.
-        MissingPartError: a folder that is not there, or holds no safetensors.
-    """
+    """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing."""
     if model.startswith(CUSTOM):
         check_custom(model)
         return
@@ -87,11 +76,7 @@ def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vec
 
 
 def check_family(model: str, family: str) -> None:
-    """Refuse a family that is not known, or that the model cannot be of.
-
-    Raises:
-        UsageError: one of both.
-    """
+    """Refuse a family that is not known, or that the model cannot be of."""
     find_family(family.partition(":")[0])
     if model.startswith((BASELINE, CUSTOM)):
         raise UsageError(f"{model}: families are for local language models only")
@@ -106,21 +91,7 @@ def load_explainer(
     split: str,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load or learn an explainer that `check_model` found nothing wrong with.
-
-    Args:
-        model: what the user typed.
-        settings: how.
-        task: the task it will answer.
-        suite: the suite; a baseline opens of it only what it says it needs.
-        split: the split it will answer.
-        on_progress: told what is fetched.
-
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: weights, hub or device are missing.
-        IntegrityError: a file is not what it should be.
-    """
+    """Load or learn an explainer that `check_model` found nothing wrong with."""
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):

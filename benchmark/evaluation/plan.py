@@ -44,13 +44,7 @@ class TaskPlan:
 
 
 def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
-    """Say what `run` would do, without loading weights or asking anything.
-
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: a folder that is not there, or holds no weights.
-        IntegrityError: a file of the suite is corrupt, or the run file is another run's.
-    """
+    """Say what `run` would do, without loading weights or asking anything."""
     plans = []
     for task, suite in answerable(request):
         check(request, task, suite)
@@ -111,13 +105,6 @@ def model_seconds(
 
     A pass over one token costs two operations a weight; a decoder layer of width d has about 12 d²
     weights (arXiv:2001.08361, section 2.1).
-
-    Args:
-        model: what the user typed.
-        suite: the suite, whose target a baseline may run.
-        device: a torch device; only the CPU's speed is known.
-        tokens: tokens of all prompts.
-        queries: number of replies.
     """
     if model.startswith(BASELINE):
         if "target-model" not in find_baseline(model).needs:
@@ -135,11 +122,6 @@ def judging_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
     """Guess how long the judge of descriptions takes on this CPU, in seconds, or None elsewhere.
 
     It embeds every description and its phrases.
-
-    Args:
-        suite: the suite; 0 if its answers are no descriptions.
-        device: a torch device; only the CPU's speed is known.
-        queries: number of descriptions.
     """
     if not suite.describes:
         return 0.0

@@ -60,31 +60,6 @@ def predict(
     Killed at any moment and called again with the same arguments, it computes only what is missing.
     Batches do not depend on what is already there: a batch that lacks a row is asked whole, and
     only its missing rows are kept.
-
-    Args:
-        task: the task of the suite.
-        suite: the frozen queries.
-        split: which of them; `mini` is allowed.
-        explainer: who answers.
-        card: description of the explainer, for the header.
-        out: the run file.
-        batch_size: most prompts in one call.
-        limit: answer the first so many queries only; marks the run partial.
-        queries: answer the queries with these ids only; marks the run partial.
-        resume: what to do about an existing file.
-        seed: chooses the solved queries; recorded.
-        shots: how many solved training queries to show before each question.
-        no_vector: withhold the vectors, as a control; recorded.
-        shuffled: give each query another one's vector, as a control; recorded.
-        generation: settings of the explainer's generation, for the header.
-        selftest: results of the backend's self-tests, for the header.
-        device: name of the compute device, for the header.
-        on_progress: called with queries answered and queries in all.
-
-    Raises:
-        UsageError: an argument is impossible, or the explainer breaks its protocol.
-        IntegrityError: task and suite do not fit, a file is corrupt, or the file is another run's.
-        MissingPartError: the run file can't be written.
     """
     check_task(task, suite)
     check_shots(split, shots, seed)
@@ -178,11 +153,7 @@ MAX_TOKENS = 10**9
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
-    """Call an explainer once.
-
-    Raises:
-        UsageError: it did not return one text or `Completion` for each prompt; names its class.
-    """
+    """Call an explainer once."""
     name = type(explainer).__qualname__
     replies = explainer.complete(prompts)
     # A text is a sequence too, of one-letter replies.

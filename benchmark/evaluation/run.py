@@ -58,13 +58,6 @@ def run(
     """Answer the queries and return what the run files hold, one a task.
 
     Whatever can be refused without the explainer is refused before it is loaded.
-
-    Raises:
-        RefusedTasksError: the explainer cannot take a task's vectors; all other tasks are answered,
-            and the error has their runs.
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: weights, hub, device or disk space are missing.
-        IntegrityError: a file is corrupt, or the run file is another run's.
     """
     settings = Settings(
         device=request.device,
@@ -113,13 +106,7 @@ def run(
 
 
 def check(request: RunRequest, task: Task, suite: Suite) -> None:
-    """Refuse a run that cannot be, as far as it shows without loading or fetching anything.
-
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: a folder that is not there, or holds no weights.
-        IntegrityError: a file is corrupt, or the run file is another run's.
-    """
+    """Refuse a run that cannot be, as far as it shows without loading or fetching anything."""
     arguments = request.explainer_args
     if request.n_train is not None and not request.model.startswith(BASELINE):
         raise UsageError(f"{request.model}: a number of training queries is for baselines only")
@@ -194,12 +181,7 @@ def generation_of(card: ExplainerCard) -> dict[str, Any]:
 
 
 def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
-    """Return the tasks of a request: those named, or all that the model is made for.
-
-    Raises:
-        UsageError: unknown suite, task or baseline.
-        IntegrityError: a suite's manifest is broken.
-    """
+    """Return the tasks of a request: those named, or all that the model is made for."""
     found = [
         (task, replace(suite, n_train=request.n_train))
         for task, suite in tasks_of(request.suite, request.tasks)
@@ -216,11 +198,7 @@ def n_shots(request: RunRequest) -> int:
 
 
 def check_width(explainer: Explainer, suite: Suite) -> None:
-    """Ask an explainer that can tell whether it takes vectors of the target's width.
-
-    Raises:
-        UsageError: it does not.
-    """
+    """Ask an explainer that can tell whether it takes vectors of the target's width."""
     check = getattr(explainer, "check_width", None)
     width = suite.manifest["target"].get("d_model")
     if check is not None and width is not None:

@@ -40,11 +40,7 @@ _TAKEN = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9]|data|unknown)(?:\.|$)
 
 
 def to_datastore(graded: Graded) -> dict[str, bytes]:
-    """Return the record, and the samples where there are some, by their paths in a datastore.
-
-    Raises:
-        IntegrityError: the run's date can't be read.
-    """
+    """Return the record, and the samples where there are some, by their paths in a datastore."""
     result = graded.result()
     name = str(_uuid(graded))
     model = _model_id(str(graded.run.header["explainer"]["name"]))
@@ -209,10 +205,7 @@ def _data(graded: Graded) -> dict[str, Any]:
 
 
 def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the headline queries as samples; none for descriptions, which are not right or wrong.
-
-    A query without a row has an empty output and says so under `error`.
-    """
+    """Return the headline queries as samples; none for descriptions, which are not right or wrong."""
     found = []
     for one in headline_queries(graded.scored, graded.task):
         if not isinstance(one, Scored):

@@ -53,22 +53,7 @@ def export(
 ) -> Path:
     """Write a run in another form.
 
-    Args:
-        path: the run file.
-        to: `csv` or `parquet` (a row a query: truth, reply, score), `latex` (the table of `score`),
-            `hf` (a folder that `datasets.load_dataset` reads), or `every-eval-ever` (a folder in
-            the layout and schema of that project).
-        out: file or folder to write; the run file's name with another ending, in the current
-            folder, if None.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Returns:
-        What was written.
-
-    Raises:
-        UsageError: unknown form, the run can't be scored, or the path to write is there already.
-        IntegrityError: the run is corrupt.
-        MissingPartError: it can't be written; nothing is left behind.
+    Returns: What was written.
     """
     if to not in FORMS:
         raise UsageError(f"unknown form {to!r}; choose from {', '.join(FORMS)}")

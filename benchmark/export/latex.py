@@ -54,14 +54,7 @@ def comment(text: str) -> str:
 def table(
     cells: Sequence[Sequence[str]], *, caption: str, comments: Sequence[str], names: int = 1
 ) -> str:
-    """Return a `table` with a head, ending in a line feed.
-
-    Args:
-        cells: rows of text, the head first; escaped here.
-        caption: plain text; escaped here.
-        comments: lines written above as comments, such as which run the numbers are from.
-        names: columns from the left that hold text and are aligned to it.
-    """
+    """Return a `table` with a head, ending in a line feed."""
     head, *rows = [
         " & ".join([*map(escape, row[:names]), *map(_numbers, row[names:])]) + r" \\"
         for row in cells

@@ -15,13 +15,7 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def write_results(readme: Path, text: str) -> None:
-    """Write text between the results markers of a file.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: it is not UTF-8, or does not have each marker once, in order.
-        MissingPartError: it can't be written.
-    """
+    """Write text between the results markers of a file."""
     with files.open_regular(readme) as stream:
         data = stream.read()
     try:

@@ -43,14 +43,7 @@ Cells = list[list[str]]
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return one Markdown table for each task and split, with a legend, ending in a line feed.
-
-    Args:
-        results: what `score_run` returned.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return one Markdown table for each task and split, with a legend, ending in a line feed."""
     blocks = []
     for title, cells, notes in _tables(results):
         head, *rows = cells
@@ -64,14 +57,7 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plain(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return one aligned text table for each task and split, with a legend, ending in a line feed.
-
-    Args:
-        results: what `score_run` returned.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return one aligned text table for each task and split, with a legend, ending in a line feed."""
     blocks = []
     for title, cells, notes in _tables(results):
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
@@ -87,15 +73,7 @@ def plain(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tex(results: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
-    """Return one LaTeX table for each task and split, with a legend, ending in a line feed.
-
-    Args:
-        results: what `score_run` returned.
-        comments: lines above each table, such as where its numbers are from.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return one LaTeX table for each task and split, with a legend, ending in a line feed."""
     return "\n".join(
         latex.table(cells, caption=" ".join([f"{title}.", *notes, LEGEND]), comments=comments)
         for title, cells, notes in _tables(results)
@@ -128,10 +106,7 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
 def _table_key(
     result: Mapping[str, Any],
 ) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
-    """Return what rows of one table share; results of different bytes never stand side by side.
-
-    Nor do answers that were come by in different ways: the access class, narrowest first.
-    """
+    """Return what rows of one table share; results of different bytes never stand side by side."""
     access = result["access"]
     order = ACCESS.index(access) if access in ACCESS else len(ACCESS)
     return (
@@ -181,12 +156,7 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def label(explainer: Mapping[str, Any], more: str = "") -> str:
-    """Return an explainer's name with its marks, decoding if not greedy, and what it learnt from.
-
-    Args:
-        explainer: what a result says of it.
-        more: further marks.
-    """
+    """Return an explainer's name with its marks, decoding if not greedy, and what it learnt from."""
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
@@ -195,12 +165,7 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
 
 
 def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return names, with the beginning of the run's hash where a name is there twice.
-
-    Args:
-        names: one a run.
-        runs: what holds `body_sha256` and `run_id` of each.
-    """
+    """Return names, with the beginning of the run's hash where a name is there twice."""
     return [
         f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
         if names.count(name) > 1
@@ -210,11 +175,7 @@ def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[st
 
 
 def cell(name: str, metric: Mapping[str, Any]) -> str:
-    """Return a metric of a result with its interval if it has one; shares are in per cent.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return a metric of a result with its interval if it has one; shares are in per cent."""
     if metric["value"] is None:
         return NOTHING
     value = shown(name, metric["value"])
@@ -225,11 +186,7 @@ def cell(name: str, metric: Mapping[str, Any]) -> str:
 
 
 def shown(name: str, value: float) -> str:
-    """Return a metric's value as text: shares in per cent, all others as they are.
-
-    Raises:
-        IntegrityError: it is not a finite number.
-    """
+    """Return a metric's value as text: shares in per cent, all others as they are."""
     return _number(value) if name in NUMBERS else _percent(value)
 
 

@@ -54,11 +54,7 @@ MOST = (1 << 53) - 1
 
 
 def rows(graded: Graded) -> list[dict[str, Any]]:
-    """Return a run's queries as rows of plain values, in the suite's order.
-
-    Raises:
-        IntegrityError: a count of tokens is not a whole number.
-    """
+    """Return a run's queries as rows of plain values, in the suite's order."""
     found = []
     for one in graded.scored:
         assert isinstance(one, Scored | Described)

@@ -61,22 +61,7 @@ class EndpointJudge:
         first_wait_seconds: float = FIRST_WAIT_SECONDS,
         concurrency: int = CONCURRENCY,
     ) -> None:
-        """Prepare to ask; nothing is sent yet.
-
-        Args:
-            base_url: address up to `/chat/completions`, such as `http://localhost:8000/v1`.
-            model: name of the model at the server.
-            key_variable: environment variable that holds the key; None sends no key.
-            structured: ask the server to hold the reply to a JSON schema; False for a server that
-                does not know `response_format`.
-            timeout_seconds: longest wait for one attempt.
-            first_wait_seconds: wait before the second attempt; doubled before each further one.
-            concurrency: questions under way at a time.
-
-        Raises:
-            UsageError: the address is no plain http(s) address, the variable is not set, or a
-                number is not positive.
-        """
+        """Prepare to ask; nothing is sent yet."""
         url = _address(base_url)
         if concurrency < 1 or timeout_seconds <= 0 or first_wait_seconds <= 0:
             raise UsageError("waits and the number of questions under way must be positive")
@@ -119,12 +104,7 @@ class EndpointJudge:
         }
 
     def replies(self, conversations: Sequence[Sequence[Message]]) -> Iterator[tuple[int, str]]:
-        """Yield `(index of the conversation, raw reply)` as replies come.
-
-        Raises:
-            UsageError: the server refuses a request.
-            MissingPartError: a question got no reply in `ATTEMPTS` attempts.
-        """
+        """Yield `(index of the conversation, raw reply)` as replies come."""
         pool = ThreadPoolExecutor(self._concurrency)
         stop = Event()
         try:

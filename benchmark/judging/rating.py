@@ -30,22 +30,7 @@ def rate_run(
 ) -> int:
     """Append the ratings that a complete run lacks.
 
-    Args:
-        path: the run file.
-        task: the task it is about.
-        suite: the suite it is about.
-        judge: who rates.
-        cache: folder of replies; a killed call goes on from there.
-        on_progress: told how many questions are left.
-
-    Returns:
-        How many ratings were appended.
-
-    Raises:
-        CheckFailedError: too many replies are malformed; nothing is appended.
-        UsageError: the run is incomplete, its answers are no descriptions, or the judge refuses.
-        MissingPartError: the judge cannot be reached, or a file not be written.
-        IntegrityError: a file is corrupt, or the run is about another suite.
+    Returns: How many ratings were appended.
     """
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} are not rated; score it as it is")

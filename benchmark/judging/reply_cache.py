@@ -24,14 +24,7 @@ class JudgeCache:
     def __init__(
         self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
     ) -> None:
-        """Name the folder and the judge; nothing is written yet.
-
-        Args:
-            folder: the cache's folder; judges may share it.
-            model: name of the judge's model.
-            prompt: hash of the prompt.
-            settings: everything else that could change a reply, as JSON values.
-        """
+        """Name the folder and the judge; nothing is written yet."""
         self.folder = folder
         self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
 
@@ -40,11 +33,7 @@ class JudgeCache:
         return _hash(self._question(messages))
 
     def get(self, key: str) -> str | None:
-        """Return the raw reply, or None if it is not there.
-
-        Raises:
-            IntegrityError: the file is not strict JSON of this schema, or of another question.
-        """
+        """Return the raw reply, or None if it is not there."""
         path = self._path(key)
         if not path.exists():
             return None
@@ -57,11 +46,7 @@ class JudgeCache:
         return raw
 
     def put(self, key: str, messages: Sequence[Mapping[str, str]], raw: str) -> None:
-        """Keep a raw reply, malformed or not.
-
-        Raises:
-            MissingPartError: the disk is full or the folder can't be written.
-        """
+        """Keep a raw reply, malformed or not."""
         value = {"schema": SCHEMA, "question": self._question(messages), "raw": raw}
         files.write_json_atomic(self._path(key), value)
 

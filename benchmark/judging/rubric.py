@@ -113,9 +113,6 @@ def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
     """Write the two turns a judge reads: our instructions, and one JSON object on one line.
 
     The object is plain ASCII; its strings are cut to `ANSWER_CHARS` characters.
-
-    Raises:
-        UsageError: there is no reference.
     """
     if not references:
         raise UsageError("a description needs at least one reference to be judged against")
@@ -128,9 +125,8 @@ def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
 def parse_rating(raw: str) -> int | None:
     """Read a reply: a JSON object with the one key `rating`, a whole number from 1 to 5.
 
-    Returns:
-        The rating, or None if the reply is malformed. White space around the object is allowed,
-        nothing else is.
+    Returns: The rating, or None if the reply is malformed. White space around the object is
+    allowed, nothing else is.
     """
     try:
         value = files.parse_object(raw.encode("utf-8", "surrogatepass"), "reply")
@@ -173,22 +169,9 @@ def judge_answers(
     are asked once. Every reply is on disk before the next is waited for, so a killed call goes on
     where it was.
 
-    Args:
-        judge: the judge.
-        comparisons: answers with their references.
-        cache: folder of replies.
-        on_progress: told how many questions are left.
-
-    Returns:
-        One row for each comparison, in order: `kind`, `qid`, `judge`, `text` (the answer as the
-        judge read it), `raw` (its reply, None if not asked), `status` (`ok`, `malformed` or
-        `empty`) and `value`, which is (rating - 1) / 4, None unless `ok`.
-
-    Raises:
-        CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
-        UsageError: no reference, or the judge refuses the request.
-        MissingPartError: the judge cannot be reached, or the cache not be written.
-        IntegrityError: a file of the cache is not what it claims to be.
+    Returns: One row for each comparison, in order: `kind`, `qid`, `judge`, `text` (the answer as
+    the judge read it), `raw` (its reply, None if not asked), `status` (`ok`, `malformed` or
+    `empty`) and `value`, which is (rating - 1) / 4, None unless `ok`.
     """
     store = JudgeCache(cache, model=judge.name, prompt=PROMPT_SHA256, settings=judge.settings)
     asked: dict[str, Sequence[Message]] = {}

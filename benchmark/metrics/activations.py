@@ -20,9 +20,6 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
     """Chance that a positive value exceeds a negative one, ties counting half.
 
     From ranks, as the statistic of Mann and Whitney (1947).
-
-    Raises:
-        UsageError: a side is empty.
     """
     if not len(positive) or not len(negative):
         raise UsageError("no values on one side: an AUROC over nothing has no value")
@@ -41,16 +38,7 @@ def matched_auroc(
     all pairs weigh the same, so whoever reads no more than what was matched predicts the same on
     both sides of every pair: 0.
 
-    Args:
-        predicted: at the marked token of each window of a feature, (n_windows,).
-        strong: whether the feature is strong there, else silent, (n_windows,).
-        matched_by: number of the match, (n_windows,).
-
-    Returns:
-        -1 to 1; 1 if in every pair the strong token is predicted higher.
-
-    Raises:
-        UsageError: shapes differ, a number is not finite, or there is no pair.
+    Returns: -1 to 1; 1 if in every pair the strong token is predicted higher.
     """
     if not predicted.shape == strong.shape == matched_by.shape or predicted.ndim != 1:
         raise UsageError(f"predictions {predicted.shape}, {strong.shape} and {matched_by.shape}")
@@ -71,16 +59,7 @@ def matched_auroc(
 def weighted_r(truth: FloatArray, predicted: FloatArray, weights: FloatArray) -> float:
     """Correlate true and predicted activations of a feature over sampled tokens.
 
-    Args:
-        truth: true activations, (n_tokens,).
-        predicted: predicted ones, (n_tokens,).
-        weights: of sampling, not negative, (n_tokens,).
-
-    Returns:
-        Signed Pearson r, 0 where either side is constant over the tokens that have weight.
-
-    Raises:
-        UsageError: as `auprc`, but a feature may be silent everywhere.
+    Returns: Signed Pearson r, 0 where either side is constant over the tokens that have weight.
     """
     _check_sampled(truth, predicted, weights)
     kept = weights > 0
@@ -99,17 +78,7 @@ def auprc(active: Bools, predicted: FloatArray, weights: FloatArray) -> float:
     (scikit-learn's `average_precision_score`); tokens predicted alike are taken at once, so a
     constant prediction has the weighted share of active tokens.
 
-    Args:
-        active: whether the feature is active, (n_tokens,).
-        predicted: predicted activations, (n_tokens,).
-        weights: of sampling, not negative, (n_tokens,).
-
-    Returns:
-        0 to 1.
-
-    Raises:
-        UsageError: shapes differ, a number is not finite, a weight is negative, or nothing, or no
-            active token, has weight.
+    Returns: 0 to 1.
     """
     _check_sampled(active.astype(np.float64), predicted, weights)
     if not (weights[active] > 0).any():

@@ -39,15 +39,8 @@ def bootstrap(
 
     Percentile interval: Efron and Tibshirani, An Introduction to the Bootstrap (1993), 13.3.
 
-    Args:
-        table: scored queries.
-        names: metrics.
-        rng: draws the groups.
-        n_resamples: how often.
-
-    Returns:
-        Lower and upper end by metric, or None for fewer than two groups, which have no spread.
-        Both ends are NaN where `ends` says so.
+    Returns: Lower and upper end by metric, or None for fewer than two groups, which have no spread.
+    Both ends are NaN where `ends` says so.
     """
     if table.n_groups < 2:
         return None
@@ -66,17 +59,8 @@ def resample(
 
     All tables get the same weights in a resample, so that differences between them are paired.
 
-    Args:
-        tables: scored queries; the same queries in the same order.
-        names: metrics.
-        rng: draws the groups.
-        n_resamples: how often.
-
-    Returns:
-        Values by metric, (n_tables, n_resamples); NaN where a metric has no value on a resample.
-
-    Raises:
-        ValueError: there is no table, or two do not hold the same queries.
+    Returns: Values by metric, (n_tables, n_resamples); NaN where a metric has no value on a
+    resample.
     """
     check_same_queries(tables)
     parts: dict[str, list[FloatArray]] = {name: [] for name in names}
@@ -96,19 +80,9 @@ def difference(
 ) -> tuple[float | None, FloatArray, tuple[float, float] | None]:
     """Return a metric of one table minus that of another, on all queries and on resamples.
 
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        name: metric.
-        rng: draws the groups.
-        n_resamples: how often.
-
-    Returns:
-        The difference, None if one of the two has no value; the same by resample, (n_resamples,),
-        or (0,) for a single group; the percentile interval, None without a spread or value.
-
-    Raises:
-        ValueError: the tables do not hold the same queries.
+    Returns: The difference, None if one of the two has no value; the same by resample,
+    (n_resamples,), or (0,) for a single group; the percentile interval, None without a spread or
+    value.
     """
     check_same_queries([first, second])
     value = evaluate(name, first) - evaluate(name, second)
@@ -127,9 +101,6 @@ def check_same_queries(tables: Sequence[Table]) -> None:
 
     Compared is what a table knows of its queries whatever the answers: number, groups, and the
     truth's columns.
-
-    Raises:
-        ValueError: there is none, or they differ in kind, number, groups or truth.
     """
     if not tables:
         raise ValueError("no table to resample")
@@ -171,19 +142,7 @@ def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterat
 
 @lru_cache(maxsize=64)
 def _counts(state: str, n_groups: int, n_resamples: int) -> tuple[npt.NDArray[np.int32], str]:
-    """Draw how often each group is in each resample.
-
-    Scoring begins at one seed for every part of every run, so the same draws are asked for again
-    and again; they are a third of its time.
-
-    Args:
-        state: of a PCG64 generator (numpy's default), as JSON.
-        n_groups: groups to draw from, and groups of a resample.
-        n_resamples: how often.
-
-    Returns:
-        (n_resamples, n_groups), and the generator's state afterwards, as JSON.
-    """
+    """Draw how often each group is in each resample."""
     bits = np.random.PCG64()
     bits.state = json.loads(state)
     shares = np.full(n_groups, 1 / n_groups)

@@ -68,11 +68,7 @@ def data_metric_card() -> str:
 
 @functools.cache
 def figures_of(task: str) -> dict[str, dict[str, float]]:
-    """Return every metric's score by answerer; a causal task has its headline above the floor too.
-
-    Args:
-        task: name of the task.
-    """
+    """Return every metric's score by answerer; a causal task has its headline above the floor too."""
     if task == DESCRIPTIONS:
         return description_figures()
     found = causal_figures(task)
@@ -83,13 +79,7 @@ def figures_of(task: str) -> dict[str, dict[str, float]]:
 
 
 def passes(task: str, figures: Mapping[str, float], test: str) -> bool:
-    """Say whether a metric passes a test, by the rules that the page states.
-
-    Args:
-        task: name of the task.
-        figures: score by answerer.
-        test: which answerer.
-    """
+    """Say whether a metric passes a test, by the rules that the page states."""
     if test == "perfect":
         return True
     most = MAX_NOTHING if _knows_nothing(task, test) else MAX_LEFT * figures["perfect"]
@@ -97,11 +87,7 @@ def passes(task: str, figures: Mapping[str, float], test: str) -> bool:
 
 
 def companions(task: str, found: Figures, metric: str) -> list[str]:
-    """Return the metrics that pass, among them, every test that a metric fails.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return the metrics that pass, among them, every test that a metric fails."""
     failed = [test for test in TESTS if not passes(task, found[metric], test)]
     kept = []
     for other in COMPANIONS[task]:

@@ -81,11 +81,7 @@ class Corpus:
 
 
 def causal_figures(name: str) -> dict[str, dict[str, float]]:
-    """Return the score of every answerer by every metric of a causal task.
-
-    Args:
-        name: of the task.
-    """
+    """Return the score of every answerer by every metric of a causal task."""
     task = get_task(name)
     corpus = _corpus(task, np.random.default_rng(SEED))
     tables = _tables(corpus, np.random.default_rng(SEED + 1))

@@ -29,13 +29,7 @@ def run_confidence(
     scored: Sequence[Replied],
     is_right: Callable[[Scored], tuple[bool, bool]],
 ) -> dict[str, Any] | None:
-    """Return what `confidence_result` says of graded queries; None if nothing there has a verdict.
-
-    Args:
-        rows: prediction rows by query id.
-        scored: the queries.
-        is_right: whether verdict and content of an answer are right.
-    """
+    """Return what `confidence_result` says of graded queries; None if nothing there has a verdict."""
     verdicts = {one.query.id: is_right(one) for one in scored if isinstance(one, Scored)}
     return confidence_result(rows, verdicts)
 
@@ -45,13 +39,8 @@ def confidence_result(
 ) -> dict[str, Any] | None:
     """Return what each kind of confidence is worth, or None if a run has none of any kind.
 
-    Args:
-        rows: prediction rows by query id.
-        right: whether verdict and content of an answer are right, by query id.
-
-    Returns:
-        By field of a row: `n`, `right` (share), `mean` (confidence), `auroc` (null if all are right
-        or all wrong), `brier`, `ece` and `aurc`.
+    Returns: By field of a row: `n`, `right` (share), `mean` (confidence), `auroc` (null if all are
+    right or all wrong), `brier`, `ece` and `aurc`.
     """
     found = {}
     for name in FIELDS:

@@ -62,9 +62,6 @@ def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
 
     A reader of no more than what is matched is at 0. Features without matched tokens are left out;
     NaN where no other has weight.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
     """
     _check(weights)
     own = weights * table.marked
@@ -75,11 +72,7 @@ def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
 
 
 def weighted_r(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean over features of the weighted correlation over random windows, -1 to 1.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
-    """
+    """Return the mean over features of the weighted correlation over random windows, -1 to 1."""
     _check(weights)
     return np.asarray(_sum(table.weighted_r, weights) / (weights.sum(axis=-1) * UNIT))
 

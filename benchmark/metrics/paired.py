@@ -111,19 +111,7 @@ def compare(
     n_resamples: int = N_RESAMPLES,
     n_permutations: int = N_PERMUTATIONS,
 ) -> Difference:
-    """Compare two explainers by one metric.
-
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        name: metric.
-        rng: draws resamples and swaps.
-        n_resamples: resamples of the bootstrap.
-        n_permutations: most swaps of the permutation test.
-
-    Raises:
-        ValueError: the tables do not hold the same queries.
-    """
+    """Compare two explainers by one metric."""
     value, moved, interval = difference(first, second, name, rng=rng, n_resamples=n_resamples)
     p, exact = None, None
     if value is not None:
@@ -150,13 +138,6 @@ def mcnemar(first: Units, second: Units) -> McNemar:
     Queries of a group are not: they are won and lost together, so that p is too small by as much as
     a group's members agree. The permutation test swaps groups and does not have this fault; where
     the two disagree, it is the one to believe.
-
-    Args:
-        first: whether one explainer has each unit right, (n_units,).
-        second: the same of the other.
-
-    Raises:
-        ValueError: different lengths, or no units.
     """
     if first.shape != second.shape or not first.size:
         raise ValueError(f"units of shape {first.shape} and {second.shape}")
@@ -185,18 +166,7 @@ def permutation_test(
     counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular
     Biology 9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
 
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        name: metric.
-        rng: draws the swaps.
-        n_permutations: most swaps.
-
-    Returns:
-        p, in (0, 1]; 1 with one group.
-
-    Raises:
-        ValueError: the tables do not hold the same queries.
+    Returns: p, in (0, 1]; 1 with one group.
     """
     check_same_queries([first, second])
     n = first.n_groups
@@ -240,13 +210,8 @@ def minimum_detectable(moved: FloatArray) -> float | None:
     Miller, arXiv:2411.00640, section 5). The standard error is that of the bootstrap, so it is over
     groups.
 
-    Args:
-        moved: the difference on every resample, (n_resamples,); NaN where it has no value, which
-            is left out.
-
-    Returns:
-        In the metric's unit, or None if the difference never moves: that says nothing of the spread
-        between explainers that differ.
+    Returns: In the metric's unit, or None if the difference never moves: that says nothing of the
+    spread between explainers that differ.
     """
     moved = moved[np.isfinite(moved)]
     if np.ptp(moved) <= NOISE:
@@ -261,9 +226,6 @@ def adjust(ps: Sequence[float], correction: str) -> list[float]:
     `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6
     (1979), 65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the
     Royal Statistical Society B 57 (1995), 289).
-
-    Raises:
-        ValueError: a value is not in 0 to 1, or the correction is unknown.
     """
     values = np.asarray(ps, dtype=np.float64)
     if not ((values >= 0) & (values <= 1)).all():  # NaN fails too

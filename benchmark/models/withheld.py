@@ -47,11 +47,7 @@ def withheld() -> Withheld | None:
 
 
 def refuse_target(name: str, weights_sha256: Iterable[str] = ()) -> None:
-    """Refuse the target that is withheld, by its name or by the hash of a weight file.
-
-    Raises:
-        WithheldError: it is the one.
-    """
+    """Refuse the target that is withheld, by its name or by the hash of a weight file."""
     known = withheld()
     if known is not None and (name == known.name or set(weights_sha256) & {*known.weights_sha256}):
         raise WithheldError(_sentence(known.name))

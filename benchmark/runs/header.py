@@ -191,15 +191,7 @@ class Header:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], where: str) -> Header:
-        """Read the line.
-
-        Args:
-            row: what `to_json` gives.
-            where: file and line, for messages.
-
-        Raises:
-            IntegrityError: it is no header, or a field is unknown, missing or of another type.
-        """
+        """Read the line."""
         if row.get("kind") != "header" or row.get("schema") != SCHEMA:
             raise IntegrityError(
                 f"{where}: not the header of a run file: schema is {row.get('schema')!r}, "
@@ -267,13 +259,9 @@ def widest(classes: Iterable[str]) -> str:
 def local_access(settings: Mapping[str, Any], queries: Iterable[Query]) -> str:
     """Return the access class of a language model that the harness asks.
 
-    A vector that stands at the token of the quoted text that the query names, at its own layers,
-    is the query's intervention; so is a reply with the vector that is set against one without. A
+    A vector that stands at the token of the quoted text that the query names, at its own layers, is
+    the query's intervention; so is a reply with the vector that is set against one without. A
     vector in a slot is read, whatever it replaces there.
-
-    Args:
-        settings: of the explainer's card.
-        queries: what it is asked about; a single one may stand for all of a task.
     """
     injection = settings.get("injection")
     mode = injection.get("mode") if isinstance(injection, Mapping) else None

@@ -43,18 +43,7 @@ def add_judgement(
     rows: Mapping[str, Any],
     where: str,
 ) -> None:
-    """Check a judgement and add it to those found so far.
-
-    Args:
-        row: the line, as an object.
-        found: judgements by judge and query id.
-        rows: prediction rows by query id.
-        where: what to call the line in an error, such as `file:line`.
-
-    Raises:
-        IntegrityError: a field is missing or of another form, the query has no prediction, the
-            judgement repeats, or there are too many.
-    """
+    """Check a judgement and add it to those found so far."""
     qid, judge = row.get("qid"), row.get("judge")
     if not isinstance(judge, str) or not _JUDGE.fullmatch(judge):
         raise IntegrityError(f"{where}: field judge is not KIND/NAME@ and 12 hexadecimal digits")
@@ -85,15 +74,7 @@ def _check_rating(row: Mapping[str, Any], where: str) -> None:
 
 
 def stored_bytes(text: object, where: str) -> bytes:
-    """Read bytes as they are stored.
-
-    Args:
-        text: base64 with padding.
-        where: what to call them in an error.
-
-    Raises:
-        IntegrityError: it is not base64.
-    """
+    """Read bytes as they are stored."""
     if not isinstance(text, str):
         raise IntegrityError(f"{where} is not text")
     try:

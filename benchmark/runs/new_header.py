@@ -101,13 +101,7 @@ def key_base(header: Mapping[str, Any]) -> str:
 
 
 def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
-    """Return the fields of a row that are known before the reply.
-
-    Args:
-        base: the run's `key_base`.
-        number: place of the query in the run, from 0.
-        prompt: what the explainer is asked.
-    """
+    """Return the fields of a row that are known before the reply."""
     sha = prompt_sha256(prompt)
     key = sha256_bytes(f"{base}:{prompt.query.id}:{sha}".encode())[:32]
     return {"qid": prompt.query.id, "i": number, "prompt_sha": sha, "key": key}

@@ -29,11 +29,7 @@ def environment(*, device: str | None = None) -> dict[str, str | None]:
 
     Versions are read from package metadata, so that nothing heavy is imported.
 
-    Args:
-        device: name of the compute device, such as `cpu` or `cuda`.
-
-    Returns:
-        The Python, system and library versions; None for a library that is not installed.
+    Returns: The Python, system and library versions; None for a library that is not installed.
     """
     found: dict[str, str | None] = {
         "python": platform.python_version(),
@@ -49,9 +45,6 @@ def package(directory: Path | None = None) -> dict[str, Any]:
 
     `commit` and `dirty` are None unless git tracks the package's own files: an installation inside
     somebody's project must not report that project's commit.
-
-    Args:
-        directory: folder of the package; by default this package's.
     """
     folder = directory or Path(introspect_bench.__file__).resolve().parent
     commit = None

@@ -61,13 +61,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run file.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: it is over a limit, a line is wrong, a query id repeats, or the footer
-            contradicts the rest. The message starts with `file:line`.
-    """
+    """Read a run file."""
     with files.open_regular(path) as stream:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -118,12 +112,7 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
 
 
 def encode_line(row: Mapping[str, Any]) -> bytes:
-    """Return one line of a run file: compact JSON, keys in the given order, a line feed.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        TypeError: a value has no JSON form.
-    """
+    """Return one line of a run file: compact JSON, keys in the given order, a line feed."""
     return files.compact_json(row).encode() + b"\n"
 
 

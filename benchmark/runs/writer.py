@@ -61,13 +61,7 @@ class RunWriter:
             raise files.write_error(run.path, error) from error
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a batch of prediction rows and wait until they are on disk.
-
-        Raises:
-            UsageError: a reply is too long for a run file, or there are too many.
-            IntegrityError: a query already has a row.
-            MissingPartError: the disk is full; the file keeps all earlier rows and is valid.
-        """
+        """Write a batch of prediction rows and wait until they are on disk."""
         lines = []
         for row in rows:
             if row["qid"] in self.rows:
@@ -84,16 +78,7 @@ class RunWriter:
         self.rows.update({row["qid"]: row for row in rows})
 
     def finish(self, *, counts: Mapping[str, int], cost: Mapping[str, float]) -> None:
-        """Write the footer.
-
-        Args:
-            counts: rows by status.
-            cost: `seconds`, `tokens_in` and `tokens_out` of the whole run.
-
-        Raises:
-            IntegrityError: a query has no row yet.
-            MissingPartError: the disk is full; the file keeps all rows and is valid.
-        """
+        """Write the footer."""
         if len(self.rows) != self._n:
             raise IntegrityError(f"{self.path}: {len(self.rows)} rows of {self._n}, not complete")
         footer = {
@@ -108,16 +93,7 @@ class RunWriter:
         self.complete = True
 
     def judge(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a batch of judgements and wait until they are on disk.
-
-        Args:
-            rows: `qid`, `judge`, `text` and what the judge found, see `judgements`.
-
-        Raises:
-            UsageError: the run is not complete.
-            IntegrityError: a judgement is not of the form, or is there already.
-            MissingPartError: the disk is full; the file keeps what it had and is valid.
-        """
+        """Write a batch of judgements and wait until they are on disk."""
         if not self.complete:
             raise UsageError(f"{self.path} is not complete; finish the run before it is judged")
         known = dict(self.judgements)
@@ -153,20 +129,7 @@ class RunWriter:
 def open_run(
     path: Path, header: Mapping[str, Any], *, resume: Resume = "auto"
 ) -> Iterator[RunWriter]:
-    """Create a run file, or continue the same run.
-
-    Args:
-        path: the run file; a lock file is kept beside it.
-        header: the header a new file would get; also what an existing file is compared with.
-        resume: what to do about an existing file.
-
-    Raises:
-        UsageError: `resume` forbids what is there, another process has the file, or the header has
-            no JSON form.
-        IntegrityError: the file is corrupt, or is another run: the message names the first field
-            that differs.
-        MissingPartError: the file can't be written.
-    """
+    """Create a run file, or continue the same run."""
     _check_mode(path, resume)
     line, encoded = _encode_header(header)
     with _lock(path):
@@ -185,16 +148,7 @@ def open_run(
 
 @contextmanager
 def open_judging(path: Path) -> Iterator[RunWriter]:
-    """Open a run file to append judgements.
-
-    Args:
-        path: a complete run file; a lock file is kept beside it.
-
-    Raises:
-        UsageError: there is no such file, it is incomplete, or another process has it.
-        IntegrityError: the file is corrupt.
-        MissingPartError: the file can't be written.
-    """
+    """Open a run file to append judgements."""
     if not path.is_file():
         raise UsageError(f"cannot read {path}: no such file; check the path")
     with _lock(path):
@@ -209,18 +163,7 @@ def open_judging(path: Path) -> Iterator[RunWriter]:
 
 
 def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "auto") -> None:
-    """Refuse what `open_run` would refuse, as far as it shows before the explainer is loaded.
-
-    Args:
-        path: the run file; nothing is written.
-        header: the header as far as it is known: of `explainer`, `shots`, `no_vector` and
-            `shuffled_vectors`, of `generation` what was chosen.
-        resume: what to do about an existing file.
-
-    Raises:
-        UsageError: `resume` forbids what is there, or the header has no JSON form.
-        IntegrityError: the file is corrupt, or is another run.
-    """
+    """Refuse what `open_run` would refuse, as far as it shows before the explainer is loaded."""
     _check_mode(path, resume)
     _, encoded = _encode_header(header)
     if _holds_something(path):

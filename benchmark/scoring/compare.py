@@ -49,28 +49,11 @@ def compare(
 ) -> dict[str, Any]:
     """Compare runs with one another, suite by suite and task by task, every pair.
 
-    Args:
-        paths: run files, at least two of each task.
-        suite: folder of suites, for a suite that is not in the package.
-        metric: what to compare; each task's headline if None.
-        cluster: `auto` resamples and swaps contrast groups, `query` takes queries as independent.
-        correction: `holm` or `bh`, over all pairs of all tasks.
-        common: compare partial and unfinished runs on the queries that all have answered.
-        on_read: told what is read or compared.
-
-    Returns:
-        A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
-        `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
-        `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or
-        `permutation`), `p`,
-        `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
-        the latter), `first_only`, `second_only` and `minimum_detectable`.
-
-    Raises:
-        UsageError: a task has one run only, two files hold the same run, a metric that a task does
-            not have, or runs about different queries.
-        IncompleteRunError: a run lacks rows; never with `common`.
-        IntegrityError: a run is corrupt.
+    Returns: A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
+    `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
+    `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or `permutation`),
+    `p`, `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
+    the latter), `first_only`, `second_only` and `minimum_detectable`.
     """
     if cluster not in CLUSTERS:
         raise UsageError(f"unknown cluster {cluster!r}; choose from {', '.join(CLUSTERS)}")

@@ -35,14 +35,7 @@ reply. Decoding, training queries and injection are compared on their own."""
 
 
 def recipe(header: Mapping[str, Any], task: Task, *, vectors: bool = True) -> dict[str, Any]:
-    """Return what has to be the same in two runs that are set against each other.
-
-    Args:
-        header: of a run file.
-        task: what it answers.
-        vectors: whether how vectors enter is part of it; False to set an explainer against its
-            control without them.
-    """
+    """Return what has to be the same in two runs that are set against each other."""
     explainer = header["explainer"]
     said = explainer.get("settings")
     settings: Mapping[str, Any] = said if isinstance(said, Mapping) else {}

@@ -49,38 +49,20 @@ SEED = 0
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
     """Score a run: a JSON object with counts, metrics, intervals and what to compare them with.
 
-    Args:
-        run: a run file's contents, complete or not.
-        task: the task it is about.
-        suite: the suite it is about.
-
-    Returns:
-        `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
-        where queries have layers `by_layers` (headline kinds again), where they have a margin
-        `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
-        those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
-        `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
-        is null, as is a value that does not exist. `descriptions` is null or what
-        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`,
-        `confidence` what `run_confidence` says of the headline kinds.
-
-    Raises:
-        UsageError: a description was not judged yet.
-        IntegrityError: the run is about another task, suite, version or wording, or answers unknown
-            queries.
+    Returns: `overall` (over the task's headline kinds, null if the run has none of them),
+    `by_kind`, where queries have layers `by_layers` (headline kinds again), where they have a
+    margin `by_margin` (the same), and for descriptions `by_distance`: features near to, or far
+    from, those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing`
+    and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
+    is null, as is a value that does not exist. `descriptions` is null or what `description_result`
+    says, `unread` and `labels_reproduced` likewise of `notes`, `confidence` what `run_confidence`
+    says of the headline kinds.
     """
     return score_graded(run, task, suite, grade_run(run, task, suite))
 
 
 def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) -> dict[str, Any]:
-    """Return what `score_run` does, of a run that is graded already.
-
-    Args:
-        run: the run.
-        task: the task it is about.
-        suite: the suite it is about.
-        scored: what `grade_run` returned.
-    """
+    """Return what `score_run` does, of a run that is graded already."""
     headline = headline_queries(scored, task)
     footer = run.footer or {}
     split, partial = run.header["task"]["split"], run.header["partial"]
@@ -120,22 +102,12 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
 
 
 def grade_run(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
-    """Grade a run of either kind of task, by `grade` or `grade_descriptions`.
-
-    Raises:
-        UsageError: as `grade_descriptions`.
-        IntegrityError: as both.
-    """
+    """Grade a run of either kind of task, by `grade` or `grade_descriptions`."""
     return grade_descriptions(run, task, suite) if suite.describes else grade(run, task, suite)
 
 
 def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
-    """Put every query the run is about beside its truth and its answer, in the suite's order.
-
-    Raises:
-        IntegrityError: the run is about another task, suite, version or wording, answers unknown
-            queries, or holds judgements.
-    """
+    """Put every query the run is about beside its truth and its answer, in the suite's order."""
     replies = read_replies(run, task, suite)
     if run.judgements:
         raise IntegrityError(f"{run.path}: holds judgements, but answers to {task.name} need none")
@@ -152,21 +124,12 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
 
 
 def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, ...]:
-    """Put every query the run is about beside its feature and what its description predicts.
-
-    Raises:
-        UsageError: a description was not judged yet.
-        IntegrityError: as `grade`, or a judgement does not fit its description.
-    """
+    """Put every query the run is about beside its feature and what its description predicts."""
     return describe_replies(run, read_replies(run, task, suite), suite)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
-    """Return scored queries as columns for the metrics.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return scored queries as columns for the metrics."""
     right = [is_right(s) for s in scored]
     verdicts = [
         int(s.answer.changed) if isinstance(s.answer, Answer) else NO_VERDICT for s in scored
@@ -205,11 +168,7 @@ def headline_queries(scored: Iterable[Replied], task: Task) -> list[Replied]:
 
 
 def make_table(scored: Sequence[Replied]) -> Table:
-    """Return graded queries of one task as columns for its metrics.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return graded queries of one task as columns for its metrics."""
     causal = [one for one in scored if isinstance(one, Scored)]
     return score_table(causal) if causal else description_table(_described(scored))
 

@@ -42,21 +42,12 @@ class Truths:
     """What the features of a split do in the windows they are scored on."""
 
     def __init__(self, suite: Suite, split: str) -> None:
-        """Open windows and activations.
-
-        Raises:
-            IntegrityError: a file is not what the manifest says.
-        """
+        """Open windows and activations."""
         self._place = {query.id: row for row, query in enumerate(suite.queries(split))}
         self._own = arrays(suite, split, "windows") | arrays(suite, split, "activations")
 
     def score(self, qid: str, predicted: npt.NDArray[np.number[Any]]) -> Predicted:
-        """Score predicted activations of a feature.
-
-        Args:
-            qid: its query.
-            predicted: at every token, (16, 32).
-        """
+        """Score predicted activations of a feature."""
         row = self._place[qid]
         return score_feature({name: value[row] for name, value in self._own.items()}, predicted)
 
@@ -64,12 +55,7 @@ class Truths:
 def score_feature(
     own: Mapping[str, npt.NDArray[Any]], predicted: npt.NDArray[np.number[Any]]
 ) -> Predicted:
-    """Score predicted activations of one feature.
-
-    Args:
-        own: its rows of the tensors of `windows` and `activations`.
-        predicted: at every token, (16, 32).
-    """
+    """Score predicted activations of one feature."""
     values, weights = predicted.astype(np.float64), own["weights"].astype(np.float64)
     marked = np.flatnonzero(own["marks"] >= 0)
     area = None
@@ -85,18 +71,7 @@ def score_feature(
 
 
 def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tuple[Described, ...]:
-    """Put replies beside what is known about their features and what judges made of them.
-
-    Args:
-        run: holds the judgements.
-        replies: queries with answers, in the suite's order.
-        suite: the suite, whose truth is opened.
-
-    Raises:
-        NotJudgedError: an answer was not judged.
-        UsageError: the split is for training.
-        IntegrityError: a judgement is about another text or of another size, or judges no answer.
-    """
+    """Put replies beside what is known about their features and what judges made of them."""
     split = run.header["task"]["split"]
     if split == "train":
         raise UsageError(f"{run.path}: descriptions of the train split are not scored")
@@ -122,15 +97,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
 
 
 def description_table(described: Sequence[Described], judge: str | None = None) -> DescriptionTable:
-    """Return described queries as columns for the metrics.
-
-    Args:
-        described: the queries.
-        judge: one of `others` in place of the suite's own.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return described queries as columns for the metrics."""
     found = [one.found if judge is None else one.others[judge] for one in described]
     groups = np.unique([one.query.group for one in described], return_inverse=True)[1]
     return DescriptionTable(
@@ -214,17 +181,12 @@ def _column(values: Sequence[float]) -> npt.NDArray[np.int64]:
 def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, Any] | None:
     """Say what descriptions look like, and what judges that do not rank make of them.
 
-    Args:
-        described: scored descriptions.
-        seed: of the bootstrap.
-
-    Returns:
-        None if there are none; else `mean_characters`, `distinct`, `truncated`; `mapped`: the share
-        of descriptions that the suite's judge read by each of `MAPPED`, null without a description;
-        `judges`: for each other judge of the whole run `value` and `interval_95` of every metric;
-        and `ratings`: for each language model that judged all, those of the mean rating from 0 to
-        1, where a query without a description counts 0, and `malformed`, replies of the judge that
-        were no rating and count nowhere.
+    Returns: None if there are none; else `mean_characters`, `distinct`, `truncated`; `mapped`: the
+    share of descriptions that the suite's judge read by each of `MAPPED`, null without a
+    description; `judges`: for each other judge of the whole run `value` and `interval_95` of every
+    metric; and `ratings`: for each language model that judged all, those of the mean rating from 0
+    to 1, where a query without a description counts 0, and `malformed`, replies of the judge that
+    were no rating and count nowhere.
     """
     if not described:
         return None

@@ -96,17 +96,7 @@ def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
 
 
 def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
-    """Read and grade a run file.
-
-    Args:
-        path: the run file.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Raises:
-        UsageError: the file can't be opened, its suite or task is unknown, or its descriptions were
-            not judged.
-        IntegrityError: the run is corrupt, or about another version of the suite.
-    """
+    """Read and grade a run file."""
     run = read_run(Path(path))
     task, found = about(run, suite)
     return Graded(
@@ -120,14 +110,6 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
     Runs are compared on the whole of what they are about, and only if that is the same. With
     `common`, on the queries that all of them have a row for, which somebody chose: good for
     looking, not for claims.
-
-    Args:
-        graded: runs, at least one.
-        common: take the queries that all have.
-
-    Raises:
-        UsageError: they are not about the same queries, or have none in common.
-        IncompleteRunError: one lacks rows; never with `common`.
     """
     first = graded[0]
     for other in graded[1:]:

@@ -21,9 +21,8 @@ LONGEST = 300
 def unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
     """Return one reply that cannot be read and the form expected, if that is so of most of them.
 
-    Returns:
-        `unparsed` and `answered` (numbers of replies), `id` of a query, its `reply` (the first
-        characters) and the form `expected`; None if half of the replies or more can be read.
+    Returns: `unparsed` and `answered` (numbers of replies), `id` of a query, its `reply` (the first
+    characters) and the form `expected`; None if half of the replies or more can be read.
     """
     answered = [one for one in replies if one.raw is not None]
     failed = [one for one in answered if one.answer is None]

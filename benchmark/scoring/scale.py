@@ -50,18 +50,7 @@ class Scale:
 
 
 def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
-    """Read the scale of a metric from a suite's manifest.
-
-    Args:
-        manifest: of the suite.
-        split: which one; only validation and test have nulls.
-        metric: which one.
-
-    Raises:
-        NoScaleError: there are no nulls of the split, none of class `words` has a value, or the
-            ceiling is not above the floor. The message is a clause.
-        IntegrityError: the nulls are malformed.
-    """
+    """Read the scale of a metric from a suite's manifest."""
     where = f"{manifest.get('suite')}/{manifest.get('task')}"
     values: list[tuple[float, str]] = []
     ceiling = 1.0
@@ -83,11 +72,7 @@ def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
 
 
 def bars_missed(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the bars that a suite misses, a sentence each.
-
-    Raises:
-        IntegrityError: they are no sentences.
-    """
+    """Return the bars that a suite misses, a sentence each."""
     found = manifest.get("bars_missed", [])
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
         raise IntegrityError("bars_missed of a manifest is not a list of sentences")

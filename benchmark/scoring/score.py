@@ -42,28 +42,14 @@ _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
 
 def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
-    """Score a run file: the JSON object of `benchmark.scoring.score_run`. No model, no network.
-
-    Args:
-        path: the run file.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Raises:
-        UsageError: the file can't be opened, or its suite or task is unknown.
-        IntegrityError: the run is corrupt, or about another version of the suite.
-    """
+    """Score a run file: the JSON object of `benchmark.scoring.score_run`. No model, no network."""
     found = read_run(Path(path))
     task, where = about(found, suite)
     return score_run(found, task, where)
 
 
 def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Score several run files, each of them once.
-
-    Raises:
-        UsageError: as `score`, or two files hold the same run.
-        IntegrityError: as `score`.
-    """
+    """Score several run files, each of them once."""
     results = []
     seen: dict[str, Path | str] = {}
     for path in paths:
@@ -78,32 +64,18 @@ def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[
 
 
 def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:
-    """Refuse a run that does not answer its whole split, where it would stand beside others.
-
-    Raises:
-        UsageError: it does not.
-    """
+    """Refuse a run that does not answer its whole split, where it would stand beside others."""
     if result["partial"] or not result["complete"]:
         raise UsageError(f"{path}: answers only a part of {result['split']}; run it whole")
 
 
 def score_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:
-    """Score run files and return one Markdown table a task and split.
-
-    Raises:
-        UsageError: as `score_all`.
-        IntegrityError: as `score_all`.
-    """
+    """Score run files and return one Markdown table a task and split."""
     return table.markdown(score_all(paths, suite=suite))
 
 
 def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
-    """Whether the ground truth of a run's split is on this machine.
-
-    Raises:
-        UsageError: the file can't be opened, or its suite or task is unknown.
-        IntegrityError: the run is corrupt.
-    """
+    """Whether the ground truth of a run's split is on this machine."""
     found = read_run(Path(path))
     _, where = about(found, suite)
     split = found.header["task"]["split"]
@@ -111,16 +83,7 @@ def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
 
 
 def check_score(path: Path | str, result: dict[str, Any]) -> None:
-    """Fail unless a scored run is whole, its suite frozen, and what it claims what was computed.
-
-    Args:
-        path: the run file, for the message.
-        result: what `score` returned.
-
-    Raises:
-        CheckFailedError: the run is partial, its suite is a draft, or a claimed number differs.
-        IncompleteRunError: queries without a row.
-    """
+    """Fail unless a scored run is whole, its suite frozen, and what it claims what was computed."""
     counts = result["counts"]
     if result["partial"]:
         raise CheckFailedError(f"{path}: {PARTIAL.format(n=counts['queries'])}")
@@ -142,19 +105,8 @@ def check_score(path: Path | str, result: dict[str, Any]) -> None:
 def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
     """Read a run file strictly and say what it is.
 
-    Args:
-        path: the run file.
-        strict: also refuse what cannot be submitted.
-
-    Returns:
-        What the header says, how much is there, and `cannot_submit`: a sentence that says why it
-        cannot be submitted as it is, or None.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: the first thing that is wrong.
-        CheckFailedError: it is partial; only if `strict`.
-        IncompleteRunError: queries have no row; only if `strict`.
+    Returns: What the header says, how much is there, and `cannot_submit`: a sentence that says why
+    it cannot be submitted as it is, or None.
     """
     found = read_run(Path(path))
     said, partial = found.header["task"], found.header["partial"]
@@ -181,16 +133,7 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
 
 
 def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Put queries beside their truth, the raw reply, what was read in it and whether it is right.
-
-    Args:
-        reference: path of a run file, or `path:id` for one query.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Raises:
-        UsageError: the file can't be opened, or it is not about that query.
-        IntegrityError: the run is corrupt, or about another version of the suite.
-    """
+    """Put queries beside their truth, the raw reply, what was read in it and whether it is right."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise UsageError("expected RUN or RUN:ID")
@@ -211,12 +154,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
 
 
 def shown(one: Scored | Described, question: str) -> dict[str, Any]:
-    """Return what `show` says of a query.
-
-    Args:
-        one: the query, graded.
-        question: its text.
-    """
+    """Return what `show` says of a query."""
     row: dict[str, Any] = {
         "id": one.query.id,
         "group": one.query.group,
@@ -255,10 +193,6 @@ def about(found: Run, suite: str | None) -> tuple[Task, Suite]:
 
     The header's word counts among the shipped suites only: as a path it could lead to ground truth
     that came with the run file.
-
-    Raises:
-        UsageError: unknown suite or task.
-        IntegrityError: the suite's manifest is broken.
     """
     said = found.header["task"]
     task = get_task(said["id"])

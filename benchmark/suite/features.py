@@ -77,17 +77,7 @@ def asked_id(
 
 
 def arrays(suite: Suite, split: str, part: str) -> Arrays:
-    """Return one of a split's array files; row `i` is about query `i` of `suite.queries(split)`.
-
-    Args:
-        suite: a suite of features.
-        split: its split.
-        part: one of `PARTS`.
-
-    Raises:
-        UsageError: no such split, part or file.
-        IntegrityError: the file is not what the manifest says, or not of the documented form.
-    """
+    """Return one of a split's array files; row `i` is about query `i` of `suite.queries(split)`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -108,11 +98,7 @@ def arrays(suite: Suite, split: str, part: str) -> Arrays:
 
 
 def verify_split(suite: Suite, split: str) -> None:
-    """Check all truth and arrays of a split, and that they are about each other.
-
-    Raises:
-        IntegrityError: the first thing that is wrong.
-    """
+    """Check all truth and arrays of a split, and that they are about each other."""
     for key, told in suite.feature_truth(split).items():
         if len(set(told.descriptions)) < WORDINGS or not all(told.descriptions):
             raise IntegrityError(f"{suite.root}: {split} has too few wordings for {key}")
@@ -183,11 +169,7 @@ def _check(found: Arrays, part: str, n_queries: int, where: str) -> None:
 
 
 def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
-    """Read the fields of a line of `truth.jsonl` besides its id, which the caller has checked.
-
-    Raises:
-        IntegrityError: a field is missing or of another type, or a number is out of range.
-    """
+    """Read the fields of a line of `truth.jsonl` besides its id, which the caller has checked."""
     names = ("r_search", "r_held_out", "token_r", "bigram_r", "nearest_train")
     areas = ("token_auroc", "bigram_auroc")
     if row.keys() != {"id", "descriptions", "predicate", *names, *areas}:

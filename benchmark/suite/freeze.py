@@ -76,17 +76,7 @@ def query_id(task: str, query: Measured) -> str:
 
 
 def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> dict[str, int]:
-    """Write one split's four files and return its counts.
-
-    Args:
-        root: folder of the split.
-        task: task name, part of every id.
-        groups: measured queries, group by group.
-
-    Raises:
-        IntegrityError: two queries are equal, or a vector is not finite in float16.
-        MissingPartError: the disk is full or the folder can't be written.
-    """
+    """Write one split's four files and return its counts."""
     rows: list[tuple[str, str, Measured]] = []
     for members in groups:
         ids = [query_id(task, member) for member in members]

@@ -58,17 +58,7 @@ _TARGET_OPTIONAL: Mapping[str, type] = {
 
 
 def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
-    """Read a manifest and check it against itself.
-
-    Args:
-        path: the file.
-        sha256: what its bytes must hash to, if that is known.
-
-    Raises:
-        UsageError: there is no such file.
-        IntegrityError: it has another hash or schema, a field is missing or of the wrong type, a
-            self-test did not pass, or it contradicts its own hash. The message names the field.
-    """
+    """Read a manifest and check it against itself."""
     manifest = files.read_json(path, sha256=sha256)
     schema = manifest.get("schema")
     if schema != SCHEMA:

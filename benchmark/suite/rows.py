@@ -105,11 +105,7 @@ def _token_ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
 def checked_vectors(
     suite: Suite, split: str, queries: Sequence[Query]
 ) -> npt.NDArray[np.float16] | None:
-    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does.
-
-    Raises:
-        IntegrityError: some queries have a vector and others none, or a row does not exist.
-    """
+    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does."""
     rows = [query.vector for query in queries if query.vector is not None]
     if not rows:
         return None
@@ -132,14 +128,7 @@ def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
     of another group: of its own kind and layers, where such a vector is as likely as the own one,
     or of any if there is none.
 
-    Args:
-        queries: all queries of a split that have vectors.
-
-    Returns:
-        int64 (n_vectors,); rows that no query points at keep their own.
-
-    Raises:
-        UsageError: all queries are of one group.
+    Returns: int64 (n_vectors,); rows that no query points at keep their own.
     """
     ordered = sorted(queries, key=lambda q: sha256(f"shuffled:{q.id}".encode()).digest())
     parts: dict[str, list[Query]] = {}
@@ -159,12 +148,7 @@ def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
 
 
 def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:
-    """Return the vectors of a split, float16 (n_vectors, d_target).
-
-    Raises:
-        UsageError: no such split, or the suite has no vectors.
-        IntegrityError: the file is not what the manifest says, or is not finite float16.
-    """
+    """Return the vectors of a split, float16 (n_vectors, d_target)."""
     # Imported here: a text-only suite does not need it.
     from safetensors import SafetensorError
     from safetensors.numpy import load

@@ -19,14 +19,6 @@ def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> lis
     """Return the first queries in an order of contrast groups by hash; groups stay whole but one.
 
     A smaller draw is part of every larger one.
-
-    Args:
-        queries: all of them.
-        n: how many; all if None.
-        seed: decides the order.
-
-    Raises:
-        UsageError: `n` is not above 0, or more than there are.
     """
     if isinstance(n, float):
         n = count(n, len(queries))
@@ -40,22 +32,14 @@ def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> lis
 
 
 def count(part: float, total: int) -> int:
-    """Return how many a part of all is, at least 1.
-
-    Raises:
-        UsageError: the part is not above 0 and at most 1.
-    """
+    """Return how many a part of all is, at least 1."""
     if not 0 < part <= 1:
         raise UsageError(f"a part of {part:g} of the training queries: give above 0 and at most 1")
     return max(1, round(part * total))
 
 
 def read_amount(word: str) -> Amount:
-    """Read such as `512` or `12%`.
-
-    Raises:
-        UsageError: it is neither a whole number of 1 or more nor a percentage of at most 100.
-    """
+    """Read such as `512` or `12%`."""
     number, sign, rest = word.partition("%")
     try:
         found = float(number) / 100 if sign else int(number)

@@ -93,12 +93,7 @@ class Suite:
         return str(self.manifest["prompt_sha256"])
 
     def queries(self, split: str) -> tuple[Query, ...]:
-        """Return the queries of a split, in the order of the file.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: the file is not what the manifest says, or ids repeat.
-        """
+        """Return the queries of a split, in the order of the file."""
         found = self._queries(split)
         kept = self._kept(split, found)
         return tuple(query for key, query in found.items() if key in kept)
@@ -116,40 +111,19 @@ class Suite:
         return found
 
     def vectors(self, split: str) -> npt.NDArray[np.float16]:
-        """Return the vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row.
-
-        Raises:
-            UsageError: no such split, or the suite has no vectors.
-            IntegrityError: the file is not what the manifest says, or is not finite float16.
-        """
+        """Return the vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row."""
         return read_vectors(self, split)
 
     def truth(self, split: str) -> dict[str, GroundTruth]:
-        """Return the ground truth of a split by query id, in the order of the file.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: the file is not what the manifest says, or its ids are not the
-                queries' ids.
-        """
+        """Return the ground truth of a split by query id, in the order of the file."""
         return self._answers(split, "truth", suite_rows.ground_truth)
 
     def feature_truth(self, split: str) -> dict[str, FeatureTruth]:
-        """Return what is known about a split's features by query id, in the order of the file.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: as for `truth`.
-        """
+        """Return what is known about a split's features by query id, in the order of the file."""
         return self._answers(split, "truth", suite_rows.feature_truth)
 
     def answers(self, split: str) -> dict[str, Answer | Choice | Description]:
-        """Return the right answers of a split by query id, whatever its truth is.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: as for `truth`.
-        """
+        """Return the right answers of a split by query id, whatever its truth is."""
         truth = self.feature_truth(split) if self.describes else self.truth(split)
         return {key: found.answer for key, found in truth.items()}
 
@@ -158,24 +132,11 @@ class Suite:
 
         Each value is `{"clean": str, "source": str | None}`, of patching also `origin`: the text
         and token that the vector was read at (`text`, `position`, `token`, `subject`, `relation`).
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: the file is not what the manifest says, or its ids are not the
-                queries' ids.
         """
         return self._answers(split, "oracle", suite_rows.oracle)
 
     def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Check every byte and every cross-reference of the suite.
-
-        Args:
-            on_progress: called with file name, files done and files in all.
-
-        Raises:
-            IntegrityError: the first thing that is wrong, naming the file, and both hashes if
-                they differ.
-        """
+        """Check every byte and every cross-reference of the suite."""
         suite_checks.verify(self, on_progress)
 
     def _answers(
@@ -221,11 +182,7 @@ class Suite:
         return found
 
     def folder(self, split: str) -> str:
-        """Return the folder that holds a split.
-
-        Raises:
-            UsageError: no such split.
-        """
+        """Return the folder that holds a split."""
         if split not in ALL_SPLITS:
             raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
         folder = "validation" if split == MINI else split
@@ -264,15 +221,5 @@ class Suite:
 
 
 def open_suite(root: Path, *, sha256: str | None = None) -> Suite:
-    """Open a suite's folder and check its manifest, reading none of its data.
-
-    Args:
-        root: the folder.
-        sha256: what the manifest must hash to, if that is known.
-
-    Raises:
-        UsageError: there is no manifest.
-        IntegrityError: the manifest has another hash or schema, a field is missing or of the wrong
-            type, a self-test of its builder did not pass, or it contradicts its own hash.
-    """
+    """Open a suite's folder and check its manifest, reading none of its data."""
     return Suite(root=root, manifest=read_manifest(root / MANIFEST, sha256=sha256))
