@@ -1,7 +1,4 @@
-"""The user's cache folder: where it is, who may write to it, and how progress is told.
-
-Owns the place and its locks, nothing that lies in it.
-"""
+"""The user's cache folder, its locks, and the callbacks that progress is reported through."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from pathlib import Path
 from introspect_bench.benchmark import files
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
-"""Environment variable that names the cache folder."""
 
 OnProgress = Callable[[str, int, int | None], None]
-"""Told `(what is done now, bytes done, bytes in all or None)`; 0 bytes for steps without a size."""
+"""Called with what is done now, bytes done, and bytes in all or None; 0 bytes if there is no size.
+"""
 
 
 OnAnswers = Callable[[str, int, int], None]
-"""Told `(judge, answers judged, answers in all)`."""
+"""Called with the judge, answers judged, and answers in all."""
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:
@@ -39,7 +36,7 @@ def cache_dir() -> Path:
 
 @contextmanager
 def locked(path: Path, on_progress: OnProgress = silent) -> Iterator[None]:
-    """Hold a lock named after a path; say so while another process has it."""
+    """Hold a lock named after a path; report it while another process has it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(path.name + ".lock"))

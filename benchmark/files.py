@@ -1,9 +1,8 @@
 """Strict JSON and JSONL, hashes and atomic writes: the only module that turns bytes into objects.
 
-Owns the limits every file is read under and the words used when one is broken (`file:line: what is
-wrong`). It knows nothing of queries or runs, and never repairs what it reads: a file is right or an
-`IntegrityError`. A path that can't be opened is a `UsageError`, a write that fails is a
-`MissingPartError`.
+Nothing that is read is repaired. A path that can't be opened is a `UsageError`, wrong contents are
+an `IntegrityError` (`file:line: what is wrong`), a failed write is a `MissingPartError` and leaves
+nothing behind.
 """
 
 from __future__ import annotations
@@ -23,13 +22,12 @@ from typing import Any, BinaryIO
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 MAX_LINE_BYTES = 1 << 20
-"""Longest JSONL line read, unless the caller sets another limit."""
+"""Longest JSONL line, unless the caller sets another limit."""
 MAX_JSON_BYTES = 16 << 20
-"""Largest file `read_json` reads."""
 MAX_DEPTH = 32
 """Deepest nesting of objects and arrays accepted."""
 MAX_INTEGER_CHARS = 19
-"""Longest integer accepted, sign included: everything below 10**18 in size."""
+"""Longest integer, sign included: everything below 10**18 in size."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Possessive quantifiers: without them a long string costs memory for every character.
@@ -38,7 +36,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def compact_json(value: object, *, sort_keys: bool = False) -> str:
-    """Write a value as one line of JSON without spaces.
+    """Write a value as one line of JSON without spaces; no NaN or infinity.
 
     Unpaired surrogates, which UTF-8 can't hold, are written as escapes and survive a round trip.
     """
@@ -59,13 +57,13 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file as 64 hexadecimal digits, reading it in pieces."""
+    """Return the sha256 of a regular file, reading it in pieces."""
     with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading bytes."""
+    """Open a regular file for reading bytes; no directory, pipe or device."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"cannot read {path}: not a regular file; give the path of a file")
@@ -75,7 +73,11 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def parse_object(data: bytes, where: str) -> dict[str, Any]:
-    """Parse one JSON object, strictly."""
+    """Parse one JSON object; `where` names it in errors, such as `file:line`.
+
+    Refused besides what is not UTF-8 or JSON: nesting below `MAX_DEPTH`, duplicate keys, NaN and
+    infinities, integers of more than `MAX_INTEGER_CHARS` characters.
+    """
     if _nesting(data) > MAX_DEPTH:
         raise IntegrityError(f"{where}: nested deeper than {MAX_DEPTH} levels")
     try:
@@ -100,7 +102,7 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
 def iter_lines(
     stream: BinaryIO, name: str, *, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield `(line number from 1, bytes with their line feed)`, never holding more than one line.
+    """Yield `(line number from 1, bytes with their line feed)`, holding one line at a time.
 
     Only a line feed ends a line, so text may hold any other separator Unicode knows.
     """
@@ -124,7 +126,7 @@ def read_jsonl(
 def read_json(
     path: Path, *, max_bytes: int = MAX_JSON_BYTES, sha256: str | None = None
 ) -> dict[str, Any]:
-    """Read a file that holds one JSON object."""
+    """Read a file that holds one JSON object, at most `max_bytes`, of the given sha256."""
     with open_regular(path) as stream:
         data = stream.read(max_bytes + 1)
     if len(data) > max_bytes:
@@ -140,12 +142,12 @@ def write_json_atomic(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_jsonl_atomic(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write objects as canonical JSON lines: the file is the old one or the new one, never half."""
+    """Write objects as canonical JSON lines, atomically."""
     _write_atomic(path, (canonical_json(row).encode() + b"\n" for row in rows))
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
-    """Write bytes; the file is the old one or the new one, never half."""
+    """Write bytes atomically."""
     _write_atomic(path, [data])
 
 
@@ -187,7 +189,6 @@ def _sync_directory(path: Path) -> None:
 
 
 def _nesting(data: bytes) -> int:
-    """Return the deepest nesting; 0 if there are too few brackets for it to matter."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return 0
     level = deepest = 0

@@ -1,8 +1,7 @@
-"""An append-only file of finished batches, so that a long build loses nothing when it is killed.
+"""An append-only file of finished batches, so that a build that is killed loses nothing.
 
-A batch is known by a hash of what was asked of it; its rows come back exactly as they were written.
-The hash does not cover the code that measures: a folder of journals belongs to one version of it,
-one model and one device, which its name must tell apart, and to one process at a time.
+A batch is known by a hash of its inputs, which does not cover the code: a folder of journals
+belongs to one version of the code, one model, one device and one process at a time.
 """
 
 from __future__ import annotations
@@ -57,7 +56,10 @@ class Journal:
             self.batches[row["key"]] = row["rows"]
 
     def run(self, asked: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
-        """Rows of one batch: from the file if it was finished before, else computed and appended."""
+        """Return a batch's rows: from the file if there, else computed and appended.
+
+        `asked` is the JSON value that determines them.
+        """
         key = sha256_bytes(canonical_json(asked).encode())[:32]
         if key not in self.batches:
             rows = json.loads(canonical_json(list(compute())))
@@ -74,7 +76,7 @@ class Journal:
 
 
 def _whole_lines(path: Path) -> bytes:
-    """The lines that end in a line feed; what is torn behind them is cut off the file."""
+    """Return the lines that end in a line feed, and cut what is torn behind them off the file."""
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):

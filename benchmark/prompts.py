@@ -1,8 +1,7 @@
 """Queries to prompts: order, batches, vectors and solved examples from the training split.
 
-Owns what makes a run repeatable: everything here depends on the queries and the seed alone, so a
-resumed run sees the batches of an uninterrupted one. The only ground truth it opens is the training
-split's.
+Everything depends on the queries and the seed alone, so a resumed run sees the same batches. The
+only ground truth opened is the training split's.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Rendered, Task
 
 TRAIN = "train"
-"""The split solved queries come from."""
+"""The split that solved queries come from."""
 AUTO_BATCH_SIZE = 128
-"""Prompts in one batch unless the user says otherwise; fixed, so a run is the same anywhere."""
+"""Default batch size; fixed, so that a run is the same anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Candidate:
     reply: str
     """The reply that would be right."""
     changed: bool
-    """Whether the output changes; False for all where nothing is changed."""
+    """Whether the output changes; always False where nothing is changed."""
 
 
 def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
@@ -109,7 +108,7 @@ def build_prompts(
     no_vector: bool,
     shuffled: bool = False,
 ) -> list[list[Prompt]]:
-    """Build the prompts of every batch; `predict` says what the arguments mean."""
+    """Build the prompts of every batch of a run."""
     asked = [question.query for batch in batches for question in batch]
     vectors = None
     if task.uses_vector and not no_vector:
@@ -135,7 +134,10 @@ def build_prompts(
 def build_prompt(
     question: Question, vectors: npt.NDArray[np.float16] | None, shots: Sequence[Turn]
 ) -> Prompt:
-    """Attach a query's vector and the solved queries of its template."""
+    """Attach a query's vector and the solved queries of its template.
+
+    `vectors` is float16 (n_vectors, d_target), or None to show none.
+    """
     return Prompt(
         query=question.query,
         template=question.rendered.template,
@@ -160,10 +162,7 @@ def prompt_sha256(prompt: Prompt) -> str:
 def shots_by_template(
     *, task: Task, suite: Suite, templates: Iterable[str], n: int, seed: int, no_vector: bool
 ) -> dict[str, tuple[Turn, ...]]:
-    """Choose `n` solved training queries for each template.
-
-    Prefers training queries of the same template and falls back to all; `pick` says which.
-    """
+    """Choose `n` solved training queries for each template, if possible of that template."""
     names = sorted(set(templates))
     if n == 0:
         return dict.fromkeys(names, ())
@@ -189,8 +188,9 @@ def shots_by_template(
 def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -> list[Candidate]:
     """Choose `n` candidates, spread over kinds, half of them changed, from different groups.
 
-    A wish gives way when the candidates do not allow it: groups first, then kinds, then verdicts.
-    The result is in random order, so that position tells nothing.
+    Where that is impossible, groups give way first, then kinds, then verdicts. The result is in
+    random order, so that position tells nothing. The order of `candidates` must not depend on
+    chance.
     """
     left = [candidates[i] for i in rng.permutation(len(candidates))]
     kinds = sorted({c.question.query.kind for c in candidates})

@@ -1,7 +1,6 @@
 """Tasks, suites and baselines by name, from the packages that bring them.
 
-`import introspect_bench` names the modules of this package; they are imported when a name is first
-asked for, so that listing options or scoring toy suites costs nothing.
+`import introspect_bench` names the modules; they are imported when a name is first asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 BASELINE = "baseline/"
 """How the name of a baseline starts."""
 REFERENCE = "reference/"
-"""How the name of a trained explainer starts that ships with the package."""
+"""How the name of a trained explainer that ships with the package starts."""
 
 _MODULES: dict[str, str] = {}
 

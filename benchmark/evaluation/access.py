@@ -11,7 +11,10 @@ from introspect_bench.benchmark.runs.header import local_access, widest
 
 
 def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> str:
-    """Return the access class that the harness gives a run."""
+    """Return the access class of a run.
+
+    `explainer` is as in a run's header; a single query may stand for all of a task.
+    """
     name, kind, settings = (explainer.get(key) for key in ("name", "kind", "settings"))
     if kind not in ("local", "baseline", ORACLE):
         return UNDECLARED

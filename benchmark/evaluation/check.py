@@ -1,8 +1,4 @@
-"""A run before it begins: what it would do, and whether it can.
-
-Owns what is refused before weights are loaded, and estimates. Nothing here writes, loads a model,
-or opens the truth of the split to answer.
-"""
+"""What a run would do and whether it can: refusals before weights are loaded, and estimates."""
 
 from __future__ import annotations
 
@@ -25,14 +21,14 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 CHARACTERS_PER_TOKEN = 3.5
-"""Rule of thumb for English prompts, used where no tokenizer is at hand."""
+"""Rule of thumb for English prompts."""
 _HEADER_BYTES = 4_000
 _ROW_BYTES = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do, found without loading a model."""
+    """What a run would do."""
 
     queries: int
     """Queries to answer."""

@@ -31,7 +31,7 @@ def check_custom(model: str) -> None:
 
 
 def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, ExplainerCard]:
-    """Make the user's own explainer."""
+    """Make the user's own explainer; `arguments` are keyword arguments of its class."""
     module_name, class_name = _custom_names(model)
     with _users_code(model, module_name):
         module = importlib.import_module(module_name)
@@ -53,7 +53,6 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
 
 
 def _custom_names(model: str) -> tuple[str, str]:
-    """Module and class of `py:module:Class`."""
     module, _, name = model.removeprefix(CUSTOM).partition(":")
     if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise UsageError(f"{model!r}: expected py:module:Class")

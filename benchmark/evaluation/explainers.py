@@ -1,7 +1,7 @@
-"""From the words after `--model` to whatever answers queries.
+"""From the words after `--model` to whatever answers queries; imports nothing heavy before it must.
 
-Owns the forms: `baseline/NAME`, `reference/NAME`, `py:module:Class`, and everything else as a local
-language model (folder, hub id, named target). Nothing heavy is imported before it is needed.
+The forms: `baseline/NAME`, `reference/NAME`, `py:module:Class`, and everything else as a local
+language model (folder, hub id, named target).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Settings:
 
 
 def default_shots(model: str) -> int:
-    """Return how many solved queries a model's prompts show unless the user says otherwise."""
+    """Return how many solved queries a model's prompts show by default."""
     return find_baseline(model).shots if model.startswith(BASELINE) else 0
 
 
@@ -91,7 +91,7 @@ def load_explainer(
     split: str,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load or learn an explainer that `check_model` found nothing wrong with."""
+    """Load or train an explainer that `check_model` found nothing wrong with."""
     if model.startswith(CUSTOM):
         return load_custom(model, settings.arguments)
     if not model.startswith(BASELINE):
@@ -161,11 +161,10 @@ def _load_local(
 def asked_by(
     task: Task, explainer: Explainer, card: ExplainerCard
 ) -> tuple[Explainer, ExplainerCard]:
-    """A loaded explainer as one task asks it.
+    """Return a loaded explainer, and its card, as one task asks it.
 
-    Vectors enter as is said of the task. Decoding `compared` reads verdicts off two replies where a
-    task has vectors and verdicts. Where there is nothing to compare it is `whole-reply` for a task
-    with verdicts, else `greedy`.
+    Vectors enter as is said of the task. Decoding `compared` takes verdicts from two replies; where
+    a task has no vectors it is `whole-reply` for a task with verdicts, else `greedy`.
     """
     if card.kind != "local":
         return explainer, card

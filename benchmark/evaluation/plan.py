@@ -1,7 +1,4 @@
-"""What a run would do and cost, guessed without loading weights: upper bounds on a CPU.
-
-Nothing is guessed for devices and explainers of which nothing is known.
-"""
+"""What a run would do and cost, estimated without loading weights: upper bounds on a CPU."""
 
 from __future__ import annotations
 
@@ -101,7 +98,7 @@ _TRIALS = 5
 def model_seconds(
     model: str, suite: Suite, *, device: str, tokens: int, queries: int
 ) -> float | None:
-    """Guess how long a local model takes on this CPU, in seconds, or None if nothing is known.
+    """Estimate how long a local model takes on this CPU, or None if nothing is known.
 
     A pass over one token costs two operations a weight; a decoder layer of width d has about 12 d²
     weights (arXiv:2001.08361, section 2.1).
@@ -119,10 +116,7 @@ def model_seconds(
 
 
 def judging_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
-    """Guess how long the judge of descriptions takes on this CPU, in seconds, or None elsewhere.
-
-    It embeds every description and its phrases.
-    """
+    """Estimate how long embedding descriptions and phrases takes on this CPU, or None elsewhere."""
     if not suite.describes:
         return 0.0
     if device != "cpu":

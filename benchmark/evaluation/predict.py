@@ -1,8 +1,7 @@
 """Queries in, run file out: asks an explainer and keeps its raw replies.
 
-Owns the loop of a run. It has no argument through which ground truth could enter, and never opens
-the truth or the oracle file of the split it answers; solved queries come from the training split.
-A reply is kept as it is; an explainer that breaks the contract is named, never mended.
+No argument could carry ground truth, and the truth of the split to answer is never opened. An
+explainer that breaks the contract is named, its replies are never repaired.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ def predict(
     """Answer the queries of a split and return the path of the run file.
 
     Killed at any moment and called again with the same arguments, it computes only what is missing.
-    Batches do not depend on what is already there: a batch that lacks a row is asked whole, and
-    only its missing rows are kept.
+    Batches do not depend on what is there: one that lacks a row is asked whole, and only its
+    missing rows are kept.
     """
     check_task(task, suite)
     check_shots(split, shots, seed)
@@ -153,7 +152,7 @@ MAX_TOKENS = 10**9
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
-    """Call an explainer once."""
+    """Call an explainer once; UsageError unless it returns one reply for each prompt."""
     name = type(explainer).__qualname__
     replies = explainer.complete(prompts)
     # A text is a sequence too, of one-letter replies.

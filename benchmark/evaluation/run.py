@@ -1,8 +1,4 @@
-"""From a request to run files.
-
-Owns the loop over a suite's tasks. It never opens the truth of the split it answers; scoring is a
-step of its own.
-"""
+"""From a request to run files, task by task; never opens the truth of the split it answers."""
 
 from __future__ import annotations
 
@@ -35,7 +31,7 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 OnQueries = Callable[[str, int, int], None]
-"""Told `(task, queries answered, queries in all)`."""
+"""Called with the task, queries answered, and queries in all."""
 
 
 class RefusedTasksError(UsageError):
@@ -57,7 +53,8 @@ def run(
 ) -> tuple[Run, ...]:
     """Answer the queries and return what the run files hold, one a task.
 
-    Whatever can be refused without the explainer is refused before it is loaded.
+    Whatever can be refused without the explainer is refused before it is loaded. RefusedTasksError:
+    it cannot take a task's vectors; the other tasks are answered, and the error has their runs.
     """
     settings = Settings(
         device=request.device,

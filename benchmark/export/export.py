@@ -1,7 +1,6 @@
 """A run in the forms of others: CSV, Parquet, LaTeX, a folder for `datasets`, Every Eval Ever.
 
-Owns which forms there are, and that nothing is written but the one path that is asked for, whole or
-not at all, and never over something that is there.
+Only the one path that is asked for is written, whole or not at all, and never over an existing one.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.scoring.matched import Graded, grade_file
 
 Files = Mapping[str, bytes]
-"""Contents by path below a folder."""
 
 
 def _tex(graded: Graded) -> bytes:
@@ -45,15 +43,16 @@ FOLDERS: Mapping[str, tuple[str, Callable[[Graded], Files]]] = {
 }
 """Forms that are a folder: how its name ends, and its files."""
 FORMS = (*FILES, *FOLDERS)
-"""Every form."""
 
 
 def export(
     path: Path | str, to: str, *, out: Path | str | None = None, suite: str | None = None
 ) -> Path:
-    """Write a run in another form.
+    """Write a run in another form and return the path.
 
-    Returns: What was written.
+    `csv` and `parquet` have a row a query; `latex` is the table of `score`; `hf` is a folder that
+    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout. By
+    default `out` is the run file's name with another ending, in the current folder.
     """
     if to not in FORMS:
         raise UsageError(f"unknown form {to!r}; choose from {', '.join(FORMS)}")

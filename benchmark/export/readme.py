@@ -1,7 +1,4 @@
-"""The place in a page where a table of results belongs.
-
-Owns the markers; the table itself is `tables.py`'s.
-"""
+"""The place in a page where a table of results belongs."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-"""Markers between which `write_results` writes."""
 
 
 def write_results(readme: Path, text: str) -> None:
-    """Write text between the results markers of a file."""
+    """Write text between the results markers of a file, which has each once, in order."""
     with files.open_regular(readme) as stream:
         data = stream.read()
     try:

@@ -1,9 +1,8 @@
-"""Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
+"""Results to tables: Markdown for pages, plain text for terminals; the same text every time.
 
-Owns order and rounding. Each access class has tables of its own. A name in a result was chosen by a
-stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked
-and come after all contestants: they are told something a contestant is not. Runs that do not answer
-the whole split are marked and come after all that do: whoever chooses queries chooses scores.
+Each access class has tables of its own. A name was chosen by a stranger: it can neither format a
+page nor steer a terminal. Oracles, and runs that do not answer the whole split, are marked and come
+last.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
 from introspect_bench.benchmark.records import ACCESS
 
 ORACLE = "oracle"
-"""Value of `explainer.kind` that marks an oracle."""
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
@@ -31,10 +29,8 @@ LEGEND = (
 """What the marks mean."""
 
 DRAFT = "Draft: this suite is not frozen; its scores count nowhere and cannot be submitted."
-"""Said under the tables of a draft."""
 
 NOTHING = "\N{EN DASH}"
-"""Shown where there is no number."""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~&:])")
 _MAX_NAME = 60
@@ -57,7 +53,7 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plain(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return one aligned text table for each task and split, with a legend, ending in a line feed."""
+    """Return one aligned text table for each task and split, with a legend."""
     blocks = []
     for title, cells, notes in _tables(results):
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
@@ -73,7 +69,7 @@ def plain(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tex(results: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
-    """Return one LaTeX table for each task and split, with a legend, ending in a line feed."""
+    """Return one LaTeX table for each task and split; `comments` are lines above each."""
     return "\n".join(
         latex.table(cells, caption=" ".join([f"{title}.", *notes, LEGEND]), comments=comments)
         for title, cells, notes in _tables(results)
@@ -106,7 +102,7 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
 def _table_key(
     result: Mapping[str, Any],
 ) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
-    """Return what rows of one table share; results of different bytes never stand side by side."""
+    """What rows of one table share: suite, task, data and access class, narrowest first."""
     access = result["access"]
     order = ACCESS.index(access) if access in ACCESS else len(ACCESS)
     return (
@@ -156,7 +152,7 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def label(explainer: Mapping[str, Any], more: str = "") -> str:
-    """Return an explainer's name with its marks, decoding if not greedy, and what it learnt from."""
+    """Return an explainer's name with its marks, decoding if not greedy, and training queries."""
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
@@ -191,7 +187,6 @@ def shown(name: str, value: float) -> str:
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return lines with what is reached without introspection, if a result says."""
     reference = next((row["reference"] for row in rows if row["reference"]), None)
     if reference is None:
         return []

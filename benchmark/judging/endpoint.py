@@ -1,8 +1,7 @@
 """A judge behind an HTTP server that speaks OpenAI's chat completions.
 
-Owns requests, timeouts, retries and the key. The key comes from an environment variable, leaves
-this module in one request header only, and is cut out of everything a server says; neither it nor
-the address is part of any result. What replies mean is `rubric.py`.
+The key comes from an environment variable, leaves in one request header only, and is cut out of
+everything a server says; neither it nor the address is part of any result.
 """
 
 from __future__ import annotations
@@ -29,11 +28,8 @@ FIRST_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 30.0
 """Longest wait between two attempts, also if the server asks for a longer one."""
 MAX_REPLY_BYTES = 1 << 20
-"""Largest response that is read."""
 MAX_NEW_TOKENS = 64
-"""Longest reply that is asked for, in tokens."""
 CONCURRENCY = 4
-"""Questions under way at a time."""
 
 _RETRIED = frozenset({408, 409, 425, 429})
 """Statuses below 500 that pass; from 500 on all do."""
@@ -61,7 +57,12 @@ class EndpointJudge:
         first_wait_seconds: float = FIRST_WAIT_SECONDS,
         concurrency: int = CONCURRENCY,
     ) -> None:
-        """Prepare to ask; nothing is sent yet."""
+        """Prepare to ask; nothing is sent yet.
+
+        `base_url` goes up to `/chat/completions`, such as `http://localhost:8000/v1`; without
+        `key_variable` no key is sent. `structured` holds replies to a JSON schema; False for a
+        server that does not know `response_format`. `first_wait_seconds` doubles with each attempt.
+        """
         url = _address(base_url)
         if concurrency < 1 or timeout_seconds <= 0 or first_wait_seconds <= 0:
             raise UsageError("waits and the number of questions under way must be positive")
@@ -192,7 +193,6 @@ class EndpointJudge:
         return f"{start}: {said or 'no reason given'}; check address and model name"
 
     def _clean(self, text: str) -> str:
-        """The text without the key."""
         return text.replace(self._key, "[key]") if self._key else text
 
 

@@ -1,8 +1,4 @@
-"""Language models rate the descriptions of a run against the references, a step of its own.
-
-Opens the truth of the run's split, unlike a simulator. Ratings are appended to the run file and
-shown beside the metrics; they rank nobody.
-"""
+"""Language models rate the descriptions of a run against the references; ratings rank nobody."""
 
 from __future__ import annotations
 
@@ -28,9 +24,9 @@ def rate_run(
     cache: Path,
     on_progress: OnProgress = silent,
 ) -> int:
-    """Append the ratings that a complete run lacks.
+    """Append the ratings that a complete run lacks and return how many; opens the split's truth.
 
-    Returns: How many ratings were appended.
+    `cache` is a folder of replies; a killed call goes on from there.
     """
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} are not rated; score it as it is")

@@ -1,8 +1,7 @@
 """Replies of judges on disk, each under the hash of all that was asked.
 
-Owns the files of one cache folder. A reply is written once, whole or not at all, and stands under
-the sha256 of model, prompt, settings and messages; addresses and keys are no part of it. A file
-whose question does not hash to its name is refused, never repaired.
+A reply is written once, whole or not at all, under the sha256 of model, prompt, settings and
+messages. A file whose question does not hash to its name is refused, never repaired.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
 
 SCHEMA = "introspect-bench/judge-reply/1"
-"""Schema of a file."""
 
 
 class JudgeCache:
@@ -24,7 +22,9 @@ class JudgeCache:
     def __init__(
         self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
     ) -> None:
-        """Name the folder and the judge; nothing is written yet."""
+        """Name the folder, which judges may share, and all that could change a reply, as JSON
+        values.
+        """
         self.folder = folder
         self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
 

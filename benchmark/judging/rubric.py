@@ -1,11 +1,8 @@
 """A language model judges descriptions against references: prompt, reading of replies, rows.
 
-Owns what a judge is asked, what counts as a reply, and the rows of judgements. Where replies come
-from is `endpoint.py` or `backends/explainer/local_judge.py`; what was asked before is in
-`reply_cache.py`. The answer and the references are data: they reach the judge as strings of one
-JSON object, cut to a length and escaped, so that nothing in them can end their string, write a
-special token or look like a turn of ours. A reply that is not exactly what was asked for is
-malformed: kept as it came, never read as a number.
+Answer and references are data: they reach the judge as strings of one JSON object, cut to a length
+and escaped, so that nothing in them can end their string, write a special token or look like a turn
+of ours. A reply that is not exactly what was asked for is malformed: kept, never read as a number.
 """
 
 from __future__ import annotations
@@ -26,18 +23,16 @@ from introspect_bench.benchmark.judging.reply_cache import JudgeCache
 PROMPT_VERSION = "description-judge/1"
 """Changes with every change of what a judge reads."""
 PROMPT_SHA256 = "93c4082ca40e7e5df0a8a56c7c36e3a37396a7ae40fb537d1d8c0d909d7e1e07"
-"""Hash of what a judge reads, see `prompt_sha256`; a test fails when they part."""
+"""What `prompt_sha256` gives; a test fails when they part."""
 
 ANSWER_CHARS = 400
 """Longest answer, and longest reference, that a judge reads."""
 MAX_REFERENCES = 8
-"""Most references that a judge reads."""
 RAW_CHARS = 2_000
 """Longest part of a reply that is kept; no well-formed reply is as long."""
 MALFORMED_LIMIT = 0.02
 """Share of malformed replies above which judging fails."""
 RATINGS = (1, 2, 3, 4, 5)
-"""What a judge may answer."""
 
 INSTRUCTIONS = """\
 A unit inside a language model is active on some tokens of a text and silent on the others. \
@@ -58,7 +53,6 @@ An answer that fits nearly every token, or lists unrelated kinds, rates 1 or 2. 
 ratings take the lower. Wording, style and length do not matter.
 
 Reply with one JSON object and nothing else, such as {"rating": 2}"""
-"""Instructions to the judge, its system turn."""
 
 REPLY_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -66,7 +60,6 @@ REPLY_SCHEMA: Mapping[str, Any] = {
     "required": ["rating"],
     "additionalProperties": False,
 }
-"""JSON schema of a reply."""
 
 # Special tokens of every family are written with these; JSON reads their escapes as the same text.
 _MARKUP = re.compile(r"[<>\[\]|&`]")
@@ -110,10 +103,7 @@ def prompt_sha256() -> str:
 
 
 def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
-    """Write the two turns a judge reads: our instructions, and one JSON object on one line.
-
-    The object is plain ASCII; its strings are cut to `ANSWER_CHARS` characters.
-    """
+    """Write the two turns a judge reads: our instructions, and one line of JSON in ASCII."""
     if not references:
         raise UsageError("a description needs at least one reference to be judged against")
     # keys and brackets are ours; only strings go through the escaping
@@ -123,11 +113,7 @@ def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
 
 
 def parse_rating(raw: str) -> int | None:
-    """Read a reply: a JSON object with the one key `rating`, a whole number from 1 to 5.
-
-    Returns: The rating, or None if the reply is malformed. White space around the object is
-    allowed, nothing else is.
-    """
+    """Read a JSON object with the one key `rating`, an integer from 1 to 5; None if malformed."""
     try:
         value = files.parse_object(raw.encode("utf-8", "surrogatepass"), "reply")
     except IntegrityError:
@@ -145,7 +131,7 @@ def rated(raw: str | None) -> float | None:
 
 
 def judge_id(judge: Judge) -> str:
-    """Return `judge/NAME@` and 12 digits of `judge_sha256`; signs that mean more become `-`."""
+    """Return `judge/NAME@` and 12 digits of `judge_sha256`; other characters become `-`."""
     name = re.sub(r"[^\w.-]+", "-", judge.name, flags=re.ASCII)[:80]
     return f"judge/{name}@{judge_sha256(judge)[:12]}"
 
@@ -163,15 +149,13 @@ def judge_answers(
     cache: Path,
     on_progress: OnProgress = silent,
 ) -> list[dict[str, Any]]:
-    """Have answers judged; what was asked before is not asked again.
+    """Have answers judged and return one row for each comparison, in order.
 
-    An empty answer is not sent: there is nothing to rate, and no rating is made up. Equal questions
-    are asked once. Every reply is on disk before the next is waited for, so a killed call goes on
-    where it was.
-
-    Returns: One row for each comparison, in order: `kind`, `qid`, `judge`, `text` (the answer as
-    the judge read it), `raw` (its reply, None if not asked), `status` (`ok`, `malformed` or
-    `empty`) and `value`, which is (rating - 1) / 4, None unless `ok`.
+    Equal questions are asked once, across calls too; an empty answer is not sent. Every reply is on
+    disk before the next is waited for, so a killed call goes on where it was. A row has `kind`,
+    `qid`, `judge`, `text` (the answer as the judge read it), `raw` (None if not asked), `status`
+    (`ok`, `malformed` or `empty`) and `value`, (rating - 1) / 4, None unless `ok`.
+    CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
     """
     store = JudgeCache(cache, model=judge.name, prompt=PROMPT_SHA256, settings=judge.settings)
     asked: dict[str, Sequence[Message]] = {}
@@ -245,5 +229,5 @@ def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """A JSON string in ASCII, cut, without any sign that a special token is written with."""
+    """A JSON string in ASCII, cut, without any character that a special token is written with."""
     return _MARKUP.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text[:ANSWER_CHARS]))

@@ -1,6 +1,7 @@
-"""How well predicted activations follow true ones. Pure formulas on arrays; no I/O, no chance.
+"""How well predicted activations follow true ones. Pure formulas on arrays.
 
-Weights are those of sampling: how many tokens of the text a sampled one stands for.
+Weights are those of sampling: how many tokens of the text a sampled one stands for. A UsageError
+says that shapes differ, a number is not finite, or there is nothing to average.
 """
 
 from __future__ import annotations
@@ -17,10 +18,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def auroc(positive: FloatArray, negative: FloatArray) -> float:
-    """Chance that a positive value exceeds a negative one, ties counting half.
-
-    From ranks, as the statistic of Mann and Whitney (1947).
-    """
+    """Chance that a positive value exceeds a negative one, ties half (Mann and Whitney 1947)."""
     if not len(positive) or not len(negative):
         raise UsageError("no values on one side: an AUROC over nothing has no value")
     ordered = np.sort(negative)
@@ -32,13 +30,12 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
 def matched_auroc(
     predicted: FloatArray, strong: Bools, matched_by: npt.NDArray[np.integer[Any]]
 ) -> float:
-    """Return 2 AUROC - 1 over pairs of a strong and a silent token that are matched.
+    """Return 2 AUROC - 1, from -1 to 1, over matched pairs of a strong and a silent token.
 
     Only tokens of the same match (the same token, or the same two last tokens) are compared, and
-    all pairs weigh the same, so whoever reads no more than what was matched predicts the same on
-    both sides of every pair: 0.
-
-    Returns: -1 to 1; 1 if in every pair the strong token is predicted higher.
+    all pairs weigh the same, so whoever reads no more than what was matched is at 0. All arrays
+    have one element a window: the prediction at its marked token, whether the feature is strong
+    there, and the number of the match.
     """
     if not predicted.shape == strong.shape == matched_by.shape or predicted.ndim != 1:
         raise UsageError(f"predictions {predicted.shape}, {strong.shape} and {matched_by.shape}")
@@ -57,9 +54,9 @@ def matched_auroc(
 
 
 def weighted_r(truth: FloatArray, predicted: FloatArray, weights: FloatArray) -> float:
-    """Correlate true and predicted activations of a feature over sampled tokens.
+    """Return the signed Pearson r of true and predicted activations, all (n_tokens,).
 
-    Returns: Signed Pearson r, 0 where either side is constant over the tokens that have weight.
+    0 where either side is constant over the tokens that have weight.
     """
     _check_sampled(truth, predicted, weights)
     kept = weights > 0
@@ -72,13 +69,11 @@ def weighted_r(truth: FloatArray, predicted: FloatArray, weights: FloatArray) ->
 
 
 def auprc(active: Bools, predicted: FloatArray, weights: FloatArray) -> float:
-    """Return the average precision of predictions of where a feature is active.
+    """Return the average precision of predictions of where a feature is active, all (n_tokens,).
 
     Sum over thresholds of the gain in recall times the precision, without interpolation
     (scikit-learn's `average_precision_score`); tokens predicted alike are taken at once, so a
     constant prediction has the weighted share of active tokens.
-
-    Returns: 0 to 1.
     """
     _check_sampled(active.astype(np.float64), predicted, weights)
     if not (weights[active] > 0).any():

@@ -1,8 +1,7 @@
-"""Bootstrap intervals, clustered by contrast group.
+"""Bootstrap intervals, clustered by contrast group; pure in their Generator.
 
-Owns resampling. Groups are drawn, never single queries: members of a group share text and are not
-independent (the case for clustering: Miller, "Adding Error Bars to Evals", arXiv:2411.00640). All
-functions take a Generator and are pure in it.
+Groups are drawn, never single queries: members of a group share text and are not independent (the
+case for clustering: Miller, "Adding Error Bars to Evals", arXiv:2411.00640).
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.metrics.verdicts import METRICS, FloatArray, Table, evaluate
 
 N_RESAMPLES = 2000
-"""Resamples of a bootstrap."""
 LEVEL = 0.95
 """Coverage of an interval."""
 MAX_LACKING = 0.01
-"""Greatest share of resamples on which a metric may have no value and still have an interval."""
+"""Greatest share of resamples without a value of a metric that still has an interval."""
 
 _CHUNK = 250
 
@@ -35,12 +33,10 @@ def bootstrap(
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, tuple[float, float]] | None:
-    """Return percentile intervals of metrics, all from the same resamples.
+    """Return percentile intervals by metric, all from the same resamples; see `ends` for NaN.
 
-    Percentile interval: Efron and Tibshirani, An Introduction to the Bootstrap (1993), 13.3.
-
-    Returns: Lower and upper end by metric, or None for fewer than two groups, which have no spread.
-    Both ends are NaN where `ends` says so.
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), 13.3. None for fewer than two
+    groups, which have no spread.
     """
     if table.n_groups < 2:
         return None
@@ -55,12 +51,10 @@ def resample(
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, FloatArray]:
-    """Return metrics of several tables on the same resamples of their groups.
+    """Return metrics of tables of the same queries on the same resamples, (n_tables, n_resamples).
 
-    All tables get the same weights in a resample, so that differences between them are paired.
-
-    Returns: Values by metric, (n_tables, n_resamples); NaN where a metric has no value on a
-    resample.
+    All tables get the same weights in a resample, so that differences between them are paired. NaN
+    where a metric has no value.
     """
     check_same_queries(tables)
     parts: dict[str, list[FloatArray]] = {name: [] for name in names}
@@ -78,11 +72,10 @@ def difference(
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> tuple[float | None, FloatArray, tuple[float, float] | None]:
-    """Return a metric of one table minus that of another, on all queries and on resamples.
+    """Return a metric of one table minus that of another: value, resampled values, interval.
 
-    Returns: The difference, None if one of the two has no value; the same by resample,
-    (n_resamples,), or (0,) for a single group; the percentile interval, None without a spread or
-    value.
+    The value is None if one of the two has none; resampled values are (n_resamples,), or (0,) for a
+    single group; the percentile interval is None without a spread or value.
     """
     check_same_queries([first, second])
     value = evaluate(name, first) - evaluate(name, second)
@@ -97,11 +90,7 @@ def difference(
 
 
 def check_same_queries(tables: Sequence[Table]) -> None:
-    """Refuse tables that cannot hold the same queries in the same order.
-
-    Compared is what a table knows of its queries whatever the answers: number, groups, and the
-    truth's columns.
-    """
+    """Refuse tables that differ in kind, number of queries, groups or truth."""
     if not tables:
         raise ValueError("no table to resample")
     first = tables[0]
@@ -119,10 +108,9 @@ def check_same_queries(tables: Sequence[Table]) -> None:
 def ends(values: FloatArray) -> tuple[float, float]:
     """Return both ends of the percentile interval of resampled values, (n_resamples,).
 
-    A metric of a class has no value, NaN, on a resample that holds none of its queries. Up to
-    `MAX_LACKING` of the resamples may lack one and are left out, which cannot move an end by more
-    than half a per cent of the distribution; with more the interval would be that of samples that
-    happen to hold the class, so both ends are NaN.
+    A metric of a class has no value, NaN, on a resample without its queries. Up to `MAX_LACKING` of
+    the resamples may lack one and are left out, which moves an end by at most half a per cent of
+    the distribution; with more, both ends are NaN.
     """
     known = values[np.isfinite(values)]
     if len(values) - len(known) > MAX_LACKING * len(values):
@@ -142,7 +130,7 @@ def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterat
 
 @lru_cache(maxsize=64)
 def _counts(state: str, n_groups: int, n_resamples: int) -> tuple[npt.NDArray[np.int32], str]:
-    """Draw how often each group is in each resample."""
+    """Counts (n_resamples, n_groups), and the PCG64 state afterwards; one seed is used often."""
     bits = np.random.PCG64()
     bits.state = json.loads(state)
     shares = np.full(n_groups, 1 / n_groups)

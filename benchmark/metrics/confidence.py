@@ -1,8 +1,7 @@
-"""How sure a run was of its answers, against whether they were right. Pure; ranks nothing.
+"""How sure a run was of its answers, against whether they were right; ranks nothing.
 
-A confidence is what an explainer said of an answer, or what a local model's own probabilities say:
-that of the tokens up to its verdict against whether the verdict is right, and that of the whole
-reply against whether the whole answer is. Queries without one count for nothing here.
+A confidence is what an explainer says of an answer, or a local model's own probability: that of the
+tokens up to its verdict against the verdict, that of the whole reply against the whole answer.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ Floats = npt.NDArray[np.float64]
 FIELDS = ("confidence", "logprob_verdict", "logprob_reply")
 """Fields of a row that hold one; the two others are natural logarithms."""
 BINS = 10
-"""Bins of the calibration error."""
 
 
 def run_confidence(
@@ -29,7 +27,7 @@ def run_confidence(
     scored: Sequence[Replied],
     is_right: Callable[[Scored], tuple[bool, bool]],
 ) -> dict[str, Any] | None:
-    """Return what `confidence_result` says of graded queries; None if nothing there has a verdict."""
+    """Return what `confidence_result` says of graded queries; None if they have no verdicts."""
     verdicts = {one.query.id: is_right(one) for one in scored if isinstance(one, Scored)}
     return confidence_result(rows, verdicts)
 
@@ -39,8 +37,9 @@ def confidence_result(
 ) -> dict[str, Any] | None:
     """Return what each kind of confidence is worth, or None if a run has none of any kind.
 
-    Returns: By field of a row: `n`, `right` (share), `mean` (confidence), `auroc` (null if all are
-    right or all wrong), `brier`, `ece` and `aurc`.
+    `right` says by query id whether verdict and content are right. By field of a row: `n`, `right`
+    (share), `mean` (confidence), `auroc` (null if all are right or all wrong), `brier`, `ece`,
+    `aurc`.
     """
     found = {}
     for name in FIELDS:
@@ -67,10 +66,7 @@ def _measured(sure: Floats, right: Floats) -> dict[str, Any]:
 
 
 def auroc(sure: Floats, right: Floats) -> float:
-    """Return the probability that a right answer has more confidence than a wrong one.
-
-    A tie counts half; NaN if all are right or all are wrong.
-    """
+    """Return the chance that a right answer has more confidence than a wrong one, ties half."""
     n_right = int(right.sum())
     pairs = n_right * (len(right) - n_right)
     if not pairs:
@@ -85,7 +81,7 @@ def calibration_error(sure: Floats, right: Floats, n_bins: int = BINS) -> float:
 
     The mean, weighted by size, of how far the share of right answers in a bin lies from the mean
     confidence there (Naeini et al. 2015, with quantiles for edges as in Nguyen and O'Connor 2015).
-    Answers of the same confidence count as their average, so that their order does not matter.
+    Answers of the same confidence count as their average.
     """
     order = np.argsort(sure, kind="stable")
     sure, right = sure[order], _averaged(sure, right)[order]

@@ -1,7 +1,6 @@
 """Metrics of descriptions: pure functions from simulated queries and weights to one number.
 
-Owns every formula over the numbers that `scoring/judged.py` works out for each query. A query
-without a usable description is part of every denominator and counts 0. Weights and shapes are as in
+A query without a usable description counts 0 in every denominator. Weights and shapes are as in
 `verdicts.py`. Columns are whole millionths, so that sums are exact in any order.
 """
 
@@ -58,11 +57,7 @@ Metric = Callable[[DescriptionTable, FloatArray], FloatArray]
 
 
 def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean over features of 2 AUROC - 1 of strong and silent tokens that are matched.
-
-    A reader of no more than what is matched is at 0. Features without matched tokens are left out;
-    NaN where no other has weight.
-    """
+    """Return the mean of 2 AUROC - 1 over features with matched tokens; NaN without weight."""
     _check(weights)
     own = weights * table.marked
     total = own.sum(axis=-1)
@@ -78,7 +73,6 @@ def weighted_r(table: DescriptionTable, weights: FloatArray) -> FloatArray:
 
 
 METRICS: Mapping[str, Metric] = {"matched_auroc": matched_auroc, "weighted_r": weighted_r}
-"""Metrics of descriptions by name."""
 
 
 def _sum(column: Column, weights: FloatArray) -> FloatArray:

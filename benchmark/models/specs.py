@@ -19,8 +19,8 @@ class TargetSpec:
     source: Source
     """Where the weights come from."""
     location: str
-    """Hub id, path of a folder, or package requirement; if there are several of these, apart by
-    spaces, each holds the part of one file that is at its place in `files`."""
+    """Hub id, path of a folder, or package requirement; if several, apart by spaces, each holds the
+    part of one file that is at its place in `files`."""
     revision: str
     """Commit on the hub (40 hexadecimal digits), package version, or `local`."""
     files: Mapping[str, str]

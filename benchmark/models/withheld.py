@@ -1,7 +1,7 @@
 """A process that holds no weights of one target: loading them fails with a sentence.
 
-Owns the refusal. It is a guard, not a sandbox: code that knows where a copy of the weights lies and
-reads it without Python's `open` gets past it, as does a table of replies that was made before.
+A guard, not a sandbox: code that reads a copy of the weights without Python's `open` gets past it,
+as does a table of replies that was made before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from introspect_bench.benchmark.errors import CheckFailedError
 
 VARIABLE = "INTROSPECT_BENCH_WITHOUT_TARGET"
-"""Environment variable that holds what is withheld, as JSON."""
 
 
 class WithheldError(CheckFailedError):
@@ -54,10 +53,7 @@ def refuse_target(name: str, weights_sha256: Iterable[str] = ()) -> None:
 
 
 def guard_folders() -> None:
-    """Refuse, from now on, to open any file in the folders that are withheld from this process.
-
-    It cannot be undone: an audit hook stays for the life of a process.
-    """
+    """Refuse, for the life of this process, to open any file in the withheld folders."""
     known = withheld()
     folders = [] if known is None else [Path(os.path.realpath(one)) for one in known.folders]
 

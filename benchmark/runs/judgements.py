@@ -1,9 +1,7 @@
-"""Rows that judges append to a complete run: what they hold, read strictly.
+"""Rows that judges append to a complete run, read strictly.
 
-Owns the form of a judgement. Judges of descriptions run models and scoring runs
-none, so what a judge found is kept in the run file, where anyone can spot-check it. Every row
-repeats the text that was judged, so that it can be compared with the raw reply. Bytes are kept as
-base64.
+Scoring runs no models, so what a judge gave is kept in the run file. Every row repeats the text
+that was judged, so that it can be compared with the raw reply. Bytes are kept as base64.
 """
 
 from __future__ import annotations
@@ -18,21 +16,17 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.judging.rubric import rated
 
 KIND = "judgement"
-"""Value of `kind` in these rows."""
 MAX_JUDGEMENTS = 60_000
-"""Most judgements in a run file."""
 
 Key = tuple[str, str]
-"""Judge and query id."""
 
 RATED = "judge/"
-"""How the names of language models that rate begin; they hold `raw` and `value`."""
+"""Prefix of language models that rate; their rows hold `raw` and `value`."""
 
 PREDICTED = "predicted"
-"""Field of predicted activations."""
 MAPPED = ("grammar", "nearest", "none")
-"""Values of `mapped`: whether a judge that maps descriptions to known ones read it by its grammar,
-took the nearest one, or found none."""
+"""How a judge that maps descriptions to known ones read one: by its grammar, as the nearest, not at
+all."""
 
 _JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")
 
@@ -43,7 +37,7 @@ def add_judgement(
     rows: Mapping[str, Any],
     where: str,
 ) -> None:
-    """Check a judgement and add it to those found so far."""
+    """Check a judgement and add it to those of `found`; `rows` are predictions by query id."""
     qid, judge = row.get("qid"), row.get("judge")
     if not isinstance(judge, str) or not _JUDGE.fullmatch(judge):
         raise IntegrityError(f"{where}: field judge is not KIND/NAME@ and 12 hexadecimal digits")
@@ -74,7 +68,7 @@ def _check_rating(row: Mapping[str, Any], where: str) -> None:
 
 
 def stored_bytes(text: object, where: str) -> bytes:
-    """Read bytes as they are stored."""
+    """Read bytes that are stored as base64 with padding."""
     if not isinstance(text, str):
         raise IntegrityError(f"{where} is not text")
     try:

@@ -1,8 +1,7 @@
 """Builds the header of a run and the parts of its rows that are known before asking.
 
-Owns what is recorded about a run, and how its explainer's settings are read again. Fields are an
-allow-list: nothing about the user or the place of a file. (What a user passes to an explainer of
-his own is recorded as it is.)
+Fields are an allow-list: nothing about the user or the place of a file. (What a user passes to an
+explainer of his own is recorded as it is.)
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ from introspect_bench.benchmark.suite.select import ids_sha256, suite_fields
 from introspect_bench.benchmark.suite.suite import Suite
 
 TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
-"""What a header says of every target."""
 PUBLIC_TARGET_FIELDS = ("source", "location", "revision", "licence", "n_layers", "d_model")
-"""What it says besides of one that anybody can get: for a folder, `location` is a path."""
+"""What a header says besides of a target that anybody can get: for a folder, `location` is a path.
+"""
 PUBLIC_SOURCES = ("hub", "wheel")
-"""Values of a target's `source` for which that is so."""
 
 
 def make_header(
@@ -54,7 +52,7 @@ def make_header(
     selftest: Mapping[str, Any],
     device: str | None,
 ) -> Header:
-    """Return the header of a new run; `predict` says what the arguments mean."""
+    """Return the header of a new run."""
     machine: dict[str, Any] = provenance.environment(device=device)
     return Header(
         run_id=uuid.uuid4().hex,
@@ -101,7 +99,7 @@ def key_base(header: Mapping[str, Any]) -> str:
 
 
 def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
-    """Return the fields of a row that are known before the reply."""
+    """Return the fields of a row that are known before the reply; `number` counts from 0."""
     sha = prompt_sha256(prompt)
     key = sha256_bytes(f"{base}:{prompt.query.id}:{sha}".encode())[:32]
     return {"qid": prompt.query.id, "i": number, "prompt_sha": sha, "key": key}

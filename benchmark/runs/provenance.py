@@ -1,7 +1,6 @@
 """Where a run comes from: package, commit and environment, as an allow-list.
 
-Owns what may be written about the machine: versions and the name of the compute device. Host names,
-user names, paths, environment variables and addresses are never read into a result.
+Host names, user names, paths, environment variables and addresses are never read into a result.
 """
 
 from __future__ import annotations
@@ -16,21 +15,14 @@ from typing import Any
 import introspect_bench
 
 PACKAGE = "introspect-bench"
-"""Name of the distribution."""
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
-"""Libraries whose versions are recorded; `runfile.identity` says which of them must stay the same
-while a run goes on."""
+"""Libraries whose versions are recorded."""
 
 _GIT_SECONDS = 10
 
 
 def environment(*, device: str | None = None) -> dict[str, str | None]:
-    """Describe the environment of a run.
-
-    Versions are read from package metadata, so that nothing heavy is imported.
-
-    Returns: The Python, system and library versions; None for a library that is not installed.
-    """
+    """Return Python, system and library versions; None for a library that is not installed."""
     found: dict[str, str | None] = {
         "python": platform.python_version(),
         "system": platform.system(),
@@ -67,7 +59,7 @@ def _version(name: str) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return git's answer without its last line feed, or None if there is no answer."""
+    """The answer of git without its last line feed, or None if there is no answer."""
     # Inside a git hook these variables point at another repository.
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:

@@ -1,7 +1,6 @@
-"""What a run says to each query it is about: its header believed nothing, its raw text read again.
+"""What a run says to each query it is about: its header checked, its raw text read again.
 
-Owns the checks that tie a run to its suite, and what stands around an answer and is no part of it:
-thinking, code fences, list marks. No truth is opened here.
+Also what stands around an answer and is no part of it: thinking, code fences, list marks.
 """
 
 from __future__ import annotations
@@ -22,10 +21,7 @@ from introspect_bench.benchmark.task import Task
 
 
 def read_replies(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
-    """Put every query the run is about beside its raw reply and the answer read in it.
-
-    Returns: One for each query, in the suite's order.
-    """
+    """Put every query the run is about beside its raw reply and answer, in the suite's order."""
     check_task(task, suite)
     about = run.header["task"]
     check_about(run.header, suite, run.path)
@@ -52,7 +48,6 @@ def read_replies(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
 
 
 THINK = "<think>"
-"""Begins a block of thinking; `</think>` ends it."""
 
 _THINK = re.compile(re.escape(THINK), re.IGNORECASE)
 _THOUGHT = re.compile("</think>", re.IGNORECASE)
@@ -70,8 +65,8 @@ def clean_reply(raw: str) -> str | None:
     """Return a reply without what stands around its answer, or None if its thinking has no end.
 
     A leading byte order mark, one leading closed `<think>` block, the lines of a code fence, and
-    the marks of lists, quotations and headings at the beginning of a line are dropped. A reply
-    that holds another `</think>`, or begins another block, has no answer either.
+    the marks of lists, quotations and headings at the beginning of a line are dropped. A reply that
+    holds another `</think>`, or begins another block, has no answer either.
     """
     text = without_thinking(raw)
     if text is None:

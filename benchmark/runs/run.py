@@ -1,9 +1,8 @@
 """The run file: one JSONL of header, prediction rows, footer and judgements, read strictly.
 
-Owns the format `introspect-bench/run/1` and its limits. The raw text of a row is what counts;
-`parsed` and `status` are for the reader's eye. A file without a footer is a valid, incomplete run;
-its last line may be torn. Judgements follow the footer, which does not cover them: they can be made
-again from the raw text. Writing is in `runwriter`; nothing here changes a file.
+Only the raw text of a row counts; `parsed` and `status` are for the reader's eye. A file without a
+footer is a valid, incomplete run; its last line may be torn. Judgements follow the footer, which
+does not cover them: they can be made again from the raw text.
 """
 
 from __future__ import annotations
@@ -22,11 +21,9 @@ from introspect_bench.benchmark.runs.header import Header
 from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
 
 MAX_FILE_BYTES = 64 << 20
-"""Largest run file."""
 MAX_LINE_BYTES = 64 << 10
 """Longest line of a run file: bounds the raw text of one reply."""
 MAX_ROWS = 20_000
-"""Most prediction rows in a run file."""
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
 _NOT_IDENTITY = ("run_id", "created", "env", "selftest")
@@ -119,9 +116,9 @@ def encode_line(row: Mapping[str, Any]) -> bytes:
 def identity(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a header that makes two runs the same run.
 
-    Everything counts except the run's name and time, the machine, self-tests, declarations, the
-    metrics, and the commit of the package (its version counts). Device and versions of the
-    libraries that run models count too, unless the explainer only looks up what it replies.
+    Everything counts except the run's name and time, the machine, self-tests, the metrics, and the
+    commit of the package. Device and versions of the libraries that run models count too, unless
+    the explainer only looks up what it replies.
     """
     kept = {key: value for key, value in header.items() if key not in _NOT_IDENTITY}
     package = kept["package"]
@@ -143,10 +140,7 @@ def runs_model(explainer: Mapping[str, Any]) -> bool:
 def first_difference(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = ""
 ) -> tuple[str, Any, Any] | None:
-    """Return the dotted path and both values of the first field in which two JSON objects differ.
-
-    A field that one of them lacks has the value `"(absent)"`.
-    """
+    """Return path and both values, `"(absent)"` if lacking, of the first field that differs."""
     for key in [*ours, *(key for key in theirs if key not in ours)]:
         a, b = ours.get(key, "(absent)"), theirs.get(key, "(absent)")
         if isinstance(a, Mapping) and isinstance(b, Mapping):

@@ -1,7 +1,7 @@
 """Appends to a run file so that a kill, a full disk or a second process never costs a finished row.
 
-Owns the order of bytes on disk: the header appears by a rename, each batch is one write and one
-fsync, the footer follows the last row, judges append after it. What a line means is in `runfile`.
+The header appears by a rename, each batch is one write and one fsync, the footer follows the last
+row, judges append after it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from introspect_bench.benchmark.runs.run import (
 Resume = Literal["auto", "never", "require"]
 """`auto` continues a file that is there, `never` refuses one, `require` starts no new one."""
 RESUME: tuple[Resume, ...] = ("auto", "never", "require")
-"""The values `Resume` can have."""
 
 
 class RunWriter:
@@ -78,7 +77,7 @@ class RunWriter:
         self.rows.update({row["qid"]: row for row in rows})
 
     def finish(self, *, counts: Mapping[str, int], cost: Mapping[str, float]) -> None:
-        """Write the footer."""
+        """Write the footer: rows by status, and the whole run's seconds and tokens in and out."""
         if len(self.rows) != self._n:
             raise IntegrityError(f"{self.path}: {len(self.rows)} rows of {self._n}, not complete")
         footer = {
@@ -129,7 +128,10 @@ class RunWriter:
 def open_run(
     path: Path, header: Mapping[str, Any], *, resume: Resume = "auto"
 ) -> Iterator[RunWriter]:
-    """Create a run file, or continue the same run."""
+    """Create a run file, or continue the same run; a lock file is kept beside it.
+
+    `header` is what a new file would get; an existing one must have the same `identity`.
+    """
     _check_mode(path, resume)
     line, encoded = _encode_header(header)
     with _lock(path):
@@ -148,7 +150,7 @@ def open_run(
 
 @contextmanager
 def open_judging(path: Path) -> Iterator[RunWriter]:
-    """Open a run file to append judgements."""
+    """Open a complete run file to append judgements; a lock file is kept beside it."""
     if not path.is_file():
         raise UsageError(f"cannot read {path}: no such file; check the path")
     with _lock(path):
@@ -163,7 +165,11 @@ def open_judging(path: Path) -> Iterator[RunWriter]:
 
 
 def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "auto") -> None:
-    """Refuse what `open_run` would refuse, as far as it shows before the explainer is loaded."""
+    """Refuse what `open_run` would refuse, as far as it shows before the explainer is loaded.
+
+    Of `header`, the explainer counts by `shots`, `no_vector` and `shuffled_vectors` only,
+    `generation` by what was chosen.
+    """
     _check_mode(path, resume)
     _, encoded = _encode_header(header)
     if _holds_something(path):
@@ -183,7 +189,6 @@ def _holds_something(path: Path) -> bool:
 
 
 def _encode_header(header: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """Return a header's line, and what reading it gives."""
     try:
         line = encode_line(header)
     except (TypeError, ValueError) as error:

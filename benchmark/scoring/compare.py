@@ -1,8 +1,4 @@
-"""Differences between runs, task by task and pair by pair. No model, no network.
-
-Owns what `compare` returns. The statistics are `metrics/paired.py`'s; what may be compared with
-what is `matched.py`'s.
-"""
+"""Differences between runs, task by task and pair by pair. No model, no network."""
 
 from __future__ import annotations
 
@@ -23,14 +19,13 @@ from introspect_bench.benchmark.scoring.grade import SEED
 from introspect_bench.benchmark.scoring.matched import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
-"""Value of `schema` in what `compare` returns."""
 CLUSTERS = ("auto", "query")
 """What is resampled and swapped as a whole: contrast groups, or each query for itself."""
 SIGNIFICANT = 0.05
 """Corrected p from which a difference is no longer significant."""
 
 OnRead = Callable[[str, int, int], None]
-"""Told what is done, how many are done, and how many there are."""
+"""Called with what is done, how many are done, and how many there are."""
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -47,13 +42,16 @@ def compare(
     common: bool = False,
     on_read: OnRead = _silent,
 ) -> dict[str, Any]:
-    """Compare runs with one another, suite by suite and task by task, every pair.
+    """Compare runs, at least two of each task, with one another: every pair of every task.
 
-    Returns: A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
-    `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
-    `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or `permutation`),
-    `p`, `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
-    the latter), `first_only`, `second_only` and `minimum_detectable`.
+    `metric` is each task's headline if None. `cluster` `auto` resamples and swaps contrast groups,
+    `query` takes queries as independent. `correction` is over all pairs of all tasks. `common`
+    compares partial and unfinished runs on the queries that all have answered.
+
+    A task's part has `runs` (`name`, `access`, `value`, `interval_95`) and `pairs`: `first` and
+    `second` (places in `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar`
+    or `permutation`), `p`, `p_corrected`, the same with `_permutation` for swapping whole groups,
+    `significant` (by the latter), `first_only`, `second_only` and `minimum_detectable`.
     """
     if cluster not in CLUSTERS:
         raise UsageError(f"unknown cluster {cluster!r}; choose from {', '.join(CLUSTERS)}")

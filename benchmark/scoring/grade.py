@@ -1,8 +1,7 @@
 """Run file and ground truth in, results out: pure, without a model, the same bytes every time.
 
-Owns what a result holds. Raw text is parsed again; nothing a run file says about its own score is
-believed. Every query the run is about is scored, unparsed or missing, and the last two are wrong in
-every metric.
+Raw text is parsed again; nothing a run file says about its own score is believed. Every query the
+run is about is scored, unparsed or missing, and the last two are wrong in every metric.
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 SCHEMA = "introspect-bench/score/1"
-"""Value of `schema` in a result."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
 
@@ -49,14 +47,11 @@ SEED = 0
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
     """Score a run: a JSON object with counts, metrics, intervals and what to compare them with.
 
-    Returns: `overall` (over the task's headline kinds, null if the run has none of them),
-    `by_kind`, where queries have layers `by_layers` (headline kinds again), where they have a
-    margin `by_margin` (the same), and for descriptions `by_distance`: features near to, or far
-    from, those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing`
-    and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
-    is null, as is a value that does not exist. `descriptions` is null or what `description_result`
-    says, `unread` and `labels_reproduced` likewise of `notes`, `confidence` what `run_confidence`
-    says of the headline kinds.
+    `overall` is over the task's headline kinds, null if the run has none; `by_kind` is over all;
+    `by_layers` and `by_margin` over headline kinds, where queries have these; `by_distance` tells
+    features near to the training split's from others. Each holds `n`, `n_groups`, `scored`,
+    `unparsed`, `missing` and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`, null
+    where there is none. NotJudgedError: a description was not judged yet.
     """
     return score_graded(run, task, suite, grade_run(run, task, suite))
 
@@ -102,12 +97,12 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
 
 
 def grade_run(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
-    """Grade a run of either kind of task, by `grade` or `grade_descriptions`."""
+    """Put every query the run is about beside its truth and its answer, in the suite's order."""
     return grade_descriptions(run, task, suite) if suite.describes else grade(run, task, suite)
 
 
 def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
-    """Put every query the run is about beside its truth and its answer, in the suite's order."""
+    """Grade a run about interventions, see `grade_run`."""
     replies = read_replies(run, task, suite)
     if run.judgements:
         raise IntegrityError(f"{run.path}: holds judgements, but answers to {task.name} need none")
@@ -124,12 +119,12 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
 
 
 def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, ...]:
-    """Put every query the run is about beside its feature and what its description predicts."""
+    """Grade a run about features, with what judges made of its descriptions, see `grade_run`."""
     return describe_replies(run, read_replies(run, task, suite), suite)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
-    """Return scored queries as columns for the metrics."""
+    """Return scored queries, at least one, as columns for the metrics."""
     right = [is_right(s) for s in scored]
     verdicts = [
         int(s.answer.changed) if isinstance(s.answer, Answer) else NO_VERDICT for s in scored
@@ -168,7 +163,7 @@ def headline_queries(scored: Iterable[Replied], task: Task) -> list[Replied]:
 
 
 def make_table(scored: Sequence[Replied]) -> Table:
-    """Return graded queries of one task as columns for its metrics."""
+    """Return graded queries of one task, at least one, as columns for its metrics."""
     causal = [one for one in scored if isinstance(one, Scored)]
     return score_table(causal) if causal else description_table(_described(scored))
 
@@ -225,7 +220,7 @@ def _is_headline(query: Query, task: Task) -> bool:
 
 
 def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:
-    """Return what is reached without introspection on this split, if the suite's manifest says."""
+    """What is reached without introspection on this split, if the suite's manifest says."""
     try:
         scale = asdict(scale_of(suite.manifest, split, metric))
     except NoScaleError:

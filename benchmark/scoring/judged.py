@@ -1,8 +1,7 @@
 """Descriptions against what is known about their features; reads judgements, runs no model.
 
-Owns how predicted activations become the numbers of one query. What a judge found stands in the run
-file; it counts only if it is of the suite's own judge and about the text that is read in the raw
-reply. Every number is rounded to millionths, so that a score is the same on every machine.
+A judgement counts only if it is of the suite's own judge and about the text that is read in the raw
+reply. Numbers are rounded to millionths, so that a score is the same on every machine.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Truths:
         self._own = arrays(suite, split, "windows") | arrays(suite, split, "activations")
 
     def score(self, qid: str, predicted: npt.NDArray[np.number[Any]]) -> Predicted:
-        """Score predicted activations of a feature."""
+        """Score predicted activations, (16, 32), of the feature of a query."""
         row = self._place[qid]
         return score_feature({name: value[row] for name, value in self._own.items()}, predicted)
 
@@ -55,7 +54,10 @@ class Truths:
 def score_feature(
     own: Mapping[str, npt.NDArray[Any]], predicted: npt.NDArray[np.number[Any]]
 ) -> Predicted:
-    """Score predicted activations of one feature."""
+    """Score predicted activations, (16, 32), of one feature.
+
+    `own` has its rows of the tensors of `windows` and `activations`.
+    """
     values, weights = predicted.astype(np.float64), own["weights"].astype(np.float64)
     marked = np.flatnonzero(own["marks"] >= 0)
     area = None
@@ -71,7 +73,10 @@ def score_feature(
 
 
 def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tuple[Described, ...]:
-    """Put replies beside what is known about their features and what judges made of them."""
+    """Put replies beside what is known about their features and what judges made of them.
+
+    NotJudgedError: an answer was not judged by the suite's own judge.
+    """
     split = run.header["task"]["split"]
     if split == "train":
         raise UsageError(f"{run.path}: descriptions of the train split are not scored")
@@ -97,7 +102,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
 
 
 def description_table(described: Sequence[Described], judge: str | None = None) -> DescriptionTable:
-    """Return described queries as columns for the metrics."""
+    """Return described queries as columns, by the suite's own judge or one of `others`."""
     found = [one.found if judge is None else one.others[judge] for one in described]
     groups = np.unique([one.query.group for one in described], return_inverse=True)[1]
     return DescriptionTable(
@@ -181,12 +186,9 @@ def _column(values: Sequence[float]) -> npt.NDArray[np.int64]:
 def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, Any] | None:
     """Say what descriptions look like, and what judges that do not rank make of them.
 
-    Returns: None if there are none; else `mean_characters`, `distinct`, `truncated`; `mapped`: the
-    share of descriptions that the suite's judge read by each of `MAPPED`, null without a
-    description; `judges`: for each other judge of the whole run `value` and `interval_95` of every
-    metric; and `ratings`: for each language model that judged all, those of the mean rating from 0
-    to 1, where a query without a description counts 0, and `malformed`, replies of the judge that
-    were no rating and count nowhere.
+    `mapped` is the share that the suite's judge read by each of `MAPPED`; `judges` has the metrics
+    of each other judge of the whole run; `ratings` the mean rating, 0 to 1, of each language model
+    that judged all: a query without a description counts 0, a malformed reply nowhere.
     """
     if not described:
         return None

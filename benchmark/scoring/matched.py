@@ -1,7 +1,6 @@
 """Run files to tables of the same queries. No model, no network.
 
-Owns what may be compared with what: runs of one task, suite, version, split and data, about the
-same queries. `compare` and the page both start here.
+Only runs of one task, suite, version, split and data, about the same queries, may be compared.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
 
 
 def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
-    """Read and grade a run file."""
+    """Read and grade a run file; `suite` is a folder of suites that are not in the package."""
     run = read_run(Path(path))
     task, found = about(run, suite)
     return Graded(
@@ -105,11 +104,11 @@ def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
 
 
 def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
-    """Put runs of one task on the same queries.
+    """Put runs of one task, at least one, on the same queries.
 
     Runs are compared on the whole of what they are about, and only if that is the same. With
-    `common`, on the queries that all of them have a row for, which somebody chose: good for
-    looking, not for claims.
+    `common`, on the queries that all have a row for, which somebody chose: for looking, not for
+    claims.
     """
     first = graded[0]
     for other in graded[1:]:
@@ -149,7 +148,6 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
 
 
 def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]:
-    """Return what keeps two runs from being about the same queries: name and both values."""
     pairs = [
         ("the task", first.task.name, other.task.name),
         ("the suite", first.suite.name, other.suite.name),

@@ -1,7 +1,4 @@
-"""What a result says of a run beside its metrics: replies nobody can read, labels come to again.
-
-Pure.
-"""
+"""What a result says of a run beside its metrics: unreadable replies, reproduced labels."""
 
 from __future__ import annotations
 
@@ -15,15 +12,10 @@ from introspect_bench.benchmark.task import Task
 CALCULATOR = "baseline/calculator"
 """Who carries out each query's intervention, as its runs name it."""
 LONGEST = 300
-"""Characters of a reply that are shown."""
 
 
 def unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
-    """Return one reply that cannot be read and the form expected, if that is so of most of them.
-
-    Returns: `unparsed` and `answered` (numbers of replies), `id` of a query, its `reply` (the first
-    characters) and the form `expected`; None if half of the replies or more can be read.
-    """
+    """Return one reply that cannot be read and the form expected, if that is so of most of them."""
     answered = [one for one in replies if one.raw is not None]
     failed = [one for one in answered if one.answer is None]
     if 2 * len(failed) <= len(answered):

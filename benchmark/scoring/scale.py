@@ -1,14 +1,9 @@
-"""The ends of a metric's scale: what is reached without introspection, and by calculating. Pure.
+"""The ends of a metric's scale, from the null models of a suite's manifest. Pure.
 
-Owns how the `nulls` of a suite's manifest are read. They are null models: rules that answer without
-introspection, each tuned on the training split as an adversary would, scored when the suite was
-made: `{split: [{"name", "access", "metrics": {metric: number or null}}]}` for validation and test.
-
-**Floor.** The best null of the access class `words`, which reads the query and nothing else. It is
-the floor for entries of every class.
-
-**Ceiling.** The null named `calculator`, which carries the intervention out, if the suite has one;
-else 1.
+Null models answer without introspection, tuned on the training split as an adversary would, scored
+when the suite was made: `{split: [{"name", "access", "metrics": {metric: number or null}}]}`. The
+floor, for every class, is the best null of class `words`; the ceiling is the null `calculator`,
+which carries the intervention out, if there is one, else 1.
 """
 
 from __future__ import annotations
@@ -21,9 +16,7 @@ from typing import Any
 from introspect_bench.benchmark.errors import IntegrityError
 
 FLOOR_CLASS = "words"
-"""Access class whose best null is the floor."""
 CALCULATOR = "calculator"
-"""Name of the null that is the ceiling."""
 
 
 class NoScaleError(IntegrityError):
@@ -50,7 +43,7 @@ class Scale:
 
 
 def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
-    """Read the scale of a metric from a suite's manifest."""
+    """Read the scale of a metric on a split; the message of a NoScaleError is a clause."""
     where = f"{manifest.get('suite')}/{manifest.get('task')}"
     values: list[tuple[float, str]] = []
     ceiling = 1.0

@@ -1,7 +1,7 @@
 """Run files after the fact: scored, checked, shown, put into tables. No model, no network.
 
-Owns which suite a run file is scored with: one that ships with the package, or the folder that the
-user gives. A run file comes from a stranger and never chooses its own ground truth.
+A run file comes from a stranger and never chooses its own ground truth: it is scored with a suite
+that ships with the package, or with the folder of suites that the user gives.
 """
 
 from __future__ import annotations
@@ -31,18 +31,16 @@ PARTIAL = (
     "a partial run cannot be submitted: it answers {n} queries that were chosen; "
     "run it again without --limit and --queries"
 )
-"""Why a partial run is refused."""
 INCOMPLETE = (
     "an incomplete run cannot be submitted: {missing} of {n} queries have no row; "
     "run the same command again to complete it"
 )
-"""Why an incomplete run is refused."""
 
 _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
 
 def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
-    """Score a run file: the JSON object of `benchmark.scoring.score_run`. No model, no network."""
+    """Score a run file, see `grade.score_run`."""
     found = read_run(Path(path))
     task, where = about(found, suite)
     return score_run(found, task, where)
@@ -83,7 +81,7 @@ def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
 
 
 def check_score(path: Path | str, result: dict[str, Any]) -> None:
-    """Fail unless a scored run is whole, its suite frozen, and what it claims what was computed."""
+    """Fail unless a scored run is whole, its suite frozen, and its claims what was computed."""
     counts = result["counts"]
     if result["partial"]:
         raise CheckFailedError(f"{path}: {PARTIAL.format(n=counts['queries'])}")
@@ -103,10 +101,9 @@ def check_score(path: Path | str, result: dict[str, Any]) -> None:
 
 
 def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
-    """Read a run file strictly and say what it is.
+    """Read a run file strictly and say what it is; `cannot_submit` says why, or is None.
 
-    Returns: What the header says, how much is there, and `cannot_submit`: a sentence that says why
-    it cannot be submitted as it is, or None.
+    With `strict`, what cannot be submitted is a CheckFailedError or an IncompleteRunError.
     """
     found = read_run(Path(path))
     said, partial = found.header["task"], found.header["partial"]
@@ -133,7 +130,7 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
 
 
 def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Put queries beside their truth, the raw reply, what was read in it and whether it is right."""
+    """Put queries beside truth, raw reply, answer and score; `RUN` or `RUN:ID` for one query."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise UsageError("expected RUN or RUN:ID")
@@ -154,7 +151,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
 
 
 def shown(one: Scored | Described, question: str) -> dict[str, Any]:
-    """Return what `show` says of a query."""
+    """Return what `show` says of a graded query."""
     row: dict[str, Any] = {
         "id": one.query.id,
         "group": one.query.group,

@@ -1,9 +1,8 @@
 """A suite whose truth is descriptions and activations of features: its arrays, and their checks.
 
-Owns what each array file of such a suite holds. Row `i` is about line `i` of `queries.jsonl`.
-`windows` is for judges and no truth: tokens, which token of a window is marked, which marks are
-compared, and the weights of random windows. `activations` is truth. `definitions` computes the
-activations again from the target alone.
+Row `i` is about line `i` of `queries.jsonl`. `windows` is for judges and no truth: tokens, the
+marked token of each window, which marks are compared, and the weights of random windows.
+`activations` is truth. `definitions` computes the activations again from the target alone.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
     from introspect_bench.benchmark.suite.suite import Suite
 
 WINDOWS = 16
-"""Windows of a feature."""
 MATCHED = 8
 """Those with a marked token, strong in half of them; a feature of kind `token` has none."""
 WINDOW = 32
-"""Tokens of a window."""
+"""Windows of a feature, and tokens of a window."""
 WORDINGS = 3
 """Fewest wordings of a reference description."""
 TOKEN, BIGRAM = "token", "bigram"
@@ -51,7 +49,7 @@ PARTS: Mapping[str, Mapping[str, Form]] = {
         "token": (np.float32, _TOKENS),
     },
 }
-"""Files by name: their tensors with dtype and shape behind the first axis, which is the query's;
+"""Files by name: their tensors with dtype and shape after the first axis, which is the query's;
 None is any length."""
 OF_LAYERS: Mapping[str, Mapping[str, Form]] = {
     "definitions": {
@@ -77,7 +75,7 @@ def asked_id(
 
 
 def arrays(suite: Suite, split: str, part: str) -> Arrays:
-    """Return one of a split's array files; row `i` is about query `i` of `suite.queries(split)`."""
+    """Return one of a split's `PARTS`; row `i` is about query `i` of `suite.queries(split)`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -114,7 +112,6 @@ def verify_split(suite: Suite, split: str) -> None:
 
 
 def _check_windows(query: Query, own: Mapping[str, npt.NDArray[Any]], where: str) -> None:
-    """Check marks, groups, weights and activations of one feature against each other."""
     marks, group, weights = own["marks"], own["pair_group"], own["weights"]
     marked, strong = marks >= 0, own["strong"] > 0
     least = 1 if query.kind == BIGRAM else 0

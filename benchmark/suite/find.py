@@ -1,8 +1,6 @@
-"""Finding a frozen suite: shipped ones by name, any other by the folder the user gives.
+"""Finding a frozen suite: shipped ones by name, others by the folder the user gives.
 
-Owns the layout of a folder of suites: `TASK/VERSION/manifest.json`, and the rule that only a user
-names a folder. What is in a suite is `benchmark.suite`'s, where the package's own suites are is
-`tasks`'.
+A folder of suites holds `TASK/VERSION/manifest.json`; only a user names one.
 """
 
 from __future__ import annotations
@@ -43,8 +41,7 @@ def shipped_suite(name: str, task: str) -> Suite:
 def find_suite(name: str, task: str) -> Suite:
     """Open the suite that a user named: a shipped one, or else a folder of suites.
 
-    A folder that has the name of a shipped suite is meant only when it is written as a path, such
-    as `./smollm2-135m`. Names that stand in files are for `shipped_suite`.
+    A folder with the name of a shipped suite must be written as a path, such as `./smollm2-135m`.
     """
     version = get_task(task).version
     if not _is_folder(name):
@@ -56,7 +53,7 @@ def find_suite(name: str, task: str) -> Suite:
 
 
 def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
-    """Return tasks with their suites: those named, or all that the suite has, in their own order."""
+    """Return tasks with their suites, in their own order: those named, or all of the suite."""
     if tasks:
         wanted = {get_task(task).name for task in tasks}
         present = [task for task in every() if task.name in wanted]

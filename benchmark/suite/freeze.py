@@ -27,7 +27,6 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
 SUITE_SCHEMA = "introspect-bench/suite/1"
-"""Schema of `manifest.json`."""
 
 CANARY = "introspect-bench:canary:7d1c6c1e-7f0b-4b43-9c53-1a0e6a2f54d8"
 """Marks every suite's manifest, so that training corpora can filter the files out."""
@@ -54,12 +53,11 @@ class Measured:
     part: str | None = None
     """Letter of the part that the clean output rests on (kind `which` only)."""
     source: str | None = None
-    """The source prompt's own output (patching); told to oracles only."""
+    """The source prompt's own output (patching); for oracles only."""
     origin: Mapping[str, Any] | None = None
-    """Where the vector was read (patching); told to oracles, and to training where it is asked."""
+    """Where the vector was read (patching); for oracles, and training that asks about it."""
     vector: npt.NDArray[np.float16] | None = None
-    """The vector that was written, shape (d_target,); exactly these bytes were used for the
-    measurement."""
+    """The vector that was written, (d_target,); exactly these bytes were measured."""
     nearest_train: float | None = None
     """Largest centred cosine of the vector with a training vector of the same place and layers."""
     place: str | None = None
@@ -76,7 +74,7 @@ def query_id(task: str, query: Measured) -> str:
 
 
 def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> dict[str, int]:
-    """Write one split's four files and return its counts."""
+    """Write one split's four files, from queries group by group, and return its counts."""
     rows: list[tuple[str, str, Measured]] = []
     for members in groups:
         ids = [query_id(task, member) for member in members]

@@ -1,7 +1,6 @@
 """A suite that reads each of its files once: for scoring many runs in one process.
 
-Everything is checked as in `Suite`, at the first read. What a test changes on disk afterwards is
-not seen, so nothing that writes suites uses it.
+What changes on disk afterwards is not seen, so nothing that writes suites uses it.
 """
 
 from __future__ import annotations

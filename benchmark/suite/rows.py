@@ -1,8 +1,7 @@
 """One line of a suite's files to one record, and the vectors that rows point at.
 
-Owns the row formats: exact keys and types; `part` and `origin` may lack. Every function returns
-`(query id, record)` or raises an `IntegrityError` that names the field; the caller adds file and
-line.
+Keys and types are exact; `part` and `origin` may lack. A reader returns `(query id, record)` or
+raises an `IntegrityError` that names the field; the caller adds file and line.
 """
 
 from __future__ import annotations
@@ -76,13 +75,11 @@ def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _keys(row: Mapping[str, Any], *names: str) -> None:
-    """Refuse a row whose keys are not exactly these."""
     if row.keys() != set(names):
         raise IntegrityError(f"keys are {sorted(row)}, expected {sorted(names)}")
 
 
 def _value(row: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    """Return a field of one of the given types; a bool is no int."""
     if type(row[name]) not in kinds:
         raise IntegrityError(f"field {name} is a {type(row[name]).__name__}")
     return row[name]
@@ -105,7 +102,7 @@ def _token_ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
 def checked_vectors(
     suite: Suite, split: str, queries: Sequence[Query]
 ) -> npt.NDArray[np.float16] | None:
-    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does."""
+    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None."""
     rows = [query.vector for query in queries if query.vector is not None]
     if not rows:
         return None
@@ -124,11 +121,9 @@ def checked_vectors(
 def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
     """Return for each vector's row that of another contrast group, as a control; never by chance.
 
-    Queries are put in the order of a hash of their ids, and each takes the vector of the next one
-    of another group: of its own kind and layers, where such a vector is as likely as the own one,
-    or of any if there is none.
-
-    Returns: int64 (n_vectors,); rows that no query points at keep their own.
+    In the order of a hash of its id, each query takes the vector of the next one of another group:
+    of its own kind and layers if there is one, else of any. int64 (n_vectors,); rows that no query
+    points at keep their own.
     """
     ordered = sorted(queries, key=lambda q: sha256(f"shuffled:{q.id}".encode()).digest())
     parts: dict[str, list[Query]] = {}

@@ -1,7 +1,4 @@
-"""Which queries a run is about, and whether task and suite belong together.
-
-Owns the rules that predicting and scoring must apply alike. Reads nothing.
-"""
+"""Which queries a run is about, and whether task and suite belong together."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ def check_task(task: Task, suite: Suite) -> None:
 
 
 def check_about(header: Mapping[str, Any], suite: Suite, path: Path) -> None:
-    """Refuse a run that is not about this suite."""
+    """Refuse a run, at `path`, that is not about this suite."""
     for field, value in suite_fields(suite).items():
         if header["task"][field] != value:
             raise IntegrityError(
@@ -53,10 +50,7 @@ def check_about(header: Mapping[str, Any], suite: Suite, path: Path) -> None:
 def select_queries(
     queries: Sequence[Query], *, limit: int | None, ids: Sequence[str] | None
 ) -> tuple[Query, ...]:
-    """Return the queries a run is about: all, the first `limit`, or those with the given ids.
-
-    The order is that of `queries` in every case: one choice is one set in one order.
-    """
+    """Return the queries a run is about, in order: all, the first `limit`, or those of `ids`."""
     if limit is not None and ids is not None:
         raise UsageError("a limit and a list of query ids cannot be combined; give one")
     if limit is not None:

@@ -16,9 +16,9 @@ Amount = int | float
 
 
 def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> list[Query]:
-    """Return the first queries in an order of contrast groups by hash; groups stay whole but one.
+    """Return the first `n` queries in an order of contrast groups by hash.
 
-    A smaller draw is part of every larger one.
+    Groups stay whole but one. A smaller draw is part of every larger one.
     """
     if isinstance(n, float):
         n = count(n, len(queries))
@@ -32,7 +32,7 @@ def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> lis
 
 
 def count(part: float, total: int) -> int:
-    """Return how many a part of all is, at least 1."""
+    """Return how many a part of all, above 0 and at most 1, is; at least 1."""
     if not 0 < part <= 1:
         raise UsageError(f"a part of {part:g} of the training queries: give above 0 and at most 1")
     return max(1, round(part * total))
@@ -51,5 +51,5 @@ def read_amount(word: str) -> Amount:
 
 
 def show_amount(amount: Amount) -> str:
-    """Write what `read_amount` reads, `pc` for the sign that file names are better without."""
+    """Write what `read_amount` reads, with `pc` for `%`, which file names are better without."""
     return f"{100 * amount:g}pc" if isinstance(amount, float) else str(amount)

@@ -1,8 +1,7 @@
 """A suite on disk: one target x task x version, frozen; every byte is checked as it is read.
 
-Owns the layout of a suite's folder and the checks that make its parts one whole. A *split* is a
-folder of files; `mini` is a fixed part of `validation`. Truth and oracle hints are separate files
-with separate readers, so that whoever answers queries can be kept from them. Nothing here writes.
+A *split* is a folder of files; `mini` is a fixed part of `validation`. Truth and oracle rows are
+separate files with separate readers, so that whoever answers queries can be kept from them.
 """
 
 from __future__ import annotations
@@ -34,9 +33,7 @@ from introspect_bench.benchmark.suite.rows import read_vectors
 from introspect_bench.benchmark.suite.subset import Amount, draw_groups
 
 MINI = "mini"
-"""Name of the split that is part of another."""
 ALL_SPLITS = (*SPLITS, MINI)
-"""Every name a split can have."""
 
 T = TypeVar("T")
 
@@ -99,7 +96,6 @@ class Suite:
         return tuple(query for key, query in found.items() if key in kept)
 
     def _queries(self, split: str) -> dict[str, Query]:
-        """Return all queries in the split's folder."""
         folder = self.folder(split)
         found = self._rows(f"{folder}/queries.jsonl", suite_rows.query)
         count = self.manifest["splits"][folder].get("queries")
@@ -111,7 +107,7 @@ class Suite:
         return found
 
     def vectors(self, split: str) -> npt.NDArray[np.float16]:
-        """Return the vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row."""
+        """Vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row."""
         return read_vectors(self, split)
 
     def truth(self, split: str) -> dict[str, GroundTruth]:
@@ -128,15 +124,17 @@ class Suite:
         return {key: found.answer for key, found in truth.items()}
 
     def oracle(self, split: str) -> dict[str, dict[str, Any]]:
-        """Return what oracle baselines are told, by query id.
+        """Return what oracle baselines get by query id, `{"clean": str, "source": str | None}`.
 
-        Each value is `{"clean": str, "source": str | None}`, of patching also `origin`: the text
-        and token that the vector was read at (`text`, `position`, `token`, `subject`, `relation`).
+        Of patching also `origin`, where the vector was read: `text`, `position`, `token`,
+        `subject`, `relation`.
         """
         return self._answers(split, "oracle", suite_rows.oracle)
 
     def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Check every byte and every cross-reference of the suite."""
+        """Check every byte and every cross-reference; `on_progress` gets file name, files done, in
+        all.
+        """
         suite_checks.verify(self, on_progress)
 
     def _answers(
@@ -153,7 +151,6 @@ class Suite:
         return {key: value for key, value in found.items() if key in kept}
 
     def _kept(self, split: str, found: Mapping[str, Query]) -> set[str]:
-        """Return which ids of the split's folder belong to the split."""
         if split == "train" and self.n_train is not None:
             return {one.id for one in draw_groups([*found.values()], self.n_train, seed=0)}
         if split != MINI:
@@ -166,7 +163,6 @@ class Suite:
         return mini
 
     def _rows(self, name: str, build: Callable[[dict[str, Any]], tuple[str, T]]) -> dict[str, T]:
-        """Read a JSONL file of the suite into records by id."""
         path = str(self.root / name)
         found: dict[str, T] = {}
         for number, line in files.iter_lines(BytesIO(self.read(name)), path):
