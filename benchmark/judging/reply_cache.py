@@ -22,9 +22,7 @@ class JudgeCache:
     def __init__(
         self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
     ) -> None:
-        """Name the folder, which judges may share, and all that could change a reply, as JSON
-        values.
-        """
+        """Name the folder, which judges may share, and whatever could change a reply."""
         self.folder = folder
         self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
 

@@ -63,7 +63,7 @@ def data_metric_card() -> str:
 
 @functools.cache
 def figures_of(task: str) -> dict[str, dict[str, float]]:
-    """Return every metric's score by answerer, of a causal task its headline above the floor too."""
+    """Return every metric's score by answerer, a causal headline above the floor too."""
     if task == DESCRIPTIONS:
         return description_figures()
     found = causal_figures(task)

@@ -50,7 +50,7 @@ def locate(name: str) -> TargetSpec | Path | HubId | None:
 
 
 def find_name(model: str) -> TargetSpec | Path | HubId:
-    """Return what the name of an explainer's model means (`locate`); refuse what cannot be loaded."""
+    """Return what the name of an explainer's model means; refuse what cannot be loaded."""
     found = locate(model)
     if isinstance(found, Path):
         weight_paths(found)

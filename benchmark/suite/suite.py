@@ -124,7 +124,7 @@ class Suite:
         return {key: found.answer for key, found in truth.items()}
 
     def oracle(self, split: str) -> dict[str, dict[str, Any]]:
-        """Return what oracle baselines get by query id, `{"clean": str, "source": str | None}`.
+        """Return by query id what oracle baselines get: `clean`, and `source` or None.
 
         Of patching also `origin`, where the vector was read: `text`, `position`, `token`,
         `subject`, `relation`.
