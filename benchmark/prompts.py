@@ -26,6 +26,7 @@ from introspect_bench.benchmark.records import (
     Turn,
 )
 from introspect_bench.benchmark.suite.rows import checked_vectors, shuffled_rows
+from introspect_bench.benchmark.suite.select import check_task, select_queries
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Rendered, Task
 
@@ -33,6 +34,41 @@ TRAIN = "train"
 """The split that solved queries come from."""
 AUTO_BATCH_SIZE = 128
 """Default batch size; fixed, so that a run is the same anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSpec:
+    """Everything that the prompts of one task's run depend on."""
+
+    task: Task
+    suite: Suite
+    split: str
+    """Which queries; `mini` is allowed."""
+    batch_size: int
+    """Most prompts in one call."""
+    limit: int | None = None
+    """Answer only the first so many queries."""
+    queries: Sequence[str] | None = None
+    """Answer only the queries with these ids."""
+    seed: int = 0
+    """Chooses the solved queries."""
+    shots: int = 0
+    """Solved training queries shown before each question."""
+    no_vector: bool = False
+    """Withhold the vectors, as a control."""
+    shuffled: bool = False
+    """Give each query another one's vector, as a control."""
+
+    def select(self) -> tuple[Query, ...]:
+        """Return the queries to answer, after checking that they can be asked like this."""
+        check_task(self.task, self.suite)
+        if self.shots < 0:
+            raise UsageError(f"the number of solved queries is {self.shots}; give 0 or more")
+        if self.seed < 0:
+            raise UsageError(f"the seed is {self.seed}; give 0 or more")
+        if self.shots and self.split == TRAIN:
+            raise UsageError("solved queries come from the train split; answer another one")
+        return select_queries(self.suite.queries(self.split), limit=self.limit, ids=self.queries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,44 +123,18 @@ def cut_batches(questions: Sequence[Question], batch_size: int) -> list[tuple[Qu
     return batches
 
 
-def check_shots(split: str, shots: int, seed: int) -> None:
-    """Refuse solved queries that cannot be shown."""
-    if shots < 0:
-        raise UsageError(f"the number of solved queries is {shots}; give 0 or more")
-    if seed < 0:
-        raise UsageError(f"the seed is {seed}; give 0 or more")
-    if shots and split == TRAIN:
-        raise UsageError("solved queries come from the train split; answer another one")
-
-
-def build_prompts(
-    *,
-    task: Task,
-    suite: Suite,
-    split: str,
-    batches: Sequence[Sequence[Question]],
-    shots: int,
-    seed: int,
-    no_vector: bool,
-    shuffled: bool = False,
-) -> list[list[Prompt]]:
-    """Build the prompts of every batch of a run."""
-    asked = [question.query for batch in batches for question in batch]
+def build_prompts(spec: PromptSpec, batches: Sequence[Sequence[Question]]) -> list[list[Prompt]]:
+    """Build the prompts of every batch."""
+    task, suite, split = spec.task, spec.suite, spec.split
     vectors = None
-    if task.uses_vector and not no_vector:
+    if task.uses_vector and not spec.no_vector:
+        asked = [question.query for batch in batches for question in batch]
         vectors = checked_vectors(suite, split, asked)
         if vectors is None:
             raise IntegrityError(f"{suite.root}: task {task.name} needs vectors, {split} has none")
-        if shuffled:
+        if spec.shuffled:
             vectors = vectors[shuffled_rows(suite.queries(suite.folder(split)))]
-    solved = shots_by_template(
-        task=task,
-        suite=suite,
-        templates=(batch[0].rendered.template for batch in batches),
-        n=shots,
-        seed=seed,
-        no_vector=no_vector,
-    )
+    solved = _shots_by_template(spec, sorted({batch[0].rendered.template for batch in batches}))
     return [
         [build_prompt(question, vectors, solved[question.rendered.template]) for question in batch]
         for batch in batches
@@ -159,18 +169,16 @@ def prompt_sha256(prompt: Prompt) -> str:
     return digest.hexdigest()
 
 
-def shots_by_template(
-    *, task: Task, suite: Suite, templates: Iterable[str], n: int, seed: int, no_vector: bool
-) -> dict[str, tuple[Turn, ...]]:
-    """Choose `n` solved training queries for each template, if possible of that template."""
-    names = sorted(set(templates))
+def _shots_by_template(spec: PromptSpec, names: Sequence[str]) -> dict[str, tuple[Turn, ...]]:
+    """Choose solved training queries for each template, if possible of that template."""
+    task, suite, n = spec.task, spec.suite, spec.shots
     if n == 0:
         return dict.fromkeys(names, ())
     queries = suite.queries(TRAIN)
     if not 0 < n <= len(queries):
         raise UsageError(f"cannot show {n} solved queries; the training split has {len(queries)}")
     answers = suite.answers(TRAIN)
-    vectors = None if no_vector else checked_vectors(suite, TRAIN, queries)
+    vectors = None if spec.no_vector else checked_vectors(suite, TRAIN, queries)
     everyone = [
         _candidate(task, question, answers[question.query.id])
         for question in sorted(render_all(task, queries), key=lambda q: q.query.id)
@@ -179,7 +187,7 @@ def shots_by_template(
     for name in names:
         own = [c for c in everyone if c.question.rendered.template == name]
         # The template is part of the seed: templates must not get the same draw.
-        rng = np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()[:8]])
+        rng = np.random.default_rng([spec.seed, *hashlib.sha256(name.encode()).digest()[:8]])
         picked = pick(own if len(own) >= n else everyone, n, rng=rng)
         chosen[name] = tuple(_turn(candidate, vectors) for candidate in picked)
     return chosen

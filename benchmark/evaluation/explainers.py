@@ -7,17 +7,16 @@ language model (folder, hub id, named target).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from introspect_bench.benchmark.backends.explainer.families import find_family
-from introspect_bench.benchmark.backends.injection.spec import Injections
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.custom import CUSTOM, check_custom, load_custom
+from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
+from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
 from introspect_bench.benchmark.registry import (
     BASELINE,
@@ -29,46 +28,22 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How an explainer is loaded, from the command line's options."""
-
-    device: str
-    """A torch device."""
-    dtype: str
-    """Dtype of its weights, or `auto`."""
-    batch_size: int
-    """Prompts decoded together."""
-    use_vectors: bool
-    """Whether prompts carry their vectors."""
-    injection: Injections | None
-    """How vectors enter; for tasks of which it says nothing, as the explainer declares, or the
-    default."""
-    decoding: str | None
-    """How replies are chosen; None for what the checkpoint says, or greedy."""
-    family: str | None
-    """Whose convention prompts follow; None for what the checkpoint says, or the benchmark's."""
-    generation: Mapping[str, Any]
-    """How a local model's replies are generated: `max_new_tokens`, `thinking`, `system`."""
-    arguments: Mapping[str, Any]
-    """Arguments of a `py:` class."""
-
-
 def default_shots(model: str) -> int:
     """Return how many solved queries a model's prompts show by default."""
     return find_baseline(model).shots if model.startswith(BASELINE) else 0
 
 
-def check_model(model: str, arguments: Mapping[str, Any], *, task: Task, use_vectors: bool) -> None:
+def check_model(request: RunRequest, task: Task) -> None:
     """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing."""
+    model = request.model
     if model.startswith(CUSTOM):
         check_custom(model)
         return
-    if arguments:
+    if request.explainer_args:
         raise UsageError("explainer arguments are for py:module:Class models only")
     if model.startswith(BASELINE):
         name = model.removeprefix(BASELINE)
-        provided_baselines().check_baseline(name, task, use_vectors=use_vectors)
+        provided_baselines().check_baseline(name, task, use_vectors=not request.no_vector)
     elif model.startswith(REFERENCE):
         provided_baselines().reference_folder(model.removeprefix(REFERENCE))
     else:
@@ -83,33 +58,27 @@ def check_family(model: str, family: str) -> None:
 
 
 def load_explainer(
-    model: str,
-    settings: Settings,
-    *,
-    task: Task,
-    suite: Suite,
-    split: str,
-    on_progress: OnProgress,
+    request: RunRequest, task: Task, suite: Suite, on_progress: OnProgress
 ) -> tuple[Explainer, ExplainerCard]:
     """Load or train an explainer that `check_model` found nothing wrong with."""
-    if model.startswith(CUSTOM):
-        return load_custom(model, settings.arguments)
-    if not model.startswith(BASELINE):
-        return _load_local(model, settings, task, named_target(suite), on_progress)
-    name = model.removeprefix(BASELINE)
+    if request.model.startswith(CUSTOM):
+        return load_custom(request.model, request.explainer_args)
     target = named_target(suite)
+    if not request.model.startswith(BASELINE):
+        return _load_local(request, task, target, on_progress)
+    name = request.model.removeprefix(BASELINE)
     if target is not None and "target-model" in find_baseline(name).needs:
         prepare_target(target, on_progress=on_progress)
     return provided_baselines().make_baseline(
         name,
         task=task,
         suite=suite,
-        split=split,
-        device=settings.device,
-        dtype=settings.dtype,
-        batch_size=settings.batch_size,
-        use_vectors=settings.use_vectors,
-        injection=settings.injection,
+        split=request.split,
+        device=request.device,
+        dtype=request.dtype,
+        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        use_vectors=not request.no_vector,
+        injection=request.injection,
         on_progress=on_progress,
     )
 
@@ -121,32 +90,26 @@ def named_target(suite: Suite) -> TargetSpec | None:
 
 
 def _load_local(
-    model: str,
-    settings: Settings,
-    task: Task,
-    target: TargetSpec | None,
-    on_progress: OnProgress,
+    request: RunRequest, task: Task, target: TargetSpec | None, on_progress: OnProgress
 ) -> tuple[Explainer, ExplainerCard]:
     from introspect_bench.benchmark.backends.explainer.load import load_local
 
+    model = where = request.model
     shipped = model.startswith(REFERENCE)
-    where = (
-        str(provided_baselines().reference_folder(model.removeprefix(REFERENCE)))
-        if shipped
-        else model
-    )
+    if shipped:
+        where = str(provided_baselines().reference_folder(model.removeprefix(REFERENCE)))
     explainer, card = load_local(
         where,
-        device=settings.device,
-        dtype=settings.dtype,
-        batch_size=settings.batch_size,
-        use_vectors=settings.use_vectors,
-        injection=settings.injection,
+        device=request.device,
+        dtype=request.dtype,
+        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        use_vectors=not request.no_vector,
+        injection=request.injection,
         task=task.name,
-        family=settings.family,
-        decoding=settings.decoding,
+        family=request.family,
+        decoding=request.decoding,
         target=None if target is None else target.name,
-        **settings.generation,
+        **request.generation,
         on_progress=on_progress,
     )
     folder = home_folder(model)

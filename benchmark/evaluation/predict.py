@@ -18,39 +18,39 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.evaluation.spec import GENERATION
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import (
-    build_prompts,
-    check_shots,
-    cut_batches,
-    render_all,
-)
+from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.records import Completion, Prompt
 from introspect_bench.benchmark.runs.new_header import key_base, make_header, row_fields
-from introspect_bench.benchmark.runs.writer import Resume, RunWriter, open_run
-from introspect_bench.benchmark.suite.select import check_task, select_queries
-from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.benchmark.runs.writer import Resume, RunWriter, check_run_file, open_run
 from introspect_bench.benchmark.task import Task
 
 
-def predict(
+def check_run(
+    spec: PromptSpec,
+    out: Path,
     *,
-    task: Task,
-    suite: Suite,
-    split: str,
+    resume: Resume,
+    settings: Mapping[str, Any],
+    generation: Mapping[str, Any],
+) -> None:
+    """Refuse what `predict` would refuse whoever answers; loads and writes nothing.
+
+    Of the explainer's settings, and of its generation, those that the user gave are known.
+    """
+    card = ExplainerCard(name="", kind="", settings=settings)
+    header = make_header(spec, spec.select(), card, generation=generation).to_json()
+    check_run_file(out, header, resume=resume)
+
+
+def predict(
+    spec: PromptSpec,
     explainer: Explainer,
     card: ExplainerCard,
     out: Path,
-    batch_size: int,
-    limit: int | None = None,
-    queries: Sequence[str] | None = None,
+    *,
     resume: Resume = "auto",
-    seed: int = 0,
-    shots: int = 0,
-    no_vector: bool = False,
-    shuffled: bool = False,
-    generation: Mapping[str, Any] | None = None,
-    selftest: Mapping[str, Any] | None = None,
     device: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -60,42 +60,24 @@ def predict(
     Batches do not depend on what is there: one that lacks a row is asked whole, and only its
     missing rows are kept.
     """
-    check_task(task, suite)
-    check_shots(split, shots, seed)
-    everything = suite.queries(split)
-    selected = select_queries(everything, limit=limit, ids=queries)
+    selected = spec.select()
     header = make_header(
-        suite=suite,
-        split=split,
-        selected=selected,
-        limit=limit,
-        query_ids=queries,
-        partial=len(selected) < len(everything),
-        card=card,
-        shots=shots,
-        no_vector=no_vector and task.uses_vector,
-        shuffled=shuffled and task.uses_vector,
-        generation={**(generation or {}), "seed": seed, "batch_size": batch_size},
-        selftest=selftest or {},
-        device=device,
+        spec, selected, card, generation=generation_of(card), device=device
     ).to_json()
-    batches = cut_batches(render_all(task, selected), batch_size)
+    batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
     with open_run(out, header, resume=resume) as writer:
         if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
             raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
         if not writer.complete:
-            prompts = build_prompts(
-                task=task,
-                suite=suite,
-                split=split,
-                batches=batches,
-                shots=shots,
-                seed=seed,
-                no_vector=no_vector,
-                shuffled=shuffled,
-            )
-            _answer(writer, prompts, explainer, task, key_base(header), on_progress)
+            prompts = build_prompts(spec, batches)
+            _answer(writer, prompts, explainer, spec.task, key_base(header), on_progress)
     return out
+
+
+def generation_of(card: ExplainerCard) -> dict[str, Any]:
+    """Return how replies of a local model are generated, as the run's header says it."""
+    chosen = {name: card.settings.get(name) for name in GENERATION}
+    return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
 
 def _answer(

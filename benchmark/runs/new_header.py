@@ -14,7 +14,7 @@ from typing import Any
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION
-from introspect_bench.benchmark.prompts import prompt_sha256
+from introspect_bench.benchmark.prompts import PromptSpec, prompt_sha256
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, Prompt, Query
 from introspect_bench.benchmark.runs import provenance
 from introspect_bench.benchmark.runs.header import (
@@ -27,7 +27,6 @@ from introspect_bench.benchmark.runs.header import (
     Target,
 )
 from introspect_bench.benchmark.suite.select import ids_sha256, suite_fields
-from introspect_bench.benchmark.suite.suite import Suite
 
 TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
 PUBLIC_TARGET_FIELDS = ("source", "location", "revision", "licence", "n_layers", "d_model")
@@ -37,33 +36,27 @@ PUBLIC_SOURCES = ("hub", "wheel")
 
 
 def make_header(
-    *,
-    suite: Suite,
-    split: str,
+    spec: PromptSpec,
     selected: Sequence[Query],
-    limit: int | None,
-    query_ids: Sequence[str] | None,
-    partial: bool,
     card: ExplainerCard,
-    shots: int,
-    no_vector: bool,
-    shuffled: bool,
+    *,
     generation: Mapping[str, Any],
-    selftest: Mapping[str, Any],
-    device: str | None,
+    device: str | None = None,
 ) -> Header:
-    """Return the header of a new run."""
+    """Return the header of a new run about the selected queries."""
     machine: dict[str, Any] = provenance.environment(device=device)
+    suite, with_vectors = spec.suite, spec.task.uses_vector
+    chosen = (spec.limit, spec.queries) != (None, None)
     return Header(
         run_id=uuid.uuid4().hex,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         package=Package(**provenance.package()),
         task=Asked(
             **suite_fields(suite),
-            split=split,
+            split=spec.split,
             n=len(selected),
-            limit=limit,
-            query_ids=None if query_ids is None else sorted(query_ids),
+            limit=spec.limit,
+            query_ids=None if spec.queries is None else sorted(spec.queries),
             query_ids_sha256=ids_sha256(selected),
             metric_version=METRIC_VERSION,
         ),
@@ -75,14 +68,14 @@ def make_header(
             revision=card.revision,
             weights_sha256=dict(card.weights_sha256),
             settings=dict(card.settings),
-            shots=shots,
-            no_vector=no_vector,
-            shuffled_vectors=shuffled,
+            shots=spec.shots,
+            no_vector=spec.no_vector and with_vectors,
+            shuffled_vectors=spec.shuffled and with_vectors,
         ),
-        generation=Generation(**generation),
+        generation=Generation(**generation, seed=spec.seed, batch_size=spec.batch_size),
         env=Environment(**machine),
-        selftest=dict(selftest),
-        partial=partial,
+        selftest=dict(suite.manifest["doctor"]),
+        partial=chosen and len(selected) < len(suite.queries(spec.split)),
     )
 
 

@@ -132,9 +132,7 @@ class Suite:
         return self._answers(split, "oracle", suite_rows.oracle)
 
     def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Check every byte and every cross-reference; `on_progress` gets file name, files done, in
-        all.
-        """
+        """Check every byte and cross-reference; `on_progress` gets name, files done, files."""
         suite_checks.verify(self, on_progress)
 
     def _answers(
