@@ -7,6 +7,8 @@ language model (folder, hub id, named target).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from introspect_bench.benchmark.backends.explainer.families import find_family
 from introspect_bench.benchmark.cache import OnProgress
@@ -17,13 +19,14 @@ from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
+from introspect_bench.benchmark.records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
 from introspect_bench.benchmark.registry import (
     BASELINE,
     REFERENCE,
     find_baseline,
     provided_baselines,
 )
+from introspect_bench.benchmark.runs.header import local_access, widest
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
@@ -145,3 +148,17 @@ def asked_by(
     decoding = WHOLE if task.openings else GREEDY
     settings = {**card.settings, "decoding": decoding}
     return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
+
+
+def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> str:
+    """Return the access class of a run.
+
+    `explainer` is as in a run's header; a single query may stand for all of a task.
+    """
+    name, kind, settings = (explainer.get(key) for key in ("name", "kind", "settings"))
+    if kind not in ("local", "baseline", ORACLE):
+        return UNDECLARED
+    own = local_access(settings if isinstance(settings, Mapping) else {}, queries)
+    if kind == "local":
+        return own
+    return widest((own, find_baseline(str(name)).access))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.access import harness_access
 from introspect_bench.benchmark.evaluation.custom import CUSTOM
 from introspect_bench.benchmark.evaluation.explainers import (
     asked_by,
     check_family,
     check_model,
     default_shots,
+    harness_access,
     load_explainer,
 )
 from introspect_bench.benchmark.evaluation.predict import check_run, predict

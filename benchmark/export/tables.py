@@ -1,4 +1,4 @@
-"""Results to tables: Markdown for pages, plain text for terminals; the same text every time.
+"""Results to tables: Markdown, plain text, LaTeX, and the place of a table in a page.
 
 Each access class has tables of its own. A name was chosen by a stranger: it can neither format a
 page nor steer a terminal. Oracles, and runs that do not answer the whole split, are marked and come
@@ -12,8 +12,10 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.export import latex
 from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
@@ -232,3 +234,22 @@ def escape(text: str) -> str:
 def bar(cells: Sequence[str]) -> str:
     """Return cells as one row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
+
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def write_results(readme: Path, text: str) -> None:
+    """Write text between the results markers of a file, which has each once, in order."""
+    with files.open_regular(readme) as stream:
+        data = stream.read()
+    try:
+        page = data.decode()
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{readme}: not UTF-8 at byte {error.start}") from error
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in tail or END in head:
+        raise IntegrityError(f"{readme}: expected {BEGIN} and {END} once each, in this order")
+    new = f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{tail}"
+    files.write_bytes_atomic(readme, new.encode())

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.judging.reply_cache import JudgeCache
 
 PROMPT_VERSION = "description-judge/1"
 """Changes with every change of what a judge reads."""
@@ -231,3 +230,49 @@ def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
 def _escaped(text: str) -> str:
     """A JSON string in ASCII, cut, without any character that a special token is written with."""
     return _MARKUP.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text[:ANSWER_CHARS]))
+
+
+SCHEMA = "introspect-bench/judge-reply/1"
+
+
+class JudgeCache:
+    """Replies of one judge with one prompt."""
+
+    def __init__(
+        self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
+    ) -> None:
+        """Name the folder, which judges may share, and whatever could change a reply."""
+        self.folder = folder
+        self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
+
+    def key(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return the sha256 that a reply to these messages stands under."""
+        return _hash(self._question(messages))
+
+    def get(self, key: str) -> str | None:
+        """Return the raw reply, or None if it is not there."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        stored = files.read_json(path)
+        raw, question = stored.get("raw"), stored.get("question")
+        if stored.get("schema") != SCHEMA or not isinstance(raw, str) or _hash(question) != key:
+            raise IntegrityError(
+                f"{path}: not the reply its name stands for; remove it to have it asked again"
+            )
+        return raw
+
+    def put(self, key: str, messages: Sequence[Mapping[str, str]], raw: str) -> None:
+        """Keep a raw reply, malformed or not."""
+        value = {"schema": SCHEMA, "question": self._question(messages), "raw": raw}
+        files.write_json_atomic(self._path(key), value)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
+
+    def _question(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        return {**self._judge, "messages": [dict(message) for message in messages]}
+
+
+def _hash(question: object) -> str:
+    return files.sha256_bytes(files.canonical_json(question).encode())

@@ -34,12 +34,15 @@ from introspect_bench.benchmark.scoring.judged import (
     describe_result,
     description_table,
 )
-from introspect_bench.benchmark.scoring.notes import reproduced, unread
 from introspect_bench.benchmark.scoring.scale import NoScaleError, scale_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 SCHEMA = "introspect-bench/score/1"
+CALCULATOR = "baseline/calculator"
+"""Who carries out each query's intervention, as its runs name it."""
+LONGEST = 300
+"""Characters of an unreadable reply that are shown."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
 
@@ -81,8 +84,8 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "headline": task.headline,
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
-        "unread": unread(scored, task),
-        "labels_reproduced": reproduced(run, scored, is_right),
+        "unread": _unread(scored, task),
+        "labels_reproduced": _reproduced(run, scored),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by(headline, lambda one: layers_of(one.query), task),
@@ -230,3 +233,28 @@ def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:
         "input_only_ceiling": statistics.get("input_only_ceiling"),
         "scale": scale,
     }
+
+
+def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
+    """Return one reply that cannot be read and the form expected, if that is so of most of them."""
+    answered = [one for one in replies if one.raw is not None]
+    failed = [one for one in answered if one.answer is None]
+    if 2 * len(failed) <= len(answered):
+        return None
+    # an empty reply shows nothing of the explainer's form
+    one = next((one for one in failed if (one.raw or "").strip()), failed[0])
+    return {
+        "unparsed": len(failed),
+        "answered": len(answered),
+        "id": one.query.id,
+        "reply": (one.raw or "")[:LONGEST],
+        "expected": task.form,
+    }
+
+
+def _reproduced(run: Run, graded: Sequence[Replied]) -> dict[str, int] | None:
+    """Count the labels that the calculator came to again; None for any other explainer's run."""
+    if run.header["explainer"]["name"] != CALCULATOR:
+        return None
+    same = sum(isinstance(one, Scored) and all(is_right(one)) for one in graded)
+    return {"n": same, "of": len(graded)}

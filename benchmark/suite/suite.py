@@ -26,10 +26,9 @@ from introspect_bench.benchmark.records import (
     GroundTruth,
     Query,
 )
-from introspect_bench.benchmark.suite import checks as suite_checks
+from introspect_bench.benchmark.suite import features as suite_features
 from introspect_bench.benchmark.suite import rows as suite_rows
 from introspect_bench.benchmark.suite.manifest import MANIFEST, read_manifest
-from introspect_bench.benchmark.suite.rows import read_vectors
 from introspect_bench.benchmark.suite.subset import Amount, draw_groups
 
 MINI = "mini"
@@ -91,9 +90,9 @@ class Suite:
 
     def queries(self, split: str) -> tuple[Query, ...]:
         """Return the queries of a split, in the order of the file."""
-        found = self._queries(split)
-        kept = self._kept(split, found)
-        return tuple(query for key, query in found.items() if key in kept)
+        queries = self._queries(split)
+        kept = self._kept(split, queries)
+        return tuple(query for key, query in queries.items() if key in kept)
 
     def _queries(self, split: str) -> dict[str, Query]:
         folder = self.folder(split)
@@ -108,7 +107,7 @@ class Suite:
 
     def vectors(self, split: str) -> npt.NDArray[np.float16]:
         """Vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row."""
-        return read_vectors(self, split)
+        return suite_rows.read_vectors(self, split)
 
     def truth(self, split: str) -> dict[str, GroundTruth]:
         """Return the ground truth of a split by query id, in the order of the file."""
@@ -133,7 +132,46 @@ class Suite:
 
     def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
         """Check every byte and cross-reference; `on_progress` gets name, files done, files."""
-        suite_checks.verify(self, on_progress)
+        listed = self.manifest["files"]
+        for done, name in enumerate(sorted(listed)):
+            if on_progress:
+                on_progress(name, done, len(listed))
+            self.read(name)
+        for path in sorted(self.root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if not path.is_dir() and name != MANIFEST and name not in listed:
+                raise IntegrityError(f"{path}: not in the suite's manifest; remove it")
+        owners: dict[str, str] = {}
+        for split in self.splits:
+            self._verify_split(split, owners)
+        if "validation" not in self.splits:
+            return
+        mini = {query.id: query.group for query in self.queries(MINI)}
+        for query in self.queries("validation"):
+            if query.group in mini.values() and query.id not in mini:
+                raise IntegrityError(
+                    f"{self.root / MANIFEST}: mini has a part of group {query.group} only"
+                )
+
+    def _verify_split(self, split: str, owners: dict[str, str]) -> None:
+        """Check one split; `owners` maps each id and group seen so far to its split."""
+        queries = self.queries(split)
+        groups = {query.group for query in queries}
+        count = self.manifest["splits"][split].get("groups")
+        if count != len(groups):
+            raise IntegrityError(
+                f"{self.root / MANIFEST}: splits.{split}.groups is {count}, "
+                f"the file has {len(groups)}"
+            )
+        for key in sorted(groups) + [query.id for query in queries]:
+            if owners.setdefault(key, split) != split:
+                raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
+        suite_rows.checked_vectors(self, split, queries)
+        if self.describes:
+            suite_features.verify_split(self, split)
+        else:
+            self.truth(split)
+            self.oracle(split)
 
     def _answers(
         self, split: str, part: str, build: Callable[[dict[str, Any]], tuple[str, T]]
@@ -209,7 +247,7 @@ class Suite:
         if found != entry["sha256"]:
             raise IntegrityError(
                 f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; "
-                f"fetch the suite again"
+                "fetch the suite again"
             )
         return data
 
