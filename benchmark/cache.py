@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import UsageError
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 
@@ -35,16 +36,27 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def locked(path: Path, on_progress: OnProgress = silent) -> Iterator[None]:
-    """Hold a lock named after a path; report it while another process has it."""
+def locked(
+    path: Path,
+    on_progress: OnProgress = silent,
+    *,
+    name: str | None = None,
+    busy: str | None = None,
+) -> Iterator[None]:
+    """Hold a lock file beside a path, by default the path's name with `.lock`.
+
+    While another process has it, wait and report that; with `busy`, a UsageError that says so.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(path.name + ".lock"))
+    lock = FileLock(path.with_name(name or f"{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+        except Timeout as error:
+            if busy is not None:
+                raise UsageError(busy) from error
             on_progress("waiting for another process", 0, None)
             lock.acquire()
     except OSError as error:

@@ -8,35 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.cache import locked
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes, write_error
 
 
-@contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a folder of journals; a lock file is kept beside it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(
-            f"another process is building this suite in {folder}; wait for it to end, then run the "
-            "same command again"
-        ) from error
-    except OSError as error:
-        raise write_error(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    return locked(
+        folder,
+        busy=f"another process is building this suite in {folder}; wait for it to end, then run "
+        "the same command again",
+    )
 
 
 class Journal:

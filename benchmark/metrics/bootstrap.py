@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,22 @@ def bootstrap(
         return None
     found = resample([table], names, rng=rng, n_resamples=n_resamples)
     return {name: ends(values[0]) for name, values in found.items()}
+
+
+def estimates(table: Table, names: Sequence[str], *, seed: int) -> dict[str, dict[str, Any]]:
+    """Return `value` and `interval_95` by metric, null where there is none.
+
+    The generator is made anew: one part of a result never moves another's interval.
+    """
+    intervals = bootstrap(table, names, rng=np.random.default_rng(seed)) or {}
+    found = {}
+    for name in names:
+        value, interval = evaluate(name, table), intervals.get(name, (math.nan, math.nan))
+        found[name] = {
+            "value": value if math.isfinite(value) else None,
+            "interval_95": list(interval) if all(map(math.isfinite, interval)) else None,
+        }
+    return found
 
 
 def resample(

@@ -6,13 +6,13 @@ tokens up to its verdict against the verdict, that of the whole reply against th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from introspect_bench.benchmark.metrics.activations import auroc
 from introspect_bench.benchmark.records import Replied, Scored
 
 Floats = npt.NDArray[np.float64]
@@ -53,27 +53,16 @@ def confidence_result(
 
 
 def _measured(sure: Floats, right: Floats) -> dict[str, Any]:
-    area = auroc(sure, right)
+    sides = sure[right == 1], sure[right == 0]
     return {
         "n": len(sure),
         "right": float(right.mean()),
         "mean": float(sure.mean()),
-        "auroc": None if math.isnan(area) else area,
+        "auroc": auroc(*sides) if all(map(len, sides)) else None,
         "brier": float(((sure - right) ** 2).mean()),
         "ece": calibration_error(sure, right),
         "aurc": risk_coverage(sure, right),
     }
-
-
-def auroc(sure: Floats, right: Floats) -> float:
-    """Return the chance that a right answer has more confidence than a wrong one, ties half."""
-    n_right = int(right.sum())
-    pairs = n_right * (len(right) - n_right)
-    if not pairs:
-        return math.nan
-    _, place, count = np.unique(sure, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return (float(ranks[right == 1].sum()) - n_right * (n_right + 1) / 2) / pairs
 
 
 def calibration_error(sure: Floats, right: Floats, n_bins: int = BINS) -> float:

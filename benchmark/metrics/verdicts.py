@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.metrics import descriptions as description_metrics
+from introspect_bench.benchmark.metrics.descriptions import FloatArray as FloatArray
+from introspect_bench.benchmark.metrics.descriptions import Table as Table
+from introspect_bench.benchmark.metrics.descriptions import check_weights, weighted_sum
 from introspect_bench.benchmark.scoring.correct import normalise_content as normalise_content
 
 METRIC_VERSION = "d2f64c8bc7d07e6b"
@@ -31,13 +34,12 @@ WHICH_CHANCE = 0.25
 BALANCED_KINDS = ("hint", "context")
 """Kinds of which `kind_mean` takes the balanced exact match."""
 
-FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreTable:
-    """Scored queries as columns of equal length, at least one row."""
+class ScoreTable(Table):
+    """Scored queries about interventions."""
 
     exact: npt.NDArray[np.bool_]
     """Verdict and content, or the part, are right, (n_queries,)."""
@@ -49,32 +51,6 @@ class ScoreTable:
     """The answer's verdict, 0 or 1, or `NO_VERDICT`, (n_queries,)."""
     kind: npt.NDArray[np.str_]
     """Kind of the query, (n_queries,)."""
-    group: npt.NDArray[np.int64]
-    """Number of the query's contrast group, from 0 without gaps, (n_queries,)."""
-
-    def __post_init__(self) -> None:
-        """Refuse an empty table and columns of different length."""
-        others = (self.content, self.true_changed, self.pred_changed, self.kind)
-        lengths = {len(column) for column in others}
-        if lengths != {len(self.exact)} or len(self.group) != len(self.exact):
-            raise ValueError(f"columns of different length: {len(self.exact)} and {lengths}")
-        if not len(self.exact):
-            raise ValueError("no queries: a mean over nothing has no value")
-        if not np.bincount(self.group).all():
-            raise ValueError("group numbers have gaps")
-
-    @property
-    def n(self) -> int:
-        """Number of queries."""
-        return len(self.exact)
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups."""
-        return int(self.group.max()) + 1
-
-
-Metric = Callable[[ScoreTable, FloatArray], FloatArray]
 
 
 def exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
@@ -138,15 +114,15 @@ def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
     without a verdict is a false negative of its true class and a false positive of none. A class
     that is neither true nor answered anywhere has no F1 and is left out of the mean.
     """
-    _check(weights)
+    check_weights(weights)
     asked = _asks_verdict(table)
     total = np.zeros(weights.shape[:-1])
     classes = np.zeros(weights.shape[:-1])
     for verdict in (False, True):
         true = asked & (table.true_changed == verdict)
         answered = asked & (table.pred_changed == int(verdict))
-        both = _sum(true & answered, weights)
-        either = _sum(true, weights) + _sum(answered, weights)  # 2 TP + FP + FN
+        both = weighted_sum(true & answered, weights)
+        either = weighted_sum(true, weights) + weighted_sum(answered, weights)  # 2 TP + FP + FN
         total += _ratio(2 * both, either, otherwise=0.0)
         classes += either > 0
     return _ratio(total, classes)
@@ -157,25 +133,6 @@ def group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
     first = np.unique(table.group, return_index=True)[1]  # (n_groups,)
     wrong = np.bincount(table.group, weights=~table.exact)  # (n_groups,)
     return _share(wrong == 0, weights[..., first])
-
-
-class Table(Protocol):
-    """What every table of scored queries has."""
-
-    @property
-    def group(self) -> npt.NDArray[np.int64]:
-        """Number of each query's group, (n_queries,)."""
-        ...
-
-    @property
-    def n(self) -> int:
-        """Number of queries."""
-        ...
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups."""
-        ...
 
 
 METRICS: Mapping[str, Callable[[Any, FloatArray], FloatArray]] = {
@@ -226,21 +183,11 @@ def _balanced(table: ScoreTable, weights: FloatArray, among: Bools) -> FloatArra
 
 def _share(hits: Bools, weights: FloatArray, among: Bools | None = None) -> FloatArray:
     """Return the share of hits, of all or of some queries; NaN where those have no weight."""
-    _check(weights)
+    check_weights(weights)
     if among is None:
         among = np.ones_like(hits)
-    return _ratio(_sum(hits & among, weights), _sum(among, weights))
+    return _ratio(weighted_sum(hits & among, weights), weighted_sum(among, weights))
 
 
 def _ratio(part: FloatArray, whole: FloatArray, otherwise: float = np.nan) -> FloatArray:
     return np.divide(part, whole, out=np.full_like(part, otherwise), where=whole > 0)
-
-
-def _sum(hits: Bools, weights: FloatArray) -> FloatArray:
-    # Sums of whole numbers are exact in any order, so results do not depend on threads or the BLAS.
-    return np.asarray(weights @ hits.astype(np.float64))
-
-
-def _check(weights: FloatArray) -> None:
-    if not (weights.sum(axis=-1) > 0).all():
-        raise ValueError("no weight: a mean over nothing has no value")

@@ -10,14 +10,13 @@ import contextlib
 import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from introspect_bench.benchmark import files
+from introspect_bench.benchmark.cache import locked
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
 from introspect_bench.benchmark.runs.run import (
@@ -230,17 +229,6 @@ def _check_same(
         )
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(f"another process is writing {path}; wait for it to end") from error
-    except OSError as error:
-        raise files.write_error(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _lock(path: Path) -> AbstractContextManager[None]:
+    busy = f"another process is writing {path}; wait for it to end"
+    return locked(path, name=f".{path.name}.lock", busy=busy)

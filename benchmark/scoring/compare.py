@@ -12,8 +12,8 @@ import numpy as np
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.metrics import paired
-from introspect_bench.benchmark.metrics.bootstrap import bootstrap
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table, evaluate
+from introspect_bench.benchmark.metrics.bootstrap import estimates
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table
 from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
 from introspect_bench.benchmark.scoring.grade import SEED
 from introspect_bench.benchmark.scoring.matched import Graded, Matched, grade_file, match, stream
@@ -130,10 +130,6 @@ def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) 
 
 def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
     explainer = graded.run.header["explainer"]
-    value = evaluate(metric, table)
-    # the generator of `score`, so that a whole run has the same interval in both
-    interval = bootstrap(table, [metric], rng=np.random.default_rng(SEED))
-    ends = None if interval is None else interval[metric]
     return {
         "name": explainer["name"],
         "kind": explainer["kind"],
@@ -144,8 +140,8 @@ def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
         "n_train": n_train(explainer, graded.task.name),
         "run_id": graded.run.header.get("run_id"),
         "body_sha256": (graded.run.footer or {}).get("body_sha256"),
-        "value": value if np.isfinite(value) else None,
-        "interval_95": list(ends) if ends and np.isfinite(ends).all() else None,
+        # the seed of `score`, so that a whole run has the same interval in both
+        **estimates(table, [metric], seed=SEED)[metric],
     }
 
 

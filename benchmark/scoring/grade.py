@@ -6,7 +6,6 @@ run is about is scored, unparsed or missing, and the last two are wrong in every
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.metrics.bootstrap import N_RESAMPLES, bootstrap
+from introspect_bench.benchmark.metrics.bootstrap import estimates
 from introspect_bench.benchmark.metrics.confidence import run_confidence
 from introspect_bench.benchmark.metrics.slices import distance_of, layers_of, margin_of
 from introspect_bench.benchmark.metrics.verdicts import (
@@ -22,9 +21,8 @@ from introspect_bench.benchmark.metrics.verdicts import (
     NO_VERDICT,
     ScoreTable,
     Table,
-    evaluate,
 )
-from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
+from introspect_bench.benchmark.records import Answer, Described, Replied, Scored
 from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
 from introspect_bench.benchmark.runs.replies import read_replies
 from introspect_bench.benchmark.runs.run import Run
@@ -145,24 +143,16 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
 
 def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
     table = make_table(scored)
-    # A fresh generator each time: one part of a result never moves another's interval.
-    rng = np.random.default_rng(SEED)
-    intervals = bootstrap(table, task.metrics, rng=rng, n_resamples=N_RESAMPLES)
-    metrics = {
-        name: {
-            "value": _or_null(evaluate(name, table)),
-            "interval_95": _interval(intervals, name),
-            "n": table.n,
-            "n_groups": table.n_groups,
-        }
-        for name in task.metrics
-    }
-    return {"n": table.n, "n_groups": table.n_groups, **_counts(scored), "metrics": metrics}
+    size = {"n": table.n, "n_groups": table.n_groups}
+    found = estimates(table, task.metrics, seed=SEED)
+    metrics = {name: estimate | size for name, estimate in found.items()}
+    return {**size, **_counts(scored), "metrics": metrics}
 
 
 def headline_queries(scored: Iterable[Replied], task: Task) -> list[Replied]:
     """Return the graded queries that the headline numbers are computed over."""
-    return [s for s in scored if _is_headline(s.query, task)]
+    kinds = task.headline_kinds
+    return [one for one in scored if kinds is None or one.query.kind in kinds]
 
 
 def make_table(scored: Sequence[Replied]) -> Table:
@@ -173,18 +163,6 @@ def make_table(scored: Sequence[Replied]) -> Table:
 
 def _described(scored: Iterable[Replied]) -> list[Described]:
     return [one for one in scored if isinstance(one, Described)]
-
-
-def _interval(
-    intervals: Mapping[str, tuple[float, float]] | None, name: str
-) -> list[float | None] | None:
-    if intervals is None or not all(map(math.isfinite, intervals[name])):
-        return None
-    return list(intervals[name])
-
-
-def _or_null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _by(
@@ -216,10 +194,6 @@ def _counts(scored: Iterable[Replied]) -> dict[str, int]:
     for one in scored:
         counts[one.status] += 1
     return counts
-
-
-def _is_headline(query: Query, task: Task) -> bool:
-    return task.headline_kinds is None or query.kind in task.headline_kinds
 
 
 def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ reply. Numbers are rounded to millionths, so that a score is the same on every m
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,9 +17,8 @@ import numpy.typing as npt
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.judging.rubric import rated
 from introspect_bench.benchmark.metrics.activations import matched_auroc, weighted_r
-from introspect_bench.benchmark.metrics.bootstrap import bootstrap
+from introspect_bench.benchmark.metrics.bootstrap import estimates
 from introspect_bench.benchmark.metrics.descriptions import METRICS, UNIT, DescriptionTable
-from introspect_bench.benchmark.metrics.verdicts import evaluate
 from introspect_bench.benchmark.records import Described, Description, Predicted, Replied
 from introspect_bench.benchmark.runs.judgements import MAPPED, PREDICTED, RATED, stored_bytes
 from introspect_bench.benchmark.runs.run import Run
@@ -200,9 +198,7 @@ def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, A
         "truncated": sum(one.truncated for one in texts),
         "mapped": {name: how[name] / len(texts) for name in MAPPED} if texts else None,
         "judges": {
-            judge: {
-                name: _value(name, description_table(described, judge), seed) for name in METRICS
-            }
+            judge: estimates(description_table(described, judge), tuple(METRICS), seed=seed)
             for judge in described[0].others
         },
         "ratings": {
@@ -223,15 +219,5 @@ def _mean_rating(described: Sequence[Described], judge: str, seed: int) -> dict[
         if (value := one.ratings[judge]) is not None
     ]
     # the plain mean of that column
-    return _value("weighted_r", description_table(kept), seed) if kept else {}
-
-
-def _value(name: str, table: DescriptionTable, seed: int) -> dict[str, Any]:
-    value = evaluate(name, table)
-    intervals = bootstrap(table, [name], rng=np.random.default_rng(seed))
-    ends = None if intervals is None else list(intervals[name])
-    usable = ends is not None and all(map(math.isfinite, ends))
-    return {
-        "value": value if math.isfinite(value) else None,
-        "interval_95": ends if usable else None,
-    }
+    column = "weighted_r"
+    return estimates(description_table(kept), [column], seed=seed)[column] if kept else {}
