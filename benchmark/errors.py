@@ -10,6 +10,8 @@ A message is one sentence: the thing (file:line, id, field), what was expected, 
 command line prints it and exits with `exit_code`.
 """
 
+from collections.abc import Iterable
+
 
 class IntrospectBenchError(Exception):
     """Root of all errors raised on purpose by this package."""
@@ -27,6 +29,13 @@ class UsageError(IntrospectBenchError, ValueError):
     """The caller asked for something that does not exist or cannot be combined."""
 
     exit_code = 2
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of those there are."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise UsageError(f"unknown {what} {value!r}; choose from {', '.join(choices)}")
 
 
 class MissingPartError(IntrospectBenchError, OSError):

@@ -39,7 +39,6 @@ class Explainer(Protocol):
         All prompts of one call share `template`, `instructions` and `shots`. A run that is repeated
         or resumed calls with the same batches, so a deterministic explainer gives the same rows.
         """
-        ...
 
 
 Need = Literal["train", "vectors", "target-model", "oracle"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -210,24 +211,17 @@ def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -
         # Shifting by the lap keeps an even number of kinds from always pairing with one verdict.
         changed = first ^ bool((lap + place) % 2)
         groups = {c.question.query.group for c in picked}
-
-        def mismatch(
-            candidate: Candidate,
-            kind: str = kinds[place],
-            changed: bool = changed,
-            groups: set[str] = groups,
-        ) -> tuple[bool, bool, bool]:
-            query = candidate.question.query
-            return (
-                candidate.changed != changed,
-                query.kind != kind,
-                query.group in groups,
-            )
-
-        best = min(left, key=mismatch)
+        best = min(left, key=partial(_mismatch, changed=changed, kind=kinds[place], groups=groups))
         left.remove(best)
         picked.append(best)
     return [picked[i] for i in rng.permutation(n)]
+
+
+def _mismatch(
+    candidate: Candidate, *, changed: bool, kind: str, groups: set[str]
+) -> tuple[bool, bool, bool]:
+    query = candidate.question.query
+    return candidate.changed != changed, query.kind != kind, query.group in groups
 
 
 def _candidate(task: Task, question: Question, answer: Answer | Choice | Description) -> Candidate:

@@ -35,25 +35,20 @@ class Tasks(Protocol):
 
     def suite_root(self, suite: str, task: str) -> Path:
         """Folder of a frozen suite's task, at the task's present version."""
-        ...
 
     def pins(self) -> dict[str, str]:
         """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`."""
-        ...
 
     def judge(self, path: Path, task: Task, suite: Suite, **options: Any) -> int:
         """Append to a run what judges find in its answers."""
-        ...
 
     def judge_again(
         self, path: Path, task: Task, suite: Suite, **options: Any
     ) -> Mapping[str, bool]:
         """By query, whether its judges find again what a run says."""
-        ...
 
     def shipped_texts(self, target: str) -> list[str]:
         """Texts that a target wrote itself."""
-        ...
 
 
 class Baselines(Protocol):
@@ -63,17 +58,14 @@ class Baselines(Protocol):
 
     def check_baseline(self, name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
         """Return a baseline that can answer a task, or raise UsageError."""
-        ...
 
     def make_baseline(
         self, name: str, *, task: Task, suite: Suite, split: str, **options: Any
     ) -> tuple[Explainer, ExplainerCard]:
         """Learn or load a baseline."""
-        ...
 
     def reference_folder(self, name: str) -> Path:
         """Folder of a trained explainer's weights, or raise MissingPartError."""
-        ...
 
 
 def provide(*, tasks: str, baselines: str) -> None:

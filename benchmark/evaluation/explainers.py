@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from introspect_bench.benchmark.backends.explainer.families import find_family
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.custom import CUSTOM, check_custom, load_custom
@@ -51,13 +50,6 @@ def check_model(request: RunRequest, task: Task) -> None:
         provided_baselines().reference_folder(model.removeprefix(REFERENCE))
     else:
         find_name(model)
-
-
-def check_family(model: str, family: str) -> None:
-    """Refuse a family that is not known, or that the model cannot be of."""
-    find_family(family.partition(":")[0])
-    if model.startswith((BASELINE, CUSTOM)):
-        raise UsageError(f"{model}: families are for local language models only")
 
 
 def load_explainer(

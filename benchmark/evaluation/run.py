@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+from introspect_bench.benchmark.backends.explainer.families import find_family
 from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.custom import CUSTOM
 from introspect_bench.benchmark.evaluation.explainers import (
     asked_by,
-    check_family,
     check_model,
     default_shots,
     harness_access,
@@ -93,7 +93,9 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
             "models only"
         )
     if request.family is not None:
-        check_family(request.model, request.family)
+        find_family(request.family.partition(":")[0])
+        if not local:
+            raise UsageError(f"{request.model}: families are for local language models only")
     check_model(request, task)
     check_run(
         prompt_spec(request, task, suite),

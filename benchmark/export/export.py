@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import UsageError, check_choice
 from introspect_bench.benchmark.export import every_eval_ever, tabular
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.scoring.matched import Graded, grade_file
@@ -54,8 +54,7 @@ def export(
     `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout. By
     default `out` is the run file's name with another ending, in the current folder.
     """
-    if to not in FORMS:
-        raise UsageError(f"unknown form {to!r}; choose from {', '.join(FORMS)}")
+    check_choice("form", to, FORMS)
     ending = (FILES[to] if to in FILES else FOLDERS[to])[0]
     where = Path(f"{Path(path).name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
     if os.path.lexists(where):

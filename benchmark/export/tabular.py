@@ -10,7 +10,6 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import Described, Scored
 from introspect_bench.benchmark.scoring.matched import Graded
 from introspect_bench.benchmark.scoring.score import shown
 
@@ -52,7 +51,6 @@ def rows(graded: Graded) -> list[dict[str, Any]]:
     """Return a run's queries as rows of plain values, in the suite's order."""
     found = []
     for one in graded.scored:
-        assert isinstance(one, Scored | Described)
         written = graded.run.rows.get(one.query.id, {})
         row = shown(one, graded.task.render(one.query).question) | {
             "tokens_in": _count(graded, one.query.id, "n_in"),

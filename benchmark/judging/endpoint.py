@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from threading import Event
 from typing import Any
 
@@ -43,7 +44,7 @@ class _RetryError(Exception):
         self.wait_seconds = wait_seconds
 
 
-class EndpointJudge:
+class EndpointJudge(AbstractContextManager["EndpointJudge"]):
     """A judge that is asked over HTTP; a context manager that closes its connections."""
 
     def __init__(
@@ -82,15 +83,7 @@ class EndpointJudge:
             headers=headers, timeout=timeout_seconds, follow_redirects=False
         )
 
-    def __enter__(self) -> EndpointJudge:
-        """Return itself."""
-        return self
-
     def __exit__(self, *_: object) -> None:
-        """Close all connections."""
-        self.close()
-
-    def close(self) -> None:
         """Close all connections."""
         self._client.close()
 

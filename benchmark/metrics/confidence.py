@@ -6,30 +6,19 @@ tokens up to its verdict against the verdict, that of the whole reply against th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.metrics.activations import auroc
-from introspect_bench.benchmark.records import Replied, Scored
 
 Floats = npt.NDArray[np.float64]
 
 FIELDS = ("confidence", "logprob_verdict", "logprob_reply")
 """Fields of a row that hold one; the two others are natural logarithms."""
 BINS = 10
-
-
-def run_confidence(
-    rows: Mapping[str, Mapping[str, Any]],
-    scored: Sequence[Replied],
-    is_right: Callable[[Scored], tuple[bool, bool]],
-) -> dict[str, Any] | None:
-    """Return what `confidence_result` says of graded queries; None if they have no verdicts."""
-    verdicts = {one.query.id: is_right(one) for one in scored if isinstance(one, Scored)}
-    return confidence_result(rows, verdicts)
 
 
 def confidence_result(

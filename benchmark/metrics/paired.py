@@ -20,10 +20,10 @@ from introspect_bench.benchmark.metrics.bootstrap import check_same_queries as c
 from introspect_bench.benchmark.metrics.bootstrap import resample as resample
 from introspect_bench.benchmark.metrics.verdicts import (
     METRICS,
-    WHICH,
+    SHARES,
     FloatArray,
-    ScoreTable,
     Table,
+    groups_right,
 )
 
 N_PERMUTATIONS = 9999
@@ -39,25 +39,17 @@ Units = npt.NDArray[np.bool_]
 _BATCH = 500
 
 
-def _group_right(table: ScoreTable) -> Units:
-    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
+def _queries_right(share: Callable[[Any], tuple[Units, Units]]) -> Callable[[Any], Units]:
+    def right(table: Any) -> Units:
+        hits, among = share(table)
+        return hits[among]
 
-
-def _changed(table: ScoreTable) -> Units:
-    return np.asarray(table.true_changed & (table.kind != WHICH))
+    return right
 
 
 RIGHT: Mapping[str, Callable[[Any], Units]] = {
-    "exact_match": lambda table: table.exact,
-    "content_match": lambda table: table.content,
-    "exact_match_changed": lambda table: table.exact[_changed(table)],
-    "exact_match_unchanged": lambda table: table.exact[~table.true_changed & (table.kind != WHICH)],
-    "content_match_changed": lambda table: table.content[_changed(table)],
-    "which_accuracy": lambda table: table.exact[table.kind == WHICH],
-    "verdict_accuracy": lambda table: (table.pred_changed == table.true_changed)[
-        table.kind != WHICH
-    ],
-    "group_consistency": _group_right,
+    **{name: _queries_right(share) for name, share in SHARES.items()},
+    "group_consistency": groups_right,
 }
 """Metrics that are shares of units that are right, with which units are, (n_units,)."""
 

@@ -35,6 +35,7 @@ BALANCED_KINDS = ("hint", "context")
 """Kinds of which `kind_mean` takes the balanced exact match."""
 
 Bools = npt.NDArray[np.bool_]
+Metric = Callable[[Any, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,31 +54,6 @@ class ScoreTable(Table):
     """Kind of the query, (n_queries,)."""
 
 
-def exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of queries that are right, in verdict and content or in the part."""
-    return _share(table.exact, weights)
-
-
-def content_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of queries with the right content, whatever the verdict."""
-    return _share(table.content, weights)
-
-
-def exact_match_changed(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the exact match on queries whose truth is `changed`."""
-    return _share(table.exact, weights, _asks_verdict(table) & table.true_changed)
-
-
-def exact_match_unchanged(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the exact match on queries whose truth is `unchanged`."""
-    return _share(table.exact, weights, _asks_verdict(table) & ~table.true_changed)
-
-
-def content_match_changed(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of right contents on queries whose truth is `changed`."""
-    return _share(table.content, weights, _asks_verdict(table) & table.true_changed)
-
-
 def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
     """Return the geometric mean of the exact match on `changed` and on `unchanged` queries.
 
@@ -87,24 +63,14 @@ def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
     return _balanced(table, weights, _asks_verdict(table))
 
 
-def which_accuracy(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of `which` queries with the right part; a guess has a quarter."""
-    return _share(table.exact, weights, table.kind == WHICH)
-
-
 def kind_mean(table: ScoreTable, weights: FloatArray) -> FloatArray:
     """Return the mean of balanced exact match on hints and on contexts, and rescaled `which`.
 
     `which` goes from a guess (0) to all (1) and is not clipped: no answer at all stands at -1/9.
     """
     parts = [_balanced(table, weights, table.kind == kind) for kind in BALANCED_KINDS]
-    parts.append((which_accuracy(table, weights) - WHICH_CHANCE) / (1 - WHICH_CHANCE))
+    parts.append((METRICS["which_accuracy"](table, weights) - WHICH_CHANCE) / (1 - WHICH_CHANCE))
     return np.asarray(np.mean(parts, axis=0))
-
-
-def verdict_accuracy(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of queries with the right verdict, whatever the content."""
-    return _share(table.pred_changed == table.true_changed, weights, _asks_verdict(table))
 
 
 def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
@@ -128,25 +94,47 @@ def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
     return _ratio(total, classes)
 
 
-def group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of groups whose queries in the table are all exactly right."""
+def groups_right(table: ScoreTable) -> Bools:
+    """Return whether all queries of a group in the table are exactly right, (n_groups,)."""
+    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
+
+
+def _group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
     first = np.unique(table.group, return_index=True)[1]  # (n_groups,)
-    wrong = np.bincount(table.group, weights=~table.exact)  # (n_groups,)
-    return _share(wrong == 0, weights[..., first])
+    return _share(groups_right(table), np.ones(table.n_groups, dtype=np.bool_), weights[..., first])
 
 
-METRICS: Mapping[str, Callable[[Any, FloatArray], FloatArray]] = {
-    "exact_match": exact_match,
-    "content_match": content_match,
+SHARES: Mapping[str, Callable[[Any], tuple[Bools, Bools]]] = {
+    "exact_match": lambda table: (table.exact, np.ones_like(table.exact)),
+    "content_match": lambda table: (table.content, np.ones_like(table.exact)),
+    "exact_match_changed": lambda table: (table.exact, _asks_verdict(table) & table.true_changed),
+    "exact_match_unchanged": lambda table: (
+        table.exact,
+        _asks_verdict(table) & ~table.true_changed,
+    ),
+    "content_match_changed": lambda table: (
+        table.content,
+        _asks_verdict(table) & table.true_changed,
+    ),
+    "which_accuracy": lambda table: (table.exact, table.kind == WHICH),
+    "verdict_accuracy": lambda table: (
+        table.pred_changed == table.true_changed,
+        _asks_verdict(table),
+    ),
+}
+"""Metrics that are shares of queries: which are right, and among which, both (n_queries,)."""
+
+
+def _metric(share: Callable[[Any], tuple[Bools, Bools]]) -> Metric:
+    return lambda table, weights: _share(*share(table), weights)
+
+
+METRICS: Mapping[str, Metric] = {
+    **{name: _metric(share) for name, share in SHARES.items()},
     "balanced_exact_match": balanced_exact_match,
-    "exact_match_changed": exact_match_changed,
-    "exact_match_unchanged": exact_match_unchanged,
-    "content_match_changed": content_match_changed,
-    "which_accuracy": which_accuracy,
     "kind_mean": kind_mean,
     "has_changed_macro_f1": has_changed_macro_f1,
-    "group_consistency": group_consistency,
-    "verdict_accuracy": verdict_accuracy,
+    "group_consistency": _group_consistency,
     **description_metrics.METRICS,
 }
 """Every metric by name; each takes the table of its own kind of task."""
@@ -174,18 +162,14 @@ def _asks_verdict(table: ScoreTable) -> Bools:
 
 
 def _balanced(table: ScoreTable, weights: FloatArray, among: Bools) -> FloatArray:
-    classes = [
-        _share(table.exact, weights, among & (table.true_changed == verdict))
-        for verdict in (False, True)
-    ]
-    return np.asarray(np.sqrt(classes[0] * classes[1]))
+    changed, unchanged = (among & side for side in (table.true_changed, ~table.true_changed))
+    shares = [_share(table.exact, side, weights) for side in (unchanged, changed)]
+    return np.asarray(np.sqrt(shares[0] * shares[1]))
 
 
-def _share(hits: Bools, weights: FloatArray, among: Bools | None = None) -> FloatArray:
-    """Return the share of hits, of all or of some queries; NaN where those have no weight."""
+def _share(hits: Bools, among: Bools, weights: FloatArray) -> FloatArray:
+    """Share of hits among some queries; NaN where those have no weight."""
     check_weights(weights)
-    if among is None:
-        among = np.ones_like(hits)
     return _ratio(weighted_sum(hits & among, weights), weighted_sum(among, weights))
 
 

@@ -10,14 +10,14 @@ import contextlib
 import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import locked
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError, check_choice
 from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
 from introspect_bench.benchmark.runs.run import (
     MAX_FILE_BYTES,
@@ -140,11 +140,8 @@ def open_run(
         else:
             files.write_bytes_atomic(path, line)
             run = read_run(path)
-        writer = RunWriter(run)
-        try:
+        with closing(RunWriter(run)) as writer:
             yield writer
-        finally:
-            writer.close()
 
 
 @contextmanager
@@ -156,11 +153,8 @@ def open_judging(path: Path) -> Iterator[RunWriter]:
         run = read_run(path)
         if not run.complete:
             raise UsageError(f"{path} is not complete; finish the run before it is judged")
-        writer = RunWriter(run)
-        try:
+        with closing(RunWriter(run)) as writer:
             yield writer
-        finally:
-            writer.close()
 
 
 def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "auto") -> None:
@@ -176,8 +170,7 @@ def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "a
 
 
 def _check_mode(path: Path, resume: Resume) -> None:
-    if resume not in RESUME:
-        raise UsageError(f"unknown resume mode {resume!r}; choose from {', '.join(RESUME)}")
+    check_choice("resume mode", resume, RESUME)
     if resume == "require" and not path.exists():
         raise UsageError(f"{path} does not exist, and the run was required to be resumed")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import UsageError, check_choice
 from introspect_bench.benchmark.metrics import paired
 from introspect_bench.benchmark.metrics.bootstrap import estimates
 from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table
@@ -53,12 +53,8 @@ def compare(
     or `permutation`), `p`, `p_corrected`, the same with `_permutation` for swapping whole groups,
     `significant` (by the latter), `first_only`, `second_only` and `minimum_detectable`.
     """
-    if cluster not in CLUSTERS:
-        raise UsageError(f"unknown cluster {cluster!r}; choose from {', '.join(CLUSTERS)}")
-    if correction not in paired.CORRECTIONS:
-        raise UsageError(
-            f"unknown correction {correction!r}; choose from {', '.join(paired.CORRECTIONS)}"
-        )
+    check_choice("cluster", cluster, CLUSTERS)
+    check_choice("correction", correction, paired.CORRECTIONS)
     graded = []
     for number, path in enumerate(paths):
         on_read("reading runs", number, len(paths))

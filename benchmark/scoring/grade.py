@@ -14,7 +14,7 @@ import numpy as np
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.metrics.bootstrap import estimates
-from introspect_bench.benchmark.metrics.confidence import run_confidence
+from introspect_bench.benchmark.metrics.confidence import confidence_result
 from introspect_bench.benchmark.metrics.slices import distance_of, layers_of, margin_of
 from introspect_bench.benchmark.metrics.verdicts import (
     METRIC_VERSION,
@@ -90,7 +90,9 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "by_margin": _by(headline, margin_of, task),
         "by_distance": _by(scored, distance_of, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
-        "confidence": run_confidence(run.rows, headline, is_right),
+        "confidence": confidence_result(
+            run.rows, {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
+        ),
         "reference": None if partial else _reference(suite, split, task.headline),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),

@@ -18,11 +18,11 @@ from introspect_bench.benchmark.errors import (
 )
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.metrics.confidence import FIELDS
-from introspect_bench.benchmark.records import Answer, Described, Scored
+from introspect_bench.benchmark.records import Answer, Described, Replied, Scored
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import grade, grade_descriptions, score_run
+from introspect_bench.benchmark.scoring.grade import grade_run, score_run
 from introspect_bench.benchmark.suite.find import find_suite, shipped_suite
 from introspect_bench.benchmark.suite.suite import MINI, Suite
 from introspect_bench.benchmark.task import Task
@@ -136,13 +136,10 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
         raise UsageError("expected RUN or RUN:ID")
     found = read_run(Path(match["path"]))
     task, where = about(found, suite)
-    graded: Sequence[Scored | Described] = (grade_descriptions if where.describes else grade)(
-        found, task, where
-    )
     rows = [
         shown(one, task.render(one.query).question)
         | {k: v for k, v in found.rows.get(one.query.id, {}).items() if k in FIELDS}
-        for one in graded
+        for one in grade_run(found, task, where)
         if match["id"] in (None, one.query.id)
     ]
     if not rows:
@@ -150,7 +147,7 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def shown(one: Scored | Described, question: str) -> dict[str, Any]:
+def shown(one: Replied, question: str) -> dict[str, Any]:
     """Return what `show` says of a graded query."""
     row: dict[str, Any] = {
         "id": one.query.id,
@@ -169,6 +166,7 @@ def shown(one: Scored | Described, question: str) -> dict[str, Any]:
             "weighted_r": one.found.weighted_r,
             "mapped": one.mapped,
         }
+    assert isinstance(one, Scored)
     verdict_right, content_right = is_right(one)
     answer = one.answer
     return row | {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError, check_choice
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.records import FeatureTruth, Query
 
@@ -66,10 +66,10 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def asked_id(
-    task: str, kind: str, fields: Mapping[str, Any], vector: npt.NDArray[np.float16]
+    task: str, kind: str, fields: Mapping[str, Any], vector: npt.NDArray[np.float16] | None
 ) -> str:
     """Content hash of a query: task, kind, fields and vector bytes; 16 hexadecimal digits."""
-    digest = sha256_bytes(vector.tobytes())
+    digest = None if vector is None else sha256_bytes(vector.tobytes())
     asked = {"task": task, "kind": kind, "fields": fields, "vector": digest}
     return sha256_bytes(canonical_json(asked).encode())[:16]
 
@@ -79,8 +79,7 @@ def arrays(suite: Suite, split: str, part: str) -> Arrays:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if part not in PARTS:
-        raise UsageError(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
+    check_choice("part", part, PARTS)
     folder = suite.folder(split)
     name = f"{folder}/{part}.safetensors"
     where = f"{suite.root / name}"

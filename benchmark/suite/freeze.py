@@ -5,7 +5,6 @@ Bytes depend on the measured queries alone: no clock, no machine, no order of co
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,16 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import (
-    canonical_json,
     sha256_bytes,
     sha256_file,
     write_json_atomic,
     write_jsonl_atomic,
 )
+from introspect_bench.benchmark.suite.features import asked_id
+from introspect_bench.benchmark.suite.manifest import SCHEMA, data_hash
 from introspect_bench.benchmark.suite.rows import checked_vectors
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
-
-SUITE_SCHEMA = "introspect-bench/suite/1"
 
 CANARY = "introspect-bench:canary:7d1c6c1e-7f0b-4b43-9c53-1a0e6a2f54d8"
 """Marks every suite's manifest, so that training corpora can filter the files out."""
@@ -67,10 +65,8 @@ class Measured:
 
 
 def query_id(task: str, query: Measured) -> str:
-    """Content hash of a query: task, kind, fields and vector bytes; 16 hexadecimal digits."""
-    vector = None if query.vector is None else sha256_bytes(query.vector.tobytes())
-    asked = {"task": task, "kind": query.kind, "fields": query.fields, "vector": vector}
-    return sha256_bytes(canonical_json(asked).encode())[:16]
+    """Return the id of a query, see `asked_id`."""
+    return asked_id(task, query.kind, query.fields, query.vector)
 
 
 def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> dict[str, int]:
@@ -100,7 +96,7 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
         ],
     )
     write_jsonl_atomic(root / "truth.jsonl", [_truth(key, m) for key, _, m in rows])
-    write_jsonl_atomic(root / "oracle.jsonl", [_told(key, m) for key, _, m in rows])
+    write_jsonl_atomic(root / "oracle.jsonl", [_oracle(key, m) for key, _, m in rows])
     return {"queries": len(rows), "groups": len(groups)}
 
 
@@ -117,7 +113,7 @@ def _truth(key: str, one: Measured) -> dict[str, Any]:
     }
 
 
-def _told(key: str, one: Measured) -> dict[str, Any]:
+def _oracle(key: str, one: Measured) -> dict[str, Any]:
     origin = {} if one.origin is None else {"origin": dict(one.origin)}
     return {"id": key, "clean": one.clean, "source": one.source, **origin}
 
@@ -148,10 +144,10 @@ def write_manifest(root: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
         if path.is_file() and path.suffix in {".jsonl", ".safetensors"}
     }
     manifest = {
-        "schema": SUITE_SCHEMA,
+        "schema": SCHEMA,
         **fields,
         "files": files,
-        "data_sha256": hashlib.sha256(canonical_json(files).encode()).hexdigest(),
+        "data_sha256": data_hash(files),
         "canary": CANARY,
     }
     write_json_atomic(root / "manifest.json", manifest)
@@ -160,7 +156,7 @@ def write_manifest(root: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def measured(suite: Suite, split: str) -> list[list[Measured]]:
     """Return the queries of a split with their truth, by group, after checking their ids."""
-    queries, truths, told = suite.queries(split), suite.truth(split), suite.oracle(split)
+    queries, truths, oracle = suite.queries(split), suite.truth(split), suite.oracle(split)
     vectors = checked_vectors(suite, split, queries)
     path = suite.root / split / "queries.jsonl"
     groups: dict[str, dict[str, Measured]] = {}
@@ -176,8 +172,8 @@ def measured(suite: Suite, split: str) -> list[list[Measured]]:
             outcome_ids=truth.outcome_ids,
             margin=truth.margin,
             part=truth.part,
-            source=told[query.id]["source"],
-            origin=told[query.id].get("origin"),
+            source=oracle[query.id]["source"],
+            origin=oracle[query.id].get("origin"),
             vector=vector,
         )
         if (found := query_id(suite.task, one)) != query.id:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError, check_choice
 from introspect_bench.benchmark.records import (
     SPLITS,
     Answer,
@@ -215,8 +215,7 @@ class Suite:
 
     def folder(self, split: str) -> str:
         """Return the folder that holds a split."""
-        if split not in ALL_SPLITS:
-            raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
+        check_choice("split", split, ALL_SPLITS)
         folder = "validation" if split == MINI else split
         if folder not in self.splits:
             part = "of another suite's train" if "held_out" in self.manifest else "as a fresh suite"
