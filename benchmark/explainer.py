@@ -1,7 +1,4 @@
-"""The interface between the benchmark and whatever answers queries: any object with `complete`.
-
-Nothing here sees ground truth.
-"""
+"""The interface between the benchmark and whatever answers queries; no ground truth."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""An append-only file of finished batches, so that a build that is killed loses nothing.
-
-A batch is known by a hash of its inputs, which does not cover the code: a folder of journals
-belongs to one version of the code, one model, one device and one process at a time.
-"""
+"""Finished batches on disk, each under a hash of its inputs, which does not cover the code."""
 
 from __future__ import annotations
 
@@ -43,10 +39,7 @@ class Journal:
             self.batches[row["key"]] = row["rows"]
 
     def run(self, asked: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
-        """Return a batch's rows: from the file if there, else computed and appended.
-
-        `asked` is the JSON value that determines them.
-        """
+        """Return the rows of the batch that `asked` determines: from the file, else computed."""
         key = sha256_bytes(canonical_json(asked).encode())[:32]
         if key not in self.batches:
             rows = json.loads(canonical_json(list(compute())))

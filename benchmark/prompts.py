@@ -1,8 +1,4 @@
-"""Queries to prompts: order, batches, vectors and solved examples from the training split.
-
-Everything depends on the queries and the seed alone, so a resumed run sees the same batches. The
-only ground truth opened is the training split's.
-"""
+"""Queries to prompts: order, batches, vectors and solved examples, by queries and seed alone."""
 
 from __future__ import annotations
 
@@ -145,10 +141,7 @@ def build_prompts(spec: PromptSpec, batches: Sequence[Sequence[Question]]) -> li
 def build_prompt(
     question: Question, vectors: npt.NDArray[np.float16] | None, shots: Sequence[Turn]
 ) -> Prompt:
-    """Attach a query's vector and the solved queries of its template.
-
-    `vectors` is float16 (n_vectors, d_target), or None to show none.
-    """
+    """Attach solved queries and the query's row of float16 (n_vectors, d_target), if given."""
     return Prompt(
         query=question.query,
         template=question.rendered.template,

@@ -1,9 +1,8 @@
 """The records that all steps exchange; frozen, no I/O, no torch.
 
 A *query* asks about one intervention on a target model; its *ground truth* is what measuring the
-target gave; a *prompt* is the query as text; a *completion* is the explainer's raw reply; an
-*answer* is what the parser read in it. Members of a contrast *group* share everything but the
-vector (patching) or the removed span (ablations).
+target gave; a *completion* is the explainer's raw reply; an *answer* is what the parser read in it.
+Members of a contrast *group* share everything but the vector or the removed span.
 """
 
 from __future__ import annotations

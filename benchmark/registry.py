@@ -1,7 +1,4 @@
-"""Tasks, suites and baselines by name, from the packages that bring them.
-
-`import introspect_bench` names the modules; they are imported when a name is first asked for.
-"""
+"""Tasks, suites and baselines by name, from modules that are imported when first asked for."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""From the words after `--model` to whatever answers queries; imports nothing heavy before it must.
-
-The forms: `baseline/NAME`, `reference/NAME`, `py:module:Class`, and everything else as a local
-language model (folder, hub id, named target).
-"""
+"""From the words after `--model` to whatever answers queries; heavy imports come late."""
 
 from __future__ import annotations
 
@@ -143,10 +139,7 @@ def asked_by(
 
 
 def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> str:
-    """Return the access class of a run.
-
-    `explainer` is as in a run's header; a single query may stand for all of a task.
-    """
+    """Return the access class of a run; a single query may stand for all of a task."""
     name, kind, settings = (explainer.get(key) for key in ("name", "kind", "settings"))
     if kind not in ("local", "baseline", ORACLE):
         return UNDECLARED

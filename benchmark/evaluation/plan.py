@@ -60,10 +60,7 @@ class TaskPlan:
 
 
 def plan(spec: PromptSpec, *, count_tokens: Callable[[str], int] | None = None) -> Plan:
-    """Say what `predict` would do; loads no model.
-
-    Without a counter, tokens are characters over `CHARACTERS_PER_TOKEN`.
-    """
+    """Say what `predict` would do; without a counter, tokens are estimated from characters."""
     selected = spec.select()
     batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
     count = count_tokens or (lambda text: round(len(text) / CHARACTERS_PER_TOKEN))

@@ -35,10 +35,7 @@ def check_run(
     settings: Mapping[str, Any],
     generation: Mapping[str, Any],
 ) -> None:
-    """Refuse what `predict` would refuse whoever answers; loads and writes nothing.
-
-    Of the explainer's settings, and of its generation, those that the user gave are known.
-    """
+    """Refuse what `predict` would refuse whoever answers; loads and writes nothing."""
     card = ExplainerCard(name="", kind="", settings=settings)
     header = make_header(spec, spec.select(), card, generation=generation).to_json()
     check_run_file(out, header, resume=resume)

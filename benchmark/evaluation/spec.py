@@ -1,7 +1,4 @@
-"""What a run is: the options of `run`, their defaults, and the file they lead to.
-
-Imports nothing heavy: `--help` shows these defaults.
-"""
+"""What a run is: the options of `run`, their defaults, and the file they lead to."""
 
 from __future__ import annotations
 

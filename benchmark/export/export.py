@@ -1,7 +1,4 @@
-"""A run in the forms of others: CSV, Parquet, LaTeX, a folder for `datasets`, Every Eval Ever.
-
-Only the one path that is asked for is written, whole or not at all, and never over an existing one.
-"""
+"""A run in the forms of others, written whole or not at all, never over an existing path."""
 
 from __future__ import annotations
 
@@ -48,11 +45,10 @@ FORMS = (*FILES, *FOLDERS)
 def export(
     path: Path | str, to: str, *, out: Path | str | None = None, suite: str | None = None
 ) -> Path:
-    """Write a run in another form and return the path.
+    """Write a run in another form and return the path, by default in the current folder.
 
     `csv` and `parquet` have a row a query; `latex` is the table of `score`; `hf` is a folder that
-    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout. By
-    default `out` is the run file's name with another ending, in the current folder.
+    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout.
     """
     check_choice("form", to, FORMS)
     ending = (FILES[to] if to in FILES else FOLDERS[to])[0]

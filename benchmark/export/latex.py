@@ -48,10 +48,7 @@ def comment(text: str) -> str:
 def table(
     cells: Sequence[Sequence[str]], *, caption: str, comments: Sequence[str], names: int = 1
 ) -> str:
-    """Return a `table` with a head, ending in a line feed.
-
-    `cells` are rows of plain text, the head first; the first `names` columns are aligned left.
-    """
+    """Return a `table` of plain text, the head first; `names` columns are aligned left."""
     head, *rows = [
         " & ".join([*map(escape, row[:names]), *map(_numbers, row[names:])]) + r" \\"
         for row in cells

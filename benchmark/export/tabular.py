@@ -62,11 +62,7 @@ def rows(graded: Graded) -> list[dict[str, Any]]:
 
 
 def to_csv(graded: Graded) -> bytes:
-    """Return the rows as CSV (RFC 4180), in UTF-8.
-
-    A text that a spreadsheet could take for a formula gets an apostrophe in front, as OWASP advises
-    ("CSV Injection").
-    """
+    """Return CSV (RFC 4180); a text like a formula gets an apostrophe, as OWASP advises."""
     table = rows(graded)
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, fieldnames=list(table[0]))

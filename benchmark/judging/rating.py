@@ -24,10 +24,7 @@ def rate_run(
     cache: Path,
     on_progress: OnProgress = silent,
 ) -> int:
-    """Append the ratings that a complete run lacks and return how many; opens the split's truth.
-
-    `cache` is a folder of replies; a killed call goes on from there.
-    """
+    """Append the ratings that a complete run lacks and return how many; `cache` keeps replies."""
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} are not rated; score it as it is")
     with open_judging(path) as writer:

@@ -54,10 +54,7 @@ def matched_auroc(
 
 
 def weighted_r(truth: FloatArray, predicted: FloatArray, weights: FloatArray) -> float:
-    """Return the signed Pearson r of true and predicted activations, all (n_tokens,).
-
-    0 where either side is constant over the tokens that have weight.
-    """
+    """Return the signed Pearson r of arrays (n_tokens,); 0 where a side is constant."""
     _check_sampled(truth, predicted, weights)
     kept = weights > 0
     sides, share = (truth[kept], predicted[kept]), weights[kept] / weights.sum()

@@ -46,10 +46,7 @@ def bootstrap(
 
 
 def estimates(table: Table, names: Sequence[str], *, seed: int) -> dict[str, dict[str, Any]]:
-    """Return `value` and `interval_95` by metric, null where there is none.
-
-    The generator is made anew: one part of a result never moves another's interval.
-    """
+    """Return `value` and `interval_95` by metric, null where there is none; seeded afresh."""
     intervals = bootstrap(table, names, rng=np.random.default_rng(seed)) or {}
     found = {}
     for name in names:

@@ -1,8 +1,4 @@
-"""What each metric of descriptions makes of predictions known to be worth something or nothing.
-
-A simulated feature is active on some occurrences of one token; a description is the set of tokens
-on which it says the feature is active. A perfect judge is taken for granted.
-"""
+"""What each metric of descriptions makes of predictions known to be worth something or nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Parts of queries, and two explainers on them: by layers, by kind.
-
-Parts are small and many: their differences have intervals and no tests.
-"""
+"""Parts of queries, and two explainers on them; parts are many, so there are no tests."""
 
 from __future__ import annotations
 

@@ -146,11 +146,7 @@ def evaluate(name: str, table: Table) -> float:
 
 
 def of_part(name: str, kinds: Iterable[str]) -> str:
-    """Return the metric that stands for another one on a part of its queries.
-
-    The mean over kinds does not exist within one: balanced exact match, or the accuracy on `which`,
-    stands for it there.
-    """
+    """Return the metric that stands for `kind_mean`, or the named one, on a part of its queries."""
     which = {kind == WHICH for kind in kinds}
     if name != "kind_mean" or len(which) > 1:
         return name

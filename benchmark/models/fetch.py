@@ -1,8 +1,4 @@
-"""From a target to a folder of weights: checked, atomic, one process at a time.
-
-What has its final name has been checked; anything else is thrown away. After an interruption it
-starts again with the step (download, unpack, convert) that did not end.
-"""
+"""From a target to a folder of weights: checked, atomic, one process at a time."""
 
 from __future__ import annotations
 

@@ -31,11 +31,7 @@ class HubId:
 
 
 def locate(name: str) -> TargetSpec | Path | HubId | None:
-    """Say what the name of a model means here: a target, a folder, a hub id, or None of these.
-
-    Loads and downloads nothing, so whether a hub has the model stays open. A target's name comes
-    first: no folder that happens to be called so takes its place.
-    """
+    """Say what the name of a model means here: a target, else a folder, else a hub id, or None."""
     for spec in TARGETS:
         if spec.name == name:
             return spec
@@ -70,10 +66,7 @@ def home_folder(name: str) -> Path:
 
 
 def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
-    """Turn a name, a folder or a hub id into a target; a hub's files are downloaded to hash them.
-
-    Without a revision a hub id means the hub's default branch now; `pinned` refuses that.
-    """
+    """Turn a name, a folder or a hub id into a target; `pinned` wants the commit of a hub id."""
     found = locate(name)
     if isinstance(found, TargetSpec):
         return found

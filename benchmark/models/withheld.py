@@ -1,8 +1,4 @@
-"""A process that holds no weights of one target: loading them fails with a sentence.
-
-A guard, not a sandbox: code that reads a copy of the weights without Python's `open` gets past it,
-as does a table of replies that was made before.
-"""
+"""A process that must not load one target's weights: a guard against mistakes, no sandbox."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Rows that judges append to a complete run, read strictly.
-
-Scoring runs no models, so what a judge gave is kept in the run file. Every row repeats the text
-that was judged, so that it can be compared with the raw reply. Bytes are kept as base64.
-"""
+"""Rows that judges append to a complete run, read strictly; bytes are kept as base64."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Builds the header of a run and the parts of its rows that are known before asking.
-
-Fields are an allow-list: nothing about the user or the place of a file. (What a user passes to an
-explainer of his own is recorded as it is.)
-"""
+"""The header of a new run, as an allow-list, and what of its rows is known before asking."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where a run comes from: package, commit and environment, as an allow-list.
-
-Host names, user names, paths, environment variables and addresses are never read into a result.
-"""
+"""Where a run comes from, as an allow-list: no host, user, path, variable or address."""
 
 from __future__ import annotations
 

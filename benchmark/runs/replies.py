@@ -1,7 +1,4 @@
-"""What a run says to each query it is about: its header checked, its raw text read again.
-
-Also what stands around an answer and is no part of it: thinking, code fences, list marks.
-"""
+"""What a run says to each query: raw text read again, without thinking, fences and marks."""
 
 from __future__ import annotations
 

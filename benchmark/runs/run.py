@@ -1,8 +1,7 @@
 """The run file: one JSONL of header, prediction rows, footer and judgements, read strictly.
 
-Only the raw text of a row counts; `parsed` and `status` are for the reader's eye. A file without a
-footer is a valid, incomplete run; its last line may be torn. Judgements follow the footer, which
-does not cover them: they can be made again from the raw text.
+Only the raw text of a row counts. A file without a footer is a valid, incomplete run; its last line
+may be torn. Judgements follow the footer, which does not cover them.
 """
 
 from __future__ import annotations

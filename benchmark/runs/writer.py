@@ -1,8 +1,4 @@
-"""Appends to a run file so that a kill, a full disk or a second process never costs a finished row.
-
-The header appears by a rename, each batch is one write and one fsync, the footer follows the last
-row, judges append after it.
-"""
+"""Appends to a run file so that a kill, a full disk or another process costs no finished row."""
 
 from __future__ import annotations
 
@@ -127,10 +123,7 @@ class RunWriter:
 def open_run(
     path: Path, header: Mapping[str, Any], *, resume: Resume = "auto"
 ) -> Iterator[RunWriter]:
-    """Create a run file, or continue the same run; a lock file is kept beside it.
-
-    `header` is what a new file would get; an existing one must have the same `identity`.
-    """
+    """Create a run file, or continue the run of the same `identity`; a lock file is beside it."""
     _check_mode(path, resume)
     line, encoded = _encode_header(header)
     with _lock(path):

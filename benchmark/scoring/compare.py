@@ -46,12 +46,9 @@ def compare(
 
     `metric` is each task's headline if None. `cluster` `auto` resamples and swaps contrast groups,
     `query` takes queries as independent. `correction` is over all pairs of all tasks. `common`
-    compares partial and unfinished runs on the queries that all have answered.
-
-    A task's part has `runs` (`name`, `access`, `value`, `interval_95`) and `pairs`: `first` and
-    `second` (places in `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar`
-    or `permutation`), `p`, `p_corrected`, the same with `_permutation` for swapping whole groups,
-    `significant` (by the latter), `first_only`, `second_only` and `minimum_detectable`.
+    compares partial and unfinished runs on the queries that all have answered. In a pair, `first`
+    and `second` are places in `runs`, `difference` is first minus second, and `significant` goes by
+    the corrected p of swapping whole groups.
     """
     check_choice("cluster", cluster, CLUSTERS)
     check_choice("correction", correction, paired.CORRECTIONS)

@@ -39,11 +39,7 @@ def normalise_content(text: str) -> str:
 
 
 def same_content(said: str, truth: str) -> bool:
-    """Whether an answer's content is the true one; what is empty never is.
-
-    Where the truth is a letter, it may be marked as an option, with or without the option's text:
-    `A)`, `(A)`, `A. Paris`.
-    """
+    """Whether a content is the true one; a letter may be marked: `A)`, `(A)`, `A. Paris`."""
     said, truth = normalise_content(said), normalise_content(truth)
     if said == truth:
         return said != ""

@@ -31,10 +31,7 @@ which seed, the learning rate, which each base model has for itself, and what ch
 
 
 def recipe(header: Mapping[str, Any], task: Task, *, vectors: bool = True) -> dict[str, Any]:
-    """Return what has to be the same in two runs that are set against each other.
-
-    Without `vectors`, how vectors enter is no part of it: for a control without them.
-    """
+    """Return what two runs must share; without `vectors`, not how vectors enter."""
     explainer = header["explainer"]
     said = explainer.get("settings")
     settings: Mapping[str, Any] = said if isinstance(said, Mapping) else {}

@@ -1,8 +1,4 @@
-"""Run file and ground truth in, results out: pure, without a model, the same bytes every time.
-
-Raw text is parsed again; nothing a run file says about its own score is believed. Every query the
-run is about is scored, unparsed or missing, and the last two are wrong in every metric.
-"""
+"""Run file and ground truth in, results out; what a run says of its own score is not believed."""
 
 from __future__ import annotations
 

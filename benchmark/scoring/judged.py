@@ -1,8 +1,4 @@
-"""Descriptions against what is known about their features; reads judgements, runs no model.
-
-A judgement counts only if it is of the suite's own judge and about the text that is read in the raw
-reply. Numbers are rounded to millionths, so that a score is the same on every machine.
-"""
+"""Descriptions against what is known about their features; reads judgements, runs no model."""
 
 from __future__ import annotations
 
@@ -52,10 +48,7 @@ class Truths:
 def score_feature(
     own: Mapping[str, npt.NDArray[Any]], predicted: npt.NDArray[np.number[Any]]
 ) -> Predicted:
-    """Score predicted activations, (16, 32), of one feature.
-
-    `own` has its rows of the tensors of `windows` and `activations`.
-    """
+    """Score predicted activations, (16, 32), against the feature's windows and activations."""
     values, weights = predicted.astype(np.float64), own["weights"].astype(np.float64)
     marked = np.flatnonzero(own["marks"] >= 0)
     area = None
@@ -71,10 +64,7 @@ def score_feature(
 
 
 def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tuple[Described, ...]:
-    """Put replies beside what is known about their features and what judges made of them.
-
-    NotJudgedError: an answer was not judged by the suite's own judge.
-    """
+    """Put replies beside their features and judgements; NotJudgedError if the suite's lack."""
     split = run.header["task"]["split"]
     if split == "train":
         raise UsageError(f"{run.path}: descriptions of the train split are not scored")

@@ -1,7 +1,4 @@
-"""Run files to tables of the same queries. No model, no network.
-
-Only runs of one task, suite, version, split and data, about the same queries, may be compared.
-"""
+"""Run files to tables of the same queries: of one task, suite, version, split and data."""
 
 from __future__ import annotations
 
@@ -72,10 +69,7 @@ class Matched:
         return self.graded[0].task
 
     def resampled(self, metric: str, n_resamples: int = N_RESAMPLES) -> FloatArray:
-        """Return a metric of every run on the same resamples, (n_runs, n_resamples).
-
-        Draws depend on suite and task, so that tasks with as many groups do not move together.
-        """
+        """Return a metric of every run on the same resamples, (n_runs, n_resamples)."""
         values = resample(
             self.tables, [metric], rng=stream(self.graded[0]), n_resamples=n_resamples
         )

@@ -1,9 +1,7 @@
-"""The ends of a metric's scale, from the null models of a suite's manifest. Pure.
+"""The ends of a metric's scale, from the null models in a suite's manifest.
 
-Null models answer without introspection, tuned on the training split as an adversary would, scored
-when the suite was made: `{split: [{"name", "access", "metrics": {metric: number or null}}]}`. The
-floor, for every class, is the best null of class `words`; the ceiling is the null `calculator`,
-which carries the intervention out, if there is one, else 1.
+`nulls` is `{split: [{"name", "access", "metrics": {metric: number or null}}]}`. The floor, for
+every class, is the best null of class `words`; the ceiling is `calculator`, or 1.
 """
 
 from __future__ import annotations

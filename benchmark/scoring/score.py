@@ -1,8 +1,4 @@
-"""Run files after the fact: scored, checked, shown, put into tables. No model, no network.
-
-A run file comes from a stranger and never chooses its own ground truth: it is scored with a suite
-that ships with the package, or with the folder of suites that the user gives.
-"""
+"""Run files scored, checked and shown; a run file never chooses its own ground truth."""
 
 from __future__ import annotations
 
@@ -101,10 +97,7 @@ def check_score(path: Path | str, result: dict[str, Any]) -> None:
 
 
 def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
-    """Read a run file strictly and say what it is; `cannot_submit` says why, or is None.
-
-    With `strict`, what cannot be submitted is a CheckFailedError or an IncompleteRunError.
-    """
+    """Read a run file strictly and say what it is; `strict` refuses what cannot be submitted."""
     found = read_run(Path(path))
     said, partial = found.header["task"], found.header["partial"]
     reason = None
@@ -184,11 +177,7 @@ def shown(one: Replied, question: str) -> dict[str, Any]:
 
 
 def about(found: Run, suite: str | None) -> tuple[Task, Suite]:
-    """Return the task and the suite a run is about.
-
-    The header's word counts among the shipped suites only: as a path it could lead to ground truth
-    that came with the run file.
-    """
+    """Return a run's task and suite; its header can name shipped suites only, never a folder."""
     said = found.header["task"]
     task = get_task(said["id"])
     if suite is not None:

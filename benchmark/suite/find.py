@@ -1,7 +1,4 @@
-"""Finding a frozen suite: shipped ones by name, others by the folder the user gives.
-
-A folder of suites holds `TASK/VERSION/manifest.json`; only a user names one.
-"""
+"""Finding suites: shipped ones by name, others in folders TASK/VERSION that the user names."""
 
 from __future__ import annotations
 

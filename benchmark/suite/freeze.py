@@ -1,7 +1,4 @@
-"""Writes a suite, the only code that does, and reads a split as it was measured.
-
-Bytes depend on the measured queries alone: no clock, no machine, no order of computation.
-"""
+"""Writes a suite, the only code that does, from measured queries alone; reads one back."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""One line of a suite's files to one record, and the vectors that rows point at.
-
-Keys and types are exact; `part` and `origin` may lack. A reader returns `(query id, record)` or
-raises an `IntegrityError` that names the field; the caller adds file and line.
-"""
+"""One line of a suite's files to one record; the caller adds file and line to an error."""
 
 from __future__ import annotations
 

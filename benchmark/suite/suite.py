@@ -1,8 +1,4 @@
-"""A suite on disk: one target x task x version, frozen; every byte is checked as it is read.
-
-A *split* is a folder of files; `mini` is a fixed part of `validation`. Truth and oracle rows are
-separate files with separate readers, so that whoever answers queries can be kept from them.
-"""
+"""A suite on disk: one target x task x version, frozen; every byte is checked as it is read."""
 
 from __future__ import annotations
 
