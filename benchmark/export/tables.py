@@ -101,9 +101,7 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
     return tables
 
 
-def _table_key(
-    result: Mapping[str, Any],
-) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
+def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
     """What rows of one table share: suite, task, data and access class, narrowest first."""
     access = result["access"]
     order = ACCESS.index(access) if access in ACCESS else len(ACCESS)

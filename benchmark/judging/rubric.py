@@ -174,10 +174,7 @@ def judge_answers(
 
 
 def _replies(
-    judge: Judge,
-    asked: Mapping[str, Sequence[Message]],
-    store: JudgeCache,
-    on_progress: OnProgress,
+    judge: Judge, asked: Mapping[str, Sequence[Message]], store: JudgeCache, on_progress: OnProgress
 ) -> dict[str, str]:
     """Raw replies by key; stops as soon as too many are malformed."""
     stored = {key: store.get(key) for key in asked}

@@ -28,11 +28,7 @@ _CHUNK = 250
 
 
 def bootstrap(
-    table: Table,
-    names: Sequence[str],
-    *,
-    rng: np.random.Generator,
-    n_resamples: int = N_RESAMPLES,
+    table: Table, names: Sequence[str], *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
 ) -> dict[str, tuple[float, float]] | None:
     """Return percentile intervals by metric, all from the same resamples; see `ends` for NaN.
 

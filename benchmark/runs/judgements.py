@@ -28,10 +28,7 @@ _JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")
 
 
 def add_judgement(
-    row: Mapping[str, Any],
-    found: dict[Key, Mapping[str, Any]],
-    rows: Mapping[str, Any],
-    where: str,
+    row: Mapping[str, Any], found: dict[Key, Mapping[str, Any]], rows: Mapping[str, Any], where: str
 ) -> None:
     """Check a judgement and add it to those of `found`; `rows` are predictions by query id."""
     qid, judge = row.get("qid"), row.get("judge")

@@ -173,11 +173,7 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
 
 
 def _footer(
-    row: dict[str, Any],
-    header: Mapping[str, Any],
-    rows: Mapping[str, Any],
-    found: str,
-    where: str,
+    row: dict[str, Any], header: Mapping[str, Any], rows: Mapping[str, Any], found: str, where: str
 ) -> dict[str, Any]:
     if row.get("body_sha256") != found:
         raise IntegrityError(

@@ -201,10 +201,7 @@ def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:
     except NoScaleError:
         scale = None
     statistics = suite.manifest.get("statistics", {}).get(split, {})
-    return {
-        "input_only_ceiling": statistics.get("input_only_ceiling"),
-        "scale": scale,
-    }
+    return {"input_only_ceiling": statistics.get("input_only_ceiling"), "scale": scale}
 
 
 def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:

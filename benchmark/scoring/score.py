@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import (
-    CheckFailedError,
-    IncompleteRunError,
-    UsageError,
-)
+from introspect_bench.benchmark.errors import CheckFailedError, IncompleteRunError, UsageError
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.metrics.confidence import FIELDS
 from introspect_bench.benchmark.records import Answer, Described, Replied, Scored

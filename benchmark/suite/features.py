@@ -184,8 +184,5 @@ def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
     numbers: dict[str, Any] = {name: float(row[name]) for name in names}
     numbers |= {name: None if row[name] is None else float(row[name]) for name in areas}
     return FeatureTruth(
-        id=row["id"],
-        descriptions=tuple(descriptions),
-        predicate=row["predicate"],
-        **numbers,
+        id=row["id"], descriptions=tuple(descriptions), predicate=row["predicate"], **numbers
     )
