@@ -83,8 +83,8 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     """Read `key=value` words; a value that is JSON is read as such, anything else is text."""
     found: dict[str, Any] = {}
     for word in words:
-        key, sign, value = word.partition("=")
-        if not sign or not key.isidentifier() or key in found:
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier() or key in found:
             raise UsageError(f"explainer argument {word!r}: expected key=value, each key once")
         try:
             found[key] = json.loads(value)

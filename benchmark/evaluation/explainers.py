@@ -127,14 +127,14 @@ def asked_by(
 
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)
-    told = {**card.settings, "injection": explainer.settings()["injection"]}
-    card = dataclasses.replace(card, settings=told)
+    settings = {**card.settings, "injection": explainer.settings()["injection"]}
+    card = dataclasses.replace(card, settings=settings)
     if card.settings.get("decoding") != COMPARED:
         return explainer, card
     if task.uses_vector and task.openings:
         return Compared(explainer, task), card
     decoding = WHOLE if task.openings else GREEDY
-    settings = {**card.settings, "decoding": decoding}
+    settings = settings | {"decoding": decoding}
     return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
 
 

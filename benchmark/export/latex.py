@@ -36,13 +36,13 @@ _SPECIAL = {
 
 def escape(text: str) -> str:
     """Return text that LaTeX shows as it is, on one line; other scripts need a fitting font."""
-    text = "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split()))
+    text = "".join(_SPECIAL.get(c, c) for c in " ".join(text.split()))
     return _TWO_HYPHENS.sub("-{}", text)
 
 
 def comment(text: str) -> str:
     """Return text for a comment: one line, printable characters only."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def table(

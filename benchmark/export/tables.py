@@ -156,8 +156,8 @@ def label(explainer: Mapping[str, Any], more: str = "") -> str:
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
-    learnt = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
-    return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
+    trained = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
+    return f"{clean(explainer['name'])}{decoding}{trained}{' ' if marks else ''}{marks}"
 
 
 def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -226,7 +226,7 @@ def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
 
 def _escaped(text: str) -> str:
     """A JSON string in ASCII, cut, without any character that a special token is written with."""
-    return _MARKUP.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text[:ANSWER_CHARS]))
+    return _MARKUP.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text[:ANSWER_CHARS]))
 
 
 SCHEMA = "introspect-bench/judge-reply/1"

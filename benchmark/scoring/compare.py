@@ -87,7 +87,9 @@ def _refuse_twice(graded: Sequence[Graded]) -> None:
         seen[name] = one.path
 
 
-def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) -> dict[str, Any]:
+def _compared(
+    matched: Matched, metric: str | None, cluster: str, on_read: OnRead
+) -> dict[str, Any]:
     """Return one task's part of what `compare` returns, before correction."""
     task, first = matched.task, matched.graded[0]
     name = task.headline if metric is None else metric
@@ -100,10 +102,10 @@ def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) 
         if name == "group_consistency":
             raise UsageError("group_consistency is about groups; compare it with --cluster auto")
         tables = tuple(dataclasses.replace(t, group=np.arange(t.n)) for t in tables)
-    found = list(combinations(range(len(tables)), 2))
+    places = list(combinations(range(len(tables)), 2))
     pairs = []
-    for number, (a, b) in enumerate(found):
-        told(f"comparing runs of {task.name}", number, len(found))
+    for number, (a, b) in enumerate(places):
+        on_read(f"comparing runs of {task.name}", number, len(places))
         # a fresh generator each time: a difference is a property of its two runs
         difference = paired.compare(tables[a], tables[b], name, rng=stream(first))
         pairs.append({"first": a, "second": b, **_pair(difference)})

@@ -96,8 +96,8 @@ def arrays(suite: Suite, split: str, part: str) -> Arrays:
 
 def verify_split(suite: Suite, split: str) -> None:
     """Check all truth and arrays of a split, and that they are about each other."""
-    for key, told in suite.feature_truth(split).items():
-        if len(set(told.descriptions)) < WORDINGS or not all(told.descriptions):
+    for key, known in suite.feature_truth(split).items():
+        if len(set(known.descriptions)) < WORDINGS or not all(known.descriptions):
             raise IntegrityError(f"{suite.root}: {split} has too few wordings for {key}")
     queries = suite.queries(split)
     windows, truth, definitions = (arrays(suite, split, part) for part in PARTS)

@@ -64,10 +64,10 @@ def feature_truth(row: Mapping[str, Any]) -> tuple[str, FeatureTruth]:
 def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Read a line of `oracle.jsonl`."""
     _keys(row, "id", "clean", "source", *row.keys() & {"origin"})
-    told = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
+    record = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
     if "origin" in row:
-        told["origin"] = _value(row, "origin", dict)
-    return _hex_id(row, "id"), told
+        record["origin"] = _value(row, "origin", dict)
+    return _hex_id(row, "id"), record
 
 
 def _keys(row: Mapping[str, Any], *names: str) -> None:

@@ -40,12 +40,12 @@ def count(part: float, total: int) -> int:
 
 def read_amount(word: str) -> Amount:
     """Read such as `512` or `12%`."""
-    number, sign, rest = word.partition("%")
+    number, percent, rest = word.partition("%")
     try:
-        found = float(number) / 100 if sign else int(number)
+        found = float(number) / 100 if percent else int(number)
     except ValueError:
         found = 0
-    if rest or not (0 < found <= 1 if sign else found >= 1):
+    if rest or not (0 < found <= 1 if percent else found >= 1):
         raise UsageError(f"{word!r} training queries: expected such as 512 or 12%")
     return found
 
