@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +31,7 @@ class Plan:
     batches: int
     """Calls of the explainer."""
     prompt_tokens: int
-    """Tokens of all prompts together; an estimate unless a counter was given."""
+    """Estimated tokens of all prompts together."""
     disk_bytes: int
     """Estimated size of the run file."""
 
@@ -59,22 +58,25 @@ class TaskPlan:
     """Room needed in the cache for that."""
 
 
-def plan(spec: PromptSpec, *, count_tokens: Callable[[str], int] | None = None) -> Plan:
-    """Say what `predict` would do; without a counter, tokens are estimated from characters."""
+def plan(spec: PromptSpec) -> Plan:
+    """Say what `predict` would do; tokens are estimated from characters."""
     selected = spec.select()
     batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
-    count = count_tokens or (lambda text: round(len(text) / CHARACTERS_PER_TOKEN))
     tokens = 0
     for batch in build_prompts(replace(spec, no_vector=True), batches):
         shared = "".join(turn.question + turn.answer for turn in batch[0].shots)
-        tokens += len(batch) * count(batch[0].instructions + shared)
-        tokens += sum(count(prompt.question) for prompt in batch)
+        tokens += len(batch) * _tokens(batch[0].instructions + shared)
+        tokens += sum(_tokens(prompt.question) for prompt in batch)
     return Plan(
         queries=len(selected),
         batches=len(batches),
         prompt_tokens=tokens,
         disk_bytes=_HEADER_BYTES + _ROW_BYTES * len(selected),
     )
+
+
+def _tokens(text: str) -> int:
+    return round(len(text) / CHARACTERS_PER_TOKEN)
 
 
 def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:

@@ -267,8 +267,6 @@ def test_plan_says_what_a_run_would_do(
     )
     assert found.prompt_tokens == pytest.approx(characters / 3.5, rel=0.02)
     assert found.disk_bytes == pytest.approx(path.stat().st_size, rel=0.5)
-    counted = plan(PromptSpec(**arguments, batch_size=3, shots=2), count_tokens=len)
-    assert counted.prompt_tokens == characters
     assert plan(PromptSpec(**arguments, batch_size=3, limit=5)).queries == 5
     with pytest.raises(UsageError, match="batch size is 0"):
         plan(PromptSpec(**arguments, batch_size=0))
