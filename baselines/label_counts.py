@@ -10,7 +10,7 @@ from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.evaluation.run import OnQueries, run
 from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.scoring.notes import CALCULATOR
+from introspect_bench.benchmark.scoring.grade import CALCULATOR
 from introspect_bench.benchmark.scoring.score import score
 from introspect_bench.benchmark.suite.find import shipped_suite, shipped_tasks
 

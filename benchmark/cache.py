@@ -1,7 +1,4 @@
-"""The user's cache folder: where it is, who may write to it, and how progress is told.
-
-Owns the place and its locks, nothing that lies in it.
-"""
+"""The user's cache folder, its locks, and the callbacks that progress is reported through."""
 
 from __future__ import annotations
 
@@ -11,16 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import UsageError
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
-"""Environment variable that names the cache folder."""
 
 OnProgress = Callable[[str, int, int | None], None]
-"""Told `(what is done now, bytes done, bytes in all or None)`; 0 bytes for steps without a size."""
+"""Called with what is done now, bytes done, and bytes in all or None; 0 bytes if there is no size.
+"""
 
 
 OnAnswers = Callable[[str, int, int], None]
-"""Told `(judge, answers judged, answers in all)`."""
+"""Called with the judge, answers judged, and answers in all."""
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:
@@ -38,20 +36,27 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def locked(path: Path, on_progress: OnProgress = silent) -> Iterator[None]:
-    """Hold a lock named after a path; say so while another process has it.
+def locked(
+    path: Path,
+    on_progress: OnProgress = silent,
+    *,
+    name: str | None = None,
+    busy: str | None = None,
+) -> Iterator[None]:
+    """Hold a lock file beside a path, by default the path's name with `.lock`.
 
-    Raises:
-        MissingPartError: the lock file cannot be made.
+    While another process has it, wait and report that; with `busy`, a UsageError that says so.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(path.name + ".lock"))
+    lock = FileLock(path.with_name(name or f"{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+        except Timeout as error:
+            if busy is not None:
+                raise UsageError(busy) from error
             on_progress("waiting for another process", 0, None)
             lock.acquire()
     except OSError as error:

@@ -1,16 +1,16 @@
 """The error tree; every error a user can cause is one of these.
 
-IntrospectBenchError
-├── CheckFailedError      (exit 1)  a check ran and failed, or a difference was found
-├── UsageError            (exit 2)  unknown name, impossible argument; also a ValueError
-├── MissingPartError      (exit 3)  package, file, network or disk space is missing; also an OSError
-├── IntegrityError        (exit 4)  hash mismatch, corrupt or contradictory file; also a ValueError
-└── IncompleteRunError    (exit 5)  a run file without all its rows, resumable
+IntrospectBenchError ├── CheckFailedError (exit 1) a check ran and failed, or a difference was found
+├── UsageError (exit 2) unknown name, impossible argument; also a ValueError ├── MissingPartError
+(exit 3) package, file, network or disk space is missing; also an OSError ├── IntegrityError (exit
+4) hash mismatch, corrupt or contradictory file; also a ValueError └── IncompleteRunError (exit 5) a
+run file without all its rows, resumable
 
-Messages are one sentence that names the thing (file:line, id, field), what was expected, and what
-to do. To add an error, subclass one of these; the command line prints the message and exits with
-`exit_code`.
+A message is one sentence: the thing (file:line, id, field), what was expected, what to do. The
+command line prints it and exits with `exit_code`.
 """
+
+from collections.abc import Iterable
 
 
 class IntrospectBenchError(Exception):
@@ -29,6 +29,13 @@ class UsageError(IntrospectBenchError, ValueError):
     """The caller asked for something that does not exist or cannot be combined."""
 
     exit_code = 2
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of those there are."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise UsageError(f"unknown {what} {value!r}; choose from {', '.join(choices)}")
 
 
 class MissingPartError(IntrospectBenchError, OSError):

@@ -1,9 +1,8 @@
 """Strict JSON and JSONL, hashes and atomic writes: the only module that turns bytes into objects.
 
-Owns the limits every file is read under and the words used when one is broken (`file:line: what is
-wrong`). It knows nothing of queries or runs, and never repairs what it reads: a file is right or an
-`IntegrityError`. A path that can't be opened is a `UsageError`, a write that fails is a
-`MissingPartError`.
+Nothing that is read is repaired. A path that can't be opened is a `UsageError`, wrong contents are
+an `IntegrityError` (`file:line: what is wrong`), a failed write is a `MissingPartError` and leaves
+nothing behind.
 """
 
 from __future__ import annotations
@@ -23,13 +22,12 @@ from typing import Any, BinaryIO
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 MAX_LINE_BYTES = 1 << 20
-"""Longest JSONL line read, unless the caller sets another limit."""
+"""Longest JSONL line, unless the caller sets another limit."""
 MAX_JSON_BYTES = 16 << 20
-"""Largest file `read_json` reads."""
 MAX_DEPTH = 32
 """Deepest nesting of objects and arrays accepted."""
 MAX_INTEGER_CHARS = 19
-"""Longest integer accepted, sign included: everything below 10**18 in size."""
+"""Longest integer, sign included: everything below 10**18 in size."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Possessive quantifiers: without them a long string costs memory for every character.
@@ -38,13 +36,9 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def compact_json(value: object, *, sort_keys: bool = False) -> str:
-    """Write a value as one line of JSON without spaces.
+    """Write a value as one line of JSON without spaces; no NaN or infinity.
 
     Unpaired surrogates, which UTF-8 can't hold, are written as escapes and survive a round trip.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        TypeError: the value holds something that JSON has no form for.
     """
     text = json.dumps(
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
@@ -53,12 +47,7 @@ def compact_json(value: object, *, sort_keys: bool = False) -> str:
 
 
 def canonical_json(value: object) -> str:
-    """Write a value as JSON with sorted keys and no spaces: the only form that is hashed.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        TypeError: the value holds something that JSON has no form for.
-    """
+    """Write a value as JSON with sorted keys and no spaces: the only form that is hashed."""
     return compact_json(value, sort_keys=True)
 
 
@@ -68,21 +57,13 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file as 64 hexadecimal digits, reading it in pieces.
-
-    Raises:
-        UsageError: the path can't be opened or isn't a regular file.
-    """
+    """Return the sha256 of a regular file, reading it in pieces."""
     with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading bytes.
-
-    Raises:
-        UsageError: it does not exist, may not be read, or is a directory, pipe or device.
-    """
+    """Open a regular file for reading bytes; no directory, pipe or device."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"cannot read {path}: not a regular file; give the path of a file")
@@ -92,16 +73,10 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def parse_object(data: bytes, where: str) -> dict[str, Any]:
-    """Parse one JSON object, strictly.
+    """Parse one JSON object; `where` names it in errors, such as `file:line`.
 
-    Args:
-        data: the bytes of the object.
-        where: what to call it in an error, such as `file:line`.
-
-    Raises:
-        IntegrityError: not UTF-8, not JSON, not an object, nested deeper than `MAX_DEPTH`, a
-            duplicate key, a number that is NaN, infinite or an integer of more than
-            `MAX_INTEGER_CHARS` characters.
+    Refused besides what is not UTF-8 or JSON: nesting below `MAX_DEPTH`, duplicate keys, NaN and
+    infinities, integers of more than `MAX_INTEGER_CHARS` characters.
     """
     if _nesting(data) > MAX_DEPTH:
         raise IntegrityError(f"{where}: nested deeper than {MAX_DEPTH} levels")
@@ -127,12 +102,9 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
 def iter_lines(
     stream: BinaryIO, name: str, *, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield `(line number from 1, bytes with their line feed)`, never holding more than one line.
+    """Yield `(line number from 1, bytes with their line feed)`, holding one line at a time.
 
     Only a line feed ends a line, so text may hold any other separator Unicode knows.
-
-    Raises:
-        IntegrityError: a line is longer than `max_line_bytes`.
     """
     number = 0
     while line := stream.readline(max_line_bytes + 1):
@@ -145,13 +117,7 @@ def iter_lines(
 def read_jsonl(
     path: Path, *, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield `(line number from 1, object)` for every line of a JSONL file, one at a time.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: a line is too long or not a strict JSON object; the message starts with
-            `file:line`.
-    """
+    """Yield `(line number from 1, object)` for every line of a JSONL file, one at a time."""
     with open_regular(path) as stream:
         for number, line in iter_lines(stream, str(path), max_line_bytes=max_line_bytes):
             yield number, parse_object(line, f"{path}:{number}")
@@ -160,18 +126,7 @@ def read_jsonl(
 def read_json(
     path: Path, *, max_bytes: int = MAX_JSON_BYTES, sha256: str | None = None
 ) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Args:
-        path: the file.
-        max_bytes: the most it may hold.
-        sha256: what its bytes must hash to, if that is known.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: it is larger than `max_bytes`, has another hash, or is not a strict JSON
-            object.
-    """
+    """Read a file that holds one JSON object, at most `max_bytes`, of the given sha256."""
     with open_regular(path) as stream:
         data = stream.read(max_bytes + 1)
     if len(data) > max_bytes:
@@ -182,29 +137,17 @@ def read_json(
 
 
 def write_json_atomic(path: Path, value: Mapping[str, Any]) -> None:
-    """Write one object as canonical JSON: the file is the old one or the new one, never half.
-
-    Raises:
-        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
-    """
+    """Write one object as canonical JSON: the file is the old one or the new one, never half."""
     _write_atomic(path, [canonical_json(value).encode() + b"\n"])
 
 
 def write_jsonl_atomic(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write objects as canonical JSON lines: the file is the old one or the new one, never half.
-
-    Raises:
-        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
-    """
+    """Write objects as canonical JSON lines, atomically."""
     _write_atomic(path, (canonical_json(row).encode() + b"\n" for row in rows))
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
-    """Write bytes; the file is the old one or the new one, never half.
-
-    Raises:
-        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
-    """
+    """Write bytes atomically."""
     _write_atomic(path, [data])
 
 
@@ -248,7 +191,6 @@ def _sync_directory(path: Path) -> None:
 
 
 def _nesting(data: bytes) -> int:
-    """Return the deepest nesting; 0 if there are too few brackets for it to matter."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return 0
     level = deepest = 0

@@ -1,15 +1,11 @@
-"""Queries to prompts: order, batches, vectors and solved examples from the training split.
-
-Owns what makes a run repeatable: everything here depends on the queries and the seed alone, so a
-resumed run sees the batches of an uninterrupted one. The only ground truth it opens is the training
-split's.
-"""
+"""Queries to prompts: order, batches, vectors and solved examples, by queries and seed alone."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -27,13 +23,49 @@ from introspect_bench.benchmark.records import (
     Turn,
 )
 from introspect_bench.benchmark.suite.rows import checked_vectors, shuffled_rows
+from introspect_bench.benchmark.suite.select import check_task, select_queries
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Rendered, Task
 
 TRAIN = "train"
-"""The split solved queries come from."""
+"""The split that solved queries come from."""
 AUTO_BATCH_SIZE = 128
-"""Prompts in one batch unless the user says otherwise; fixed, so a run is the same anywhere."""
+"""Default batch size; fixed, so that a run is the same anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSpec:
+    """Everything that the prompts of one task's run depend on."""
+
+    task: Task
+    suite: Suite
+    split: str
+    """Which queries; `mini` is allowed."""
+    batch_size: int
+    """Most prompts in one call."""
+    limit: int | None = None
+    """Answer only the first so many queries."""
+    queries: Sequence[str] | None = None
+    """Answer only the queries with these ids."""
+    seed: int = 0
+    """Chooses the solved queries."""
+    shots: int = 0
+    """Solved training queries shown before each question."""
+    no_vector: bool = False
+    """Withhold the vectors, as a control."""
+    shuffled: bool = False
+    """Give each query another one's vector, as a control."""
+
+    def select(self) -> tuple[Query, ...]:
+        """Return the queries to answer, after checking that they can be asked like this."""
+        check_task(self.task, self.suite)
+        if self.shots < 0:
+            raise UsageError(f"the number of solved queries is {self.shots}; give 0 or more")
+        if self.seed < 0:
+            raise UsageError(f"the seed is {self.seed}; give 0 or more")
+        if self.shots and self.split == TRAIN:
+            raise UsageError("solved queries come from the train split; answer another one")
+        return select_queries(self.suite.queries(self.split), limit=self.limit, ids=self.queries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +89,11 @@ class Candidate:
     reply: str
     """The reply that would be right."""
     changed: bool
-    """Whether the output changes; False for all where nothing is changed."""
+    """Whether the output changes; always False where nothing is changed."""
 
 
 def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
-    """Render queries and put them in the order of a run: template, length, id.
-
-    Raises:
-        IntegrityError: a text lacks the vector's slot or has two, or has one in a text-only task.
-    """
+    """Render queries and put them in the order of a run: template, length, id."""
     questions = []
     for query in queries:
         rendered = task.render(query)
@@ -82,11 +110,7 @@ def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
 
 
 def cut_batches(questions: Sequence[Question], batch_size: int) -> list[tuple[Question, ...]]:
-    """Cut ordered questions into batches of one template each.
-
-    Raises:
-        UsageError: the batch size is below 1.
-    """
+    """Cut ordered questions into batches of one template each."""
     if batch_size < 1:
         raise UsageError(f"the batch size is {batch_size}; give 1 or more")
     batches: list[tuple[Question, ...]] = []
@@ -96,53 +120,18 @@ def cut_batches(questions: Sequence[Question], batch_size: int) -> list[tuple[Qu
     return batches
 
 
-def check_shots(split: str, shots: int, seed: int) -> None:
-    """Refuse solved queries that cannot be shown.
-
-    Raises:
-        UsageError: a number is negative, or the split to answer is the one they come from.
-    """
-    if shots < 0:
-        raise UsageError(f"the number of solved queries is {shots}; give 0 or more")
-    if seed < 0:
-        raise UsageError(f"the seed is {seed}; give 0 or more")
-    if shots and split == TRAIN:
-        raise UsageError("solved queries come from the train split; answer another one")
-
-
-def build_prompts(
-    *,
-    task: Task,
-    suite: Suite,
-    split: str,
-    batches: Sequence[Sequence[Question]],
-    shots: int,
-    seed: int,
-    no_vector: bool,
-    shuffled: bool = False,
-) -> list[list[Prompt]]:
-    """Build the prompts of every batch; `predict` says what the arguments mean.
-
-    Raises:
-        UsageError: more solved queries than the training split has.
-        IntegrityError: the task needs vectors and the split has none, or a file is corrupt.
-    """
-    asked = [question.query for batch in batches for question in batch]
+def build_prompts(spec: PromptSpec, batches: Sequence[Sequence[Question]]) -> list[list[Prompt]]:
+    """Build the prompts of every batch."""
+    task, suite, split = spec.task, spec.suite, spec.split
     vectors = None
-    if task.uses_vector and not no_vector:
+    if task.uses_vector and not spec.no_vector:
+        asked = [question.query for batch in batches for question in batch]
         vectors = checked_vectors(suite, split, asked)
         if vectors is None:
             raise IntegrityError(f"{suite.root}: task {task.name} needs vectors, {split} has none")
-        if shuffled:
+        if spec.shuffled:
             vectors = vectors[shuffled_rows(suite.queries(suite.folder(split)))]
-    solved = shots_by_template(
-        task=task,
-        suite=suite,
-        templates=(batch[0].rendered.template for batch in batches),
-        n=shots,
-        seed=seed,
-        no_vector=no_vector,
-    )
+    solved = _shots_by_template(spec, sorted({batch[0].rendered.template for batch in batches}))
     return [
         [build_prompt(question, vectors, solved[question.rendered.template]) for question in batch]
         for batch in batches
@@ -152,13 +141,7 @@ def build_prompts(
 def build_prompt(
     question: Question, vectors: npt.NDArray[np.float16] | None, shots: Sequence[Turn]
 ) -> Prompt:
-    """Attach a query's vector and the solved queries of its template.
-
-    Args:
-        question: the query and its text.
-        vectors: float16 (n_vectors, d_target), or None to show no vector.
-        shots: solved queries.
-    """
+    """Attach solved queries and the query's row of float16 (n_vectors, d_target), if given."""
     return Prompt(
         query=question.query,
         template=question.rendered.template,
@@ -180,32 +163,16 @@ def prompt_sha256(prompt: Prompt) -> str:
     return digest.hexdigest()
 
 
-def shots_by_template(
-    *, task: Task, suite: Suite, templates: Iterable[str], n: int, seed: int, no_vector: bool
-) -> dict[str, tuple[Turn, ...]]:
-    """Choose `n` solved training queries for each template.
-
-    Prefers training queries of the same template and falls back to all; `pick` says which.
-
-    Args:
-        task: renders queries and writes answers.
-        suite: its training split is read, with truth; nothing else is.
-        templates: template ids of the queries to answer.
-        n: how many to show.
-        seed: together with the template it decides the choice.
-        no_vector: show none of the training queries' vectors.
-
-    Raises:
-        UsageError: `n` is negative or more than the training split has.
-    """
-    names = sorted(set(templates))
+def _shots_by_template(spec: PromptSpec, names: Sequence[str]) -> dict[str, tuple[Turn, ...]]:
+    """Choose solved training queries for each template, if possible of that template."""
+    task, suite, n = spec.task, spec.suite, spec.shots
     if n == 0:
         return dict.fromkeys(names, ())
     queries = suite.queries(TRAIN)
     if not 0 < n <= len(queries):
         raise UsageError(f"cannot show {n} solved queries; the training split has {len(queries)}")
     answers = suite.answers(TRAIN)
-    vectors = None if no_vector else checked_vectors(suite, TRAIN, queries)
+    vectors = None if spec.no_vector else checked_vectors(suite, TRAIN, queries)
     everyone = [
         _candidate(task, question, answers[question.query.id])
         for question in sorted(render_all(task, queries), key=lambda q: q.query.id)
@@ -214,7 +181,7 @@ def shots_by_template(
     for name in names:
         own = [c for c in everyone if c.question.rendered.template == name]
         # The template is part of the seed: templates must not get the same draw.
-        rng = np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()[:8]])
+        rng = np.random.default_rng([spec.seed, *hashlib.sha256(name.encode()).digest()[:8]])
         picked = pick(own if len(own) >= n else everyone, n, rng=rng)
         chosen[name] = tuple(_turn(candidate, vectors) for candidate in picked)
     return chosen
@@ -223,13 +190,9 @@ def shots_by_template(
 def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -> list[Candidate]:
     """Choose `n` candidates, spread over kinds, half of them changed, from different groups.
 
-    A wish gives way when the candidates do not allow it: groups first, then kinds, then verdicts.
-    The result is in random order, so that position tells nothing.
-
-    Args:
-        candidates: at least `n`, in an order that does not depend on chance.
-        n: how many.
-        rng: decides among equals.
+    Where that is impossible, groups give way first, then kinds, then verdicts. The result is in
+    random order, so that position tells nothing. The order of `candidates` must not depend on
+    chance.
     """
     left = [candidates[i] for i in rng.permutation(len(candidates))]
     kinds = sorted({c.question.query.kind for c in candidates})
@@ -241,24 +204,17 @@ def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -
         # Shifting by the lap keeps an even number of kinds from always pairing with one verdict.
         changed = first ^ bool((lap + place) % 2)
         groups = {c.question.query.group for c in picked}
-
-        def mismatch(
-            candidate: Candidate,
-            kind: str = kinds[place],
-            changed: bool = changed,
-            groups: set[str] = groups,
-        ) -> tuple[bool, bool, bool]:
-            query = candidate.question.query
-            return (
-                candidate.changed != changed,
-                query.kind != kind,
-                query.group in groups,
-            )
-
-        best = min(left, key=mismatch)
+        best = min(left, key=partial(_mismatch, changed=changed, kind=kinds[place], groups=groups))
         left.remove(best)
         picked.append(best)
     return [picked[i] for i in rng.permutation(n)]
+
+
+def _mismatch(
+    candidate: Candidate, *, changed: bool, kind: str, groups: set[str]
+) -> tuple[bool, bool, bool]:
+    query = candidate.question.query
+    return candidate.changed != changed, query.kind != kind, query.group in groups
 
 
 def _candidate(task: Task, question: Question, answer: Answer | Choice | Description) -> Candidate:

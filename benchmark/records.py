@@ -1,9 +1,8 @@
-"""The records every step exchanges; frozen, no I/O, no torch.
+"""The records that all steps exchange; frozen, no I/O, no torch.
 
-Terms: a *query* asks about one intervention on a target model; its *ground truth* is what measuring
-the target gave; a *prompt* is the query as text; a *completion* is the explainer's raw reply; an
-*answer* is what the parser read in it. Queries are grouped: the members of a contrast *group* share
-everything but the vector (patching) or the removed span (ablations).
+A *query* asks about one intervention on a target model; its *ground truth* is what measuring the
+target gave; a *completion* is the explainer's raw reply; an *answer* is what the parser read in it.
+Members of a contrast *group* share everything but the vector or the removed span.
 """
 
 from __future__ import annotations
@@ -31,17 +30,15 @@ Status = Literal["scored", "unparsed", "missing"]
 
 GREEDY, WHOLE, COMPARED = "greedy", "whole-reply", "compared"
 DECODINGS = (GREEDY, WHOLE, COMPARED)
-"""How a reply is chosen: the likeliest token after each token; or that after each of the openings
-of the task's answers, and then the reply that is likeliest as a whole, which lets the content speak
-in the verdict before it; or greedily with the query's vector and without, the verdict being whether
-the two outputs differ."""
+"""How a reply is chosen: token by token; or as the likeliest whole reply, one candidate for each
+opening of the task's answers; or greedily with the query's vector and without, the verdict being
+whether the two differ."""
 
 ACCESS = ("words", "runs-target", "replays", "oracle", "undeclared")
 WORDS, RUNS_TARGET, REPLAYS, ORACLE, UNDECLARED = ACCESS
-"""How answers are come by, from the narrowest class to the widest: by reading the query, its text
-and its vector; by taking the unmodified target's output on the shown text, or on siblings' texts;
-by executing the query's intervention in whole or part; by being told what no contestant has; or
-by user code that does not say."""
+"""How answers are come by, narrowest class first: reading the query with its vector; running the
+unmodified target on the shown text or on siblings' texts; executing the intervention in whole or
+part; being told what no contestant has; user code that does not say."""
 RANKED = (WORDS, RUNS_TARGET, REPLAYS)
 """Classes whose entries are ranked, each among themselves."""
 
@@ -51,31 +48,31 @@ class Query:
     """One question about one intervention on a target model."""
 
     id: str
-    """Content hash of the query's fields and vector: 16 hexadecimal digits."""
+    """Hash of the query's fields and vector: 16 hexadecimal digits."""
     group: str
-    """Contrast group: 16 hexadecimal digits, shared by its (usually 4) members."""
+    """Contrast group: 16 hexadecimal digits."""
     kind: str
     """Position kind (patching) or ablation kind; reported apart."""
     fields: Mapping[str, Any]
-    """What the prompt template may use; JSON values only, never the ground truth."""
+    """What the prompt template may use; JSON values, never the ground truth."""
     vector: int | None = None
-    """Row of the split's `vectors.safetensors`, or None for a text-only task."""
+    """Row of the split's `vectors.safetensors`; None for a text-only task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a completion says: whether the output changes, and the output after the intervention."""
+    """Whether the output changes, and the output after the intervention."""
 
     changed: bool
     """The verdict."""
     content: str
-    """The output after the intervention, as text; equal to the clean output when unchanged. Empty
-    if only the verdict was said, which is then all that can be right."""
+    """Output after the intervention; the clean output when unchanged; empty if only the verdict is
+    said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a completion says to a query of kind `which`: the part that the output rests on."""
+    """The answer to a query of kind `which`: the part that the output rests on."""
 
     part: str
     """Letter of the part."""
@@ -83,7 +80,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a completion says a direction encodes: the answer of a description task."""
+    """What a direction encodes: the answer of a description task."""
 
     text: str
     """The description, normalised."""
@@ -102,16 +99,16 @@ class GroundTruth:
     outcome: str
     """Output with the intervention (patched, or with the span removed)."""
     clean_ids: tuple[int, ...]
-    """Token ids of `clean` in the target's vocabulary."""
+    """Token ids of `clean`."""
     outcome_ids: tuple[int, ...]
-    """Token ids of `outcome` in the target's vocabulary."""
+    """Token ids of `outcome`."""
     margin: float
-    """Smallest gap between the two largest logits over all tokens of all outputs, in logits."""
+    """Smallest gap between the two largest logits over all tokens of all outputs."""
     nearest_train: float | None = None
-    """Largest centred cosine of the query's vector with a training vector of the same place and
-    layers; None for training queries and where there is no vector."""
+    """Largest centred cosine of the vector with a training vector of the same place and layers;
+    None for training queries and without a vector."""
     part: str | None = None
-    """Letter of the one part whose removal changes the output; of queries of kind `which` only."""
+    """Letter of the one part whose removal changes the output (kind `which` only)."""
 
     def __post_init__(self) -> None:
         """Refuse empty outputs and non-finite margins."""
@@ -144,13 +141,13 @@ class FeatureTruth:
     id: str
     """The query's id."""
     descriptions: tuple[str, ...]
-    """Wordings of the reference description, the first one preferred."""
+    """Wordings of the reference description, the preferred one first."""
     predicate: str
     """Name of the predicate they are wordings of."""
     r_search: float
-    """Correlation of predicate and activation on the half of the text it was found on."""
+    """Correlation of predicate and activation on the half of the text that was searched."""
     r_held_out: float
-    """Correlation on the other half."""
+    """The same on the other half."""
     token_r: float
     """Correlation on the other half of the mean activation of each token."""
     bigram_r: float
@@ -178,32 +175,29 @@ class Turn:
     answer: str
     """The reply that would score 1."""
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """Vector of the slot, shape (d_target,), or None."""
+    """Vector of the slot, (d_target,), or None."""
     fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Fields of the query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A query as the explainer sees it.
-
-    Explainers answer `question`, after `instructions` and `shots`.
-    """
+    """A query as the explainer sees it: `question`, after `instructions` and `shots`."""
 
     query: Query
-    """The query itself, for explainers that are not language models."""
+    """The query itself, for explainers that are no language models."""
     template: str
     """Id of the template that rendered it, such as `activation-patching/2`."""
     instructions: str
-    """Text shared by every query of this template: what is asked and how to answer."""
+    """Text shared by all queries of the template."""
     question: str
     """Text of this query; holds `SLOT` exactly once if the task has a vector."""
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """The query's vector, shape (d_target,), or None for text-only tasks."""
+    """The query's vector, (d_target,), or None."""
     shots: Sequence[Turn] = ()
-    """Solved training queries to show first; empty for zero-shot."""
+    """Solved training queries to show first."""
     openings: tuple[str, ...] = ()
-    """What the task's answers begin with (`Task.openings`), for who wants to be held to it."""
+    """What the task's answers begin with (`Task.openings`), for explainers held to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,15 +207,15 @@ class Completion:
     text: str
     """Raw text, untouched."""
     n_in: int = 0
-    """Prompt tokens read, 0 if the explainer has no tokens."""
+    """Prompt tokens read; 0 if the explainer has no tokens."""
     n_out: int = 0
     """Tokens generated."""
     confidence: float | None = None
-    """Probability, from 0 to 1, that the answer is right, if the explainer says one."""
+    """Stated probability, 0 to 1, that the answer is right."""
     logprobs: Sequence[float] = field(default=(), compare=False)
-    """Natural log-probability of each token generated, given all before it; empty if unknown."""
+    """Natural log-probability of each generated token; empty if unknown."""
     ends: Sequence[int] = field(default=(), compare=False)
-    """Characters of the text that are written once each of these tokens is."""
+    """Characters written up to and including each of these tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,10 +239,10 @@ class Replied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored(Replied):
-    """A reply to a query about an intervention, with what measuring the target gave."""
+    """A reply to a query about an intervention, with its ground truth."""
 
     answer: Answer | Choice | None
-    """Parsed answer of the kind that the query asks for; None if missing or unparsed."""
+    """Answer of the kind that the query asks for; None if missing or unparsed."""
     truth: GroundTruth
     """What measuring the target gave."""
 
@@ -265,10 +259,7 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described(Replied):
-    """A reply to a query about a feature, with what its description predicts.
-
-    Without a description every number is 0.
-    """
+    """A reply to a query about a feature, with what its description predicts; all 0 without one."""
 
     answer: Description | None
     """Parsed answer; None if missing or unparsed."""
@@ -279,6 +270,6 @@ class Described(Replied):
     mapped: str | None
     """How that judge read the description, one of `judgements.MAPPED`; None without one."""
     others: Mapping[str, Predicted] = field(default_factory=dict)
-    """What other judges predict, by judge that judged the whole run."""
+    """What the other judges of the whole run predict, by judge."""
     ratings: Mapping[str, float | None] = field(default_factory=dict)
     """Rating, 0 to 1, by language model that judged the run; None if its reply was malformed."""

@@ -1,8 +1,4 @@
-"""Tasks, suites and baselines by name, from the packages that bring them.
-
-`import introspect_bench` names the modules of this package; they are imported when a name is first
-asked for, so that listing options or scoring toy suites costs nothing.
-"""
+"""Tasks, suites and baselines by name, from modules that are imported when first asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 BASELINE = "baseline/"
 """How the name of a baseline starts."""
 REFERENCE = "reference/"
-"""How the name of a trained explainer starts that ships with the package."""
+"""How the name of a trained explainer that ships with the package starts."""
 
 _MODULES: dict[str, str] = {}
 
@@ -37,25 +33,20 @@ class Tasks(Protocol):
 
     def suite_root(self, suite: str, task: str) -> Path:
         """Folder of a frozen suite's task, at the task's present version."""
-        ...
 
     def pins(self) -> dict[str, str]:
         """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`."""
-        ...
 
     def judge(self, path: Path, task: Task, suite: Suite, **options: Any) -> int:
         """Append to a run what judges find in its answers."""
-        ...
 
     def judge_again(
         self, path: Path, task: Task, suite: Suite, **options: Any
     ) -> Mapping[str, bool]:
         """By query, whether its judges find again what a run says."""
-        ...
 
     def shipped_texts(self, target: str) -> list[str]:
         """Texts that a target wrote itself."""
-        ...
 
 
 class Baselines(Protocol):
@@ -65,17 +56,14 @@ class Baselines(Protocol):
 
     def check_baseline(self, name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
         """Return a baseline that can answer a task, or raise UsageError."""
-        ...
 
     def make_baseline(
         self, name: str, *, task: Task, suite: Suite, split: str, **options: Any
     ) -> tuple[Explainer, ExplainerCard]:
         """Learn or load a baseline."""
-        ...
 
     def reference_folder(self, name: str) -> Path:
         """Folder of a trained explainer's weights, or raise MissingPartError."""
-        ...
 
 
 def provide(*, tasks: str, baselines: str) -> None:
@@ -120,11 +108,7 @@ def pins() -> dict[str, str]:
 
 
 def get_task(name: str) -> Task:
-    """Task by name.
-
-    Raises:
-        UsageError: no such task; the message lists those there are.
-    """
+    """Task by name."""
     for task in tasks():
         if task.name == name:
             return task
@@ -132,11 +116,7 @@ def get_task(name: str) -> Task:
 
 
 def find_baseline(name: str) -> BaselineSpec:
-    """Baseline by name, with or without `baseline/`.
-
-    Raises:
-        UsageError: unknown.
-    """
+    """Baseline by name, with or without `baseline/`."""
     known = provided_baselines().BASELINES
     for spec in known:
         if spec.name == name.removeprefix(BASELINE):

@@ -1,4 +1,4 @@
-"""What a task is: a typed literal with a renderer and a parser. Owns no data and no model."""
+"""What a task is: a typed literal with a renderer and a parser; no data, no model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingQuestion:
-    """A question about a training query's vector, to learn reading it from; never part of a run."""
+    """A question about a training query's vector, for training explainers; never part of a run."""
 
     query: Query
     """The query whose vector it is about."""
@@ -38,7 +38,7 @@ class ReadingQuestion:
     reply: str
     """The right reply."""
     continued: bool
-    """Whether the reply goes on from the question as plain text, in no turn of its own."""
+    """Whether the reply continues the question as plain text, in no turn of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,33 +54,30 @@ class Task:
     uses_vector: bool
     """Whether each query carries one vector of the target's width."""
     render: Callable[[Query], Rendered]
-    """Query to text; the template is chosen by a hash of the query id, never at random."""
+    """Query to text; the template is chosen by a hash of the query id."""
     parse: Callable[[str], Answer | Choice | Description | None]
-    """Raw completion to answer, or None if it has none; pure."""
+    """Completion to answer, or None if it has none; pure."""
     format_answer: Callable[[Any], str]
-    """The completion that says an answer of the task's kind; `parse` reads it back."""
+    """The completion that says an answer; `parse` reads it back."""
     format_replayed: Callable[[Any], str] | None = None
-    """The same behind the text that the query quotes, which an explainer has just repeated; None
-    if queries quote none."""
+    """The same after the text that the query quotes, which an explainer has just repeated; None if
+    queries quote none."""
     verdict_end: Callable[[str], int | None] | None = None
     """Characters of a completion up to the end of its verdict's word, None without one; None if
     answers have no verdict."""
     reading: (
         Callable[[Sequence[Query], Mapping[str, Mapping[str, Any]]], list[ReadingQuestion]] | None
     ) = None
-    """From training queries and their oracle rows to questions about their vectors; None if there
-    are none. Used in training alone."""
+    """Training queries and their oracle rows to questions about their vectors, for training."""
     metrics: tuple[str, ...]
     """Names in `benchmark.metrics.METRICS`, headline first."""
     headline: str
     """The metric that ranks."""
     headline_kinds: tuple[str, ...] | None = None
-    """Kinds the headline numbers are computed over; None means all. Other kinds are reported
-    apart."""
+    """Kinds that headline numbers are computed over; None for all."""
     openings: tuple[str, ...] = ()
-    """How answers can begin, for explainers that must be held to the form; empty if freely."""
+    """How answers can begin, for explainers held to the form; empty if freely."""
     form: str = "a reply with an answer"
-    """What a reply has to look like, for the message to who sends others."""
+    """What a reply has to look like, for messages."""
     prompt_sha256: str = ""
-    """Hash over all templates, so that two runs with different wording are never compared as
-    equals."""
+    """Hash over all templates, so that runs with different wording are never compared as equals."""

@@ -1,4 +1,4 @@
-"""Arrays on disk as safetensors: the only writer, atomic like every other writer of the package."""
+"""Arrays on disk as safetensors: the only writer, atomic like all writers of the package."""
 
 from __future__ import annotations
 
@@ -13,17 +13,7 @@ from introspect_bench.benchmark import files
 
 
 def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write named arrays of any shape and dtype: the file is the old one or the new one.
-
-    The bytes are those that safetensors itself would write; they are held in memory once more.
-
-    Args:
-        path: the file; its folder is made.
-        tensors: arrays by name.
-
-    Raises:
-        MissingPartError: the disk is full or the path can't be written; nothing is left behind.
-    """
+    """Write named arrays, in the bytes that safetensors itself would write."""
     from safetensors.numpy import save
 
     # safetensors writes the memory of a transposed array as if it were in order

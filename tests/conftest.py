@@ -103,7 +103,10 @@ def ask(
             "out": tmp_path / "run.jsonl",
             "batch_size": 3,
         }
-        return predict(explainer=explainer, **(arguments | changes))
+        arguments |= changes
+        rest = ("card", "out", "resume", "device", "on_progress")
+        more = {name: arguments.pop(name) for name in rest if name in arguments}
+        return predict(PromptSpec(**arguments), explainer, **more)
 
     return call
 
@@ -113,9 +116,10 @@ def run_of(card: ExplainerCard, scripted: Callable[..., Any], tmp_path: Path) ->
     """The run of an explainer that gives these replies."""
 
     def make(task: Task, suite: Suite, replies: dict[str, str], **changes: Any) -> Run:
-        arguments: dict[str, Any] = {"split": "test", "card": card, "batch_size": 5} | changes
+        own = changes.pop("card", card)
+        arguments: dict[str, Any] = {"split": "test", "batch_size": 5} | changes
         path = tmp_path / f"{time.monotonic_ns()}.jsonl"
-        explainer = scripted(replies)
-        return read_run(predict(task=task, suite=suite, explainer=explainer, out=path, **arguments))
+        spec = PromptSpec(task=task, suite=suite, **arguments)
+        return read_run(predict(spec, scripted(replies), own, path))
 
     return make

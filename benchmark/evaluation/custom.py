@@ -22,11 +22,7 @@ CUSTOM = "py:"
 
 
 def check_custom(model: str) -> None:
-    """Refuse a module that is not there; it is looked up, not run.
-
-    Raises:
-        UsageError: no `py:module:Class`, or no such module.
-    """
+    """Refuse a module that is not there; it is looked up, not run."""
     module, _ = _custom_names(model)
     with _users_code(model, module):
         found = importlib.util.find_spec(module)
@@ -35,16 +31,7 @@ def check_custom(model: str) -> None:
 
 
 def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, ExplainerCard]:
-    """Make the user's own explainer.
-
-    Args:
-        model: `py:module:Class`.
-        arguments: keyword arguments of the class.
-
-    Raises:
-        UsageError: the module or class is not there, importing it fails, the arguments do not fit,
-            or it has no `complete`.
-    """
+    """Make the user's own explainer; `arguments` are keyword arguments of its class."""
     module_name, class_name = _custom_names(model)
     with _users_code(model, module_name):
         module = importlib.import_module(module_name)
@@ -66,7 +53,6 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
 
 
 def _custom_names(model: str) -> tuple[str, str]:
-    """Module and class of `py:module:Class`."""
     module, _, name = model.removeprefix(CUSTOM).partition(":")
     if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise UsageError(f"{model!r}: expected py:module:Class")
@@ -94,15 +80,11 @@ def _users_code(model: str, module: str) -> Iterator[None]:
 
 
 def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
-    """Read `key=value` words; a value that is JSON is read as such, anything else is text.
-
-    Raises:
-        UsageError: a word has no `=`, or a key repeats.
-    """
+    """Read `key=value` words; a value that is JSON is read as such, anything else is text."""
     found: dict[str, Any] = {}
     for word in words:
-        key, sign, value = word.partition("=")
-        if not sign or not key.isidentifier() or key in found:
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier() or key in found:
             raise UsageError(f"explainer argument {word!r}: expected key=value, each key once")
         try:
             found[key] = json.loads(value)

@@ -1,24 +1,39 @@
-"""What a run would do and cost, guessed without loading weights: upper bounds on a CPU.
-
-Nothing is guessed for devices and explainers of which nothing is known.
-"""
+"""What a run would do and cost, estimated without loading weights: upper bounds on a CPU."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from introspect_bench.benchmark.evaluation.check import Plan, plan
-from introspect_bench.benchmark.evaluation.run import answerable, check, n_shots
+from introspect_bench.benchmark.evaluation.run import answerable, check, prompt_spec
 from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.models.fetch import prepared_dir
 from introspect_bench.benchmark.models.targets import TargetSpec, layers_and_width, locate
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
+from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.registry import BASELINE, find_baseline
 from introspect_bench.benchmark.suite.suite import Suite
+
+CHARACTERS_PER_TOKEN = 3.5
+"""Rule of thumb for English prompts."""
+_HEADER_BYTES = 4_000
+_ROW_BYTES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would do."""
+
+    queries: int
+    """Queries to answer."""
+    batches: int
+    """Calls of the explainer."""
+    prompt_tokens: int
+    """Estimated tokens of all prompts together."""
+    disk_bytes: int
+    """Estimated size of the run file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,27 +58,33 @@ class TaskPlan:
     """Room needed in the cache for that."""
 
 
-def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
-    """Say what `run` would do, without loading weights or asking anything.
+def plan(spec: PromptSpec) -> Plan:
+    """Say what `predict` would do; tokens are estimated from characters."""
+    selected = spec.select()
+    batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
+    tokens = 0
+    for batch in build_prompts(replace(spec, no_vector=True), batches):
+        shared = "".join(turn.question + turn.answer for turn in batch[0].shots)
+        tokens += len(batch) * _tokens(batch[0].instructions + shared)
+        tokens += sum(_tokens(prompt.question) for prompt in batch)
+    return Plan(
+        queries=len(selected),
+        batches=len(batches),
+        prompt_tokens=tokens,
+        disk_bytes=_HEADER_BYTES + _ROW_BYTES * len(selected),
+    )
 
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: a folder that is not there, or holds no weights.
-        IntegrityError: a file of the suite is corrupt, or the run file is another run's.
-    """
+
+def _tokens(text: str) -> int:
+    return round(len(text) / CHARACTERS_PER_TOKEN)
+
+
+def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
+    """Say what `run` would do, without loading weights or asking anything."""
     plans = []
     for task, suite in answerable(request):
         check(request, task, suite)
-        found: Plan = plan(
-            task=task,
-            suite=suite,
-            split=request.split,
-            batch_size=request.batch_size or AUTO_BATCH_SIZE,
-            limit=request.limit,
-            queries=request.queries,
-            seed=request.seed,
-            shots=n_shots(request),
-        )
+        found = plan(prompt_spec(request, task, suite))
         fetched = fetch_target(request.model, suite)
         plans.append(
             TaskPlan(
@@ -80,20 +101,6 @@ def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
     return tuple(plans)
 
 
-def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
-    answering = model_seconds(
-        request.model,
-        suite,
-        device=request.device,
-        tokens=found.prompt_tokens,
-        queries=found.queries,
-    )
-    judging: float | None = 0.0
-    if request.judge:
-        judging = judging_seconds(suite, device=request.device, queries=found.queries)
-    return None if answering is None or judging is None else answering + judging
-
-
 REPLY_TOKENS = 24
 """Tokens of a usual reply, as many as a query's answer needs."""
 _ENCODER = (6, 384)
@@ -104,60 +111,41 @@ _MATRIX = 512
 _TRIALS = 5
 
 
-def model_seconds(
-    model: str, suite: Suite, *, device: str, tokens: int, queries: int
-) -> float | None:
-    """Guess how long a local model takes on this CPU, in seconds, or None if nothing is known.
-
-    A pass over one token costs two operations a weight; a decoder layer of width d has about 12 d²
-    weights (arXiv:2001.08361, section 2.1).
-
-    Args:
-        model: what the user typed.
-        suite: the suite, whose target a baseline may run.
-        device: a torch device; only the CPU's speed is known.
-        tokens: tokens of all prompts.
-        queries: number of replies.
-    """
-    if model.startswith(BASELINE):
-        if "target-model" not in find_baseline(model).needs:
-            return 0.0
-        model = str(suite.manifest["target"].get("name"))
-    size = _size(model)
-    if size is None or device != "cpu":
-        return None
-    n_layers, d_model = size
-    operations = 2 * 12 * n_layers * d_model**2 * (tokens + REPLY_TOKENS * queries)
-    return operations / _operations_per_second()
-
-
-def judging_seconds(suite: Suite, *, device: str, queries: int) -> float | None:
-    """Guess how long the judge of descriptions takes on this CPU, in seconds, or None elsewhere.
-
-    It embeds every description and its phrases.
-
-    Args:
-        suite: the suite; 0 if its answers are no descriptions.
-        device: a torch device; only the CPU's speed is known.
-        queries: number of descriptions.
-    """
-    if not suite.describes:
+def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
+    """Estimate the time on this CPU, or None if nothing is known of the model or device."""
+    operations = 0
+    if not _looks_up(request.model):
+        size = _size(_model(request.model, suite))
+        if size is None:
+            return None
+        operations += _operations(*size, found.prompt_tokens + REPLY_TOKENS * found.queries)
+    if request.judge and suite.describes:
+        operations += _operations(*_ENCODER, found.queries * _PHRASES * REPLY_TOKENS)
+    if not operations:
         return 0.0
-    if device != "cpu":
-        return None
-    n_layers, d_model = _ENCODER
-    operations = 2 * 12 * n_layers * d_model**2 * queries * _PHRASES * REPLY_TOKENS
-    return operations / _operations_per_second()
+    return operations / _operations_per_second() if request.device == "cpu" else None
+
+
+def _operations(n_layers: int, d_model: int, tokens: int) -> int:
+    """Two operations a weight; 12 d_model² weights a layer (arXiv:2001.08361, section 2.1)."""
+    return 2 * 12 * n_layers * d_model**2 * tokens
+
+
+def _looks_up(model: str) -> bool:
+    """Whether a model is a baseline that runs no target."""
+    return model.startswith(BASELINE) and "target-model" not in find_baseline(model).needs
+
+
+def _model(model: str, suite: Suite) -> str:
+    """The model that runs: a baseline's is the suite's target."""
+    return str(suite.manifest["target"].get("name")) if model.startswith(BASELINE) else model
 
 
 def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
     """Return the named target that would have to be downloaded first, or None."""
-    if model.startswith(BASELINE):
-        needs = find_baseline(model).needs
-        if "target-model" not in needs and not suite.describes:
-            return None
-        model = str(suite.manifest["target"].get("name"))
-    found = locate(model)
+    if _looks_up(model) and not suite.describes:
+        return None
+    found = locate(_model(model, suite))
     return found if isinstance(found, TargetSpec) and not prepared_dir(found).is_dir() else None
 
 

@@ -1,8 +1,7 @@
 """Queries in, run file out: asks an explainer and keeps its raw replies.
 
-Owns the loop of a run. It has no argument through which ground truth could enter, and never opens
-the truth or the oracle file of the split it answers; solved queries come from the training split.
-A reply is kept as it is; an explainer that breaks the contract is named, never mended.
+No argument could carry ground truth, and the truth of the split to answer is never opened. An
+explainer that breaks the contract is named, its replies are never repaired.
 """
 
 from __future__ import annotations
@@ -19,109 +18,63 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.evaluation.spec import GENERATION
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import (
-    build_prompts,
-    check_shots,
-    cut_batches,
-    render_all,
-)
+from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.records import Completion, Prompt
 from introspect_bench.benchmark.runs.new_header import key_base, make_header, row_fields
-from introspect_bench.benchmark.runs.writer import Resume, RunWriter, open_run
-from introspect_bench.benchmark.suite.select import check_task, select_queries
-from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.benchmark.runs.writer import Resume, RunWriter, check_run_file, open_run
 from introspect_bench.benchmark.task import Task
 
 
-def predict(
+def check_run(
+    spec: PromptSpec,
+    out: Path,
     *,
-    task: Task,
-    suite: Suite,
-    split: str,
+    resume: Resume,
+    settings: Mapping[str, Any],
+    generation: Mapping[str, Any],
+) -> None:
+    """Refuse what `predict` would refuse whoever answers; loads and writes nothing."""
+    card = ExplainerCard(name="", kind="", settings=settings)
+    header = make_header(spec, spec.select(), card, generation=generation).to_json()
+    check_run_file(out, header, resume=resume)
+
+
+def predict(
+    spec: PromptSpec,
     explainer: Explainer,
     card: ExplainerCard,
     out: Path,
-    batch_size: int,
-    limit: int | None = None,
-    queries: Sequence[str] | None = None,
+    *,
     resume: Resume = "auto",
-    seed: int = 0,
-    shots: int = 0,
-    no_vector: bool = False,
-    shuffled: bool = False,
-    generation: Mapping[str, Any] | None = None,
-    selftest: Mapping[str, Any] | None = None,
     device: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Answer the queries of a split and return the path of the run file.
 
     Killed at any moment and called again with the same arguments, it computes only what is missing.
-    Batches do not depend on what is already there: a batch that lacks a row is asked whole, and
-    only its missing rows are kept.
-
-    Args:
-        task: the task of the suite.
-        suite: the frozen queries.
-        split: which of them; `mini` is allowed.
-        explainer: who answers.
-        card: description of the explainer, for the header.
-        out: the run file.
-        batch_size: most prompts in one call.
-        limit: answer the first so many queries only; marks the run partial.
-        queries: answer the queries with these ids only; marks the run partial.
-        resume: what to do about an existing file.
-        seed: chooses the solved queries; recorded.
-        shots: how many solved training queries to show before each question.
-        no_vector: withhold the vectors, as a control; recorded.
-        shuffled: give each query another one's vector, as a control; recorded.
-        generation: settings of the explainer's generation, for the header.
-        selftest: results of the backend's self-tests, for the header.
-        device: name of the compute device, for the header.
-        on_progress: called with queries answered and queries in all.
-
-    Raises:
-        UsageError: an argument is impossible, or the explainer breaks its protocol.
-        IntegrityError: task and suite do not fit, a file is corrupt, or the file is another run's.
-        MissingPartError: the run file can't be written.
+    Batches do not depend on what is there: one that lacks a row is asked whole, and only its
+    missing rows are kept.
     """
-    check_task(task, suite)
-    check_shots(split, shots, seed)
-    everything = suite.queries(split)
-    selected = select_queries(everything, limit=limit, ids=queries)
+    selected = spec.select()
     header = make_header(
-        suite=suite,
-        split=split,
-        selected=selected,
-        limit=limit,
-        query_ids=queries,
-        partial=len(selected) < len(everything),
-        card=card,
-        shots=shots,
-        no_vector=no_vector and task.uses_vector,
-        shuffled=shuffled and task.uses_vector,
-        generation={**(generation or {}), "seed": seed, "batch_size": batch_size},
-        selftest=selftest or {},
-        device=device,
+        spec, selected, card, generation=generation_of(card), device=device
     ).to_json()
-    batches = cut_batches(render_all(task, selected), batch_size)
+    batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
     with open_run(out, header, resume=resume) as writer:
         if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
             raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
         if not writer.complete:
-            prompts = build_prompts(
-                task=task,
-                suite=suite,
-                split=split,
-                batches=batches,
-                shots=shots,
-                seed=seed,
-                no_vector=no_vector,
-                shuffled=shuffled,
-            )
-            _answer(writer, prompts, explainer, task, key_base(header), on_progress)
+            prompts = build_prompts(spec, batches)
+            _answer(writer, prompts, explainer, spec.task, key_base(header), on_progress)
     return out
+
+
+def generation_of(card: ExplainerCard) -> dict[str, Any]:
+    """Return how replies of a local model are generated, as the run's header says it."""
+    chosen = {name: card.settings.get(name) for name in GENERATION}
+    return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
 
 def _answer(
@@ -178,11 +131,7 @@ MAX_TOKENS = 10**9
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
-    """Call an explainer once.
-
-    Raises:
-        UsageError: it did not return one text or `Completion` for each prompt; names its class.
-    """
+    """Call an explainer once; UsageError unless it returns one reply for each prompt."""
     name = type(explainer).__qualname__
     replies = explainer.complete(prompts)
     # A text is a sequence too, of one-letter replies.

@@ -1,33 +1,27 @@
-"""From a request to run files.
-
-Owns the loop over a suite's tasks. It never opens the truth of the split it answers; scoring is a
-step of its own.
-"""
+"""From a request to run files, task by task; never opens the truth of the split it answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from introspect_bench.benchmark.backends.explainer.families import find_family
 from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.access import harness_access
-from introspect_bench.benchmark.evaluation.check import check_run
 from introspect_bench.benchmark.evaluation.custom import CUSTOM
 from introspect_bench.benchmark.evaluation.explainers import (
-    Settings,
     asked_by,
-    check_family,
     check_model,
     default_shots,
+    harness_access,
     load_explainer,
 )
-from introspect_bench.benchmark.evaluation.predict import predict
-from introspect_bench.benchmark.evaluation.spec import GENERATION, RunRequest
+from introspect_bench.benchmark.evaluation.predict import check_run, predict
+from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
+from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE, PromptSpec
 from introspect_bench.benchmark.registry import BASELINE, find_baseline, provided_tasks
 from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.suite.find import tasks_of
@@ -35,7 +29,7 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 OnQueries = Callable[[str, int, int], None]
-"""Told `(task, queries answered, queries in all)`."""
+"""Called with the task, queries answered, and queries in all."""
 
 
 class RefusedTasksError(UsageError):
@@ -57,26 +51,9 @@ def run(
 ) -> tuple[Run, ...]:
     """Answer the queries and return what the run files hold, one a task.
 
-    Whatever can be refused without the explainer is refused before it is loaded.
-
-    Raises:
-        RefusedTasksError: the explainer cannot take a task's vectors; all other tasks are answered,
-            and the error has their runs.
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: weights, hub, device or disk space are missing.
-        IntegrityError: a file is corrupt, or the run file is another run's.
+    Whatever can be refused without the explainer is refused before it is loaded. RefusedTasksError:
+    it cannot take a task's vectors; the other tasks are answered, and the error has their runs.
     """
-    settings = Settings(
-        device=request.device,
-        dtype=request.dtype,
-        batch_size=request.batch_size or AUTO_BATCH_SIZE,
-        use_vectors=not request.no_vector,
-        injection=request.injection,
-        family=request.family,
-        decoding=request.decoding,
-        generation=request.generation,
-        arguments=request.explainer_args,
-    )
     tasks = answerable(request)
     for task, suite in tasks:
         check(request, task, suite)
@@ -85,14 +62,7 @@ def run(
         # baselines learn each task anew; anything else is loaded once
         if loaded is None or request.model.startswith(BASELINE):
             on_fetch(f"loading {request.model}", 0, None)
-            loaded = load_explainer(
-                request.model,
-                settings,
-                task=task,
-                suite=suite,
-                split=request.split,
-                on_progress=on_fetch,
-            )
+            loaded = load_explainer(request, task, suite, on_fetch)
         if task.uses_vector and not request.no_vector:
             try:
                 check_width(loaded[0], suite)
@@ -100,7 +70,7 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
-        path = _predict(request, settings, task, suite, asked, on_queries)
+        path = _predict(request, prompt_spec(request, task, suite), asked, on_queries)
         if suite.describes and request.judge:
             judge = provided_tasks().judge
             judge(
@@ -113,14 +83,7 @@ def run(
 
 
 def check(request: RunRequest, task: Task, suite: Suite) -> None:
-    """Refuse a run that cannot be, as far as it shows without loading or fetching anything.
-
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: a folder that is not there, or holds no weights.
-        IntegrityError: a file is corrupt, or the run file is another run's.
-    """
-    arguments = request.explainer_args
+    """Refuse a run that cannot be, as far as it shows without loading or fetching anything."""
     if request.n_train is not None and not request.model.startswith(BASELINE):
         raise UsageError(f"{request.model}: a number of training queries is for baselines only")
     local = not request.model.startswith((BASELINE, CUSTOM))
@@ -130,76 +93,62 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
             "models only"
         )
     if request.family is not None:
-        check_family(request.model, request.family)
-    check_model(request.model, arguments, task=task, use_vectors=not request.no_vector)
+        find_family(request.family.partition(":")[0])
+        if not local:
+            raise UsageError(f"{request.model}: families are for local language models only")
+    check_model(request, task)
     check_run(
-        task=task,
-        suite=suite,
-        split=request.split,
-        out=request.path(task, suite),
-        batch_size=request.batch_size or AUTO_BATCH_SIZE,
-        limit=request.limit,
-        queries=request.queries,
+        prompt_spec(request, task, suite),
+        request.path(task, suite),
         resume=request.resume,
-        seed=request.seed,
-        shots=n_shots(request),
-        no_vector=request.no_vector,
-        shuffled=request.shuffle_vectors,
-        settings=arguments,
+        settings=request.explainer_args,
         generation={name: v for name, v in request.generation.items() if v is not None},
     )
 
 
 def _predict(
     request: RunRequest,
-    settings: Settings,
-    task: Task,
-    suite: Suite,
+    spec: PromptSpec,
     loaded: tuple[Explainer, ExplainerCard],
     on_queries: OnQueries | None,
 ) -> Path:
     """Answer one task and return the run file."""
     explainer, card = loaded
-    card = replace(card, access=harness_access(asdict(card), suite.queries(request.split)))
+    task, suite = spec.task, spec.suite
+    card = replace(card, access=harness_access(asdict(card), suite.queries(spec.split)))
     if request.n_train is not None:
-        learnt = len(suite.queries("train"))
-        card = replace(card, settings={**card.settings, "n_train": learnt})
+        n_train = len(suite.queries("train"))
+        card = replace(card, settings={**card.settings, "n_train": n_train})
     return predict(
-        task=task,
-        suite=suite,
-        split=request.split,
-        explainer=explainer,
-        card=card,
-        out=request.path(task, suite),
-        batch_size=settings.batch_size,
-        limit=request.limit,
-        queries=request.queries,
+        spec,
+        explainer,
+        card,
+        request.path(task, suite),
         resume=request.resume,
-        seed=request.seed,
-        shots=n_shots(request),
-        no_vector=request.no_vector,
-        shuffled=request.shuffle_vectors,
-        generation=generation_of(card),
-        selftest=suite.manifest["doctor"],
         # looking a reply up, or a user's own code, knows nothing of the device
         device=request.device if card.weights_sha256 else None,
-        on_progress=_counter(task.name, on_queries),
+        on_progress=None if on_queries is None else partial(on_queries, task.name),
     )
 
 
-def generation_of(card: ExplainerCard) -> dict[str, Any]:
-    """Return how replies of a local model are generated, as the run's header says it."""
-    found = {name: card.settings.get(name) for name in GENERATION}
-    return found | {"thinking": bool(found["thinking"])} if card.kind == "local" else {}
+def prompt_spec(request: RunRequest, task: Task, suite: Suite) -> PromptSpec:
+    """Return what the prompts of one task of a request depend on."""
+    return PromptSpec(
+        task=task,
+        suite=suite,
+        split=request.split,
+        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        limit=request.limit,
+        queries=request.queries,
+        seed=request.seed,
+        shots=default_shots(request.model) if request.shots is None else request.shots,
+        no_vector=request.no_vector,
+        shuffled=request.shuffle_vectors,
+    )
 
 
 def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
-    """Return the tasks of a request: those named, or all that the model is made for.
-
-    Raises:
-        UsageError: unknown suite, task or baseline.
-        IntegrityError: a suite's manifest is broken.
-    """
+    """Return the tasks of a request: those named, or all that the model is made for."""
     found = [
         (task, replace(suite, n_train=request.n_train))
         for task, suite in tasks_of(request.suite, request.tasks)
@@ -210,28 +159,9 @@ def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
     return [(task, suite) for task, suite in found if task.name in spec.tasks]
 
 
-def n_shots(request: RunRequest) -> int:
-    """Return how many solved queries to show before each question."""
-    return default_shots(request.model) if request.shots is None else request.shots
-
-
 def check_width(explainer: Explainer, suite: Suite) -> None:
-    """Ask an explainer that can tell whether it takes vectors of the target's width.
-
-    Raises:
-        UsageError: it does not.
-    """
+    """Ask an explainer that can tell whether it takes vectors of the target's width."""
     check = getattr(explainer, "check_width", None)
     width = suite.manifest["target"].get("d_model")
     if check is not None and width is not None:
         check(width)
-
-
-def _counter(task: str, on_queries: OnQueries | None) -> Callable[[int, int], None] | None:
-    if on_queries is None:
-        return None
-
-    def count(done: int, total: int) -> None:
-        on_queries(task, done, total)
-
-    return count

@@ -1,7 +1,4 @@
-"""What a run is: the options of `run`, their defaults, and the name of the file they lead to.
-
-Owns nothing else and imports nothing heavy: `--help` shows these defaults.
-"""
+"""What a run is: the options of `run`, their defaults, and the file they lead to."""
 
 from __future__ import annotations
 
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-"""Names of dtypes of weights; torch is not needed to know them."""
 LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1
 """Largest number that a run file can hold."""
 
@@ -65,23 +61,22 @@ class RunRequest:
     seed: int = 0
     """Chooses the solved queries that are shown."""
     shots: int | None = None
-    """Solved queries to show; what the baseline is made for, or none, if None."""
+    """Solved queries to show; None for the baseline's own number, or none."""
     n_train: Amount | None = None
     """Training queries that a baseline learns from, or below 1 the part of them, whole contrast
-    groups; all if None."""
+    groups."""
     no_vector: bool = False
     """Withhold the vectors, as a control."""
     shuffle_vectors: bool = False
     """Give each query another one's vector, as a control."""
     injection: Injections | None = None
-    """How vectors enter a local model, for every task or by task; what it declares, or the default,
-    for tasks of which nothing is said."""
+    """How vectors enter a local model, for every task or by task; where nothing is said, as its
+    checkpoint declares, or the default."""
     family: str | None = None
-    """Whose convention a local model's prompts follow; what its checkpoint says, or the
-    benchmark's own, if None."""
+    """Whose convention a local model's prompts follow; None for its checkpoint's, or the
+    benchmark's own."""
     decoding: str | None = None
-    """How a local model's replies are chosen, `greedy` or `whole-reply`; what its checkpoint says,
-    or greedy, if None."""
+    """How a local model's replies are chosen; None for what its checkpoint says, or greedy."""
     max_new_tokens: int | None = None
     """Longest reply of a local model, in its tokens; 32, or 1,024 with thinking, if None."""
     thinking: bool | None = None
@@ -91,7 +86,7 @@ class RunRequest:
     explainer_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a `py:module:Class`."""
     judge: bool = True
-    """Have descriptions judged once all are there; only tasks whose answers are descriptions."""
+    """Have descriptions judged once all are there."""
     output: Path = Path("runs")
     """Folder of run files."""
 

@@ -1,9 +1,9 @@
 """A graded run as records of Every Eval Ever (PyPI `every-eval-ever`, schema 0.3.0).
 
-Owns the mapping. One record holds every metric of the run's headline kinds with its interval; where
-answers are right or wrong a second file holds the queries. Layout and names are that project's:
-`data/<collection>/<developer>/<model>/<uuid>.json` and `<uuid>_samples.jsonl`. What it has no field
-for is text under `additional_details`. The same run gives the same bytes.
+One record holds every metric of the headline kinds; where answers are right or wrong a second file
+holds the queries. Layout and names are that project's: `data/<collection>/<developer>/<model>/`
+with `<uuid>.json` and `<uuid>_samples.jsonl`. What it has no field for is under
+`additional_details`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from introspect_bench.benchmark.scoring.grade import headline_queries
 from introspect_bench.benchmark.scoring.matched import Graded
 
 SCHEMA_VERSION = "0.3.0"
-"""Version of their schema that records follow."""
 COLLECTION = "introspect-bench"
-"""Folder of all records of this benchmark."""
 BOUNDS: Mapping[str, tuple[float | str, float | str]] = {
     "kind_mean": (-1 / 9, 1.0),
     "matched_auroc": (-1.0, 1.0),
@@ -40,11 +38,7 @@ _TAKEN = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9]|data|unknown)(?:\.|$)
 
 
 def to_datastore(graded: Graded) -> dict[str, bytes]:
-    """Return the record, and the samples where there are some, by their paths in a datastore.
-
-    Raises:
-        IntegrityError: the run's date can't be read.
-    """
+    """Return the record, and the samples where there are some, by their paths in a datastore."""
     result = graded.result()
     name = str(_uuid(graded))
     model = _model_id(str(graded.run.header["explainer"]["name"]))
@@ -105,7 +99,6 @@ def _created(graded: Graded) -> datetime:
 
 
 def _model_id(name: str) -> str:
-    """Return `developer/model`, both fit to be names of folders anywhere."""
     developer, slash, model = name.partition("/")
     return f"{_component(developer)}/{_component(model)}" if slash else f"local/{_component(name)}"
 
@@ -150,7 +143,6 @@ def _model(graded: Graded, model: str) -> dict[str, Any]:
 
 
 def _results(graded: Graded, result: Mapping[str, Any], created: datetime) -> list[dict[str, Any]]:
-    """Return one result a metric that has a value, headline first."""
     found = []
     overall = result["overall"]
     for name, metric in overall["metrics"].items() if overall else ():
@@ -209,10 +201,7 @@ def _data(graded: Graded) -> dict[str, Any]:
 
 
 def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the headline queries as samples; none for descriptions, which are not right or wrong.
-
-    A query without a row has an empty output and says so under `error`.
-    """
+    """Headline queries as samples, none for descriptions; `error` says where a row lacks."""
     found = []
     for one in headline_queries(graded.scored, graded.task):
         if not isinstance(one, Scored):
@@ -261,11 +250,10 @@ def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    """Return one line of JSON in ASCII: their reader ends lines at every separator of Unicode."""
+    """One line of JSON in ASCII: their reader ends lines at every separator of Unicode."""
     text = json.dumps(row, allow_nan=False, separators=(",", ":"), sort_keys=True)
     return f"{text}\n".encode()
 
 
 def _text(value: object) -> str:
-    """Return a value as text that UTF-8 can hold."""
     return str(value).encode("utf-8", "backslashreplace").decode()

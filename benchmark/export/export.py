@@ -1,8 +1,4 @@
-"""A run in the forms of others: CSV, Parquet, LaTeX, a folder for `datasets`, Every Eval Ever.
-
-Owns which forms there are, and that nothing is written but the one path that is asked for, whole or
-not at all, and never over something that is there.
-"""
+"""A run in the forms of others, written whole or not at all, never over an existing path."""
 
 from __future__ import annotations
 
@@ -12,13 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import UsageError, check_choice
 from introspect_bench.benchmark.export import every_eval_ever, tabular
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.scoring.matched import Graded, grade_file
 
 Files = Mapping[str, bytes]
-"""Contents by path below a folder."""
 
 
 def _tex(graded: Graded) -> bytes:
@@ -45,33 +40,17 @@ FOLDERS: Mapping[str, tuple[str, Callable[[Graded], Files]]] = {
 }
 """Forms that are a folder: how its name ends, and its files."""
 FORMS = (*FILES, *FOLDERS)
-"""Every form."""
 
 
 def export(
     path: Path | str, to: str, *, out: Path | str | None = None, suite: str | None = None
 ) -> Path:
-    """Write a run in another form.
+    """Write a run in another form and return the path, by default in the current folder.
 
-    Args:
-        path: the run file.
-        to: `csv` or `parquet` (a row a query: truth, reply, score), `latex` (the table of `score`),
-            `hf` (a folder that `datasets.load_dataset` reads), or `every-eval-ever` (a folder in
-            the layout and schema of that project).
-        out: file or folder to write; the run file's name with another ending, in the current
-            folder, if None.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Returns:
-        What was written.
-
-    Raises:
-        UsageError: unknown form, the run can't be scored, or the path to write is there already.
-        IntegrityError: the run is corrupt.
-        MissingPartError: it can't be written; nothing is left behind.
+    `csv` and `parquet` have a row a query; `latex` is the table of `score`; `hf` is a folder that
+    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout.
     """
-    if to not in FORMS:
-        raise UsageError(f"unknown form {to!r}; choose from {', '.join(FORMS)}")
+    check_choice("form", to, FORMS)
     ending = (FILES[to] if to in FILES else FOLDERS[to])[0]
     where = Path(f"{Path(path).name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
     if os.path.lexists(where):

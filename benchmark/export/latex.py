@@ -1,7 +1,4 @@
-"""Tables in LaTeX, for `booktabs`; pure, the same text every time.
-
-Owns escaping: a stranger's name can neither run a command nor end a comment.
-"""
+"""Tables in LaTeX, for `booktabs`; a name can neither run a command nor end a comment."""
 
 from __future__ import annotations
 
@@ -38,30 +35,20 @@ _SPECIAL = {
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX shows as it is, on one line.
-
-    Letters of other scripts are kept: they need a font that has them.
-    """
-    text = "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split()))
+    """Return text that LaTeX shows as it is, on one line; other scripts need a fitting font."""
+    text = "".join(_SPECIAL.get(c, c) for c in " ".join(text.split()))
     return _TWO_HYPHENS.sub("-{}", text)
 
 
 def comment(text: str) -> str:
-    """Return text for a comment: one line, printable signs only."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    """Return text for a comment: one line, printable characters only."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def table(
     cells: Sequence[Sequence[str]], *, caption: str, comments: Sequence[str], names: int = 1
 ) -> str:
-    """Return a `table` with a head, ending in a line feed.
-
-    Args:
-        cells: rows of text, the head first; escaped here.
-        caption: plain text; escaped here.
-        comments: lines written above as comments, such as which run the numbers are from.
-        names: columns from the left that hold text and are aligned to it.
-    """
+    """Return a `table` of plain text, the head first; `names` columns are aligned left."""
     head, *rows = [
         " & ".join([*map(escape, row[:names]), *map(_numbers, row[names:])]) + r" \\"
         for row in cells

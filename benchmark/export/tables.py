@@ -1,9 +1,8 @@
-"""Results to tables: Markdown for pages, plain text for terminals; pure, the same text every time.
+"""Results to tables: Markdown, plain text, LaTeX, and the place of a table in a page.
 
-Owns order and rounding. Each access class has tables of its own. A name in a result was chosen by a
-stranger: it is shown as text and can neither format a page nor steer a terminal. Oracles are marked
-and come after all contestants: they are told something a contestant is not. Runs that do not answer
-the whole split are marked and come after all that do: whoever chooses queries chooses scores.
+Each access class has tables of its own. A name was chosen by a stranger: it can neither format a
+page nor steer a terminal. Oracles, and runs that do not answer the whole split, are marked and come
+last.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.export import latex
 from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
 from introspect_bench.benchmark.records import ACCESS
 
 ORACLE = "oracle"
-"""Value of `explainer.kind` that marks an oracle."""
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
@@ -31,10 +31,8 @@ LEGEND = (
 """What the marks mean."""
 
 DRAFT = "Draft: this suite is not frozen; its scores count nowhere and cannot be submitted."
-"""Said under the tables of a draft."""
 
 NOTHING = "\N{EN DASH}"
-"""Shown where there is no number."""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~&:])")
 _MAX_NAME = 60
@@ -43,14 +41,7 @@ Cells = list[list[str]]
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return one Markdown table for each task and split, with a legend, ending in a line feed.
-
-    Args:
-        results: what `score_run` returned.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return one Markdown table for each task and split, with a legend, ending in a line feed."""
     blocks = []
     for title, cells, notes in _tables(results):
         head, *rows = cells
@@ -64,14 +55,7 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plain(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return one aligned text table for each task and split, with a legend, ending in a line feed.
-
-    Args:
-        results: what `score_run` returned.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return one aligned text table for each task and split, with a legend."""
     blocks = []
     for title, cells, notes in _tables(results):
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
@@ -87,15 +71,7 @@ def plain(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tex(results: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
-    """Return one LaTeX table for each task and split, with a legend, ending in a line feed.
-
-    Args:
-        results: what `score_run` returned.
-        comments: lines above each table, such as where its numbers are from.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return one LaTeX table for each task and split; `comments` are lines above each."""
     return "\n".join(
         latex.table(cells, caption=" ".join([f"{title}.", *notes, LEGEND]), comments=comments)
         for title, cells, notes in _tables(results)
@@ -125,13 +101,8 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
     return tables
 
 
-def _table_key(
-    result: Mapping[str, Any],
-) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
-    """Return what rows of one table share; results of different bytes never stand side by side.
-
-    Nor do answers that were come by in different ways: the access class, narrowest first.
-    """
+def _table_key(result: Mapping[str, Any]) -> tuple[str, str, str, str, str, bool, tuple[int, str]]:
+    """What rows of one table share: suite, task, data and access class, narrowest first."""
     access = result["access"]
     order = ACCESS.index(access) if access in ACCESS else len(ACCESS)
     return (
@@ -181,26 +152,16 @@ def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def label(explainer: Mapping[str, Any], more: str = "") -> str:
-    """Return an explainer's name with its marks, decoding if not greedy, and what it learnt from.
-
-    Args:
-        explainer: what a result says of it.
-        more: further marks.
-    """
+    """Return an explainer's name with its marks, decoding if not greedy, and training queries."""
     control = explainer["no_vector"] or explainer.get("shuffled_vectors")
     marks = "†" * (explainer["kind"] == ORACLE) + "‡" * bool(control) + more
     decoding = f", {explainer['decoding']}" if "decoding" in explainer else ""
-    learnt = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
-    return f"{clean(explainer['name'])}{decoding}{learnt}{' ' if marks else ''}{marks}"
+    trained = f", trained on {explainer['n_train']:,}" if explainer.get("n_train") else ""
+    return f"{clean(explainer['name'])}{decoding}{trained}{' ' if marks else ''}{marks}"
 
 
 def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return names, with the beginning of the run's hash where a name is there twice.
-
-    Args:
-        names: one a run.
-        runs: what holds `body_sha256` and `run_id` of each.
-    """
+    """Return names, with the beginning of the run's hash where a name is there twice."""
     return [
         f"{name} #{clean(str(run['body_sha256'] or run['run_id']))[:8]}"
         if names.count(name) > 1
@@ -210,11 +171,7 @@ def distinct(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[st
 
 
 def cell(name: str, metric: Mapping[str, Any]) -> str:
-    """Return a metric of a result with its interval if it has one; shares are in per cent.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return a metric of a result with its interval if it has one; shares are in per cent."""
     if metric["value"] is None:
         return NOTHING
     value = shown(name, metric["value"])
@@ -225,16 +182,11 @@ def cell(name: str, metric: Mapping[str, Any]) -> str:
 
 
 def shown(name: str, value: float) -> str:
-    """Return a metric's value as text: shares in per cent, all others as they are.
-
-    Raises:
-        IntegrityError: it is not a finite number.
-    """
+    """Return a metric's value as text: shares in per cent, all others as they are."""
     return _number(value) if name in NUMBERS else _percent(value)
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return lines with what is reached without introspection, if a result says."""
     reference = next((row["reference"] for row in rows if row["reference"]), None)
     if reference is None:
         return []
@@ -280,3 +232,22 @@ def escape(text: str) -> str:
 def bar(cells: Sequence[str]) -> str:
     """Return cells as one row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
+
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def write_results(readme: Path, text: str) -> None:
+    """Write text between the results markers of a file, which has each once, in order."""
+    with files.open_regular(readme) as stream:
+        data = stream.read()
+    try:
+        page = data.decode()
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{readme}: not UTF-8 at byte {error.start}") from error
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in tail or END in head:
+        raise IntegrityError(f"{readme}: expected {BEGIN} and {END} once each, in this order")
+    new = f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{tail}"
+    files.write_bytes_atomic(readme, new.encode())

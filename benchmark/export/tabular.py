@@ -1,8 +1,4 @@
-"""A graded run as rows: CSV, Parquet, and a folder that `datasets` reads.
-
-Owns the columns. A row is a query: what was asked, the truth, the raw reply, what was read in it
-and its score.
-"""
+"""A graded run as rows, one a query: CSV, Parquet, and a folder that `datasets` reads."""
 
 from __future__ import annotations
 
@@ -14,12 +10,10 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import Described, Scored
 from introspect_bench.benchmark.scoring.matched import Graded
 from introspect_bench.benchmark.scoring.score import shown
 
 TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
-"""Types of columns, as Arrow calls them."""
 COLUMNS: Mapping[str, str] = {
     "id": TEXT,
     "group": TEXT,
@@ -54,14 +48,9 @@ MOST = (1 << 53) - 1
 
 
 def rows(graded: Graded) -> list[dict[str, Any]]:
-    """Return a run's queries as rows of plain values, in the suite's order.
-
-    Raises:
-        IntegrityError: a count of tokens is not a whole number.
-    """
+    """Return a run's queries as rows of plain values, in the suite's order."""
     found = []
     for one in graded.scored:
-        assert isinstance(one, Scored | Described)
         written = graded.run.rows.get(one.query.id, {})
         row = shown(one, graded.task.render(one.query).question) | {
             "tokens_in": _count(graded, one.query.id, "n_in"),
@@ -73,11 +62,7 @@ def rows(graded: Graded) -> list[dict[str, Any]]:
 
 
 def to_csv(graded: Graded) -> bytes:
-    """Return the rows as CSV (RFC 4180), in UTF-8.
-
-    A text that a spreadsheet could take for a formula gets an apostrophe in front, as OWASP advises
-    ("CSV Injection"). Numbers are written in full, true and false as such, nothing as nothing.
-    """
+    """Return CSV (RFC 4180); a text like a formula gets an apostrophe, as OWASP advises."""
     table = rows(graded)
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, fieldnames=list(table[0]))
@@ -108,7 +93,6 @@ def to_dataset(graded: Graded) -> dict[str, bytes]:
 
 
 def _card(graded: Graded, file: str) -> str:
-    """Return the dataset card: settings that the library reads, then what the rows are."""
     header, suite = graded.run.header, graded.suite
     configuration = {
         "configs": [
@@ -137,7 +121,6 @@ def _card(graded: Graded, file: str) -> str:
 
 
 def _count(graded: Graded, query: str, field: str) -> int | None:
-    """Return a count of a row; nothing if the row or its field is not there."""
     value = graded.run.rows.get(query, {}).get(field)
     if value is not None and (value != int(value) or value > MOST):
         raise IntegrityError(
@@ -156,7 +139,7 @@ def _cell(value: object) -> object:
 
 
 def _valid(value: Any) -> Any:
-    """Return text with unpaired surrogates, which UTF-8 can't hold, as escapes."""
+    """Text with unpaired surrogates, which UTF-8 can't hold, as escapes."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return value

@@ -1,4 +1,4 @@
-"""Names of metrics for people, and which of them are no shares. Pure."""
+"""Names of metrics for people, and which of them are no shares."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TITLES: Mapping[str, str] = {
 }
 """Column titles; a metric without one keeps its name."""
 NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})
-"""Metrics that are no shares of queries; they are shown as they are."""
+"""Metrics that are no shares of queries."""
 
 
 def title(metric: str) -> str:

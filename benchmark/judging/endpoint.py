@@ -1,8 +1,7 @@
 """A judge behind an HTTP server that speaks OpenAI's chat completions.
 
-Owns requests, timeouts, retries and the key. The key comes from an environment variable, leaves
-this module in one request header only, and is cut out of everything a server says; neither it nor
-the address is part of any result. What replies mean is `rubric.py`.
+The key comes from an environment variable, leaves in one request header only, and is cut out of
+everything a server says; neither it nor the address is part of any result.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from threading import Event
 from typing import Any
 
@@ -29,11 +29,8 @@ FIRST_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 30.0
 """Longest wait between two attempts, also if the server asks for a longer one."""
 MAX_REPLY_BYTES = 1 << 20
-"""Largest response that is read."""
 MAX_NEW_TOKENS = 64
-"""Longest reply that is asked for, in tokens."""
 CONCURRENCY = 4
-"""Questions under way at a time."""
 
 _RETRIED = frozenset({408, 409, 425, 429})
 """Statuses below 500 that pass; from 500 on all do."""
@@ -47,7 +44,7 @@ class _RetryError(Exception):
         self.wait_seconds = wait_seconds
 
 
-class EndpointJudge:
+class EndpointJudge(AbstractContextManager["EndpointJudge"]):
     """A judge that is asked over HTTP; a context manager that closes its connections."""
 
     def __init__(
@@ -63,19 +60,9 @@ class EndpointJudge:
     ) -> None:
         """Prepare to ask; nothing is sent yet.
 
-        Args:
-            base_url: address up to `/chat/completions`, such as `http://localhost:8000/v1`.
-            model: name of the model at the server.
-            key_variable: environment variable that holds the key; None sends no key.
-            structured: ask the server to hold the reply to a JSON schema; False for a server that
-                does not know `response_format`.
-            timeout_seconds: longest wait for one attempt.
-            first_wait_seconds: wait before the second attempt; doubled before each further one.
-            concurrency: questions under way at a time.
-
-        Raises:
-            UsageError: the address is no plain http(s) address, the variable is not set, or a
-                number is not positive.
+        `base_url` goes up to `/chat/completions`, such as `http://localhost:8000/v1`; without
+        `key_variable` no key is sent. `structured` holds replies to a JSON schema; False for a
+        server that does not know `response_format`. `first_wait_seconds` doubles with each attempt.
         """
         url = _address(base_url)
         if concurrency < 1 or timeout_seconds <= 0 or first_wait_seconds <= 0:
@@ -96,15 +83,7 @@ class EndpointJudge:
             headers=headers, timeout=timeout_seconds, follow_redirects=False
         )
 
-    def __enter__(self) -> EndpointJudge:
-        """Return itself."""
-        return self
-
     def __exit__(self, *_: object) -> None:
-        """Close all connections."""
-        self.close()
-
-    def close(self) -> None:
         """Close all connections."""
         self._client.close()
 
@@ -119,12 +98,7 @@ class EndpointJudge:
         }
 
     def replies(self, conversations: Sequence[Sequence[Message]]) -> Iterator[tuple[int, str]]:
-        """Yield `(index of the conversation, raw reply)` as replies come.
-
-        Raises:
-            UsageError: the server refuses a request.
-            MissingPartError: a question got no reply in `ATTEMPTS` attempts.
-        """
+        """Yield `(index of the conversation, raw reply)` as replies come."""
         pool = ThreadPoolExecutor(self._concurrency)
         stop = Event()
         try:
@@ -212,7 +186,6 @@ class EndpointJudge:
         return f"{start}: {said or 'no reason given'}; check address and model name"
 
     def _clean(self, text: str) -> str:
-        """The text without the key."""
         return text.replace(self._key, "[key]") if self._key else text
 
 

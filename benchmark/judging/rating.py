@@ -1,8 +1,4 @@
-"""Language models rate the descriptions of a run against the references, a step of its own.
-
-Opens the truth of the run's split, unlike a simulator. Ratings are appended to the run file and
-shown beside the metrics; they rank nobody.
-"""
+"""Language models rate the descriptions of a run against the references; ratings rank nobody."""
 
 from __future__ import annotations
 
@@ -28,25 +24,7 @@ def rate_run(
     cache: Path,
     on_progress: OnProgress = silent,
 ) -> int:
-    """Append the ratings that a complete run lacks.
-
-    Args:
-        path: the run file.
-        task: the task it is about.
-        suite: the suite it is about.
-        judge: who rates.
-        cache: folder of replies; a killed call goes on from there.
-        on_progress: told how many questions are left.
-
-    Returns:
-        How many ratings were appended.
-
-    Raises:
-        CheckFailedError: too many replies are malformed; nothing is appended.
-        UsageError: the run is incomplete, its answers are no descriptions, or the judge refuses.
-        MissingPartError: the judge cannot be reached, or a file not be written.
-        IntegrityError: a file is corrupt, or the run is about another suite.
-    """
+    """Append the ratings that a complete run lacks and return how many; `cache` keeps replies."""
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} are not rated; score it as it is")
     with open_judging(path) as writer:

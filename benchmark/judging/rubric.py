@@ -1,11 +1,8 @@
 """A language model judges descriptions against references: prompt, reading of replies, rows.
 
-Owns what a judge is asked, what counts as a reply, and the rows of judgements. Where replies come
-from is `endpoint.py` or `backends/explainer/local_judge.py`; what was asked before is in
-`reply_cache.py`. The answer and the references are data: they reach the judge as strings of one
-JSON object, cut to a length and escaped, so that nothing in them can end their string, write a
-special token or look like a turn of ours. A reply that is not exactly what was asked for is
-malformed: kept as it came, never read as a number.
+Answer and references are data: they reach the judge as strings of one JSON object, cut to a length
+and escaped, so that nothing in them can end their string, write a special token or look like a turn
+of ours. A reply that is not exactly what was asked for is malformed: kept, never read as a number.
 """
 
 from __future__ import annotations
@@ -21,23 +18,20 @@ from typing import Any, Protocol
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.judging.reply_cache import JudgeCache
 
 PROMPT_VERSION = "description-judge/1"
 """Changes with every change of what a judge reads."""
 PROMPT_SHA256 = "93c4082ca40e7e5df0a8a56c7c36e3a37396a7ae40fb537d1d8c0d909d7e1e07"
-"""Hash of what a judge reads, see `prompt_sha256`; a test fails when they part."""
+"""What `prompt_sha256` gives; a test fails when they part."""
 
 ANSWER_CHARS = 400
 """Longest answer, and longest reference, that a judge reads."""
 MAX_REFERENCES = 8
-"""Most references that a judge reads."""
 RAW_CHARS = 2_000
 """Longest part of a reply that is kept; no well-formed reply is as long."""
 MALFORMED_LIMIT = 0.02
 """Share of malformed replies above which judging fails."""
 RATINGS = (1, 2, 3, 4, 5)
-"""What a judge may answer."""
 
 INSTRUCTIONS = """\
 A unit inside a language model is active on some tokens of a text and silent on the others. \
@@ -58,7 +52,6 @@ An answer that fits nearly every token, or lists unrelated kinds, rates 1 or 2. 
 ratings take the lower. Wording, style and length do not matter.
 
 Reply with one JSON object and nothing else, such as {"rating": 2}"""
-"""Instructions to the judge, its system turn."""
 
 REPLY_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -66,7 +59,6 @@ REPLY_SCHEMA: Mapping[str, Any] = {
     "required": ["rating"],
     "additionalProperties": False,
 }
-"""JSON schema of a reply."""
 
 # Special tokens of every family are written with these; JSON reads their escapes as the same text.
 _MARKUP = re.compile(r"[<>\[\]|&`]")
@@ -110,13 +102,7 @@ def prompt_sha256() -> str:
 
 
 def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
-    """Write the two turns a judge reads: our instructions, and one JSON object on one line.
-
-    The object is plain ASCII; its strings are cut to `ANSWER_CHARS` characters.
-
-    Raises:
-        UsageError: there is no reference.
-    """
+    """Write the two turns a judge reads: our instructions, and one line of JSON in ASCII."""
     if not references:
         raise UsageError("a description needs at least one reference to be judged against")
     # keys and brackets are ours; only strings go through the escaping
@@ -126,12 +112,7 @@ def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
 
 
 def parse_rating(raw: str) -> int | None:
-    """Read a reply: a JSON object with the one key `rating`, a whole number from 1 to 5.
-
-    Returns:
-        The rating, or None if the reply is malformed. White space around the object is allowed,
-        nothing else is.
-    """
+    """Read a JSON object with the one key `rating`, an integer from 1 to 5; None if malformed."""
     try:
         value = files.parse_object(raw.encode("utf-8", "surrogatepass"), "reply")
     except IntegrityError:
@@ -149,7 +130,7 @@ def rated(raw: str | None) -> float | None:
 
 
 def judge_id(judge: Judge) -> str:
-    """Return `judge/NAME@` and 12 digits of `judge_sha256`; signs that mean more become `-`."""
+    """Return `judge/NAME@` and 12 digits of `judge_sha256`; other characters become `-`."""
     name = re.sub(r"[^\w.-]+", "-", judge.name, flags=re.ASCII)[:80]
     return f"judge/{name}@{judge_sha256(judge)[:12]}"
 
@@ -167,28 +148,13 @@ def judge_answers(
     cache: Path,
     on_progress: OnProgress = silent,
 ) -> list[dict[str, Any]]:
-    """Have answers judged; what was asked before is not asked again.
+    """Have answers judged and return one row for each comparison, in order.
 
-    An empty answer is not sent: there is nothing to rate, and no rating is made up. Equal questions
-    are asked once. Every reply is on disk before the next is waited for, so a killed call goes on
-    where it was.
-
-    Args:
-        judge: the judge.
-        comparisons: answers with their references.
-        cache: folder of replies.
-        on_progress: told how many questions are left.
-
-    Returns:
-        One row for each comparison, in order: `kind`, `qid`, `judge`, `text` (the answer as the
-        judge read it), `raw` (its reply, None if not asked), `status` (`ok`, `malformed` or
-        `empty`) and `value`, which is (rating - 1) / 4, None unless `ok`.
-
-    Raises:
-        CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
-        UsageError: no reference, or the judge refuses the request.
-        MissingPartError: the judge cannot be reached, or the cache not be written.
-        IntegrityError: a file of the cache is not what it claims to be.
+    Equal questions are asked once, across calls too; an empty answer is not sent. Every reply is on
+    disk before the next is waited for, so a killed call goes on where it was. A row has `kind`,
+    `qid`, `judge`, `text` (the answer as the judge read it), `raw` (None if not asked), `status`
+    (`ok`, `malformed` or `empty`) and `value`, (rating - 1) / 4, None unless `ok`.
+    CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
     """
     store = JudgeCache(cache, model=judge.name, prompt=PROMPT_SHA256, settings=judge.settings)
     asked: dict[str, Sequence[Message]] = {}
@@ -208,10 +174,7 @@ def judge_answers(
 
 
 def _replies(
-    judge: Judge,
-    asked: Mapping[str, Sequence[Message]],
-    store: JudgeCache,
-    on_progress: OnProgress,
+    judge: Judge, asked: Mapping[str, Sequence[Message]], store: JudgeCache, on_progress: OnProgress
 ) -> dict[str, str]:
     """Raw replies by key; stops as soon as too many are malformed."""
     stored = {key: store.get(key) for key in asked}
@@ -262,5 +225,51 @@ def _row(one: Comparison, by: str, raw: str | None) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """A JSON string in ASCII, cut, without any sign that a special token is written with."""
-    return _MARKUP.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text[:ANSWER_CHARS]))
+    """A JSON string in ASCII, cut, without any character that a special token is written with."""
+    return _MARKUP.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text[:ANSWER_CHARS]))
+
+
+SCHEMA = "introspect-bench/judge-reply/1"
+
+
+class JudgeCache:
+    """Replies of one judge with one prompt."""
+
+    def __init__(
+        self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
+    ) -> None:
+        """Name the folder, which judges may share, and whatever could change a reply."""
+        self.folder = folder
+        self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
+
+    def key(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return the sha256 that a reply to these messages stands under."""
+        return _hash(self._question(messages))
+
+    def get(self, key: str) -> str | None:
+        """Return the raw reply, or None if it is not there."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        stored = files.read_json(path)
+        raw, question = stored.get("raw"), stored.get("question")
+        if stored.get("schema") != SCHEMA or not isinstance(raw, str) or _hash(question) != key:
+            raise IntegrityError(
+                f"{path}: not the reply its name stands for; remove it to have it asked again"
+            )
+        return raw
+
+    def put(self, key: str, messages: Sequence[Mapping[str, str]], raw: str) -> None:
+        """Keep a raw reply, malformed or not."""
+        value = {"schema": SCHEMA, "question": self._question(messages), "raw": raw}
+        files.write_json_atomic(self._path(key), value)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
+
+    def _question(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        return {**self._judge, "messages": [dict(message) for message in messages]}
+
+
+def _hash(question: object) -> str:
+    return files.sha256_bytes(files.canonical_json(question).encode())

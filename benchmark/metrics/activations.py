@@ -1,6 +1,7 @@
-"""How well predicted activations follow true ones. Pure formulas on arrays; no I/O, no chance.
+"""How well predicted activations follow true ones. Pure formulas on arrays.
 
-Weights are those of sampling: how many tokens of the text a sampled one stands for.
+Weights are those of sampling: how many tokens of the text a sampled one stands for. A UsageError
+says that shapes differ, a number is not finite, or there is nothing to average.
 """
 
 from __future__ import annotations
@@ -17,13 +18,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def auroc(positive: FloatArray, negative: FloatArray) -> float:
-    """Chance that a positive value exceeds a negative one, ties counting half.
-
-    From ranks, as the statistic of Mann and Whitney (1947).
-
-    Raises:
-        UsageError: a side is empty.
-    """
+    """Chance that a positive value exceeds a negative one, ties half (Mann and Whitney 1947)."""
     if not len(positive) or not len(negative):
         raise UsageError("no values on one side: an AUROC over nothing has no value")
     ordered = np.sort(negative)
@@ -35,22 +30,12 @@ def auroc(positive: FloatArray, negative: FloatArray) -> float:
 def matched_auroc(
     predicted: FloatArray, strong: Bools, matched_by: npt.NDArray[np.integer[Any]]
 ) -> float:
-    """Return 2 AUROC - 1 over pairs of a strong and a silent token that are matched.
+    """Return 2 AUROC - 1, from -1 to 1, over matched pairs of a strong and a silent token.
 
     Only tokens of the same match (the same token, or the same two last tokens) are compared, and
-    all pairs weigh the same, so whoever reads no more than what was matched predicts the same on
-    both sides of every pair: 0.
-
-    Args:
-        predicted: at the marked token of each window of a feature, (n_windows,).
-        strong: whether the feature is strong there, else silent, (n_windows,).
-        matched_by: number of the match, (n_windows,).
-
-    Returns:
-        -1 to 1; 1 if in every pair the strong token is predicted higher.
-
-    Raises:
-        UsageError: shapes differ, a number is not finite, or there is no pair.
+    all pairs weigh the same, so whoever reads no more than what was matched is at 0. All arrays
+    have one element a window: the prediction at its marked token, whether the feature is strong
+    there, and the number of the match.
     """
     if not predicted.shape == strong.shape == matched_by.shape or predicted.ndim != 1:
         raise UsageError(f"predictions {predicted.shape}, {strong.shape} and {matched_by.shape}")
@@ -69,19 +54,7 @@ def matched_auroc(
 
 
 def weighted_r(truth: FloatArray, predicted: FloatArray, weights: FloatArray) -> float:
-    """Correlate true and predicted activations of a feature over sampled tokens.
-
-    Args:
-        truth: true activations, (n_tokens,).
-        predicted: predicted ones, (n_tokens,).
-        weights: of sampling, not negative, (n_tokens,).
-
-    Returns:
-        Signed Pearson r, 0 where either side is constant over the tokens that have weight.
-
-    Raises:
-        UsageError: as `auprc`, but a feature may be silent everywhere.
-    """
+    """Return the signed Pearson r of arrays (n_tokens,); 0 where a side is constant."""
     _check_sampled(truth, predicted, weights)
     kept = weights > 0
     sides, share = (truth[kept], predicted[kept]), weights[kept] / weights.sum()
@@ -93,23 +66,11 @@ def weighted_r(truth: FloatArray, predicted: FloatArray, weights: FloatArray) ->
 
 
 def auprc(active: Bools, predicted: FloatArray, weights: FloatArray) -> float:
-    """Return the average precision of predictions of where a feature is active.
+    """Return the average precision of predictions of where a feature is active, all (n_tokens,).
 
     Sum over thresholds of the gain in recall times the precision, without interpolation
     (scikit-learn's `average_precision_score`); tokens predicted alike are taken at once, so a
     constant prediction has the weighted share of active tokens.
-
-    Args:
-        active: whether the feature is active, (n_tokens,).
-        predicted: predicted activations, (n_tokens,).
-        weights: of sampling, not negative, (n_tokens,).
-
-    Returns:
-        0 to 1.
-
-    Raises:
-        UsageError: shapes differ, a number is not finite, a weight is negative, or nothing, or no
-            active token, has weight.
     """
     _check_sampled(active.astype(np.float64), predicted, weights)
     if not (weights[active] > 0).any():

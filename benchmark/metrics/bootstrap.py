@@ -1,8 +1,7 @@
-"""Bootstrap intervals, clustered by contrast group.
+"""Bootstrap intervals, clustered by contrast group; pure in their Generator.
 
-Owns resampling. Groups are drawn, never single queries: members of a group share text and are not
-independent (the case for clustering: Miller, "Adding Error Bars to Evals", arXiv:2411.00640). All
-functions take a Generator and are pure in it.
+Groups are drawn, never single queries: members of a group share text and are not independent (the
+case for clustering: Miller, "Adding Error Bars to Evals", arXiv:2411.00640).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,40 +19,39 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.metrics.verdicts import METRICS, FloatArray, Table, evaluate
 
 N_RESAMPLES = 2000
-"""Resamples of a bootstrap."""
 LEVEL = 0.95
 """Coverage of an interval."""
 MAX_LACKING = 0.01
-"""Greatest share of resamples on which a metric may have no value and still have an interval."""
+"""Greatest share of resamples without a value of a metric that still has an interval."""
 
 _CHUNK = 250
 
 
 def bootstrap(
-    table: Table,
-    names: Sequence[str],
-    *,
-    rng: np.random.Generator,
-    n_resamples: int = N_RESAMPLES,
+    table: Table, names: Sequence[str], *, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
 ) -> dict[str, tuple[float, float]] | None:
-    """Return percentile intervals of metrics, all from the same resamples.
+    """Return percentile intervals by metric, all from the same resamples; see `ends` for NaN.
 
-    Percentile interval: Efron and Tibshirani, An Introduction to the Bootstrap (1993), 13.3.
-
-    Args:
-        table: scored queries.
-        names: metrics.
-        rng: draws the groups.
-        n_resamples: how often.
-
-    Returns:
-        Lower and upper end by metric, or None for fewer than two groups, which have no spread.
-        Both ends are NaN where `ends` says so.
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), 13.3. None for fewer than two
+    groups, which have no spread.
     """
     if table.n_groups < 2:
         return None
     found = resample([table], names, rng=rng, n_resamples=n_resamples)
     return {name: ends(values[0]) for name, values in found.items()}
+
+
+def estimates(table: Table, names: Sequence[str], *, seed: int) -> dict[str, dict[str, Any]]:
+    """Return `value` and `interval_95` by metric, null where there is none; seeded afresh."""
+    intervals = bootstrap(table, names, rng=np.random.default_rng(seed)) or {}
+    found = {}
+    for name in names:
+        value, interval = evaluate(name, table), intervals.get(name, (math.nan, math.nan))
+        found[name] = {
+            "value": value if math.isfinite(value) else None,
+            "interval_95": list(interval) if all(map(math.isfinite, interval)) else None,
+        }
+    return found
 
 
 def resample(
@@ -62,21 +61,10 @@ def resample(
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, FloatArray]:
-    """Return metrics of several tables on the same resamples of their groups.
+    """Return metrics of tables of the same queries on the same resamples, (n_tables, n_resamples).
 
-    All tables get the same weights in a resample, so that differences between them are paired.
-
-    Args:
-        tables: scored queries; the same queries in the same order.
-        names: metrics.
-        rng: draws the groups.
-        n_resamples: how often.
-
-    Returns:
-        Values by metric, (n_tables, n_resamples); NaN where a metric has no value on a resample.
-
-    Raises:
-        ValueError: there is no table, or two do not hold the same queries.
+    All tables get the same weights in a resample, so that differences between them are paired. NaN
+    where a metric has no value.
     """
     check_same_queries(tables)
     parts: dict[str, list[FloatArray]] = {name: [] for name in names}
@@ -94,21 +82,10 @@ def difference(
     rng: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> tuple[float | None, FloatArray, tuple[float, float] | None]:
-    """Return a metric of one table minus that of another, on all queries and on resamples.
+    """Return a metric of one table minus that of another: value, resampled values, interval.
 
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        name: metric.
-        rng: draws the groups.
-        n_resamples: how often.
-
-    Returns:
-        The difference, None if one of the two has no value; the same by resample, (n_resamples,),
-        or (0,) for a single group; the percentile interval, None without a spread or value.
-
-    Raises:
-        ValueError: the tables do not hold the same queries.
+    The value is None if one of the two has none; resampled values are (n_resamples,), or (0,) for a
+    single group; the percentile interval is None without a spread or value.
     """
     check_same_queries([first, second])
     value = evaluate(name, first) - evaluate(name, second)
@@ -123,14 +100,7 @@ def difference(
 
 
 def check_same_queries(tables: Sequence[Table]) -> None:
-    """Refuse tables that cannot hold the same queries in the same order.
-
-    Compared is what a table knows of its queries whatever the answers: number, groups, and the
-    truth's columns.
-
-    Raises:
-        ValueError: there is none, or they differ in kind, number, groups or truth.
-    """
+    """Refuse tables that differ in kind, number of queries, groups or truth."""
     if not tables:
         raise ValueError("no table to resample")
     first = tables[0]
@@ -148,10 +118,9 @@ def check_same_queries(tables: Sequence[Table]) -> None:
 def ends(values: FloatArray) -> tuple[float, float]:
     """Return both ends of the percentile interval of resampled values, (n_resamples,).
 
-    A metric of a class has no value, NaN, on a resample that holds none of its queries. Up to
-    `MAX_LACKING` of the resamples may lack one and are left out, which cannot move an end by more
-    than half a per cent of the distribution; with more the interval would be that of samples that
-    happen to hold the class, so both ends are NaN.
+    A metric of a class has no value, NaN, on a resample without its queries. Up to `MAX_LACKING` of
+    the resamples may lack one and are left out, which moves an end by at most half a per cent of
+    the distribution; with more, both ends are NaN.
     """
     known = values[np.isfinite(values)]
     if len(values) - len(known) > MAX_LACKING * len(values):
@@ -171,19 +140,7 @@ def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterat
 
 @lru_cache(maxsize=64)
 def _counts(state: str, n_groups: int, n_resamples: int) -> tuple[npt.NDArray[np.int32], str]:
-    """Draw how often each group is in each resample.
-
-    Scoring begins at one seed for every part of every run, so the same draws are asked for again
-    and again; they are a third of its time.
-
-    Args:
-        state: of a PCG64 generator (numpy's default), as JSON.
-        n_groups: groups to draw from, and groups of a resample.
-        n_resamples: how often.
-
-    Returns:
-        (n_resamples, n_groups), and the generator's state afterwards, as JSON.
-    """
+    """Counts (n_resamples, n_groups), and the PCG64 state afterwards; one seed is used often."""
     bits = np.random.PCG64()
     bits.state = json.loads(state)
     shares = np.full(n_groups, 1 / n_groups)

@@ -1,8 +1,4 @@
-"""The metric card: what each metric is worth, as a page of Markdown. Deterministic.
-
-Owns what passing means, which metric stands in where another one fails, and the page. The figures
-are `metric_tests`' and `metric_tests_features`'.
-"""
+"""The metric card: what each metric is worth, as a page of Markdown. Deterministic."""
 
 from __future__ import annotations
 
@@ -20,7 +16,6 @@ MAX_LEFT = 0.9
 MAX_NOTHING = 0.1
 """Most that an answerer who knows nothing may score."""
 TASKS = ("activation-patching", "input-ablations", "feature-descriptions")
-"""Tasks, in the order of the page."""
 DESCRIPTIONS = "feature-descriptions"
 ABOVE = "above the floor"
 """Row of a headline as *Overall* counts it: rescaled from the best answerer who knows nothing."""
@@ -68,11 +63,7 @@ def data_metric_card() -> str:
 
 @functools.cache
 def figures_of(task: str) -> dict[str, dict[str, float]]:
-    """Return every metric's score by answerer; a causal task has its headline above the floor too.
-
-    Args:
-        task: name of the task.
-    """
+    """Return every metric's score by answerer, a causal headline above the floor too."""
     if task == DESCRIPTIONS:
         return description_figures()
     found = causal_figures(task)
@@ -83,13 +74,7 @@ def figures_of(task: str) -> dict[str, dict[str, float]]:
 
 
 def passes(task: str, figures: Mapping[str, float], test: str) -> bool:
-    """Say whether a metric passes a test, by the rules that the page states.
-
-    Args:
-        task: name of the task.
-        figures: score by answerer.
-        test: which answerer.
-    """
+    """Say whether a metric passes a test, by the rules that the page states."""
     if test == "perfect":
         return True
     most = MAX_NOTHING if _knows_nothing(task, test) else MAX_LEFT * figures["perfect"]
@@ -97,11 +82,7 @@ def passes(task: str, figures: Mapping[str, float], test: str) -> bool:
 
 
 def companions(task: str, found: Figures, metric: str) -> list[str]:
-    """Return the metrics that pass, among them, every test that a metric fails.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return the metrics that pass, together, every test that a metric fails."""
     failed = [test for test in TESTS if not passes(task, found[metric], test)]
     kept = []
     for other in COMPANIONS[task]:

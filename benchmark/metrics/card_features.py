@@ -1,10 +1,4 @@
-"""What each metric of descriptions makes of predictions known to be worth something or nothing.
-
-Owns the simulated features of the metric card. A feature is active on some occurrences of one
-token, as contextual features are; a description is the set of tokens on which it says the feature
-is active. No judge runs: what is tested is the formula, given what a perfect judge would predict.
-Deterministic: chance comes from one seed.
-"""
+"""What each metric of descriptions makes of predictions known to be worth something or nothing."""
 
 from __future__ import annotations
 
@@ -36,10 +30,10 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What is scored of one feature; indices are of its corpus."""
+    """What is scored of one feature."""
 
     windows: npt.NDArray[np.int64]
-    """The windows it is scored on, (16,): matched ones, then random ones."""
+    """Indices into the corpus of its windows, (16,): matched ones, then random ones."""
     own: Mapping[str, npt.NDArray[Any]]
     """What a suite holds of these, as `score_feature` reads it."""
 

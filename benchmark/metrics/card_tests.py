@@ -1,9 +1,7 @@
 """What each metric makes of answers that are known to be worth something or nothing.
 
-Owns the simulated corpora and the answerers of the metric card: a perfect one, the same with labels
-missing or false ones added (the two tests of NeuronEval, arXiv:2506.05774), and four that know
-nothing. Metrics are those that score runs, and replies go through the tasks' own parsers.
-Deterministic: chance comes from one seed.
+The simulated corpora and answerers of the metric card: a perfect one, the same with labels missing
+or false ones added (the two tests of NeuronEval, arXiv:2506.05774), and four that know nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ from introspect_bench.benchmark.scoring.grade import score_table
 from introspect_bench.benchmark.task import Task
 
 SEED = 0
-"""Seed of all corpora and answerers."""
 TESTS = ("perfect", "missing", "false", "constant", "shuffled", "copied", "hedging")
 """Answerers, in the order of the card's columns."""
 N_ANSWERS = 40
@@ -81,11 +78,7 @@ class Corpus:
 
 
 def causal_figures(name: str) -> dict[str, dict[str, float]]:
-    """Return the score of every answerer by every metric of a causal task.
-
-    Args:
-        name: of the task.
-    """
+    """Return the score of every answerer by every metric of a causal task."""
     task = get_task(name)
     corpus = _corpus(task, np.random.default_rng(SEED))
     tables = _tables(corpus, np.random.default_rng(SEED + 1))
@@ -127,7 +120,7 @@ def _corpus(task: Task, rng: Rng) -> Corpus:
 
 
 def _tables(corpus: Corpus, rng: Rng) -> dict[str, list[ScoreTable]]:
-    """Return the scored answers of every answerer; the best of several rules counts."""
+    """Scored answers of every answerer; the best of several rules counts."""
     n, n_which = len(corpus.truth), len(corpus.parts)
     coins, part_coins = rng.random(n) < 0.5, rng.random(n_which) < 0.5
     perfect = [corpus.task.format_answer(one.answer) for one in corpus.truth]

@@ -1,43 +1,24 @@
-"""How sure a run was of its answers, against whether they were right. Pure; ranks nothing.
+"""How sure a run was of its answers, against whether they were right; ranks nothing.
 
-A confidence is what an explainer said of an answer, or what a local model's own probabilities say:
-that of the tokens up to its verdict against whether the verdict is right, and that of the whole
-reply against whether the whole answer is. Queries without one count for nothing here.
+A confidence is what an explainer says of an answer, or a local model's own probability: that of the
+tokens up to its verdict against the verdict, that of the whole reply against the whole answer.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.records import Replied, Scored
+from introspect_bench.benchmark.metrics.activations import auroc
 
 Floats = npt.NDArray[np.float64]
 
 FIELDS = ("confidence", "logprob_verdict", "logprob_reply")
 """Fields of a row that hold one; the two others are natural logarithms."""
 BINS = 10
-"""Bins of the calibration error."""
-
-
-def run_confidence(
-    rows: Mapping[str, Mapping[str, Any]],
-    scored: Sequence[Replied],
-    is_right: Callable[[Scored], tuple[bool, bool]],
-) -> dict[str, Any] | None:
-    """Return what `confidence_result` says of graded queries; None if nothing there has a verdict.
-
-    Args:
-        rows: prediction rows by query id.
-        scored: the queries.
-        is_right: whether verdict and content of an answer are right.
-    """
-    verdicts = {one.query.id: is_right(one) for one in scored if isinstance(one, Scored)}
-    return confidence_result(rows, verdicts)
 
 
 def confidence_result(
@@ -45,13 +26,9 @@ def confidence_result(
 ) -> dict[str, Any] | None:
     """Return what each kind of confidence is worth, or None if a run has none of any kind.
 
-    Args:
-        rows: prediction rows by query id.
-        right: whether verdict and content of an answer are right, by query id.
-
-    Returns:
-        By field of a row: `n`, `right` (share), `mean` (confidence), `auroc` (null if all are right
-        or all wrong), `brier`, `ece` and `aurc`.
+    `right` says by query id whether verdict and content are right. By field of a row: `n`, `right`
+    (share), `mean` (confidence), `auroc` (null if all are right or all wrong), `brier`, `ece`,
+    `aurc`.
     """
     found = {}
     for name in FIELDS:
@@ -65,30 +42,16 @@ def confidence_result(
 
 
 def _measured(sure: Floats, right: Floats) -> dict[str, Any]:
-    area = auroc(sure, right)
+    sides = sure[right == 1], sure[right == 0]
     return {
         "n": len(sure),
         "right": float(right.mean()),
         "mean": float(sure.mean()),
-        "auroc": None if math.isnan(area) else area,
+        "auroc": auroc(*sides) if all(map(len, sides)) else None,
         "brier": float(((sure - right) ** 2).mean()),
         "ece": calibration_error(sure, right),
         "aurc": risk_coverage(sure, right),
     }
-
-
-def auroc(sure: Floats, right: Floats) -> float:
-    """Return the probability that a right answer has more confidence than a wrong one.
-
-    A tie counts half; NaN if all are right or all are wrong.
-    """
-    n_right = int(right.sum())
-    pairs = n_right * (len(right) - n_right)
-    if not pairs:
-        return math.nan
-    _, place, count = np.unique(sure, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return (float(ranks[right == 1].sum()) - n_right * (n_right + 1) / 2) / pairs
 
 
 def calibration_error(sure: Floats, right: Floats, n_bins: int = BINS) -> float:
@@ -96,7 +59,7 @@ def calibration_error(sure: Floats, right: Floats, n_bins: int = BINS) -> float:
 
     The mean, weighted by size, of how far the share of right answers in a bin lies from the mean
     confidence there (Naeini et al. 2015, with quantiles for edges as in Nguyen and O'Connor 2015).
-    Answers of the same confidence count as their average, so that their order does not matter.
+    Answers of the same confidence count as their average.
     """
     order = np.argsort(sure, kind="stable")
     sure, right = sure[order], _averaged(sure, right)[order]

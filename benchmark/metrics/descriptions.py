@@ -1,14 +1,13 @@
 """Metrics of descriptions: pure functions from simulated queries and weights to one number.
 
-Owns every formula over the numbers that `scoring/judged.py` works out for each query. A query
-without a usable description is part of every denominator and counts 0. Weights and shapes are as in
+A query without a usable description counts 0 in every denominator. Weights and shapes are as in
 `verdicts.py`. Columns are whole millionths, so that sums are exact in any order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,22 +20,17 @@ Column = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescriptionTable:
-    """Simulated queries as columns of equal length, at least one row, in millionths."""
+class Table:
+    """Scored queries as columns of equal length, at least one row."""
 
-    matched_auroc: Column
-    """2 AUROC - 1 of matched tokens, (n_queries,); 0 where there are none."""
-    marked: npt.NDArray[np.bool_]
-    """Whether the feature has matched tokens, (n_queries,)."""
-    weighted_r: Column
-    """Weighted correlation over random windows, (n_queries,)."""
     group: npt.NDArray[np.int64]
-    """Number of the query's group, from 0 without gaps, (n_queries,)."""
+    """Number of the query's contrast group, from 0 without gaps, (n_queries,)."""
 
     def __post_init__(self) -> None:
         """Refuse an empty table and columns of different length."""
-        if any(len(column) != self.n for column in (self.matched_auroc, self.marked, self.group)):
-            raise ValueError("columns of different length")
+        lengths = {len(getattr(self, column.name)) for column in fields(self)}
+        if len(lengths) > 1:
+            raise ValueError(f"columns of different length: {sorted(lengths)}")
         if not self.n:
             raise ValueError("no queries: a mean over nothing has no value")
         if not np.bincount(self.group).all():
@@ -45,7 +39,7 @@ class DescriptionTable:
     @property
     def n(self) -> int:
         """Number of queries."""
-        return len(self.weighted_r)
+        return len(self.group)
 
     @property
     def n_groups(self) -> int:
@@ -53,46 +47,43 @@ class DescriptionTable:
         return int(self.group.max()) + 1
 
 
-Metric = Callable[[DescriptionTable, FloatArray], FloatArray]
-"""A formula."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptionTable(Table):
+    """Simulated queries, in millionths."""
+
+    matched_auroc: Column
+    """2 AUROC - 1 of matched tokens, (n_queries,); 0 where there are none."""
+    marked: npt.NDArray[np.bool_]
+    """Whether the feature has matched tokens, (n_queries,)."""
+    weighted_r: Column
+    """Weighted correlation over random windows, (n_queries,)."""
 
 
 def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean over features of 2 AUROC - 1 of strong and silent tokens that are matched.
-
-    A reader of no more than what is matched is at 0. Features without matched tokens are left out;
-    NaN where no other has weight.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
-    """
-    _check(weights)
+    """Return the mean of 2 AUROC - 1 over features with matched tokens; NaN without weight."""
+    check_weights(weights)
     own = weights * table.marked
     total = own.sum(axis=-1)
     found: FloatArray = np.full_like(total, np.nan)
-    np.divide(_sum(table.matched_auroc, own), total * UNIT, out=found, where=total > 0)
+    np.divide(weighted_sum(table.matched_auroc, own), total * UNIT, out=found, where=total > 0)
     return found
 
 
 def weighted_r(table: DescriptionTable, weights: FloatArray) -> FloatArray:
-    """Return the mean over features of the weighted correlation over random windows, -1 to 1.
-
-    Raises:
-        ValueError: all weights of a resample are zero.
-    """
-    _check(weights)
-    return np.asarray(_sum(table.weighted_r, weights) / (weights.sum(axis=-1) * UNIT))
+    """Return the mean over features of the weighted correlation over random windows, -1 to 1."""
+    check_weights(weights)
+    return np.asarray(weighted_sum(table.weighted_r, weights) / (weights.sum(axis=-1) * UNIT))
 
 
-METRICS: Mapping[str, Metric] = {"matched_auroc": matched_auroc, "weighted_r": weighted_r}
-"""Metrics of descriptions by name."""
+METRICS = {"matched_auroc": matched_auroc, "weighted_r": weighted_r}
 
 
-def _sum(column: Column, weights: FloatArray) -> FloatArray:
-    # sums of whole numbers are exact in any order; divisions come last
+def weighted_sum(column: npt.NDArray[Any], weights: FloatArray) -> FloatArray:
+    """Sum whole numbers, exact in any order: results do not depend on threads or the BLAS."""
     return np.asarray(weights @ column.astype(np.float64))
 
 
-def _check(weights: FloatArray) -> None:
+def check_weights(weights: FloatArray) -> None:
+    """Refuse resamples in which no query has weight."""
     if not (weights.sum(axis=-1) > 0).all():
         raise ValueError("no weight: a mean over nothing has no value")

@@ -1,10 +1,8 @@
-"""Explainers compared on the same queries: differences, tests, corrections, what could be seen.
+"""Explainers compared on the same queries: differences, tests, corrections, power.
 
-Owns every statistic of two or more tables of the same queries. Groups are resampled and swapped as
-wholes, as in `intervals`. Pure: no I/O, and chance comes from a Generator.
-
-A *difference* is the first table's metric minus the second's. A *unit* is what is right or wrong as
-a whole: a query, or a group for group consistency.
+Groups are resampled and swapped as wholes, as in `bootstrap`; chance comes from a Generator. A
+*difference* is the first table's metric minus the second's. A *unit* is what is right or wrong as a
+whole: a query, or a group for group consistency.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from introspect_bench.benchmark.metrics.bootstrap import check_same_queries as c
 from introspect_bench.benchmark.metrics.bootstrap import resample as resample
 from introspect_bench.benchmark.metrics.verdicts import (
     METRICS,
-    WHICH,
+    SHARES,
     FloatArray,
-    ScoreTable,
     Table,
+    groups_right,
 )
 
 N_PERMUTATIONS = 9999
@@ -33,34 +31,25 @@ N_PERMUTATIONS = 9999
 POWER = 0.8
 """Chance of finding a difference of the minimum detectable size."""
 CORRECTIONS = ("holm", "bh")
-"""Corrections for several tests."""
 NOISE = 1e-12
-"""Spread of resampled values below which they do not vary; what is left is rounding."""
+"""Spread of resampled values that is rounding only."""
 
 Units = npt.NDArray[np.bool_]
 
 _BATCH = 500
 
 
-def _group_right(table: ScoreTable) -> Units:
-    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
+def _queries_right(share: Callable[[Any], tuple[Units, Units]]) -> Callable[[Any], Units]:
+    def right(table: Any) -> Units:
+        hits, among = share(table)
+        return hits[among]
 
-
-def _changed(table: ScoreTable) -> Units:
-    return np.asarray(table.true_changed & (table.kind != WHICH))
+    return right
 
 
 RIGHT: Mapping[str, Callable[[Any], Units]] = {
-    "exact_match": lambda table: table.exact,
-    "content_match": lambda table: table.content,
-    "exact_match_changed": lambda table: table.exact[_changed(table)],
-    "exact_match_unchanged": lambda table: table.exact[~table.true_changed & (table.kind != WHICH)],
-    "content_match_changed": lambda table: table.content[_changed(table)],
-    "which_accuracy": lambda table: table.exact[table.kind == WHICH],
-    "verdict_accuracy": lambda table: (table.pred_changed == table.true_changed)[
-        table.kind != WHICH
-    ],
-    "group_consistency": _group_right,
+    **{name: _queries_right(share) for name, share in SHARES.items()},
+    "group_consistency": groups_right,
 }
 """Metrics that are shares of units that are right, with which units are, (n_units,)."""
 
@@ -111,19 +100,7 @@ def compare(
     n_resamples: int = N_RESAMPLES,
     n_permutations: int = N_PERMUTATIONS,
 ) -> Difference:
-    """Compare two explainers by one metric.
-
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        name: metric.
-        rng: draws resamples and swaps.
-        n_resamples: resamples of the bootstrap.
-        n_permutations: most swaps of the permutation test.
-
-    Raises:
-        ValueError: the tables do not hold the same queries.
-    """
+    """Compare two explainers by one metric, on the same queries in the same order."""
     value, moved, interval = difference(first, second, name, rng=rng, n_resamples=n_resamples)
     p, exact = None, None
     if value is not None:
@@ -142,21 +119,13 @@ def compare(
 
 
 def mcnemar(first: Units, second: Units) -> McNemar:
-    """Return the exact McNemar test of paired right and wrong.
+    """Return the exact McNemar test of paired right and wrong, both (n_units,).
 
     Units that only one has right are coin tosses if the two are equally good: a two-sided binomial
-    test with p = 1/2 (McNemar, Psychometrika 12 (1947), 153; the exact form: Fagerland, Lydersen
-    and Laake, BMC Medical Research Methodology 13 (2013), 91). It takes units as independent.
-    Queries of a group are not: they are won and lost together, so that p is too small by as much as
-    a group's members agree. The permutation test swaps groups and does not have this fault; where
-    the two disagree, it is the one to believe.
-
-    Args:
-        first: whether one explainer has each unit right, (n_units,).
-        second: the same of the other.
-
-    Raises:
-        ValueError: different lengths, or no units.
+    test with p = 1/2 (McNemar, Psychometrika 12 (1947), 153; exact form: Fagerland, Lydersen and
+    Laake, BMC Medical Research Methodology 13 (2013), 91). It takes units as independent, which
+    queries of a group are not, so p is too small; where the permutation test disagrees, believe
+    that one.
     """
     if first.shape != second.shape or not first.size:
         raise ValueError(f"units of shape {first.shape} and {second.shape}")
@@ -178,25 +147,12 @@ def permutation_test(
     rng: np.random.Generator,
     n_permutations: int = N_PERMUTATIONS,
 ) -> float:
-    """Return the two-sided p of swapping the answers of whole groups between two explainers.
+    """Return the two-sided p, in (0, 1], of swapping the answers of whole groups.
 
     Null: within each group it is a coin toss who gave which answers. All 2 ** n_groups swaps are
     taken if they are no more than `n_permutations`; else as many are drawn, and the observed one
     counts as one more (Phipson and Smyth, Statistical Applications in Genetics and Molecular
     Biology 9 (2010), 39). A metric is recomputed on every swap, so it need not be a mean.
-
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        name: metric.
-        rng: draws the swaps.
-        n_permutations: most swaps.
-
-    Returns:
-        p, in (0, 1]; 1 with one group.
-
-    Raises:
-        ValueError: the tables do not hold the same queries.
     """
     check_same_queries([first, second])
     n = first.n_groups
@@ -236,17 +192,9 @@ def minimum_detectable(moved: FloatArray) -> float | None:
     """Return the smallest true difference that a test at this n finds with 80 % power.
 
     (z(0.975) + z(0.8)) x standard error = 2.80 standard errors, for a two-sided test at 5 % (Bloom,
-    "Minimum Detectable Effects", Evaluation Review 19 (1995), 547; for paired evaluations of models
-    Miller, arXiv:2411.00640, section 5). The standard error is that of the bootstrap, so it is over
-    groups.
-
-    Args:
-        moved: the difference on every resample, (n_resamples,); NaN where it has no value, which
-            is left out.
-
-    Returns:
-        In the metric's unit, or None if the difference never moves: that says nothing of the spread
-        between explainers that differ.
+    "Minimum Detectable Effects", Evaluation Review 19 (1995), 547; Miller, arXiv:2411.00640,
+    section 5). The standard error is that of the bootstrap, over groups: `moved` is (n_resamples,),
+    NaN where there is no value. None if the difference never moves.
     """
     moved = moved[np.isfinite(moved)]
     if np.ptp(moved) <= NOISE:
@@ -261,9 +209,6 @@ def adjust(ps: Sequence[float], correction: str) -> list[float]:
     `holm` bounds the chance of any false finding (Holm, Scandinavian Journal of Statistics 6
     (1979), 65), `bh` the expected share of false findings (Benjamini and Hochberg, Journal of the
     Royal Statistical Society B 57 (1995), 289).
-
-    Raises:
-        ValueError: a value is not in 0 to 1, or the correction is unknown.
     """
     values = np.asarray(ps, dtype=np.float64)
     if not ((values >= 0) & (values <= 1)).all():  # NaN fails too

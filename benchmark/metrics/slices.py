@@ -1,8 +1,4 @@
-"""Parts of queries, and two explainers on them: by layers, by kind.
-
-Owns which part a query belongs to. Parts are small and many: their differences have intervals and
-no tests. Pure, and chance comes from Generators.
-"""
+"""Parts of queries, and two explainers on them; parts are many, so there are no tests."""
 
 from __future__ import annotations
 
@@ -19,9 +15,8 @@ from introspect_bench.benchmark.metrics.verdicts import Table, of_part
 from introspect_bench.benchmark.records import Described, Query, Replied, Scored
 
 MARGIN_ENDS = (0.1, 0.3)
-"""Margins of labels, in logits, between which queries are told apart."""
 MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
-"""Parts of queries by the margin of their label; each holds its lower end."""
+"""Parts of queries by the margin of their label, in logits; each holds its lower end."""
 NEAR = 0.5
 """Cosine with a training feature from which a feature counts as near."""
 
@@ -74,21 +69,10 @@ def differences(
     name: str,
     rng: Callable[[], np.random.Generator],
 ) -> dict[str, dict[str, PartDifference]]:
-    """Compare two explainers by one metric on each part of their queries.
+    """Compare two explainers by one metric on each part of their queries: by `PARTS`, then by part.
 
-    Args:
-        first: scored queries of one explainer.
-        second: the same queries in the same order, of the other.
-        queries: those queries, in that order.
-        name: metric; on a part, the one that stands for it (`metrics.of_part`).
-        rng: called once a part; the same state each time makes parts independent of their order.
-
-    Returns:
-        By what tells them apart (`layers`, `kind`), then by part, sorted; nothing where all queries
-        are one part.
-
-    Raises:
-        ValueError: the tables do not hold the same queries, or not as many as are given.
+    On a part another metric may stand for the named one (`of_part`). `rng` is called once a part;
+    the same state each time makes parts independent of their order. Nothing where all are one part.
     """
     check_same_queries([first, second])
     if len(queries) != first.n:
@@ -106,15 +90,7 @@ def differences(
 
 
 def take(table: Table, chosen: npt.NDArray[np.bool_]) -> Table:
-    """Return a part of a table, its groups numbered anew.
-
-    Args:
-        table: scored queries.
-        chosen: which of them, (n_queries,).
-
-    Raises:
-        ValueError: none is chosen.
-    """
+    """Return the chosen rows, (n_queries,), of a table, with its groups numbered anew."""
     kind: Any = type(table)
     columns = {column.name: getattr(table, column.name)[chosen] for column in fields(kind)}
     columns["group"] = np.unique(columns["group"], return_inverse=True)[1].astype(np.int64)

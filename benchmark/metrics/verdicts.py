@@ -1,26 +1,25 @@
-"""Metrics: pure functions from scored queries and weights to one number.
+"""Metrics of the tasks about interventions: from scored queries and weights to one number.
 
-Owns the formulas of the tasks about interventions. A query without a usable answer is part of every
-denominator and right in none. `weights` gives the multiplicity of each query, shape
-(..., n_queries), equal within a group; the result has shape (...), so that all resamples of a
-bootstrap are one call. A metric of a class, or of a kind, has no value where none of its queries
-has weight: NaN, which is null in results. Every metric raises ValueError if all weights of a
-resample are zero. No I/O, no chance.
-
-Queries of the kind `which` ask for one of four parts and not for a verdict: metrics of verdicts and
-of classes leave them out.
+A query without a usable answer is part of every denominator and right in none. `weights` gives the
+multiplicity of each query, (..., n_queries), equal within a group; the result has shape (...), so
+that all resamples of a bootstrap are one call. A metric of a class, or of a kind, is NaN (null in
+results) where none of its queries has weight; ValueError if all weights are zero. Metrics of
+verdicts and classes leave out queries of the kind `which`, which ask for one of four parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark.metrics import descriptions as description_metrics
+from introspect_bench.benchmark.metrics.descriptions import FloatArray as FloatArray
+from introspect_bench.benchmark.metrics.descriptions import Table as Table
+from introspect_bench.benchmark.metrics.descriptions import check_weights, weighted_sum
 from introspect_bench.benchmark.scoring.correct import normalise_content as normalise_content
 
 METRIC_VERSION = "d2f64c8bc7d07e6b"
@@ -30,19 +29,18 @@ NO_VERDICT = -1
 """Value of `pred_changed` for a query that is unparsed or missing."""
 
 WHICH = "which"
-"""Kind of query whose answer is one of four parts."""
 WHICH_CHANCE = 0.25
 """Share of `which` queries that a guess has right."""
 BALANCED_KINDS = ("hint", "context")
 """Kinds of which `kind_mean` takes the balanced exact match."""
 
-FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Metric = Callable[[Any, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreTable:
-    """Scored queries as columns of equal length, at least one row."""
+class ScoreTable(Table):
+    """Scored queries about interventions."""
 
     exact: npt.NDArray[np.bool_]
     """Verdict and content, or the part, are right, (n_queries,)."""
@@ -54,89 +52,25 @@ class ScoreTable:
     """The answer's verdict, 0 or 1, or `NO_VERDICT`, (n_queries,)."""
     kind: npt.NDArray[np.str_]
     """Kind of the query, (n_queries,)."""
-    group: npt.NDArray[np.int64]
-    """Number of the query's contrast group, from 0 without gaps, (n_queries,)."""
-
-    def __post_init__(self) -> None:
-        """Refuse an empty table and columns of different length."""
-        others = (self.content, self.true_changed, self.pred_changed, self.kind)
-        lengths = {len(column) for column in others}
-        if lengths != {len(self.exact)} or len(self.group) != len(self.exact):
-            raise ValueError(f"columns of different length: {len(self.exact)} and {lengths}")
-        if not len(self.exact):
-            raise ValueError("no queries: a mean over nothing has no value")
-        if not np.bincount(self.group).all():
-            raise ValueError("group numbers have gaps")
-
-    @property
-    def n(self) -> int:
-        """Number of queries."""
-        return len(self.exact)
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups."""
-        return int(self.group.max()) + 1
-
-
-Metric = Callable[[ScoreTable, FloatArray], FloatArray]
-"""A formula; see the module's first lines for weights and shapes."""
-
-
-def exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of queries that are right, in verdict and content or in the part."""
-    return _share(table.exact, weights)
-
-
-def content_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of queries with the right content, whatever the verdict."""
-    return _share(table.content, weights)
-
-
-def exact_match_changed(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the exact match on queries whose truth is `changed`."""
-    return _share(table.exact, weights, _asks_verdict(table) & table.true_changed)
-
-
-def exact_match_unchanged(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the exact match on queries whose truth is `unchanged`."""
-    return _share(table.exact, weights, _asks_verdict(table) & ~table.true_changed)
-
-
-def content_match_changed(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of right contents on queries whose truth is `changed`."""
-    return _share(table.content, weights, _asks_verdict(table) & table.true_changed)
 
 
 def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
     """Return the geometric mean of the exact match on `changed` and on `unchanged` queries.
 
     The G-mean of imbalanced classification (Kubat and Matwin, "Addressing the Curse of Imbalanced
-    Training Sets", ICML 1997), with exact match in place of recall. Always one verdict is 0. NaN
-    where a class has no weight.
+    Training Sets", ICML 1997), with exact match in place of recall; 0 for always one verdict.
     """
     return _balanced(table, weights, _asks_verdict(table))
 
 
-def which_accuracy(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of `which` queries with the right part; a guess has a quarter."""
-    return _share(table.exact, weights, table.kind == WHICH)
-
-
 def kind_mean(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the mean of three kinds: balanced exact match on hints and contexts, and `which`.
+    """Return the mean of balanced exact match on hints and on contexts, and rescaled `which`.
 
-    The accuracy on `which` is rescaled from a guess (0) to all (1) and not clipped, so that no
-    answer at all stands at -1/9. NaN where one of the three has no value.
+    `which` goes from a guess (0) to all (1) and is not clipped: no answer at all stands at -1/9.
     """
     parts = [_balanced(table, weights, table.kind == kind) for kind in BALANCED_KINDS]
-    parts.append((which_accuracy(table, weights) - WHICH_CHANCE) / (1 - WHICH_CHANCE))
+    parts.append((METRICS["which_accuracy"](table, weights) - WHICH_CHANCE) / (1 - WHICH_CHANCE))
     return np.asarray(np.mean(parts, axis=0))
-
-
-def verdict_accuracy(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of queries with the right verdict, whatever the content."""
-    return _share(table.pred_changed == table.true_changed, weights, _asks_verdict(table))
 
 
 def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
@@ -146,61 +80,61 @@ def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
     without a verdict is a false negative of its true class and a false positive of none. A class
     that is neither true nor answered anywhere has no F1 and is left out of the mean.
     """
-    _check(weights)
+    check_weights(weights)
     asked = _asks_verdict(table)
     total = np.zeros(weights.shape[:-1])
     classes = np.zeros(weights.shape[:-1])
     for verdict in (False, True):
         true = asked & (table.true_changed == verdict)
         answered = asked & (table.pred_changed == int(verdict))
-        both = _sum(true & answered, weights)
-        either = _sum(true, weights) + _sum(answered, weights)  # 2 TP + FP + FN
+        both = weighted_sum(true & answered, weights)
+        either = weighted_sum(true, weights) + weighted_sum(answered, weights)  # 2 TP + FP + FN
         total += _ratio(2 * both, either, otherwise=0.0)
         classes += either > 0
     return _ratio(total, classes)
 
 
-def group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
-    """Return the share of groups whose queries are all exactly right.
+def groups_right(table: ScoreTable) -> Bools:
+    """Return whether all queries of a group in the table are exactly right, (n_groups,)."""
+    return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
 
-    Only members in the table count. Members weigh the same, so a group's weight is its first's.
-    """
+
+def _group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
     first = np.unique(table.group, return_index=True)[1]  # (n_groups,)
-    wrong = np.bincount(table.group, weights=~table.exact)  # (n_groups,)
-    return _share(wrong == 0, weights[..., first])
+    return _share(groups_right(table), np.ones(table.n_groups, dtype=np.bool_), weights[..., first])
 
 
-class Table(Protocol):
-    """What every table of scored queries has."""
+SHARES: Mapping[str, Callable[[Any], tuple[Bools, Bools]]] = {
+    "exact_match": lambda table: (table.exact, np.ones_like(table.exact)),
+    "content_match": lambda table: (table.content, np.ones_like(table.exact)),
+    "exact_match_changed": lambda table: (table.exact, _asks_verdict(table) & table.true_changed),
+    "exact_match_unchanged": lambda table: (
+        table.exact,
+        _asks_verdict(table) & ~table.true_changed,
+    ),
+    "content_match_changed": lambda table: (
+        table.content,
+        _asks_verdict(table) & table.true_changed,
+    ),
+    "which_accuracy": lambda table: (table.exact, table.kind == WHICH),
+    "verdict_accuracy": lambda table: (
+        table.pred_changed == table.true_changed,
+        _asks_verdict(table),
+    ),
+}
+"""Metrics that are shares of queries: which are right, and among which, both (n_queries,)."""
 
-    @property
-    def group(self) -> npt.NDArray[np.int64]:
-        """Number of each query's group, (n_queries,)."""
-        ...
 
-    @property
-    def n(self) -> int:
-        """Number of queries."""
-        ...
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups."""
-        ...
+def _metric(share: Callable[[Any], tuple[Bools, Bools]]) -> Metric:
+    return lambda table, weights: _share(*share(table), weights)
 
 
-METRICS: Mapping[str, Callable[[Any, FloatArray], FloatArray]] = {
-    "exact_match": exact_match,
-    "content_match": content_match,
+METRICS: Mapping[str, Metric] = {
+    **{name: _metric(share) for name, share in SHARES.items()},
     "balanced_exact_match": balanced_exact_match,
-    "exact_match_changed": exact_match_changed,
-    "exact_match_unchanged": exact_match_unchanged,
-    "content_match_changed": content_match_changed,
-    "which_accuracy": which_accuracy,
     "kind_mean": kind_mean,
     "has_changed_macro_f1": has_changed_macro_f1,
-    "group_consistency": group_consistency,
-    "verdict_accuracy": verdict_accuracy,
+    "group_consistency": _group_consistency,
     **description_metrics.METRICS,
 }
 """Every metric by name; each takes the table of its own kind of task."""
@@ -212,15 +146,7 @@ def evaluate(name: str, table: Table) -> float:
 
 
 def of_part(name: str, kinds: Iterable[str]) -> str:
-    """Return the metric that stands for another one on a part of its queries.
-
-    The mean over kinds does not exist within one: balanced exact match, or the accuracy on `which`,
-    stands for it there.
-
-    Args:
-        name: metric.
-        kinds: of the part's queries, at least one.
-    """
+    """Return the metric that stands for `kind_mean`, or the named one, on a part of its queries."""
     which = {kind == WHICH for kind in kinds}
     if name != "kind_mean" or len(which) > 1:
         return name
@@ -232,30 +158,16 @@ def _asks_verdict(table: ScoreTable) -> Bools:
 
 
 def _balanced(table: ScoreTable, weights: FloatArray, among: Bools) -> FloatArray:
-    classes = [
-        _share(table.exact, weights, among & (table.true_changed == verdict))
-        for verdict in (False, True)
-    ]
-    return np.asarray(np.sqrt(classes[0] * classes[1]))
+    changed, unchanged = (among & side for side in (table.true_changed, ~table.true_changed))
+    shares = [_share(table.exact, side, weights) for side in (unchanged, changed)]
+    return np.asarray(np.sqrt(shares[0] * shares[1]))
 
 
-def _share(hits: Bools, weights: FloatArray, among: Bools | None = None) -> FloatArray:
-    """Return the share of hits, of all or of some queries; NaN where those have no weight."""
-    _check(weights)
-    if among is None:
-        among = np.ones_like(hits)
-    return _ratio(_sum(hits & among, weights), _sum(among, weights))
+def _share(hits: Bools, among: Bools, weights: FloatArray) -> FloatArray:
+    """Share of hits among some queries; NaN where those have no weight."""
+    check_weights(weights)
+    return _ratio(weighted_sum(hits & among, weights), weighted_sum(among, weights))
 
 
 def _ratio(part: FloatArray, whole: FloatArray, otherwise: float = np.nan) -> FloatArray:
     return np.divide(part, whole, out=np.full_like(part, otherwise), where=whole > 0)
-
-
-def _sum(hits: Bools, weights: FloatArray) -> FloatArray:
-    # Sums of whole numbers are exact in any order, so results do not depend on threads or the BLAS.
-    return np.asarray(weights @ hits.astype(np.float64))
-
-
-def _check(weights: FloatArray) -> None:
-    if not (weights.sum(axis=-1) > 0).all():
-        raise ValueError("no weight: a mean over nothing has no value")

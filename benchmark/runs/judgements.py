@@ -1,10 +1,4 @@
-"""Rows that judges append to a complete run: what they hold, read strictly.
-
-Owns the form of a judgement. Judges of descriptions run models and scoring runs
-none, so what a judge found is kept in the run file, where anyone can spot-check it. Every row
-repeats the text that was judged, so that it can be compared with the raw reply. Bytes are kept as
-base64.
-"""
+"""Rows that judges append to a complete run, read strictly; bytes are kept as base64."""
 
 from __future__ import annotations
 
@@ -18,43 +12,25 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.judging.rubric import rated
 
 KIND = "judgement"
-"""Value of `kind` in these rows."""
 MAX_JUDGEMENTS = 60_000
-"""Most judgements in a run file."""
 
 Key = tuple[str, str]
-"""Judge and query id."""
 
 RATED = "judge/"
-"""How the names of language models that rate begin; they hold `raw` and `value`."""
+"""Prefix of language models that rate; their rows hold `raw` and `value`."""
 
 PREDICTED = "predicted"
-"""Field of predicted activations."""
 MAPPED = ("grammar", "nearest", "none")
-"""Values of `mapped`: whether a judge that maps descriptions to known ones read it by its grammar,
-took the nearest one, or found none."""
+"""How a judge that maps descriptions to known ones read one: by its grammar, as the nearest, not at
+all."""
 
 _JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")
 
 
 def add_judgement(
-    row: Mapping[str, Any],
-    found: dict[Key, Mapping[str, Any]],
-    rows: Mapping[str, Any],
-    where: str,
+    row: Mapping[str, Any], found: dict[Key, Mapping[str, Any]], rows: Mapping[str, Any], where: str
 ) -> None:
-    """Check a judgement and add it to those found so far.
-
-    Args:
-        row: the line, as an object.
-        found: judgements by judge and query id.
-        rows: prediction rows by query id.
-        where: what to call the line in an error, such as `file:line`.
-
-    Raises:
-        IntegrityError: a field is missing or of another form, the query has no prediction, the
-            judgement repeats, or there are too many.
-    """
+    """Check a judgement and add it to those of `found`; `rows` are predictions by query id."""
     qid, judge = row.get("qid"), row.get("judge")
     if not isinstance(judge, str) or not _JUDGE.fullmatch(judge):
         raise IntegrityError(f"{where}: field judge is not KIND/NAME@ and 12 hexadecimal digits")
@@ -85,15 +61,7 @@ def _check_rating(row: Mapping[str, Any], where: str) -> None:
 
 
 def stored_bytes(text: object, where: str) -> bytes:
-    """Read bytes as they are stored.
-
-    Args:
-        text: base64 with padding.
-        where: what to call them in an error.
-
-    Raises:
-        IntegrityError: it is not base64.
-    """
+    """Read bytes that are stored as base64 with padding."""
     if not isinstance(text, str):
         raise IntegrityError(f"{where} is not text")
     try:

@@ -1,9 +1,4 @@
-"""Builds the header of a run and the parts of its rows that are known before asking.
-
-Owns what is recorded about a run, and how its explainer's settings are read again. Fields are an
-allow-list: nothing about the user or the place of a file. (What a user passes to an explainer of
-his own is recorded as it is.)
-"""
+"""The header of a new run, as an allow-list, and what of its rows is known before asking."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ from typing import Any
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION
-from introspect_bench.benchmark.prompts import prompt_sha256
+from introspect_bench.benchmark.prompts import PromptSpec, prompt_sha256
 from introspect_bench.benchmark.records import DECODINGS, GREEDY, Prompt, Query
 from introspect_bench.benchmark.runs import provenance
 from introspect_bench.benchmark.runs.header import (
@@ -28,44 +23,36 @@ from introspect_bench.benchmark.runs.header import (
     Target,
 )
 from introspect_bench.benchmark.suite.select import ids_sha256, suite_fields
-from introspect_bench.benchmark.suite.suite import Suite
 
 TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
-"""What a header says of every target."""
 PUBLIC_TARGET_FIELDS = ("source", "location", "revision", "licence", "n_layers", "d_model")
-"""What it says besides of one that anybody can get: for a folder, `location` is a path."""
+"""What a header says besides of a target that anybody can get: for a folder, `location` is a path.
+"""
 PUBLIC_SOURCES = ("hub", "wheel")
-"""Values of a target's `source` for which that is so."""
 
 
 def make_header(
-    *,
-    suite: Suite,
-    split: str,
+    spec: PromptSpec,
     selected: Sequence[Query],
-    limit: int | None,
-    query_ids: Sequence[str] | None,
-    partial: bool,
     card: ExplainerCard,
-    shots: int,
-    no_vector: bool,
-    shuffled: bool,
+    *,
     generation: Mapping[str, Any],
-    selftest: Mapping[str, Any],
-    device: str | None,
+    device: str | None = None,
 ) -> Header:
-    """Return the header of a new run; `predict` says what the arguments mean."""
+    """Return the header of a new run about the selected queries."""
     machine: dict[str, Any] = provenance.environment(device=device)
+    suite, with_vectors = spec.suite, spec.task.uses_vector
+    chosen = (spec.limit, spec.queries) != (None, None)
     return Header(
         run_id=uuid.uuid4().hex,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         package=Package(**provenance.package()),
         task=Asked(
             **suite_fields(suite),
-            split=split,
+            split=spec.split,
             n=len(selected),
-            limit=limit,
-            query_ids=None if query_ids is None else sorted(query_ids),
+            limit=spec.limit,
+            query_ids=None if spec.queries is None else sorted(spec.queries),
             query_ids_sha256=ids_sha256(selected),
             metric_version=METRIC_VERSION,
         ),
@@ -77,14 +64,14 @@ def make_header(
             revision=card.revision,
             weights_sha256=dict(card.weights_sha256),
             settings=dict(card.settings),
-            shots=shots,
-            no_vector=no_vector,
-            shuffled_vectors=shuffled,
+            shots=spec.shots,
+            no_vector=spec.no_vector and with_vectors,
+            shuffled_vectors=spec.shuffled and with_vectors,
         ),
-        generation=Generation(**generation),
+        generation=Generation(**generation, seed=spec.seed, batch_size=spec.batch_size),
         env=Environment(**machine),
-        selftest=dict(selftest),
-        partial=partial,
+        selftest=dict(suite.manifest["doctor"]),
+        partial=chosen and len(selected) < len(suite.queries(spec.split)),
     )
 
 
@@ -101,13 +88,7 @@ def key_base(header: Mapping[str, Any]) -> str:
 
 
 def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
-    """Return the fields of a row that are known before the reply.
-
-    Args:
-        base: the run's `key_base`.
-        number: place of the query in the run, from 0.
-        prompt: what the explainer is asked.
-    """
+    """Return the fields of a row that are known before the reply; `number` counts from 0."""
     sha = prompt_sha256(prompt)
     key = sha256_bytes(f"{base}:{prompt.query.id}:{sha}".encode())[:32]
     return {"qid": prompt.query.id, "i": number, "prompt_sha": sha, "key": key}

@@ -1,8 +1,4 @@
-"""Where a run comes from: package, commit and environment, as an allow-list.
-
-Owns what may be written about the machine: versions and the name of the compute device. Host names,
-user names, paths, environment variables and addresses are never read into a result.
-"""
+"""Where a run comes from, as an allow-list: no host, user, path, variable or address."""
 
 from __future__ import annotations
 
@@ -16,25 +12,14 @@ from typing import Any
 from introspect_bench.benchmark._version import __version__
 
 PACKAGE = "introspect-bench"
-"""Name of the distribution."""
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
-"""Libraries whose versions are recorded; `runfile.identity` says which of them must stay the same
-while a run goes on."""
+"""Libraries whose versions are recorded."""
 
 _GIT_SECONDS = 10
 
 
 def environment(*, device: str | None = None) -> dict[str, str | None]:
-    """Describe the environment of a run.
-
-    Versions are read from package metadata, so that nothing heavy is imported.
-
-    Args:
-        device: name of the compute device, such as `cpu` or `cuda`.
-
-    Returns:
-        The Python, system and library versions; None for a library that is not installed.
-    """
+    """Return Python, system and library versions; None for a library that is not installed."""
     found: dict[str, str | None] = {
         "python": platform.python_version(),
         "system": platform.system(),
@@ -49,9 +34,6 @@ def package(directory: Path | None = None) -> dict[str, Any]:
 
     `commit` and `dirty` are None unless git tracks the package's own files: an installation inside
     somebody's project must not report that project's commit.
-
-    Args:
-        directory: folder of the package; by default this package's.
     """
     folder = directory or Path(__file__).resolve().parent
     commit = None
@@ -74,7 +56,7 @@ def _version(name: str) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return git's answer without its last line feed, or None if there is no answer."""
+    """The answer of git without its last line feed, or None if there is no answer."""
     # Inside a git hook these variables point at another repository.
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:

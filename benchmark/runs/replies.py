@@ -19,15 +19,7 @@ from introspect_bench.benchmark.task import Task
 
 
 def read_replies(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
-    """Put every query the run is about beside its raw reply and the answer read in it.
-
-    Returns:
-        One for each query, in the suite's order.
-
-    Raises:
-        IntegrityError: the run is about another task, suite, version or wording, or answers unknown
-            queries.
-    """
+    """Put every query the run is about beside its raw reply and answer, in the suite's order."""
     check_task(task, suite)
     about = run.header["task"]
     check_about(run.header, suite, run.path)

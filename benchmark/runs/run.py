@@ -1,9 +1,7 @@
 """The run file: one JSONL of header, prediction rows, footer and judgements, read strictly.
 
-Owns the format `introspect-bench/run/1` and its limits. The raw text of a row is what counts;
-`parsed` and `status` are for the reader's eye. A file without a footer is a valid, incomplete run;
-its last line may be torn. Judgements follow the footer, which does not cover them: they can be made
-again from the raw text. Writing is in `runwriter`; nothing here changes a file.
+Only the raw text of a row counts. A file without a footer is a valid, incomplete run; its last line
+may be torn. Judgements follow the footer, which does not cover them.
 """
 
 from __future__ import annotations
@@ -22,11 +20,9 @@ from introspect_bench.benchmark.runs.header import Header
 from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
 
 MAX_FILE_BYTES = 64 << 20
-"""Largest run file."""
 MAX_LINE_BYTES = 64 << 10
 """Longest line of a run file: bounds the raw text of one reply."""
 MAX_ROWS = 20_000
-"""Most prediction rows in a run file."""
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
 _NOT_IDENTITY = ("run_id", "created", "env", "selftest")
@@ -61,13 +57,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run file.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: it is over a limit, a line is wrong, a query id repeats, or the footer
-            contradicts the rest. The message starts with `file:line`.
-    """
+    """Read a run file."""
     with files.open_regular(path) as stream:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -118,21 +108,16 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
 
 
 def encode_line(row: Mapping[str, Any]) -> bytes:
-    """Return one line of a run file: compact JSON, keys in the given order, a line feed.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        TypeError: a value has no JSON form.
-    """
+    """Return one line of a run file: compact JSON, keys in the given order, a line feed."""
     return files.compact_json(row).encode() + b"\n"
 
 
 def identity(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a header that makes two runs the same run.
 
-    Everything counts except the run's name and time, the machine, self-tests, declarations, the
-    metrics, and the commit of the package (its version counts). Device and versions of the
-    libraries that run models count too, unless the explainer only looks up what it replies.
+    Everything counts except the run's name and time, the machine, self-tests, the metrics, and the
+    commit of the package. Device and versions of the libraries that run models count too, unless
+    the explainer only looks up what it replies.
     """
     kept = {key: value for key, value in header.items() if key not in _NOT_IDENTITY}
     package = kept["package"]
@@ -154,10 +139,7 @@ def runs_model(explainer: Mapping[str, Any]) -> bool:
 def first_difference(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = ""
 ) -> tuple[str, Any, Any] | None:
-    """Return the dotted path and both values of the first field in which two JSON objects differ.
-
-    A field that one of them lacks has the value `"(absent)"`.
-    """
+    """Return path and both values, `"(absent)"` if lacking, of the first field that differs."""
     for key in [*ours, *(key for key in theirs if key not in ours)]:
         a, b = ours.get(key, "(absent)"), theirs.get(key, "(absent)")
         if isinstance(a, Mapping) and isinstance(b, Mapping):
@@ -191,11 +173,7 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
 
 
 def _footer(
-    row: dict[str, Any],
-    header: Mapping[str, Any],
-    rows: Mapping[str, Any],
-    found: str,
-    where: str,
+    row: dict[str, Any], header: Mapping[str, Any], rows: Mapping[str, Any], found: str, where: str
 ) -> dict[str, Any]:
     if row.get("body_sha256") != found:
         raise IntegrityError(

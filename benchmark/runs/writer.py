@@ -1,8 +1,4 @@
-"""Appends to a run file so that a kill, a full disk or a second process never costs a finished row.
-
-Owns the order of bytes on disk: the header appears by a rename, each batch is one write and one
-fsync, the footer follows the last row, judges append after it. What a line means is in `runfile`.
-"""
+"""Appends to a run file so that a kill, a full disk or another process costs no finished row."""
 
 from __future__ import annotations
 
@@ -10,15 +6,14 @@ import contextlib
 import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.cache import locked
+from introspect_bench.benchmark.errors import IntegrityError, UsageError, check_choice
 from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
 from introspect_bench.benchmark.runs.run import (
     MAX_FILE_BYTES,
@@ -34,7 +29,6 @@ from introspect_bench.benchmark.runs.run import (
 Resume = Literal["auto", "never", "require"]
 """`auto` continues a file that is there, `never` refuses one, `require` starts no new one."""
 RESUME: tuple[Resume, ...] = ("auto", "never", "require")
-"""The values `Resume` can have."""
 
 
 class RunWriter:
@@ -63,13 +57,7 @@ class RunWriter:
             raise files.write_error(run.path, error) from error
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a batch of prediction rows and wait until they are on disk.
-
-        Raises:
-            UsageError: a reply is too long for a run file, or there are too many.
-            IntegrityError: a query already has a row.
-            MissingPartError: the disk is full; the file keeps all earlier rows and is valid.
-        """
+        """Write a batch of prediction rows and wait until they are on disk."""
         lines = []
         for row in rows:
             if row["qid"] in self.rows:
@@ -86,16 +74,7 @@ class RunWriter:
         self.rows.update({row["qid"]: row for row in rows})
 
     def finish(self, *, counts: Mapping[str, int], cost: Mapping[str, float]) -> None:
-        """Write the footer.
-
-        Args:
-            counts: rows by status.
-            cost: `seconds`, `tokens_in` and `tokens_out` of the whole run.
-
-        Raises:
-            IntegrityError: a query has no row yet.
-            MissingPartError: the disk is full; the file keeps all rows and is valid.
-        """
+        """Write the footer: rows by status, and the whole run's seconds and tokens in and out."""
         if len(self.rows) != self._n:
             raise IntegrityError(f"{self.path}: {len(self.rows)} rows of {self._n}, not complete")
         footer = {
@@ -110,16 +89,7 @@ class RunWriter:
         self.complete = True
 
     def judge(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a batch of judgements and wait until they are on disk.
-
-        Args:
-            rows: `qid`, `judge`, `text` and what the judge found, see `judgements`.
-
-        Raises:
-            UsageError: the run is not complete.
-            IntegrityError: a judgement is not of the form, or is there already.
-            MissingPartError: the disk is full; the file keeps what it had and is valid.
-        """
+        """Write a batch of judgements and wait until they are on disk."""
         if not self.complete:
             raise UsageError(f"{self.path} is not complete; finish the run before it is judged")
         known = dict(self.judgements)
@@ -155,20 +125,7 @@ class RunWriter:
 def open_run(
     path: Path, header: Mapping[str, Any], *, resume: Resume = "auto"
 ) -> Iterator[RunWriter]:
-    """Create a run file, or continue the same run.
-
-    Args:
-        path: the run file; a lock file is kept beside it.
-        header: the header a new file would get; also what an existing file is compared with.
-        resume: what to do about an existing file.
-
-    Raises:
-        UsageError: `resume` forbids what is there, another process has the file, or the header has
-            no JSON form.
-        IntegrityError: the file is corrupt, or is another run: the message names the first field
-            that differs.
-        MissingPartError: the file can't be written.
-    """
+    """Create a run file, or continue the run of the same `identity`; a lock file is beside it."""
     _check_mode(path, resume)
     line, encoded = _encode_header(header)
     with _lock(path):
@@ -178,50 +135,28 @@ def open_run(
         else:
             files.write_bytes_atomic(path, line)
             run = read_run(path)
-        writer = RunWriter(run)
-        try:
+        with closing(RunWriter(run)) as writer:
             yield writer
-        finally:
-            writer.close()
 
 
 @contextmanager
 def open_judging(path: Path) -> Iterator[RunWriter]:
-    """Open a run file to append judgements.
-
-    Args:
-        path: a complete run file; a lock file is kept beside it.
-
-    Raises:
-        UsageError: there is no such file, it is incomplete, or another process has it.
-        IntegrityError: the file is corrupt.
-        MissingPartError: the file can't be written.
-    """
+    """Open a complete run file to append judgements; a lock file is kept beside it."""
     if not path.is_file():
         raise UsageError(f"cannot read {path}: no such file; check the path")
     with _lock(path):
         run = read_run(path)
         if not run.complete:
             raise UsageError(f"{path} is not complete; finish the run before it is judged")
-        writer = RunWriter(run)
-        try:
+        with closing(RunWriter(run)) as writer:
             yield writer
-        finally:
-            writer.close()
 
 
 def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "auto") -> None:
     """Refuse what `open_run` would refuse, as far as it shows before the explainer is loaded.
 
-    Args:
-        path: the run file; nothing is written.
-        header: the header as far as it is known: of `explainer`, `shots`, `no_vector` and
-            `shuffled_vectors`, of `generation` what was chosen.
-        resume: what to do about an existing file.
-
-    Raises:
-        UsageError: `resume` forbids what is there, or the header has no JSON form.
-        IntegrityError: the file is corrupt, or is another run.
+    Of `header`, the explainer counts by `shots`, `no_vector` and `shuffled_vectors` only,
+    `generation` by what was chosen.
     """
     _check_mode(path, resume)
     _, encoded = _encode_header(header)
@@ -230,8 +165,7 @@ def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "a
 
 
 def _check_mode(path: Path, resume: Resume) -> None:
-    if resume not in RESUME:
-        raise UsageError(f"unknown resume mode {resume!r}; choose from {', '.join(RESUME)}")
+    check_choice("resume mode", resume, RESUME)
     if resume == "require" and not path.exists():
         raise UsageError(f"{path} does not exist, and the run was required to be resumed")
 
@@ -242,7 +176,6 @@ def _holds_something(path: Path) -> bool:
 
 
 def _encode_header(header: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """Return a header's line, and what reading it gives."""
     try:
         line = encode_line(header)
     except (TypeError, ValueError) as error:
@@ -284,17 +217,6 @@ def _check_same(
         )
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(f"another process is writing {path}; wait for it to end") from error
-    except OSError as error:
-        raise files.write_error(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _lock(path: Path) -> AbstractContextManager[None]:
+    busy = f"another process is writing {path}; wait for it to end"
+    return locked(path, name=f".{path.name}.lock", busy=busy)

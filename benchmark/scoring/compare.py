@@ -1,8 +1,4 @@
-"""Differences between runs, task by task and pair by pair. No model, no network.
-
-Owns what `compare` returns. The statistics are `metrics/paired.py`'s; what may be compared with
-what is `matched.py`'s.
-"""
+"""Differences between runs, task by task and pair by pair. No model, no network."""
 
 from __future__ import annotations
 
@@ -14,23 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import UsageError, check_choice
 from introspect_bench.benchmark.metrics import paired
-from introspect_bench.benchmark.metrics.bootstrap import bootstrap
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table, evaluate
+from introspect_bench.benchmark.metrics.bootstrap import estimates
+from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table
 from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
 from introspect_bench.benchmark.scoring.grade import SEED
 from introspect_bench.benchmark.scoring.matched import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
-"""Value of `schema` in what `compare` returns."""
 CLUSTERS = ("auto", "query")
 """What is resampled and swapped as a whole: contrast groups, or each query for itself."""
 SIGNIFICANT = 0.05
 """Corrected p from which a difference is no longer significant."""
 
 OnRead = Callable[[str, int, int], None]
-"""Told what is done, how many are done, and how many there are."""
+"""Called with what is done, how many are done, and how many there are."""
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -47,37 +42,16 @@ def compare(
     common: bool = False,
     on_read: OnRead = _silent,
 ) -> dict[str, Any]:
-    """Compare runs with one another, suite by suite and task by task, every pair.
+    """Compare runs, at least two of each task, with one another: every pair of every task.
 
-    Args:
-        paths: run files, at least two of each task.
-        suite: folder of suites, for a suite that is not in the package.
-        metric: what to compare; each task's headline if None.
-        cluster: `auto` resamples and swaps contrast groups, `query` takes queries as independent.
-        correction: `holm` or `bh`, over all pairs of all tasks.
-        common: compare partial and unfinished runs on the queries that all have answered.
-        on_read: told what is read or compared.
-
-    Returns:
-        A JSON object: `tasks`, each with `task`, `metric`, `n`, `n_groups`, `runs` (`name`,
-        `access`, `value`, `interval_95`) and `pairs`. A pair has `first` and `second` (places in
-        `runs`), `difference` (first minus second), `interval_95`, `test` (`mcnemar` or
-        `permutation`), `p`,
-        `p_corrected`, the same with `_permutation` for swapping whole groups, `significant` (by
-        the latter), `first_only`, `second_only` and `minimum_detectable`.
-
-    Raises:
-        UsageError: a task has one run only, two files hold the same run, a metric that a task does
-            not have, or runs about different queries.
-        IncompleteRunError: a run lacks rows; never with `common`.
-        IntegrityError: a run is corrupt.
+    `metric` is each task's headline if None. `cluster` `auto` resamples and swaps contrast groups,
+    `query` takes queries as independent. `correction` is over all pairs of all tasks. `common`
+    compares partial and unfinished runs on the queries that all have answered. In a pair, `first`
+    and `second` are places in `runs`, `difference` is first minus second, and `significant` goes by
+    the corrected p of swapping whole groups.
     """
-    if cluster not in CLUSTERS:
-        raise UsageError(f"unknown cluster {cluster!r}; choose from {', '.join(CLUSTERS)}")
-    if correction not in paired.CORRECTIONS:
-        raise UsageError(
-            f"unknown correction {correction!r}; choose from {', '.join(paired.CORRECTIONS)}"
-        )
+    check_choice("cluster", cluster, CLUSTERS)
+    check_choice("correction", correction, paired.CORRECTIONS)
     graded = []
     for number, path in enumerate(paths):
         on_read("reading runs", number, len(paths))
@@ -113,7 +87,9 @@ def _refuse_twice(graded: Sequence[Graded]) -> None:
         seen[name] = one.path
 
 
-def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) -> dict[str, Any]:
+def _compared(
+    matched: Matched, metric: str | None, cluster: str, on_read: OnRead
+) -> dict[str, Any]:
     """Return one task's part of what `compare` returns, before correction."""
     task, first = matched.task, matched.graded[0]
     name = task.headline if metric is None else metric
@@ -126,10 +102,10 @@ def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) 
         if name == "group_consistency":
             raise UsageError("group_consistency is about groups; compare it with --cluster auto")
         tables = tuple(dataclasses.replace(t, group=np.arange(t.n)) for t in tables)
-    found = list(combinations(range(len(tables)), 2))
+    places = list(combinations(range(len(tables)), 2))
     pairs = []
-    for number, (a, b) in enumerate(found):
-        told(f"comparing runs of {task.name}", number, len(found))
+    for number, (a, b) in enumerate(places):
+        on_read(f"comparing runs of {task.name}", number, len(places))
         # a fresh generator each time: a difference is a property of its two runs
         difference = paired.compare(tables[a], tables[b], name, rng=stream(first))
         pairs.append({"first": a, "second": b, **_pair(difference)})
@@ -149,10 +125,6 @@ def _compared(matched: Matched, metric: str | None, cluster: str, told: OnRead) 
 
 def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
     explainer = graded.run.header["explainer"]
-    value = evaluate(metric, table)
-    # the generator of `score`, so that a whole run has the same interval in both
-    interval = bootstrap(table, [metric], rng=np.random.default_rng(SEED))
-    ends = None if interval is None else interval[metric]
     return {
         "name": explainer["name"],
         "kind": explainer["kind"],
@@ -163,8 +135,8 @@ def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
         "n_train": n_train(explainer, graded.task.name),
         "run_id": graded.run.header.get("run_id"),
         "body_sha256": (graded.run.footer or {}).get("body_sha256"),
-        "value": value if np.isfinite(value) else None,
-        "interval_95": list(ends) if ends and np.isfinite(ends).all() else None,
+        # the seed of `score`, so that a whole run has the same interval in both
+        **estimates(table, [metric], seed=SEED)[metric],
     }
 
 

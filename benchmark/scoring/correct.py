@@ -29,7 +29,7 @@ def normalise_content(text: str) -> str:
     Unicode NFC, white space collapsed, one trailing full stop and one pair of matching quotes
     around the whole removed, in either order. Case is kept: the published protocol
     (arXiv:2511.08579) lower-cases and strips every full stop at both ends, so that `US` equals
-    `us`. Nothing here makes a text empty that holds anything but white space.
+    `us`.
     """
     text = " ".join(unicodedata.normalize("NFC", text).split())
     without = _drop_full_stop(text)
@@ -39,11 +39,7 @@ def normalise_content(text: str) -> str:
 
 
 def same_content(said: str, truth: str) -> bool:
-    """Whether an answer's content is the true one; what is empty never is.
-
-    Where the truth is a letter, the letter may be marked as an option is, with or without the
-    option's text behind it: `A)`, `(A)`, `A. Paris`.
-    """
+    """Whether a content is the true one; a letter may be marked: `A)`, `(A)`, `A. Paris`."""
     said, truth = normalise_content(said), normalise_content(truth)
     if said == truth:
         return said != ""
@@ -83,10 +79,7 @@ def of_kind(reply: Replied, truth: GroundTruth) -> Answer | Choice | None:
 
 
 def is_right(scored: Scored) -> tuple[bool, bool]:
-    """Return whether verdict and content of an answer are right; both False without an answer.
-
-    The two are the same thing where one of four parts is asked for.
-    """
+    """Return whether verdict and content are right, the same where a part is asked for."""
     match scored.answer:
         case None:
             return False, False

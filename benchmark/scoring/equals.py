@@ -1,7 +1,4 @@
-"""Who is an equal of whom: what two runs must share before a difference between them is a finding.
-
-Owns the recipe of a run and the differences that hold by construction. No statistics.
-"""
+"""What two runs must share before a difference between them is a finding."""
 
 from __future__ import annotations
 
@@ -29,20 +26,12 @@ NOT_RECIPE = frozenset(
         "vectors",
     }
 )
-"""Settings that are no part of a recipe, or are told apart from the others: who was trained and
-from which seed, the learning rate, which each base model has for itself, and what changes no
-reply. Decoding, training queries and injection are compared on their own."""
+"""Settings that are no part of a recipe, or are compared on their own: who was trained and from
+which seed, the learning rate, which each base model has for itself, and what changes no reply."""
 
 
 def recipe(header: Mapping[str, Any], task: Task, *, vectors: bool = True) -> dict[str, Any]:
-    """Return what has to be the same in two runs that are set against each other.
-
-    Args:
-        header: of a run file.
-        task: what it answers.
-        vectors: whether how vectors enter is part of it; False to set an explainer against its
-            control without them.
-    """
+    """Return what two runs must share; without `vectors`, not how vectors enter."""
     explainer = header["explainer"]
     said = explainer.get("settings")
     settings: Mapping[str, Any] = said if isinstance(said, Mapping) else {}

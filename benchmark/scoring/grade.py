@@ -1,13 +1,7 @@
-"""Run file and ground truth in, results out: pure, without a model, the same bytes every time.
-
-Owns what a result holds. Raw text is parsed again; nothing a run file says about its own score is
-believed. Every query the run is about is scored, unparsed or missing, and the last two are wrong in
-every metric.
-"""
+"""Run file and ground truth in, results out; what a run says of its own score is not believed."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.metrics.bootstrap import N_RESAMPLES, bootstrap
-from introspect_bench.benchmark.metrics.confidence import run_confidence
+from introspect_bench.benchmark.metrics.bootstrap import estimates
+from introspect_bench.benchmark.metrics.confidence import confidence_result
 from introspect_bench.benchmark.metrics.slices import distance_of, layers_of, margin_of
 from introspect_bench.benchmark.metrics.verdicts import (
     METRIC_VERSION,
     NO_VERDICT,
     ScoreTable,
     Table,
-    evaluate,
 )
-from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
+from introspect_bench.benchmark.records import Answer, Described, Replied, Scored
 from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
 from introspect_bench.benchmark.runs.replies import read_replies
 from introspect_bench.benchmark.runs.run import Run
@@ -35,13 +28,15 @@ from introspect_bench.benchmark.scoring.judged import (
     describe_result,
     description_table,
 )
-from introspect_bench.benchmark.scoring.notes import reproduced, unread
 from introspect_bench.benchmark.scoring.scale import NoScaleError, scale_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 SCHEMA = "introspect-bench/score/1"
-"""Value of `schema` in a result."""
+CALCULATOR = "baseline/calculator"
+"""Who carries out each query's intervention, as its runs name it."""
+LONGEST = 300
+"""Characters of an unreadable reply that are shown."""
 SEED = 0
 """Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
 
@@ -49,38 +44,17 @@ SEED = 0
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
     """Score a run: a JSON object with counts, metrics, intervals and what to compare them with.
 
-    Args:
-        run: a run file's contents, complete or not.
-        task: the task it is about.
-        suite: the suite it is about.
-
-    Returns:
-        `overall` (over the task's headline kinds, null if the run has none of them), `by_kind`,
-        where queries have layers `by_layers` (headline kinds again), where they have a margin
-        `by_margin` (the same), and for descriptions `by_distance`: features near to, or far from,
-        those of the training split. Each holds `n`, `n_groups`, `scored`, `unparsed`, `missing` and
-        `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`; an interval over one group
-        is null, as is a value that does not exist. `descriptions` is null or what
-        `description_result` says, `unread` and `labels_reproduced` likewise of `notes`,
-        `confidence` what `run_confidence` says of the headline kinds.
-
-    Raises:
-        UsageError: a description was not judged yet.
-        IntegrityError: the run is about another task, suite, version or wording, or answers unknown
-            queries.
+    `overall` is over the task's headline kinds, null if the run has none; `by_kind` is over all;
+    `by_layers` and `by_margin` over headline kinds, where queries have these; `by_distance` tells
+    features near to the training split's from others. Each holds `n`, `n_groups`, `scored`,
+    `unparsed`, `missing` and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`, null
+    where there is none. NotJudgedError: a description was not judged yet.
     """
     return score_graded(run, task, suite, grade_run(run, task, suite))
 
 
 def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) -> dict[str, Any]:
-    """Return what `score_run` does, of a run that is graded already.
-
-    Args:
-        run: the run.
-        task: the task it is about.
-        suite: the suite it is about.
-        scored: what `grade_run` returned.
-    """
+    """Return what `score_run` does, of a run that is graded already."""
     headline = headline_queries(scored, task)
     footer = run.footer or {}
     split, partial = run.header["task"]["split"], run.header["partial"]
@@ -104,15 +78,17 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
         "headline": task.headline,
         "metrics": list(task.metrics),
         "counts": {"queries": len(scored), **_counts(scored)},
-        "unread": unread(scored, task),
-        "labels_reproduced": reproduced(run, scored, is_right),
+        "unread": _unread(scored, task),
+        "labels_reproduced": _reproduced(run, scored),
         "overall": _result(headline, task) if headline else None,
         "by_kind": _by(scored, lambda one: one.query.kind, task),
         "by_layers": _by(headline, lambda one: layers_of(one.query), task),
         "by_margin": _by(headline, margin_of, task),
         "by_distance": _by(scored, distance_of, task),
         "descriptions": describe_result(_described(scored), seed=SEED),
-        "confidence": run_confidence(run.rows, headline, is_right),
+        "confidence": confidence_result(
+            run.rows, {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
+        ),
         "reference": None if partial else _reference(suite, split, task.headline),
         "cost": footer.get("cost"),
         "claimed": footer.get("claimed", {}),
@@ -120,22 +96,12 @@ def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) 
 
 
 def grade_run(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
-    """Grade a run of either kind of task, by `grade` or `grade_descriptions`.
-
-    Raises:
-        UsageError: as `grade_descriptions`.
-        IntegrityError: as both.
-    """
+    """Put every query the run is about beside its truth and its answer, in the suite's order."""
     return grade_descriptions(run, task, suite) if suite.describes else grade(run, task, suite)
 
 
 def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
-    """Put every query the run is about beside its truth and its answer, in the suite's order.
-
-    Raises:
-        IntegrityError: the run is about another task, suite, version or wording, answers unknown
-            queries, or holds judgements.
-    """
+    """Grade a run about interventions, see `grade_run`."""
     replies = read_replies(run, task, suite)
     if run.judgements:
         raise IntegrityError(f"{run.path}: holds judgements, but answers to {task.name} need none")
@@ -152,21 +118,12 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
 
 
 def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, ...]:
-    """Put every query the run is about beside its feature and what its description predicts.
-
-    Raises:
-        UsageError: a description was not judged yet.
-        IntegrityError: as `grade`, or a judgement does not fit its description.
-    """
+    """Grade a run about features, with what judges made of its descriptions, see `grade_run`."""
     return describe_replies(run, read_replies(run, task, suite), suite)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
-    """Return scored queries as columns for the metrics.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return scored queries, at least one, as columns for the metrics."""
     right = [is_right(s) for s in scored]
     verdicts = [
         int(s.answer.changed) if isinstance(s.answer, Answer) else NO_VERDICT for s in scored
@@ -184,50 +141,26 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
 
 def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
     table = make_table(scored)
-    # A fresh generator each time: one part of a result never moves another's interval.
-    rng = np.random.default_rng(SEED)
-    intervals = bootstrap(table, task.metrics, rng=rng, n_resamples=N_RESAMPLES)
-    metrics = {
-        name: {
-            "value": _or_null(evaluate(name, table)),
-            "interval_95": _interval(intervals, name),
-            "n": table.n,
-            "n_groups": table.n_groups,
-        }
-        for name in task.metrics
-    }
-    return {"n": table.n, "n_groups": table.n_groups, **_counts(scored), "metrics": metrics}
+    size = {"n": table.n, "n_groups": table.n_groups}
+    found = estimates(table, task.metrics, seed=SEED)
+    metrics = {name: estimate | size for name, estimate in found.items()}
+    return {**size, **_counts(scored), "metrics": metrics}
 
 
 def headline_queries(scored: Iterable[Replied], task: Task) -> list[Replied]:
     """Return the graded queries that the headline numbers are computed over."""
-    return [s for s in scored if _is_headline(s.query, task)]
+    kinds = task.headline_kinds
+    return [one for one in scored if kinds is None or one.query.kind in kinds]
 
 
 def make_table(scored: Sequence[Replied]) -> Table:
-    """Return graded queries of one task as columns for its metrics.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return graded queries of one task, at least one, as columns for its metrics."""
     causal = [one for one in scored if isinstance(one, Scored)]
     return score_table(causal) if causal else description_table(_described(scored))
 
 
 def _described(scored: Iterable[Replied]) -> list[Described]:
     return [one for one in scored if isinstance(one, Described)]
-
-
-def _interval(
-    intervals: Mapping[str, tuple[float, float]] | None, name: str
-) -> list[float | None] | None:
-    if intervals is None or not all(map(math.isfinite, intervals[name])):
-        return None
-    return list(intervals[name])
-
-
-def _or_null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _by(
@@ -261,18 +194,36 @@ def _counts(scored: Iterable[Replied]) -> dict[str, int]:
     return counts
 
 
-def _is_headline(query: Query, task: Task) -> bool:
-    return task.headline_kinds is None or query.kind in task.headline_kinds
-
-
 def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:
-    """Return what is reached without introspection on this split, if the suite's manifest says."""
+    """What is reached without introspection on this split, if the suite's manifest says."""
     try:
         scale = asdict(scale_of(suite.manifest, split, metric))
     except NoScaleError:
         scale = None
     statistics = suite.manifest.get("statistics", {}).get(split, {})
+    return {"input_only_ceiling": statistics.get("input_only_ceiling"), "scale": scale}
+
+
+def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
+    """Return one reply that cannot be read and the form expected, if that is so of most of them."""
+    answered = [one for one in replies if one.raw is not None]
+    failed = [one for one in answered if one.answer is None]
+    if 2 * len(failed) <= len(answered):
+        return None
+    # an empty reply shows nothing of the explainer's form
+    one = next((one for one in failed if (one.raw or "").strip()), failed[0])
     return {
-        "input_only_ceiling": statistics.get("input_only_ceiling"),
-        "scale": scale,
+        "unparsed": len(failed),
+        "answered": len(answered),
+        "id": one.query.id,
+        "reply": (one.raw or "")[:LONGEST],
+        "expected": task.form,
     }
+
+
+def _reproduced(run: Run, graded: Sequence[Replied]) -> dict[str, int] | None:
+    """Count the labels that the calculator came to again; None for any other explainer's run."""
+    if run.header["explainer"]["name"] != CALCULATOR:
+        return None
+    same = sum(isinstance(one, Scored) and all(is_right(one)) for one in graded)
+    return {"n": same, "of": len(graded)}

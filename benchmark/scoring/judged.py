@@ -1,14 +1,8 @@
-"""Descriptions against what is known about their features; reads judgements, runs no model.
-
-Owns how predicted activations become the numbers of one query. What a judge found stands in the run
-file; it counts only if it is of the suite's own judge and about the text that is read in the raw
-reply. Every number is rounded to millionths, so that a score is the same on every machine.
-"""
+"""Descriptions against what is known about their features; reads judgements, runs no model."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,9 +13,8 @@ import numpy.typing as npt
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.judging.rubric import rated
 from introspect_bench.benchmark.metrics.activations import matched_auroc, weighted_r
-from introspect_bench.benchmark.metrics.bootstrap import bootstrap
+from introspect_bench.benchmark.metrics.bootstrap import estimates
 from introspect_bench.benchmark.metrics.descriptions import METRICS, UNIT, DescriptionTable
-from introspect_bench.benchmark.metrics.verdicts import evaluate
 from introspect_bench.benchmark.records import Described, Description, Predicted, Replied
 from introspect_bench.benchmark.runs.judgements import MAPPED, PREDICTED, RATED, stored_bytes
 from introspect_bench.benchmark.runs.run import Run
@@ -42,21 +35,12 @@ class Truths:
     """What the features of a split do in the windows they are scored on."""
 
     def __init__(self, suite: Suite, split: str) -> None:
-        """Open windows and activations.
-
-        Raises:
-            IntegrityError: a file is not what the manifest says.
-        """
+        """Open windows and activations."""
         self._place = {query.id: row for row, query in enumerate(suite.queries(split))}
         self._own = arrays(suite, split, "windows") | arrays(suite, split, "activations")
 
     def score(self, qid: str, predicted: npt.NDArray[np.number[Any]]) -> Predicted:
-        """Score predicted activations of a feature.
-
-        Args:
-            qid: its query.
-            predicted: at every token, (16, 32).
-        """
+        """Score predicted activations, (16, 32), of the feature of a query."""
         row = self._place[qid]
         return score_feature({name: value[row] for name, value in self._own.items()}, predicted)
 
@@ -64,12 +48,7 @@ class Truths:
 def score_feature(
     own: Mapping[str, npt.NDArray[Any]], predicted: npt.NDArray[np.number[Any]]
 ) -> Predicted:
-    """Score predicted activations of one feature.
-
-    Args:
-        own: its rows of the tensors of `windows` and `activations`.
-        predicted: at every token, (16, 32).
-    """
+    """Score predicted activations, (16, 32), against the feature's windows and activations."""
     values, weights = predicted.astype(np.float64), own["weights"].astype(np.float64)
     marked = np.flatnonzero(own["marks"] >= 0)
     area = None
@@ -85,18 +64,7 @@ def score_feature(
 
 
 def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tuple[Described, ...]:
-    """Put replies beside what is known about their features and what judges made of them.
-
-    Args:
-        run: holds the judgements.
-        replies: queries with answers, in the suite's order.
-        suite: the suite, whose truth is opened.
-
-    Raises:
-        NotJudgedError: an answer was not judged.
-        UsageError: the split is for training.
-        IntegrityError: a judgement is about another text or of another size, or judges no answer.
-    """
+    """Put replies beside their features and judgements; NotJudgedError if the suite's lack."""
     split = run.header["task"]["split"]
     if split == "train":
         raise UsageError(f"{run.path}: descriptions of the train split are not scored")
@@ -122,15 +90,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
 
 
 def description_table(described: Sequence[Described], judge: str | None = None) -> DescriptionTable:
-    """Return described queries as columns for the metrics.
-
-    Args:
-        described: the queries.
-        judge: one of `others` in place of the suite's own.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return described queries as columns, by the suite's own judge or one of `others`."""
     found = [one.found if judge is None else one.others[judge] for one in described]
     groups = np.unique([one.query.group for one in described], return_inverse=True)[1]
     return DescriptionTable(
@@ -214,17 +174,9 @@ def _column(values: Sequence[float]) -> npt.NDArray[np.int64]:
 def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, Any] | None:
     """Say what descriptions look like, and what judges that do not rank make of them.
 
-    Args:
-        described: scored descriptions.
-        seed: of the bootstrap.
-
-    Returns:
-        None if there are none; else `mean_characters`, `distinct`, `truncated`; `mapped`: the share
-        of descriptions that the suite's judge read by each of `MAPPED`, null without a description;
-        `judges`: for each other judge of the whole run `value` and `interval_95` of every metric;
-        and `ratings`: for each language model that judged all, those of the mean rating from 0 to
-        1, where a query without a description counts 0, and `malformed`, replies of the judge that
-        were no rating and count nowhere.
+    `mapped` is the share that the suite's judge read by each of `MAPPED`; `judges` has the metrics
+    of each other judge of the whole run; `ratings` the mean rating, 0 to 1, of each language model
+    that judged all: a query without a description counts 0, a malformed reply nowhere.
     """
     if not described:
         return None
@@ -236,9 +188,7 @@ def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, A
         "truncated": sum(one.truncated for one in texts),
         "mapped": {name: how[name] / len(texts) for name in MAPPED} if texts else None,
         "judges": {
-            judge: {
-                name: _value(name, description_table(described, judge), seed) for name in METRICS
-            }
+            judge: estimates(description_table(described, judge), tuple(METRICS), seed=seed)
             for judge in described[0].others
         },
         "ratings": {
@@ -259,15 +209,5 @@ def _mean_rating(described: Sequence[Described], judge: str, seed: int) -> dict[
         if (value := one.ratings[judge]) is not None
     ]
     # the plain mean of that column
-    return _value("weighted_r", description_table(kept), seed) if kept else {}
-
-
-def _value(name: str, table: DescriptionTable, seed: int) -> dict[str, Any]:
-    value = evaluate(name, table)
-    intervals = bootstrap(table, [name], rng=np.random.default_rng(seed))
-    ends = None if intervals is None else list(intervals[name])
-    usable = ends is not None and all(map(math.isfinite, ends))
-    return {
-        "value": value if math.isfinite(value) else None,
-        "interval_95": ends if usable else None,
-    }
+    column = "weighted_r"
+    return estimates(description_table(kept), [column], seed=seed)[column] if kept else {}

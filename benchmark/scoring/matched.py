@@ -1,8 +1,4 @@
-"""Run files to tables of the same queries. No model, no network.
-
-Owns what may be compared with what: runs of one task, suite, version, split and data, about the
-same queries. `compare` and the page both start here.
-"""
+"""Run files to tables of the same queries: of one task, suite, version, split and data."""
 
 from __future__ import annotations
 
@@ -73,10 +69,7 @@ class Matched:
         return self.graded[0].task
 
     def resampled(self, metric: str, n_resamples: int = N_RESAMPLES) -> FloatArray:
-        """Return a metric of every run on the same resamples, (n_runs, n_resamples).
-
-        Draws depend on suite and task, so that tasks with as many groups do not move together.
-        """
+        """Return a metric of every run on the same resamples, (n_runs, n_resamples)."""
         values = resample(
             self.tables, [metric], rng=stream(self.graded[0]), n_resamples=n_resamples
         )
@@ -96,17 +89,7 @@ def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
 
 
 def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
-    """Read and grade a run file.
-
-    Args:
-        path: the run file.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Raises:
-        UsageError: the file can't be opened, its suite or task is unknown, or its descriptions were
-            not judged.
-        IntegrityError: the run is corrupt, or about another version of the suite.
-    """
+    """Read and grade a run file; `suite` is a folder of suites that are not in the package."""
     run = read_run(Path(path))
     task, found = about(run, suite)
     return Graded(
@@ -115,19 +98,11 @@ def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
 
 
 def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
-    """Put runs of one task on the same queries.
+    """Put runs of one task, at least one, on the same queries.
 
     Runs are compared on the whole of what they are about, and only if that is the same. With
-    `common`, on the queries that all of them have a row for, which somebody chose: good for
-    looking, not for claims.
-
-    Args:
-        graded: runs, at least one.
-        common: take the queries that all have.
-
-    Raises:
-        UsageError: they are not about the same queries, or have none in common.
-        IncompleteRunError: one lacks rows; never with `common`.
+    `common`, on the queries that all have a row for, which somebody chose: for looking, not for
+    claims.
     """
     first = graded[0]
     for other in graded[1:]:
@@ -167,7 +142,6 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
 
 
 def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]:
-    """Return what keeps two runs from being about the same queries: name and both values."""
     pairs = [
         ("the task", first.task.name, other.task.name),
         ("the suite", first.suite.name, other.suite.name),

@@ -1,14 +1,7 @@
-"""The ends of a metric's scale: what is reached without introspection, and by calculating. Pure.
+"""The ends of a metric's scale, from the null models in a suite's manifest.
 
-Owns how the `nulls` of a suite's manifest are read. They are null models: rules that answer without
-introspection, each tuned on the training split as an adversary would, scored when the suite was
-made: `{split: [{"name", "access", "metrics": {metric: number or null}}]}` for validation and test.
-
-**Floor.** The best null of the access class `words`, which reads the query and nothing else. It is
-the floor for entries of every class.
-
-**Ceiling.** The null named `calculator`, which carries the intervention out, if the suite has one;
-else 1.
+`nulls` is `{split: [{"name", "access", "metrics": {metric: number or null}}]}`. The floor, for
+every class, is the best null of class `words`; the ceiling is `calculator`, or 1.
 """
 
 from __future__ import annotations
@@ -21,9 +14,7 @@ from typing import Any
 from introspect_bench.benchmark.errors import IntegrityError
 
 FLOOR_CLASS = "words"
-"""Access class whose best null is the floor."""
 CALCULATOR = "calculator"
-"""Name of the null that is the ceiling."""
 
 
 class NoScaleError(IntegrityError):
@@ -50,18 +41,7 @@ class Scale:
 
 
 def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
-    """Read the scale of a metric from a suite's manifest.
-
-    Args:
-        manifest: of the suite.
-        split: which one; only validation and test have nulls.
-        metric: which one.
-
-    Raises:
-        NoScaleError: there are no nulls of the split, none of class `words` has a value, or the
-            ceiling is not above the floor. The message is a clause.
-        IntegrityError: the nulls are malformed.
-    """
+    """Read the scale of a metric on a split; the message of a NoScaleError is a clause."""
     where = f"{manifest.get('suite')}/{manifest.get('task')}"
     values: list[tuple[float, str]] = []
     ceiling = 1.0
@@ -83,11 +63,7 @@ def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
 
 
 def bars_missed(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the bars that a suite misses, a sentence each.
-
-    Raises:
-        IntegrityError: they are no sentences.
-    """
+    """Return the bars that a suite misses, a sentence each."""
     found = manifest.get("bars_missed", [])
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
         raise IntegrityError("bars_missed of a manifest is not a list of sentences")

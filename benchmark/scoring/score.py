@@ -1,8 +1,4 @@
-"""Run files after the fact: scored, checked, shown, put into tables. No model, no network.
-
-Owns which suite a run file is scored with: one that ships with the package, or the folder that the
-user gives. A run file comes from a stranger and never chooses its own ground truth.
-"""
+"""Run files scored, checked and shown; a run file never chooses its own ground truth."""
 
 from __future__ import annotations
 
@@ -11,18 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import (
-    CheckFailedError,
-    IncompleteRunError,
-    UsageError,
-)
+from introspect_bench.benchmark.errors import CheckFailedError, IncompleteRunError, UsageError
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.metrics.confidence import FIELDS
-from introspect_bench.benchmark.records import Answer, Described, Scored
+from introspect_bench.benchmark.records import Answer, Described, Replied, Scored
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import grade, grade_descriptions, score_run
+from introspect_bench.benchmark.scoring.grade import grade_run, score_run
 from introspect_bench.benchmark.suite.find import find_suite, shipped_suite
 from introspect_bench.benchmark.suite.suite import MINI, Suite
 from introspect_bench.benchmark.task import Task
@@ -31,39 +23,23 @@ PARTIAL = (
     "a partial run cannot be submitted: it answers {n} queries that were chosen; "
     "run it again without --limit and --queries"
 )
-"""Why a partial run is refused."""
 INCOMPLETE = (
     "an incomplete run cannot be submitted: {missing} of {n} queries have no row; "
     "run the same command again to complete it"
 )
-"""Why an incomplete run is refused."""
 
 _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
 
 def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
-    """Score a run file: the JSON object of `benchmark.scoring.score_run`. No model, no network.
-
-    Args:
-        path: the run file.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Raises:
-        UsageError: the file can't be opened, or its suite or task is unknown.
-        IntegrityError: the run is corrupt, or about another version of the suite.
-    """
+    """Score a run file, see `grade.score_run`."""
     found = read_run(Path(path))
     task, where = about(found, suite)
     return score_run(found, task, where)
 
 
 def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Score several run files, each of them once.
-
-    Raises:
-        UsageError: as `score`, or two files hold the same run.
-        IntegrityError: as `score`.
-    """
+    """Score several run files, each of them once."""
     results = []
     seen: dict[str, Path | str] = {}
     for path in paths:
@@ -78,32 +54,18 @@ def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[
 
 
 def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:
-    """Refuse a run that does not answer its whole split, where it would stand beside others.
-
-    Raises:
-        UsageError: it does not.
-    """
+    """Refuse a run that does not answer its whole split, where it would stand beside others."""
     if result["partial"] or not result["complete"]:
         raise UsageError(f"{path}: answers only a part of {result['split']}; run it whole")
 
 
 def score_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:
-    """Score run files and return one Markdown table a task and split.
-
-    Raises:
-        UsageError: as `score_all`.
-        IntegrityError: as `score_all`.
-    """
+    """Score run files and return one Markdown table a task and split."""
     return table.markdown(score_all(paths, suite=suite))
 
 
 def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
-    """Whether the ground truth of a run's split is on this machine.
-
-    Raises:
-        UsageError: the file can't be opened, or its suite or task is unknown.
-        IntegrityError: the run is corrupt.
-    """
+    """Whether the ground truth of a run's split is on this machine."""
     found = read_run(Path(path))
     _, where = about(found, suite)
     split = found.header["task"]["split"]
@@ -111,16 +73,7 @@ def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
 
 
 def check_score(path: Path | str, result: dict[str, Any]) -> None:
-    """Fail unless a scored run is whole, its suite frozen, and what it claims what was computed.
-
-    Args:
-        path: the run file, for the message.
-        result: what `score` returned.
-
-    Raises:
-        CheckFailedError: the run is partial, its suite is a draft, or a claimed number differs.
-        IncompleteRunError: queries without a row.
-    """
+    """Fail unless a scored run is whole, its suite frozen, and its claims what was computed."""
     counts = result["counts"]
     if result["partial"]:
         raise CheckFailedError(f"{path}: {PARTIAL.format(n=counts['queries'])}")
@@ -140,22 +93,7 @@ def check_score(path: Path | str, result: dict[str, Any]) -> None:
 
 
 def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
-    """Read a run file strictly and say what it is.
-
-    Args:
-        path: the run file.
-        strict: also refuse what cannot be submitted.
-
-    Returns:
-        What the header says, how much is there, and `cannot_submit`: a sentence that says why it
-        cannot be submitted as it is, or None.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: the first thing that is wrong.
-        CheckFailedError: it is partial; only if `strict`.
-        IncompleteRunError: queries have no row; only if `strict`.
-    """
+    """Read a run file strictly and say what it is; `strict` refuses what cannot be submitted."""
     found = read_run(Path(path))
     said, partial = found.header["task"], found.header["partial"]
     reason = None
@@ -181,28 +119,16 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
 
 
 def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Put queries beside their truth, the raw reply, what was read in it and whether it is right.
-
-    Args:
-        reference: path of a run file, or `path:id` for one query.
-        suite: folder of suites, for a suite that is not in the package.
-
-    Raises:
-        UsageError: the file can't be opened, or it is not about that query.
-        IntegrityError: the run is corrupt, or about another version of the suite.
-    """
+    """Put queries beside truth, raw reply, answer and score; `RUN` or `RUN:ID` for one query."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise UsageError("expected RUN or RUN:ID")
     found = read_run(Path(match["path"]))
     task, where = about(found, suite)
-    graded: Sequence[Scored | Described] = (grade_descriptions if where.describes else grade)(
-        found, task, where
-    )
     rows = [
         shown(one, task.render(one.query).question)
         | {k: v for k, v in found.rows.get(one.query.id, {}).items() if k in FIELDS}
-        for one in graded
+        for one in grade_run(found, task, where)
         if match["id"] in (None, one.query.id)
     ]
     if not rows:
@@ -210,13 +136,8 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def shown(one: Scored | Described, question: str) -> dict[str, Any]:
-    """Return what `show` says of a query.
-
-    Args:
-        one: the query, graded.
-        question: its text.
-    """
+def shown(one: Replied, question: str) -> dict[str, Any]:
+    """Return what `show` says of a graded query."""
     row: dict[str, Any] = {
         "id": one.query.id,
         "group": one.query.group,
@@ -234,6 +155,7 @@ def shown(one: Scored | Described, question: str) -> dict[str, Any]:
             "weighted_r": one.found.weighted_r,
             "mapped": one.mapped,
         }
+    assert isinstance(one, Scored)
     verdict_right, content_right = is_right(one)
     answer = one.answer
     return row | {
@@ -251,15 +173,7 @@ def shown(one: Scored | Described, question: str) -> dict[str, Any]:
 
 
 def about(found: Run, suite: str | None) -> tuple[Task, Suite]:
-    """Return the task and the suite a run is about.
-
-    The header's word counts among the shipped suites only: as a path it could lead to ground truth
-    that came with the run file.
-
-    Raises:
-        UsageError: unknown suite or task.
-        IntegrityError: the suite's manifest is broken.
-    """
+    """Return a run's task and suite; its header can name shipped suites only, never a folder."""
     said = found.header["task"]
     task = get_task(said["id"])
     if suite is not None:

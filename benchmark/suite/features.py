@@ -1,9 +1,8 @@
 """A suite whose truth is descriptions and activations of features: its arrays, and their checks.
 
-Owns what each array file of such a suite holds. Row `i` is about line `i` of `queries.jsonl`.
-`windows` is for judges and no truth: tokens, which token of a window is marked, which marks are
-compared, and the weights of random windows. `activations` is truth. `definitions` computes the
-activations again from the target alone.
+Row `i` is about line `i` of `queries.jsonl`. `windows` is for judges and no truth: tokens, the
+marked token of each window, which marks are compared, and the weights of random windows.
+`activations` is truth. `definitions` computes the activations again from the target alone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError, check_choice
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.records import FeatureTruth, Query
 
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
     from introspect_bench.benchmark.suite.suite import Suite
 
 WINDOWS = 16
-"""Windows of a feature."""
 MATCHED = 8
 """Those with a marked token, strong in half of them; a feature of kind `token` has none."""
 WINDOW = 32
-"""Tokens of a window."""
+"""Windows of a feature, and tokens of a window."""
 WORDINGS = 3
 """Fewest wordings of a reference description."""
 TOKEN, BIGRAM = "token", "bigram"
@@ -51,7 +49,7 @@ PARTS: Mapping[str, Mapping[str, Form]] = {
         "token": (np.float32, _TOKENS),
     },
 }
-"""Files by name: their tensors with dtype and shape behind the first axis, which is the query's;
+"""Files by name: their tensors with dtype and shape after the first axis, which is the query's;
 None is any length."""
 OF_LAYERS: Mapping[str, Mapping[str, Form]] = {
     "definitions": {
@@ -68,31 +66,20 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def asked_id(
-    task: str, kind: str, fields: Mapping[str, Any], vector: npt.NDArray[np.float16]
+    task: str, kind: str, fields: Mapping[str, Any], vector: npt.NDArray[np.float16] | None
 ) -> str:
     """Content hash of a query: task, kind, fields and vector bytes; 16 hexadecimal digits."""
-    digest = sha256_bytes(vector.tobytes())
+    digest = None if vector is None else sha256_bytes(vector.tobytes())
     asked = {"task": task, "kind": kind, "fields": fields, "vector": digest}
     return sha256_bytes(canonical_json(asked).encode())[:16]
 
 
 def arrays(suite: Suite, split: str, part: str) -> Arrays:
-    """Return one of a split's array files; row `i` is about query `i` of `suite.queries(split)`.
-
-    Args:
-        suite: a suite of features.
-        split: its split.
-        part: one of `PARTS`.
-
-    Raises:
-        UsageError: no such split, part or file.
-        IntegrityError: the file is not what the manifest says, or not of the documented form.
-    """
+    """Return one of a split's `PARTS`; row `i` is about query `i` of `suite.queries(split)`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if part not in PARTS:
-        raise UsageError(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
+    check_choice("part", part, PARTS)
     folder = suite.folder(split)
     name = f"{folder}/{part}.safetensors"
     where = f"{suite.root / name}"
@@ -108,13 +95,9 @@ def arrays(suite: Suite, split: str, part: str) -> Arrays:
 
 
 def verify_split(suite: Suite, split: str) -> None:
-    """Check all truth and arrays of a split, and that they are about each other.
-
-    Raises:
-        IntegrityError: the first thing that is wrong.
-    """
-    for key, told in suite.feature_truth(split).items():
-        if len(set(told.descriptions)) < WORDINGS or not all(told.descriptions):
+    """Check all truth and arrays of a split, and that they are about each other."""
+    for key, known in suite.feature_truth(split).items():
+        if len(set(known.descriptions)) < WORDINGS or not all(known.descriptions):
             raise IntegrityError(f"{suite.root}: {split} has too few wordings for {key}")
     queries = suite.queries(split)
     windows, truth, definitions = (arrays(suite, split, part) for part in PARTS)
@@ -128,7 +111,6 @@ def verify_split(suite: Suite, split: str) -> None:
 
 
 def _check_windows(query: Query, own: Mapping[str, npt.NDArray[Any]], where: str) -> None:
-    """Check marks, groups, weights and activations of one feature against each other."""
     marks, group, weights = own["marks"], own["pair_group"], own["weights"]
     marked, strong = marks >= 0, own["strong"] > 0
     least = 1 if query.kind == BIGRAM else 0
@@ -183,11 +165,7 @@ def _check(found: Arrays, part: str, n_queries: int, where: str) -> None:
 
 
 def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
-    """Read the fields of a line of `truth.jsonl` besides its id, which the caller has checked.
-
-    Raises:
-        IntegrityError: a field is missing or of another type, or a number is out of range.
-    """
+    """Read the fields of a line of `truth.jsonl` besides its id, which the caller has checked."""
     names = ("r_search", "r_held_out", "token_r", "bigram_r", "nearest_train")
     areas = ("token_auroc", "bigram_auroc")
     if row.keys() != {"id", "descriptions", "predicate", *names, *areas}:
@@ -206,8 +184,5 @@ def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
     numbers: dict[str, Any] = {name: float(row[name]) for name in names}
     numbers |= {name: None if row[name] is None else float(row[name]) for name in areas}
     return FeatureTruth(
-        id=row["id"],
-        descriptions=tuple(descriptions),
-        predicate=row["predicate"],
-        **numbers,
+        id=row["id"], descriptions=tuple(descriptions), predicate=row["predicate"], **numbers
     )

@@ -1,9 +1,4 @@
-"""Finding a frozen suite: shipped ones by name, any other by the folder the user gives.
-
-Owns the layout of a folder of suites: `TASK/VERSION/manifest.json`, and the rule that only a user
-names a folder. What is in a suite is `benchmark.suite`'s, where the package's own suites are is
-`tasks`'.
-"""
+"""Finding suites: shipped ones by name, others in folders TASK/VERSION that the user names."""
 
 from __future__ import annotations
 
@@ -19,11 +14,7 @@ from introspect_bench.benchmark.task import Task
 
 
 def shipped_tasks(name: str) -> list[Task]:
-    """Return the tasks of a shipped suite, in their own order.
-
-    Raises:
-        UsageError: no suite of that name ships with the package.
-    """
+    """Return the tasks of a shipped suite, in their own order."""
     if name not in suites():
         raise UsageError(
             f"unknown suite {name!r}: choose from {', '.join(suites())}, or give the folder of "
@@ -34,12 +25,7 @@ def shipped_tasks(name: str) -> list[Task]:
 
 
 def shipped_suite(name: str, task: str) -> Suite:
-    """Open a suite that ships with the package, whatever is in the current folder.
-
-    Raises:
-        UsageError: no such suite, or no such task in it.
-        IntegrityError: its manifest is not the one this package was released with, or is broken.
-    """
+    """Open a suite that ships with the package, whatever is in the current folder."""
     found, known = get_task(task), shipped_tasks(name)
     if found not in known:
         raise UsageError(
@@ -52,12 +38,7 @@ def shipped_suite(name: str, task: str) -> Suite:
 def find_suite(name: str, task: str) -> Suite:
     """Open the suite that a user named: a shipped one, or else a folder of suites.
 
-    A folder that has the name of a shipped suite is meant only when it is written as a path, such
-    as `./smollm2-135m`. Names that stand in files are for `shipped_suite`.
-
-    Raises:
-        UsageError: unknown suite or task, or the folder has none for this task.
-        IntegrityError: its manifest is broken.
+    A folder with the name of a shipped suite must be written as a path, such as `./smollm2-135m`.
     """
     version = get_task(task).version
     if not _is_folder(name):
@@ -69,16 +50,7 @@ def find_suite(name: str, task: str) -> Suite:
 
 
 def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
-    """Return tasks with their suites: those named, or all that the suite has, in their own order.
-
-    Args:
-        name: what the user gave: a shipped suite's name or a folder.
-        tasks: names of tasks.
-
-    Raises:
-        UsageError: unknown suite or task.
-        IntegrityError: a manifest is broken.
-    """
+    """Return tasks with their suites, in their own order: those named, or all of the suite."""
     if tasks:
         wanted = {get_task(task).name for task in tasks}
         present = [task for task in every() if task.name in wanted]

@@ -1,11 +1,7 @@
-"""Writes a suite, the only code that does, and reads a split as it was measured.
-
-Bytes depend on the measured queries alone: no clock, no machine, no order of computation.
-"""
+"""Writes a suite, the only code that does, from measured queries alone; reads one back."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +12,16 @@ import numpy.typing as npt
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import (
-    canonical_json,
     sha256_bytes,
     sha256_file,
     write_json_atomic,
     write_jsonl_atomic,
 )
+from introspect_bench.benchmark.suite.features import asked_id
+from introspect_bench.benchmark.suite.manifest import SCHEMA, data_hash
 from introspect_bench.benchmark.suite.rows import checked_vectors
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
-
-SUITE_SCHEMA = "introspect-bench/suite/1"
-"""Schema of `manifest.json`."""
 
 CANARY = "introspect-bench:canary:7d1c6c1e-7f0b-4b43-9c53-1a0e6a2f54d8"
 """Marks every suite's manifest, so that training corpora can filter the files out."""
@@ -54,12 +48,11 @@ class Measured:
     part: str | None = None
     """Letter of the part that the clean output rests on (kind `which` only)."""
     source: str | None = None
-    """The source prompt's own output (patching); told to oracles only."""
+    """The source prompt's own output (patching); for oracles only."""
     origin: Mapping[str, Any] | None = None
-    """Where the vector was read (patching); told to oracles, and to training where it is asked."""
+    """Where the vector was read (patching); for oracles, and training that asks about it."""
     vector: npt.NDArray[np.float16] | None = None
-    """The vector that was written, shape (d_target,); exactly these bytes were used for the
-    measurement."""
+    """The vector that was written, (d_target,); exactly these bytes were measured."""
     nearest_train: float | None = None
     """Largest centred cosine of the vector with a training vector of the same place and layers."""
     place: str | None = None
@@ -69,24 +62,12 @@ class Measured:
 
 
 def query_id(task: str, query: Measured) -> str:
-    """Content hash of a query: task, kind, fields and vector bytes; 16 hexadecimal digits."""
-    vector = None if query.vector is None else sha256_bytes(query.vector.tobytes())
-    asked = {"task": task, "kind": query.kind, "fields": query.fields, "vector": vector}
-    return sha256_bytes(canonical_json(asked).encode())[:16]
+    """Return the id of a query, see `asked_id`."""
+    return asked_id(task, query.kind, query.fields, query.vector)
 
 
 def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> dict[str, int]:
-    """Write one split's four files and return its counts.
-
-    Args:
-        root: folder of the split.
-        task: task name, part of every id.
-        groups: measured queries, group by group.
-
-    Raises:
-        IntegrityError: two queries are equal, or a vector is not finite in float16.
-        MissingPartError: the disk is full or the folder can't be written.
-    """
+    """Write one split's four files, from queries group by group, and return its counts."""
     rows: list[tuple[str, str, Measured]] = []
     for members in groups:
         ids = [query_id(task, member) for member in members]
@@ -112,7 +93,7 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
         ],
     )
     write_jsonl_atomic(root / "truth.jsonl", [_truth(key, m) for key, _, m in rows])
-    write_jsonl_atomic(root / "oracle.jsonl", [_told(key, m) for key, _, m in rows])
+    write_jsonl_atomic(root / "oracle.jsonl", [_oracle(key, m) for key, _, m in rows])
     return {"queries": len(rows), "groups": len(groups)}
 
 
@@ -129,7 +110,7 @@ def _truth(key: str, one: Measured) -> dict[str, Any]:
     }
 
 
-def _told(key: str, one: Measured) -> dict[str, Any]:
+def _oracle(key: str, one: Measured) -> dict[str, Any]:
     origin = {} if one.origin is None else {"origin": dict(one.origin)}
     return {"id": key, "clean": one.clean, "source": one.source, **origin}
 
@@ -160,10 +141,10 @@ def write_manifest(root: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
         if path.is_file() and path.suffix in {".jsonl", ".safetensors"}
     }
     manifest = {
-        "schema": SUITE_SCHEMA,
+        "schema": SCHEMA,
         **fields,
         "files": files,
-        "data_sha256": hashlib.sha256(canonical_json(files).encode()).hexdigest(),
+        "data_sha256": data_hash(files),
         "canary": CANARY,
     }
     write_json_atomic(root / "manifest.json", manifest)
@@ -172,7 +153,7 @@ def write_manifest(root: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def measured(suite: Suite, split: str) -> list[list[Measured]]:
     """Return the queries of a split with their truth, by group, after checking their ids."""
-    queries, truths, told = suite.queries(split), suite.truth(split), suite.oracle(split)
+    queries, truths, oracle = suite.queries(split), suite.truth(split), suite.oracle(split)
     vectors = checked_vectors(suite, split, queries)
     path = suite.root / split / "queries.jsonl"
     groups: dict[str, dict[str, Measured]] = {}
@@ -188,8 +169,8 @@ def measured(suite: Suite, split: str) -> list[list[Measured]]:
             outcome_ids=truth.outcome_ids,
             margin=truth.margin,
             part=truth.part,
-            source=told[query.id]["source"],
-            origin=told[query.id].get("origin"),
+            source=oracle[query.id]["source"],
+            origin=oracle[query.id].get("origin"),
             vector=vector,
         )
         if (found := query_id(suite.task, one)) != query.id:

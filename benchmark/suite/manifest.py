@@ -1,7 +1,4 @@
-"""A suite's manifest: what it must hold, and the hash that ties it to every byte of the suite.
-
-Owns the manifest's schema. It reads no other file of the suite.
-"""
+"""A suite's manifest: what it must hold, and the hash that ties it to every byte of the suite."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.records import SPLITS
 
 SCHEMA = "introspect-bench/suite/1"
-"""Value of `schema` in the manifests this module reads."""
 MANIFEST = "manifest.json"
 """Name of the manifest in a suite's folder; the only file it does not list."""
 
@@ -58,17 +54,7 @@ _TARGET_OPTIONAL: Mapping[str, type] = {
 
 
 def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
-    """Read a manifest and check it against itself.
-
-    Args:
-        path: the file.
-        sha256: what its bytes must hash to, if that is known.
-
-    Raises:
-        UsageError: there is no such file.
-        IntegrityError: it has another hash or schema, a field is missing or of the wrong type, a
-            self-test did not pass, or it contradicts its own hash. The message names the field.
-    """
+    """Read a manifest of the given sha256, if one is given, and check it against itself."""
     manifest = files.read_json(path, sha256=sha256)
     schema = manifest.get("schema")
     if schema != SCHEMA:

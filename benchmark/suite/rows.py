@@ -1,9 +1,4 @@
-"""One line of a suite's files to one record, and the vectors that rows point at.
-
-Owns the row formats: exact keys and types; `part` and `origin` may lack. Every function returns
-`(query id, record)` or raises an `IntegrityError` that names the field; the caller adds file and
-line.
-"""
+"""One line of a suite's files to one record; the caller adds file and line to an error."""
 
 from __future__ import annotations
 
@@ -69,20 +64,18 @@ def feature_truth(row: Mapping[str, Any]) -> tuple[str, FeatureTruth]:
 def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Read a line of `oracle.jsonl`."""
     _keys(row, "id", "clean", "source", *row.keys() & {"origin"})
-    told = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
+    record = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
     if "origin" in row:
-        told["origin"] = _value(row, "origin", dict)
-    return _hex_id(row, "id"), told
+        record["origin"] = _value(row, "origin", dict)
+    return _hex_id(row, "id"), record
 
 
 def _keys(row: Mapping[str, Any], *names: str) -> None:
-    """Refuse a row whose keys are not exactly these."""
     if row.keys() != set(names):
         raise IntegrityError(f"keys are {sorted(row)}, expected {sorted(names)}")
 
 
 def _value(row: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    """Return a field of one of the given types; a bool is no int."""
     if type(row[name]) not in kinds:
         raise IntegrityError(f"field {name} is a {type(row[name]).__name__}")
     return row[name]
@@ -105,11 +98,7 @@ def _token_ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
 def checked_vectors(
     suite: Suite, split: str, queries: Sequence[Query]
 ) -> npt.NDArray[np.float16] | None:
-    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None if none does.
-
-    Raises:
-        IntegrityError: some queries have a vector and others none, or a row does not exist.
-    """
+    """Return the vectors the queries point at, float16 (n_vectors, d_target), or None."""
     rows = [query.vector for query in queries if query.vector is not None]
     if not rows:
         return None
@@ -128,18 +117,9 @@ def checked_vectors(
 def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
     """Return for each vector's row that of another contrast group, as a control; never by chance.
 
-    Queries are put in the order of a hash of their ids, and each takes the vector of the next one
-    of another group: of its own kind and layers, where such a vector is as likely as the own one,
-    or of any if there is none.
-
-    Args:
-        queries: all queries of a split that have vectors.
-
-    Returns:
-        int64 (n_vectors,); rows that no query points at keep their own.
-
-    Raises:
-        UsageError: all queries are of one group.
+    In the order of a hash of its id, each query takes the vector of the next one of another group:
+    of its own kind and layers if there is one, else of any. int64 (n_vectors,); rows that no query
+    points at keep their own.
     """
     ordered = sorted(queries, key=lambda q: sha256(f"shuffled:{q.id}".encode()).digest())
     parts: dict[str, list[Query]] = {}
@@ -159,12 +139,7 @@ def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
 
 
 def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:
-    """Return the vectors of a split, float16 (n_vectors, d_target).
-
-    Raises:
-        UsageError: no such split, or the suite has no vectors.
-        IntegrityError: the file is not what the manifest says, or is not finite float16.
-    """
+    """Return the vectors of a split, float16 (n_vectors, d_target)."""
     # Imported here: a text-only suite does not need it.
     from safetensors import SafetensorError
     from safetensors.numpy import load

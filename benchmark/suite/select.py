@@ -1,7 +1,4 @@
-"""Which queries a run is about, and whether task and suite belong together.
-
-Owns the rules that predicting and scoring must apply alike. Reads nothing.
-"""
+"""Which queries a run is about, and whether task and suite belong together."""
 
 from __future__ import annotations
 
@@ -29,11 +26,7 @@ def suite_fields(suite: Suite) -> dict[str, str]:
 
 
 def check_task(task: Task, suite: Suite) -> None:
-    """Refuse a task that is not the one the suite was made for.
-
-    Raises:
-        IntegrityError: name, version or prompt wording differ; the message names which.
-    """
+    """Refuse a task that is not the one the suite was made for."""
     theirs = suite_fields(suite)
     ours = {"id": task.name, "version": task.version, "prompt_sha256": task.prompt_sha256}
     for field, value in ours.items():
@@ -45,16 +38,7 @@ def check_task(task: Task, suite: Suite) -> None:
 
 
 def check_about(header: Mapping[str, Any], suite: Suite, path: Path) -> None:
-    """Refuse a run that is not about this suite.
-
-    Args:
-        header: the run's header.
-        suite: the suite.
-        path: the run file, for the message.
-
-    Raises:
-        IntegrityError: task, version, name, data or prompt wording differ; the message names which.
-    """
+    """Refuse a run, at `path`, that is not about this suite."""
     for field, value in suite_fields(suite).items():
         if header["task"][field] != value:
             raise IntegrityError(
@@ -66,13 +50,7 @@ def check_about(header: Mapping[str, Any], suite: Suite, path: Path) -> None:
 def select_queries(
     queries: Sequence[Query], *, limit: int | None, ids: Sequence[str] | None
 ) -> tuple[Query, ...]:
-    """Return the queries a run is about: all, the first `limit`, or those with the given ids.
-
-    The order is that of `queries` in every case: one choice is one set in one order.
-
-    Raises:
-        UsageError: both are given, the limit is below 1, or an id repeats or does not exist.
-    """
+    """Return the queries a run is about, in order: all, the first `limit`, or those of `ids`."""
     if limit is not None and ids is not None:
         raise UsageError("a limit and a list of query ids cannot be combined; give one")
     if limit is not None:

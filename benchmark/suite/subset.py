@@ -16,17 +16,9 @@ Amount = int | float
 
 
 def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> list[Query]:
-    """Return the first queries in an order of contrast groups by hash; groups stay whole but one.
+    """Return the first `n` queries in an order of contrast groups by hash.
 
-    A smaller draw is part of every larger one.
-
-    Args:
-        queries: all of them.
-        n: how many; all if None.
-        seed: decides the order.
-
-    Raises:
-        UsageError: `n` is not above 0, or more than there are.
+    Groups stay whole but one. A smaller draw is part of every larger one.
     """
     if isinstance(n, float):
         n = count(n, len(queries))
@@ -40,32 +32,24 @@ def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> lis
 
 
 def count(part: float, total: int) -> int:
-    """Return how many a part of all is, at least 1.
-
-    Raises:
-        UsageError: the part is not above 0 and at most 1.
-    """
+    """Return how many a part of all, above 0 and at most 1, is; at least 1."""
     if not 0 < part <= 1:
         raise UsageError(f"a part of {part:g} of the training queries: give above 0 and at most 1")
     return max(1, round(part * total))
 
 
 def read_amount(word: str) -> Amount:
-    """Read such as `512` or `12%`.
-
-    Raises:
-        UsageError: it is neither a whole number of 1 or more nor a percentage of at most 100.
-    """
-    number, sign, rest = word.partition("%")
+    """Read such as `512` or `12%`."""
+    number, percent, rest = word.partition("%")
     try:
-        found = float(number) / 100 if sign else int(number)
+        found = float(number) / 100 if percent else int(number)
     except ValueError:
         found = 0
-    if rest or not (0 < found <= 1 if sign else found >= 1):
+    if rest or not (0 < found <= 1 if percent else found >= 1):
         raise UsageError(f"{word!r} training queries: expected such as 512 or 12%")
     return found
 
 
 def show_amount(amount: Amount) -> str:
-    """Write what `read_amount` reads, `pc` for the sign that file names are better without."""
+    """Write what `read_amount` reads, with `pc` for `%`, which file names are better without."""
     return f"{100 * amount:g}pc" if isinstance(amount, float) else str(amount)

@@ -1,9 +1,4 @@
-"""A suite on disk: one target x task x version, frozen; every byte is checked as it is read.
-
-Owns the layout of a suite's folder and the checks that make its parts one whole. A *split* is a
-folder of files; `mini` is a fixed part of `validation`. Truth and oracle hints are separate files
-with separate readers, so that whoever answers queries can be kept from them. Nothing here writes.
-"""
+"""A suite on disk: one target x task x version, frozen; every byte is checked as it is read."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError, check_choice
 from introspect_bench.benchmark.records import (
     SPLITS,
     Answer,
@@ -27,16 +22,13 @@ from introspect_bench.benchmark.records import (
     GroundTruth,
     Query,
 )
-from introspect_bench.benchmark.suite import checks as suite_checks
+from introspect_bench.benchmark.suite import features as suite_features
 from introspect_bench.benchmark.suite import rows as suite_rows
 from introspect_bench.benchmark.suite.manifest import MANIFEST, read_manifest
-from introspect_bench.benchmark.suite.rows import read_vectors
 from introspect_bench.benchmark.suite.subset import Amount, draw_groups
 
 MINI = "mini"
-"""Name of the split that is part of another."""
 ALL_SPLITS = (*SPLITS, MINI)
-"""Every name a split can have."""
 
 T = TypeVar("T")
 
@@ -93,18 +85,12 @@ class Suite:
         return str(self.manifest["prompt_sha256"])
 
     def queries(self, split: str) -> tuple[Query, ...]:
-        """Return the queries of a split, in the order of the file.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: the file is not what the manifest says, or ids repeat.
-        """
-        found = self._queries(split)
-        kept = self._kept(split, found)
-        return tuple(query for key, query in found.items() if key in kept)
+        """Return the queries of a split, in the order of the file."""
+        queries = self._queries(split)
+        kept = self._kept(split, queries)
+        return tuple(query for key, query in queries.items() if key in kept)
 
     def _queries(self, split: str) -> dict[str, Query]:
-        """Return all queries in the split's folder."""
         folder = self.folder(split)
         found = self._rows(f"{folder}/queries.jsonl", suite_rows.query)
         count = self.manifest["splits"][folder].get("queries")
@@ -116,67 +102,72 @@ class Suite:
         return found
 
     def vectors(self, split: str) -> npt.NDArray[np.float16]:
-        """Return the vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row.
-
-        Raises:
-            UsageError: no such split, or the suite has no vectors.
-            IntegrityError: the file is not what the manifest says, or is not finite float16.
-        """
-        return read_vectors(self, split)
+        """Vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row."""
+        return suite_rows.read_vectors(self, split)
 
     def truth(self, split: str) -> dict[str, GroundTruth]:
-        """Return the ground truth of a split by query id, in the order of the file.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: the file is not what the manifest says, or its ids are not the
-                queries' ids.
-        """
+        """Return the ground truth of a split by query id, in the order of the file."""
         return self._answers(split, "truth", suite_rows.ground_truth)
 
     def feature_truth(self, split: str) -> dict[str, FeatureTruth]:
-        """Return what is known about a split's features by query id, in the order of the file.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: as for `truth`.
-        """
+        """Return what is known about a split's features by query id, in the order of the file."""
         return self._answers(split, "truth", suite_rows.feature_truth)
 
     def answers(self, split: str) -> dict[str, Answer | Choice | Description]:
-        """Return the right answers of a split by query id, whatever its truth is.
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: as for `truth`.
-        """
+        """Return the right answers of a split by query id, whatever its truth is."""
         truth = self.feature_truth(split) if self.describes else self.truth(split)
         return {key: found.answer for key, found in truth.items()}
 
     def oracle(self, split: str) -> dict[str, dict[str, Any]]:
-        """Return what oracle baselines are told, by query id.
+        """Return by query id what oracle baselines get: `clean`, and `source` or None.
 
-        Each value is `{"clean": str, "source": str | None}`, of patching also `origin`: the text
-        and token that the vector was read at (`text`, `position`, `token`, `subject`, `relation`).
-
-        Raises:
-            UsageError: no such split.
-            IntegrityError: the file is not what the manifest says, or its ids are not the
-                queries' ids.
+        Of patching also `origin`, where the vector was read: `text`, `position`, `token`,
+        `subject`, `relation`.
         """
         return self._answers(split, "oracle", suite_rows.oracle)
 
     def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Check every byte and every cross-reference of the suite.
+        """Check every byte and cross-reference; `on_progress` gets name, files done, files."""
+        listed = self.manifest["files"]
+        for done, name in enumerate(sorted(listed)):
+            if on_progress:
+                on_progress(name, done, len(listed))
+            self.read(name)
+        for path in sorted(self.root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if not path.is_dir() and name != MANIFEST and name not in listed:
+                raise IntegrityError(f"{path}: not in the suite's manifest; remove it")
+        owners: dict[str, str] = {}
+        for split in self.splits:
+            self._verify_split(split, owners)
+        if "validation" not in self.splits:
+            return
+        mini = {query.id: query.group for query in self.queries(MINI)}
+        for query in self.queries("validation"):
+            if query.group in mini.values() and query.id not in mini:
+                raise IntegrityError(
+                    f"{self.root / MANIFEST}: mini has a part of group {query.group} only"
+                )
 
-        Args:
-            on_progress: called with file name, files done and files in all.
-
-        Raises:
-            IntegrityError: the first thing that is wrong, naming the file, and both hashes if
-                they differ.
-        """
-        suite_checks.verify(self, on_progress)
+    def _verify_split(self, split: str, owners: dict[str, str]) -> None:
+        """Check one split; `owners` maps each id and group seen so far to its split."""
+        queries = self.queries(split)
+        groups = {query.group for query in queries}
+        count = self.manifest["splits"][split].get("groups")
+        if count != len(groups):
+            raise IntegrityError(
+                f"{self.root / MANIFEST}: splits.{split}.groups is {count}, "
+                f"the file has {len(groups)}"
+            )
+        for key in sorted(groups) + [query.id for query in queries]:
+            if owners.setdefault(key, split) != split:
+                raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
+        suite_rows.checked_vectors(self, split, queries)
+        if self.describes:
+            suite_features.verify_split(self, split)
+        else:
+            self.truth(split)
+            self.oracle(split)
 
     def _answers(
         self, split: str, part: str, build: Callable[[dict[str, Any]], tuple[str, T]]
@@ -192,7 +183,6 @@ class Suite:
         return {key: value for key, value in found.items() if key in kept}
 
     def _kept(self, split: str, found: Mapping[str, Query]) -> set[str]:
-        """Return which ids of the split's folder belong to the split."""
         if split == "train" and self.n_train is not None:
             return {one.id for one in draw_groups([*found.values()], self.n_train, seed=0)}
         if split != MINI:
@@ -205,7 +195,6 @@ class Suite:
         return mini
 
     def _rows(self, name: str, build: Callable[[dict[str, Any]], tuple[str, T]]) -> dict[str, T]:
-        """Read a JSONL file of the suite into records by id."""
         path = str(self.root / name)
         found: dict[str, T] = {}
         for number, line in files.iter_lines(BytesIO(self.read(name)), path):
@@ -221,13 +210,8 @@ class Suite:
         return found
 
     def folder(self, split: str) -> str:
-        """Return the folder that holds a split.
-
-        Raises:
-            UsageError: no such split.
-        """
-        if split not in ALL_SPLITS:
-            raise UsageError(f"unknown split {split!r}; choose from {', '.join(ALL_SPLITS)}")
+        """Return the folder that holds a split."""
+        check_choice("split", split, ALL_SPLITS)
         folder = "validation" if split == MINI else split
         if folder not in self.splits:
             part = "of another suite's train" if "held_out" in self.manifest else "as a fresh suite"
@@ -258,21 +242,11 @@ class Suite:
         if found != entry["sha256"]:
             raise IntegrityError(
                 f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; "
-                f"fetch the suite again"
+                "fetch the suite again"
             )
         return data
 
 
 def open_suite(root: Path, *, sha256: str | None = None) -> Suite:
-    """Open a suite's folder and check its manifest, reading none of its data.
-
-    Args:
-        root: the folder.
-        sha256: what the manifest must hash to, if that is known.
-
-    Raises:
-        UsageError: there is no manifest.
-        IntegrityError: the manifest has another hash or schema, a field is missing or of the wrong
-            type, a self-test of its builder did not pass, or it contradicts its own hash.
-    """
+    """Open a suite's folder and check its manifest, reading none of its data."""
     return Suite(root=root, manifest=read_manifest(root / MANIFEST, sha256=sha256))

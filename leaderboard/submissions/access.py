@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.access import harness_access
+from introspect_bench.benchmark.evaluation.explainers import harness_access
 from introspect_bench.benchmark.records import (
     ORACLE,
     RANKED,

@@ -26,7 +26,7 @@ from introspect_bench.baselines.lens import (
 from introspect_bench.baselines.selfie import LAYER, MULTIPLIER, OPENING, Selfie, placed
 from introspect_bench.benchmark.backends.interventions.readout import final_norm, make_readout
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.prompts import build_prompts, cut_batches, render_all
+from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.records import SLOT, Completion, Prompt
 from introspect_bench.benchmark.registry import find_baseline, get_task
 from introspect_bench.benchmark.suite.suite import Suite
@@ -41,15 +41,8 @@ def suite(tmp_path: Path) -> Suite:
 
 def prompts_of(suite: Suite, split: str = "test", *, no_vector: bool = False) -> list[Prompt]:
     batches = cut_batches(render_all(TASK, suite.queries(split)), 100)
-    built = build_prompts(
-        task=TASK,
-        suite=suite,
-        split=split,
-        batches=batches,
-        shots=0,
-        seed=0,
-        no_vector=no_vector,
-    )
+    spec = PromptSpec(task=TASK, suite=suite, split=split, batch_size=100, no_vector=no_vector)
+    built = build_prompts(spec, batches)
     return [prompt for batch in built for prompt in batch]
 
 

@@ -9,7 +9,7 @@ import pytest
 from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.backends.injection.spec import Mode
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.access import harness_access
+from introspect_bench.benchmark.evaluation.explainers import harness_access
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.records import ACCESS, RANKED, Query
 from introspect_bench.benchmark.runs.header import widest

@@ -11,6 +11,7 @@ from tiny_features import NAME, judges
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import encode_line, read_run
 from introspect_bench.benchmark.scoring.grade import score_run
@@ -32,16 +33,9 @@ class Says:
 
 
 def answered(suite: Suite, path: Path, reply: Reply, **more: Any) -> Path:
-    return predict(
-        task=TASK,
-        suite=suite,
-        split=more.pop("split", "test"),
-        explainer=Says(reply),
-        card=ExplainerCard(name="says", kind="custom"),
-        out=path,
-        batch_size=4,
-        **more,
-    )
+    split = more.pop("split", "test")
+    spec = PromptSpec(task=TASK, suite=suite, split=split, batch_size=4, **more)
+    return predict(spec, Says(reply), ExplainerCard(name="says", kind="custom"), path)
 
 
 def judged(suite: Suite, path: Path, reply: Reply, **more: Any) -> Path:

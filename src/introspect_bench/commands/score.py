@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.readme import write_results
+from introspect_bench.benchmark.export.tables import write_results
 from introspect_bench.benchmark.export.titles import TITLES
 from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
 

@@ -14,8 +14,10 @@ import pytest
 from tiny_runs import asked
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.evaluation.check import plan
+from introspect_bench.benchmark.evaluation.plan import plan
 from introspect_bench.benchmark.evaluation.predict import predict
+from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.records import SLOT, Completion
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.suite.suite import Suite
@@ -25,12 +27,9 @@ from introspect_bench.benchmark.task import Task
 def test_run_holds_every_reply_and_says_who_gave_it(
     ask: Callable[..., Path], batch_dependent: Any, toy_suite: Suite, toy_task: Task
 ) -> None:
-    path = ask(
-        batch_dependent,
-        generation={"max_new_tokens": 16},
-        selftest={"identity_patch": "pass"},
-        device="cpu",
-    )
+    settings = {"temperature": 0.0, "max_new_tokens": 16}
+    card = ExplainerCard(name="toy/scripted", kind="local", settings=settings)
+    path = ask(batch_dependent, card=card, device="cpu")
     run = read_run(path)
     assert run.complete
     assert run.rows.keys() == {query.id for query in toy_suite.queries("test")}
@@ -51,15 +50,20 @@ def test_run_holds_every_reply_and_says_who_gave_it(
     }
     assert header["explainer"] == {
         "name": "toy/scripted",
-        "kind": "custom",
+        "kind": "local",
         "revision": None,
         "weights_sha256": {},
-        "settings": {"temperature": 0.0},
+        "settings": settings,
         "shots": 0,
         "no_vector": False,
     }
-    assert header["generation"] == {"max_new_tokens": 16, "seed": 0, "batch_size": 3}
-    assert header["selftest"] == {"identity_patch": "pass"}
+    assert header["generation"] == {
+        "max_new_tokens": 16,
+        "thinking": False,
+        "seed": 0,
+        "batch_size": 3,
+    }
+    assert header["selftest"] == toy_suite.manifest["doctor"]
     assert header["env"]["device"] == "cpu"
     assert header["target"] == toy_suite.manifest["target"]
     assert header["partial"] is False
@@ -253,7 +257,7 @@ def test_plan_says_what_a_run_would_do(
     toy_task: Task, toy_suite: Suite, ask: Callable[..., Path], batch_dependent: Any
 ) -> None:
     arguments: dict[str, Any] = {"task": toy_task, "suite": toy_suite, "split": "test"}
-    found = plan(**arguments, batch_size=3, shots=2)
+    found = plan(PromptSpec(**arguments, batch_size=3, shots=2))
     path = ask(batch_dependent, shots=2)
     assert found.queries == 24
     assert found.batches == len(batch_dependent.batches)
@@ -263,8 +267,6 @@ def test_plan_says_what_a_run_would_do(
     )
     assert found.prompt_tokens == pytest.approx(characters / 3.5, rel=0.02)
     assert found.disk_bytes == pytest.approx(path.stat().st_size, rel=0.5)
-    counted = plan(**arguments, batch_size=3, shots=2, count_tokens=len)
-    assert counted.prompt_tokens == characters
-    assert plan(**arguments, batch_size=3, limit=5).queries == 5
+    assert plan(PromptSpec(**arguments, batch_size=3, limit=5)).queries == 5
     with pytest.raises(UsageError, match="batch size is 0"):
-        plan(**arguments, batch_size=0)
+        plan(PromptSpec(**arguments, batch_size=0))

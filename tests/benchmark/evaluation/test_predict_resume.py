@@ -138,6 +138,7 @@ import importlib.util, sys, time
 from pathlib import Path
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.evaluation.predict import predict
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.suite.suite import open_suite
 
 spec = importlib.util.spec_from_file_location("toy", sys.argv[1])
@@ -150,9 +151,13 @@ def slow(prompts):
     return toy.batch_replies(prompts)
 
 predict(
-    task=toy.make_toy_task(uses_vector=True), suite=open_suite(Path(sys.argv[2])), split="test",
-    explainer=toy.Scripted(slow), card=ExplainerCard(name="toy/scripted", kind="custom",
-    settings={"temperature": 0.0}), out=Path(sys.argv[3]), batch_size=2, shots=2,
+    PromptSpec(
+        task=toy.make_toy_task(uses_vector=True), suite=open_suite(Path(sys.argv[2])),
+        split="test", batch_size=2, shots=2,
+    ),
+    toy.Scripted(slow),
+    ExplainerCard(name="toy/scripted", kind="custom", settings={"temperature": 0.0}),
+    Path(sys.argv[3]),
 )
 """
 

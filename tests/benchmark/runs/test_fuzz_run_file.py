@@ -22,6 +22,7 @@ from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import sha256_bytes
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.runs.run import encode_line, read_run
 from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.suite import Suite
@@ -108,15 +109,8 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, Task, S
     ):
         path = root / f"{task.name}.jsonl"
         card = ExplainerCard(name="says", kind="custom")
-        predict(
-            task=task,
-            suite=suite,
-            split="test",
-            explainer=Says(),
-            card=card,
-            out=path,
-            batch_size=9,
-        )
+        spec = PromptSpec(task=task, suite=suite, split="test", batch_size=9)
+        predict(spec, Says(), card, path)
         if suite.describes:
             judge_run(path, task=task, suite=suite, judges=judges())
         found.append((path.read_bytes(), task, suite))

@@ -18,6 +18,7 @@ from tiny_runs import Perfect
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
 from introspect_bench.benchmark.runs.new_header import n_train
 from introspect_bench.benchmark.runs.run import Run, encode_line, read_run
@@ -148,10 +149,8 @@ def test_partial_run_is_scored_over_the_queries_it_is_about(
 def test_scoring_twice_gives_identical_bytes(
     toy_task: Task, toy_suite: Suite, batch_dependent: Any, card: ExplainerCard, tmp_path: Path
 ) -> None:
-    arguments: dict[str, Any] = {"task": toy_task, "suite": toy_suite, "split": "test"}
-    path = predict(
-        **arguments, explainer=batch_dependent, card=card, out=tmp_path / "r", batch_size=3
-    )
+    spec = PromptSpec(task=toy_task, suite=toy_suite, split="test", batch_size=3)
+    path = predict(spec, batch_dependent, card, tmp_path / "r")
     first = canonical_json(score_run(read_run(path), toy_task, toy_suite))
     # The order of rows in the file does not matter either.
     lines = path.read_bytes().splitlines(keepends=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import introspect_bench as ib
-from introspect_bench.benchmark.export.readme import BEGIN, END
+from introspect_bench.benchmark.export.tables import BEGIN, END
 from introspect_bench.leaderboard.submissions.entries import find_entries
 
 TOP = Path(__file__).parents[3]

@@ -14,6 +14,7 @@ from null_replies import REPLIES, null_replies
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
@@ -47,15 +48,8 @@ class Says:
 
 
 def scored(suite: Suite, judges: Sequence[Judge], out: Path, reply: Any) -> dict[str, Any]:
-    path = predict(
-        task=TASK,
-        suite=suite,
-        split="mini",
-        explainer=Says(reply),
-        card=ExplainerCard(name="says", kind="custom"),
-        out=out,
-        batch_size=64,
-    )
+    spec = PromptSpec(task=TASK, suite=suite, split="mini", batch_size=64)
+    path = predict(spec, Says(reply), ExplainerCard(name="says", kind="custom"), out)
     judge_run(path, task=TASK, suite=suite, judges=judges)
     return score_run(read_run(path), TASK, suite)
 

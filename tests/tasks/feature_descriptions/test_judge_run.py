@@ -14,6 +14,7 @@ from tiny_suites import make_suite
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.runs.writer import open_run
@@ -100,13 +101,10 @@ def test_incomplete_runs_and_other_tasks_are_refused(suite: Suite, tmp_path: Pat
     task = get_task("activation-patching")
     other = open_suite(make_suite(tmp_path / "patching", task))
     out = predict(
-        task=task,
-        suite=other,
-        split="mini",
-        explainer=Says(lambda _: "unchanged: Paris"),
-        card=ExplainerCard(name="says", kind="custom"),
-        out=tmp_path / "other.jsonl",
-        batch_size=4,
+        PromptSpec(task=task, suite=other, split="mini", batch_size=4),
+        Says(lambda _: "unchanged: Paris"),
+        ExplainerCard(name="says", kind="custom"),
+        tmp_path / "other.jsonl",
     )
     with pytest.raises(UsageError, match="need no judge"):
         judge_run(out, task=task, suite=other, judges=judges())
