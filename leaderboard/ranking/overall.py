@@ -116,15 +116,7 @@ def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Ove
 
 
 def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> Scales:
-    """Read the scales of all tasks of a suite, and which of them count.
-
-    Args:
-        tasks: each with its suite.
-        split: which split.
-
-    Raises:
-        IntegrityError: nulls or missed bars of a manifest are malformed.
-    """
+    """Read the scales of all tasks of a suite, and which of them count."""
     known: dict[str, Scale] = {}
     left_out: dict[str, str] = {}
     reasons: list[str] = []

@@ -81,9 +81,6 @@ def told_apart(values: FloatArray, resampled: FloatArray) -> Matrix:
 
     Returns:
         True for pairs that differ; symmetric, (n_entries, n_entries).
-
-    Raises:
-        ValueError: as `rank_intervals`.
     """
     _check(values, resampled)
     from scipy.special import erfc

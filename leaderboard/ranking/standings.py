@@ -42,9 +42,6 @@ def standings(
         scales: by task, of every task that counts (`Scales.counted`).
         ranked: access class by entry that may be ranked: no oracles, and not what was withdrawn or
             is not confirmed.
-
-    Raises:
-        ValueError: as `overall` and `rank_intervals`.
     """
     found = {entry: overall(own, scales) for entry, own in scores.items()}
     classes: dict[str, dict[str, Overall]] = {}
@@ -63,9 +60,6 @@ def standings(
 
 def match_entries(entries: Mapping[str, Sequence[Graded]]) -> dict[str, tuple[list[str], Matched]]:
     """Put all entries' runs of a task on the same queries.
-
-    Args:
-        entries: runs by entry, at most one a task each.
 
     Returns:
         By task: the entries that have it, in the order given, and their runs in the same order.
@@ -89,11 +83,7 @@ def match_entries(entries: Mapping[str, Sequence[Graded]]) -> dict[str, tuple[li
 def task_scores(
     matched: Mapping[str, tuple[Sequence[str], Matched]],
 ) -> dict[str, dict[str, TaskScore]]:
-    """Return the headline of every entry on every task it has, by entry and task.
-
-    Args:
-        matched: what `match_entries` returned.
-    """
+    """Return the headline of every entry on every task it has, by entry and task."""
     found: dict[str, dict[str, TaskScore]] = {}
     for task, (names, runs) in matched.items():
         metric = runs.task.headline

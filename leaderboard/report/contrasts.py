@@ -45,16 +45,7 @@ class Contrast:
 
 
 def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
-    """Return a sentence and a table of differences, or what to say if there are none.
-
-    Args:
-        rows: differences.
-        said: the sentence.
-        nothing: what to say.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return a sentence and a table of differences, or what to say if there are none."""
     if not rows:
         return nothing
     head = ["task", "metric", "explainer", "minus", "because", "difference", "p (Holm)"]
@@ -76,11 +67,7 @@ def _apart(row: Contrast) -> str:
 
 
 def difference_text(row: Contrast, part: PartDifference | None = None) -> str:
-    """Return a difference, or that on a part of the queries, with its interval as text.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return a difference, or that on a part of the queries, with its interval as text."""
     found = row if part is None else part
     if found.value is None:
         return NOTHING
@@ -92,15 +79,7 @@ def difference_text(row: Contrast, part: PartDifference | None = None) -> str:
 
 
 def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
-    """Return differences, then scores, by layers and by kind, one table a task.
-
-    Args:
-        rows: differences; those without parts are left out.
-        results: what `score` returned of trained explainers.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return differences, then scores, by layers and by kind, one table a task."""
     if not results:
         return "There is no trained explainer yet."
     blocks = [

@@ -26,20 +26,9 @@ def board_scaling(
 ) -> dict[str, Any]:
     """Draw scores over training queries; the same run files give the same bytes.
 
-    Args:
-        paths: run files of trained explainers, or of baselines that were run with `n_train`.
-        output: SVG file to write; none if None.
-        suite: folder of suites, for suites that are not in the package.
-
     Returns:
         `svg`, the picture, and `points`: `task`, `explainer`, `n_train`, `metric`, `value`,
         `interval_95`.
-
-    Raises:
-        UsageError: a run answers only a part of its split or does not say how much was learnt
-            from, two are at one place, or as `score_all`.
-        IntegrityError: as `score_all`.
-        MissingPartError: the picture can't be written.
     """
     learnt = [
         _learnt(Path(path), result)

@@ -29,11 +29,7 @@ Cells = list[list[str]]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return what `compare` found as Markdown, two tables a task, ending in a line feed.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return what `compare` found as Markdown, two tables a task, ending in a line feed."""
     lines = []
     for task in found["tasks"]:
         lines += [f"### {escape(_title(task))}", ""]
@@ -46,11 +42,7 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def tex(found: Mapping[str, Any]) -> str:
-    """Return what `compare` found as LaTeX, two `booktabs` tables a task, ending in a line feed.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return what `compare` found as LaTeX, two `booktabs` tables a task, ending in a line feed."""
     blocks = []
     for task in found["tasks"]:
         title = _title(task)

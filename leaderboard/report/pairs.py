@@ -47,28 +47,7 @@ def board_report(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> str:
-    """Write what the submissions show as a Markdown page; the same submissions give the same bytes.
-
-    Args:
-        submissions: folder of entries.
-        output: file that gets the page; none if None.
-        study: folder with run files of explainers that differ in how vectors enter, of any split.
-        rates: folder with records of trainings that differ in their learning rate.
-        suite: folder of suites, for suites that are not in the package.
-        use_cache: whether scores of the same bytes may come from the user's cache.
-        on_entry: told run files scored, and run files in all.
-
-    Returns:
-        The page.
-
-    Raises:
-        UsageError: there are no entries, the study has no runs or one of a part of a split, or a
-            suite or task is unknown.
-        IntegrityError: an entry, a run or the ledger is broken.
-        CheckFailedError: a run is partial, on a draft, or claims another score.
-        IncompleteRunError: a run lacks rows.
-        MissingPartError: the page can't be written.
-    """
+    """Write what submissions show as a Markdown page; the same submissions give the same bytes."""
     found = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
     use, beaten, results, trained = [], [], [], []
     asked = asked_of([(one.tasks, one.entries) for one in found])

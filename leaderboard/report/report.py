@@ -87,20 +87,7 @@ def report(
     study: Sequence[Cell] = (),
     rates: Sequence[Trial] = (),
 ) -> str:
-    """Return the page, ending in a line feed.
-
-    Args:
-        results: what `score` returned of every run.
-        use: explainers with vectors minus their controls without or with shuffled ones.
-        access: self-explainers minus each of their equals.
-        beaten: self-explainers minus each baseline of their access class.
-        trained: those of `results` that are trained explainers', for the parts by layer and kind.
-        study: explainers that differ in how vectors enter.
-        rates: trainings that differ in their learning rate.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return the page, ending in a line feed."""
     parts = [
         "# Results",
         "Written by `introspect-bench board report` from the run files in `submissions/`; "

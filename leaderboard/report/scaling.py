@@ -40,11 +40,7 @@ class Learnt:
 
 
 def scaling_svg(points: Sequence[Learnt]) -> str:
-    """Draw a panel a task: the headline with its interval over training queries.
-
-    Raises:
-        UsageError: there is no point, two are at one place, or there are too many lines.
-    """
+    """Draw a panel a task: the headline with its interval over training queries."""
     if not points:
         raise UsageError("give the run files of explainers that learnt from parts of train")
     tasks = sorted({(point.task, point.where) for point in points})

@@ -20,17 +20,7 @@ RECORD = "explainer.json"
 
 
 def cells_of(study: Path | str | None, suite: str | None) -> list[Cell]:
-    """Score the runs of an injection study.
-
-    Args:
-        study: folder with run files; nothing if None.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: there are no run files, one is of a part of a split, or a loss is no number.
-        IntegrityError: a run file is broken.
-        IncompleteRunError: a run lacks rows.
-    """
+    """Score the runs of an injection study."""
     cells = []
     paths = [] if study is None else sorted(Path(study).glob("*.jsonl"))
     if study is not None and not paths:
@@ -59,16 +49,7 @@ def _loss_of(settings: Mapping[str, Any], path: Path) -> float | None:
 
 
 def trials_of(folder: Path | str | None) -> list[Trial]:
-    """Read what trainings of the same recipes at several learning rates came to.
-
-    Args:
-        folder: holds `NAME/explainer.json` at any depth, as `reference --learning-rate` leaves
-            them; NAME is the recipe. Nothing if None.
-
-    Raises:
-        UsageError: there are none, or those of a recipe differ in more than the rate, or not in it.
-        IntegrityError: a record is broken, or of no training.
-    """
+    """Read what trainings of the same recipes at several learning rates came to."""
     paths = [] if folder is None else sorted(Path(folder).rglob(f"*/{RECORD}"))
     if folder is not None and not paths:
         raise UsageError(f"{folder}: there are no trainings, which leave NAME/{RECORD}")

@@ -64,21 +64,7 @@ def make_board(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> tuple[Board, tuple[Sheet, ...]]:
-    """Score all entries and return the board with the queries of each suite and task.
-
-    Args:
-        root: folder of submissions.
-        ledger: the ledger; `ledger.jsonl` in `root` if None.
-        suite: folder of suites, for suites that are not in the package.
-        use_cache: whether scores of the same bytes may come from the user's cache.
-        on_entry: told how far scoring is.
-
-    Raises:
-        UsageError: as `collect`.
-        IntegrityError: as `collect`.
-        CheckFailedError: as `collect`.
-        IncompleteRunError: as `collect`.
-    """
+    """Score all entries and return the board with the queries of each suite and task."""
     collected = collect(root, ledger=ledger, suite=suite, use_cache=use_cache, on_entry=on_entry)
     suites, sheets = [], []
     for one in collected:
@@ -102,14 +88,7 @@ def collect(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> tuple[Collected, ...]:
-    """Score all entries, suite by suite; `make_board` says what the arguments mean.
-
-    Raises:
-        UsageError: there are no entries, or a suite or task is unknown.
-        IntegrityError: an entry, a run or the ledger is broken.
-        CheckFailedError: a run is partial, on a draft, or claims another score.
-        IncompleteRunError: a run lacks rows.
-    """
+    """Score all entries, suite by suite; `make_board` says what the arguments mean."""
     entries = find_entries(root)
     if not entries:
         raise UsageError(f"{root}: holds no entries; `introspect-bench submit` writes one")

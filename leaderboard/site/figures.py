@@ -74,11 +74,7 @@ def explain(metric: str) -> str:
 
 
 def shown(metric: str, value: float) -> str:
-    """Return a value of a metric as text.
-
-    Raises:
-        IntegrityError: it is not a finite number.
-    """
+    """Return a value of a metric as text."""
     text = table.shown(metric, value)
     if not float(text):
         text = text.removeprefix("-")

@@ -29,20 +29,7 @@ _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*
 
 
 def write_site(board: Board, sheets: Iterable[shards.Sheet], out: Path) -> list[str]:
-    """Write the page; a page that is there is replaced, and no other folder is.
-
-    Args:
-        board: what it shows.
-        sheets: queries and replies, one a suite and task.
-        out: the folder.
-
-    Returns:
-        Names of the files, sorted.
-
-    Raises:
-        UsageError: the folder holds something that is no page of ours.
-        MissingPartError: it can't be written.
-    """
+    """Write the page; a page that is there is replaced, and no other folder is."""
     _check_place(out)
     new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -82,10 +69,6 @@ def check_site(site: Path) -> dict[str, Any]:
 
     Returns:
         `files` and `entries`, how many there are, and `board_sha256`.
-
-    Raises:
-        UsageError: there is no page.
-        IntegrityError: a file is missing, changed or not listed, or the parts contradict.
     """
     listed = _listed(site)
     for name in (INDEX, BOARD):
@@ -111,12 +94,7 @@ def check_site(site: Path) -> dict[str, Any]:
 
 
 def read_board(path: Path) -> dict[str, Any]:
-    """Read `board.json`, or that of a page's folder.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: it is no board.
-    """
+    """Read `board.json`, or that of a page's folder."""
     where = path / BOARD if path.is_dir() else path
     board = files.read_json(where, max_bytes=64 << 20)
     if board.get("schema") != SCHEMA:

@@ -86,11 +86,7 @@ class Against:
 
 
 def asked_of(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> list[Asked]:
-    """Return who was asked about each target: the best entry of each explainer, best first.
-
-    Args:
-        suites: tasks and entries of each suite.
-    """
+    """Return who was asked about each target: the best entry of each explainer, best first."""
     found: list[Asked] = []
     for tasks, entries in suites:
         for task, suite in tasks:
@@ -119,11 +115,7 @@ def against_self(asked: Sequence[Asked]) -> list[Against]:
 
 
 def access_matrices(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> tuple[Matrix, ...]:
-    """Return the matrix of each task and access class that a model-made explainer has answered.
-
-    Args:
-        suites: tasks and entries of each suite.
-    """
+    """Return the matrix of each task and access class that a model-made explainer has answered."""
     asked = asked_of(suites)
     away = {(one.other.found.entry.id, one.other.task.name): one for one in against_self(asked)}
     tasks = dict.fromkeys(one.task.name for one in asked)

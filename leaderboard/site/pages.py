@@ -23,23 +23,8 @@ def board_build(
 ) -> dict[str, Any]:
     """Score all submissions and write the page; the same submissions give the same bytes.
 
-    Args:
-        submissions: folder of entries.
-        output: folder of the page; a page that is there is replaced.
-        ledger: the ledger; `ledger.jsonl` among the submissions if None.
-        suite: folder of suites, for suites that are not in the package.
-        use_cache: whether scores of the same bytes may come from the user's cache.
-        on_entry: told run files scored, and run files in all.
-
     Returns:
         `output`, `entries`, `files` and `board_sha256`.
-
-    Raises:
-        UsageError: there are no entries, or the folder holds something that is no page.
-        IntegrityError: an entry, a run or the ledger is broken.
-        CheckFailedError: a run is partial, on a draft, or claims another score.
-        IncompleteRunError: a run lacks rows.
-        MissingPartError: the page can't be written.
     """
     board, sheets = make_board(
         Path(submissions),
@@ -53,24 +38,10 @@ def board_build(
 
 
 def board_check(path: Path | str) -> dict[str, Any]:
-    """Check that a page is whole and its table that of its `board.json`.
-
-    Raises:
-        UsageError: there is no page.
-        IntegrityError: a file is missing, changed or not listed.
-    """
+    """Check that a page is whole and its table that of its `board.json`."""
     return site.check_site(Path(path))
 
 
 def board_diff(old: Path | str, new: Path | str) -> list[str]:
-    """Return a line for each difference between two boards.
-
-    Args:
-        old: folder of a page, or a `board.json`.
-        new: the other.
-
-    Raises:
-        UsageError: one can't be opened.
-        IntegrityError: one is no board.
-    """
+    """Return a line for each difference between two boards."""
     return site.differences(site.read_board(Path(old)), site.read_board(Path(new)))

@@ -51,15 +51,7 @@ def make_row(
     *,
     control: Scored | None = None,
 ) -> Row:
-    """Return an entry's row.
-
-    Args:
-        found: the entry.
-        places: rank and overall by entry, of those that have one.
-        labels: what was seen of it beside earlier entries.
-        tasks: the suite's tasks.
-        control: the entry it names as its own without vectors, if the two are equals.
-    """
+    """Return an entry's row."""
     entry, said = found.entry, found.entry.fields
     whole = places.get(entry.id)
     place, overall = (whole.place, whole.overall) if whole else (None, None)

@@ -63,20 +63,7 @@ class ScoredRun:
 
 
 def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) -> ScoredRun:
-    """Score a run file of a suite's task, or find the scores of the same bytes.
-
-    Args:
-        path: the run file.
-        task: the task it must be about.
-        suite: the suite it must be about.
-        use_cache: whether to look into the cache, and to write there.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: it is corrupt, or about another task or version of the suite.
-        CheckFailedError: it is partial or claims another score, or the suite is a draft.
-        IncompleteRunError: queries have no row.
-    """
+    """Score a run file of a suite's task, or find the scores of the same bytes."""
     parts = [files.sha256_file(path), suite.data_sha256, task.prompt_sha256, METRIC_VERSION]
     key = files.sha256_bytes(files.canonical_json([*parts, source_sha256()]).encode())
     place = cache_dir() / FOLDER / f"{key}.json"

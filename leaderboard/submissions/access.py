@@ -67,13 +67,7 @@ def entry_access(
     headers: Mapping[str, Mapping[str, Any]],
     standing: Standing | None = None,
 ) -> EntryAccess:
-    """Return how an entry comes by its answers.
-
-    Args:
-        fields: what `entry.json` holds.
-        headers: of its runs, by task.
-        standing: what the ledger says of it; nothing if None.
-    """
+    """Return how an entry comes by its answers."""
     if not is_custom(headers.values()):
         by_task = {task: str(header["access"]) for task, header in headers.items()}
         access = widest(by_task.values())
@@ -92,11 +86,7 @@ def entry_access(
 
 
 def submitted_access(declared: str | None, headers: Sequence[Mapping[str, Any]]) -> str:
-    """Return the class an entry is submitted with: the widest of its runs, or what is declared.
-
-    Raises:
-        UsageError: something is declared of runs that are no user code.
-    """
+    """Return the class an entry is submitted with: the widest of its runs, or what is declared."""
     if declared is None:
         return widest(str(header["access"]) for header in headers)
     if not is_custom(headers):
@@ -120,17 +110,7 @@ def is_custom(headers: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) -> Iterator[Finding]:
-    """Yield where runs or entry say another class than the harness gives, and why none ranks it.
-
-    Args:
-        entry: the entry.
-        runs: its runs, by task.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: the suite is unknown.
-        IntegrityError: a run is about another version of it.
-    """
+    """Yield where runs or entry say another class than the harness gives, and why none ranks it."""
     for run in runs.values():
         _, found = about(run, suite)
         queries = found.queries(run.header["task"]["split"])

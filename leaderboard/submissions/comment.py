@@ -39,12 +39,7 @@ _SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:$-])")
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read a report and check the form of every field that is shown.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: it is too large, not strict JSON, or not of the form.
-    """
+    """Read a report and check the form of every field that is shown."""
     report = files.read_json(path, max_bytes=MAX_REPORT_BYTES)
     if report.get("schema") != SCHEMA:
         raise IntegrityError(f"{path}: field schema is not {SCHEMA!r}")
@@ -64,23 +59,14 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def adds_one_entry(paths: Sequence[str]) -> bool:
-    """Whether the files that a pull request changes all lie in one folder of an entry.
-
-    Args:
-        paths: as the server lists them, not as the report says.
-    """
+    """Whether the files that a pull request changes all lie in one folder of an entry."""
     matches = [_OURS.fullmatch(path) for path in paths]
     folders = {path.rsplit("/", 1)[0] for path in paths}
     return bool(paths) and all(matches) and len(folders) == 1
 
 
 def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
-    """Return the comment: Markdown in which no text of the report formats or links anything.
-
-    Args:
-        report: what `read_report` gave.
-        one_entry: what `adds_one_entry` said.
-    """
+    """Return the comment: Markdown in which no text of the report formats or links anything."""
     if not one_entry or report["lane"] == "manual":
         return "\n\n".join([MARK, "**Reviewed by hand.**", MANUAL])
     entry = report["entry"] or {"findings": [], "scores": [], "entry": "the entry"}

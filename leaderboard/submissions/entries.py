@@ -52,12 +52,7 @@ class Entry:
 
 
 def read_entry(folder: Path) -> Entry:
-    """Read an entry without opening its run files.
-
-    Raises:
-        UsageError: there is no such folder.
-        IntegrityError: the first thing that is wrong with it.
-    """
+    """Read an entry without opening its run files."""
     entry, findings = inspect_entry(folder)
     raise_worst(findings)
     if entry is None:
@@ -66,12 +61,7 @@ def read_entry(folder: Path) -> Entry:
 
 
 def find_entries(root: Path) -> list[Entry]:
-    """Read all entries below `submissions/`, in the order of suites and ids.
-
-    Raises:
-        UsageError: there is no such folder.
-        IntegrityError: the first thing that is wrong, also a file that does not belong there.
-    """
+    """Read all entries below `submissions/`, in the order of suites and ids."""
     found = []
     for folder in entry_folders(root):
         if isinstance(folder, Finding):
@@ -82,11 +72,7 @@ def find_entries(root: Path) -> list[Entry]:
 
 
 def entry_folders(root: Path) -> Iterator[Path | Finding]:
-    """Yield the folders of entries below `submissions/`, and findings about what else is there.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Yield the folders of entries below `submissions/`, and findings about what else is there."""
     for suite in members(root):
         if isinstance(suite, Finding):
             yield suite
@@ -102,14 +88,7 @@ def entry_folders(root: Path) -> Iterator[Path | Finding]:
 
 
 def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
-    """Read an entry and say everything that is wrong with its folder and `entry.json`.
-
-    Returns:
-        The entry, or None if its folder or `entry.json` is wrong; and the findings.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Read an entry and say everything that is wrong with its folder and `entry.json`."""
     if problem := folder_problem(folder):
         return None, [problem]
     findings: list[Finding] = []
@@ -167,11 +146,7 @@ _ID_ADVICE = (
 
 
 def entry_sha256(entry: Entry) -> str:
-    """Return the hash of all that an entry holds, names and bytes.
-
-    Raises:
-        UsageError: a file is gone.
-    """
+    """Return the hash of all that an entry holds, names and bytes."""
     paths = [*entry.runs, entry.folder / ENTRY]
     if entry.notes is not None:
         paths.append(entry.folder / NOTES)
@@ -180,11 +155,7 @@ def entry_sha256(entry: Entry) -> str:
 
 
 def body_digest(bodies: Mapping[str, str]) -> str:
-    """Return the 8 digits that end an entry's id.
-
-    Args:
-        bodies: `body_sha256` of the footer of each run, by task.
-    """
+    """Return the 8 digits that end an entry's id."""
     return files.sha256_bytes(files.canonical_json(dict(bodies)).encode())[:8]
 
 

@@ -96,14 +96,7 @@ def worst_exit_code(findings: Iterable[Finding]) -> int:
 
 
 def raise_worst(findings: Iterable[Finding]) -> None:
-    """Raise the worst error among the findings, with how many more there are.
-
-    Raises:
-        IntegrityError: a file is corrupt or not what it should be.
-        UsageError: a file can't be opened.
-        CheckFailedError: a run that cannot be submitted.
-        IncompleteRunError: queries without a row.
-    """
+    """Raise the worst error among the findings, with how many more there are."""
     errors = [finding for finding in findings if finding.level == "error"]
     code = worst_exit_code(errors)
     if not errors:

@@ -38,11 +38,7 @@ _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def members(folder: Path) -> Iterator[Path | Finding]:
-    """Yield what a folder holds in the order of names, or a finding if there is too much.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Yield what a folder holds in the order of names, or a finding if there is too much."""
     limit = MAX_FILES if ENTRY_ID.fullmatch(folder.absolute().name) else MAX_ENTRIES
     names = []
     try:
@@ -61,11 +57,7 @@ def members(folder: Path) -> Iterator[Path | Finding]:
 
 
 def folder_problem(folder: Path) -> Finding | None:
-    """Say what is wrong with the folder of a suite or an entry, from its name and kind.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Say what is wrong with the folder of a suite or an entry, from its name and kind."""
     try:
         mode = folder.lstat().st_mode
     except OSError as error:

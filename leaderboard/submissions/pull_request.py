@@ -65,11 +65,6 @@ def check_pull_request(
     Returns:
         `lane` (`automatic` or `manual`), `ok`, `exit_code`, `head`, `entry` (as `validate` reports
         it), `labels` (copies and additive re-runs) and `findings`.
-
-    Raises:
-        UsageError: a commit is not one, or `work` exists.
-        MissingPartError: git is not there or fails.
-        IntegrityError: the list of changes is too long to be one entry's.
     """
     changes = changed_files(repository, base=base, head=head)
     problem = lane_problem(changes) or _taken(repository, base, changes)

@@ -27,15 +27,6 @@ def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True
     """Read what an entry replied, and which replies are exactly right.
 
     Descriptions are neither right nor wrong; they count among the replies only.
-
-    Args:
-        entry: the entry.
-        suite: folder of suites, for suites that are not in the package.
-        graded: whether to find out which replies are right, which takes longer.
-
-    Raises:
-        UsageError: a run's suite is unknown.
-        IntegrityError: a run is corrupt or about another version of its suite.
     """
     raw: dict[Key, str] = {}
     right: dict[Key, bool] = {}
@@ -63,16 +54,7 @@ def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True
 
 
 def label_entries(entries: Sequence[Entry], *, suite: str | None = None) -> list[Label]:
-    """Label copies and additive re-runs among entries, suite by suite.
-
-    Args:
-        entries: any entries.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: a run's suite is unknown.
-        IntegrityError: a run is corrupt or about another version of its suite.
-    """
+    """Label copies and additive re-runs among entries, suite by suite."""
     labels = []
     for name in sorted({entry.suite for entry in entries}):
         beside = [entry for entry in entries if entry.suite == name]
@@ -81,16 +63,7 @@ def label_entries(entries: Sequence[Entry], *, suite: str | None = None) -> list
 
 
 def labels_of(new: Entry, root: Path, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Return the labels of a new entry beside those of its suite that are there.
-
-    Args:
-        new: the entry; it counts as the latest whatever its date says.
-        root: the folder of all entries.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        IntegrityError: an entry that is there is wrong.
-    """
+    """Return the labels of a new entry beside those of its suite that are there."""
     found = find_entries(root) if root.is_dir() else []
     there = [entry for entry in found if entry.suite == new.suite]
     own_org = new.id.partition("__")[0]

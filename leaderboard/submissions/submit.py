@@ -101,24 +101,7 @@ def submit(
     suite: str | None = None,
     open_pr: bool = False,
 ) -> Submission:
-    """Check runs strictly and write them as one new folder.
-
-    Args:
-        runs: complete run files of one explainer, one a task.
-        description: what is said of it.
-        notes: a text file to go with it.
-        output: the folder of all submissions.
-        suite: folder of suites, for a suite that is not in the package.
-        open_pr: also push a branch and open a pull request, with git and gh.
-
-    Raises:
-        UsageError: a file can't be opened, two runs are of one task, runs of several suites, a
-            field that no entry can have, or the folder is there already.
-        CheckFailedError: a partial run, a draft suite, or statements that were not made.
-        IncompleteRunError: queries have no row.
-        IntegrityError: a file is corrupt.
-        MissingPartError: the folder can't be written, or git or gh is missing or fails.
-    """
+    """Check runs strictly and write them as one new folder."""
     if not description.declared:
         raise CheckFailedError(
             "a submission states that " + "; ".join(DECLARED.values()) + "; add --declare if so"
@@ -152,11 +135,7 @@ def submit(
 
 
 def read_text(path: Path) -> str:
-    """Read a small text file that goes into `entry.json`.
-
-    Raises:
-        UsageError: it can't be opened, is too large, or is not UTF-8.
-    """
+    """Read a small text file that goes into `entry.json`."""
     with files.open_regular(path) as stream:
         data = stream.read(MAX_NOTES_BYTES + 1)
     try:

@@ -79,17 +79,8 @@ def check_paths(
 ) -> tuple[list[dict[str, Any]], list[EntryReport], list[Finding]]:
     """Check run files, entries and folders of entries.
 
-    Args:
-        paths: any of them.
-        strict: also refuse runs that cannot be submitted; entries always are held to it.
-        suite: folder of suites, for suites that are not in the package.
-        on_entry: told how far it is.
-
     Returns:
         What `validate` says of each run file, reports of entries, and findings about other files.
-
-    Raises:
-        UsageError: a path does not exist, or is neither.
     """
     runs: list[dict[str, Any]] = []
     reports: list[EntryReport] = []
@@ -122,19 +113,10 @@ def validate_all(
 ) -> dict[str, Any]:
     """Check run files, entries and folders of entries: one JSON object, nothing raised for them.
 
-    Args:
-        paths: any of them.
-        strict: also refuse run files that cannot be submitted; entries always are held to it.
-        suite: folder of suites, for suites that are not in the package.
-        on_entry: told how far it is.
-
     Returns:
         `ok`, `exit_code`, `runs` (what `validate` says of sound run files), `entries` (with scores
         computed again, and findings) and `findings` about other files. A finding has `file`,
         `line`, `found`, `expected`, `fix`, `level` and `exit_code`.
-
-    Raises:
-        UsageError: a folder is neither an entry nor holds entries.
     """
     runs, reports, findings = check_paths(
         [Path(path) for path in paths], strict=strict, suite=suite, on_entry=on_entry
@@ -152,15 +134,7 @@ def validate_all(
 
 
 def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
-    """Check one entry and compute its scores.
-
-    Args:
-        folder: its folder.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Check one entry and compute its scores."""
     entry, findings = inspect_entry(folder)
     if entry is None:
         return EntryReport(

@@ -74,22 +74,7 @@ def ask_fresh(
     on_queries: OnQueries | None,
     on_answers: OnAnswers | None,
 ) -> FreshScore:
-    """Ask an entry's explainer all queries of a fresh suite and score them.
-
-    Args:
-        run: the run of the entry.
-        check: how.
-        folder: the fresh suite's folder.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
-    Raises:
-        UsageError: the suite is not fresh, or `model` is needed.
-        CheckFailedError: the model has other weights than the entry, or a score has no interval.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
-    """
+    """Ask an entry's explainer all queries of a fresh suite and score them."""
     task, public = about(run, check.suite)
     own = find_suite(folder, task.name)
     split = run.header["task"]["split"]
@@ -120,15 +105,6 @@ def completed(public: Suite, fresh: Suite, folder: Path) -> Path:
     """Write a folder of suites with the public train and validation beside the fresh test.
 
     Solved examples and baselines that learn come from the same queries as in the public run.
-
-    Args:
-        public: the public suite.
-        fresh: a suite of test alone.
-        folder: gets the folder.
-
-    Raises:
-        IntegrityError: a file of the public suite or of the fresh one is corrupt.
-        MissingPartError: the disk is full.
     """
     suites = folder / "suites"
     root = suites / public.task / public.version

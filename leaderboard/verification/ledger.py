@@ -84,12 +84,7 @@ class Line:
 
 
 def read_ledger(path: Path) -> tuple[Line, ...]:
-    """Read a ledger; one that does not exist is empty.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: a line is wrong, or is not the one that the next was written under.
-    """
+    """Read a ledger; one that does not exist is empty."""
     return _read(path)[0]
 
 
@@ -106,24 +101,7 @@ def append_line(
     tasks: Mapping[str, tuple[int, int]] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Line:
-    """Append a line and wait until it is on disk; all that is there is read and checked first.
-
-    Args:
-        path: the ledger.
-        event: one of `EVENTS`.
-        entry: id of the entry.
-        entry_sha256: hash of its files.
-        by: who.
-        reason: why.
-        date: day, such as `2026-01-31`.
-        commit: commit of the repository.
-        tasks: of checks, `(agreed, asked)` by task.
-        details: what else is needed to do it again, as JSON values.
-
-    Raises:
-        IntegrityError: the ledger is broken, or the line would be.
-        MissingPartError: it can't be written.
-    """
+    """Append a line and wait until it is on disk; all that is there is read and checked first."""
     lines, digest = _read(path)
     row = {
         "schema": SCHEMA,

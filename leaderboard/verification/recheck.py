@@ -54,25 +54,10 @@ def recheck(
 ) -> dict[str, Any]:
     """Ask an entry's explainer some of its queries again and say how many answers are the same.
 
-    Args:
-        entry: the entry's folder.
-        check: how.
-        ledger: file to append the outcome to; nothing is written if None.
-        by: who checks, for the ledger.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
     Returns:
         `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each. With a fresh
         suite there is no nonce, and `tasks` are a `FreshScore` each with `gap` and `confirmed`.
         Without the target also `without_target`, and `failed`, a sentence, if it gave no answers.
-
-    Raises:
-        UsageError: no such entry or task, or `model` is needed.
-        CheckFailedError: the model has other weights than the entry.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: the entry, a run or the ledger is corrupt.
     """
     if check.most < 1:
         raise UsageError(f"k is {check.k}; give 1 or more")
@@ -106,14 +91,7 @@ def recheck(
 
 
 def check_agreement(found: Mapping[str, Any]) -> None:
-    """Fail unless enough came out the same: `AGREEMENT` of answers, all judgements.
-
-    Args:
-        found: what `recheck` returned.
-
-    Raises:
-        CheckFailedError: in some task it is less.
-    """
+    """Fail unless enough came out the same: `AGREEMENT` of answers, all judgements."""
     if found.get("failed"):
         raise CheckFailedError(
             f"{found['entry']}: does not answer without the weights of the target: "

@@ -19,16 +19,7 @@ BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
 
 
 def ledger_show(ledger: Path | str, *, entry: str | None = None) -> list[dict[str, Any]]:
-    """Return the lines of a ledger, oldest first.
-
-    Args:
-        ledger: the file.
-        entry: only lines about the entry with this id.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: a line is wrong, or was changed after it was written.
-    """
+    """Return the lines of a ledger, oldest first."""
     lines = read_ledger(Path(ledger))
     return [asdict(line) for line in lines if entry in (None, line.entry)]
 
@@ -43,22 +34,7 @@ def ledger_add(
     commit: str | None = None,
     suite: str | None = None,
 ) -> dict[str, Any]:
-    """Append what a person decided about an entry.
-
-    Args:
-        entry: the entry's folder, which must be sound.
-        event: one of `BY_HAND`; `rescore` also records which scores it explains.
-        reason: why, a sentence.
-        by: who decided.
-        ledger: the file.
-        commit: commit of the repository that it is about.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: unknown event, or no such entry.
-        IntegrityError: the ledger or the entry is broken, or a text is not allowed.
-        MissingPartError: the ledger can't be written.
-    """
+    """Append what a person decided about an entry."""
     if event not in BY_HAND:
         raise UsageError(f"unknown event {event!r}: choose from {', '.join(BY_HAND)}")
     found = check_entry(Path(entry), suite=suite)

@@ -87,21 +87,7 @@ def ask_again(
     on_fetch: OnProgress,
     on_queries: OnQueries | None,
 ) -> Agreement:
-    """Ask an explainer some queries of a run again and compare answers.
-
-    Args:
-        run: the run of the entry.
-        qids: the queries.
-        check: how.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-
-    Raises:
-        UsageError: `model` is needed, or an option of the run is impossible.
-        CheckFailedError: the model has other weights than the entry.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
-    """
+    """Ask an explainer some queries of a run again and compare answers."""
     task, suite = about(run, check.suite)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         request = request_again(run, check, output=Path(work), queries=list(qids))
@@ -127,19 +113,7 @@ def judge_again(
     on_fetch: OnProgress,
     on_answers: OnAnswers | None,
 ) -> Agreement:
-    """Have a suite's judges judge some answers of a run again and compare what they find.
-
-    Args:
-        run: the run of the entry.
-        qids: the queries.
-        check: how.
-        on_fetch: told what is downloaded and prepared.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
-    Raises:
-        MissingPartError: weights or device are missing.
-        IntegrityError: a file is corrupt, or a judge is not the suite's own.
-    """
+    """Have a suite's judges judge some answers of a run again and compare what they find."""
     task, suite = about(run, check.suite)
     same = provided_tasks().judge_again(
         run.path,
@@ -171,20 +145,7 @@ def request_again(
     suite: str | None = None,
     judge: bool = False,
 ) -> RunRequest:
-    """Return the request that repeats a run, as far as its header says what it was.
-
-    Args:
-        run: the run.
-        check: how it is repeated.
-        output: folder for the new run file.
-        queries: which queries; all if None.
-        suite: another suite than the run's.
-        judge: whether descriptions are judged.
-
-    Raises:
-        UsageError: `model` is needed, or an option of the run is impossible.
-        IntegrityError: the header does not say how the run was made.
-    """
+    """Return the request that repeats a run, as far as its header says what it was."""
     said, explainer = run.header["task"], run.header["explainer"]
     return RunRequest(
         model=_model(run, check.model),
@@ -203,11 +164,7 @@ def request_again(
 
 
 def check_same_explainer(run: Run, again: Run) -> None:
-    """Refuse an answer from somebody else.
-
-    Raises:
-        CheckFailedError: weights, kind or access class differ.
-    """
+    """Refuse an answer from somebody else."""
     old, new = run.header["explainer"], again.header["explainer"]
     for name in ("weights_sha256", "kind"):
         if new.get(name) != old.get(name):

@@ -20,21 +20,7 @@ from introspect_bench.leaderboard.verification.ledger import Line, read_ledger
 def rescore(
     root: Path, *, ledger: Path, before: Path | None = None, suite: str | None = None
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Score all entries again and compare them with an earlier report.
-
-    Args:
-        root: the folder of all entries.
-        ledger: the ledger.
-        before: the report of the last board, as this function returned it.
-        suite: folder of suites, for suites that are not in the package.
-
-    Returns:
-        The report, as `validate` gives it, and a finding for each change that nothing explains.
-
-    Raises:
-        UsageError: there are no entries, or a file can't be opened.
-        IntegrityError: the ledger or the earlier report is broken.
-    """
+    """Score all entries again and compare them with an earlier report."""
     lines = read_ledger(ledger)
     report = validate_all([root], suite=suite)
     if before is None:
@@ -48,13 +34,7 @@ def rescore(
 def unexplained(
     before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], lines: Sequence[Line]
 ) -> list[Finding]:
-    """Return a finding for each entry whose files or scores changed, or that is gone, unexplained.
-
-    Args:
-        before: entries of the earlier report.
-        now: entries of this report.
-        lines: the ledger.
-    """
+    """Return a finding for each entry that changed or is gone without a line that explains it."""
     findings = []
     current = {str(entry["entry"]): entry for entry in now}
     for old in before:

@@ -52,12 +52,6 @@ def standing(
     """Say where an entry stands; checks of other bytes than those it holds now do not count.
 
     An entry has the tier that all of its tasks have. Of several checks of one kind the last counts.
-
-    Args:
-        lines: the ledger.
-        entry: id of the entry.
-        entry_sha256: hash of its files as they are.
-        tasks: the tasks it has runs of; those that were checked if empty.
     """
     own = tuple(line for line in lines if line.entry == entry)
     withdrawn = False

@@ -20,11 +20,7 @@ def broken_link(package: Path) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: words after the program's name; by default the process's own.
-    """
+    """Run the command line and return its exit code."""
     broken = broken_link(Path(__file__).parent)
     if broken is not None:
         sys.stderr.write(

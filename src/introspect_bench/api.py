@@ -106,20 +106,7 @@ def run(
     on_answers: OnAnswers | None = None,
     **options: Any,
 ) -> tuple[Run, ...]:
-    """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
-
-    Args:
-        model: `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-        on_answers: told judge, descriptions judged, descriptions in all.
-        **options: fields of `RunRequest`, such as `split="mini"`.
-
-    Raises:
-        UsageError: unknown name, or an impossible combination.
-        MissingPartError: weights, hub, device or disk space are missing.
-        IntegrityError: a file is corrupt, or the run file is another run's.
-    """
+    """Answer the queries of a suite with a model; one run file a task, resumed if it is there."""
     return _run(
         RunRequest(model=model, **options),
         on_fetch=on_fetch,
@@ -134,12 +121,7 @@ def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
 
 
 def load(path: Path | str) -> Run:
-    """Read a run file, strictly.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: it is not a sound run file; the message starts with `file:line`.
-    """
+    """Read a run file, strictly."""
     return read_run(Path(path))
 
 
@@ -150,10 +132,6 @@ def doctor(
 
     Returns:
         A row a test: `name`, `passed`, `detail`.
-
-    Raises:
-        UsageError: unknown target.
-        MissingPartError: weights or device are missing.
     """
     spec = resolve_target(target)
     from introspect_bench.benchmark.backends.models.pretrained import usable_device
@@ -169,22 +147,7 @@ def doctor(
 def labels(
     target: str, *, suite: str | None = None, split: str = "mini", **options: Any
 ) -> list[dict[str, Any]]:
-    """Measure labels again on this machine and count those that come out as frozen.
-
-    Args:
-        target: the target, whose shipped suite is meant.
-        suite: another suite, by name or folder.
-        split: which queries.
-        options: device, batch_size, on_fetch and on_queries of `label_counts.reproduce`.
-
-    Returns:
-        A row a causal task, as `label_counts.reproduce`; none if no suite is about the target.
-
-    Raises:
-        UsageError: unknown suite, split or device.
-        MissingPartError: weights, truth or device are missing.
-        IntegrityError: a file is corrupt.
-    """
+    """Measure labels again on this machine and count those that come out as frozen."""
     from introspect_bench.baselines.label_counts import reproduce, suite_about
 
     found = suite or suite_about(target)
@@ -197,17 +160,7 @@ def data_verify(
     *,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Check every byte and cross-reference of suites, and what their manifests say of them.
-
-    Args:
-        suite: a shipped suite or a folder of suites; every shipped suite if None.
-        tasks: names of tasks; all that there are if empty.
-        on_progress: called with file name, files done and files in all.
-
-    Raises:
-        UsageError: unknown suite or task.
-        IntegrityError: the first thing that is wrong; the message names the file.
-    """
+    """Check every byte and cross-reference of suites, and what their manifests say of them."""
     rows = []
     for name in SUITES if suite is None else (suite,):
         for task, found in tasks_of(name, tasks):

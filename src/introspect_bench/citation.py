@@ -39,22 +39,7 @@ _CFF = {"software": "software", "dataset": "data", "proceedings": "conference-pa
 
 
 def cite(what: Sequence[str] = (), *, form: str = "text") -> str:
-    """Return what to cite.
-
-    Args:
-        what: `package`, `paper`, names of suites (with what they are made of), targets, or single
-            works (`sources.SOURCES`), or paths of run files; package, paper and everything that
-            ships if empty.
-        form: `text`, `bibtex` or `cff`; the last always has the package itself as its subject and
-            the rest as its references.
-
-    Returns:
-        Text that ends in a line feed.
-
-    Raises:
-        UsageError: an unknown name or format, or a run file that can't be opened.
-        IntegrityError: a run file is corrupt.
-    """
+    """Return what to cite."""
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
     names = what or (PACKAGE, "paper", *suites())

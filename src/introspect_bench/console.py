@@ -98,12 +98,7 @@ def amount(_ctx: click.Context, _param: click.Parameter, word: str | None) -> Am
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Write control, format and unassigned characters as escapes, so that a terminal shows them.
-
-    Args:
-        text: any text, unpaired surrogates included.
-        keep: control characters to leave as they are, such as a line feed.
-    """
+    """Write control, format and unassigned characters as escapes, so that a terminal shows them."""
     return "".join(
         sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode()
         for sign in text
@@ -111,11 +106,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def emit_json(value: object) -> None:
-    """Print one JSON document in ASCII, the only thing on stdout.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-    """
+    """Print one JSON document in ASCII, the only thing on stdout."""
     click.echo(json.dumps(value, allow_nan=False, separators=(",", ":")))
 
 

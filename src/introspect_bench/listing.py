@@ -21,16 +21,7 @@ KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
 
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """List one of `KINDS` as rows of plain values.
-
-    Args:
-        kind: what to list.
-        suite: with `suites`, a folder of suites to list instead of the shipped ones.
-
-    Raises:
-        UsageError: unknown kind or suite.
-        IntegrityError: a suite's manifest is broken.
-    """
+    """List one of `KINDS` as rows of plain values."""
     if kind == "suites":
         names = SUITES if suite is None else (suite,)
         return [_suite_row(found) for name in names for _, found in tasks_of(name)]
