@@ -108,10 +108,7 @@ def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Ove
     if not all(map(math.isfinite, (value, *interval))):
         return None
     return Overall(
-        value=value,
-        interval_95=interval,
-        resampled=mean[np.isfinite(mean)],
-        by_task=values,
+        value=value, interval_95=interval, resampled=mean[np.isfinite(mean)], by_task=values
     )
 
 

@@ -19,10 +19,7 @@ from introspect_bench.leaderboard.site.board import Estimate
 
 
 def board_scaling(
-    paths: Sequence[Path | str],
-    output: Path | str | None = None,
-    *,
-    suite: str | None = None,
+    paths: Sequence[Path | str], output: Path | str | None = None, *, suite: str | None = None
 ) -> dict[str, Any]:
     """Draw scores over training queries; the same run files give the same bytes.
 

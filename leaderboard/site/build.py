@@ -246,12 +246,7 @@ def _asked(task: Task, suite: Suite) -> tuple[Asked, ...]:
         about.append(f"group {query.group}")
         answer = task.format_answer(truth[query.id].answer)
         found.append(
-            Asked(
-                id=query.id,
-                about=tuple(about),
-                asked=task.render(query).question,
-                truth=answer,
-            )
+            Asked(id=query.id, about=tuple(about), asked=task.render(query).question, truth=answer)
         )
     return tuple(found)
 

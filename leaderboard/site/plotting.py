@@ -151,11 +151,7 @@ def _series(group: Sequence[Point], x: Scale, y: Scale, plot: Plot) -> Json:
         for point in group
     ]
     joined = plot.lines and len(group) > 1
-    return {
-        "css": group[0].css,
-        "path": _path(group, x, y) if joined else "",
-        "points": drawn,
-    }
+    return {"css": group[0].css, "path": _path(group, x, y) if joined else "", "points": drawn}
 
 
 def _range(point: Point, x: Scale, y: Scale) -> str:

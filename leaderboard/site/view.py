@@ -11,21 +11,9 @@ from typing import Any
 
 from introspect_bench.benchmark.export.tables import NOTHING
 from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.records import (
-    ORACLE,
-    REPLAYS,
-    RUNS_TARGET,
-    UNDECLARED,
-    WORDS,
-)
+from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
 from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import (
-    Column,
-    Estimate,
-    Kind,
-    Row,
-    SuiteBoard,
-)
+from introspect_bench.leaderboard.site.board import Column, Estimate, Kind, Row, SuiteBoard
 from introspect_bench.leaderboard.verification.tiers import TIERS
 
 KIND_HELP: Mapping[Kind, str] = {
@@ -113,14 +101,7 @@ def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
 
 def _heads(suite: SuiteBoard) -> list[Json]:
     def head(key: str, title: str, about: str, css: str, first: str, sub: str = "") -> Json:
-        return {
-            "key": key,
-            "title": title,
-            "help": about,
-            "css": css,
-            "first": first,
-            "sub": sub,
-        }
+        return {"key": key, "title": title, "help": about, "css": css, "first": first, "sub": sub}
 
     tasks = [
         head(

@@ -11,13 +11,7 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.access import harness_access
-from introspect_bench.benchmark.records import (
-    ORACLE,
-    RANKED,
-    RUNS_TARGET,
-    UNDECLARED,
-    WORDS,
-)
+from introspect_bench.benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
 from introspect_bench.benchmark.runs.header import widest
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.benchmark.scoring.score import about

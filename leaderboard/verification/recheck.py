@@ -152,13 +152,7 @@ def _fresh(
             tasks={one.task: (int(one.confirmed), 1) for one in scores},
             details={"scores": rows, "package": introspect_bench.__version__},
         )
-    return {
-        "entry": entry.id,
-        "entry_sha256": sha,
-        "nonce": None,
-        "event": "fresh",
-        "tasks": rows,
-    }
+    return {"entry": entry.id, "entry_sha256": sha, "nonce": None, "event": "fresh", "tasks": rows}
 
 
 def _without_target(folder: Path, check: Recheck, ledger: Path | None, by: str) -> dict[str, Any]:

@@ -48,12 +48,7 @@ def ask_without_target(entry: Path, check: Recheck, run: Run) -> dict[str, Any]:
         options = asdict(replace(check, without_target=False, k=check.most))
         write_json_atomic(folder / ORDER, {"entry": str(entry.absolute()), "check": options})
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                PROCESS,
-                work,
-            ],
+            [sys.executable, "-m", PROCESS, work],
             env={**os.environ, **target.as_environment(), **_places(folder, target)},
             check=False,
         )

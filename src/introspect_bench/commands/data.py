@@ -48,10 +48,7 @@ def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
 @click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
 @click.option(
-    "--split",
-    type=click.Choice(["validation", "test"]),
-    default="test",
-    show_default=True,
+    "--split", type=click.Choice(["validation", "test"]), default="test", show_default=True
 )
 @click.option("--refit", is_flag=True, help="Fit them again, and compare with the manifests.")
 @click.option("--markdown", is_flag=True, help="A table for a data card.")

@@ -16,12 +16,7 @@ from introspect_bench.console import emit_json, emit_labels, emit_table, progres
 @click.option("--batch-size", type=int, metavar="N", help="Rows in one batch, for labels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
-    target: str,
-    device: str,
-    suite: str | None,
-    split: str,
-    batch_size: int | None,
-    as_json: bool,
+    target: str, device: str, suite: str | None, split: str, batch_size: int | None, as_json: bool
 ) -> None:
     """Test that interventions do what they say, and count labels that come out again.
 
