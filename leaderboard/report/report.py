@@ -21,7 +21,7 @@ from introspect_bench.leaderboard.report.contrasts import (
     difference_text,
     parts_of,
 )
-from introspect_bench.leaderboard.report.rates import Trial, rates_table
+from introspect_bench.leaderboard.report.studies import Trial, rates_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.export import tables as table
+from introspect_bench.benchmark.export.tables import NOTHING
 from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.runs.new_header import n_train
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.score import check_whole, score
-from introspect_bench.leaderboard.report.rates import Trial
 from introspect_bench.leaderboard.report.report import Cell
 
 RECORD = "explainer.json"
@@ -79,3 +81,40 @@ def _trial(path: Path) -> tuple[Trial, object]:
         raise IntegrityError(f"{path}: its rate, loss or size is not a finite number")
     trial = Trial(name=path.parent.name, rate=rate, n_train=count, loss=loss)
     return trial, {**training, "settings": settings}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One training."""
+
+    name: str
+    """Recipe it followed but for its rate."""
+    rate: float
+    """Highest learning rate."""
+    n_train: int
+    """Training queries of all tasks."""
+    loss: float
+    """Nats a token of right answers to validation queries."""
+
+
+def rates_table(trials: Sequence[Trial]) -> str:
+    """Return one row a recipe and one column a learning rate, the lowest loss of a row in bold."""
+    if not trials:
+        return "No trainings at several learning rates were given."
+    rates = sorted({one.rate for one in trials})
+    lines = [table.bar(["recipe", "trained on", *(f"{rate:g}" for rate in rates)])]
+    lines.append(table.bar(["---", *["---:"] * (1 + len(rates))]))
+    for name in sorted({one.name for one in trials}):
+        own = {one.rate: one for one in trials if one.name == name}
+        best = min(own.values(), key=lambda one: one.loss)
+        cells = [table.escape(table.clean(name)), f"{best.n_train:,}"]
+        for rate in rates:
+            text = f"{own[rate].loss:.3f}" if rate in own else NOTHING
+            cells.append(f"**{text}**" if rate == best.rate else text)
+        lines.append(table.bar(cells))
+    said = (
+        "Loss on validation queries, in nats a token of right answers, of the same training at "
+        "several learning rates; single runs, the lowest of a row in bold. Rows are not to be "
+        "compared: they answer in other words or tokens."
+    )
+    return "\n".join([said, "", *lines])

@@ -26,7 +26,7 @@ from introspect_bench.leaderboard.ranking.overall import Scales, TaskScore, scal
 from introspect_bench.leaderboard.ranking.standings import Standing, standings
 from introspect_bench.leaderboard.site.board import Board, Column, Row, SuiteBoard
 from introspect_bench.leaderboard.site.matrix import access_matrices
-from introspect_bench.leaderboard.site.rows import Scored, make_row, replies_of
+from introspect_bench.leaderboard.site.rows import Scored, compared_replies, make_row
 from introspect_bench.leaderboard.site.scored import ScoredRun, scored_run
 from introspect_bench.leaderboard.site.shards import Asked, Sheet
 from introspect_bench.leaderboard.submissions.checks import SPLIT
@@ -136,7 +136,7 @@ def _suite_board(found: Collected) -> SuiteBoard:
     counted = scales.counted
     places = standings(scores, counted, ranked=ranked) if counted else {}
     labels: dict[str, list[Label]] = {}
-    for label in find_labels([replies_of(one, found.tasks) for one in found.entries]):
+    for label in find_labels([compared_replies(one, found.tasks) for one in found.entries]):
         labels.setdefault(label.entry, []).append(label)
     by_id = {one.entry.id: one for one in found.entries}
     rows = []

@@ -15,8 +15,10 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.leaderboard.site import folder as site
 from introspect_bench.leaderboard.site import shards
 from introspect_bench.leaderboard.site.board import SCHEMA, Board
+from introspect_bench.leaderboard.site.build import OnEntry, make_board
 from introspect_bench.leaderboard.site.downloads import board_bib, board_csv
 from introspect_bench.leaderboard.site.render import board_json, render
 
@@ -176,3 +178,38 @@ def _changes(old: Any, new: Any, where: str = "") -> list[str]:
     if old == new and type(old) is type(new):
         return []
     return [f"{where}: {files.compact_json(old)} -> {files.compact_json(new)}"]
+
+
+def board_build(
+    submissions: Path | str = "submissions",
+    output: Path | str = "site",
+    *,
+    ledger: Path | str | None = None,
+    suite: str | None = None,
+    use_cache: bool = True,
+    on_entry: OnEntry = lambda _done, _total: None,
+) -> dict[str, Any]:
+    """Score all submissions and write the page; the same submissions give the same bytes.
+
+    Returns:
+        `output`, `entries`, `files` and `board_sha256`.
+    """
+    board, sheets = make_board(
+        Path(submissions),
+        ledger=None if ledger is None else Path(ledger),
+        suite=suite,
+        use_cache=use_cache,
+        on_entry=on_entry,
+    )
+    site.write_site(board, sheets, Path(output))
+    return {"output": str(output), **board_check(output)}
+
+
+def board_check(path: Path | str) -> dict[str, Any]:
+    """Check that a page is whole and its table that of its `board.json`."""
+    return site.check_site(Path(path))
+
+
+def board_diff(old: Path | str, new: Path | str) -> list[str]:
+    """Return a line for each difference between two boards."""
+    return site.differences(site.read_board(Path(old)), site.read_board(Path(new)))

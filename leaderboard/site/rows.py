@@ -18,10 +18,8 @@ from introspect_bench.leaderboard.ranking.standings import Standing
 from introspect_bench.leaderboard.site.board import Estimate, Layered, Row, TaskScore
 from introspect_bench.leaderboard.site.scored import ScoredRun
 from introspect_bench.leaderboard.submissions.access import EntryAccess, entry_access
-from introspect_bench.leaderboard.submissions.copies import Label, Replies
+from introspect_bench.leaderboard.submissions.copies import Label, Replies, replies_of
 from introspect_bench.leaderboard.submissions.entries import Entry
-from introspect_bench.leaderboard.submissions.replies_compared import OWN_ORG
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 from introspect_bench.leaderboard.verification.tiers import Standing as Ledgered
 
 
@@ -118,30 +116,16 @@ def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
     return None
 
 
-def replies_of(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
+def compared_replies(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
-    weights: set[str] = set()
     for task, suite in tasks:
         run = found.runs.get(task.name)
-        if run is None:
-            continue
-        weights |= {str(one) for one in run.header["explainer"].get("weights_sha256", {}).values()}
-        for place, reply in enumerate(run.replies):
+        for place, reply in enumerate(run.replies if run else ()):
             raw[task.name, str(place)] = reply.raw or ""
             if not suite.describes:
                 right[task.name, str(place)] = reply.right
-    match = ENTRY_ID.fullmatch(found.entry.id)
-    org = match["org"] if match else ""
-    return Replies(
-        id=found.entry.id,
-        org=org,
-        date=found.entry.fields["date"],
-        raw=raw,
-        right=right,
-        baseline=org == OWN_ORG and found.entry.fields["kind"] in ("baseline", "oracle"),
-        weights=frozenset(weights),
-    )
+    return replies_of(found.entry, [run.header for run in found.runs.values()], raw, right)
 
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:

@@ -16,6 +16,7 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.leaderboard.submissions.text_rules import INVISIBLE
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""
@@ -35,7 +36,7 @@ MANUAL = (
 """What is said if more than an entry is changed."""
 
 _OURS = re.compile(r"submissions/[a-z0-9][a-z0-9._-]{0,80}/([a-z0-9][a-z0-9._-]{0,80})/[^/]+")
-_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:$-])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:$-])")
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -59,10 +60,9 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def adds_one_entry(paths: Sequence[str]) -> bool:
-    """Whether the files that a pull request changes all lie in one folder of an entry."""
-    matches = [_OURS.fullmatch(path) for path in paths]
+    """Whether the files that a pull request changes, as the server says, lie in one entry."""
     folders = {path.rsplit("/", 1)[0] for path in paths}
-    return bool(paths) and all(matches) and len(folders) == 1
+    return all(map(_OURS.fullmatch, paths)) and len(folders) == 1
 
 
 def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
@@ -89,15 +89,13 @@ def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
 
 def escape(text: str, *, limit: int = 300) -> str:
     """Return a stranger's text on one line as Markdown that shows it and does nothing else."""
-    line = " ".join(text.split())
-    shown = "".join("\N{REPLACEMENT CHARACTER}" if _hidden(sign) else sign for sign in line)
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in INVISIBLE else character
+        for character in " ".join(text.split())
+    )
     cut = shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
-    # every sign as an entity: no address, mention or issue number becomes a link
-    return _SIGNS.sub(lambda match: f"&#{ord(match.group())};", cut)
-
-
-def _hidden(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    # every such character as an entity: no address, mention or issue number becomes a link
+    return _MARKUP.sub(lambda match: f"&#{ord(match.group())};", cut)
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -116,15 +114,12 @@ def _scores(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|"
     rows = [(score, *pair) for score in scores for pair in score["metrics"].items()]
     for score, name, metric in rows[:MAX_ROWS]:
-        value = metric.get("value") if isinstance(metric, Mapping) else None
-        ends = metric.get("interval_95") if isinstance(metric, Mapping) else None
-        interval = "none"
-        if isinstance(ends, list) and len(ends) == 2:
-            interval = f"{_number(ends[0])} to {_number(ends[1])}"
-        yield (
-            f"| {escape(str(score.get('task')))} | {escape(str(name))} | {_number(value)} "
-            f"| {interval} |"
-        )
+        known = metric if isinstance(metric, Mapping) else {}
+        ends = known.get("interval_95")
+        whole = isinstance(ends, list) and len(ends) == 2
+        interval = " to ".join(map(_number, ends)) if whole else "none"
+        cells = [escape(str(score.get("task"))), escape(str(name)), _number(known.get("value"))]
+        yield f"| {' | '.join(cells)} | {interval} |"
 
 
 def _number(value: object) -> str:

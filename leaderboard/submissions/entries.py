@@ -9,13 +9,18 @@ is `benchmark/runs/run.py`'s.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, IntrospectBenchError
-from introspect_bench.leaderboard.submissions.findings import Finding, from_error, raise_worst
+from introspect_bench.leaderboard.submissions.findings import (
+    Finding,
+    finding,
+    from_error,
+    raise_worst,
+)
 from introspect_bench.leaderboard.submissions.folders import (
     ENTRY,
     LISTED,
@@ -24,12 +29,12 @@ from introspect_bench.leaderboard.submissions.folders import (
     MAX_NOTES_BYTES,
     NOTES,
     RUN_FILE,
+    WRITE_FOLDER,
     file_problem,
-    finding,
     folder_problem,
     members,
 )
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, field_problems, slug
+from introspect_bench.leaderboard.submissions.schema import field_problems, org_of, slug
 from introspect_bench.leaderboard.submissions.text_rules import text_problem
 
 
@@ -62,13 +67,13 @@ def read_entry(folder: Path) -> Entry:
 
 def find_entries(root: Path) -> list[Entry]:
     """Read all entries below `submissions/`, in the order of suites and ids."""
-    found = []
+    entries = []
     for folder in entry_folders(root):
         if isinstance(folder, Finding):
             raise_worst([folder])
         else:
-            found.append(read_entry(folder))
-    return found
+            entries.append(read_entry(folder))
+    return entries
 
 
 def entry_folders(root: Path) -> Iterator[Path | Finding]:
@@ -91,6 +96,28 @@ def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
     """Read an entry and say everything that is wrong with its folder and `entry.json`."""
     if problem := folder_problem(folder):
         return None, [problem]
+    paths, findings = _list_files(folder)
+    name = folder.absolute().name
+    org = org_of(name)
+    if not org:
+        expected = "<org>__<name>__<8 hex> in lower case"
+        findings.append(finding(folder, "the folder's name is no entry's", expected, WRITE_FOLDER))
+    runs = tuple(path for name, path in sorted(paths.items()) if RUN_FILE.fullmatch(name))
+    if not runs:
+        findings.append(finding(folder, "no run file", "<task>.jsonl", "submit a run"))
+    fields = _read_fields(folder, paths.get(ENTRY), findings)
+    notes = _read_notes(paths.get(NOTES), findings)
+    if fields is not None and org and slug(fields["org"]) != org:
+        expected = f"{org!r} as in the folder's name"
+        findings.append(finding(folder, f"org is {fields['org']!r}", expected, WRITE_FOLDER))
+    if findings or fields is None:
+        return None, findings
+    suite = folder.absolute().parent.name
+    return Entry(folder=folder, id=name, suite=suite, fields=fields, runs=runs, notes=notes), []
+
+
+def _list_files(folder: Path) -> tuple[dict[str, Path], list[Finding]]:
+    """Return the sound files of an entry by name, and what is wrong with others and the sum."""
     findings: list[Finding] = []
     paths: dict[str, Path] = {}
     total = 0
@@ -105,51 +132,15 @@ def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
         else:
             paths[member.name] = member
     if total > MAX_ENTRY_BYTES:
-        findings.append(
-            finding(folder, f"{total} bytes in all", f"at most {MAX_ENTRY_BYTES}", "submit less")
-        )
-    name = folder.absolute().name
-    match = ENTRY_ID.fullmatch(name)
-    if match is None:
-        findings.append(finding(folder, "the folder's name is no entry's", *_ID_ADVICE))
-    runs = tuple(path for name, path in sorted(paths.items()) if RUN_FILE.fullmatch(name))
-    if not runs:
-        findings.append(finding(folder, "no run file", "<task>.jsonl", "submit a run"))
-    fields = _read_fields(folder, paths.get(ENTRY), findings)
-    notes = _read_notes(paths.get(NOTES), findings)
-    if fields is not None and match is not None and slug(fields["org"]) != match["org"]:
-        findings.append(
-            finding(
-                folder,
-                f"org is {fields['org']!r}",
-                f"{match['org']!r} as in the folder's name",
-                "let `introspect-bench submit` write the folder",
-            )
-        )
-    if findings or fields is None:
-        return None, findings
-    entry = Entry(
-        folder=folder,
-        id=name,
-        suite=folder.absolute().parent.name,
-        fields=fields,
-        runs=runs,
-        notes=notes,
-    )
-    return entry, []
-
-
-_ID_ADVICE = (
-    "<org>__<name>__<8 hex> in lower case",
-    "let `introspect-bench submit` write the folder",
-)
+        said = f"{total} bytes in all"
+        findings.append(finding(folder, said, f"at most {MAX_ENTRY_BYTES}", "submit less"))
+    return paths, findings
 
 
 def entry_sha256(entry: Entry) -> str:
     """Return the hash of all that an entry holds, names and bytes."""
-    paths = [*entry.runs, entry.folder / ENTRY]
-    if entry.notes is not None:
-        paths.append(entry.folder / NOTES)
+    notes = [] if entry.notes is None else [entry.folder / NOTES]
+    paths = [*entry.runs, entry.folder / ENTRY, *notes]
     hashes = {path.name: files.sha256_file(path) for path in paths}
     return files.sha256_bytes(files.canonical_json(hashes).encode())
 
@@ -176,15 +167,8 @@ def _read_fields(
     for name, problem in problems:
         key = f'"{name}"'.encode()
         line = next((n for n, text in enumerate(lines, 1) if text.strip().startswith(key)), None)
-        findings.append(
-            Finding(
-                file=str(path),
-                line=line,
-                found=f"field {name[:80]} {problem}",
-                expected="what leaderboard/entry.schema.json says",
-                fix="correct the field",
-            )
-        )
+        said, expected = f"field {name[:80]} {problem}", "what leaderboard/entry.schema.json says"
+        findings.append(replace(finding(path, said, expected, "correct the field"), line=line))
     return None if problems else fields
 
 
@@ -193,13 +177,12 @@ def _read_notes(path: Path | None, findings: list[Finding]) -> str | None:
         return None
     with files.open_regular(path) as stream:
         data = stream.read(MAX_NOTES_BYTES + 1)
+    text, problem = "", None
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        problem: str | None = f"is not UTF-8 at byte {error.start}"
-        text = ""
-    else:
         problem = text_problem(text, max_chars=MAX_NOTES_BYTES, keep="\n\t\r")
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 at byte {error.start}"
     if problem:
         findings.append(finding(path, f"the text {problem}", "plain text", "correct it"))
     return text

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from introspect_bench.benchmark.errors import (
@@ -46,7 +47,7 @@ class Finding:
 
     file: str
     """Path as the user gave it."""
-    line: int | None
+    line: int | None = None
     """Line from 1, if it is about one."""
     found: str
     """What is wrong, a sentence."""
@@ -68,6 +69,19 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as a JSON object."""
         return asdict(self)
+
+
+def finding(path: Path, found: str, expected: str, fix: str) -> Finding:
+    """Return a finding about a whole file or folder."""
+    return Finding(file=str(path), found=found, expected=expected, fix=fix)
+
+
+def failed_check(
+    path: Path, line: int | None, found: str, expected: str, fix: str, *, level: Level = "error"
+) -> Finding:
+    """Return a finding that leads to exit code 1."""
+    said = finding(path, found, expected, fix)
+    return replace(said, line=line, level=level, exit_code=CheckFailedError.exit_code)
 
 
 def from_error(error: IntrospectBenchError, file: str) -> Finding:

@@ -64,11 +64,7 @@ def changed_files(repository: Path, *, base: str, head: str) -> list[Change]:
 def git(repository: Path, *words: str, given: bytes = b"", limit: int | None = None) -> bytes:
     """Return what git prints; nothing of the user's settings or hooks counts.
 
-    Args:
-        repository: the repository.
-        words: the command.
-        given: its standard input.
-        limit: most bytes that are read; `MAX_LISTING_BYTES` if None.
+    `given` is the standard input; more than `limit` bytes, or `MAX_LISTING_BYTES`, are an error.
     """
     settings = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     settings |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1"}

@@ -107,7 +107,7 @@ def _form_problem(name: str, value: Any) -> str | None:
 
 
 def row_problem(row: Mapping[str, Any], known: frozenset[str]) -> str | None:
-    """Say what a row of a run file holds that it should not."""
+    """Say what a row of a run file, whose fields are `known`, holds that it should not."""
     if unknown := sorted(row.keys() - known):
         return f"field {unknown[0][:80]} is not one that a run writes"
     raw = row.get("raw")

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,13 @@ from introspect_bench.leaderboard.submissions.access import submitted_access
 from introspect_bench.leaderboard.submissions.entries import body_digest
 from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
 from introspect_bench.leaderboard.submissions.folders import ENTRY, MAX_NOTES_BYTES, NOTES
-from introspect_bench.leaderboard.submissions.schema import DECLARED, ENTRY_ID, SCHEMA, slug
+from introspect_bench.leaderboard.submissions.schema import (
+    DECLARED,
+    ENTRY_ID,
+    OWN_KINDS,
+    SCHEMA,
+    slug,
+)
 from introspect_bench.leaderboard.submissions.validate import check_entry
 
 _TOOL_SECONDS = 120
@@ -106,31 +112,35 @@ def submit(
         raise CheckFailedError(
             "a submission states that " + "; ".join(DECLARED.values()) + "; add --declare if so"
         )
-    found = _read(runs)
-    fields = _fields(description, list(found.values()))
-    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in found.items()}
+    by_task = _read(runs)
+    fields = _fields(description, list(by_task.values()))
+    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in by_task.items()}
     org, _, name = description.name.partition("/")
     identifier = f"{slug(org)}__{slug(name)}__{body_digest(bodies)}"
     if description.name.count("/") != 1 or not ENTRY_ID.fullmatch(identifier):
         raise UsageError(f"--name {description.name!r} makes no folder name; give ORG/NAME")
-    about = next(iter(found.values())).header["task"]
-    folder = output / slug(about["suite"]) / identifier
+    of_suite = slug(next(iter(by_task.values())).header["task"]["suite"])
+    folder = output / of_suite / identifier
     if folder.exists():
         raise UsageError(f"{folder} exists: these replies were submitted under this name already")
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
-        draft = Path(work) / slug(about["suite"]) / identifier
-        _write(draft, found, fields, notes)
+        draft = Path(work) / of_suite / identifier
+        _write(draft, by_task, fields, notes)
         _show_siblings(folder.parent, draft.parent)
         report = check_entry(draft, suite=suite)
-        raise_worst(_moved(report.findings, draft, folder))
+        # the path that the user knows
+        findings = [
+            replace(finding, file=finding.file.replace(str(draft), str(folder)))
+            for finding in report.findings
+        ]
+        raise_worst(findings)
         _move(draft, folder)
-    commands = _commands(folder, identifier)
     return Submission(
         folder=folder,
         id=identifier,
-        commands=commands,
+        commands=_commands(folder, identifier),
         pull_request=_open_pull_request(folder, identifier) if open_pr else None,
-        warnings=tuple(_moved(report.findings, draft, folder)),
+        warnings=tuple(findings),
     )
 
 
@@ -151,18 +161,18 @@ def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
     """Read runs by task."""
     if not paths:
         raise UsageError("give at least one run file")
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     for path in paths:
         validate(path, strict=True)
         run = read_run(Path(path))
-        about = run.header["task"]
-        if about["id"] in found:
-            raise UsageError(f"{found[about['id']].path} and {path} answer the same task")
-        found[about["id"]] = run
-    suites = sorted({run.header["task"]["suite"] for run in found.values()})
+        task = run.header["task"]["id"]
+        if task in runs:
+            raise UsageError(f"{runs[task].path} and {path} answer the same task")
+        runs[task] = run
+    suites = sorted({run.header["task"]["suite"] for run in runs.values()})
     if len(suites) > 1:
         raise UsageError(f"runs of the suites {' and '.join(suites)}; submit them one by one")
-    return dict(sorted(found.items()))
+    return dict(sorted(runs.items()))
 
 
 def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
@@ -170,7 +180,7 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
     kind = said.kind
     if kind is None:
         own = str(runs[0].header["explainer"]["kind"])
-        kind = own if own in ("baseline", "oracle") else "trained" if said.trained_on else None
+        kind = own if own in OWN_KINDS else "trained" if said.trained_on else None
     if kind is None:
         raise UsageError("say --kind untrained, or --kind trained with --trained-on SENTENCE")
     fields = {
@@ -214,14 +224,6 @@ def _show_siblings(there: Path, draft: Path) -> None:
         for sibling in there.iterdir():
             if ENTRY_ID.fullmatch(sibling.name):
                 (draft / sibling.name).mkdir(exist_ok=True)
-
-
-def _moved(findings: Sequence[Finding], draft: Path, folder: Path) -> list[Finding]:
-    """Return findings with the path that the user knows."""
-    return [
-        Finding(**asdict(one) | {"file": one.file.replace(str(draft), str(folder))})
-        for one in findings
-    ]
 
 
 def _move(draft: Path, folder: Path) -> None:

@@ -19,7 +19,6 @@ from introspect_bench.benchmark.scoring.score import check_score, score, validat
 from introspect_bench.leaderboard.submissions.access import access_findings
 from introspect_bench.leaderboard.submissions.checks import (
     content_findings,
-    failed_check,
     run_findings,
     text_findings,
     together,
@@ -30,7 +29,12 @@ from introspect_bench.leaderboard.submissions.entries import (
     entry_sha256,
     inspect_entry,
 )
-from introspect_bench.leaderboard.submissions.findings import Finding, from_error, worst_exit_code
+from introspect_bench.leaderboard.submissions.findings import (
+    Finding,
+    failed_check,
+    from_error,
+    worst_exit_code,
+)
 from introspect_bench.leaderboard.submissions.folders import ENTRY, members
 from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 
@@ -50,11 +54,11 @@ class EntryReport:
 
     path: Path
     """Its folder."""
-    entry: Entry | None
+    entry: Entry | None = None
     """The entry, if its folder and `entry.json` are sound."""
-    sha256: str | None
+    sha256: str | None = None
     """Hash of all its files, if they are all there."""
-    scores: tuple[dict[str, Any], ...]
+    scores: tuple[dict[str, Any], ...] = ()
     """Results of its runs, as `score` gives them; none if a run is wrong."""
     findings: tuple[Finding, ...]
     """What is wrong, in the order of files."""
@@ -68,40 +72,6 @@ class EntryReport:
             "scores": [_summary(one) for one in self.scores],
             "findings": [finding.as_json() for finding in self.findings],
         }
-
-
-def check_paths(
-    paths: Sequence[Path],
-    *,
-    strict: bool,
-    suite: str | None = None,
-    on_entry: OnEntry | None = None,
-) -> tuple[list[dict[str, Any]], list[EntryReport], list[Finding]]:
-    """Check run files, entries and folders of entries.
-
-    Returns:
-        What `validate` says of each run file, reports of entries, and findings about other files.
-    """
-    runs: list[dict[str, Any]] = []
-    reports: list[EntryReport] = []
-    findings: list[Finding] = []
-    for path in paths:
-        if not path.is_dir():
-            try:
-                runs.append(validate(path, strict=strict))
-                findings += content_findings(read_run(path)) if strict else ()
-            except IntrospectBenchError as error:
-                findings.append(from_error(error, str(path)))
-            continue
-        folders = list(_entries(path))
-        for place, folder in enumerate(folders):
-            if on_entry is not None and len(folders) > 1:
-                on_entry(place, len(folders))
-            if isinstance(folder, Finding):
-                findings.append(folder)
-            else:
-                reports.append(check_entry(folder, suite=suite))
-    return runs, reports, findings
 
 
 def validate_all(
@@ -118,11 +88,26 @@ def validate_all(
         computed again, and findings) and `findings` about other files. A finding has `file`,
         `line`, `found`, `expected`, `fix`, `level` and `exit_code`.
     """
-    runs, reports, findings = check_paths(
-        [Path(path) for path in paths], strict=strict, suite=suite, on_entry=on_entry
-    )
-    every = [*findings, *(one for report in reports for one in report.findings)]
-    code = worst_exit_code(every)
+    runs: list[dict[str, Any]] = []
+    reports: list[EntryReport] = []
+    findings: list[Finding] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            try:
+                runs.append(validate(path, strict=strict))
+                findings += content_findings(read_run(path)) if strict else ()
+            except IntrospectBenchError as error:
+                findings.append(from_error(error, str(path)))
+            continue
+        folders = list(_entries(path))
+        for place, folder in enumerate(folders):
+            if on_entry is not None and len(folders) > 1:
+                on_entry(place, len(folders))
+            if isinstance(folder, Finding):
+                findings.append(folder)
+            else:
+                reports.append(check_entry(folder, suite=suite))
+    code = worst_exit_code([*findings, *(own for report in reports for own in report.findings)])
     return {
         "schema": SCHEMA,
         "ok": code == 0,
@@ -137,9 +122,7 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
     """Check one entry and compute its scores."""
     entry, findings = inspect_entry(folder)
     if entry is None:
-        return EntryReport(
-            path=folder, entry=None, sha256=None, scores=(), findings=tuple(findings)
-        )
+        return EntryReport(path=folder, findings=tuple(findings))
     runs: dict[str, Run] = {}
     for path in entry.runs:
         try:
@@ -152,22 +135,16 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
     if len(runs) == len(entry.runs):
         findings += together(entry, runs)
     scores = []
-    if not any(finding.level == "error" for finding in findings):
+    if not worst_exit_code(findings):
         for path in entry.runs:
-            result, found = _scored(path, entry, suite)
-            findings += found
+            result, problem = _scored(path, entry, suite)
             scores += [result] if result else []
-    if not any(finding.level == "error" for finding in findings):
+            findings += [problem] if problem else []
+    if not worst_exit_code(findings):
         findings += access_findings(entry, runs, suite)
-    if any(finding.level == "error" for finding in findings):
-        scores = []
-    return EntryReport(
-        path=folder,
-        entry=entry,
-        sha256=entry_sha256(entry),
-        scores=tuple(scores),
-        findings=tuple(findings),
-    )
+    kept = () if worst_exit_code(findings) else tuple(scores)
+    sha = entry_sha256(entry)
+    return EntryReport(path=folder, entry=entry, sha256=sha, scores=kept, findings=tuple(findings))
 
 
 def _entries(path: Path) -> Iterator[Path | Finding]:
@@ -196,37 +173,33 @@ def _is_root(path: Path) -> bool:
 
 def _scored(
     path: Path, entry: Entry, suite: str | None
-) -> tuple[dict[str, Any] | None, list[Finding]]:
+) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
         result = score(path, suite=suite)
         check_score(path, result)
     except NotJudgedError as error:
-        return None, [
-            failed_check(
-                path, None, str(error), "judged descriptions", f"introspect-bench judge {path}"
-            )
-        ]
+        fix = f"introspect-bench judge {path}"
+        return None, failed_check(path, None, str(error), "judged descriptions", fix)
     except IntrospectBenchError as error:
-        return None, [from_error(error, str(path))]
+        return None, from_error(error, str(path))
     overall, headline = result["overall"], result["headline"]
     best = overall["metrics"][headline]["value"] if overall else None
-    if best is not None and best >= SUSPICIOUS and entry.fields["kind"] != "oracle":
-        said = f"{title(headline)} is {best:.1%}, above what measuring the target twice gives"
-        return result, [
-            failed_check(path, None, said, "less", "expect to be asked how", level="warning")
-        ]
-    return result, []
+    if best is None or best < SUSPICIOUS or entry.fields["kind"] == "oracle":
+        return result, None
+    said, fix = "above what measuring the target twice gives", "expect to be asked how"
+    said = f"{title(headline)} is {best:.1%}, {said}"
+    return result, failed_check(path, None, said, "less", fix, level="warning")
 
 
 def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a report says of a run's scores: numbers and identifiers."""
     kept = ("suite", "task", "version", "split", "metric_version", "data_sha256", "body_sha256")
-    overall = result["overall"]
+    overall = result["overall"] or {"n": 0, "unparsed": 0, "metrics": {}}
     return {name: result[name] for name in kept} | {
-        "n": overall["n"] if overall else 0,
-        "unparsed": overall["unparsed"] if overall else 0,
+        "n": overall["n"],
+        "unparsed": overall["unparsed"],
         "metrics": {
             name: {"value": metric["value"], "interval_95": metric["interval_95"]}
-            for name, metric in (overall["metrics"] if overall else {}).items()
+            for name, metric in overall["metrics"].items()
         },
     }

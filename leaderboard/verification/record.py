@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard.submissions.findings import raise_worst
-from introspect_bench.leaderboard.submissions.validate import check_entry
-from introspect_bench.leaderboard.verification.ledger import append_line, read_ledger
-from introspect_bench.leaderboard.verification.rescore import scores_sha256
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
+from introspect_bench.leaderboard.submissions.validate import SCHEMA, check_entry, validate_all
+from introspect_bench.leaderboard.verification.ledger import Line, append_line, read_ledger
 
 BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
 """Events that a person adds; checks are added by what checks."""
@@ -55,3 +55,67 @@ def ledger_add(
         details=details,
     )
     return asdict(line)
+
+
+def rescore(
+    root: Path, *, ledger: Path, before: Path | None = None, suite: str | None = None
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Score all entries again and compare them with an earlier report."""
+    lines = read_ledger(ledger)
+    report = validate_all([root], suite=suite)
+    if before is None:
+        return report, []
+    earlier = files.read_json(before)
+    if earlier.get("schema") != SCHEMA or not isinstance(earlier.get("entries"), list):
+        raise IntegrityError(f"{before}: not a report of scores")
+    return report, unexplained(earlier["entries"], report["entries"], lines)
+
+
+def unexplained(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], lines: Sequence[Line]
+) -> list[Finding]:
+    """Return a finding for each entry that changed or is gone without a line that explains it."""
+    findings = []
+    current = {str(entry["entry"]): entry for entry in now}
+    for old in before:
+        name = str(old["entry"])
+        new = current.get(name)
+        if new is None:
+            if not any(line.entry == name and line.event == "withdraw" for line in lines):
+                findings.append(_finding(name, "is gone", "a line `withdraw` in the ledger"))
+            continue
+        changed = [what for what in ("sha256", "scores") if old[what] != new[what]]
+        if changed and not _explained(lines, name, new):
+            what = "its files" if "sha256" in changed else "its scores"
+            findings.append(
+                _finding(name, f"{what} changed", "a line `rescore` in the ledger that says why")
+            )
+    return findings
+
+
+def scores_sha256(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return the hash by which a line of the ledger names the scores it explains."""
+    return files.sha256_bytes(files.canonical_json(list(scores)).encode())
+
+
+def _explained(lines: Sequence[Line], name: str, new: Mapping[str, Any]) -> bool:
+    """Whether a line is about these files with these scores; one about earlier ones is not."""
+    wanted = scores_sha256(new["scores"])
+    return any(
+        line.entry == name
+        and line.event == "rescore"
+        and line.entry_sha256 == new["sha256"]
+        and line.details.get("scores_sha256") == wanted
+        for line in lines
+    )
+
+
+def _finding(entry: str, found: str, expected: str) -> Finding:
+    return Finding(
+        file=entry,
+        line=None,
+        found=f"{found} since the last board",
+        expected=expected,
+        fix="find out what changed it, or write down why it is right",
+        exit_code=1,
+    )

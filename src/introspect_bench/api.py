@@ -36,9 +36,9 @@ from introspect_bench.benchmark.scoring.score import (
 )
 from introspect_bench.benchmark.suite.find import shipped_tasks, tasks_of
 from introspect_bench.citation import cite
-from introspect_bench.leaderboard.report.curve import board_scaling
 from introspect_bench.leaderboard.report.pairs import board_report
-from introspect_bench.leaderboard.site.pages import board_build, board_check, board_diff
+from introspect_bench.leaderboard.report.scaling import board_scaling
+from introspect_bench.leaderboard.site.folder import board_build, board_check, board_diff
 from introspect_bench.leaderboard.submissions.submit import submit
 from introspect_bench.leaderboard.submissions.validate import validate_all
 from introspect_bench.leaderboard.verification.recheck import recheck
