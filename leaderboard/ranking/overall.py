@@ -28,6 +28,7 @@ from introspect_bench.benchmark.metrics.verdicts import FloatArray
 from introspect_bench.benchmark.scoring.scale import NoScaleError, Scale, bars_missed, scale_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
+from introspect_bench.leaderboard.ranking.ranking import Place, rank_intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,3 +130,42 @@ def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> Scales:
         reasons = ["every task's suite misses a bar"]
     missing = f"There is no overall: {'; '.join(reasons)}." if reasons else ""
     return Scales(by_task=known, left_out=left_out, missing=missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a board says of an entry as a whole."""
+
+    overall: Overall | None
+    """Mean over the tasks that count, rescaled; None if a task is lacking."""
+    place: Place | None
+    """Rank among the ranked entries of its class; None if it is not one of them."""
+
+
+def standings(
+    scores: Mapping[str, Mapping[str, TaskScore]],
+    scales: Mapping[str, Scale],
+    *,
+    ranked: Mapping[str, str],
+) -> dict[str, Standing]:
+    """Return the standing of every entry.
+
+    Args:
+        scores: headline by task, by entry; resampled alike for all entries of a task.
+        scales: by task, of every task that counts (`Scales.counted`).
+        ranked: access class by entry that may be ranked: no oracles, and not what was withdrawn or
+            is not confirmed.
+    """
+    found = {entry: overall(own, scales) for entry, own in scores.items()}
+    classes: dict[str, dict[str, Overall]] = {}
+    for entry, whole in found.items():
+        if whole is not None and entry in ranked:
+            classes.setdefault(ranked[entry], {})[entry] = whole
+    places: dict[str, Place] = {}
+    for contestants in classes.values():
+        values = np.array([whole.value for whole in contestants.values()])
+        resampled = np.stack([whole.resampled for whole in contestants.values()])
+        places |= zip(contestants, rank_intervals(values, resampled), strict=True)
+    return {
+        entry: Standing(overall=whole, place=places.get(entry)) for entry, whole in found.items()
+    }

@@ -22,8 +22,13 @@ from introspect_bench.benchmark.scoring.matched import draws
 from introspect_bench.benchmark.suite.find import tasks_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Scales, TaskScore, scales_of
-from introspect_bench.leaderboard.ranking.standings import Standing, standings
+from introspect_bench.leaderboard.ranking.overall import (
+    Scales,
+    Standing,
+    TaskScore,
+    scales_of,
+    standings,
+)
 from introspect_bench.leaderboard.site.board import Board, Column, Row, SuiteBoard
 from introspect_bench.leaderboard.site.matrix import access_matrices
 from introspect_bench.leaderboard.site.rows import Scored, compared_replies, make_row

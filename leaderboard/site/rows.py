@@ -13,8 +13,7 @@ from typing import Any
 from introspect_bench.benchmark.metrics.bootstrap import ends
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Overall
-from introspect_bench.leaderboard.ranking.standings import Standing
+from introspect_bench.leaderboard.ranking.overall import Overall, Standing
 from introspect_bench.leaderboard.site.board import Estimate, Layered, Row, TaskScore
 from introspect_bench.leaderboard.site.scored import ScoredRun
 from introspect_bench.leaderboard.submissions.access import EntryAccess, entry_access

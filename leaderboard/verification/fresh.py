@@ -68,13 +68,13 @@ class FreshScore:
 def ask_fresh(
     run: Run,
     check: Recheck,
-    folder: str,
     *,
     on_fetch: OnProgress,
     on_queries: OnQueries | None,
     on_answers: OnAnswers | None,
 ) -> FreshScore:
     """Ask an entry's explainer all queries of a fresh suite and score them."""
+    folder = str(check.fresh)
     task, public = about(run, check.suite)
     own = find_suite(folder, task.name)
     split = run.header["task"]["split"]
@@ -113,11 +113,8 @@ def completed(public: Suite, fresh: Suite, folder: Path) -> Path:
             if name.partition("/")[0] in splits:
                 write_bytes_atomic(root / name, suite.read(name))
     counts = {**public.manifest["splits"], **fresh.manifest["splits"]}
-    fields = {
-        name: value
-        for name, value in fresh.manifest.items()
-        if name not in ("schema", "files", "data_sha256", "canary")
-    }
+    made = ("schema", "files", "data_sha256", "canary")  # written anew
+    fields = {name: value for name, value in fresh.manifest.items() if name not in made}
     write_manifest(root, {**fields, "splits": counts, "mini": public.manifest["mini"]})
     return suites
 

@@ -1,10 +1,14 @@
-"""The ledger as maintainers keep it: what it says, and a line added to it."""
+"""The ledger as maintainers keep it: its lines, one added, and what no line explains.
+
+All entries are scored again beside the scores of the last board. What explains a change: the entry
+is new or was withdrawn, or the ledger says that it was scored again and why, with the hashes of its
+files and of the scores that are meant.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,12 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
 from introspect_bench.leaderboard.submissions.validate import SCHEMA, check_entry, validate_all
-from introspect_bench.leaderboard.verification.ledger import Line, append_line, read_ledger
-
-BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
-"""Events that a person adds; checks are added by what checks."""
+from introspect_bench.leaderboard.verification.ledger import (
+    BY_HAND,
+    Line,
+    append_line,
+    read_ledger,
+)
 
 
 def ledger_show(ledger: Path | str, *, entry: str | None = None) -> list[dict[str, Any]]:
@@ -34,27 +40,22 @@ def ledger_add(
     commit: str | None = None,
     suite: str | None = None,
 ) -> dict[str, Any]:
-    """Append what a person decided about an entry."""
+    """Append what a person decided about an entry, which must be sound; `event` is of `BY_HAND`."""
     if event not in BY_HAND:
         raise UsageError(f"unknown event {event!r}: choose from {', '.join(BY_HAND)}")
-    found = check_entry(Path(entry), suite=suite)
-    raise_worst(found.findings)
-    report = found.as_json()
-    details: Mapping[str, Any] = (
-        {"scores_sha256": scores_sha256(report["scores"])} if event == "rescore" else {}
-    )
-    line = append_line(
-        Path(ledger),
+    checked = check_entry(Path(entry), suite=suite)
+    raise_worst(checked.findings)
+    report = checked.as_json()
+    line = Line(
         event=event,
         entry=report["entry"],
         entry_sha256=report["sha256"],
         by=by,
         reason=reason,
-        date=datetime.now(UTC).date().isoformat(),
         commit=commit,
-        details=details,
+        details={"scores_sha256": scores_sha256(report["scores"])} if event == "rescore" else {},
     )
-    return asdict(line)
+    return asdict(append_line(Path(ledger), line))
 
 
 def rescore(
@@ -113,7 +114,6 @@ def _explained(lines: Sequence[Line], name: str, new: Mapping[str, Any]) -> bool
 def _finding(entry: str, found: str, expected: str) -> Finding:
     return Finding(
         file=entry,
-        line=None,
         found=f"{found} since the last board",
         expected=expected,
         fix="find out what changed it, or write down why it is right",

@@ -124,15 +124,14 @@ def judge_again(
         on_fetch=on_fetch,
         on_answers=on_answers,
     )
-    differing = tuple(sorted(qid for qid, equal in same.items() if not equal))
-    asked = len(same)
+    agreed = sum(same.values())
     return Agreement(
         task=task.name,
-        asked=asked,
-        agreed=asked - len(differing),
-        identical=asked - len(differing),
+        asked=len(same),
+        agreed=agreed,
+        identical=agreed,
         whole=len(qids) == len(run.rows),
-        differing=differing,
+        differing=tuple(sorted(qid for qid, equal in same.items() if not equal)),
     )
 
 

@@ -11,8 +11,7 @@ import pytest
 from introspect_bench.benchmark.scoring.scale import Scale
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import TaskScore, scales_of
-from introspect_bench.leaderboard.ranking.standings import standings
+from introspect_bench.leaderboard.ranking.overall import TaskScore, scales_of, standings
 
 SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 
