@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -280,3 +280,9 @@ def escape(text: str) -> str:
 def bar(cells: Sequence[str]) -> str:
     """Return cells as one row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
+
+
+def lines_of(head: Sequence[str], rows: Iterable[Sequence[str]], *, names: int = 1) -> list[str]:
+    """Return the lines of a Markdown table; columns after the first `names` are of numbers."""
+    rule = ["---"] * names + ["---:"] * (len(head) - names)
+    return [bar(cells) for cells in (head, rule, *rows)]

@@ -12,12 +12,12 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.export import latex
 from introspect_bench.benchmark.export.tables import (
     NOTHING,
-    bar,
     cell,
     clean,
     distinct,
     escape,
     label,
+    lines_of,
     shown,
 )
 from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
@@ -33,11 +33,10 @@ def markdown(found: Mapping[str, Any]) -> str:
     lines = []
     for task in found["tasks"]:
         lines += [f"### {escape(_title(task))}", ""]
-        for cells, names in ((_runs(task), 1), (_pairs(task), 2)):
-            lines += [bar(cells[0]), bar(["---"] * names + ["---:"] * (len(cells[0]) - names))]
+        for (head, *rows), names in ((_runs(task), 1), (_pairs(task), 2)):
             # only the first cells hold a stranger's text
-            lines += [bar([*map(escape, row[:names]), *row[names:]]) for row in cells[1:]]
-            lines.append("")
+            shown_rows = [[*map(escape, row[:names]), *row[names:]] for row in rows]
+            lines += [*lines_of(head, shown_rows, names=names), ""]
     return "\n".join([*lines, _legend(found).replace("*", r"\*")]) + "\n"
 
 
@@ -93,11 +92,8 @@ def _labels(task: Mapping[str, Any]) -> list[str]:
 def _difference(name: str, pair: Mapping[str, Any]) -> str:
     if pair["difference"] is None:
         return NOTHING
-    value = _signed(name, pair["difference"])
-    if pair["interval_95"] is None:
-        return value
-    low, high = pair["interval_95"]
-    return f"{value} [{_signed(name, low)}, {_signed(name, high)}]"
+    ends = [_signed(name, end) for end in pair["interval_95"] or ()]
+    return _signed(name, pair["difference"]) + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def _signed(name: str, value: float) -> str:

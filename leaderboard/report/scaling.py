@@ -1,6 +1,7 @@
-"""Scores over how much was learnt from, as one SVG document: pure, the same bytes every time.
+"""Scores over the number of training queries, as one SVG document: the same bytes every time.
 
-Owns what is joined by a line. How points are placed is `plotting`'s; each task has a panel.
+Each task has a panel; a line joins run files that differ in nothing but `n_train`. How points are
+placed is `plotting`'s.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
 from introspect_bench.benchmark.runs.new_header import n_train
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.score import check_whole, score_all
-from introspect_bench.leaderboard.site.board import Estimate
+from introspect_bench.leaderboard.site.board import Estimate, estimate_of
 from introspect_bench.leaderboard.site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
 from introspect_bench.leaderboard.site.render import templates
 
@@ -115,14 +116,14 @@ def board_scaling(
         write_bytes_atomic(Path(output), svg.encode())
     points = [
         {
-            "task": one.task,
-            "explainer": one.name,
-            "n_train": one.n_train,
-            "metric": one.metric,
-            "value": one.score.value,
-            "interval_95": [one.score.low, one.score.high],
+            "task": point.task,
+            "explainer": point.name,
+            "n_train": point.n_train,
+            "metric": point.metric,
+            "value": point.score.value,
+            "interval_95": [point.score.low, point.score.high],
         }
-        for one in learnt
+        for point in learnt
     ]
     return {"svg": svg, "points": points}
 
@@ -137,10 +138,9 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
             "with `train`, or of baselines run with --n-train"
         )
     metric = result["headline"]
-    found = result["overall"]["metrics"][metric]
-    if found["value"] is None:
+    score = estimate_of(result["overall"]["metrics"][metric])
+    if score is None:
         raise UsageError(f"{path}: has no {metric}: a kind or class of queries is lacking")
-    low, high = found["interval_95"] or (None, None)
     return Learnt(
         task=result["task"],
         metric=metric,
@@ -148,7 +148,7 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
         recipe=_recipe(explainer),
         name=explainer["name"],
         n_train=amount,
-        score=Estimate(value=found["value"], low=low, high=high),
+        score=score,
     )
 
 

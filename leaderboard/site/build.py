@@ -121,23 +121,17 @@ def _scored(
 ) -> tuple[str, ScoredRun]:
     for task, suite in tasks:
         if path.stem == task.name:
-            found = scored_run(path, task, suite, use_cache=use_cache)
-            if found.result["split"] != SPLIT:
-                raise IntegrityError(
-                    f"{path}: answers the {found.result['split']} split, a board shows {SPLIT}"
-                )
-            return task.name, found
+            run = scored_run(path, task, suite, use_cache=use_cache)
+            if (split := run.result["split"]) != SPLIT:
+                raise IntegrityError(f"{path}: answers the {split} split, a board shows {SPLIT}")
+            return task.name, run
     raise UsageError(f"{path}: the suite {entry.suite} has no task {path.stem}")
 
 
 def _suite_board(found: Collected) -> SuiteBoard:
     scores = _task_scores(found)
     scales = scales_of(found.tasks, SPLIT)
-    ranked = {
-        one.entry.id: one.access.access
-        for one in found.entries
-        if not one.access.unranked and not one.standing.withdrawn
-    }
+    ranked = {one.entry.id: one.access.access for one in found.entries if one.ranked}
     counted = scales.counted
     places = standings(scores, counted, ranked=ranked) if counted else {}
     labels: dict[str, list[Label]] = {}
@@ -147,10 +141,10 @@ def _suite_board(found: Collected) -> SuiteBoard:
     rows = []
     for one in found.entries:
         control = by_id.get(str(one.entry.fields.get("vector_use")))
-        equal = control is not None and _is_control(one, control, found.tasks)
+        if control is not None and not _is_control(one, control, found.tasks):
+            control = None
         own = labels.get(one.entry.id, ())
-        kept = control if equal else None
-        rows.append(make_row(one, places, own, found.tasks, control=kept))
+        rows.append(make_row(one, places, own, found.tasks, control=control))
     rows.sort(key=lambda row: _order(row, places))
     target = found.tasks[0][1].manifest["target"].get("name")
     return SuiteBoard(
@@ -245,15 +239,15 @@ def _sheets(found: Collected, table: SuiteBoard) -> list[Sheet]:
 
 def _asked(task: Task, suite: Suite) -> tuple[Asked, ...]:
     truth: Mapping[str, Any] = (suite.feature_truth if suite.describes else suite.truth)(SPLIT)
-    found = []
-    for query in suite.queries(SPLIT):
-        about = [query.kind, *_layers(query.fields)]
-        about.append(f"group {query.group}")
-        answer = task.format_answer(truth[query.id].answer)
-        found.append(
-            Asked(id=query.id, about=tuple(about), asked=task.render(query).question, truth=answer)
+    return tuple(
+        Asked(
+            id=query.id,
+            about=(query.kind, *_layers(query.fields), f"group {query.group}"),
+            asked=task.render(query).question,
+            truth=task.format_answer(truth[query.id].answer),
         )
-    return tuple(found)
+        for query in suite.queries(SPLIT)
+    )
 
 
 def _layers(fields: Mapping[str, Any]) -> list[str]:

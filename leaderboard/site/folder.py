@@ -1,4 +1,4 @@
-"""The page's folder: written whole, checked by hash, compared line by line.
+"""The page's folder: built from submissions, written whole, checked by hash, compared by line.
 
 Owns its layout: `index.html`, `board.json`, `board.csv`, `board.bib`, `q/*.js`, and
 `checksums.sha256` over all of them, in the form `sha256sum --check` reads.
@@ -15,7 +15,6 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.leaderboard.site import folder as site
 from introspect_bench.leaderboard.site import shards
 from introspect_bench.leaderboard.site.board import SCHEMA, Board
 from introspect_bench.leaderboard.site.build import OnEntry, make_board
@@ -24,8 +23,6 @@ from introspect_bench.leaderboard.site.render import board_json, render
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 """Names of the parts."""
-MAX_INDEX_BYTES = 3 << 19
-"""Largest `index.html`, 1.5 MiB: what a phone loads without a wait."""
 
 _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*)")
 
@@ -66,12 +63,13 @@ def _parts(board: Board, sheets: tuple[shards.Sheet, ...]) -> Iterator[tuple[str
     yield INDEX, render(board, shards.setup(sheets)).encode()
 
 
-def check_site(site: Path) -> dict[str, Any]:
+def board_check(path: Path | str) -> dict[str, Any]:
     """Check that a page is whole and that its table was made from its `board.json`.
 
     Returns:
         `files` and `entries`, how many there are, and `board_sha256`.
     """
+    site = Path(path)
     listed = _listed(site)
     for name in (INDEX, BOARD):
         if name not in listed:
@@ -83,10 +81,10 @@ def check_site(site: Path) -> dict[str, Any]:
             raise IntegrityError(
                 f"{site / name}: sha256 is {found}, {CHECKSUMS} says {expected}; build it again"
             )
-    for path in sorted(site.rglob("*")):
-        name = path.relative_to(site).as_posix()
-        if not path.is_dir() and name not in listed and name != CHECKSUMS:
-            raise IntegrityError(f"{path}: not in {CHECKSUMS}; remove it or build the page again")
+    for file in sorted(site.rglob("*")):
+        name = file.relative_to(site).as_posix()
+        if not file.is_dir() and name not in listed and name != CHECKSUMS:
+            raise IntegrityError(f"{file}: not in {CHECKSUMS}; remove it or build the page again")
     board = read_board(site)
     sha = files.sha256_file(site / BOARD)
     if f'<meta name="board-sha256" content="{sha}">'.encode() not in (site / INDEX).read_bytes():
@@ -139,10 +137,11 @@ def _check_place(out: Path) -> None:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, a line each, in what two boards (as `read_board` returns them) differ."""
-    lines = []
-    for name in ("package", "metric_version"):
-        if old.get(name) != new.get(name):
-            lines.append(f"{name}: {old.get(name)} -> {new.get(name)}")
+    lines = [
+        f"{name}: {old.get(name)} -> {new.get(name)}"
+        for name in ("package", "metric_version")
+        if old.get(name) != new.get(name)
+    ]
     before, after = _flat(old), _flat(new)
     for key in sorted(before.keys() | after.keys()):
         if key not in after:
@@ -201,15 +200,10 @@ def board_build(
         use_cache=use_cache,
         on_entry=on_entry,
     )
-    site.write_site(board, sheets, Path(output))
+    write_site(board, sheets, Path(output))
     return {"output": str(output), **board_check(output)}
-
-
-def board_check(path: Path | str) -> dict[str, Any]:
-    """Check that a page is whole and its table that of its `board.json`."""
-    return site.check_site(Path(path))
 
 
 def board_diff(old: Path | str, new: Path | str) -> list[str]:
     """Return a line for each difference between two boards."""
-    return site.differences(site.read_board(Path(old)), site.read_board(Path(new)))
+    return differences(read_board(Path(old)), read_board(Path(new)))

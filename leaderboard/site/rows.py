@@ -14,7 +14,13 @@ from introspect_bench.benchmark.metrics.bootstrap import ends
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard.ranking.overall import Overall, Standing
-from introspect_bench.leaderboard.site.board import Estimate, Layered, Row, TaskScore
+from introspect_bench.leaderboard.site.board import (
+    Estimate,
+    Layered,
+    Row,
+    TaskScore,
+    estimate_of,
+)
 from introspect_bench.leaderboard.site.scored import ScoredRun
 from introspect_bench.leaderboard.submissions.access import EntryAccess, entry_access
 from introspect_bench.leaderboard.submissions.copies import Label, Replies, replies_of
@@ -34,10 +40,35 @@ class Scored:
     """What the ledger says of it."""
 
     @property
+    def name(self) -> str:
+        """Organisation and name."""
+        return f"{self.entry.fields['org']}/{self.entry.fields['name']}"
+
+    @property
     def access(self) -> EntryAccess:
         """How it comes by its answers."""
         headers = {task: run.header for task, run in self.runs.items()}
         return entry_access(self.entry.fields, headers, self.standing)
+
+    @property
+    def explainers(self) -> list[Mapping[str, Any]]:
+        """What the header of each run says of the explainer."""
+        return [run.header["explainer"] for run in self.runs.values()]
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether a run had other queries' vectors."""
+        return any(explainer.get("shuffled_vectors") for explainer in self.explainers)
+
+    @property
+    def own_vectors(self) -> bool:
+        """Whether every run had the queries' own vectors."""
+        return not (self.shuffled or any(one["no_vector"] for one in self.explainers))
+
+    @property
+    def ranked(self) -> bool:
+        """Whether its access class ranks it, and it was not withdrawn."""
+        return not (self.access.unranked or self.standing.withdrawn)
 
 
 def make_row(
@@ -48,17 +79,14 @@ def make_row(
     *,
     control: Scored | None = None,
 ) -> Row:
-    """Return an entry's row."""
-    entry, said = found.entry, found.entry.fields
+    """Return an entry's row; `control` is its own entry without vectors, if the two are equals."""
+    entry, said, ledger, access = found.entry, found.entry.fields, found.standing, found.access
     whole = places.get(entry.id)
     place, overall = (whole.place, whole.overall) if whole else (None, None)
-    explainers = [run.header["explainer"] for run in found.runs.values()]
-    access = found.access
+    as_is = ("org", "name", "kind", "parameters", "date", "licence", "bibtex")
     return Row(
+        **{name: said[name] for name in as_is},
         id=entry.id,
-        org=said["org"],
-        name=said["name"],
-        kind=said["kind"],
         access=access.access,
         access_basis=access.basis,
         unranked=access.unranked,
@@ -71,25 +99,22 @@ def make_row(
         ties=place.letters if place else (),
         overall=_estimate(overall),
         rescaled=dict(overall.by_task) if overall else {},
-        tier=found.standing.tier,
-        tier_note=_ledger(found.standing),
-        labels=tuple(f"{label.kind}: {label.text}" for label in labels) + _flags(found.standing),
-        withdrawn=found.standing.withdrawn,
-        uses_vectors=not any(
-            explainer["no_vector"] or explainer.get("shuffled_vectors") for explainer in explainers
+        tier=ledger.tier,
+        tier_note=_ledger(ledger),
+        labels=(
+            *(f"{label.kind}: {label.text}" for label in labels),
+            *(f"flagged: {reason}" for reason in ledger.flags),
         ),
+        withdrawn=ledger.withdrawn,
+        uses_vectors=found.own_vectors,
         vector_gain=None if control is None else _gain(overall, places.get(control.entry.id)),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),
-        parameters=said["parameters"],
         n_train=said.get("n_train"),
         base=made_from(found, tasks),
-        date=said["date"],
         authors=tuple(said["authors"]),
         links=dict(said["links"]),
-        licence=said["licence"],
         trained_on=tuple(said["trained_on"]),
-        bibtex=said["bibtex"],
         notes=entry.notes or "",
         facts=_facts(found),
     )
@@ -106,8 +131,7 @@ def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
         return declared
     target = tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
-    for run in found.runs.values():
-        explainer = run.header["explainer"]
+    for explainer in found.explainers:
         loaded = {str(one) for one in explainer.get("weights_sha256", {}).values()}
         if loaded and (loaded & known or explainer["kind"] == "baseline"):
             name = target.get("name")
@@ -129,39 +153,19 @@ def compared_replies(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Repl
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
     overall = run.result["overall"]
-    layers = [
-        Layered(first=first, last=last, score=score)
-        for (first, last), score in (
-            (_ends_of(name), estimate(part["metrics"][task.headline]))
-            for name, part in run.result["by_layers"].items()
-        )
-        if score is not None
-    ]
+    layers = []
+    for name, part in run.result["by_layers"].items():  # such as `06-11` or `12`
+        first, _, last = name.partition("-")
+        if (score := estimate_of(part["metrics"][task.headline])) is not None:
+            layers.append(Layered(first=int(first), last=int(last or first), score=score))
     return TaskScore(
-        headline=estimate(overall["metrics"][task.headline]),
-        metrics={name: estimate(overall["metrics"][name]) for name in task.metrics},
-        n=overall["n"],
-        n_groups=overall["n_groups"],
-        unparsed=overall["unparsed"],
-        missing=overall["missing"],
+        headline=estimate_of(overall["metrics"][task.headline]),
+        metrics={name: estimate_of(overall["metrics"][name]) for name in task.metrics},
+        **{name: overall[name] for name in ("n", "n_groups", "unparsed", "missing")},
         by_layers=tuple(layers),
         run_sha256=run.result["body_sha256"],
         access=access,
     )
-
-
-def estimate(metric: Mapping[str, Any]) -> Estimate | None:
-    """Return a metric of a result; None where it has no value."""
-    if metric["value"] is None:
-        return None
-    low, high = metric["interval_95"] or (None, None)
-    return Estimate(value=metric["value"], low=low, high=high)
-
-
-def _ends_of(name: str) -> tuple[int, int]:
-    """Return first and last layer of a key of `by_layers`, such as `06-11` or `12`."""
-    first, _, last = name.partition("-")
-    return int(first), int(last or first)
 
 
 def _estimate(overall: Overall | None) -> Estimate | None:
@@ -204,24 +208,13 @@ def _ledger(standing: Ledgered) -> str:
     return "; ".join([said, *shares])
 
 
-def _flags(standing: Ledgered) -> tuple[str, ...]:
-    return tuple(f"flagged: {reason}" for reason in standing.flags)
-
-
 def _facts(found: Scored) -> dict[str, str]:
-    runs = list(found.runs.values())
-    names = sorted({str(run.header["explainer"]["name"]) for run in runs})
-    versions = sorted({str(run.header["package"].get("version")) for run in runs})
-    weights = sorted(
-        {
-            f"{name} {sha}"
-            for run in runs
-            for name, sha in run.header["explainer"].get("weights_sha256", {}).items()
-        }
-    )
+    versions = {str(run.header["package"].get("version")) for run in found.runs.values()}
+    hashes = (explainer.get("weights_sha256", {}) for explainer in found.explainers)
+    weights = {f"{name} {sha}" for of_run in hashes for name, sha in of_run.items()}
     return {
-        "Ran as": ", ".join(names),
+        "Ran as": ", ".join(sorted({str(explainer["name"]) for explainer in found.explainers})),
         "Attempts": str(found.entry.fields["attempts"]),
-        "Ran with package": ", ".join(versions),
-        "Weights sha256": "; ".join(weights),
+        "Ran with package": ", ".join(sorted(versions)),
+        "Weights sha256": "; ".join(sorted(weights)),
     }

@@ -35,7 +35,7 @@ from introspect_bench.benchmark.scoring.score import check_score
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard.site.figures import shown
-from introspect_bench.leaderboard.site.shards import MAX_REPLY, Reply
+from introspect_bench.leaderboard.site.shards import Reply, cut
 
 RIGHT = 0.5
 """Score from which a description counts as right in the query browser, where it is shown."""
@@ -104,9 +104,7 @@ def _scored(path: Path, task: Task, suite: Suite) -> ScoredRun:
 
 
 def _reply(one: Replied, task: Task) -> Reply:
-    raw = one.raw
-    if raw is not None and len(raw) > MAX_REPLY:
-        raw = f"{raw[:MAX_REPLY]} … ({len(raw)} characters in all)"
+    raw = cut(one.raw)
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
         name, value = "weighted_r", one.found.weighted_r

@@ -109,10 +109,11 @@ def _query(sheet: Sheet, place: int) -> dict[str, Any]:
 
 
 def _reply(reply: Reply) -> list[Any]:
-    return [_cut(reply.raw), _cut(reply.read), reply.score, int(reply.right)]
+    return [cut(reply.raw), cut(reply.read), reply.score, int(reply.right)]
 
 
-def _cut(text: str | None) -> str | None:
+def cut(text: str | None) -> str | None:
+    """Return a text of at most `MAX_REPLY` characters, or its beginning and how many it has."""
     if text is None or len(text) <= MAX_REPLY:
         return text
     return f"{text[:MAX_REPLY]} … ({len(text)} characters in all)"
