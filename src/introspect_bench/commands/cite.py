@@ -6,16 +6,13 @@ import click
 
 from introspect_bench.console import emit_json
 
+FORMATS = ("text", "bibtex", "cff")
+"""Those of `citation.FORMATS`."""
+
 
 @click.command()
 @click.argument("what", nargs=-1, metavar="[WHAT|RUN]...")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("text", "bibtex", "cff")),
-    default="text",
-    show_default=True,
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with the text.")
 def command(what: tuple[str, ...], form: str, as_json: bool) -> None:
     """Print what to cite.

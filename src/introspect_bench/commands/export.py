@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json
+from introspect_bench.console import emit
 
 FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever")
 """Forms of `exporting.FORMS`."""
@@ -33,8 +33,5 @@ def command(run: Path, to: str, suite: str | None, out: Path | None, as_json: bo
     """
     from introspect_bench import api
 
-    written = api.export(run, to, out=out, suite=suite)
-    if as_json:
-        emit_json({"form": to, "path": str(written)})
-    else:
-        click.echo(str(written))
+    written = str(api.export(run, to, out=out, suite=suite))
+    emit({"form": to, "path": written}, written, as_json=as_json)

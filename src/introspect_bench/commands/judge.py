@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,14 +37,13 @@ RATERS = "A language model as judge"
 @grouped(RATERS, "--no-schema", is_flag=True, help="For servers that know no response_format.")
 def command(
     runs: tuple[Path, ...],
-    suite: str | None,
     judges: tuple[str, ...],
-    device: str,
     as_json: bool,
     model: str | None,
     endpoint: str | None,
     key_variable: str | None,
     no_schema: bool,
+    **options: Any,
 ) -> None:
     """Have the descriptions in complete runs judged.
 
@@ -61,30 +61,16 @@ def command(
         raise click.UsageError("--endpoint, --key-variable and --no-schema go with --model")
     if model is not None and judges:
         raise click.UsageError("--judge and --model are different judges; give one of them")
+    server = {"endpoint": endpoint, "key_variable": key_variable, "structured": not no_schema}
     name = "judgements" if model is None else "ratings"
     rows = []
     with progress() as bar:
+        options["on_fetch"], asking = bar.bytes, bar.counted("asking")
         for path in runs:
             if model is None:
-                appended = api.judge(
-                    path,
-                    suite=suite,
-                    judges=judges,
-                    device=device,
-                    on_fetch=bar.bytes,
-                    on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
-                )
+                appended = api.judge(path, judges=judges, on_answers=asking, **options)
             else:
-                appended = api.rate(
-                    path,
-                    suite=suite,
-                    model=model,
-                    endpoint=endpoint,
-                    key_variable=key_variable,
-                    structured=not no_schema,
-                    device=device,
-                    on_fetch=bar.bytes,
-                )
+                appended = api.rate(path, model=model, **server, **options)
             rows.append({"path": str(path), name: appended})
     if as_json:
         emit_json({"runs": rows})

@@ -125,9 +125,6 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 def command(
     dry_run: bool,
     queries: str | None,
-    injections: tuple[str, ...],
-    scalings: tuple[str, ...],
-    slots: tuple[str, ...],
     arguments: tuple[str, ...],
     no_judge: bool,
     no_score: bool,
@@ -150,9 +147,10 @@ def command(
     from introspect_bench.benchmark.evaluation.custom import parse_arguments
     from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
+    vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     options |= {
         "queries": None if queries is None else queries.split(","),
-        "injection": parse_injection(injections, scalings, slots),
+        "injection": parse_injection(*vectors),
         "explainer_args": parse_arguments(arguments),
         "judge": not no_judge,
     }
@@ -161,12 +159,7 @@ def command(
         return
     try:
         with progress() as bar:
-            runs = api.run(
-                **options,
-                on_fetch=bar.bytes,
-                on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
-                on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
-            )
+            runs = api.run(**options, **bar.of_run())
     except RefusedTasksError as error:
         if error.runs:
             _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
@@ -205,20 +198,11 @@ def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:
     if as_json:
         emit_json({"plans": [dataclasses.asdict(plan) for plan in plans]})
         return
-    emit_table(
-        ("task", "queries", "prompt tokens", "time", "disk", "file"),
-        [
-            (
-                plan.task,
-                plan.queries,
-                f"about {plan.prompt_tokens:,}",
-                _minutes(plan.seconds),
-                f"{plan.disk_bytes / 1e6:.1f} MB",
-                plan.path,
-            )
-            for plan in plans
-        ],
-    )
+    rows = []
+    for plan in plans:
+        tokens, disk = f"about {plan.prompt_tokens:,}", f"{plan.disk_bytes / 1e6:.1f} MB"
+        rows.append((plan.task, plan.queries, tokens, _minutes(plan.seconds), disk, plan.path))
+    emit_table(("task", "queries", "prompt tokens", "time", "disk", "file"), rows)
     if download := max((plan.download_bytes for plan in plans), default=0):
         room = max(plan.cache_bytes for plan in plans)
         click.echo(

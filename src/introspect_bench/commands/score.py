@@ -75,20 +75,15 @@ def emit_details(result: dict[str, Any]) -> None:
         ("by_distance", "distance from train"),
     )
     for part, title in parts:
-        if result[part]:
-            click.echo(f"\n{result['task']} · {result['split']} · by {title}")
-            emit_table(
-                ("explainer", title, "queries", *(TITLES.get(name, name) for name in names)),
-                [
-                    (
-                        explainer,
-                        key,
-                        value["n"],
-                        *(table.cell(name, value["metrics"][name]) for name in names),
-                    )
-                    for key, value in result[part].items()
-                ],
-            )
+        if not result[part]:
+            continue
+        click.echo(f"\n{result['task']} · {result['split']} · by {title}")
+        head = ("explainer", title, "queries", *(TITLES.get(name, name) for name in names))
+        rows = []
+        for key, value in result[part].items():
+            cells = [table.cell(name, value["metrics"][name]) for name in names]
+            rows.append((explainer, key, value["n"], *cells))
+        emit_table(head, rows)
 
 
 def emit_descriptions(found: dict[str, Any]) -> None:
