@@ -1,7 +1,9 @@
 """Every verb as a Python function; the command line calls these and prints what they return.
 
-Owns no computing of its own: finding, reading and handing on. Nothing here imports torch before a
-model is needed. A verb of two words has an underscore: `data_verify`, `board_build`.
+Finding, reading and handing on; nothing here imports torch before a model is needed. A verb of two
+words has an underscore: `data_verify`, `board_build`. All raise `UsageError` for unknown names and
+impossible combinations, `MissingPartError` for missing weights, hub, device or disk space,
+`IntegrityError` for files that are corrupt or contradict each other.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.scoring.compare import compare
 from introspect_bench.benchmark.scoring.score import (
     check_score,
-    has_truth,
     score,
     score_all,
     score_table,
@@ -69,7 +70,6 @@ __all__ = [
     "data_verify",
     "doctor",
     "export",
-    "has_truth",
     "judge",
     "labels",
     "ledger_add",

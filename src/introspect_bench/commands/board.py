@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import Declared, emit, emit_json, output, printable, progress
 
 CHECK_FAILED = 1
@@ -50,11 +51,9 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was written.")
 def build(submissions: Path, output: Path, no_cache: bool, as_json: bool, **options: Any) -> None:
     """Score all submissions and write the page: open its index.html in any browser."""
-    from introspect_bench import api
-
     with progress() as bar:
         on_entry = partial(bar.items, "scoring runs")
-        made = api.board_build(
+        made = ib.board_build(
             submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
         )
     emit(made, str(output / "index.html"), as_json=as_json)
@@ -72,11 +71,9 @@ def report(
     submissions: Path, output: Path | None, no_cache: bool, as_json: bool, **options: Any
 ) -> None:
     """Say what the submissions show: vectors against none, self against others, layers, kinds."""
-    from introspect_bench import api
-
     with progress() as bar:
         on_entry = partial(bar.items, "scoring runs")
-        page = api.board_report(
+        page = ib.board_report(
             submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
         )
     if as_json:
@@ -97,9 +94,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 
     Explainers that differ in nothing but how much they learnt from are joined by a line.
     """
-    from introspect_bench import api
-
-    points = api.board_scaling(runs, output, suite=suite)["points"]
+    points = ib.board_scaling(runs, output, suite=suite)["points"]
     emit({"path": str(output), "points": points}, str(output), as_json=as_json)
 
 
@@ -108,9 +103,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")
 def check(site: Path, as_json: bool) -> None:
     """Check a page: every file against its hash, the table against its board.json."""
-    from introspect_bench import api
-
-    found = api.board_check(site)
+    found = ib.board_check(site)
     said = f"{found['files']} files and {found['entries']} entries are as they were built"
     emit(found, said, as_json=as_json)
 
@@ -121,9 +114,7 @@ def check(site: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the differences.")
 def diff(old: Path, new: Path, as_json: bool) -> int:
     """Compare two boards (folders of pages, or board.json files); exit 1 if they differ."""
-    from introspect_bench import api
-
-    lines = api.board_diff(old, new)
+    lines = ib.board_diff(old, new)
     if as_json:
         emit_json({"differences": lines})
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import choice, emit_json, progress
 from introspect_bench.leaderboard.report import differences
 
@@ -41,10 +42,8 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool, **options: Any) ->
     a permutation test otherwise, the same by swapping whole groups, and the least difference that
     so many queries can show.
     """
-    from introspect_bench import api
-
     with progress() as bar:
-        found = api.compare(runs, on_read=bar.items, **options)
+        found = ib.compare(runs, on_read=bar.items, **options)
     if as_json or form == "json":
         emit_json(found)
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.console import emit_json, emit_labels, emit_table, progress
 
@@ -24,12 +25,10 @@ def command(target: str, device: str, as_json: bool, **options: Any) -> None:
     measured again by carrying out each query's intervention on this machine; a label whose margin
     is small may differ on another one.
     """
-    from introspect_bench import api
-
     with progress() as bar:
-        checks = api.doctor(target, device=device, on_fetch=bar.bytes)
+        checks = ib.doctor(target, device=device, on_fetch=bar.bytes)
         on_queries = bar.counted("measuring")
-        counts = api.labels(
+        counts = ib.labels(
             target, device=device, on_fetch=bar.bytes, on_queries=on_queries, **options
         )
     if as_json:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import Grouped, emit_json, grouped, progress
 
 JUDGES = ("exact-predicates", "simulator")
@@ -55,8 +56,6 @@ def command(
     shown beside the metrics, in `score --json`, and ranks nobody. It opens the ground truth, keeps
     replies raw, and fails if more than 2 % of them are malformed.
     """
-    from introspect_bench import api
-
     if model is None and (endpoint or key_variable or no_schema):
         raise click.UsageError("--endpoint, --key-variable and --no-schema go with --model")
     if model is not None and judges:
@@ -68,9 +67,9 @@ def command(
         options["on_fetch"], asking = bar.bytes, bar.counted("asking")
         for path in runs:
             if model is None:
-                appended = api.judge(path, judges=judges, on_answers=asking, **options)
+                appended = ib.judge(path, judges=judges, on_answers=asking, **options)
             else:
-                appended = api.rate(path, model=model, **server, **options)
+                appended = ib.rate(path, model=model, **server, **options)
             rows.append({"path": str(path), name: appended})
     if as_json:
         emit_json({"runs": rows})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, emit_table
 from introspect_bench.listing import KINDS
 
@@ -14,10 +15,8 @@ from introspect_bench.listing import KINDS
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(kind: str | None, suite: str | None, as_json: bool) -> None:
     """List suites, tasks, targets, baselines, reference explainers, versions; all without KIND."""
-    from introspect_bench import api
-
     kinds = KINDS if kind is None and suite is None else (kind or "suites",)
-    found = {name: api.ls(name, suite=suite) for name in kinds}
+    found = {name: ib.ls(name, suite=suite) for name in kinds}
     if as_json:
         emit_json(found)
         return

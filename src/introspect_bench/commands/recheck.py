@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
@@ -53,13 +54,12 @@ def command(
     fails. Look at the code too: a table of replies, or a copy of the weights that it brings, passes
     (the former not with --fresh).
     """
-    from introspect_bench import api
     from introspect_bench.leaderboard.verification.recheck import check_agreement
     from introspect_bench.leaderboard.verification.rerun import Recheck
 
     check, written = Recheck(**options), None if no_ledger else ledger
     with progress() as bar:
-        found = api.recheck(entry, check, ledger=written, by=by, **bar.of_run())
+        found = ib.recheck(entry, check, ledger=written, by=by, **bar.of_run())
     if as_json:
         emit_json(found)
     elif found["event"] == "fresh":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.console import (
@@ -142,7 +143,6 @@ def command(
     replays where a vector stands at the quoted token or replies are decoded by comparison; each
     baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
-    from introspect_bench import api
     from introspect_bench.benchmark.backends.injection.parse import parse_injection
     from introspect_bench.benchmark.evaluation.custom import parse_arguments
     from introspect_bench.benchmark.evaluation.run import RefusedTasksError
@@ -155,11 +155,11 @@ def command(
         "judge": not no_judge,
     }
     if dry_run:
-        _emit_plans(api.plan(**options), as_json)
+        _emit_plans(ib.plan(**options), as_json)
         return
     try:
         with progress() as bar:
-            runs = api.run(**options, **bar.of_run())
+            runs = ib.run(**options, **bar.of_run())
     except RefusedTasksError as error:
         if error.runs:
             _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
@@ -169,15 +169,15 @@ def command(
 
 def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
     """Print where the run files are and, as a step of its own, their scores."""
-    from introspect_bench import api
     from introspect_bench.benchmark.scoring.judged import NotJudgedError
+    from introspect_bench.benchmark.scoring.score import has_truth
 
     where = suite if Path(suite).is_dir() else None
     results = []
     for run in runs if score else ():
-        if api.has_truth(run.path, suite=where):
+        if has_truth(run.path, suite=where):
             try:
-                results.append(api.score(run.path, suite=where))
+                results.append(ib.score(run.path, suite=where))
             except NotJudgedError as error:
                 click.echo(f"not scored: {error}", err=True)
         else:

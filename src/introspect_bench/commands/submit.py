@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, output, printable
 
 
@@ -63,7 +64,6 @@ def command(
     has. Code of class words is ranked after maintainers ran it again without the target's weights,
     code of class replays at once, all other user code is shown without a rank.
     """
-    from introspect_bench import api
     from introspect_bench.leaderboard.submissions.schema import LINKS
     from introspect_bench.leaderboard.submissions.submit import Description, read_text
 
@@ -73,7 +73,7 @@ def command(
         links={name: link for name, link in links.items() if link is not None},
         bibtex="" if bibtex is None else read_text(bibtex),
     )
-    made = api.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
+    made = ib.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
     if as_json:
         emit_json(made.as_json())
         return

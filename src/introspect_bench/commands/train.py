@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+import introspect_bench as ib
 from introspect_bench.console import (
     Grouped,
     amount,
@@ -134,7 +135,6 @@ def command(
     opened. Killed at any moment, the same command goes on where it was. A recipe says how a
     reference explainer is made; its options can't be given with it.
     """
-    from introspect_bench import api
     from introspect_bench.benchmark.backends.injection.parse import parse_injection
     from introspect_bench.benchmark.backends.training.spec import Reading
 
@@ -158,7 +158,7 @@ def command(
         options.pop("evaluations")
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     with progress() as bar:
-        folder = api.train(
+        folder = ib.train(
             **options,
             injection=parse_injection(*vectors),
             on_fetch=bar.bytes,
@@ -173,13 +173,12 @@ def _train_recipes(
     names: tuple[str, ...], answer: str | None, shuffled: bool, as_json: bool, options: Any
 ) -> None:
     """Train explainers by their recipes, and have them answer a split."""
-    from introspect_bench import api
     from introspect_bench.baselines.train_recipes import EXPLAINERS
 
     own = ("epochs", "learning_rate", "evaluations")
     kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")
     with progress() as bar:
-        found = api.train_recipes(
+        found = ib.train_recipes(
             names,
             **{name: options[name] for name in kept},
             split=answer,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
@@ -33,13 +34,12 @@ def command(
     incomplete run is a sound file that cannot be submitted; --strict refuses it. Entries are held
     to everything CI holds them to, and their scores are computed again.
     """
-    from introspect_bench import api
     from introspect_bench.benchmark.files import write_json_atomic
     from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
 
     with progress() as bar:
         on_entry = partial(bar.items, "checking entries")
-        found = api.validate_all(paths, strict=strict, suite=suite, on_entry=on_entry)
+        found = ib.validate_all(paths, strict=strict, suite=suite, on_entry=on_entry)
     rows = [*found["findings"], *(row for one in found["entries"] for row in one["findings"])]
     findings = [Finding(**row) for row in rows]
     if report is not None:
