@@ -63,6 +63,24 @@ PAPER = (
 """What is compared with. Transcribed at second hand; check before citing."""
 
 
+USE = (
+    "Each explainer minus its control, paired on the same queries: the same recipe without "
+    "vectors, or the same weights given another query's vector. All metrics: what a vector "
+    "is worth may lie in the content and not in the verdict. A control that could give but "
+    "one verdict, as one that is compared with itself, is set against nobody's verdicts."
+)
+ACCESS = (
+    "Each self-explainer minus its equals: explainers of the same target and access class "
+    "with the same decoding, number of training queries and recipe, paired on the same "
+    "queries. A rotated twin computes the same function in other coordinates."
+)
+BEATEN = (
+    "Each self-explainer minus every baseline of its access class that can give more than "
+    "one verdict, paired on the same queries."
+)
+"""What is said of each section."""
+
+
 def report(
     results: Sequence[Mapping[str, Any]],
     use: Sequence[Contrast],
@@ -87,28 +105,12 @@ def report(
         "## Scores",
         table.markdown(results).strip(),
         "## What the vectors are worth",
-        contrast_table(
-            use,
-            "Each explainer minus its control, paired on the same queries: the same recipe without "
-            "vectors, or the same weights given another query's vector. All metrics: what a vector "
-            "is worth may lie in the content and not in the verdict. A control that could give but "
-            "one verdict, as one that is compared with itself, is set against nobody's verdicts.",
-            "No entry names a control yet.",
-        ),
+        contrast_table(use, USE, "No entry names a control yet."),
         "## Privileged access",
-        contrast_table(
-            access,
-            "Each self-explainer minus its equals: explainers of the same target and access class "
-            "with the same decoding, number of training queries and recipe, paired on the same "
-            "queries. A rotated twin computes the same function in other coordinates.",
-            "There is no self-explainer and no equal of it yet.",
-        ),
+        contrast_table(access, ACCESS, "There is no self-explainer and no equal of it yet."),
         "## Against baselines",
         contrast_table(
-            beaten,
-            "Each self-explainer minus every baseline of its access class that can give more than "
-            "one verdict, paired on the same queries.",
-            "There is no pair of a trained self-explainer and a baseline yet.",
+            beaten, BEATEN, "There is no pair of a trained self-explainer and a baseline yet."
         ),
         "## By layers and kinds",
         parts_of([*use, *access], trained),

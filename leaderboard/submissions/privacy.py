@@ -21,21 +21,8 @@ PARTS = ("package", "task", "target", "explainer", "env")
 """Objects of a header whose texts are short."""
 ROW = frozenset(
     {
-        "kind",
-        "qid",
-        "i",
-        "prompt_sha",
-        "key",
-        "raw",
-        "parsed",
-        "status",
-        "reason",
-        "n_in",
-        "n_out",
-        "ms",
-        "confidence",
-        "logprob_verdict",
-        "logprob_reply",
+        *("kind", "qid", "i", "prompt_sha", "key", "raw", "parsed", "status", "reason"),
+        *("n_in", "n_out", "ms", "confidence", "logprob_verdict", "logprob_reply"),
     }
 )
 """Fields of a prediction row; `ms` may be left out by who cannot publish it, and the last three are
