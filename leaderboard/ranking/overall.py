@@ -1,18 +1,13 @@
 """One number over the tasks of a suite, on a scale that means the same for each. Pure.
 
-A task's headline is put on a scale from 0, the *floor*, to 1, the *ceiling*
-(`benchmark/scoring/scale.py`: the best null model that only reads, and a calculator), and the mean
-is taken over the tasks:
-
     overall = mean over tasks of (score - floor) / (ceiling - floor)
 
-The floor is the same for entries of every access class: whoever replays an intervention and stays
-below what reading alone reaches has shown nothing. Nothing is clipped: such an explainer is below
-0. The ends of a scale are constants of the suite, so an interval is that of the raw scores, and the
-raw scores belong beside it. A task whose suite misses a bar is not part of the mean, and the page
-says so. Where a manifest has no null models there is no overall, with the reason in its place; a
-scale is never made up. An entry without a whole run of every task that counts has none either: no
-number, and never 0. Tasks weigh the same, however many queries they have.
+`benchmark/scoring/scale.py` says what floor and ceiling are. The floor is the same for every access
+class: whoever replays an intervention and stays below what reading alone reaches has shown nothing.
+Nothing is clipped. The ends are constants of the suite, so the interval is that of the raw scores.
+A task whose suite misses a bar is not part of the mean. Without null models in a manifest, or for
+an entry that lacks a task that counts, there is no overall, and never 0. Entries of one access
+class that have one are ranked. Tasks weigh the same, however many queries they have.
 """
 
 from __future__ import annotations
@@ -80,11 +75,8 @@ class Overall:
 def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Overall | None:
     """Return an entry's overall, or None if it has no score of a task, or none with an interval.
 
-    Args:
-        scores: by task; those of tasks that are not in `scales` are not looked at. Resamples of one
-            task must be those of the same draws for all entries that are compared, and those of
-            different tasks must come from different draws.
-        scales: by task, of every task that counts.
+    Resamples of one task must be those of the same draws for all entries that are compared, and
+    those of different tasks must come from different draws. `scales` are of every task that counts.
 
     Raises:
         ValueError: no task counts, a number is infinite, or tasks have different numbers of
@@ -150,11 +142,8 @@ def standings(
 ) -> dict[str, Standing]:
     """Return the standing of every entry.
 
-    Args:
-        scores: headline by task, by entry; resampled alike for all entries of a task.
-        scales: by task, of every task that counts (`Scales.counted`).
-        ranked: access class by entry that may be ranked: no oracles, and not what was withdrawn or
-            is not confirmed.
+    `scores` are headlines by entry and task, `scales` of every task that counts, `ranked` the
+    access class of entries that may be ranked: no oracles, nothing withdrawn or unconfirmed.
     """
     found = {entry: overall(own, scales) for entry, own in scores.items()}
     classes: dict[str, dict[str, Overall]] = {}

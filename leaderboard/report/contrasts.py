@@ -1,7 +1,4 @@
-"""Differences between two explainers as Markdown tables: whole, and on parts of the queries. Pure.
-
-Owns how a difference is written. Every name is a stranger's text and is escaped.
-"""
+"""Differences between two explainers as Markdown tables, strangers' names escaped. Pure."""
 
 from __future__ import annotations
 
@@ -69,7 +66,6 @@ def _names(row: Contrast) -> list[str]:
 
 
 def _apart(row: Contrast) -> str:
-    """Whether the two are told apart, and which way."""
     if row.p >= LEVEL:
         return "no"
     return "yes, higher" if row.value > 0 else "yes, lower"
@@ -116,7 +112,6 @@ def _differences(rows: Sequence[Contrast], heading: str) -> str:
 
 
 def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
-    """The headline of trained explainers on parts."""
     part = f"by_{heading}"
     names = sorted({name for row in rows for name in row[part]})
     if not names:
@@ -138,7 +133,6 @@ def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
 
 
 def _metric(headline: str, heading: str, name: str) -> str:
-    """Return the metric of a part, as `benchmark/metrics/slices.py` compares by it."""
     return of_part(headline, [name]) if heading == "kind" else headline
 
 

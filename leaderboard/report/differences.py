@@ -1,7 +1,4 @@
-"""Differences between explainers to text: Markdown and LaTeX; pure, the same text every time.
-
-Owns how a difference is written down. Shares are in per cent and their differences in points.
-"""
+"""What `compare` found as Markdown and LaTeX: shares in per cent, differences in points. Pure."""
 
 from __future__ import annotations
 
@@ -85,7 +82,6 @@ def _pairs(task: Mapping[str, Any]) -> Cells:
 
 
 def _labels(task: Mapping[str, Any]) -> list[str]:
-    """Return each run's name, with the beginning of its hash where a name is there twice."""
     return distinct([label(run) for run in task["runs"]], task["runs"])
 
 

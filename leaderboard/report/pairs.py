@@ -1,8 +1,4 @@
-"""Submissions to the page of results: which entries are set against which, and how they differ.
-
-Owns the choice of pairs. The statistics are `benchmark/metrics/paired.py`'s, the words
-`report.py`'s.
-"""
+"""Submissions to the page of results: which entries are set against which, how they differ."""
 
 from __future__ import annotations
 
@@ -97,7 +93,6 @@ def _controls(entries: Sequence[Scored]) -> list[_Pair]:
 
 
 def _classed(result: Mapping[str, Any], task: str, entry: Scored) -> Mapping[str, Any]:
-    """What `score` returned, with the access class that the entry stands in."""
     access = entry.access.by_task[task]
     return {**result, "access": f"{access}, not ranked" if entry.access.unranked else access}
 
@@ -121,7 +116,6 @@ def _to_self(found: Against) -> Contrast:
 
 
 def _selves(found: Collected) -> list[Scored]:
-    """Trained self-explainers that have their own vectors."""
     target = str(found.tasks[0][1].manifest["target"].get("name"))
     return [
         one
@@ -141,7 +135,6 @@ def _baselines(found: Collected) -> list[Scored]:
 
 
 def _twin(one: Scored) -> str | None:
-    """The kind of twin that an explainer was made from, or nothing."""
     for explainer in one.explainers:
         if twin := explainer.get("settings", {}).get("twin"):
             return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
@@ -188,7 +181,6 @@ def _comparable(pair: _Pair, task: Task) -> bool:
 def _contrast(
     pair: _Pair, first: ScoredRun, second: ScoredRun, task: Task, metric: str, rng: Any
 ) -> Contrast | None:
-    """Compare two on one metric; None where one of them has no value of it."""
     seen = compare(first.table, second.table, metric, rng=rng)
     if seen.value is None or seen.p_permutation is None:
         if metric == task.headline:
@@ -209,7 +201,6 @@ def _contrast(
 def _parts(
     first: ScoredRun, second: ScoredRun, task: Task, suite: Suite
 ) -> dict[str, dict[str, PartDifference]]:
-    """Compare two on parts of the queries by the headline metric."""
     queries = {query.id: query for query in suite.queries(SPLIT)}
     return differences(
         first.table,

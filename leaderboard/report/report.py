@@ -1,9 +1,4 @@
-"""What the trained explainers show, as one Markdown page: pure, the same text every time.
-
-Owns its sections and their words: scores, what vectors are worth, self against others, the
-injection study, learning rates, and the same beside the paper's numbers. Every name is a stranger's
-text and is escaped.
-"""
+"""What the trained explainers show, as one Markdown page, strangers' names escaped. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Scores over the number of training queries, as one SVG document: the same bytes every time.
-
-Each task has a panel; a line joins run files that differ in nothing but `n_train`. How points are
-placed is `plotting`'s.
-"""
+"""Scores over training queries as SVG: a panel a task; a line joins runs that differ in n_train."""
 
 from __future__ import annotations
 
@@ -103,9 +99,7 @@ def board_scaling(
 ) -> dict[str, Any]:
     """Draw scores over training queries; the same run files give the same bytes.
 
-    Returns:
-        `svg`, the picture, and `points`: `task`, `explainer`, `n_train`, `metric`, `value`,
-        `interval_95`.
+    `points` of the answer have `task`, `explainer`, `n_train`, `metric`, `value`, `interval_95`.
     """
     learnt = [
         _learnt(Path(path), result)
@@ -153,7 +147,6 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
 
 
 def _recipe(explainer: Mapping[str, Any]) -> str:
-    """What is the same of explainers that differ in how much they learnt from alone."""
     weights = explainer["weights_sha256"]
     base = {name: digest for name, digest in weights.items() if name.startswith("base/")}
     settings = explainer.get("settings", {})

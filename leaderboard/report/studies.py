@@ -132,7 +132,6 @@ def trials_of(folder: Path | str | None) -> list[Trial]:
 
 
 def _trial(path: Path) -> tuple[Trial, object]:
-    """One training, and what it must share with others of its recipe."""
     record = read_json(path)
     try:
         training = record["training"]

@@ -1,7 +1,6 @@
 """Submissions to a board: every run scored again, all entries of a suite on the same resamples.
 
-Owns how entries, the ledger and scored runs become the plain records of `board.py`. No
-number in a submission is read but what nothing else can know: sizes, dates, seconds and tokens.
+No number in a submission is read but what nothing else can know: sizes, dates, seconds and tokens.
 """
 
 from __future__ import annotations
@@ -158,7 +157,6 @@ def _suite_board(found: Collected) -> SuiteBoard:
 
 
 def _is_control(own: Scored, control: Scored, tasks: Sequence[Found]) -> bool:
-    """Whether an entry differs from the control that it names in its vectors alone."""
     for task, suite in tasks:
         runs = [one.runs.get(task.name) for one in (own, control)]
         headers = [run.header for run in runs if run is not None]
@@ -251,7 +249,6 @@ def _asked(task: Task, suite: Suite) -> tuple[Asked, ...]:
 
 
 def _layers(fields: Mapping[str, Any]) -> list[str]:
-    """Return the layers a query is about as text, or nothing."""
     if "layer" in fields:
         return [f"layer {fields['layer']}"]
     if "layers" not in fields:

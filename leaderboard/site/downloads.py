@@ -1,7 +1,6 @@
 """A board as CSV and BibTeX, beside `board.json`. Pure.
 
-Owns what a spreadsheet may see: a cell that begins like a formula is made text, for a spreadsheet
-runs it.
+A cell that begins like a formula is made text, for a spreadsheet runs it.
 """
 
 from __future__ import annotations

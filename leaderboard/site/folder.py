@@ -64,11 +64,7 @@ def _parts(board: Board, sheets: tuple[shards.Sheet, ...]) -> Iterator[tuple[str
 
 
 def board_check(path: Path | str) -> dict[str, Any]:
-    """Check that a page is whole and that its table was made from its `board.json`.
-
-    Returns:
-        `files` and `entries`, how many there are, and `board_sha256`.
-    """
+    """Check that a page is whole and its table made from its `board.json`; count what it holds."""
     site = Path(path)
     listed = _listed(site)
     for name in (INDEX, BOARD):
@@ -121,7 +117,6 @@ def _listed(site: Path) -> dict[str, str]:
 
 
 def _check_place(out: Path) -> None:
-    """Refuse a place that holds anything but a page."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -154,7 +149,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(board: Mapping[str, Any]) -> dict[str, Any]:
-    """Return rows, columns and matrix cells by a readable name."""
     found: dict[str, Any] = {}
     for suite in board["suites"]:
         name = suite["name"]
@@ -188,11 +182,7 @@ def board_build(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> dict[str, Any]:
-    """Score all submissions and write the page; the same submissions give the same bytes.
-
-    Returns:
-        `output`, `entries`, `files` and `board_sha256`.
-    """
+    """Score all submissions and write the page; the same submissions give the same bytes."""
     board, sheets = make_board(
         Path(submissions),
         ledger=None if ledger is None else Path(ledger),

@@ -1,10 +1,9 @@
 """The privileged-access matrix: does a model explain itself better than others explain it?
 
-Owns who is compared with whom, for the page and for the page of results alike. A column is a
-target: the same queries for all. Every explainer that is known to be made from a target model has a
-row in the matrix of its access class; its score is set against that of its equal among the
-self-explainers, on the same queries. Answers without the own vectors have no cell, and a twin of
-the target is another model.
+A column is a target: the same queries for all. Every explainer that is known to be made from a
+target model has a row in the matrix of its access class; its score is set against that of its equal
+among the self-explainers. Answers without the own vectors have no cell, and a twin of the target is
+another model.
 """
 
 from __future__ import annotations
@@ -173,7 +172,6 @@ def _matrix(asked: Sequence[Asked], away: dict[tuple[str, str], Against]) -> Mat
 def _asked(
     task: Task, suite: Suite, tasks: Tasks, access: str, entries: Sequence[Scored]
 ) -> list[Asked]:
-    """Return who was asked about a suite's target, of one access class."""
     target = str(suite.manifest["target"].get("name"))
     best: dict[str, Asked] = {}
     for one in entries:

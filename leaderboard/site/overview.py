@@ -1,7 +1,4 @@
-"""The parts of a page around the tables: numbers under the title, matrices, glossary. Pure.
-
-Owns their words; like `view`, it leaves a stranger's text to the template.
-"""
+"""The parts of a page around the tables: numbers under the title, matrices, glossary. Pure."""
 
 from __future__ import annotations
 

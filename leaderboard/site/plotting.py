@@ -1,7 +1,4 @@
-"""From points and lines to coordinates for inline SVG. Pure.
-
-Owns scales, ticks and where names are written; what is plotted is `charts`'s.
-"""
+"""From points and lines to coordinates for inline SVG: scales, ticks, places of names. Pure."""
 
 from __future__ import annotations
 

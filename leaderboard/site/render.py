@@ -1,8 +1,8 @@
 """A board to one HTML document; pure, the same bytes every time.
 
-Owns everything that stands between a stranger's text and a reader's browser: Jinja2 escapes
-whatever a template prints, JSON inside a script element cannot end it, and a content security
-policy names the hash of the one script and the one style sheet that may act.
+What stands between a stranger's text and a reader's browser: Jinja2 escapes whatever a template
+prints, JSON inside a script element cannot end it, and a content security policy names the hash of
+the one script and the one style sheet that may act.
 """
 
 from __future__ import annotations

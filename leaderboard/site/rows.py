@@ -1,8 +1,4 @@
-"""One entry to its row of a board.
-
-Owns what is taken from where: scores from scored runs, standing from the ledger, words from
-`entry.json`.
-"""
+"""One entry to its row of a board: from scored runs, the ledger and `entry.json`."""
 
 from __future__ import annotations
 
@@ -197,7 +193,6 @@ def _per_query(runs: Mapping[str, ScoredRun], names: Sequence[str]) -> float | N
 
 
 def _ledger(standing: Ledgered) -> str:
-    """Return what the ledger said last, with its line."""
     if not standing.lines:
         return ""
     line = standing.lines[-1]

@@ -1,8 +1,7 @@
-"""Run files to all that a board shows of them, and a cache of that by the bytes it came from.
+"""Run files to all that a board shows of them, and a cache of that in the user's cache folder.
 
-Owns the cache. Its key is the hash of the run file, of the suite's files, of the metrics and of the
-source that reads and scores, so that what is found is what scoring again would give. It lies in the
-user's cache folder; nothing is taken from a submission.
+A key is the hash of the run file, of the suite's files, of the metrics and of the source that reads
+and scores, so that what is cached is what scoring again would give.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) 
 @functools.cache
 def source_sha256() -> str:
     """Return the hash of the source that reads and scores runs."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[2]
     harness = (path for path in (root / "benchmark").rglob("*.py") if "backends" not in path.parts)
     paths = [Path(__file__), *harness, *(root / "tasks").rglob("*.py")]
     hashes = sorted((path.name, files.sha256_file(path)) for path in paths)

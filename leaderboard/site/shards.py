@@ -1,9 +1,8 @@
 """The query browser's data: scripts of a page's folder that hand JSON to a loader.
 
-Owns their form. `q/<key>-0.js` is an index: ids of the queries and, for each entry, a 0 or 1 a
-query, so that filters need nothing else. The others hold `PER_SHARD` queries each, with every
-entry's reply. A script and not JSON, because a page that was opened from a disk may not fetch a
-file; it holds one call, whose argument is JSON in ASCII.
+`q/<key>-0.js` is an index: ids of the queries and, for each entry, a 0 or 1 a query, so that
+filters need nothing else. The others hold `PER_SHARD` queries each, with every entry's reply. A
+script and not JSON, because a page that was opened from a disk may not fetch a file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A board as a template sees it: every number already text, every bar already a path. Pure.
 
-Owns order, titles and explanations of columns. Text of strangers stays as it is: the template
-escapes it.
+Text of strangers stays as it is: the template escapes it.
 """
 
 from __future__ import annotations
@@ -80,14 +79,12 @@ def suite_view(suite: SuiteBoard) -> Json:
 
 
 def _notes(suite: SuiteBoard) -> list[str]:
-    """Return why there is no overall, or which tasks are not part of it."""
     if suite.no_overall:
         return [suite.no_overall]
     return [f"{column.title}: {column.left_out}" for column in suite.columns if column.left_out]
 
 
 def _part(row: Row) -> str:
-    """Title of the part of the table that a row stands in."""
     if row.unranked and row.access != ORACLE:
         return UNRANKED
     return f"{row.access}: {ACCESS_HELP[row.access]}"

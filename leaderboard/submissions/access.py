@@ -1,7 +1,4 @@
-"""Access classes of runs and entries: what the harness says, what is declared, what is confirmed.
-
-Owns which class an entry stands in and why it is not ranked. The classes are `benchmark.records`'.
-"""
+"""Access classes: what the harness says, what is declared or confirmed, what is not ranked."""
 
 from __future__ import annotations
 
@@ -91,7 +88,6 @@ def submitted_access(declared: str | None, headers: Sequence[Mapping[str, Any]])
 
 
 def _unconfirmed(access: str, standing: Standing | None) -> str:
-    """Why user code is not ranked in the class that it declares, or nothing."""
     if access == WORDS:
         failed = standing is not None and standing.without_target is False
         return REFUTED if failed else NOT_CONFIRMED

@@ -1,7 +1,4 @@
-"""What sound files can still say that a submission must not: the checks behind `checking`.
-
-Owns one function for each thing that is looked at: texts, a run file, run files together.
-"""
+"""What sound files can still say that a submission must not: texts, a run, runs together."""
 
 from __future__ import annotations
 

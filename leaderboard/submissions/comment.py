@@ -1,8 +1,8 @@
-"""What a pull request is told: a report of CI, read as a stranger's file, as one Markdown comment.
+"""A report of CI, read as a stranger's file, as one Markdown comment on a pull request.
 
-Owns the words of the comment. The report comes from a job that ran beside the pull request's own
-files, and a pull request can change that job: nothing in the report is believed to be harmless, and
-no number in it reaches the board. Imports only the standard library and modules that do the same.
+The report comes from a job that ran beside the pull request's own files, which can change that job:
+nothing in it is believed to be harmless, and no number in it reaches the board. Imports only the
+standard library and modules that do the same.
 """
 
 from __future__ import annotations
@@ -123,7 +123,6 @@ def _scores(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _number(value: object) -> str:
-    """Return a number as a fixed word; anything else never gets through."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "none"
     return f"{value:.4f}" if abs(value) < 1e6 else "none"

@@ -1,7 +1,7 @@
 """Copied replies, and re-runs that only ever gained: found by comparing entries, shown as labels.
 
-Owns the two comparisons and their words. A label accuses nobody: equal replies also come from equal
-weights, and a better explainer may well lose nothing. It says what was seen, with the number.
+A label accuses nobody: equal replies also come from equal weights, and a better explainer may well
+lose nothing. It says what was seen, with the number.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Submissions on disk: one folder an entry, read as if a stranger had written it.
 
-Owns the layout `submissions/<suite>/<org>__<name>__<8 hex>/` with run files `<task>.jsonl`,
-`entry.json` and an optional `NOTES.md`, and its limits. Sizes are looked up before anything is
-opened; nothing here is executed, decompressed or followed. What is in a run file
-is `benchmark/runs/run.py`'s.
+`submissions/<suite>/<org>__<name>__<8 hex>/` holds run files `<task>.jsonl`, `entry.json` and
+optionally `NOTES.md`. Sizes are looked up before anything is opened; nothing is executed,
+decompressed or followed. What is in a run file is `benchmark/runs/run.py`'s.
 """
 
 from __future__ import annotations
@@ -117,7 +116,6 @@ def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
 
 
 def _list_files(folder: Path) -> tuple[dict[str, Path], list[Finding]]:
-    """Return the sound files of an entry by name, and what is wrong with others and the sum."""
     findings: list[Finding] = []
     paths: dict[str, Path] = {}
     total = 0

@@ -1,7 +1,4 @@
-"""What is wrong with a submission: file, line, what was expected and how to put it right.
-
-Owns the record, how an error of a reader becomes one, and which exit code several lead to.
-"""
+"""What is wrong with a submission: file, line, what was expected and how to put it right."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What may lie in `submissions/`: names, kinds and sizes of files, looked up before any is opened.
 
-Owns the limits of an entry. No path is built from what a file says, no link is followed.
+No path is built from what a file says, no link is followed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What git knows of two commits, without checking either out.
 
-Owns how git is called: no settings, no hooks, no fetching, and never more output than is expected.
+No settings, no hooks, no fetching, and never more output than is expected.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """What a published file must not hold: keys, places on a machine, and fields that nobody needs.
 
-Owns the allow-list of fields of a run file's rows and the patterns of secrets; the fields of its
-header are `benchmark/runs/header.py`'s. A reader of run files takes more in a row
-than this allows; what is submitted is held to it.
+A reader of run files takes more in a row than this allows; what is submitted is held to it.
 """
 
 from __future__ import annotations
@@ -84,7 +82,6 @@ def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _form_problem(name: str, value: Any) -> str | None:
-    """Say which value in a field is of another form than a run writes."""
     if name in _FORMS and not (isinstance(value, str) and _FORMS[name].fullmatch(value)):
         return f"field {name} is not of the form that a run writes"
     for key, one in value.items() if name in PARTS else ():

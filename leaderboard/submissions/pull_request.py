@@ -1,9 +1,7 @@
 """A pull request as data: what it changes, and whether that is exactly one sound new entry.
 
-Owns how its files are reached. They are never checked out: git lists their modes and sizes, and
-only blobs that may belong to an entry are written, into an empty folder, under names that were
-checked. Nothing of the pull request is run, and no name in it becomes a path before it is known to
-be harmless.
+Its files are never checked out: git lists modes and sizes, and only blobs that may belong to an
+entry are written, into an empty folder, under names that were checked. Nothing of it is run.
 """
 
 from __future__ import annotations
@@ -55,9 +53,8 @@ def check_pull_request(
     in the repository is changed. `work` is a folder that does not exist yet, for the entry's files;
     `author` who opened it: an entry of another organisation is a third party's.
 
-    Returns:
-        `lane` (`automatic` or `manual`), `ok`, `exit_code`, `head`, `entry` (as `validate` reports
-        it), `labels` (copies and additive re-runs) and `findings`.
+    The report holds `lane` (`automatic` or `manual`), `ok`, `exit_code`, `head`, `entry` (as
+    `validate` reports it), `labels` (copies and additive re-runs) and `findings`.
     """
     changes = changed_files(repository, base=base, head=head)
     problem = lane_problem(changes) or _taken(repository, base, changes)
@@ -134,7 +131,6 @@ def _sizes(repository: Path, changes: Sequence[Change]) -> list[Finding]:
 
 
 def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path) -> Path:
-    """Write the entry's files, and empty folders for the entries beside it; return its folder."""
     _, suite, name, _ = changes[0].path.decode("ascii").split("/")
     beside = work / ROOT / suite
     try:

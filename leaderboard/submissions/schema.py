@@ -1,8 +1,7 @@
 """`entry.json`: what a submission says about itself, field by field.
 
-Owns the rules, which `entry.schema.json` publishes; a test holds the two together. A small reader
-instead of a schema library: the file is read by every command that shows a board, and the rules
-that matter (look-alike letters, where a link leads) have no form in JSON Schema.
+`entry.schema.json` publishes the rules; a test holds the two together. The rules that matter
+(look-alike letters, where a link leads) have no form in JSON Schema.
 """
 
 from __future__ import annotations

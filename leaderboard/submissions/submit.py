@@ -1,7 +1,6 @@
 """From run files to a folder that a pull request adds: copied, described, checked.
 
-Owns what is written into `entry.json` and the git commands that follow. Nothing that exists is
-changed, and nothing leaves the machine unless a pull request is asked for.
+Nothing that exists is changed, and nothing leaves the machine unless a pull request is asked for.
 """
 
 from __future__ import annotations
@@ -158,7 +157,6 @@ def read_text(path: Path) -> str:
 
 
 def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
-    """Read runs by task."""
     if not paths:
         raise UsageError("give at least one run file")
     runs: dict[str, Run] = {}
@@ -219,7 +217,6 @@ def _write(
 
 
 def _show_siblings(there: Path, draft: Path) -> None:
-    """Make empty folders that stand for the entries beside the new one."""
     if there.is_dir():
         for sibling in there.iterdir():
             if ENTRY_ID.fullmatch(sibling.name):
@@ -249,7 +246,6 @@ def _commands(folder: Path, identifier: str) -> tuple[str, ...]:
 
 
 def _open_pull_request(folder: Path, identifier: str) -> str:
-    """Push a branch with the folder and open a pull request; return its address."""
     title = f"Submit {identifier}"
     body = "Made by `introspect-bench submit`; all scores are computed again from the replies."
     _tool("gh", "--version")

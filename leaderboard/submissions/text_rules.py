@@ -1,7 +1,6 @@
 """What a stranger may write on the board: text without tricks, and links that lead where they say.
 
-Owns the rules for names, sentences, addresses and BibTeX in `entry.json`. Every function returns a
-sentence that says what is wrong, or None; nothing is repaired.
+Every function returns a sentence that says what is wrong, or None; nothing is repaired.
 """
 
 from __future__ import annotations
@@ -144,6 +143,5 @@ def skeleton(name: str) -> str:
 
 
 def _script(character: str) -> str | None:
-    """Return the script of a letter, of those whose letters look alike."""
     script = unicodedata.name(character, "").split(" ", 1)[0]
     return script if character.isalpha() and script in _SCRIPTS else None

@@ -1,8 +1,4 @@
-"""Submissions checked: what `validate` says of run files, entries and whole `submissions/` folders.
-
-Owns the order of checks on an entry: its folder, its run files, that they belong together, and
-their scores, computed again. The same code runs on a laptop and in CI.
-"""
+"""What `validate` says of run files, entries and whole `submissions/` folders, also in CI."""
 
 from __future__ import annotations
 
@@ -83,10 +79,8 @@ def validate_all(
 ) -> dict[str, Any]:
     """Check run files, entries and folders of entries: one JSON object, nothing raised for them.
 
-    Returns:
-        `ok`, `exit_code`, `runs` (what `validate` says of sound run files), `entries` (with scores
-        computed again, and findings) and `findings` about other files. A finding has `file`,
-        `line`, `found`, `expected`, `fix`, `level` and `exit_code`.
+    It holds `ok`, `exit_code`, `runs` (what `validate` says of sound run files), `entries` (with
+    scores computed again, and findings) and `findings` about other files, as `Finding.as_json`.
     """
     runs: list[dict[str, Any]] = []
     reports: list[EntryReport] = []
@@ -148,7 +142,6 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
 
 
 def _entries(path: Path) -> Iterator[Path | Finding]:
-    """Yield the entry that a folder is, or those below it."""
     if ENTRY_ID.fullmatch(path.absolute().name) or (path / ENTRY).is_file():
         yield path
         return
@@ -192,7 +185,6 @@ def _scored(
 
 
 def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a report says of a run's scores: numbers and identifiers."""
     kept = ("suite", "task", "version", "split", "metric_version", "data_sha256", "body_sha256")
     overall = result["overall"] or {"n": 0, "unparsed": 0, "metrics": {}}
     return {name: result[name] for name in kept} | {

@@ -1,7 +1,7 @@
 """An explainer asked the queries of a fresh suite, which did not exist when it was submitted.
 
-Owns what makes a suite fresh, and what confirms a score: on the fresh queries it is not lower than
-the intervals of both allow. Whoever trained on the public queries falls behind here.
+Confirmed is a score that is not lower than the intervals of both allow: whoever trained on the
+public queries falls behind here.
 """
 
 from __future__ import annotations

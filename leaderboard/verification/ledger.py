@@ -1,8 +1,7 @@
 """The public ledger of submissions: what was checked, flagged or withdrawn, by whom and why.
 
-Owns the format `introspect-bench/ledger/1`, one JSON object a line; what follows from it is
-`tiers`'. The file only grows: each line holds the hash of all bytes above it, so that a line that
-was changed or removed later shows in every line below.
+`introspect-bench/ledger/1`: one JSON object a line. The file only grows: each line holds the hash
+of all bytes above it, so that a line changed or removed later shows in every line below.
 """
 
 from __future__ import annotations
@@ -103,7 +102,6 @@ def append_line(path: Path, line: Line) -> Line:
 
 
 def _read(path: Path) -> tuple[tuple[Line, ...], str]:
-    """Return the lines, and the hash of all bytes."""
     digest = sha256()
     lines: list[Line] = []
     if not path.exists() and not path.is_symlink():
@@ -122,7 +120,6 @@ def _read(path: Path) -> tuple[tuple[Line, ...], str]:
 
 
 def _line(row: Mapping[str, Any], digest: str, number: int, where: str) -> Line:
-    """Check one line."""
     for name, kinds in _FIELDS.items():
         if not isinstance(row.get(name, ...), kinds):
             raise IntegrityError(f"{where}: field {name} is missing or of the wrong type")

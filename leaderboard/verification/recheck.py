@@ -1,6 +1,5 @@
 """Entries checked by asking again: some queries, all of them, or those of a fresh suite.
 
-Owns which queries are asked, and what is written into the ledger.
 A file of replies cannot show that a model gave them; asking the model again can.
 """
 
@@ -53,10 +52,9 @@ def recheck(
 ) -> dict[str, Any]:
     """Ask an entry's explainer some of its queries again and say how many answers are the same.
 
-    Returns:
-        `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each. With a fresh
-        suite there is no nonce, and `tasks` are a `FreshScore` each with `gap` and `confirmed`.
-        Without the target also `without_target`, and `failed`, a sentence, if it gave no answers.
+    The answer has `entry`, `entry_sha256`, `nonce`, `event` and `tasks`: an `Agreement` each. With
+    a fresh suite there is no nonce, and `tasks` are a `FreshScore` each with `gap` and `confirmed`.
+    Without the target also `without_target`, and `failed`, a sentence, if it gave no answers.
     """
     if check.most < 1:
         raise UsageError(f"k is {check.k}; give 1 or more")
@@ -190,7 +188,6 @@ def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> _Check
 
 
 def _came_out(found: Mapping[str, Any]) -> tuple[int, int]:
-    """What came out the same, and of how many, of a task or of a fresh suite's score."""
     if "confirmed" in found:
         return int(found["confirmed"]), 1
     return found["agreed"], found["asked"]

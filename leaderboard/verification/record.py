@@ -1,8 +1,7 @@
 """The ledger as maintainers keep it: its lines, one added, and what no line explains.
 
-All entries are scored again beside the scores of the last board. What explains a change: the entry
-is new or was withdrawn, or the ledger says that it was scored again and why, with the hashes of its
-files and of the scores that are meant.
+A change of scores since the last board is explained if the entry is new or was withdrawn, or if the
+ledger says why, with the hashes of its files and of the scores that are meant.
 """
 
 from __future__ import annotations
@@ -100,7 +99,6 @@ def scores_sha256(scores: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _explained(lines: Sequence[Line], name: str, new: Mapping[str, Any]) -> bool:
-    """Whether a line is about these files with these scores; one about earlier ones is not."""
     wanted = scores_sha256(new["scores"])
     return any(
         line.entry == name

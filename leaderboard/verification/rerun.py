@@ -1,7 +1,4 @@
-"""An explainer asked again, and judges asked again: what they say beside what an entry holds.
-
-Owns what counts as the same answer, and that nothing a submission names is ever loaded.
-"""
+"""An explainer or judges asked again; nothing that a submission names is ever loaded."""
 
 from __future__ import annotations
 
@@ -192,7 +189,6 @@ def _model(run: Run, given: str | None) -> str:
 
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
-    """Return the options of the run that its header keeps."""
     from introspect_bench.benchmark.backends.injection.parse import read_injection
 
     settings = run.header["explainer"].get("settings")

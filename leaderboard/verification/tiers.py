@@ -1,7 +1,4 @@
-"""What the ledger says of an entry: its tier, its flags, whether it answers without the target.
-
-Owns what confirms an entry, and for which bytes of it.
-"""
+"""What the ledger says of an entry: its tier, its flags, whether it answers without the target."""
 
 from __future__ import annotations
 

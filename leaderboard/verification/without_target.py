@@ -1,8 +1,4 @@
-"""An entry asked again in a process that holds no weights of its suite's target.
-
-Owns that process: its environment, what it is told and what it says. Only user code is asked so:
-what the harness runs, it knows the access class of.
-"""
+"""User code asked again in a process that holds no weights of its suite's target."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Entry point: `introspect-bench` and `python -m introspect_bench`.
 
-Owns the one check that must come before any other import of ours: four folders of the package are
-symbolic links in a checkout, and a checkout or archive without links holds text files instead.
+Before any other import of ours: four folders of the package are symbolic links in a checkout, and a
+checkout or archive without links holds text files instead.
 """
 
 from __future__ import annotations

@@ -124,11 +124,7 @@ def load(path: Path | str) -> Run:
 def doctor(
     target: str, *, device: str = "cpu", on_fetch: OnProgress = silent
 ) -> list[dict[str, Any]]:
-    """Run the self-tests of interventions on a target.
-
-    Returns:
-        A row a test: `name`, `passed`, `detail`.
-    """
+    """Run the self-tests of interventions on a target: a row each, `name`, `passed`, `detail`."""
     spec = resolve_target(target)
     from introspect_bench.benchmark.backends.models.pretrained import usable_device
 

@@ -1,7 +1,4 @@
-"""What to cite, as BibTeX, CFF or text.
-
-Owns the formats and which works belong to what is named. The works are literals in `sources`.
-"""
+"""What to cite, as BibTeX, CFF or text; the works are literals in `sources`."""
 
 from __future__ import annotations
 
@@ -57,7 +54,6 @@ def citable() -> list[str]:
 
 
 def _works(name: str) -> list[Source]:
-    """Return the works that one name stands for."""
     if name == PACKAGE:
         return [_package()]
     if name in SOURCES:
@@ -92,7 +88,6 @@ def _package() -> Source:
 
 
 def _suite(name: str, *tasks: str) -> list[Source]:
-    """Return a shipped suite, one work a task, and what it is made of."""
     works = []
     for task, suite in tasks_of(name, tasks):
         own = Source(

@@ -1,6 +1,6 @@
 """What a person sees: results on stdout, progress on stderr, nothing a terminal would obey.
 
-Owns printing only. Text that a model or a file wrote passes through `printable` first.
+Text that a model or a file wrote passes through `printable` first.
 """
 
 from __future__ import annotations

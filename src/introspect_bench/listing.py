@@ -87,7 +87,6 @@ _ROWS: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 
 def _vector(injection: Injections) -> str:
-    """Return where and how long a vector enters, in a few words, by task if tasks differ."""
     if not isinstance(injection, Injection):
         return "; ".join(f"{task}: {_vector(one)}" for task, one in injection.items())
     layer = "" if injection.layer is None else f":{injection.layer}"

@@ -148,7 +148,6 @@ def make(
 
 
 def _emit(where: Path | None, statistics: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what was measured, and where it is if it was frozen."""
     if as_json:
         emit_json({"path": None if where is None else str(where), "statistics": statistics})
         return

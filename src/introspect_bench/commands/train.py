@@ -172,7 +172,6 @@ def command(
 def _train_recipes(
     names: tuple[str, ...], answer: str | None, shuffled: bool, as_json: bool, options: Any
 ) -> None:
-    """Train explainers by their recipes, and have them answer a split."""
     from introspect_bench.baselines.train_recipes import EXPLAINERS
 
     own = ("epochs", "learning_rate", "evaluations")
