@@ -9,7 +9,7 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.files import read_json, write_bytes_atomic, write_json_atomic
-from introspect_bench.leaderboard.verification.rescore import rescore
+from introspect_bench.leaderboard.verification.record import rescore
 from introspect_bench.tasks.feature_descriptions.task import NAME as DESCRIPTIONS
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,12 @@ def escape(text: str) -> str:
 def bar(cells: Sequence[str]) -> str:
     """Return cells as one row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
+
+
+def lines_of(head: Sequence[str], rows: Iterable[Sequence[str]], *, names: int = 1) -> list[str]:
+    """Return the lines of a Markdown table; columns after the first `names` are of numbers."""
+    rule = ["---"] * names + ["---:"] * (len(head) - names)
+    return [bar(cells) for cells in (head, rule, *rows)]
 
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"

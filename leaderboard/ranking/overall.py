@@ -1,18 +1,13 @@
 """One number over the tasks of a suite, on a scale that means the same for each. Pure.
 
-A task's headline is put on a scale from 0, the *floor*, to 1, the *ceiling*
-(`benchmark/scoring/scale.py`: the best null model that only reads, and a calculator), and the mean
-is taken over the tasks:
-
     overall = mean over tasks of (score - floor) / (ceiling - floor)
 
-The floor is the same for entries of every access class: whoever replays an intervention and stays
-below what reading alone reaches has shown nothing. Nothing is clipped: such an explainer is below
-0. The ends of a scale are constants of the suite, so an interval is that of the raw scores, and the
-raw scores belong beside it. A task whose suite misses a bar is not part of the mean, and the page
-says so. Where a manifest has no null models there is no overall, with the reason in its place; a
-scale is never made up. An entry without a whole run of every task that counts has none either: no
-number, and never 0. Tasks weigh the same, however many queries they have.
+`benchmark/scoring/scale.py` says what floor and ceiling are. The floor is the same for every access
+class: whoever replays an intervention and stays below what reading alone reaches has shown nothing.
+Nothing is clipped. The ends are constants of the suite, so the interval is that of the raw scores.
+A task whose suite misses a bar is not part of the mean. Without null models in a manifest, or for
+an entry that lacks a task that counts, there is no overall, and never 0. Entries of one access
+class that have one are ranked. Tasks weigh the same, however many queries they have.
 """
 
 from __future__ import annotations
@@ -28,6 +23,7 @@ from introspect_bench.benchmark.metrics.verdicts import FloatArray
 from introspect_bench.benchmark.scoring.scale import NoScaleError, Scale, bars_missed, scale_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
+from introspect_bench.leaderboard.ranking.ranking import Place, rank_intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +75,8 @@ class Overall:
 def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Overall | None:
     """Return an entry's overall, or None if it has no score of a task, or none with an interval.
 
-    Args:
-        scores: by task; those of tasks that are not in `scales` are not looked at. Resamples of one
-            task must be those of the same draws for all entries that are compared, and those of
-            different tasks must come from different draws.
-        scales: by task, of every task that counts.
+    Resamples of one task must be those of the same draws for all entries that are compared, and
+    those of different tasks must come from different draws. `scales` are of every task that counts.
 
     Raises:
         ValueError: no task counts, a number is infinite, or tasks have different numbers of
@@ -108,23 +101,12 @@ def overall(scores: Mapping[str, TaskScore], scales: Mapping[str, Scale]) -> Ove
     if not all(map(math.isfinite, (value, *interval))):
         return None
     return Overall(
-        value=value,
-        interval_95=interval,
-        resampled=mean[np.isfinite(mean)],
-        by_task=values,
+        value=value, interval_95=interval, resampled=mean[np.isfinite(mean)], by_task=values
     )
 
 
 def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> Scales:
-    """Read the scales of all tasks of a suite, and which of them count.
-
-    Args:
-        tasks: each with its suite.
-        split: which split.
-
-    Raises:
-        IntegrityError: nulls or missed bars of a manifest are malformed.
-    """
+    """Read the scales of all tasks of a suite, and which of them count."""
     known: dict[str, Scale] = {}
     left_out: dict[str, str] = {}
     reasons: list[str] = []
@@ -140,3 +122,39 @@ def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> Scales:
         reasons = ["every task's suite misses a bar"]
     missing = f"There is no overall: {'; '.join(reasons)}." if reasons else ""
     return Scales(by_task=known, left_out=left_out, missing=missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a board says of an entry as a whole."""
+
+    overall: Overall | None
+    """Mean over the tasks that count, rescaled; None if a task is lacking."""
+    place: Place | None
+    """Rank among the ranked entries of its class; None if it is not one of them."""
+
+
+def standings(
+    scores: Mapping[str, Mapping[str, TaskScore]],
+    scales: Mapping[str, Scale],
+    *,
+    ranked: Mapping[str, str],
+) -> dict[str, Standing]:
+    """Return the standing of every entry.
+
+    `scores` are headlines by entry and task, `scales` of every task that counts, `ranked` the
+    access class of entries that may be ranked: no oracles, nothing withdrawn or unconfirmed.
+    """
+    found = {entry: overall(own, scales) for entry, own in scores.items()}
+    classes: dict[str, dict[str, Overall]] = {}
+    for entry, whole in found.items():
+        if whole is not None and entry in ranked:
+            classes.setdefault(ranked[entry], {})[entry] = whole
+    places: dict[str, Place] = {}
+    for contestants in classes.values():
+        values = np.array([whole.value for whole in contestants.values()])
+        resampled = np.stack([whole.resampled for whole in contestants.values()])
+        places |= zip(contestants, rank_intervals(values, resampled), strict=True)
+    return {
+        entry: Standing(overall=whole, place=places.get(entry)) for entry, whole in found.items()
+    }

@@ -1,7 +1,7 @@
 """Places on a board: ranks with intervals, and letters for what cannot be told apart. Pure.
 
-Owns every comparison of more than two entries. All of it comes from one paired bootstrap: the same
-resamples of the same queries for every entry. Higher is better.
+All of it comes from one paired bootstrap: the same resamples of the same queries for every entry.
+Higher is better.
 """
 
 from __future__ import annotations
@@ -39,12 +39,7 @@ def rank_intervals(values: FloatArray, resampled: FloatArray) -> tuple[Place, ..
     equal on a resample take up all the ranks they share there: the least counts for the lower end,
     the greatest for the upper one. It is widened to hold `rank` where it would not.
 
-    Args:
-        values: what ranks, (n_entries,).
-        resampled: the same on paired resamples, (n_entries, n_resamples).
-
-    Returns:
-        One place an entry, in the order of `values`.
+    `values` is (n_entries,), `resampled` the same on paired resamples, (n_entries, n_resamples).
 
     Raises:
         ValueError: no entry, other shapes, or a number that is NaN or infinite.
@@ -77,13 +72,7 @@ def told_apart(values: FloatArray, resampled: FloatArray) -> Matrix:
     to the Bootstrap (1993), 12.2); all p values are corrected by Holm. So the chance of telling
     apart any two that are equal in truth is at most 5 %, however many entries there are, and no
     entry can blur the others more than by being one more to compare. A difference that never moves
-    is told apart exactly if it is not 0.
-
-    Returns:
-        True for pairs that differ; symmetric, (n_entries, n_entries).
-
-    Raises:
-        ValueError: as `rank_intervals`.
+    is told apart exactly if it is not 0. The matrix is symmetric, (n_entries, n_entries).
     """
     _check(values, resampled)
     from scipy.special import erfc
@@ -108,14 +97,8 @@ def tie_letters(values: FloatArray, apart: Matrix) -> tuple[tuple[str, ...], ...
     Every pair that is not told apart is put into a set of which no two are, grown from the best
     entry down; each set is a letter (the covers of Gramm, Guo, Huffner, Niedermeier, Piepho and
     Schmid, Computational Statistics and Data Analysis 52 (2007), 725, built greedily). It is exact,
-    but need not be the shortest.
-
-    Args:
-        values: what ranks, (n_entries,).
-        apart: symmetric, False on its diagonal, (n_entries, n_entries).
-
-    Returns:
-        Letters by entry, at least one each: a to z, then aa, ab and so on.
+    but need not be the shortest. `apart` is (n_entries, n_entries), symmetric. Each entry has at
+    least one letter: a to z, then aa, ab and so on.
     """
     order = [int(i) for i in np.argsort(-values, kind="stable")]
     covered = np.zeros(apart.shape, dtype=np.bool_)

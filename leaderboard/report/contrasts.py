@@ -1,7 +1,4 @@
-"""Differences between two explainers as Markdown tables: whole, and on parts of the queries. Pure.
-
-Owns how a difference is written. Every name is a stranger's text and is escaped.
-"""
+"""Differences between two explainers as Markdown tables, strangers' names escaped. Pure."""
 
 from __future__ import annotations
 
@@ -45,62 +42,46 @@ class Contrast:
 
 
 def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
-    """Return a sentence and a table of differences, or what to say if there are none.
-
-    Args:
-        rows: differences.
-        said: the sentence.
-        nothing: what to say.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return a sentence and a table of differences, or what to say if there are none."""
     if not rows:
         return nothing
     head = ["task", "metric", "explainer", "minus", "because", "difference", "p (Holm)"]
     lines = [said, "", table.bar([*head, "told apart"])]
     lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
     for row in rows:
-        names = [table.escape(table.clean(name)) for name in (row.first, row.second)]
+        names = _names(row)
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
         metric, difference = title(row.metric), difference_text(row)
         lines.append(table.bar([row.task, metric, *names, row.why, difference, p, _apart(row)]))
     return "\n".join(lines)
 
 
+def minus(row: Contrast) -> str:
+    """Return the two explainers as `A minus B`, escaped."""
+    return " minus ".join(_names(row))
+
+
+def _names(row: Contrast) -> list[str]:
+    return [table.escape(table.clean(name)) for name in (row.first, row.second)]
+
+
 def _apart(row: Contrast) -> str:
-    """Whether the two are told apart, and which way."""
     if row.p >= LEVEL:
         return "no"
     return "yes, higher" if row.value > 0 else "yes, lower"
 
 
 def difference_text(row: Contrast, part: PartDifference | None = None) -> str:
-    """Return a difference, or that on a part of the queries, with its interval as text.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
-    found = row if part is None else part
-    if found.value is None:
+    """Return a difference, or that on a part of the queries, with its interval as text."""
+    own = row if part is None else part
+    if own.value is None:
         return NOTHING
-    text = signed(row.metric, found.value)
-    if found.interval_95 is None:
-        return text
-    low, high = found.interval_95
-    return f"{text} [{signed(row.metric, low)}, {signed(row.metric, high)}]"
+    ends = [signed(row.metric, end) for end in own.interval_95 or ()]
+    return signed(row.metric, own.value) + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
-    """Return differences, then scores, by layers and by kind, one table a task.
-
-    Args:
-        rows: differences; those without parts are left out.
-        results: what `score` returned of trained explainers.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return differences, then scores, by layers and by kind, one table a task."""
     if not results:
         return "There is no trained explainer yet."
     blocks = [
@@ -122,42 +103,36 @@ def _differences(rows: Sequence[Contrast], heading: str) -> str:
     names = sorted({name for row in rows for name in row.parts[heading]})
     metric = _titles(rows[0].metric, heading, names)
     head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *names]
-    lines = [table.bar(head), table.bar(["---"] * 2 + ["---:"] * len(names))]
+    lines = []
     for row in rows:
-        first, second = (table.escape(table.clean(name)) for name in (row.first, row.second))
         parts = row.parts[heading]
-        cells = [difference_text(row, parts[one]) if one in parts else NOTHING for one in names]
-        lines.append(table.bar([f"{first} minus {second}", row.why, *cells]))
-    return "\n".join(lines)
+        cells = [difference_text(row, parts[name]) if name in parts else NOTHING for name in names]
+        lines.append([minus(row), row.why, *cells])
+    return "\n".join(table.lines_of(head, lines, names=2))
 
 
 def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
-    """The headline of trained explainers on parts."""
     part = f"by_{heading}"
     names = sorted({name for row in rows for name in row[part]})
     if not names:
         return ""
-    found = {(name, row[part][name]["n"]) for row in rows for name in row[part]}
-    sizes = {one: " or ".join(str(n) for name, n in sorted(found) if name == one) for one in names}
-    head = f"{rows[0]['task']}, {_titles(rows[0]['headline'], heading, names)} by {heading}"
-    lines = [table.bar([head, *(f"{name} (n = {sizes[name]})" for name in names)])]
-    lines.append(table.bar(["---"] + ["---:"] * len(names)))
-    labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
-    made = (_part(row, part, names, name) for row, name in zip(rows, labels, strict=True))
-    return "\n".join([*lines, *made])
-
-
-def _part(row: Mapping[str, Any], part: str, names: Sequence[str], label: str) -> str:
-    cells = []
+    head = [f"{rows[0]['task']}, {_titles(rows[0]['headline'], heading, names)} by {heading}"]
     for name in names:
-        metric = _metric(row["headline"], part.removeprefix("by_"), name)
-        known = name in row[part]
-        cells.append(table.cell(metric, row[part][name]["metrics"][metric]) if known else NOTHING)
-    return table.bar([table.escape(label), *cells])
+        sizes = sorted({row[part][name]["n"] for row in rows if name in row[part]})
+        head.append(f"{name} (n = {' or '.join(map(str, sizes))})")
+    labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
+    lines = []
+    for row, label in zip(rows, labels, strict=True):
+        metrics = [_metric(row["headline"], heading, name) for name in names]
+        cells = [
+            table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
+            for name, metric in zip(names, metrics, strict=True)
+        ]
+        lines.append([table.escape(label), *cells])
+    return "\n".join(table.lines_of(head, lines))
 
 
 def _metric(headline: str, heading: str, name: str) -> str:
-    """Return the metric of a part, as `benchmark/metrics/slices.py` compares by it."""
     return of_part(headline, [name]) if heading == "kind" else headline
 
 

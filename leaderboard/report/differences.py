@@ -1,7 +1,4 @@
-"""Differences between explainers to text: Markdown and LaTeX; pure, the same text every time.
-
-Owns how a difference is written down. Shares are in per cent and their differences in points.
-"""
+"""What `compare` found as Markdown and LaTeX: shares in per cent, differences in points. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.export import latex
 from introspect_bench.benchmark.export.tables import (
     NOTHING,
-    bar,
     cell,
     clean,
     distinct,
     escape,
     label,
+    lines_of,
     shown,
 )
 from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
@@ -29,28 +26,19 @@ Cells = list[list[str]]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return what `compare` found as Markdown, two tables a task, ending in a line feed.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return what `compare` found as Markdown, two tables a task, ending in a line feed."""
     lines = []
     for task in found["tasks"]:
         lines += [f"### {escape(_title(task))}", ""]
-        for cells, names in ((_runs(task), 1), (_pairs(task), 2)):
-            lines += [bar(cells[0]), bar(["---"] * names + ["---:"] * (len(cells[0]) - names))]
+        for (head, *rows), names in ((_runs(task), 1), (_pairs(task), 2)):
             # only the first cells hold a stranger's text
-            lines += [bar([*map(escape, row[:names]), *row[names:]]) for row in cells[1:]]
-            lines.append("")
+            shown_rows = [[*map(escape, row[:names]), *row[names:]] for row in rows]
+            lines += [*lines_of(head, shown_rows, names=names), ""]
     return "\n".join([*lines, _legend(found).replace("*", r"\*")]) + "\n"
 
 
 def tex(found: Mapping[str, Any]) -> str:
-    """Return what `compare` found as LaTeX, two `booktabs` tables a task, ending in a line feed.
-
-    Raises:
-        IntegrityError: a value is not a finite number.
-    """
+    """Return what `compare` found as LaTeX, two `booktabs` tables a task, ending in a line feed."""
     blocks = []
     for task in found["tasks"]:
         title = _title(task)
@@ -94,18 +82,14 @@ def _pairs(task: Mapping[str, Any]) -> Cells:
 
 
 def _labels(task: Mapping[str, Any]) -> list[str]:
-    """Return each run's name, with the beginning of its hash where a name is there twice."""
     return distinct([label(run) for run in task["runs"]], task["runs"])
 
 
 def _difference(name: str, pair: Mapping[str, Any]) -> str:
     if pair["difference"] is None:
         return NOTHING
-    value = _signed(name, pair["difference"])
-    if pair["interval_95"] is None:
-        return value
-    low, high = pair["interval_95"]
-    return f"{value} [{_signed(name, low)}, {_signed(name, high)}]"
+    ends = [_signed(name, end) for end in pair["interval_95"] or ()]
+    return _signed(name, pair["difference"]) + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def _signed(name: str, value: float) -> str:

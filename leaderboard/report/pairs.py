@@ -1,15 +1,11 @@
-"""Submissions to the page of results: which entries are set against which, and how they differ.
-
-Owns the choice of pairs. The statistics are `benchmark/metrics/paired.py`'s, the words
-`report.py`'s.
-"""
+"""Submissions to the page of results: which entries are set against which, how they differ."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import write_bytes_atomic
@@ -30,8 +26,7 @@ from introspect_bench.leaderboard.site.scored import ScoredRun
 from introspect_bench.leaderboard.submissions.checks import SPLIT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
+class _Pair(NamedTuple):
     first: Scored
     second: Scored
     why: str
@@ -47,34 +42,19 @@ def board_report(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> str:
-    """Write what the submissions show as a Markdown page; the same submissions give the same bytes.
+    """Write what submissions show as a Markdown page; the same submissions give the same bytes.
 
-    Args:
-        submissions: folder of entries.
-        output: file that gets the page; none if None.
-        study: folder with run files of explainers that differ in how vectors enter, of any split.
-        rates: folder with records of trainings that differ in their learning rate.
-        suite: folder of suites, for suites that are not in the package.
-        use_cache: whether scores of the same bytes may come from the user's cache.
-        on_entry: told run files scored, and run files in all.
-
-    Returns:
-        The page.
-
-    Raises:
-        UsageError: there are no entries, the study has no runs or one of a part of a split, or a
-            suite or task is unknown.
-        IntegrityError: an entry, a run or the ledger is broken.
-        CheckFailedError: a run is partial, on a draft, or claims another score.
-        IncompleteRunError: a run lacks rows.
-        MissingPartError: the page can't be written.
+    `study` holds run files of explainers that differ in how vectors enter, of any split; `rates`
+    records of trainings that differ in their learning rate.
     """
-    found = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
+    collected = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
     use, beaten, results, trained = [], [], [], []
-    asked = asked_of([(one.tasks, one.entries) for one in found])
-    for one in found:
+    asked = asked_of([(one.tasks, one.entries) for one in collected])
+    for one in collected:
         use += _contrasts(one, _controls(one.entries), headline=False)
-        beaten += _contrasts(one, _pairs(_selves(one), _baselines(one)))
+        baselines = _baselines(one)
+        pairs = [(own, other, "not trained") for own in _selves(one) for other in baselines]
+        beaten += _contrasts(one, [_Pair(*pair) for pair in pairs])
         for entry in one.entries:
             if entry.standing.withdrawn:
                 continue
@@ -101,19 +81,18 @@ def _controls(entries: Sequence[Scored]) -> list[_Pair]:
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
         named = by_id.get(str(one.entry.fields.get("vector_use")))
-        if named is not None and not _shuffled(named):
-            pairs.append(_Pair(first=one, second=named, why="no vectors"))
+        if named is not None and not named.shuffled:
+            pairs.append(_Pair(one, named, "no vectors"))
         pairs += [
-            _Pair(first=one, second=other, why="vectors shuffled")
+            _Pair(one, other, "vectors shuffled")
             for other in entries
-            if _shuffled(other) and not _shuffled(one)
+            if other.shuffled and not one.shuffled
             if other is named or _weights(one) == _weights(other)
         ]
     return pairs
 
 
 def _classed(result: Mapping[str, Any], task: str, entry: Scored) -> Mapping[str, Any]:
-    """What `score` returned, with the access class that the entry stands in."""
     access = entry.access.by_task[task]
     return {**result, "access": f"{access}, not ranked" if entry.access.unranked else access}
 
@@ -122,12 +101,13 @@ def _to_self(found: Against) -> Contrast:
     """The self-explainer minus the other: the page's difference, the other way round."""
     own, other, away = found.own, found.other, found.value
     interval = None if away.low is None or away.high is None else (-away.high, -away.low)
+    twin = _twin(other.found)
     return Contrast(
         task=own.task.name,
         metric=own.task.headline,
-        first=_name(own.found),
-        second=_name(other.found),
-        why=_difference(other.found),
+        first=own.row,
+        second=other.row,
+        why=f"{twin} twin" if twin else "another model",
         value=-away.value,
         interval_95=interval,
         p=found.p,
@@ -136,14 +116,12 @@ def _to_self(found: Against) -> Contrast:
 
 
 def _selves(found: Collected) -> list[Scored]:
-    """Trained self-explainers that have their own vectors."""
     target = str(found.tasks[0][1].manifest["target"].get("name"))
     return [
         one
         for one in found.entries
-        if one.entry.fields["kind"] == "trained"
-        and not (_blind(one) or one.standing.withdrawn or one.access.unranked or _twin(one))
-        and made_from(one, found.tasks) == target
+        if one.entry.fields["kind"] == "trained" and one.own_vectors and one.ranked
+        if not _twin(one) and made_from(one, found.tasks) == target
     ]
 
 
@@ -152,49 +130,22 @@ def _baselines(found: Collected) -> list[Scored]:
     return [
         one
         for one in found.entries
-        if one.entry.fields["kind"] in ("baseline", "untrained")
-        and not (_blind(one) or one.standing.withdrawn or one.access.unranked)
+        if one.entry.fields["kind"] in ("baseline", "untrained") and one.own_vectors and one.ranked
     ]
 
 
-def _pairs(selves: Sequence[Scored], others: Sequence[Scored]) -> list[_Pair]:
-    return [_Pair(first=own, second=other, why="not trained") for own in selves for other in others]
-
-
-def _difference(other: Scored) -> str:
-    twin = _twin(other)
-    return f"{twin} twin" if twin else "another model"
-
-
 def _twin(one: Scored) -> str | None:
-    """The kind of twin that an explainer was made from, or nothing."""
-    for run in one.runs.values():
-        if twin := run.header["explainer"].get("settings", {}).get("twin"):
+    for explainer in one.explainers:
+        if twin := explainer.get("settings", {}).get("twin"):
             return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
     return None
 
 
-def _blind(one: Scored) -> bool:
-    """Whether an explainer did not have the queries' own vectors."""
-    return any(run.header["explainer"]["no_vector"] for run in one.runs.values()) or _shuffled(one)
-
-
-def _shuffled(one: Scored) -> bool:
-    return any(run.header["explainer"].get("shuffled_vectors") for run in one.runs.values())
-
-
 def _weights(one: Scored) -> tuple[Any, ...]:
     """What tells explainers apart besides their vectors."""
-    found = [run.header["explainer"] for run in one.runs.values()]
-    return tuple(
-        (
-            explainer["no_vector"],
-            decoding_of(explainer),
-            sorted(explainer.get("weights_sha256", {}).items()),
-        )
-        for explainer in found[:1]
-        if explainer.get("weights_sha256")
-    ) or (one.entry.id,)
+    explainer = one.explainers[0]
+    hashes = sorted(explainer.get("weights_sha256", {}).items())
+    return (explainer["no_vector"], decoding_of(explainer), hashes) if hashes else (one.entry.id,)
 
 
 def _contrasts(
@@ -219,29 +170,27 @@ def _contrasts(
 
 def _comparable(pair: _Pair, task: Task) -> bool:
     """Whether nothing else tells a pair apart than what it is set against each other for."""
-    one, other = (which.runs[task.name].header for which in (pair.first, pair.second))
+    both = (pair.first, pair.second)
     if pair.why == "not trained":
-        classes = {which.access.by_task[task.name] for which in (pair.first, pair.second)}
-        return len(classes) == 1
+        return len({one.access.by_task[task.name] for one in both}) == 1
     # without vectors there is no intervention to replay: a control's class may be narrower
-    ours, theirs = (recipe(header, task, vectors=False) for header in (one, other))
+    ours, theirs = (recipe(one.runs[task.name].header, task, vectors=False) for one in both)
     return task.uses_vector and ours == theirs
 
 
 def _contrast(
     pair: _Pair, first: ScoredRun, second: ScoredRun, task: Task, metric: str, rng: Any
 ) -> Contrast | None:
-    """Compare two on one metric; None where one of them has no value of it."""
     seen = compare(first.table, second.table, metric, rng=rng)
     if seen.value is None or seen.p_permutation is None:
         if metric == task.headline:
-            raise IntegrityError(f"{_name(pair.first)} has no {metric} on {task.name}")
+            raise IntegrityError(f"{pair.first.name} has no {metric} on {task.name}")
         return None
     return Contrast(
         task=task.name,
         metric=metric,
-        first=_name(pair.first),
-        second=_name(pair.second),
+        first=pair.first.name,
+        second=pair.second.name,
         why=pair.why,
         value=seen.value,
         interval_95=seen.interval_95,
@@ -252,7 +201,6 @@ def _contrast(
 def _parts(
     first: ScoredRun, second: ScoredRun, task: Task, suite: Suite
 ) -> dict[str, dict[str, PartDifference]]:
-    """Compare two on parts of the queries by the headline metric."""
     queries = {query.id: query for query in suite.queries(SPLIT)}
     return differences(
         first.table,
@@ -261,10 +209,6 @@ def _parts(
         task.headline,
         lambda: draws(suite, task, SPLIT),
     )
-
-
-def _name(one: Scored) -> str:
-    return f"{one.entry.fields['org']}/{one.entry.fields['name']}"
 
 
 def _corrected(rows: Sequence[Contrast]) -> list[Contrast]:

@@ -1,17 +1,20 @@
-"""Scores over how much was learnt from, as one SVG document: pure, the same bytes every time.
-
-Owns what is joined by a line. How points are placed is `plotting`'s; each task has a panel.
-"""
+"""Scores over training queries as SVG: a panel a task; a line joins runs that differ in n_train."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.export.tables import clean
 from introspect_bench.benchmark.export.titles import title
-from introspect_bench.leaderboard.site.board import Estimate
+from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
+from introspect_bench.benchmark.runs.new_header import n_train
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.score import check_whole, score_all
+from introspect_bench.leaderboard.site.board import Estimate, estimate_of
 from introspect_bench.leaderboard.site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
 from introspect_bench.leaderboard.site.render import templates
 
@@ -40,11 +43,7 @@ class Learnt:
 
 
 def scaling_svg(points: Sequence[Learnt]) -> str:
-    """Draw a panel a task: the headline with its interval over training queries.
-
-    Raises:
-        UsageError: there is no point, two are at one place, or there are too many lines.
-    """
+    """Draw a panel a task: the headline with its interval over training queries."""
     if not points:
         raise UsageError("give the run files of explainers that learnt from parts of train")
     tasks = sorted({(point.task, point.where) for point in points})
@@ -92,4 +91,73 @@ def _panel(points: Sequence[Learnt]) -> Plot:
         ),
         lines=True,
         x_texts=tuple((float(place), f"{n:,}") for place, n in enumerate(amounts)),
+    )
+
+
+def board_scaling(
+    paths: Sequence[Path | str], output: Path | str | None = None, *, suite: str | None = None
+) -> dict[str, Any]:
+    """Draw scores over training queries; the same run files give the same bytes.
+
+    `points` of the answer have `task`, `explainer`, `n_train`, `metric`, `value`, `interval_95`.
+    """
+    learnt = [
+        _learnt(Path(path), result)
+        for path, result in zip(paths, score_all(paths, suite=suite), strict=True)
+    ]
+    svg = scaling_svg(learnt)
+    if output is not None:
+        write_bytes_atomic(Path(output), svg.encode())
+    points = [
+        {
+            "task": point.task,
+            "explainer": point.name,
+            "n_train": point.n_train,
+            "metric": point.metric,
+            "value": point.score.value,
+            "interval_95": [point.score.low, point.score.high],
+        }
+        for point in learnt
+    ]
+    return {"svg": svg, "points": points}
+
+
+def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
+    check_whole(path, result)
+    explainer = read_run(path).header["explainer"]
+    amount = n_train(explainer, result["task"])
+    if amount is None:
+        raise UsageError(
+            f"{path}: does not say from how many queries was learnt; give runs of explainers made "
+            "with `train`, or of baselines run with --n-train"
+        )
+    metric = result["headline"]
+    score = estimate_of(result["overall"]["metrics"][metric])
+    if score is None:
+        raise UsageError(f"{path}: has no {metric}: a kind or class of queries is lacking")
+    return Learnt(
+        task=result["task"],
+        metric=metric,
+        where=f"{result['suite']}, {result['split']}",
+        recipe=_recipe(explainer),
+        name=explainer["name"],
+        n_train=amount,
+        score=score,
+    )
+
+
+def _recipe(explainer: Mapping[str, Any]) -> str:
+    weights = explainer["weights_sha256"]
+    base = {name: digest for name, digest in weights.items() if name.startswith("base/")}
+    settings = explainer.get("settings", {})
+    came_of_it = ("n_train", "validation_loss")
+    return canonical_json(
+        {
+            "name": None if base else explainer["name"],
+            "base": base,
+            "settings": {k: v for k, v in settings.items() if k not in came_of_it},
+            "shots": explainer["shots"],
+            "no_vector": explainer["no_vector"],
+            "shuffled": explainer.get("shuffled_vectors", False),
+        }
     )

@@ -1,73 +1,120 @@
-"""Files of studies to what the page of results shows: injection cells, and learning rates tried."""
+"""Studies to tables of the page of results: where vectors enter, and learning rates tried."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.export import tables as table
+from introspect_bench.benchmark.export.tables import NOTHING
+from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.runs.new_header import n_train
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.score import check_whole, score
-from introspect_bench.leaderboard.report.rates import Trial
-from introspect_bench.leaderboard.report.report import Cell
 
 RECORD = "explainer.json"
 """What a training writes beside its weights."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One explainer of the injection study."""
+
+    result: Mapping[str, Any]
+    """What `score` returned of its run."""
+    injection: Mapping[str, Any] | None
+    """How vectors entered, as its run file says; None for no vectors."""
+    n_train: int | None
+    """Training queries of the task."""
+    validation_loss: float | None = None
+    """Nats a token of right answers to validation queries, as its run file says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One training."""
+
+    name: str
+    """Recipe it followed but for its rate."""
+    rate: float
+    """Highest learning rate."""
+    n_train: int
+    """Training queries of all tasks."""
+    loss: float
+    """Nats a token of right answers to validation queries."""
+
+
 def cells_of(study: Path | str | None, suite: str | None) -> list[Cell]:
-    """Score the runs of an injection study.
-
-    Args:
-        study: folder with run files; nothing if None.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: there are no run files, one is of a part of a split, or a loss is no number.
-        IntegrityError: a run file is broken.
-        IncompleteRunError: a run lacks rows.
-    """
-    cells = []
+    """Score the runs of an injection study; none if `study` is None."""
     paths = [] if study is None else sorted(Path(study).glob("*.jsonl"))
     if study is not None and not paths:
         raise UsageError(f"{study}: there are no run files of a study")
-    for path in paths:
-        result = score(path, suite=suite)
-        check_whole(path, result)
-        explainer = read_run(path).header["explainer"]
-        settings = explainer.get("settings", {})
-        cells.append(
-            Cell(
-                result=result,
-                injection=settings.get("injection") or None,
-                n_train=n_train(explainer, result["task"]),
-                validation_loss=_loss_of(settings, path),
-            )
-        )
-    return cells
+    return [_read_cell(path, suite) for path in paths]
 
 
-def _loss_of(settings: Mapping[str, Any], path: Path) -> float | None:
-    found = settings.get("validation_loss")
-    if found is not None and type(found) is not float:
+def _read_cell(path: Path, suite: str | None) -> Cell:
+    result = score(path, suite=suite)
+    check_whole(path, result)
+    explainer = read_run(path).header["explainer"]
+    settings = explainer.get("settings", {})
+    loss = settings.get("validation_loss")
+    if loss is not None and type(loss) is not float:
         raise UsageError(f"{path}: validation_loss of the explainer is not a number")
-    return found
+    return Cell(
+        result=result,
+        injection=settings.get("injection") or None,
+        n_train=n_train(explainer, result["task"]),
+        validation_loss=loss,
+    )
+
+
+def injection_tables(cells: Sequence[Cell]) -> str:
+    """Return a table for each task and split, the best first."""
+    if not cells:
+        return "No runs of an injection study were given."
+    blocks = [
+        "Explainers that were trained alike on a part of the training split and differ in where "
+        "vectors enter, at what length and in how many tokens; single runs, best first. The loss, "
+        "in nats a token of right answers to validation queries, is no score: with `replay` the "
+        "answer is worded differently and says the output twice, so its loss stands for itself."
+    ]
+    for task, split in sorted({(cell.result["task"], cell.result["split"]) for cell in cells}):
+        own = [c for c in cells if (c.result["task"], c.result["split"]) == (task, split)]
+        head = [f"{task}, {split}: enters at", "length", "tokens", "trained on", "loss"]
+        head += [title(metric) for metric in own[0].result["metrics"]]
+        rows = [_cell_row(cell) for cell in sorted(own, key=_best_first)]
+        blocks.append("\n".join(table.lines_of(head, rows, names=2)))
+    return "\n\n".join(blocks)
+
+
+def _best_first(cell: Cell) -> tuple[float, str]:
+    value = cell.result["overall"]["metrics"][cell.result["headline"]]["value"]
+    return (math.inf if value is None else -value), str(cell.result["explainer"]["name"])
+
+
+def _cell_row(cell: Cell) -> list[str]:
+    nowhere = {"mode": "nowhere (no vectors)", "scaling": NOTHING, "slots": NOTHING}
+    entry, metrics = cell.injection or nowhere, cell.result["overall"]["metrics"]
+    where = (
+        str(entry["mode"]) if entry.get("layer") is None else f"{entry['mode']} {entry['layer']}"
+    )
+    loss = NOTHING if cell.validation_loss is None else f"{cell.validation_loss:.3f}"
+    n = str(cell.n_train or NOTHING)
+    texts = [where, str(entry["scaling"]), str(entry.get("slots", 1)), n, loss]
+    scores = [table.cell(metric, metrics[metric]) for metric in cell.result["metrics"]]
+    return [*(table.escape(table.clean(text)) for text in texts), *scores]
 
 
 def trials_of(folder: Path | str | None) -> list[Trial]:
     """Read what trainings of the same recipes at several learning rates came to.
 
-    Args:
-        folder: holds `NAME/explainer.json` at any depth, as `reference --learning-rate` leaves
-            them; NAME is the recipe. Nothing if None.
-
-    Raises:
-        UsageError: there are none, or those of a recipe differ in more than the rate, or not in it.
-        IntegrityError: a record is broken, or of no training.
+    The folder holds `NAME/explainer.json` at any depth, as `train --recipe --learning-rate` leaves
+    them; NAME is the recipe.
     """
     paths = [] if folder is None else sorted(Path(folder).rglob(f"*/{RECORD}"))
     if folder is not None and not paths:
@@ -85,7 +132,6 @@ def trials_of(folder: Path | str | None) -> list[Trial]:
 
 
 def _trial(path: Path) -> tuple[Trial, object]:
-    """One training, and what it must share with others of its recipe."""
     record = read_json(path)
     try:
         training = record["training"]
@@ -98,3 +144,24 @@ def _trial(path: Path) -> tuple[Trial, object]:
         raise IntegrityError(f"{path}: its rate, loss or size is not a finite number")
     trial = Trial(name=path.parent.name, rate=rate, n_train=count, loss=loss)
     return trial, {**training, "settings": settings}
+
+
+def rates_table(trials: Sequence[Trial]) -> str:
+    """Return one row a recipe and one column a learning rate, the lowest loss of a row in bold."""
+    if not trials:
+        return "No trainings at several learning rates were given."
+    rates = sorted({trial.rate for trial in trials})
+    rows = []
+    for name in sorted({trial.name for trial in trials}):
+        own = {trial.rate: trial for trial in trials if trial.name == name}
+        best = min(own.values(), key=lambda trial: trial.loss)
+        losses = {rate: f"{own[rate].loss:.3f}" if rate in own else NOTHING for rate in rates}
+        losses[best.rate] = f"**{losses[best.rate]}**"
+        rows.append([table.escape(table.clean(name)), f"{best.n_train:,}", *losses.values()])
+    head = ["recipe", "trained on", *(f"{rate:g}" for rate in rates)]
+    said = (
+        "Loss on validation queries, in nats a token of right answers, of the same training at "
+        "several learning rates; single runs, the lowest of a row in bold. Rows are not to be "
+        "compared: they answer in other words or tokens."
+    )
+    return "\n".join([said, "", *table.lines_of(head, rows)])

@@ -45,6 +45,14 @@ class Estimate:
             raise IntegrityError("an interval has two ends")
 
 
+def estimate_of(metric: Mapping[str, Any]) -> Estimate | None:
+    """Return a metric of a result (`value`, `interval_95`); None where it has no value."""
+    if metric["value"] is None:
+        return None
+    low, high = metric["interval_95"] or (None, None)
+    return Estimate(value=metric["value"], low=low, high=high)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layered:
     """A headline score over the queries of one layer or block of layers."""

@@ -1,7 +1,6 @@
 """Submissions to a board: every run scored again, all entries of a suite on the same resamples.
 
-Owns how entries, the ledger and scored runs become the plain records of `board.py`. No
-number in a submission is read but what nothing else can know: sizes, dates, seconds and tokens.
+No number in a submission is read but what nothing else can know: sizes, dates, seconds and tokens.
 """
 
 from __future__ import annotations
@@ -22,11 +21,16 @@ from introspect_bench.benchmark.scoring.matched import draws
 from introspect_bench.benchmark.suite.find import tasks_of
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Scales, TaskScore, scales_of
-from introspect_bench.leaderboard.ranking.standings import Standing, standings
+from introspect_bench.leaderboard.ranking.overall import (
+    Scales,
+    Standing,
+    TaskScore,
+    scales_of,
+    standings,
+)
 from introspect_bench.leaderboard.site.board import Board, Column, Row, SuiteBoard
 from introspect_bench.leaderboard.site.matrix import access_matrices
-from introspect_bench.leaderboard.site.rows import Scored, make_row, replies_of
+from introspect_bench.leaderboard.site.rows import Scored, compared_replies, make_row
 from introspect_bench.leaderboard.site.scored import ScoredRun, scored_run
 from introspect_bench.leaderboard.site.shards import Asked, Sheet
 from introspect_bench.leaderboard.submissions.checks import SPLIT
@@ -64,21 +68,7 @@ def make_board(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> tuple[Board, tuple[Sheet, ...]]:
-    """Score all entries and return the board with the queries of each suite and task.
-
-    Args:
-        root: folder of submissions.
-        ledger: the ledger; `ledger.jsonl` in `root` if None.
-        suite: folder of suites, for suites that are not in the package.
-        use_cache: whether scores of the same bytes may come from the user's cache.
-        on_entry: told how far scoring is.
-
-    Raises:
-        UsageError: as `collect`.
-        IntegrityError: as `collect`.
-        CheckFailedError: as `collect`.
-        IncompleteRunError: as `collect`.
-    """
+    """Score all entries and return the board with the queries of each suite and task."""
     collected = collect(root, ledger=ledger, suite=suite, use_cache=use_cache, on_entry=on_entry)
     suites, sheets = [], []
     for one in collected:
@@ -102,14 +92,7 @@ def collect(
     use_cache: bool = True,
     on_entry: OnEntry = lambda _done, _total: None,
 ) -> tuple[Collected, ...]:
-    """Score all entries, suite by suite; `make_board` says what the arguments mean.
-
-    Raises:
-        UsageError: there are no entries, or a suite or task is unknown.
-        IntegrityError: an entry, a run or the ledger is broken.
-        CheckFailedError: a run is partial, on a draft, or claims another score.
-        IncompleteRunError: a run lacks rows.
-    """
+    """Score all entries, suite by suite; `make_board` says what the arguments mean."""
     entries = find_entries(root)
     if not entries:
         raise UsageError(f"{root}: holds no entries; `introspect-bench submit` writes one")
@@ -137,36 +120,30 @@ def _scored(
 ) -> tuple[str, ScoredRun]:
     for task, suite in tasks:
         if path.stem == task.name:
-            found = scored_run(path, task, suite, use_cache=use_cache)
-            if found.result["split"] != SPLIT:
-                raise IntegrityError(
-                    f"{path}: answers the {found.result['split']} split, a board shows {SPLIT}"
-                )
-            return task.name, found
+            run = scored_run(path, task, suite, use_cache=use_cache)
+            if (split := run.result["split"]) != SPLIT:
+                raise IntegrityError(f"{path}: answers the {split} split, a board shows {SPLIT}")
+            return task.name, run
     raise UsageError(f"{path}: the suite {entry.suite} has no task {path.stem}")
 
 
 def _suite_board(found: Collected) -> SuiteBoard:
     scores = _task_scores(found)
     scales = scales_of(found.tasks, SPLIT)
-    ranked = {
-        one.entry.id: one.access.access
-        for one in found.entries
-        if not one.access.unranked and not one.standing.withdrawn
-    }
+    ranked = {one.entry.id: one.access.access for one in found.entries if one.ranked}
     counted = scales.counted
     places = standings(scores, counted, ranked=ranked) if counted else {}
     labels: dict[str, list[Label]] = {}
-    for label in find_labels([replies_of(one, found.tasks) for one in found.entries]):
+    for label in find_labels([compared_replies(one, found.tasks) for one in found.entries]):
         labels.setdefault(label.entry, []).append(label)
     by_id = {one.entry.id: one for one in found.entries}
     rows = []
     for one in found.entries:
         control = by_id.get(str(one.entry.fields.get("vector_use")))
-        equal = control is not None and _is_control(one, control, found.tasks)
+        if control is not None and not _is_control(one, control, found.tasks):
+            control = None
         own = labels.get(one.entry.id, ())
-        kept = control if equal else None
-        rows.append(make_row(one, places, own, found.tasks, control=kept))
+        rows.append(make_row(one, places, own, found.tasks, control=control))
     rows.sort(key=lambda row: _order(row, places))
     target = found.tasks[0][1].manifest["target"].get("name")
     return SuiteBoard(
@@ -180,7 +157,6 @@ def _suite_board(found: Collected) -> SuiteBoard:
 
 
 def _is_control(own: Scored, control: Scored, tasks: Sequence[Found]) -> bool:
-    """Whether an entry differs from the control that it names in its vectors alone."""
     for task, suite in tasks:
         runs = [one.runs.get(task.name) for one in (own, control)]
         headers = [run.header for run in runs if run is not None]
@@ -261,24 +237,18 @@ def _sheets(found: Collected, table: SuiteBoard) -> list[Sheet]:
 
 def _asked(task: Task, suite: Suite) -> tuple[Asked, ...]:
     truth: Mapping[str, Any] = (suite.feature_truth if suite.describes else suite.truth)(SPLIT)
-    found = []
-    for query in suite.queries(SPLIT):
-        about = [query.kind, *_layers(query.fields)]
-        about.append(f"group {query.group}")
-        answer = task.format_answer(truth[query.id].answer)
-        found.append(
-            Asked(
-                id=query.id,
-                about=tuple(about),
-                asked=task.render(query).question,
-                truth=answer,
-            )
+    return tuple(
+        Asked(
+            id=query.id,
+            about=(query.kind, *_layers(query.fields), f"group {query.group}"),
+            asked=task.render(query).question,
+            truth=task.format_answer(truth[query.id].answer),
         )
-    return tuple(found)
+        for query in suite.queries(SPLIT)
+    )
 
 
 def _layers(fields: Mapping[str, Any]) -> list[str]:
-    """Return the layers a query is about as text, or nothing."""
     if "layer" in fields:
         return [f"layer {fields['layer']}"]
     if "layers" not in fields:

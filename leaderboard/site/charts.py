@@ -1,7 +1,6 @@
 """Which charts a board has, and of what. Pure.
 
-Owns the choice of points; how they are drawn is `plotting`'s. A chart without data is not made, and
-each access class has charts of its own: a line that joins two classes would compare them.
+Each access class has charts of its own: a line that joins two classes would compare them.
 """
 
 from __future__ import annotations

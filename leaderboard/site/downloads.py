@@ -1,7 +1,6 @@
 """A board as CSV and BibTeX, beside `board.json`. Pure.
 
-Owns what a spreadsheet may see: a cell that begins like a formula is made text, for a spreadsheet
-runs it.
+A cell that begins like a formula is made text, for a spreadsheet runs it.
 """
 
 from __future__ import annotations
@@ -22,10 +21,8 @@ def board_csv(board: Board) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out)  # lines end in CR LF (RFC 4180), so that a CR in a cell is quoted
     writer.writerow(_HEAD)
-    for suite in board.suites:
-        for row in suite.rows:
-            for line in _lines(suite, row):
-                writer.writerow([guarded(value) for value in line])
+    lines = (line for suite in board.suites for row in suite.rows for line in _lines(suite, row))
+    writer.writerows(map(guarded, line) for line in lines)
     return out.getvalue()
 
 
@@ -49,35 +46,15 @@ def board_bib(board: Board) -> str:
 
 
 _HEAD = (
-    "suite",
-    "target",
-    "task",
-    "metric",
-    "entry",
-    "org",
-    "name",
-    "kind",
-    "access",
-    "value",
-    "low_95",
-    "high_95",
-    "n",
-    "unparsed",
-    "missing",
-    "ranked_in",
-    "rank_low",
-    "rank_high",
-    "ties",
-    "overall",
-    "overall_low_95",
-    "overall_high_95",
-    "tier",
-    "vectors",
-    "tokens_per_query",
-    "seconds_per_query",
-    "parameters",
-    "date",
+    *("suite", "target", "task", "metric"),
+    *("entry", "org", "name", "kind", "access"),
+    *("value", "low_95", "high_95"),
+    *("n", "unparsed", "missing", "ranked_in"),
+    *("rank_low", "rank_high", "ties"),
+    *("overall", "overall_low_95", "overall_high_95"),
+    *("tier", "vectors", "tokens_per_query", "seconds_per_query", "parameters", "date"),
 )
+"""Heads of the columns, in the groups of `_lines`."""
 
 
 def _lines(suite: SuiteBoard, row: Row) -> list[list[object]]:

@@ -1,7 +1,6 @@
-"""How numbers look: text, interval bars and heat levels, each the same everywhere. Pure.
+"""How numbers look: text, interval bars and heat levels, and a sentence for each metric. Pure.
 
-Owns rounding and the sentence that explains each metric. Shares are in per cent with one decimal,
-correlations and the like have three; a minus is a minus sign.
+Shares are in per cent with one decimal, correlations and the like have three.
 """
 
 from __future__ import annotations
@@ -74,11 +73,7 @@ def explain(metric: str) -> str:
 
 
 def shown(metric: str, value: float) -> str:
-    """Return a value of a metric as text.
-
-    Raises:
-        IntegrityError: it is not a finite number.
-    """
+    """Return a value of a metric as text."""
     text = table.shown(metric, value)
     if not float(text):
         text = text.removeprefix("-")

@@ -1,4 +1,4 @@
-"""The page's folder: written whole, checked by hash, compared line by line.
+"""The page's folder: built from submissions, written whole, checked by hash, compared by line.
 
 Owns its layout: `index.html`, `board.json`, `board.csv`, `board.bib`, `q/*.js`, and
 `checksums.sha256` over all of them, in the form `sha256sum --check` reads.
@@ -17,32 +17,18 @@ from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.site import shards
 from introspect_bench.leaderboard.site.board import SCHEMA, Board
+from introspect_bench.leaderboard.site.build import OnEntry, make_board
 from introspect_bench.leaderboard.site.downloads import board_bib, board_csv
 from introspect_bench.leaderboard.site.render import board_json, render
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 """Names of the parts."""
-MAX_INDEX_BYTES = 3 << 19
-"""Largest `index.html`, 1.5 MiB: what a phone loads without a wait."""
 
 _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*)")
 
 
 def write_site(board: Board, sheets: Iterable[shards.Sheet], out: Path) -> list[str]:
-    """Write the page; a page that is there is replaced, and no other folder is.
-
-    Args:
-        board: what it shows.
-        sheets: queries and replies, one a suite and task.
-        out: the folder.
-
-    Returns:
-        Names of the files, sorted.
-
-    Raises:
-        UsageError: the folder holds something that is no page of ours.
-        MissingPartError: it can't be written.
-    """
+    """Write the page; a page that is there is replaced, and no other folder is."""
     _check_place(out)
     new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -77,16 +63,9 @@ def _parts(board: Board, sheets: tuple[shards.Sheet, ...]) -> Iterator[tuple[str
     yield INDEX, render(board, shards.setup(sheets)).encode()
 
 
-def check_site(site: Path) -> dict[str, Any]:
-    """Check that a page is whole and that its table was made from its `board.json`.
-
-    Returns:
-        `files` and `entries`, how many there are, and `board_sha256`.
-
-    Raises:
-        UsageError: there is no page.
-        IntegrityError: a file is missing, changed or not listed, or the parts contradict.
-    """
+def board_check(path: Path | str) -> dict[str, Any]:
+    """Check that a page is whole and its table made from its `board.json`; count what it holds."""
+    site = Path(path)
     listed = _listed(site)
     for name in (INDEX, BOARD):
         if name not in listed:
@@ -98,10 +77,10 @@ def check_site(site: Path) -> dict[str, Any]:
             raise IntegrityError(
                 f"{site / name}: sha256 is {found}, {CHECKSUMS} says {expected}; build it again"
             )
-    for path in sorted(site.rglob("*")):
-        name = path.relative_to(site).as_posix()
-        if not path.is_dir() and name not in listed and name != CHECKSUMS:
-            raise IntegrityError(f"{path}: not in {CHECKSUMS}; remove it or build the page again")
+    for file in sorted(site.rglob("*")):
+        name = file.relative_to(site).as_posix()
+        if not file.is_dir() and name not in listed and name != CHECKSUMS:
+            raise IntegrityError(f"{file}: not in {CHECKSUMS}; remove it or build the page again")
     board = read_board(site)
     sha = files.sha256_file(site / BOARD)
     if f'<meta name="board-sha256" content="{sha}">'.encode() not in (site / INDEX).read_bytes():
@@ -111,12 +90,7 @@ def check_site(site: Path) -> dict[str, Any]:
 
 
 def read_board(path: Path) -> dict[str, Any]:
-    """Read `board.json`, or that of a page's folder.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: it is no board.
-    """
+    """Read `board.json`, or that of a page's folder."""
     where = path / BOARD if path.is_dir() else path
     board = files.read_json(where, max_bytes=64 << 20)
     if board.get("schema") != SCHEMA:
@@ -143,7 +117,6 @@ def _listed(site: Path) -> dict[str, str]:
 
 
 def _check_place(out: Path) -> None:
-    """Refuse a place that holds anything but a page."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -159,10 +132,11 @@ def _check_place(out: Path) -> None:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, a line each, in what two boards (as `read_board` returns them) differ."""
-    lines = []
-    for name in ("package", "metric_version"):
-        if old.get(name) != new.get(name):
-            lines.append(f"{name}: {old.get(name)} -> {new.get(name)}")
+    lines = [
+        f"{name}: {old.get(name)} -> {new.get(name)}"
+        for name in ("package", "metric_version")
+        if old.get(name) != new.get(name)
+    ]
     before, after = _flat(old), _flat(new)
     for key in sorted(before.keys() | after.keys()):
         if key not in after:
@@ -175,7 +149,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(board: Mapping[str, Any]) -> dict[str, Any]:
-    """Return rows, columns and matrix cells by a readable name."""
     found: dict[str, Any] = {}
     for suite in board["suites"]:
         name = suite["name"]
@@ -198,3 +171,29 @@ def _changes(old: Any, new: Any, where: str = "") -> list[str]:
     if old == new and type(old) is type(new):
         return []
     return [f"{where}: {files.compact_json(old)} -> {files.compact_json(new)}"]
+
+
+def board_build(
+    submissions: Path | str = "submissions",
+    output: Path | str = "site",
+    *,
+    ledger: Path | str | None = None,
+    suite: str | None = None,
+    use_cache: bool = True,
+    on_entry: OnEntry = lambda _done, _total: None,
+) -> dict[str, Any]:
+    """Score all submissions and write the page; the same submissions give the same bytes."""
+    board, sheets = make_board(
+        Path(submissions),
+        ledger=None if ledger is None else Path(ledger),
+        suite=suite,
+        use_cache=use_cache,
+        on_entry=on_entry,
+    )
+    write_site(board, sheets, Path(output))
+    return {"output": str(output), **board_check(output)}
+
+
+def board_diff(old: Path | str, new: Path | str) -> list[str]:
+    """Return a line for each difference between two boards."""
+    return differences(read_board(Path(old)), read_board(Path(new)))

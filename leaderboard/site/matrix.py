@@ -1,16 +1,16 @@
 """The privileged-access matrix: does a model explain itself better than others explain it?
 
-Owns who is compared with whom, for the page and for the page of results alike. A column is a
-target: the same queries for all. Every explainer that is known to be made from a target model has a
-row in the matrix of its access class; its score is set against that of its equal among the
-self-explainers, on the same queries. Answers without the own vectors have no cell, and a twin of
-the target is another model.
+A column is a target: the same queries for all. Every explainer that is known to be made from a
+target model has a row in the matrix of its access class; its score is set against that of its equal
+among the self-explainers. Answers without the own vectors have no cell, and a twin of the target is
+another model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from introspect_bench.benchmark.metrics.paired import adjust, compare
 from introspect_bench.benchmark.records import RANKED
@@ -18,8 +18,8 @@ from introspect_bench.benchmark.scoring.equals import fixed_verdict, recipe
 from introspect_bench.benchmark.scoring.matched import draws
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.site.board import Access, Estimate, Matrix
-from introspect_bench.leaderboard.site.rows import Scored, estimate, made_from
+from introspect_bench.leaderboard.site.board import Access, Estimate, Matrix, estimate_of
+from introspect_bench.leaderboard.site.rows import Scored, made_from
 from introspect_bench.leaderboard.site.scored import ScoredRun
 from introspect_bench.leaderboard.submissions.checks import SPLIT
 
@@ -33,8 +33,6 @@ Tasks = Sequence[tuple[Task, Suite]]
 class Asked:
     """One explainer asked about one target."""
 
-    row: str
-    """Its name, the same for all targets."""
     task: Task
     """What it was asked."""
     suite: Suite
@@ -51,15 +49,30 @@ class Asked:
     """Its headline."""
 
     @property
+    def row(self) -> str:
+        """Its name, the same for all targets."""
+        return self.found.name
+
+    @property
     def run(self) -> ScoredRun:
         """Its run."""
         return self.found.runs[self.task.name]
 
     @property
+    def column(self) -> tuple[str, str]:
+        """What it is compared within: the task and the access class."""
+        return self.task.name, self.access
+
+    @property
     def is_self(self) -> bool:
         """Whether it was made from the target; a twin has its function in other coordinates."""
-        settings = self.run.header["explainer"].get("settings", {})
-        return self.base == self.target and "twin" not in settings
+        return self.base == self.target and "twin" not in self.settings
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What else its run says of it."""
+        settings: Mapping[str, Any] = self.run.header["explainer"].get("settings", {})
+        return settings
 
     def equals(self, other: Asked) -> bool:
         """Whether both differ in nothing but whom they were made from, and their seeds."""
@@ -86,23 +99,19 @@ class Against:
 
 
 def asked_of(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> list[Asked]:
-    """Return who was asked about each target: the best entry of each explainer, best first.
-
-    Args:
-        suites: tasks and entries of each suite.
-    """
-    found: list[Asked] = []
+    """Return who was asked about each target: the best entry of each explainer, best first."""
+    asked: list[Asked] = []
     for tasks, entries in suites:
         for task, suite in tasks:
             for access in RANKED:
                 own = [one for one in entries if one.access.by_task.get(task.name) == access]
-                found += _asked(task, suite, tasks, access, own)
-    return found
+                asked += _asked(task, suite, tasks, access, own)
+    return asked
 
 
 def against_self(asked: Sequence[Asked]) -> list[Against]:
     """Set every explainer that has an equal among the self-explainers against it."""
-    found = []
+    pairs = []
     for one in asked:
         partner = None if one.is_self else _partner(one, asked)
         if partner is None:
@@ -113,26 +122,22 @@ def against_self(asked: Sequence[Asked]) -> list[Against]:
             continue
         low, high = seen.interval_95 or (None, None)
         away = Estimate(value=seen.value, low=low, high=high)
-        found.append(Against(other=one, own=partner, value=away, p=seen.p_permutation))
-    corrected = adjust([one.p for one in found], "holm")
-    return [replace(one, p=p) for one, p in zip(found, corrected, strict=True)]
+        pairs.append(Against(other=one, own=partner, value=away, p=seen.p_permutation))
+    corrected = adjust([pair.p for pair in pairs], "holm")
+    return [replace(pair, p=p) for pair, p in zip(pairs, corrected, strict=True)]
 
 
 def access_matrices(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> tuple[Matrix, ...]:
-    """Return the matrix of each task and access class that a model-made explainer has answered.
-
-    Args:
-        suites: tasks and entries of each suite.
-    """
+    """Return the matrix of each task and access class that a model-made explainer has answered."""
     asked = asked_of(suites)
     away = {(one.other.found.entry.id, one.other.task.name): one for one in against_self(asked)}
     tasks = dict.fromkeys(one.task.name for one in asked)
-    return tuple(
-        _matrix([one for one in asked if (one.task.name, one.access) == (task, access)], away)
+    parts = (
+        [one for one in asked if one.column == (task, access)]
         for task in tasks
         for access in RANKED
-        if any((one.task.name, one.access) == (task, access) for one in asked)
     )
+    return tuple(_matrix(part, away) for part in parts if part)
 
 
 def _matrix(asked: Sequence[Asked], away: dict[tuple[str, str], Against]) -> Matrix:
@@ -167,21 +172,18 @@ def _matrix(asked: Sequence[Asked], away: dict[tuple[str, str], Against]) -> Mat
 def _asked(
     task: Task, suite: Suite, tasks: Tasks, access: str, entries: Sequence[Scored]
 ) -> list[Asked]:
-    """Return who was asked about a suite's target, of one access class."""
     target = str(suite.manifest["target"].get("name"))
     best: dict[str, Asked] = {}
     for one in entries:
         base, run = made_from(one, tasks), one.runs[task.name]
-        score = estimate(run.result["overall"]["metrics"][task.headline])
+        score = estimate_of(run.result["overall"]["metrics"][task.headline])
         explainer = run.header["explainer"]
-        if base is None or score is None or one.standing.withdrawn or one.access.unranked:
+        if base is None or score is None or not one.ranked:
             continue
         if explainer["no_vector"] or explainer.get("shuffled_vectors"):
             continue
-        row = f"{one.entry.fields['org']}/{one.entry.fields['name']}"
-        if row not in best or best[row].score.value < score.value:
-            best[row] = Asked(
-                row=row,
+        if one.name not in best or best[one.name].score.value < score.value:
+            best[one.name] = Asked(
                 task=task,
                 suite=suite,
                 target=target,
@@ -199,17 +201,15 @@ def _partner(one: Asked, asked: Sequence[Asked]) -> Asked | None:
 
     Not the best one: which of several seeds is best says nothing of privileged access.
     """
-    selves = [
+    selves = (
         other
         for other in asked
         if other.is_self
-        and (other.task.name, other.suite.name) == (one.task.name, one.suite.name)
-        and other.access == one.access
+        and (other.column, other.suite.name) == (one.column, one.suite.name)
         and one.equals(other)
-    ]
-    ordered = sorted(selves, key=lambda other: (_seed(other) != _seed(one), other.found.entry.id))
-    return next(iter(ordered), None)
+    )
 
+    def order(other: Asked) -> tuple[bool, str]:
+        return other.settings.get("seed") != one.settings.get("seed"), other.found.entry.id
 
-def _seed(one: Asked) -> object:
-    return one.run.header["explainer"].get("settings", {}).get("seed")
+    return min(selves, key=order, default=None)

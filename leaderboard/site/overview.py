@@ -1,18 +1,14 @@
-"""The parts of a page around the tables: numbers under the title, matrices, glossary. Pure.
-
-Owns their words; like `view`, it leaves a stranger's text to the template.
-"""
+"""The parts of a page around the tables: numbers under the title, matrices, glossary. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from introspect_bench.benchmark.export.titles import title
 from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.leaderboard.report.contrasts import LEVEL
 from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import Board, Matrix, SuiteBoard
+from introspect_bench.leaderboard.site.board import Board, Matrix
 from introspect_bench.leaderboard.site.view import (
     ACCESS_HELP,
     DATE_HELP,
@@ -97,7 +93,8 @@ def terms_view(board: Board) -> list[tuple[str, str]]:
     for suite in board.suites:
         for column in suite.columns:
             heads.setdefault(column.title, f"{column.summary}{column_range(column)}")
-    for name in _names(board.suites):
+    scores = [s for suite in board.suites for row in suite.rows for s in row.scores.values()]
+    for name in (name for score in scores for name in score.metrics):
         heads.setdefault(title(name), figures.explain(name))
     heads |= {"Tier": TIER_HELP} | dict(TIERS.values())
     heads |= {"No answer": NO_ANSWER_HELP, "Vectors": VECTOR_HELP, "Cost": TOKENS_HELP}
@@ -105,10 +102,3 @@ def terms_view(board: Board) -> list[tuple[str, str]]:
     shown = {row.access for suite in board.suites for row in suite.rows}
     classes = [(f"Access: {name}", ACCESS_HELP[name]) for name in ACCESS if name in shown]
     return [*heads.items(), ("Access", ABOUT_ACCESS), *classes, *KIND_HELP.items()]
-
-
-def _names(suites: Sequence[SuiteBoard]) -> Iterable[str]:
-    for suite in suites:
-        for row in suite.rows:
-            for score in row.scores.values():
-                yield from score.metrics

@@ -1,13 +1,10 @@
-"""From points and lines to coordinates for inline SVG. Pure.
-
-Owns scales, ticks and where names are written; what is plotted is `charts`'s.
-"""
+"""From points and lines to coordinates for inline SVG: scales, ticks, places of names. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from introspect_bench.leaderboard.site import figures
@@ -86,7 +83,7 @@ class Plot:
     """Horizontal lines with their text."""
     frontier: tuple[Point, ...] = ()
     """Points that no other beats in both directions, left first."""
-    x_texts: tuple[tuple[float, str], ...] = field(default=())
+    x_texts: tuple[tuple[float, str], ...] = ()
     """Ticks across, where they are not round numbers."""
 
 
@@ -139,23 +136,12 @@ def _across(plot: Plot, values: Sequence[float]) -> tuple[Scale, list[Json]]:
 
 
 def _series(group: Sequence[Point], x: Scale, y: Scale, plot: Plot) -> Json:
-    drawn = [
-        {
-            "x": x.at(point.x),
-            "y": y.at(point.y.value),
-            "range": _range(point, x, y),
-            "title": _title(point, plot),
-            "name": point.name,
-            "label": "",
-        }
-        for point in group
-    ]
+    drawn = []
+    for point in group:
+        place = {"x": x.at(point.x), "y": y.at(point.y.value), "range": _range(point, x, y)}
+        drawn.append({**place, "title": _title(point, plot), "name": point.name, "label": ""})
     joined = plot.lines and len(group) > 1
-    return {
-        "css": group[0].css,
-        "path": _path(group, x, y) if joined else "",
-        "points": drawn,
-    }
+    return {"css": group[0].css, "path": _path(group, x, y) if joined else "", "points": drawn}
 
 
 def _range(point: Point, x: Scale, y: Scale) -> str:
@@ -177,29 +163,23 @@ def _label(series: Sequence[Json]) -> None:
     """Write names beside points where they hit no other name or point; others keep their title."""
     taken: list[tuple[float, float, float, float]] = []
     dots = [(point["x"], point["y"]) for one in series for point in one["points"]]
-    for one in series:
-        for point in one["points"]:
-            name = _name(point)
-            width = 6.3 * len(name)
-            for side in (1, -1):
-                start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
-                box = (start, point["y"] - 7, start + width, point["y"] + 7)
-                inside = box[0] >= LEFT and box[2] <= WIDTH
-                if (
-                    inside
-                    and not any(_hits(box, other) for other in taken)
-                    and not any(
-                        box[0] < dot[0] < box[2] and box[1] < dot[1] < box[3] for dot in dots
-                    )
-                ):
-                    taken.append(box)
-                    point |= {
-                        "label": name,
-                        "label_x": round(point["x"] + 8 * side, 1),
-                        "label_y": round(point["y"] + 4, 1),
-                        "anchor": "start" if side == 1 else "end",
-                    }
-                    break
+    for point in (point for one in series for point in one["points"]):
+        name = _name(point)
+        width = 6.3 * len(name)
+        for side in (1, -1):
+            start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
+            box = (start, point["y"] - 7, start + width, point["y"] + 7)
+            free = box[0] >= LEFT and box[2] <= WIDTH
+            free = free and not any(_hits(box, (*dot, *dot)) for dot in dots)
+            if free and not any(_hits(box, other) for other in taken):
+                taken.append(box)
+                point |= {
+                    "label": name,
+                    "label_x": round(point["x"] + 8 * side, 1),
+                    "label_y": round(point["y"] + 4, 1),
+                    "anchor": "start" if side == 1 else "end",
+                }
+                break
 
 
 def _label_lines(series: Sequence[Json]) -> None:

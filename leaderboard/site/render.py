@@ -1,8 +1,8 @@
 """A board to one HTML document; pure, the same bytes every time.
 
-Owns everything that stands between a stranger's text and a reader's browser: Jinja2 escapes
-whatever a template prints, JSON inside a script element cannot end it, and a content security
-policy names the hash of the one script and the one style sheet that may act.
+What stands between a stranger's text and a reader's browser: Jinja2 escapes whatever a template
+prints, JSON inside a script element cannot end it, and a content security policy names the hash of
+the one script and the one style sheet that may act.
 """
 
 from __future__ import annotations
@@ -32,9 +32,6 @@ def script_json(value: object) -> str:
     """Write a value as JSON that can stand inside a script, of an HTML page or a file of its own.
 
     Signs that could end the element, or a line of the script, are escapes.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
     """
     return files.compact_json(value).translate(_UNSAFE)
 
@@ -52,15 +49,7 @@ def templates() -> jinja2.Environment:
 
 
 def render(board: Board, browser: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return the page.
-
-    Args:
-        board: what it shows.
-        browser: tasks of the query browser, as `shards.write_shards` returns them.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-    """
+    """Return the page."""
     css, script = _part("style.css"), _part("page.js")
     policy = (
         f"default-src 'none'; style-src {_hash(css)}; img-src data:; "

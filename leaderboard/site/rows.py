@@ -1,8 +1,4 @@
-"""One entry to its row of a board.
-
-Owns what is taken from where: scores from scored runs, standing from the ledger, words from
-`entry.json`.
-"""
+"""One entry to its row of a board: from scored runs, the ledger and `entry.json`."""
 
 from __future__ import annotations
 
@@ -13,15 +9,18 @@ from typing import Any
 from introspect_bench.benchmark.metrics.bootstrap import ends
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Overall
-from introspect_bench.leaderboard.ranking.standings import Standing
-from introspect_bench.leaderboard.site.board import Estimate, Layered, Row, TaskScore
+from introspect_bench.leaderboard.ranking.overall import Overall, Standing
+from introspect_bench.leaderboard.site.board import (
+    Estimate,
+    Layered,
+    Row,
+    TaskScore,
+    estimate_of,
+)
 from introspect_bench.leaderboard.site.scored import ScoredRun
 from introspect_bench.leaderboard.submissions.access import EntryAccess, entry_access
-from introspect_bench.leaderboard.submissions.copies import Label, Replies
+from introspect_bench.leaderboard.submissions.copies import Label, Replies, replies_of
 from introspect_bench.leaderboard.submissions.entries import Entry
-from introspect_bench.leaderboard.submissions.replies_compared import OWN_ORG
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 from introspect_bench.leaderboard.verification.tiers import Standing as Ledgered
 
 
@@ -37,10 +36,35 @@ class Scored:
     """What the ledger says of it."""
 
     @property
+    def name(self) -> str:
+        """Organisation and name."""
+        return f"{self.entry.fields['org']}/{self.entry.fields['name']}"
+
+    @property
     def access(self) -> EntryAccess:
         """How it comes by its answers."""
         headers = {task: run.header for task, run in self.runs.items()}
         return entry_access(self.entry.fields, headers, self.standing)
+
+    @property
+    def explainers(self) -> list[Mapping[str, Any]]:
+        """What the header of each run says of the explainer."""
+        return [run.header["explainer"] for run in self.runs.values()]
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether a run had other queries' vectors."""
+        return any(explainer.get("shuffled_vectors") for explainer in self.explainers)
+
+    @property
+    def own_vectors(self) -> bool:
+        """Whether every run had the queries' own vectors."""
+        return not (self.shuffled or any(one["no_vector"] for one in self.explainers))
+
+    @property
+    def ranked(self) -> bool:
+        """Whether its access class ranks it, and it was not withdrawn."""
+        return not (self.access.unranked or self.standing.withdrawn)
 
 
 def make_row(
@@ -51,25 +75,14 @@ def make_row(
     *,
     control: Scored | None = None,
 ) -> Row:
-    """Return an entry's row.
-
-    Args:
-        found: the entry.
-        places: rank and overall by entry, of those that have one.
-        labels: what was seen of it beside earlier entries.
-        tasks: the suite's tasks.
-        control: the entry it names as its own without vectors, if the two are equals.
-    """
-    entry, said = found.entry, found.entry.fields
+    """Return an entry's row; `control` is its own entry without vectors, if the two are equals."""
+    entry, said, ledger, access = found.entry, found.entry.fields, found.standing, found.access
     whole = places.get(entry.id)
     place, overall = (whole.place, whole.overall) if whole else (None, None)
-    explainers = [run.header["explainer"] for run in found.runs.values()]
-    access = found.access
+    as_is = ("org", "name", "kind", "parameters", "date", "licence", "bibtex")
     return Row(
+        **{name: said[name] for name in as_is},
         id=entry.id,
-        org=said["org"],
-        name=said["name"],
-        kind=said["kind"],
         access=access.access,
         access_basis=access.basis,
         unranked=access.unranked,
@@ -82,25 +95,22 @@ def make_row(
         ties=place.letters if place else (),
         overall=_estimate(overall),
         rescaled=dict(overall.by_task) if overall else {},
-        tier=found.standing.tier,
-        tier_note=_ledger(found.standing),
-        labels=tuple(f"{label.kind}: {label.text}" for label in labels) + _flags(found.standing),
-        withdrawn=found.standing.withdrawn,
-        uses_vectors=not any(
-            explainer["no_vector"] or explainer.get("shuffled_vectors") for explainer in explainers
+        tier=ledger.tier,
+        tier_note=_ledger(ledger),
+        labels=(
+            *(f"{label.kind}: {label.text}" for label in labels),
+            *(f"flagged: {reason}" for reason in ledger.flags),
         ),
+        withdrawn=ledger.withdrawn,
+        uses_vectors=found.own_vectors,
         vector_gain=None if control is None else _gain(overall, places.get(control.entry.id)),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),
-        parameters=said["parameters"],
         n_train=said.get("n_train"),
         base=made_from(found, tasks),
-        date=said["date"],
         authors=tuple(said["authors"]),
         links=dict(said["links"]),
-        licence=said["licence"],
         trained_on=tuple(said["trained_on"]),
-        bibtex=said["bibtex"],
         notes=entry.notes or "",
         facts=_facts(found),
     )
@@ -117,8 +127,7 @@ def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
         return declared
     target = tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
-    for run in found.runs.values():
-        explainer = run.header["explainer"]
+    for explainer in found.explainers:
         loaded = {str(one) for one in explainer.get("weights_sha256", {}).values()}
         if loaded and (loaded & known or explainer["kind"] == "baseline"):
             name = target.get("name")
@@ -126,67 +135,33 @@ def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
     return None
 
 
-def replies_of(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
+def compared_replies(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
-    weights: set[str] = set()
     for task, suite in tasks:
         run = found.runs.get(task.name)
-        if run is None:
-            continue
-        weights |= {str(one) for one in run.header["explainer"].get("weights_sha256", {}).values()}
-        for place, reply in enumerate(run.replies):
+        for place, reply in enumerate(run.replies if run else ()):
             raw[task.name, str(place)] = reply.raw or ""
             if not suite.describes:
                 right[task.name, str(place)] = reply.right
-    match = ENTRY_ID.fullmatch(found.entry.id)
-    org = match["org"] if match else ""
-    return Replies(
-        id=found.entry.id,
-        org=org,
-        date=found.entry.fields["date"],
-        raw=raw,
-        right=right,
-        baseline=org == OWN_ORG and found.entry.fields["kind"] in ("baseline", "oracle"),
-        weights=frozenset(weights),
-    )
+    return replies_of(found.entry, [run.header for run in found.runs.values()], raw, right)
 
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
     overall = run.result["overall"]
-    layers = [
-        Layered(first=first, last=last, score=score)
-        for (first, last), score in (
-            (_ends_of(name), estimate(part["metrics"][task.headline]))
-            for name, part in run.result["by_layers"].items()
-        )
-        if score is not None
-    ]
+    layers = []
+    for name, part in run.result["by_layers"].items():  # such as `06-11` or `12`
+        first, _, last = name.partition("-")
+        if (score := estimate_of(part["metrics"][task.headline])) is not None:
+            layers.append(Layered(first=int(first), last=int(last or first), score=score))
     return TaskScore(
-        headline=estimate(overall["metrics"][task.headline]),
-        metrics={name: estimate(overall["metrics"][name]) for name in task.metrics},
-        n=overall["n"],
-        n_groups=overall["n_groups"],
-        unparsed=overall["unparsed"],
-        missing=overall["missing"],
+        headline=estimate_of(overall["metrics"][task.headline]),
+        metrics={name: estimate_of(overall["metrics"][name]) for name in task.metrics},
+        **{name: overall[name] for name in ("n", "n_groups", "unparsed", "missing")},
         by_layers=tuple(layers),
         run_sha256=run.result["body_sha256"],
         access=access,
     )
-
-
-def estimate(metric: Mapping[str, Any]) -> Estimate | None:
-    """Return a metric of a result; None where it has no value."""
-    if metric["value"] is None:
-        return None
-    low, high = metric["interval_95"] or (None, None)
-    return Estimate(value=metric["value"], low=low, high=high)
-
-
-def _ends_of(name: str) -> tuple[int, int]:
-    """Return first and last layer of a key of `by_layers`, such as `06-11` or `12`."""
-    first, _, last = name.partition("-")
-    return int(first), int(last or first)
 
 
 def _estimate(overall: Overall | None) -> Estimate | None:
@@ -218,7 +193,6 @@ def _per_query(runs: Mapping[str, ScoredRun], names: Sequence[str]) -> float | N
 
 
 def _ledger(standing: Ledgered) -> str:
-    """Return what the ledger said last, with its line."""
     if not standing.lines:
         return ""
     line = standing.lines[-1]
@@ -229,24 +203,13 @@ def _ledger(standing: Ledgered) -> str:
     return "; ".join([said, *shares])
 
 
-def _flags(standing: Ledgered) -> tuple[str, ...]:
-    return tuple(f"flagged: {reason}" for reason in standing.flags)
-
-
 def _facts(found: Scored) -> dict[str, str]:
-    runs = list(found.runs.values())
-    names = sorted({str(run.header["explainer"]["name"]) for run in runs})
-    versions = sorted({str(run.header["package"].get("version")) for run in runs})
-    weights = sorted(
-        {
-            f"{name} {sha}"
-            for run in runs
-            for name, sha in run.header["explainer"].get("weights_sha256", {}).items()
-        }
-    )
+    versions = {str(run.header["package"].get("version")) for run in found.runs.values()}
+    hashes = (explainer.get("weights_sha256", {}) for explainer in found.explainers)
+    weights = {f"{name} {sha}" for of_run in hashes for name, sha in of_run.items()}
     return {
-        "Ran as": ", ".join(names),
+        "Ran as": ", ".join(sorted({str(explainer["name"]) for explainer in found.explainers})),
         "Attempts": str(found.entry.fields["attempts"]),
-        "Ran with package": ", ".join(versions),
-        "Weights sha256": "; ".join(weights),
+        "Ran with package": ", ".join(sorted(versions)),
+        "Weights sha256": "; ".join(sorted(weights)),
     }

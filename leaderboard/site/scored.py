@@ -1,8 +1,7 @@
-"""Run files to all that a board shows of them, and a cache of that by the bytes it came from.
+"""Run files to all that a board shows of them, and a cache of that in the user's cache folder.
 
-Owns the cache. Its key is the hash of the run file, of the suite's files, of the metrics and of the
-source that reads and scores, so that what is found is what scoring again would give. It lies in the
-user's cache folder; nothing is taken from a submission.
+A key is the hash of the run file, of the suite's files, of the metrics and of the source that reads
+and scores, so that what is cached is what scoring again would give.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from introspect_bench.benchmark.scoring.score import check_score
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard.site.figures import shown
-from introspect_bench.leaderboard.site.shards import MAX_REPLY, Reply
+from introspect_bench.leaderboard.site.shards import Reply, cut
 
 RIGHT = 0.5
 """Score from which a description counts as right in the query browser, where it is shown."""
@@ -65,20 +64,7 @@ class ScoredRun:
 
 
 def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) -> ScoredRun:
-    """Score a run file of a suite's task, or find the scores of the same bytes.
-
-    Args:
-        path: the run file.
-        task: the task it must be about.
-        suite: the suite it must be about.
-        use_cache: whether to look into the cache, and to write there.
-
-    Raises:
-        UsageError: the file can't be opened.
-        IntegrityError: it is corrupt, or about another task or version of the suite.
-        CheckFailedError: it is partial or claims another score, or the suite is a draft.
-        IncompleteRunError: queries have no row.
-    """
+    """Score a run file of a suite's task, or find the scores of the same bytes."""
     parts = [files.sha256_file(path), suite.data_sha256, task.prompt_sha256, METRIC_VERSION]
     key = files.sha256_bytes(files.canonical_json([*parts, source_sha256()]).encode())
     place = cache_dir() / FOLDER / f"{key}.json"
@@ -122,9 +108,7 @@ def _scored(path: Path, task: Task, suite: Suite) -> ScoredRun:
 
 
 def _reply(one: Replied, task: Task) -> Reply:
-    raw = one.raw
-    if raw is not None and len(raw) > MAX_REPLY:
-        raw = f"{raw[:MAX_REPLY]} … ({len(raw)} characters in all)"
+    raw = cut(one.raw)
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
         name, value = "weighted_r", one.found.weighted_r

@@ -1,9 +1,8 @@
 """The query browser's data: scripts of a page's folder that hand JSON to a loader.
 
-Owns their form. `q/<key>-0.js` is an index: ids of the queries and, for each entry, a 0 or 1 a
-query, so that filters need nothing else. The others hold `PER_SHARD` queries each, with every
-entry's reply. A script and not JSON, because a page that was opened from a disk may not fetch a
-file; it holds one call, whose argument is JSON in ASCII.
+`q/<key>-0.js` is an index: ids of the queries and, for each entry, a 0 or 1 a query, so that
+filters need nothing else. The others hold `PER_SHARD` queries each, with every entry's reply. A
+script and not JSON, because a page that was opened from a disk may not fetch a file.
 """
 
 from __future__ import annotations
@@ -109,10 +108,11 @@ def _query(sheet: Sheet, place: int) -> dict[str, Any]:
 
 
 def _reply(reply: Reply) -> list[Any]:
-    return [_cut(reply.raw), _cut(reply.read), reply.score, int(reply.right)]
+    return [cut(reply.raw), cut(reply.read), reply.score, int(reply.right)]
 
 
-def _cut(text: str | None) -> str | None:
+def cut(text: str | None) -> str | None:
+    """Return a text of at most `MAX_REPLY` characters, or its beginning and how many it has."""
     if text is None or len(text) <= MAX_REPLY:
         return text
     return f"{text[:MAX_REPLY]} … ({len(text)} characters in all)"

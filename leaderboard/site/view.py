@@ -1,7 +1,6 @@
 """A board as a template sees it: every number already text, every bar already a path. Pure.
 
-Owns order, titles and explanations of columns. Text of strangers stays as it is: the template
-escapes it.
+Text of strangers stays as it is: the template escapes it.
 """
 
 from __future__ import annotations
@@ -11,21 +10,9 @@ from typing import Any
 
 from introspect_bench.benchmark.export.tables import NOTHING
 from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.records import (
-    ORACLE,
-    REPLAYS,
-    RUNS_TARGET,
-    UNDECLARED,
-    WORDS,
-)
+from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
 from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import (
-    Column,
-    Estimate,
-    Kind,
-    Row,
-    SuiteBoard,
-)
+from introspect_bench.leaderboard.site.board import Column, Estimate, Kind, Row, SuiteBoard
 from introspect_bench.leaderboard.verification.tiers import TIERS
 
 KIND_HELP: Mapping[Kind, str] = {
@@ -51,6 +38,7 @@ RANK_HELP = (
     "Ranks this entry may have at 95 % among entries of its access class, by the overall; entries "
     "that share a letter are not told apart, and one that lacks a task has no rank."
 )
+NAME_HELP = "Who answered, and what kind of explainer it is."
 TIER_HELP = "How far the entry is confirmed beyond scores computed from its raw replies."
 NO_ANSWER_HELP = "Queries without a readable answer, in per cent; each counts as wrong."
 VECTOR_HELP = (
@@ -91,14 +79,12 @@ def suite_view(suite: SuiteBoard) -> Json:
 
 
 def _notes(suite: SuiteBoard) -> list[str]:
-    """Return why there is no overall, or which tasks are not part of it."""
     if suite.no_overall:
         return [suite.no_overall]
     return [f"{column.title}: {column.left_out}" for column in suite.columns if column.left_out]
 
 
 def _part(row: Row) -> str:
-    """Title of the part of the table that a row stands in."""
     if row.unranked and row.access != ORACLE:
         return UNRANKED
     return f"{row.access}: {ACCESS_HELP[row.access]}"
@@ -112,40 +98,26 @@ def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
 
 
 def _heads(suite: SuiteBoard) -> list[Json]:
-    def head(key: str, title: str, about: str, css: str, first: str, sub: str = "") -> Json:
-        return {
-            "key": key,
-            "title": title,
-            "help": about,
-            "css": css,
-            "first": first,
-            "sub": sub,
-        }
-
-    tasks = [
-        head(
-            f"task:{column.task}",
-            column.title,
-            f"{column.summary} {figures.explain(column.metric)}{column_range(column)}",
-            "num",
-            "desc",
-            sub=title(column.metric),
-        )
-        for column in suite.columns
-    ]
-    return [
-        head("rank", "Rank", RANK_HELP, "rank", "asc"),
-        head("name", "Explainer", "Who answered, and what kind of explainer it is.", "who", "asc"),
-        head("overall", "Overall", figures.explain(figures.OVERALL), "num", "desc", sub="rescaled"),
+    tasks = []
+    for column in suite.columns:
+        about = f"{column.summary} {figures.explain(column.metric)}{column_range(column)}"
+        name = title(column.metric)
+        tasks.append((f"task:{column.task}", column.title, about, "num", "desc", name))
+    heads = [
+        ("rank", "Rank", RANK_HELP, "rank", "asc", ""),
+        ("name", "Explainer", NAME_HELP, "who", "asc", ""),
+        ("overall", "Overall", figures.explain(figures.OVERALL), "num", "desc", "rescaled"),
         *tasks,
-        head("tier", "Tier", TIER_HELP, "tier", "desc"),
-        head("no-answer", "No answer", NO_ANSWER_HELP, "few", "asc", sub="%"),
-        head("vectors", "Vectors", VECTOR_HELP, "few", "desc"),
-        head("tokens", "Cost", TOKENS_HELP, "few", "asc", sub="tokens"),
-        head("seconds", "Time", SECONDS_HELP, "few", "asc", sub="per query"),
-        head("size", "Size", SIZE_HELP, "few", "asc"),
-        head("date", "Date", DATE_HELP, "few", "desc"),
+        ("tier", "Tier", TIER_HELP, "tier", "desc", ""),
+        ("no-answer", "No answer", NO_ANSWER_HELP, "few", "asc", "%"),
+        ("vectors", "Vectors", VECTOR_HELP, "few", "desc", ""),
+        ("tokens", "Cost", TOKENS_HELP, "few", "asc", "tokens"),
+        ("seconds", "Time", SECONDS_HELP, "few", "asc", "per query"),
+        ("size", "Size", SIZE_HELP, "few", "asc", ""),
+        ("date", "Date", DATE_HELP, "few", "desc", ""),
     ]
+    names = ("key", "title", "help", "css", "first", "sub")
+    return [dict(zip(names, head, strict=True)) for head in heads]
 
 
 def column_range(column: Column) -> str:
@@ -203,14 +175,10 @@ def _scores(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> li
 def _cell(label: str, metric: str, estimate: Estimate | None, axis: figures.Axis, css: str) -> Json:
     if estimate is None:
         return _plain(label, NOTHING, None, css)
-    return {
-        "label": label,
-        "css": css,
-        "v": repr(estimate.value),
-        "text": figures.shown(metric, estimate.value),
+    text = figures.shown(metric, estimate.value)
+    return _plain(label, text, repr(estimate.value), css) | {
         "note": figures.interval(metric, estimate),
         "bar": figures.bar(estimate, axis),
-        "tier": 0,
     }
 
 
@@ -233,15 +201,8 @@ def _details(row: Row) -> list[Json]:
 
 
 def _plain(label: str, text: str, value: float | str | None, css: str) -> Json:
-    return {
-        "label": label,
-        "css": css,
-        "v": value,
-        "text": text,
-        "note": "",
-        "bar": None,
-        "tier": 0,
-    }
+    rest = {"note": "", "bar": None, "tier": 0}
+    return {"label": label, "css": css, "v": value, "text": text} | rest
 
 
 def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
@@ -249,21 +210,19 @@ def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
     for column in suite.columns:
         score = row.scores.get(column.task)
         for name, estimate in score.metrics.items() if score else ():
-            lines.append(
-                {
-                    "task": column.title,
-                    "metric": title(name),
-                    "value": figures.shown(name, estimate.value) if estimate else NOTHING,
-                    "interval": figures.interval(name, estimate),
-                }
-            )
+            value = figures.shown(name, estimate.value) if estimate else NOTHING
+            interval = figures.interval(name, estimate)
+            line = {"metric": title(name), "value": value, "interval": interval}
+            lines.append({"task": column.title} | line)
     return lines
 
 
 def _facts(row: Row) -> list[tuple[str, str]]:
     label, meaning = TIERS[row.tier]
-    gain = row.vector_gain
-    said = "" if gain is None else figures.interval(figures.OVERALL, gain)
+    gain = ""
+    if row.vector_gain is not None:
+        gain = figures.signed(figures.OVERALL, row.vector_gain.value)
+        gain += f" {figures.interval(figures.OVERALL, row.vector_gain)}"
     facts = [
         ("Entry", row.id),
         ("Kind", KIND_HELP[row.kind]),
@@ -272,10 +231,7 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("Authors", ", ".join(row.authors)),
         ("Tier", f"{label}: {meaning}"),
         ("Ledger", row.tier_note),
-        (
-            "Gain from vectors",
-            f"{figures.signed(figures.OVERALL, gain.value)} {said}" if gain else "",
-        ),
+        ("Gain from vectors", gain),
         ("Trained on", "; ".join(row.trained_on)),
         ("Training queries", f"{row.n_train:,}" if row.n_train is not None else ""),
         ("Made from", row.base or ""),

@@ -1,7 +1,4 @@
-"""Access classes of runs and entries: what the harness says, what is declared, what is confirmed.
-
-Owns which class an entry stands in and why it is not ranked. The classes are `benchmark.records`'.
-"""
+"""Access classes: what the harness says, what is declared or confirmed, what is not ranked."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ from introspect_bench.benchmark.records import (
 from introspect_bench.benchmark.runs.header import widest
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.leaderboard.submissions.checks import AGAIN, failed_check
+from introspect_bench.leaderboard.submissions.checks import AGAIN
 from introspect_bench.leaderboard.submissions.entries import Entry
-from introspect_bench.leaderboard.submissions.findings import Finding
+from introspect_bench.leaderboard.submissions.findings import Finding, failed_check
 from introspect_bench.leaderboard.submissions.folders import ENTRY
 from introspect_bench.leaderboard.verification.tiers import Standing
 
@@ -67,13 +64,7 @@ def entry_access(
     headers: Mapping[str, Mapping[str, Any]],
     standing: Standing | None = None,
 ) -> EntryAccess:
-    """Return how an entry comes by its answers.
-
-    Args:
-        fields: what `entry.json` holds.
-        headers: of its runs, by task.
-        standing: what the ledger says of it; nothing if None.
-    """
+    """Return how an entry comes by its answers, from `entry.json`, headers by task and ledger."""
     if not is_custom(headers.values()):
         by_task = {task: str(header["access"]) for task, header in headers.items()}
         access = widest(by_task.values())
@@ -92,11 +83,7 @@ def entry_access(
 
 
 def submitted_access(declared: str | None, headers: Sequence[Mapping[str, Any]]) -> str:
-    """Return the class an entry is submitted with: the widest of its runs, or what is declared.
-
-    Raises:
-        UsageError: something is declared of runs that are no user code.
-    """
+    """Return the class an entry is submitted with: the widest of its runs, or what is declared."""
     if declared is None:
         return widest(str(header["access"]) for header in headers)
     if not is_custom(headers):
@@ -107,7 +94,6 @@ def submitted_access(declared: str | None, headers: Sequence[Mapping[str, Any]])
 
 
 def _unconfirmed(access: str, standing: Standing | None) -> str:
-    """Why user code is not ranked in the class that it declares, or nothing."""
     if access == WORDS:
         failed = standing is not None and standing.without_target is False
         return REFUTED if failed else NOT_CONFIRMED
@@ -120,42 +106,25 @@ def is_custom(headers: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) -> Iterator[Finding]:
-    """Yield where runs or entry say another class than the harness gives, and why none ranks it.
-
-    Args:
-        entry: the entry.
-        runs: its runs, by task.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: the suite is unknown.
-        IntegrityError: a run is about another version of it.
-    """
+    """Yield where runs or entry say another class than the harness gives, and why none ranks it."""
     for run in runs.values():
-        _, found = about(run, suite)
-        queries = found.queries(run.header["task"]["split"])
-        said, explainer = run.header["access"], run.header["explainer"]
+        queries = about(run, suite)[1].queries(run.header["task"]["split"])
+        said = run.header["access"]
         try:
-            right = harness_access(explainer, queries)
+            right = harness_access(run.header["explainer"], queries)
         except UsageError as error:
             yield failed_check(run.path, 1, str(error), "a baseline of this package", AGAIN)
             continue
         if said != right:
             problem = f"field access is {said!r}, which is {right!r} by the explainer's settings"
             yield failed_check(run.path, 1, problem, repr(right), AGAIN)
-    place, headers = entry.folder / ENTRY, {task: run.header for task, run in runs.items()}
-    found_access = entry_access(entry.fields, headers)
-    if entry.fields["access"] != found_access.access:
+    place = entry.folder / ENTRY
+    own = entry_access(entry.fields, {task: run.header for task, run in runs.items()})
+    if entry.fields["access"] != own.access:
         problem = f"field access is {entry.fields['access']!r}"
-        expected = f"{found_access.access!r}, the widest class of its runs"
+        expected = f"{own.access!r}, the widest class of its runs"
         yield failed_check(place, None, problem, expected, "let `submit` write it")
-    elif found_access.unranked and found_access.access != ORACLE:
-        yield failed_check(
-            place,
-            None,
-            f"access is {found_access.access} ({found_access.basis}), so it is not ranked: "
-            f"{found_access.unranked}",
-            "a class that ranks",
-            "it is shown without a rank until then",
-            level="warning",
-        )
+    elif own.unranked and own.access != ORACLE:
+        problem = f"access is {own.access} ({own.basis}), so it is not ranked: {own.unranked}"
+        fix = "it is shown without a rank until then"
+        yield failed_check(place, None, problem, "a class that ranks", fix, level="warning")

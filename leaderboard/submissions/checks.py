@@ -1,19 +1,15 @@
-"""What sound files can still say that a submission must not: the checks behind `checking`.
-
-Owns one function for each thing that is looked at: texts, a run file, run files together.
-"""
+"""What sound files can still say that a submission must not: texts, a run, runs together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.registry import tasks
 from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.leaderboard.submissions.entries import Entry, body_digest
-from introspect_bench.leaderboard.submissions.findings import Finding, Level
-from introspect_bench.leaderboard.submissions.folders import ENTRY, NOTES, members
+from introspect_bench.leaderboard.submissions.findings import Finding, failed_check
+from introspect_bench.leaderboard.submissions.folders import ENTRY, NOTES, WRITE_FOLDER, members
 from introspect_bench.leaderboard.submissions.privacy import (
     FOOTER,
     JUDGEMENT,
@@ -22,13 +18,13 @@ from introspect_bench.leaderboard.submissions.privacy import (
     row_problem,
     secret,
 )
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
+from introspect_bench.leaderboard.submissions.schema import OWN_KINDS, org_of
 from introspect_bench.leaderboard.submissions.text_rules import skeleton
 
 SPLIT = "test"
 """The split that is submitted."""
-OWN_KINDS = ("baseline", "oracle")
-"""Kinds that a run file and `entry.json` must agree about."""
+WRITTEN = "what `introspect-bench run` writes"
+"""What is expected of a run file."""
 AGAIN = "run it again, or restore the file that the run wrote"
 """Advice about a run file that was edited."""
 
@@ -41,29 +37,19 @@ def text_findings(entry: Entry) -> Iterator[Finding]:
             yield failed_check(
                 entry.folder / name, None, f"seems to hold {kind}", "no secrets", "revoke it now"
             )
-    own = ENTRY_ID.fullmatch(entry.id)
-    siblings = {
-        one.name for one in members(entry.folder.absolute().parent) if isinstance(one, Path)
-    }
+    place, beside = entry.folder / ENTRY, members(entry.folder.absolute().parent)
+    siblings = {member.name for member in beside if isinstance(member, Path)}
     control = entry.fields.get("vector_use")
     if control is not None and control not in siblings - {entry.id}:
-        yield failed_check(
-            entry.folder / ENTRY,
-            None,
-            f"field vector_use names {control}, which is not here",
-            "the id of another entry of the same suite",
-            "submit the control first",
-        )
-    orgs = {match["org"] for name in siblings if (match := ENTRY_ID.fullmatch(name))}
-    for org in sorted(orgs):
-        if own and org != own["org"] and skeleton(org) == skeleton(own["org"]):
-            yield failed_check(
-                entry.folder / ENTRY,
-                None,
-                f"the organisation {own['org']} is easily taken for {org}",
-                "a name that no other organisation's resembles",
-                "choose another name",
-            )
+        said = f"field vector_use names {control}, which is not here"
+        expected = "the id of another entry of the same suite"
+        yield failed_check(place, None, said, expected, "submit the control first")
+    own = org_of(entry.id)
+    for org in sorted(set(filter(None, map(org_of, siblings)))):
+        if own and org != own and skeleton(org) == skeleton(own):
+            said = f"the organisation {own} is easily taken for {org}"
+            expected = "a name that no other organisation's resembles"
+            yield failed_check(place, None, said, expected, "choose another name")
 
 
 def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
@@ -85,11 +71,11 @@ def content_findings(run: Run) -> Iterator[Finding]:
     """Yield what a sound run file holds that nobody should submit, whoever submits it."""
     path = run.path
     for problem in header_problems(run.header):
-        yield failed_check(path, 1, problem, "what `introspect-bench run` writes", AGAIN)
+        yield failed_check(path, 1, problem, WRITTEN, AGAIN)
     tests = run.header.get("selftest")
     if not isinstance(tests, Mapping):
         said = "field selftest is missing or not an object"
-        yield failed_check(path, 1, said, "what `introspect-bench run` writes", AGAIN)
+        yield failed_check(path, 1, said, WRITTEN, AGAIN)
     elif failed := [name for name, value in tests.items() if value != "pass"]:
         said = f"the self-test {failed[0][:80]} did not pass"
         yield failed_check(path, 1, said, "all pass", "see `introspect-bench doctor`")
@@ -102,7 +88,7 @@ def content_findings(run: Run) -> Iterator[Finding]:
     for row, known in parts:
         if wrong := row_problem(row, known):
             said = f"query {row.get('qid', 'of the footer')}: {wrong}"
-            yield failed_check(path, None, said, "what `introspect-bench run` writes", AGAIN)
+            yield failed_check(path, None, said, WRITTEN, AGAIN)
             return
 
 
@@ -111,42 +97,19 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
     bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in runs.items()}
     whole = all(run.complete for run in runs.values())
     if whole and not entry.id.endswith(f"__{body_digest(bodies)}"):
-        yield failed_check(
-            entry.folder,
-            None,
-            "the replies are not those that the folder's name stands for",
-            f"a name that ends in __{body_digest(bodies)}",
-            "let `introspect-bench submit` write the folder",
-        )
+        said = "the replies are not those that the folder's name stands for"
+        expected = f"a name that ends in __{body_digest(bodies)}"
+        yield failed_check(entry.folder, None, said, expected, WRITE_FOLDER)
     shown = {task: run for task, run in runs.items() if _has_vectors(task)}
     parts = (("name", runs), ("kind", runs), ("no_vector", shown), ("shuffled_vectors", shown))
     for name, about in parts:
         values = {str(run.header["explainer"].get(name, False)) for run in about.values()}
         if len(values) > 1:
-            yield failed_check(
-                entry.folder,
-                None,
-                f"runs of several explainers: explainer.{name} is {' and '.join(sorted(values))}",
-                "one explainer's runs",
-                "submit them one by one",
-            )
+            said = f"runs of several explainers: explainer.{name} is {' and '.join(sorted(values))}"
+            fix = "submit them one by one"
+            yield failed_check(entry.folder, None, said, "one explainer's runs", fix)
 
 
 def _has_vectors(task: str) -> bool:
     """Whether queries of a task have vectors, which a control can leave out or exchange."""
     return all(known.uses_vector for known in tasks() if known.name == task)
-
-
-def failed_check(
-    path: Path, line: int | None, found: str, expected: str, fix: str, *, level: Level = "error"
-) -> Finding:
-    """Return a finding that leads to exit code 1."""
-    return Finding(
-        file=str(path),
-        line=line,
-        found=found,
-        expected=expected,
-        fix=fix,
-        level=level,
-        exit_code=CheckFailedError.exit_code,
-    )

@@ -1,8 +1,8 @@
-"""What a pull request is told: a report of CI, read as a stranger's file, as one Markdown comment.
+"""A report of CI, read as a stranger's file, as one Markdown comment on a pull request.
 
-Owns the words of the comment. The report comes from a job that ran beside the pull request's own
-files, and a pull request can change that job: nothing in the report is believed to be harmless, and
-no number in it reaches the board. Imports only the standard library and modules that do the same.
+The report comes from a job that ran beside the pull request's own files, which can change that job:
+nothing in it is believed to be harmless, and no number in it reaches the board. Imports only the
+standard library and modules that do the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError
+from introspect_bench.leaderboard.submissions.text_rules import INVISIBLE
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""
@@ -35,16 +36,11 @@ MANUAL = (
 """What is said if more than an entry is changed."""
 
 _OURS = re.compile(r"submissions/[a-z0-9][a-z0-9._-]{0,80}/([a-z0-9][a-z0-9._-]{0,80})/[^/]+")
-_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:$-])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:$-])")
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read a report and check the form of every field that is shown.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: it is too large, not strict JSON, or not of the form.
-    """
+    """Read a report and check the form of every field that is shown."""
     report = files.read_json(path, max_bytes=MAX_REPORT_BYTES)
     if report.get("schema") != SCHEMA:
         raise IntegrityError(f"{path}: field schema is not {SCHEMA!r}")
@@ -64,23 +60,13 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def adds_one_entry(paths: Sequence[str]) -> bool:
-    """Whether the files that a pull request changes all lie in one folder of an entry.
-
-    Args:
-        paths: as the server lists them, not as the report says.
-    """
-    matches = [_OURS.fullmatch(path) for path in paths]
+    """Whether the files that a pull request changes, as the server says, lie in one entry."""
     folders = {path.rsplit("/", 1)[0] for path in paths}
-    return bool(paths) and all(matches) and len(folders) == 1
+    return all(map(_OURS.fullmatch, paths)) and len(folders) == 1
 
 
 def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
-    """Return the comment: Markdown in which no text of the report formats or links anything.
-
-    Args:
-        report: what `read_report` gave.
-        one_entry: what `adds_one_entry` said.
-    """
+    """Return the comment: Markdown in which no text of the report formats or links anything."""
     if not one_entry or report["lane"] == "manual":
         return "\n\n".join([MARK, "**Reviewed by hand.**", MANUAL])
     entry = report["entry"] or {"findings": [], "scores": [], "entry": "the entry"}
@@ -103,15 +89,13 @@ def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
 
 def escape(text: str, *, limit: int = 300) -> str:
     """Return a stranger's text on one line as Markdown that shows it and does nothing else."""
-    line = " ".join(text.split())
-    shown = "".join("\N{REPLACEMENT CHARACTER}" if _hidden(sign) else sign for sign in line)
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in INVISIBLE else character
+        for character in " ".join(text.split())
+    )
     cut = shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
-    # every sign as an entity: no address, mention or issue number becomes a link
-    return _SIGNS.sub(lambda match: f"&#{ord(match.group())};", cut)
-
-
-def _hidden(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    # every such character as an entity: no address, mention or issue number becomes a link
+    return _MARKUP.sub(lambda match: f"&#{ord(match.group())};", cut)
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -130,19 +114,15 @@ def _scores(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|"
     rows = [(score, *pair) for score in scores for pair in score["metrics"].items()]
     for score, name, metric in rows[:MAX_ROWS]:
-        value = metric.get("value") if isinstance(metric, Mapping) else None
-        ends = metric.get("interval_95") if isinstance(metric, Mapping) else None
-        interval = "none"
-        if isinstance(ends, list) and len(ends) == 2:
-            interval = f"{_number(ends[0])} to {_number(ends[1])}"
-        yield (
-            f"| {escape(str(score.get('task')))} | {escape(str(name))} | {_number(value)} "
-            f"| {interval} |"
-        )
+        known = metric if isinstance(metric, Mapping) else {}
+        ends = known.get("interval_95")
+        whole = isinstance(ends, list) and len(ends) == 2
+        interval = " to ".join(map(_number, ends)) if whole else "none"
+        cells = [escape(str(score.get("task"))), escape(str(name)), _number(known.get("value"))]
+        yield f"| {' | '.join(cells)} | {interval} |"
 
 
 def _number(value: object) -> str:
-    """Return a number as a fixed word; anything else never gets through."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "none"
     return f"{value:.4f}" if abs(value) < 1e6 else "none"

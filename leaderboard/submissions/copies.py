@@ -1,16 +1,25 @@
 """Copied replies, and re-runs that only ever gained: found by comparing entries, shown as labels.
 
-Owns the two comparisons and their words. A label accuses nobody: equal replies also come from equal
-weights, and a better explainer may well lose nothing. It says what was seen, with the number.
+A label accuses nobody: equal replies also come from equal weights, and a better explainer may well
+lose nothing. It says what was seen, with the number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.benchmark.scoring.correct import is_right
+from introspect_bench.benchmark.scoring.grade import grade
+from introspect_bench.benchmark.scoring.score import about
+from introspect_bench.leaderboard.submissions.entries import Entry, find_entries
+from introspect_bench.leaderboard.submissions.schema import OWN_KINDS, org_of
 
 COPY_SHARE = 0.995
 """Share of identical replies above which an entry is labelled a copy."""
@@ -36,12 +45,10 @@ class Replies:
 
     id: str
     """Id of the entry."""
-    org: str
-    """Its organisation."""
     date: str
     """Its day; of two entries the later one is labelled."""
     raw: Mapping[Key, str]
-    """Raw replies by task and query id."""
+    """Raw replies by task and query."""
     right: Mapping[Key, bool]
     """Whether each reply is exactly right; only tasks for which that is a yes or no."""
     baseline: bool
@@ -49,6 +56,11 @@ class Replies:
     additive re-run is one of."""
     weights: frozenset[str] = frozenset()
     """Hashes of its weights, as its run files declare them."""
+
+    @property
+    def org(self) -> str:
+        """Its organisation."""
+        return org_of(self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +75,8 @@ class Label:
     """`copy` or `additive`."""
     text: str
     """For the page, a sentence."""
-    share: float
-    """Of a copy: identical replies among common queries. Of an additive re-run: 0."""
+    share: float = 0.0
+    """Of a copy: identical replies among common queries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +89,9 @@ class _Coded:
     """0 or 1; `ABSENT` where that is no question."""
 
 
-def identical_share(a: Replies, b: Replies) -> tuple[float, int]:
-    """Return the share of common queries with the same raw reply, and how many are common.
-
-    The share of nothing is 0.
-    """
-    return _share(*_coded([a, b]))
-
-
-def flips(earlier: Replies, later: Replies) -> tuple[int, int]:
-    """Return how many common queries turned from wrong to right, and from right to wrong."""
-    gained, lost, _kept = _flips(*_coded([earlier, later]))
-    return gained, lost
-
-
 def find_labels(entries: Sequence[Replies]) -> list[Label]:
     """Compare every pair of entries and label the later one, in the order of dates and ids."""
-    ordered = sorted(entries, key=lambda one: (one.date, one.id))
+    ordered = sorted(entries, key=lambda entry: (entry.date, entry.id))
     coded = _coded(ordered)
     labels = []
     for place, later in enumerate(ordered):
@@ -105,50 +103,90 @@ def find_labels(entries: Sequence[Replies]) -> list[Label]:
 
 
 def _coded(entries: Sequence[Replies]) -> list[_Coded]:
-    places: dict[Key, int] = {}
+    keys = dict.fromkeys(key for entry in entries for key in (*entry.raw, *entry.right))
+    places = {key: place for place, key in enumerate(keys)}
     texts: dict[str, int] = {}
-    for one in entries:
-        for key in (*one.raw, *one.right):
-            places.setdefault(key, len(places))
-    found = []
-    for one in entries:
+    coded = []
+    for entry in entries:
         raw, right = (np.full(len(places), ABSENT, dtype=np.int64) for _ in range(2))
-        for key, text in one.raw.items():
+        for key, text in entry.raw.items():
             raw[places[key]] = texts.setdefault(text, len(texts))
-        for key, is_right in one.right.items():
-            right[places[key]] = is_right
-        found.append(_Coded(raw=raw, right=right))
-    return found
-
-
-def _share(a: _Coded, b: _Coded) -> tuple[float, int]:
-    common = (a.raw != ABSENT) & (b.raw != ABSENT)
-    n = int(common.sum())
-    return (int(((a.raw == b.raw) & common).sum()) / n if n else 0.0), n
-
-
-def _flips(earlier: _Coded, later: _Coded) -> tuple[int, int, int]:
-    """Queries turned right, turned wrong, and right in both."""
-    gained = (earlier.right == 0) & (later.right == 1)
-    lost = (earlier.right == 1) & (later.right == 0)
-    kept = (earlier.right == 1) & (later.right == 1)
-    return int(gained.sum()), int(lost.sum()), int(kept.sum())
+        for key, exact in entry.right.items():
+            right[places[key]] = exact
+        coded.append(_Coded(raw=raw, right=right))
+    return coded
 
 
 def _labels(earlier: Replies, later: Replies, before: _Coded, after: _Coded) -> list[Label]:
-    found = []
-    share, n = _share(before, after)
+    labels = []
+    common = (before.raw != ABSENT) & (after.raw != ABSENT)
+    n = int(common.sum())
+    share = int(((before.raw == after.raw) & common).sum()) / n if n else 0.0
     if n >= MIN_COMMON and share > COPY_SHARE:
         same = " (the same weights)" if earlier.weights & later.weights else ""
         text = f"{share:.1%} of {n} replies are those of {earlier.id}{same}"
-        found.append(_label(earlier, later, "copy", text, share))
-    gained, lost, kept = _flips(before, after)
+        labels.append(Label(entry=later.id, other=earlier.id, kind="copy", text=text, share=share))
+    gained = int(((before.right == 0) & (after.right == 1)).sum())
+    lost = int(((before.right == 1) & (after.right == 0)).sum())
+    kept = int(((before.right == 1) & (after.right == 1)).sum())
     rerun = earlier.org == later.org and not earlier.baseline
     if rerun and lost == 0 and gained >= MIN_GAINS and kept >= MIN_KEPT:
         text = f"{gained} answers more are right than in {earlier.id}, and none turned wrong"
-        found.append(_label(earlier, later, "additive", text, 0.0))
-    return found
+        labels.append(Label(entry=later.id, other=earlier.id, kind="additive", text=text))
+    return labels
 
 
-def _label(earlier: Replies, later: Replies, kind: str, text: str, share: float) -> Label:
-    return Label(entry=later.id, other=earlier.id, kind=kind, text=text, share=share)
+OWN_ORG = "introspect-bench"
+"""The benchmark's own organisation: its entries are merged by hand and its baselines never
+labelled."""
+
+
+def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True) -> Replies:
+    """Read what an entry replied, and which replies are exactly right.
+
+    Descriptions are neither right nor wrong; they count among the replies only.
+    """
+    raw: dict[Key, str] = {}
+    right: dict[Key, bool] = {}
+    headers = []
+    for path in entry.runs:
+        run = read_run(path)
+        headers.append(run.header)
+        task, where = about(run, suite)
+        raw |= {(task.name, qid): str(row["raw"]) for qid, row in run.rows.items()}
+        if graded and not where.describes:
+            for scored in grade(run, task, where):
+                right[task.name, scored.query.id] = all(is_right(scored))
+    return replies_of(entry, headers, raw, right)
+
+
+def replies_of(
+    entry: Entry,
+    headers: Iterable[Mapping[str, Any]],
+    raw: Mapping[Key, str],
+    right: Mapping[Key, bool],
+) -> Replies:
+    """Return what an entry replied beside who it is, as its runs' headers say."""
+    hashes = (header["explainer"].get("weights_sha256", {}) for header in headers)
+    return Replies(
+        id=entry.id,
+        date=entry.fields["date"],
+        raw=raw,
+        right=right,
+        baseline=org_of(entry.id) == OWN_ORG and entry.fields["kind"] in OWN_KINDS,
+        weights=frozenset(str(sha) for of_run in hashes for sha in of_run.values()),
+    )
+
+
+def labels_of(new: Entry, root: Path, *, suite: str | None = None) -> list[dict[str, Any]]:
+    """Return the labels of a new entry beside those of its suite that are there."""
+    own = entry_replies(new, suite=suite)
+    others = [  # only an organisation's own re-runs are compared by what is right
+        entry_replies(entry, suite=suite, graded=org_of(entry.id) == own.org)
+        for entry in (find_entries(root) if root.is_dir() else ())
+        if entry.suite == new.suite
+    ]
+    # a later day than any other's, so that a date in the past hides nothing
+    last = max(replies.date for replies in (own, *others))
+    labels = find_labels([*others, replace(own, date=f"{last}+")])
+    return [asdict(label) for label in labels if label.entry == new.id]

@@ -1,21 +1,25 @@
 """Submissions on disk: one folder an entry, read as if a stranger had written it.
 
-Owns the layout `submissions/<suite>/<org>__<name>__<8 hex>/` with run files `<task>.jsonl`,
-`entry.json` and an optional `NOTES.md`, and its limits. Sizes are looked up before anything is
-opened; nothing here is executed, decompressed or followed. What is in a run file
-is `benchmark/runs/run.py`'s.
+`submissions/<suite>/<org>__<name>__<8 hex>/` holds run files `<task>.jsonl`, `entry.json` and
+optionally `NOTES.md`. Sizes are looked up before anything is opened; nothing is executed,
+decompressed or followed. What is in a run file is `benchmark/runs/run.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, IntrospectBenchError
-from introspect_bench.leaderboard.submissions.findings import Finding, from_error, raise_worst
+from introspect_bench.leaderboard.submissions.findings import (
+    Finding,
+    finding,
+    from_error,
+    raise_worst,
+)
 from introspect_bench.leaderboard.submissions.folders import (
     ENTRY,
     LISTED,
@@ -24,12 +28,12 @@ from introspect_bench.leaderboard.submissions.folders import (
     MAX_NOTES_BYTES,
     NOTES,
     RUN_FILE,
+    WRITE_FOLDER,
     file_problem,
-    finding,
     folder_problem,
     members,
 )
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, field_problems, slug
+from introspect_bench.leaderboard.submissions.schema import field_problems, org_of, slug
 from introspect_bench.leaderboard.submissions.text_rules import text_problem
 
 
@@ -52,12 +56,7 @@ class Entry:
 
 
 def read_entry(folder: Path) -> Entry:
-    """Read an entry without opening its run files.
-
-    Raises:
-        UsageError: there is no such folder.
-        IntegrityError: the first thing that is wrong with it.
-    """
+    """Read an entry without opening its run files."""
     entry, findings = inspect_entry(folder)
     raise_worst(findings)
     if entry is None:
@@ -66,27 +65,18 @@ def read_entry(folder: Path) -> Entry:
 
 
 def find_entries(root: Path) -> list[Entry]:
-    """Read all entries below `submissions/`, in the order of suites and ids.
-
-    Raises:
-        UsageError: there is no such folder.
-        IntegrityError: the first thing that is wrong, also a file that does not belong there.
-    """
-    found = []
+    """Read all entries below `submissions/`, in the order of suites and ids."""
+    entries = []
     for folder in entry_folders(root):
         if isinstance(folder, Finding):
             raise_worst([folder])
         else:
-            found.append(read_entry(folder))
-    return found
+            entries.append(read_entry(folder))
+    return entries
 
 
 def entry_folders(root: Path) -> Iterator[Path | Finding]:
-    """Yield the folders of entries below `submissions/`, and findings about what else is there.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Yield the folders of entries below `submissions/`, and findings about what else is there."""
     for suite in members(root):
         if isinstance(suite, Finding):
             yield suite
@@ -102,16 +92,30 @@ def entry_folders(root: Path) -> Iterator[Path | Finding]:
 
 
 def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
-    """Read an entry and say everything that is wrong with its folder and `entry.json`.
-
-    Returns:
-        The entry, or None if its folder or `entry.json` is wrong; and the findings.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Read an entry and say everything that is wrong with its folder and `entry.json`."""
     if problem := folder_problem(folder):
         return None, [problem]
+    paths, findings = _list_files(folder)
+    name = folder.absolute().name
+    org = org_of(name)
+    if not org:
+        expected = "<org>__<name>__<8 hex> in lower case"
+        findings.append(finding(folder, "the folder's name is no entry's", expected, WRITE_FOLDER))
+    runs = tuple(path for name, path in sorted(paths.items()) if RUN_FILE.fullmatch(name))
+    if not runs:
+        findings.append(finding(folder, "no run file", "<task>.jsonl", "submit a run"))
+    fields = _read_fields(folder, paths.get(ENTRY), findings)
+    notes = _read_notes(paths.get(NOTES), findings)
+    if fields is not None and org and slug(fields["org"]) != org:
+        expected = f"{org!r} as in the folder's name"
+        findings.append(finding(folder, f"org is {fields['org']!r}", expected, WRITE_FOLDER))
+    if findings or fields is None:
+        return None, findings
+    suite = folder.absolute().parent.name
+    return Entry(folder=folder, id=name, suite=suite, fields=fields, runs=runs, notes=notes), []
+
+
+def _list_files(folder: Path) -> tuple[dict[str, Path], list[Finding]]:
     findings: list[Finding] = []
     paths: dict[str, Path] = {}
     total = 0
@@ -126,65 +130,21 @@ def inspect_entry(folder: Path) -> tuple[Entry | None, list[Finding]]:
         else:
             paths[member.name] = member
     if total > MAX_ENTRY_BYTES:
-        findings.append(
-            finding(folder, f"{total} bytes in all", f"at most {MAX_ENTRY_BYTES}", "submit less")
-        )
-    name = folder.absolute().name
-    match = ENTRY_ID.fullmatch(name)
-    if match is None:
-        findings.append(finding(folder, "the folder's name is no entry's", *_ID_ADVICE))
-    runs = tuple(path for name, path in sorted(paths.items()) if RUN_FILE.fullmatch(name))
-    if not runs:
-        findings.append(finding(folder, "no run file", "<task>.jsonl", "submit a run"))
-    fields = _read_fields(folder, paths.get(ENTRY), findings)
-    notes = _read_notes(paths.get(NOTES), findings)
-    if fields is not None and match is not None and slug(fields["org"]) != match["org"]:
-        findings.append(
-            finding(
-                folder,
-                f"org is {fields['org']!r}",
-                f"{match['org']!r} as in the folder's name",
-                "let `introspect-bench submit` write the folder",
-            )
-        )
-    if findings or fields is None:
-        return None, findings
-    entry = Entry(
-        folder=folder,
-        id=name,
-        suite=folder.absolute().parent.name,
-        fields=fields,
-        runs=runs,
-        notes=notes,
-    )
-    return entry, []
-
-
-_ID_ADVICE = (
-    "<org>__<name>__<8 hex> in lower case",
-    "let `introspect-bench submit` write the folder",
-)
+        said = f"{total} bytes in all"
+        findings.append(finding(folder, said, f"at most {MAX_ENTRY_BYTES}", "submit less"))
+    return paths, findings
 
 
 def entry_sha256(entry: Entry) -> str:
-    """Return the hash of all that an entry holds, names and bytes.
-
-    Raises:
-        UsageError: a file is gone.
-    """
-    paths = [*entry.runs, entry.folder / ENTRY]
-    if entry.notes is not None:
-        paths.append(entry.folder / NOTES)
+    """Return the hash of all that an entry holds, names and bytes."""
+    notes = [] if entry.notes is None else [entry.folder / NOTES]
+    paths = [*entry.runs, entry.folder / ENTRY, *notes]
     hashes = {path.name: files.sha256_file(path) for path in paths}
     return files.sha256_bytes(files.canonical_json(hashes).encode())
 
 
 def body_digest(bodies: Mapping[str, str]) -> str:
-    """Return the 8 digits that end an entry's id.
-
-    Args:
-        bodies: `body_sha256` of the footer of each run, by task.
-    """
+    """Return the 8 digits that end an entry's id."""
     return files.sha256_bytes(files.canonical_json(dict(bodies)).encode())[:8]
 
 
@@ -205,15 +165,8 @@ def _read_fields(
     for name, problem in problems:
         key = f'"{name}"'.encode()
         line = next((n for n, text in enumerate(lines, 1) if text.strip().startswith(key)), None)
-        findings.append(
-            Finding(
-                file=str(path),
-                line=line,
-                found=f"field {name[:80]} {problem}",
-                expected="what leaderboard/entry.schema.json says",
-                fix="correct the field",
-            )
-        )
+        said, expected = f"field {name[:80]} {problem}", "what leaderboard/entry.schema.json says"
+        findings.append(replace(finding(path, said, expected, "correct the field"), line=line))
     return None if problems else fields
 
 
@@ -222,13 +175,12 @@ def _read_notes(path: Path | None, findings: list[Finding]) -> str | None:
         return None
     with files.open_regular(path) as stream:
         data = stream.read(MAX_NOTES_BYTES + 1)
+    text, problem = "", None
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        problem: str | None = f"is not UTF-8 at byte {error.start}"
-        text = ""
-    else:
         problem = text_problem(text, max_chars=MAX_NOTES_BYTES, keep="\n\t\r")
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 at byte {error.start}"
     if problem:
         findings.append(finding(path, f"the text {problem}", "plain text", "correct it"))
     return text

@@ -1,13 +1,11 @@
-"""What is wrong with a submission: file, line, what was expected and how to put it right.
-
-Owns the record, how an error of a reader becomes one, and which exit code several lead to.
-"""
+"""What is wrong with a submission: file, line, what was expected and how to put it right."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from introspect_bench.benchmark.errors import (
@@ -46,7 +44,7 @@ class Finding:
 
     file: str
     """Path as the user gave it."""
-    line: int | None
+    line: int | None = None
     """Line from 1, if it is about one."""
     found: str
     """What is wrong, a sentence."""
@@ -68,6 +66,19 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as a JSON object."""
         return asdict(self)
+
+
+def finding(path: Path, found: str, expected: str, fix: str) -> Finding:
+    """Return a finding about a whole file or folder."""
+    return Finding(file=str(path), found=found, expected=expected, fix=fix)
+
+
+def failed_check(
+    path: Path, line: int | None, found: str, expected: str, fix: str, *, level: Level = "error"
+) -> Finding:
+    """Return a finding that leads to exit code 1."""
+    said = finding(path, found, expected, fix)
+    return replace(said, line=line, level=level, exit_code=CheckFailedError.exit_code)
 
 
 def from_error(error: IntrospectBenchError, file: str) -> Finding:
@@ -96,14 +107,7 @@ def worst_exit_code(findings: Iterable[Finding]) -> int:
 
 
 def raise_worst(findings: Iterable[Finding]) -> None:
-    """Raise the worst error among the findings, with how many more there are.
-
-    Raises:
-        IntegrityError: a file is corrupt or not what it should be.
-        UsageError: a file can't be opened.
-        CheckFailedError: a run that cannot be submitted.
-        IncompleteRunError: queries without a row.
-    """
+    """Raise the worst error among the findings, with how many more there are."""
     errors = [finding for finding in findings if finding.level == "error"]
     code = worst_exit_code(errors)
     if not errors:

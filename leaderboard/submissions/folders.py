@@ -1,6 +1,6 @@
 """What may lie in `submissions/`: names, kinds and sizes of files, looked up before any is opened.
 
-Owns the limits of an entry. No path is built from what a file says, no link is followed.
+No path is built from what a file says, no link is followed.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard.submissions.findings import Finding
+from introspect_bench.leaderboard.submissions.findings import Finding, finding
 from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER
 
 ENTRY, NOTES, LEDGER = "entry.json", "NOTES.md", "ledger.jsonl"
@@ -29,43 +30,35 @@ MAX_JSON_BYTES = 32_000
 """Largest `entry.json`."""
 MAX_NOTES_BYTES = 20_000
 """Largest `NOTES.md`."""
+CAPS = {ENTRY: MAX_JSON_BYTES, NOTES: MAX_NOTES_BYTES}
+"""Largest size, in bytes, of the files that are no run files."""
 MAX_ENTRIES = 2_000
 """Most entries of a suite, and most suites."""
 LISTED = ("README.md", LEDGER)
 """Files that lie beside the suites' folders."""
 
+WRITE_FOLDER = "let `introspect-bench submit` write the folder"
+"""Advice about a folder's name or fields."""
+
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def members(folder: Path) -> Iterator[Path | Finding]:
-    """Yield what a folder holds in the order of names, or a finding if there is too much.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Yield what a folder holds in the order of names, or a finding if there is too much."""
     limit = MAX_FILES if ENTRY_ID.fullmatch(folder.absolute().name) else MAX_ENTRIES
-    names = []
     try:
-        with os.scandir(folder) as found:
-            for one in found:
-                names.append(one.name)
-                if len(names) > limit:
-                    yield finding(
-                        folder, f"more than {limit} files", f"at most {limit}", "submit fewer"
-                    )
-                    return
+        with os.scandir(folder) as scanned:
+            names = [entry.name for entry in islice(scanned, limit + 1)]
     except OSError as error:
         raise UsageError(f"cannot read {folder}: {error.strerror}; check the path") from error
-    for name in sorted(names):
-        yield folder / name
+    if len(names) > limit:
+        yield finding(folder, f"more than {limit} files", f"at most {limit}", "submit fewer")
+        return
+    yield from (folder / name for name in sorted(names))
 
 
 def folder_problem(folder: Path) -> Finding | None:
-    """Say what is wrong with the folder of a suite or an entry, from its name and kind.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Say what is wrong with the folder of a suite or an entry, from its name and kind."""
     try:
         mode = folder.lstat().st_mode
     except OSError as error:
@@ -77,30 +70,23 @@ def folder_problem(folder: Path) -> Finding | None:
             folder,
             "the folder's name holds more than lower-case letters, digits and ._-",
             "a name of at most 81 such characters",
-            "let `introspect-bench submit` write the folder",
+            WRITE_FOLDER,
         )
     return None
 
 
 def file_problem(path: Path) -> tuple[Finding | None, int]:
     """Return what is wrong with a file of an entry, and how large it is; opens nothing."""
-    found = path.lstat()
-    name = path.name
-    caps = {ENTRY: MAX_JSON_BYTES, NOTES: MAX_NOTES_BYTES}
-    cap = caps.get(name, MAX_RUN_BYTES)
-    if name not in caps and not RUN_FILE.fullmatch(name):
+    status, name = path.lstat(), path.name
+    size, cap = status.st_size, CAPS.get(name, MAX_RUN_BYTES)
+    if name not in CAPS and not RUN_FILE.fullmatch(name):
         known = f"{ENTRY}, {NOTES} and <task>.jsonl"
         return finding(path, "a file that no entry has", known, "remove it"), 0
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return finding(path, "a link, folder or device", "a file", "remove it"), 0
-    if found.st_mode & _EXECUTABLE:
-        return finding(path, "executable", "no execute bit", "chmod a-x it"), found.st_size
-    if found.st_size > cap:
-        said = f"{found.st_size} bytes"
-        return finding(path, said, f"at most {cap}", "let explainers reply in fewer words"), 0
-    return None, found.st_size
-
-
-def finding(path: Path, found: str, expected: str, fix: str) -> Finding:
-    """Return a finding about a whole file or folder."""
-    return Finding(file=str(path), line=None, found=found, expected=expected, fix=fix)
+    if status.st_mode & _EXECUTABLE:
+        return finding(path, "executable", "no execute bit", "chmod a-x it"), size
+    if size > cap:
+        fix = "let explainers reply in fewer words"
+        return finding(path, f"{size} bytes", f"at most {cap}", fix), 0
+    return None, size

@@ -1,6 +1,6 @@
 """What git knows of two commits, without checking either out.
 
-Owns how git is called: no settings, no hooks, no fetching, and never more output than is expected.
+No settings, no hooks, no fetching, and never more output than is expected.
 """
 
 from __future__ import annotations
@@ -41,13 +41,7 @@ class Change:
 
 
 def changed_files(repository: Path, *, base: str, head: str) -> list[Change]:
-    """List what differs between two commits: modes, hashes and paths, byte for byte.
-
-    Raises:
-        UsageError: a commit is not given as all its digits.
-        MissingPartError: git is not there or fails.
-        IntegrityError: the list is longer than any entry's, or not as git writes it.
-    """
+    """List what differs between two commits: modes, hashes and paths, byte for byte."""
     for commit in (base, head):
         if not _COMMIT.fullmatch(commit):
             raise UsageError(f"{commit[:80]!r} is not a commit; give all its digits")
@@ -70,15 +64,7 @@ def changed_files(repository: Path, *, base: str, head: str) -> list[Change]:
 def git(repository: Path, *words: str, given: bytes = b"", limit: int | None = None) -> bytes:
     """Return what git prints; nothing of the user's settings or hooks counts.
 
-    Args:
-        repository: the repository.
-        words: the command.
-        given: its standard input.
-        limit: most bytes that are read; `MAX_LISTING_BYTES` if None.
-
-    Raises:
-        MissingPartError: git is not there, fails, or does not end.
-        IntegrityError: it says more than `limit`.
+    `given` is the standard input; more than `limit` bytes, or `MAX_LISTING_BYTES`, are an error.
     """
     settings = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     settings |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1"}

@@ -1,8 +1,6 @@
 """What a published file must not hold: keys, places on a machine, and fields that nobody needs.
 
-Owns the allow-list of fields of a run file's rows and the patterns of secrets; the fields of its
-header are `benchmark/runs/header.py`'s. A reader of run files takes more in a row
-than this allows; what is submitted is held to it.
+A reader of run files takes more in a row than this allows; what is submitted is held to it.
 """
 
 from __future__ import annotations
@@ -21,21 +19,8 @@ PARTS = ("package", "task", "target", "explainer", "env")
 """Objects of a header whose texts are short."""
 ROW = frozenset(
     {
-        "kind",
-        "qid",
-        "i",
-        "prompt_sha",
-        "key",
-        "raw",
-        "parsed",
-        "status",
-        "reason",
-        "n_in",
-        "n_out",
-        "ms",
-        "confidence",
-        "logprob_verdict",
-        "logprob_reply",
+        *("kind", "qid", "i", "prompt_sha", "key", "raw", "parsed", "status", "reason"),
+        *("n_in", "n_out", "ms", "confidence", "logprob_verdict", "logprob_reply"),
     }
 )
 """Fields of a prediction row; `ms` may be left out by who cannot publish it, and the last three are
@@ -97,7 +82,6 @@ def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _form_problem(name: str, value: Any) -> str | None:
-    """Say which value in a field is of another form than a run writes."""
     if name in _FORMS and not (isinstance(value, str) and _FORMS[name].fullmatch(value)):
         return f"field {name} is not of the form that a run writes"
     for key, one in value.items() if name in PARTS else ():
@@ -107,12 +91,7 @@ def _form_problem(name: str, value: Any) -> str | None:
 
 
 def row_problem(row: Mapping[str, Any], known: frozenset[str]) -> str | None:
-    """Say what a row of a run file holds that it should not.
-
-    Args:
-        row: a prediction, a judgement or a footer.
-        known: its fields.
-    """
+    """Say what a row of a run file, whose fields are `known`, holds that it should not."""
     if unknown := sorted(row.keys() - known):
         return f"field {unknown[0][:80]} is not one that a run writes"
     raw = row.get("raw")

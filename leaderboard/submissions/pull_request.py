@@ -1,34 +1,30 @@
 """A pull request as data: what it changes, and whether that is exactly one sound new entry.
 
-Owns how its files are reached. They are never checked out: git lists their modes and sizes, and
-only blobs that may belong to an entry are written, into an empty folder, under names that were
-checked. Nothing of the pull request is run, and no name in it becomes a path before it is known to
-be harmless.
+Its files are never checked out: git lists modes and sizes, and only blobs that may belong to an
+entry are written, into an empty folder, under names that were checked. Nothing of it is run.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+from introspect_bench.leaderboard.submissions.copies import OWN_ORG, labels_of
 from introspect_bench.leaderboard.submissions.findings import Finding, worst_exit_code
 from introspect_bench.leaderboard.submissions.folders import (
-    ENTRY,
+    CAPS,
     MAX_ENTRY_BYTES,
     MAX_FILES,
-    MAX_JSON_BYTES,
-    MAX_NOTES_BYTES,
     MAX_RUN_BYTES,
-    NOTES,
     RUN_FILE,
 )
 from introspect_bench.leaderboard.submissions.git_objects import Change, changed_files, git
-from introspect_bench.leaderboard.submissions.replies_compared import OWN_ORG, labels_of
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER
+from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER, org_of
 from introspect_bench.leaderboard.submissions.validate import ROOT, check_entry
 
 SCHEMA = "introspect-bench/pull-request/1"
@@ -40,7 +36,6 @@ LANE = (
 """What is said of every other pull request."""
 
 _PLAIN = "100644"
-_CAPS = {ENTRY: MAX_JSON_BYTES, NOTES: MAX_NOTES_BYTES}
 
 
 def check_pull_request(
@@ -54,22 +49,12 @@ def check_pull_request(
 ) -> dict[str, Any]:
     """Check what lies between two commits as a submission.
 
-    Args:
-        repository: a git repository that has both commits; nothing in it is changed.
-        base: commit that the pull request is merged into, all digits.
-        head: commit of the merge or of the pull request's branch, all digits.
-        work: a folder that does not exist yet, for the entry's files.
-        author: login of who opened it; an entry of another organisation is a third party's.
-        suite: folder of suites, for suites that are not in the package.
+    `base` is what it is merged into, `head` the merge or its branch, both with all digits; nothing
+    in the repository is changed. `work` is a folder that does not exist yet, for the entry's files;
+    `author` who opened it: an entry of another organisation is a third party's.
 
-    Returns:
-        `lane` (`automatic` or `manual`), `ok`, `exit_code`, `head`, `entry` (as `validate` reports
-        it), `labels` (copies and additive re-runs) and `findings`.
-
-    Raises:
-        UsageError: a commit is not one, or `work` exists.
-        MissingPartError: git is not there or fails.
-        IntegrityError: the list of changes is too long to be one entry's.
+    The report holds `lane` (`automatic` or `manual`), `ok`, `exit_code`, `head`, `entry` (as
+    `validate` reports it), `labels` (copies and additive re-runs) and `findings`.
     """
     changes = changed_files(repository, base=base, head=head)
     problem = lane_problem(changes) or _taken(repository, base, changes)
@@ -79,15 +64,15 @@ def check_pull_request(
     if findings:
         return _report(head, lane="automatic", findings=findings)
     folder = _extract(repository, base, changes, work)
-    found = check_entry(folder, suite=suite)
-    entry = found.as_json()
-    findings = _owner(folder.name, author)
+    checked = check_entry(folder, suite=suite)
     labels = []
-    if found.entry is not None and worst_exit_code(found.findings) == 0:
-        labels = labels_of(found.entry, repository / ROOT, suite=suite)
+    if checked.entry is not None and worst_exit_code(checked.findings) == 0:
+        labels = labels_of(checked.entry, repository / ROOT, suite=suite)
+    entry = checked.as_json()
     entry["findings"] = [
         row | {"file": row["file"].replace(f"{work}{os.sep}", "")} for row in entry["findings"]
     ]
+    findings = _owner(folder.name, author)
     return _report(head, lane="automatic", findings=findings, entry=entry, labels=labels)
 
 
@@ -108,7 +93,7 @@ def lane_problem(changes: Sequence[Change]) -> Finding | None:
         if not inside or not ENTRY_ID.fullmatch(names[2]) or change.status != "A":
             verb = {"A": "is added", "D": "is removed"}.get(change.status, "is changed")
             return _finding(change.shown, verb, f"only new files in {ROOT}/SUITE/ENTRY/")
-        if names[3] not in _CAPS and not RUN_FILE.fullmatch(names[3]):
+        if names[3] not in CAPS and not RUN_FILE.fullmatch(names[3]):
             return _finding(change.shown, "is a file that no entry has", "<task>.jsonl")
         if change.mode != _PLAIN:
             said = f"has mode {change.mode} (a link, a submodule or executable)"
@@ -137,7 +122,7 @@ def _sizes(repository: Path, changes: Sequence[Change]) -> list[Finding]:
         if kind != "blob" or not size.isdecimal():
             raise MissingPartError(f"git does not have the content of {change.shown}; fetch it")
         total += int(size)
-        cap = _CAPS.get(change.path.rsplit(b"/", 1)[1].decode("ascii"), MAX_RUN_BYTES)
+        cap = CAPS.get(change.path.rsplit(b"/", 1)[1].decode("ascii"), MAX_RUN_BYTES)
         if int(size) > cap:
             findings.append(_finding(change.shown, f"has {size} bytes", f"at most {cap}"))
     if total > MAX_ENTRY_BYTES:
@@ -146,7 +131,6 @@ def _sizes(repository: Path, changes: Sequence[Change]) -> list[Finding]:
 
 
 def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path) -> Path:
-    """Write the entry's files, and empty folders for the entries beside it; return its folder."""
     _, suite, name, _ = changes[0].path.decode("ascii").split("/")
     beside = work / ROOT / suite
     try:
@@ -154,10 +138,9 @@ def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path)
     except FileExistsError as error:
         raise UsageError(f"{work} exists; name a new folder") from error
     listed = git(repository, "ls-tree", "-z", "--name-only", base, "--", f"{ROOT}/{suite}/")
-    for path in listed.split(b"\0"):
-        sibling = path.rsplit(b"/", 1)[-1].decode("ascii", "replace")
-        if ENTRY_ID.fullmatch(sibling):
-            (beside / sibling).mkdir(parents=True, exist_ok=True)
+    names = (path.rsplit(b"/", 1)[-1].decode("ascii", "replace") for path in listed.split(b"\0"))
+    for sibling in filter(ENTRY_ID.fullmatch, names):
+        (beside / sibling).mkdir(parents=True, exist_ok=True)
     folder = beside / name
     for change in changes:
         content = git(repository, "cat-file", "blob", change.blob, limit=MAX_RUN_BYTES + 1)
@@ -169,21 +152,16 @@ def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path)
 
 
 def _owner(identifier: str, author: str | None) -> list[Finding]:
-    match = ENTRY_ID.fullmatch(identifier)
-    org = match["org"] if match else ""
+    org = org_of(identifier)
     if org == OWN_ORG:
         return [_finding(identifier, "is named as the benchmark's own", "your organisation")]
-    if author is not None and author.lower() != org:
-        return [
-            _finding(
-                identifier,
-                f"comes from {author[:60]!r}, not from {org}: it is marked a third party's "
-                "unless a reviewer knows better",
-                "an author of the same name",
-                level="warning",
-            )
-        ]
-    return []
+    if author is None or author.lower() == org:
+        return []
+    said = (
+        f"comes from {author[:60]!r}, not from {org}: it is marked a third party's unless a "
+        "reviewer knows better"
+    )
+    return [replace(_finding(identifier, said, "an author of the same name"), level="warning")]
 
 
 def _report(
@@ -208,7 +186,5 @@ def _report(
     }
 
 
-def _finding(file: str, found: str, expected: str, *, level: Any = "error") -> Finding:
-    return Finding(
-        file=file, line=None, found=found, expected=expected, fix=LANE, level=level, exit_code=1
-    )
+def _finding(file: str, found: str, expected: str) -> Finding:
+    return Finding(file=file, found=found, expected=expected, fix=LANE, exit_code=1)

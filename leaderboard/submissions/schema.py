@@ -1,8 +1,7 @@
 """`entry.json`: what a submission says about itself, field by field.
 
-Owns the rules, which `entry.schema.json` publishes; a test holds the two together. A small reader
-instead of a schema library: the file is read by every command that shows a board, and the rules
-that matter (look-alike letters, where a link leads) have no form in JSON Schema.
+`entry.schema.json` publishes the rules; a test holds the two together. The rules that matter
+(look-alike letters, where a link leads) have no form in JSON Schema.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ SCHEMA = "introspect-bench/entry/1"
 """Value of `schema`."""
 KINDS = ("trained", "untrained", "baseline", "oracle")
 """Values of `kind`."""
+OWN_KINDS = ("baseline", "oracle")
+"""Kinds of the benchmark's own, which a run file and `entry.json` must agree about."""
 LINKS = ("paper", "code", "model")
 """Keys of `links`."""
 DECLARED: Mapping[str, str] = {
@@ -36,26 +37,8 @@ DECLARED: Mapping[str, str] = {
     "may_publish": "the run files may be published under CC-BY-4.0",
 }
 """Statements of `declared`; a submission needs all of them to be true."""
-REQUIRED = (
-    "schema",
-    "name",
-    "org",
-    "kind",
-    "access",
-    "authors",
-    "contact",
-    "links",
-    "licence",
-    "trained_on",
-    "attempts",
-    "parameters",
-    "date",
-    "bibtex",
-    "declared",
-)
-"""Fields that every entry has."""
 OPTIONAL = ("vector_use", "base", "n_train")
-"""Fields that an entry may have."""
+"""Fields that an entry may lack."""
 MAX_NAME = 60
 """Longest display name."""
 MAX_ORG = 30
@@ -87,6 +70,12 @@ def field_problems(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
     return problems
 
 
+def org_of(entry: str) -> str:
+    """Return the organisation in the id of an entry; empty if it is no id."""
+    match = ENTRY_ID.fullmatch(entry)
+    return match["org"] if match else ""
+
+
 def slug(text: str) -> str:
     """Return a name as it stands in a folder's name: lower case, other signs become `-`."""
     return re.sub(r"__+", "_", re.sub(r"[^a-z0-9._-]+", "-", text.lower())).strip("-._")
@@ -108,16 +97,14 @@ def _one_of(*values: str) -> Callable[[Any], Problem]:
 
 
 def _texts(least: int, most: int, max_chars: int) -> Callable[[Any], Problem]:
+    def problem_of(text: Any) -> Problem:
+        return text_problem(text, max_chars=max_chars) if isinstance(text, str) else "is no text"
+
     def checked(value: Any) -> Problem:
         if not isinstance(value, list) or not least <= len(value) <= most:
             return f"is not a list of {least} to {most} texts"
-        for one in value:
-            problem = (
-                text_problem(one, max_chars=max_chars) if isinstance(one, str) else "is no text"
-            )
-            if problem:
-                return f"has a member that {problem}"
-        return None
+        problem = next(filter(None, map(problem_of, value)), None)
+        return f"has a member that {problem}" if problem else None
 
     return checked
 
@@ -135,8 +122,7 @@ def _links(value: Any) -> Problem:
     if not isinstance(value, dict) or not value.keys() <= set(LINKS):
         return f"is not an object with only {', '.join(LINKS)}"
     for name, link in value.items():
-        problem = link_problem(link) if isinstance(link, str) else "is not text"
-        if problem:
+        if problem := _is_text(link_problem)(link):
             return f"has a {name} that {problem}"
     return None
 
@@ -159,10 +145,6 @@ def _date(value: str) -> Problem:
     return "is not a day such as 2026-01-31"
 
 
-def _parameters(value: Any) -> Problem:
-    return None if value is None else _whole(0, 10**15)(value)
-
-
 def _pattern(pattern: re.Pattern[str], what: str) -> Callable[[str], Problem]:
     def checked(value: str) -> Problem:
         return None if pattern.fullmatch(value) else f"is not {what}"
@@ -182,7 +164,7 @@ _CHECKS: dict[str, Callable[[Any], Problem]] = {
     "licence": _is_text(_pattern(_LICENCE, "an SPDX licence such as Apache-2.0")),
     "trained_on": _texts(0, 20, 300),
     "attempts": _whole(1, 1_000_000),
-    "parameters": _parameters,
+    "parameters": lambda value: None if value is None else _whole(0, 10**15)(value),
     "date": _is_text(_date),
     "bibtex": _is_text(lambda value: bibtex_problem(value) if value else None),
     "declared": _declared,
@@ -190,3 +172,5 @@ _CHECKS: dict[str, Callable[[Any], Problem]] = {
     "base": _is_text(_pattern(_TARGET, "the name of a target model")),
     "n_train": _whole(0, 10**12),
 }
+REQUIRED = tuple(name for name in _CHECKS if name not in OPTIONAL)
+"""Fields that every entry has."""

@@ -1,7 +1,6 @@
 """From run files to a folder that a pull request adds: copied, described, checked.
 
-Owns what is written into `entry.json` and the git commands that follow. Nothing that exists is
-changed, and nothing leaves the machine unless a pull request is asked for.
+Nothing that exists is changed, and nothing leaves the machine unless a pull request is asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,13 @@ from introspect_bench.leaderboard.submissions.access import submitted_access
 from introspect_bench.leaderboard.submissions.entries import body_digest
 from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
 from introspect_bench.leaderboard.submissions.folders import ENTRY, MAX_NOTES_BYTES, NOTES
-from introspect_bench.leaderboard.submissions.schema import DECLARED, ENTRY_ID, SCHEMA, slug
+from introspect_bench.leaderboard.submissions.schema import (
+    DECLARED,
+    ENTRY_ID,
+    OWN_KINDS,
+    SCHEMA,
+    slug,
+)
 from introspect_bench.leaderboard.submissions.validate import check_entry
 
 _TOOL_SECONDS = 120
@@ -101,62 +106,45 @@ def submit(
     suite: str | None = None,
     open_pr: bool = False,
 ) -> Submission:
-    """Check runs strictly and write them as one new folder.
-
-    Args:
-        runs: complete run files of one explainer, one a task.
-        description: what is said of it.
-        notes: a text file to go with it.
-        output: the folder of all submissions.
-        suite: folder of suites, for a suite that is not in the package.
-        open_pr: also push a branch and open a pull request, with git and gh.
-
-    Raises:
-        UsageError: a file can't be opened, two runs are of one task, runs of several suites, a
-            field that no entry can have, or the folder is there already.
-        CheckFailedError: a partial run, a draft suite, or statements that were not made.
-        IncompleteRunError: queries have no row.
-        IntegrityError: a file is corrupt.
-        MissingPartError: the folder can't be written, or git or gh is missing or fails.
-    """
+    """Check runs strictly and write them as one new folder."""
     if not description.declared:
         raise CheckFailedError(
             "a submission states that " + "; ".join(DECLARED.values()) + "; add --declare if so"
         )
-    found = _read(runs)
-    fields = _fields(description, list(found.values()))
-    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in found.items()}
+    by_task = _read(runs)
+    fields = _fields(description, list(by_task.values()))
+    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in by_task.items()}
     org, _, name = description.name.partition("/")
     identifier = f"{slug(org)}__{slug(name)}__{body_digest(bodies)}"
     if description.name.count("/") != 1 or not ENTRY_ID.fullmatch(identifier):
         raise UsageError(f"--name {description.name!r} makes no folder name; give ORG/NAME")
-    about = next(iter(found.values())).header["task"]
-    folder = output / slug(about["suite"]) / identifier
+    of_suite = slug(next(iter(by_task.values())).header["task"]["suite"])
+    folder = output / of_suite / identifier
     if folder.exists():
         raise UsageError(f"{folder} exists: these replies were submitted under this name already")
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
-        draft = Path(work) / slug(about["suite"]) / identifier
-        _write(draft, found, fields, notes)
+        draft = Path(work) / of_suite / identifier
+        _write(draft, by_task, fields, notes)
         _show_siblings(folder.parent, draft.parent)
         report = check_entry(draft, suite=suite)
-        raise_worst(_moved(report.findings, draft, folder))
+        # the path that the user knows
+        findings = [
+            replace(finding, file=finding.file.replace(str(draft), str(folder)))
+            for finding in report.findings
+        ]
+        raise_worst(findings)
         _move(draft, folder)
-    commands = _commands(folder, identifier)
     return Submission(
         folder=folder,
         id=identifier,
-        commands=commands,
+        commands=_commands(folder, identifier),
         pull_request=_open_pull_request(folder, identifier) if open_pr else None,
-        warnings=tuple(_moved(report.findings, draft, folder)),
+        warnings=tuple(findings),
     )
 
 
 def read_text(path: Path) -> str:
-    """Read a small text file that goes into `entry.json`.
-
-    Raises:
-        UsageError: it can't be opened, is too large, or is not UTF-8.
-    """
+    """Read a small text file that goes into `entry.json`."""
     with files.open_regular(path) as stream:
         data = stream.read(MAX_NOTES_BYTES + 1)
     try:
@@ -169,21 +157,20 @@ def read_text(path: Path) -> str:
 
 
 def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
-    """Read runs by task."""
     if not paths:
         raise UsageError("give at least one run file")
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     for path in paths:
         validate(path, strict=True)
         run = read_run(Path(path))
-        about = run.header["task"]
-        if about["id"] in found:
-            raise UsageError(f"{found[about['id']].path} and {path} answer the same task")
-        found[about["id"]] = run
-    suites = sorted({run.header["task"]["suite"] for run in found.values()})
+        task = run.header["task"]["id"]
+        if task in runs:
+            raise UsageError(f"{runs[task].path} and {path} answer the same task")
+        runs[task] = run
+    suites = sorted({run.header["task"]["suite"] for run in runs.values()})
     if len(suites) > 1:
         raise UsageError(f"runs of the suites {' and '.join(suites)}; submit them one by one")
-    return dict(sorted(found.items()))
+    return dict(sorted(runs.items()))
 
 
 def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
@@ -191,7 +178,7 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
     kind = said.kind
     if kind is None:
         own = str(runs[0].header["explainer"]["kind"])
-        kind = own if own in ("baseline", "oracle") else "trained" if said.trained_on else None
+        kind = own if own in OWN_KINDS else "trained" if said.trained_on else None
     if kind is None:
         raise UsageError("say --kind untrained, or --kind trained with --trained-on SENTENCE")
     fields = {
@@ -230,19 +217,10 @@ def _write(
 
 
 def _show_siblings(there: Path, draft: Path) -> None:
-    """Make empty folders that stand for the entries beside the new one."""
     if there.is_dir():
         for sibling in there.iterdir():
             if ENTRY_ID.fullmatch(sibling.name):
                 (draft / sibling.name).mkdir(exist_ok=True)
-
-
-def _moved(findings: Sequence[Finding], draft: Path, folder: Path) -> list[Finding]:
-    """Return findings with the path that the user knows."""
-    return [
-        Finding(**asdict(one) | {"file": one.file.replace(str(draft), str(folder))})
-        for one in findings
-    ]
 
 
 def _move(draft: Path, folder: Path) -> None:
@@ -268,7 +246,6 @@ def _commands(folder: Path, identifier: str) -> tuple[str, ...]:
 
 
 def _open_pull_request(folder: Path, identifier: str) -> str:
-    """Push a branch with the folder and open a pull request; return its address."""
     title = f"Submit {identifier}"
     body = "Made by `introspect-bench submit`; all scores are computed again from the replies."
     _tool("gh", "--version")

@@ -1,7 +1,6 @@
 """What a stranger may write on the board: text without tricks, and links that lead where they say.
 
-Owns the rules for names, sentences, addresses and BibTeX in `entry.json`. Every function returns a
-sentence that says what is wrong, or None; nothing is repaired.
+Every function returns a sentence that says what is wrong, or None; nothing is repaired.
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ _COMMAND = re.compile(
     r"\\(?:input|include|write|openin|openout|read|immediate|csname|catcode|def|edef|gdef|xdef"
     r"|let|newcommand|renewcommand|usepackage|special|directlua|ShellEscape)(?![a-z])"
 )
-# Categories without a visible sign of their own: control, format (bidi marks and zero widths),
-# surrogate, private, unassigned, and the two separators that act as line ends.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Categories of characters that cannot be seen: control, format (bidi marks and zero widths),
+surrogate, private, unassigned, and the two separators that act as line ends."""
 _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
-# Signs that are drawn as nothing although they are letters or marks.
+# Characters that are drawn as nothing although they are letters or marks.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")
 _SAME = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "8": "b"})
 
@@ -77,22 +76,20 @@ def name_problem(text: str, *, max_chars: int) -> str | None:
 def text_problem(text: str, *, max_chars: int, keep: str = "") -> str | None:
     """Say what is wrong with a sentence or a person's name, in any language.
 
-    Args:
-        text: the text.
-        max_chars: the most characters it may have.
-        keep: control characters that are allowed, such as a line feed.
+    `keep` holds control characters that are allowed, such as a line feed.
     """
     if not text.strip():
         return "is empty"
     if len(text) > max_chars:
         return f"has {len(text)} characters, at most {max_chars} are allowed"
-    for sign in text:
-        if sign in _BLANK or (sign not in keep and unicodedata.category(sign) in _INVISIBLE):
-            return f"holds the invisible character U+{ord(sign):04X}"
+    for character in text:
+        hidden = unicodedata.category(character) in INVISIBLE and character not in keep
+        if hidden or character in _BLANK:
+            return f"holds the invisible character U+{ord(character):04X}"
     if unicodedata.normalize("NFKC", text) != text:
         return "holds characters that Unicode writes in a plainer way (NFKC)"
     for word in text.split():
-        scripts = {script for sign in word if (script := _script(sign))}
+        scripts = set(filter(None, map(_script, word)))
         if len(scripts) > 1:
             return f"mixes {' and '.join(sorted(scripts)).title()} letters in one word"
     return None
@@ -145,9 +142,6 @@ def skeleton(name: str) -> str:
     return plain.replace("rn", "m").replace("vv", "w")
 
 
-def _script(sign: str) -> str | None:
-    """Return the script of a letter, of those whose letters look alike."""
-    if not sign.isalpha():
-        return None
-    first = unicodedata.name(sign, "").split(" ", 1)[0]
-    return first if first in _SCRIPTS else None
+def _script(character: str) -> str | None:
+    script = unicodedata.name(character, "").split(" ", 1)[0]
+    return script if character.isalpha() and script in _SCRIPTS else None

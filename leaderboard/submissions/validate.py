@@ -1,8 +1,4 @@
-"""Submissions checked: what `validate` says of run files, entries and whole `submissions/` folders.
-
-Owns the order of checks on an entry: its folder, its run files, that they belong together, and
-their scores, computed again. The same code runs on a laptop and in CI.
-"""
+"""What `validate` says of run files, entries and whole `submissions/` folders, also in CI."""
 
 from __future__ import annotations
 
@@ -19,7 +15,6 @@ from introspect_bench.benchmark.scoring.score import check_score, score, validat
 from introspect_bench.leaderboard.submissions.access import access_findings
 from introspect_bench.leaderboard.submissions.checks import (
     content_findings,
-    failed_check,
     run_findings,
     text_findings,
     together,
@@ -30,7 +25,12 @@ from introspect_bench.leaderboard.submissions.entries import (
     entry_sha256,
     inspect_entry,
 )
-from introspect_bench.leaderboard.submissions.findings import Finding, from_error, worst_exit_code
+from introspect_bench.leaderboard.submissions.findings import (
+    Finding,
+    failed_check,
+    from_error,
+    worst_exit_code,
+)
 from introspect_bench.leaderboard.submissions.folders import ENTRY, members
 from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
 
@@ -50,11 +50,11 @@ class EntryReport:
 
     path: Path
     """Its folder."""
-    entry: Entry | None
+    entry: Entry | None = None
     """The entry, if its folder and `entry.json` are sound."""
-    sha256: str | None
+    sha256: str | None = None
     """Hash of all its files, if they are all there."""
-    scores: tuple[dict[str, Any], ...]
+    scores: tuple[dict[str, Any], ...] = ()
     """Results of its runs, as `score` gives them; none if a run is wrong."""
     findings: tuple[Finding, ...]
     """What is wrong, in the order of files."""
@@ -70,31 +70,22 @@ class EntryReport:
         }
 
 
-def check_paths(
-    paths: Sequence[Path],
+def validate_all(
+    paths: Sequence[Path | str],
     *,
-    strict: bool,
+    strict: bool = False,
     suite: str | None = None,
     on_entry: OnEntry | None = None,
-) -> tuple[list[dict[str, Any]], list[EntryReport], list[Finding]]:
-    """Check run files, entries and folders of entries.
+) -> dict[str, Any]:
+    """Check run files, entries and folders of entries: one JSON object, nothing raised for them.
 
-    Args:
-        paths: any of them.
-        strict: also refuse runs that cannot be submitted; entries always are held to it.
-        suite: folder of suites, for suites that are not in the package.
-        on_entry: told how far it is.
-
-    Returns:
-        What `validate` says of each run file, reports of entries, and findings about other files.
-
-    Raises:
-        UsageError: a path does not exist, or is neither.
+    It holds `ok`, `exit_code`, `runs` (what `validate` says of sound run files), `entries` (with
+    scores computed again, and findings) and `findings` about other files, as `Finding.as_json`.
     """
     runs: list[dict[str, Any]] = []
     reports: list[EntryReport] = []
     findings: list[Finding] = []
-    for path in paths:
+    for path in map(Path, paths):
         if not path.is_dir():
             try:
                 runs.append(validate(path, strict=strict))
@@ -110,37 +101,7 @@ def check_paths(
                 findings.append(folder)
             else:
                 reports.append(check_entry(folder, suite=suite))
-    return runs, reports, findings
-
-
-def validate_all(
-    paths: Sequence[Path | str],
-    *,
-    strict: bool = False,
-    suite: str | None = None,
-    on_entry: OnEntry | None = None,
-) -> dict[str, Any]:
-    """Check run files, entries and folders of entries: one JSON object, nothing raised for them.
-
-    Args:
-        paths: any of them.
-        strict: also refuse run files that cannot be submitted; entries always are held to it.
-        suite: folder of suites, for suites that are not in the package.
-        on_entry: told how far it is.
-
-    Returns:
-        `ok`, `exit_code`, `runs` (what `validate` says of sound run files), `entries` (with scores
-        computed again, and findings) and `findings` about other files. A finding has `file`,
-        `line`, `found`, `expected`, `fix`, `level` and `exit_code`.
-
-    Raises:
-        UsageError: a folder is neither an entry nor holds entries.
-    """
-    runs, reports, findings = check_paths(
-        [Path(path) for path in paths], strict=strict, suite=suite, on_entry=on_entry
-    )
-    every = [*findings, *(one for report in reports for one in report.findings)]
-    code = worst_exit_code(every)
+    code = worst_exit_code([*findings, *(own for report in reports for own in report.findings)])
     return {
         "schema": SCHEMA,
         "ok": code == 0,
@@ -152,20 +113,10 @@ def validate_all(
 
 
 def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
-    """Check one entry and compute its scores.
-
-    Args:
-        folder: its folder.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
+    """Check one entry and compute its scores."""
     entry, findings = inspect_entry(folder)
     if entry is None:
-        return EntryReport(
-            path=folder, entry=None, sha256=None, scores=(), findings=tuple(findings)
-        )
+        return EntryReport(path=folder, findings=tuple(findings))
     runs: dict[str, Run] = {}
     for path in entry.runs:
         try:
@@ -178,26 +129,19 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
     if len(runs) == len(entry.runs):
         findings += together(entry, runs)
     scores = []
-    if not any(finding.level == "error" for finding in findings):
+    if not worst_exit_code(findings):
         for path in entry.runs:
-            result, found = _scored(path, entry, suite)
-            findings += found
+            result, problem = _scored(path, entry, suite)
             scores += [result] if result else []
-    if not any(finding.level == "error" for finding in findings):
+            findings += [problem] if problem else []
+    if not worst_exit_code(findings):
         findings += access_findings(entry, runs, suite)
-    if any(finding.level == "error" for finding in findings):
-        scores = []
-    return EntryReport(
-        path=folder,
-        entry=entry,
-        sha256=entry_sha256(entry),
-        scores=tuple(scores),
-        findings=tuple(findings),
-    )
+    kept = () if worst_exit_code(findings) else tuple(scores)
+    sha = entry_sha256(entry)
+    return EntryReport(path=folder, entry=entry, sha256=sha, scores=kept, findings=tuple(findings))
 
 
 def _entries(path: Path) -> Iterator[Path | Finding]:
-    """Yield the entry that a folder is, or those below it."""
     if ENTRY_ID.fullmatch(path.absolute().name) or (path / ENTRY).is_file():
         yield path
         return
@@ -222,37 +166,32 @@ def _is_root(path: Path) -> bool:
 
 def _scored(
     path: Path, entry: Entry, suite: str | None
-) -> tuple[dict[str, Any] | None, list[Finding]]:
+) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
         result = score(path, suite=suite)
         check_score(path, result)
     except NotJudgedError as error:
-        return None, [
-            failed_check(
-                path, None, str(error), "judged descriptions", f"introspect-bench judge {path}"
-            )
-        ]
+        fix = f"introspect-bench judge {path}"
+        return None, failed_check(path, None, str(error), "judged descriptions", fix)
     except IntrospectBenchError as error:
-        return None, [from_error(error, str(path))]
+        return None, from_error(error, str(path))
     overall, headline = result["overall"], result["headline"]
     best = overall["metrics"][headline]["value"] if overall else None
-    if best is not None and best >= SUSPICIOUS and entry.fields["kind"] != "oracle":
-        said = f"{title(headline)} is {best:.1%}, above what measuring the target twice gives"
-        return result, [
-            failed_check(path, None, said, "less", "expect to be asked how", level="warning")
-        ]
-    return result, []
+    if best is None or best < SUSPICIOUS or entry.fields["kind"] == "oracle":
+        return result, None
+    said, fix = "above what measuring the target twice gives", "expect to be asked how"
+    said = f"{title(headline)} is {best:.1%}, {said}"
+    return result, failed_check(path, None, said, "less", fix, level="warning")
 
 
 def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a report says of a run's scores: numbers and identifiers."""
     kept = ("suite", "task", "version", "split", "metric_version", "data_sha256", "body_sha256")
-    overall = result["overall"]
+    overall = result["overall"] or {"n": 0, "unparsed": 0, "metrics": {}}
     return {name: result[name] for name in kept} | {
-        "n": overall["n"] if overall else 0,
-        "unparsed": overall["unparsed"] if overall else 0,
+        "n": overall["n"],
+        "unparsed": overall["unparsed"],
         "metrics": {
             name: {"value": metric["value"], "interval_95": metric["interval_95"]}
-            for name, metric in (overall["metrics"] if overall else {}).items()
+            for name, metric in overall["metrics"].items()
         },
     }

@@ -1,7 +1,7 @@
 """An explainer asked the queries of a fresh suite, which did not exist when it was submitted.
 
-Owns what makes a suite fresh, and what confirms a score: on the fresh queries it is not lower than
-the intervals of both allow. Whoever trained on the public queries falls behind here.
+Confirmed is a score that is not lower than the intervals of both allow: whoever trained on the
+public queries falls behind here.
 """
 
 from __future__ import annotations
@@ -68,28 +68,13 @@ class FreshScore:
 def ask_fresh(
     run: Run,
     check: Recheck,
-    folder: str,
     *,
     on_fetch: OnProgress,
     on_queries: OnQueries | None,
     on_answers: OnAnswers | None,
 ) -> FreshScore:
-    """Ask an entry's explainer all queries of a fresh suite and score them.
-
-    Args:
-        run: the run of the entry.
-        check: how.
-        folder: the fresh suite's folder.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
-    Raises:
-        UsageError: the suite is not fresh, or `model` is needed.
-        CheckFailedError: the model has other weights than the entry, or a score has no interval.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
-    """
+    """Ask an entry's explainer all queries of a fresh suite and score them."""
+    folder = str(check.fresh)
     task, public = about(run, check.suite)
     own = find_suite(folder, task.name)
     split = run.header["task"]["split"]
@@ -120,15 +105,6 @@ def completed(public: Suite, fresh: Suite, folder: Path) -> Path:
     """Write a folder of suites with the public train and validation beside the fresh test.
 
     Solved examples and baselines that learn come from the same queries as in the public run.
-
-    Args:
-        public: the public suite.
-        fresh: a suite of test alone.
-        folder: gets the folder.
-
-    Raises:
-        IntegrityError: a file of the public suite or of the fresh one is corrupt.
-        MissingPartError: the disk is full.
     """
     suites = folder / "suites"
     root = suites / public.task / public.version
@@ -137,11 +113,8 @@ def completed(public: Suite, fresh: Suite, folder: Path) -> Path:
             if name.partition("/")[0] in splits:
                 write_bytes_atomic(root / name, suite.read(name))
     counts = {**public.manifest["splits"], **fresh.manifest["splits"]}
-    fields = {
-        name: value
-        for name, value in fresh.manifest.items()
-        if name not in ("schema", "files", "data_sha256", "canary")
-    }
+    made = ("schema", "files", "data_sha256", "canary")  # written anew
+    fields = {name: value for name, value in fresh.manifest.items() if name not in made}
     write_manifest(root, {**fields, "splits": counts, "mini": public.manifest["mini"]})
     return suites
 

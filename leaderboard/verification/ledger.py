@@ -1,18 +1,17 @@
 """The public ledger of submissions: what was checked, flagged or withdrawn, by whom and why.
 
-Owns the format `introspect-bench/ledger/1`, one JSON object a line; what follows from it is
-`tiers`'. The file only grows: each line holds the hash of all bytes above it, so that a line that
-was changed or removed later shows in every line below.
+`introspect-bench/ledger/1`: one JSON object a line. The file only grows: each line holds the hash
+of all bytes above it, so that a line changed or removed later shows in every line below.
 """
 
 from __future__ import annotations
 
-import datetime
 import errno
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,10 @@ from introspect_bench.leaderboard.submissions.text_rules import name_problem, te
 
 SCHEMA = "introspect-bench/ledger/1"
 """Value of `schema` in every line."""
-EVENTS = (
-    "accept",
-    "recheck",
-    "rejudge",
-    "rerun",
-    "fresh",
-    "flag",
-    "withdraw",
-    "restore",
-    "rescore",
-)
-"""Values of `event`. `rejudge` is a recheck of judgements by the frozen judges;
-`rescore` explains a change of scores by a new version of the package."""
+BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
+"""Events that a person adds; `rescore` explains a change of scores by a new package version."""
+EVENTS = (*BY_HAND, "recheck", "rejudge", "rerun", "fresh")
+"""Values of `event`. `rejudge` is a recheck of judgements by the frozen judges."""
 MAX_BYTES = 16 << 20
 """Largest ledger."""
 
@@ -61,9 +51,9 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 class Line:
     """One line of the ledger."""
 
-    number: int
-    """Line of the file, from 1."""
-    date: str
+    number: int = 0
+    """Line of the file, from 1; 0 before it is written."""
+    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
     """Day, such as `2026-01-31`."""
     event: str
     """One of `EVENTS`."""
@@ -73,72 +63,28 @@ class Line:
     """Hash of the entry's files when it was looked at, see `entries.entry_sha256`."""
     by: str
     """Who did it."""
-    commit: str | None
-    """Commit of the repository, if there is one."""
+    commit: str | None = None
+    """Commit of the repository, all digits, if there is one."""
     reason: str
     """Why, a sentence."""
-    tasks: Mapping[str, tuple[int, int]]
+    tasks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Of checks: queries answered the same, and queries asked, by task."""
-    details: Mapping[str, Any]
-    """What else is needed to do it again, such as the nonce of a recheck."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else is needed to do it again, such as the nonce of a recheck; JSON values."""
 
 
 def read_ledger(path: Path) -> tuple[Line, ...]:
-    """Read a ledger; one that does not exist is empty.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: a line is wrong, or is not the one that the next was written under.
-    """
+    """Read a ledger; one that does not exist is empty."""
     return _read(path)[0]
 
 
-def append_line(
-    path: Path,
-    *,
-    event: str,
-    entry: str,
-    entry_sha256: str,
-    by: str,
-    reason: str,
-    date: str,
-    commit: str | None = None,
-    tasks: Mapping[str, tuple[int, int]] | None = None,
-    details: Mapping[str, Any] | None = None,
-) -> Line:
-    """Append a line and wait until it is on disk; all that is there is read and checked first.
-
-    Args:
-        path: the ledger.
-        event: one of `EVENTS`.
-        entry: id of the entry.
-        entry_sha256: hash of its files.
-        by: who.
-        reason: why.
-        date: day, such as `2026-01-31`.
-        commit: commit of the repository.
-        tasks: of checks, `(agreed, asked)` by task.
-        details: what else is needed to do it again, as JSON values.
-
-    Raises:
-        IntegrityError: the ledger is broken, or the line would be.
-        MissingPartError: it can't be written.
-    """
+def append_line(path: Path, line: Line) -> Line:
+    """Append a line and wait until it is on disk; all that is there is read and checked first."""
     lines, digest = _read(path)
-    row = {
-        "schema": SCHEMA,
-        "date": date,
-        "event": event,
-        "entry": entry,
-        "entry_sha256": entry_sha256,
-        "by": by,
-        "commit": commit,
-        "reason": reason,
-        "tasks": {name: list(pair) for name, pair in (tasks or {}).items()},
-        "details": dict(details or {}),
-        "previous": digest,
-    }
-    line = _line(row, digest, len(lines) + 1, f"{path}:{len(lines) + 1}")
+    row = asdict(line) | {"schema": SCHEMA, "previous": digest}
+    del row["number"]
+    row["tasks"] = {name: list(pair) for name, pair in line.tasks.items()}
+    written = _line(row, digest, len(lines) + 1, f"{path}:{len(lines) + 1}")
     data = files.canonical_json(row).encode() + b"\n"
     try:
         with path.open("ab", buffering=0) as stream:
@@ -152,11 +98,10 @@ def append_line(
                 raise
     except OSError as error:
         raise files.write_error(path, error) from error
-    return line
+    return written
 
 
 def _read(path: Path) -> tuple[tuple[Line, ...], str]:
-    """Return the lines, and the hash of all bytes."""
     digest = sha256()
     lines: list[Line] = []
     if not path.exists() and not path.is_symlink():
@@ -175,7 +120,6 @@ def _read(path: Path) -> tuple[tuple[Line, ...], str]:
 
 
 def _line(row: Mapping[str, Any], digest: str, number: int, where: str) -> Line:
-    """Check one line."""
     for name, kinds in _FIELDS.items():
         if not isinstance(row.get(name, ...), kinds):
             raise IntegrityError(f"{where}: field {name} is missing or of the wrong type")
@@ -199,30 +143,17 @@ def _line(row: Mapping[str, Any], digest: str, number: int, where: str) -> Line:
             f"{where}: a line above was changed: its bytes hash to {digest}, not to what this line "
             "was written under; restore the file from git"
         )
-    return Line(
-        number=number,
-        tasks=_tasks(row["tasks"], where),
-        date=_date(row["date"], where),
-        **{
-            name: row[name]
-            for name in ("event", "entry", "entry_sha256", "by", "commit", "reason", "details")
-        },
-    )
-
-
-def _date(text: str, where: str) -> str:
     try:
-        datetime.date.fromisoformat(text)
+        date.fromisoformat(row["date"])
     except ValueError as error:
         raise IntegrityError(f"{where}: field date is not a day such as 2026-01-31") from error
-    return text
+    said = {name: value for name, value in row.items() if name not in ("schema", "previous")}
+    return Line(number=number, **said | {"tasks": _tasks(row["tasks"], where)})
 
 
 def _tasks(value: Mapping[str, Any], where: str) -> dict[str, tuple[int, int]]:
-    found = {}
     for name, pair in value.items():
         whole = isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
         if not whole or not 0 <= pair[0] <= pair[1] or pair[1] == 0:
             raise IntegrityError(f"{where}: field tasks.{name[:80]} is not [agreed, asked]")
-        found[name] = (pair[0], pair[1])
-    return found
+    return {name: (agreed, asked) for name, (agreed, asked) in value.items()}

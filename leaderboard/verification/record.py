@@ -1,34 +1,30 @@
-"""The ledger as maintainers keep it: what it says, and a line added to it."""
+"""The ledger as maintainers keep it: its lines, one added, and what no line explains.
+
+A change of scores since the last board is explained if the entry is new or was withdrawn, or if the
+ledger says why, with the hashes of its files and of the scores that are meant.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard.submissions.findings import raise_worst
-from introspect_bench.leaderboard.submissions.validate import check_entry
-from introspect_bench.leaderboard.verification.ledger import append_line, read_ledger
-from introspect_bench.leaderboard.verification.rescore import scores_sha256
-
-BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
-"""Events that a person adds; checks are added by what checks."""
+from introspect_bench.benchmark import files
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
+from introspect_bench.leaderboard.submissions.validate import SCHEMA, check_entry, validate_all
+from introspect_bench.leaderboard.verification.ledger import (
+    BY_HAND,
+    Line,
+    append_line,
+    read_ledger,
+)
 
 
 def ledger_show(ledger: Path | str, *, entry: str | None = None) -> list[dict[str, Any]]:
-    """Return the lines of a ledger, oldest first.
-
-    Args:
-        ledger: the file.
-        entry: only lines about the entry with this id.
-
-    Raises:
-        UsageError: it can't be opened.
-        IntegrityError: a line is wrong, or was changed after it was written.
-    """
+    """Return the lines of a ledger, oldest first."""
     lines = read_ledger(Path(ledger))
     return [asdict(line) for line in lines if entry in (None, line.entry)]
 
@@ -43,39 +39,81 @@ def ledger_add(
     commit: str | None = None,
     suite: str | None = None,
 ) -> dict[str, Any]:
-    """Append what a person decided about an entry.
-
-    Args:
-        entry: the entry's folder, which must be sound.
-        event: one of `BY_HAND`; `rescore` also records which scores it explains.
-        reason: why, a sentence.
-        by: who decided.
-        ledger: the file.
-        commit: commit of the repository that it is about.
-        suite: folder of suites, for suites that are not in the package.
-
-    Raises:
-        UsageError: unknown event, or no such entry.
-        IntegrityError: the ledger or the entry is broken, or a text is not allowed.
-        MissingPartError: the ledger can't be written.
-    """
+    """Append what a person decided about an entry, which must be sound; `event` is of `BY_HAND`."""
     if event not in BY_HAND:
         raise UsageError(f"unknown event {event!r}: choose from {', '.join(BY_HAND)}")
-    found = check_entry(Path(entry), suite=suite)
-    raise_worst(found.findings)
-    report = found.as_json()
-    details: Mapping[str, Any] = (
-        {"scores_sha256": scores_sha256(report["scores"])} if event == "rescore" else {}
-    )
-    line = append_line(
-        Path(ledger),
+    checked = check_entry(Path(entry), suite=suite)
+    raise_worst(checked.findings)
+    report = checked.as_json()
+    line = Line(
         event=event,
         entry=report["entry"],
         entry_sha256=report["sha256"],
         by=by,
         reason=reason,
-        date=datetime.now(UTC).date().isoformat(),
         commit=commit,
-        details=details,
+        details={"scores_sha256": scores_sha256(report["scores"])} if event == "rescore" else {},
     )
-    return asdict(line)
+    return asdict(append_line(Path(ledger), line))
+
+
+def rescore(
+    root: Path, *, ledger: Path, before: Path | None = None, suite: str | None = None
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Score all entries again and compare them with an earlier report."""
+    lines = read_ledger(ledger)
+    report = validate_all([root], suite=suite)
+    if before is None:
+        return report, []
+    earlier = files.read_json(before)
+    if earlier.get("schema") != SCHEMA or not isinstance(earlier.get("entries"), list):
+        raise IntegrityError(f"{before}: not a report of scores")
+    return report, unexplained(earlier["entries"], report["entries"], lines)
+
+
+def unexplained(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], lines: Sequence[Line]
+) -> list[Finding]:
+    """Return a finding for each entry that changed or is gone without a line that explains it."""
+    findings = []
+    current = {str(entry["entry"]): entry for entry in now}
+    for old in before:
+        name = str(old["entry"])
+        new = current.get(name)
+        if new is None:
+            if not any(line.entry == name and line.event == "withdraw" for line in lines):
+                findings.append(_finding(name, "is gone", "a line `withdraw` in the ledger"))
+            continue
+        changed = [what for what in ("sha256", "scores") if old[what] != new[what]]
+        if changed and not _explained(lines, name, new):
+            what = "its files" if "sha256" in changed else "its scores"
+            findings.append(
+                _finding(name, f"{what} changed", "a line `rescore` in the ledger that says why")
+            )
+    return findings
+
+
+def scores_sha256(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return the hash by which a line of the ledger names the scores it explains."""
+    return files.sha256_bytes(files.canonical_json(list(scores)).encode())
+
+
+def _explained(lines: Sequence[Line], name: str, new: Mapping[str, Any]) -> bool:
+    wanted = scores_sha256(new["scores"])
+    return any(
+        line.entry == name
+        and line.event == "rescore"
+        and line.entry_sha256 == new["sha256"]
+        and line.details.get("scores_sha256") == wanted
+        for line in lines
+    )
+
+
+def _finding(entry: str, found: str, expected: str) -> Finding:
+    return Finding(
+        file=entry,
+        found=f"{found} since the last board",
+        expected=expected,
+        fix="find out what changed it, or write down why it is right",
+        exit_code=1,
+    )

@@ -1,7 +1,4 @@
-"""An explainer asked again, and judges asked again: what they say beside what an entry holds.
-
-Owns what counts as the same answer, and that nothing a submission names is ever loaded.
-"""
+"""An explainer or judges asked again; nothing that a submission names is ever loaded."""
 
 from __future__ import annotations
 
@@ -87,21 +84,7 @@ def ask_again(
     on_fetch: OnProgress,
     on_queries: OnQueries | None,
 ) -> Agreement:
-    """Ask an explainer some queries of a run again and compare answers.
-
-    Args:
-        run: the run of the entry.
-        qids: the queries.
-        check: how.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-
-    Raises:
-        UsageError: `model` is needed, or an option of the run is impossible.
-        CheckFailedError: the model has other weights than the entry.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
-    """
+    """Ask an explainer some queries of a run again and compare answers."""
     task, suite = about(run, check.suite)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         request = request_again(run, check, output=Path(work), queries=list(qids))
@@ -127,19 +110,7 @@ def judge_again(
     on_fetch: OnProgress,
     on_answers: OnAnswers | None,
 ) -> Agreement:
-    """Have a suite's judges judge some answers of a run again and compare what they find.
-
-    Args:
-        run: the run of the entry.
-        qids: the queries.
-        check: how.
-        on_fetch: told what is downloaded and prepared.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
-    Raises:
-        MissingPartError: weights or device are missing.
-        IntegrityError: a file is corrupt, or a judge is not the suite's own.
-    """
+    """Have a suite's judges judge some answers of a run again and compare what they find."""
     task, suite = about(run, check.suite)
     same = provided_tasks().judge_again(
         run.path,
@@ -150,15 +121,14 @@ def judge_again(
         on_fetch=on_fetch,
         on_answers=on_answers,
     )
-    differing = tuple(sorted(qid for qid, equal in same.items() if not equal))
-    asked = len(same)
+    agreed = sum(same.values())
     return Agreement(
         task=task.name,
-        asked=asked,
-        agreed=asked - len(differing),
-        identical=asked - len(differing),
+        asked=len(same),
+        agreed=agreed,
+        identical=agreed,
         whole=len(qids) == len(run.rows),
-        differing=differing,
+        differing=tuple(sorted(qid for qid, equal in same.items() if not equal)),
     )
 
 
@@ -171,20 +141,7 @@ def request_again(
     suite: str | None = None,
     judge: bool = False,
 ) -> RunRequest:
-    """Return the request that repeats a run, as far as its header says what it was.
-
-    Args:
-        run: the run.
-        check: how it is repeated.
-        output: folder for the new run file.
-        queries: which queries; all if None.
-        suite: another suite than the run's.
-        judge: whether descriptions are judged.
-
-    Raises:
-        UsageError: `model` is needed, or an option of the run is impossible.
-        IntegrityError: the header does not say how the run was made.
-    """
+    """Return the request that repeats a run, as far as its header says what it was."""
     said, explainer = run.header["task"], run.header["explainer"]
     return RunRequest(
         model=_model(run, check.model),
@@ -203,11 +160,7 @@ def request_again(
 
 
 def check_same_explainer(run: Run, again: Run) -> None:
-    """Refuse an answer from somebody else.
-
-    Raises:
-        CheckFailedError: weights, kind or access class differ.
-    """
+    """Refuse an answer from somebody else."""
     old, new = run.header["explainer"], again.header["explainer"]
     for name in ("weights_sha256", "kind"):
         if new.get(name) != old.get(name):
@@ -236,7 +189,6 @@ def _model(run: Run, given: str | None) -> str:
 
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
-    """Return the options of the run that its header keeps."""
     from introspect_bench.benchmark.backends.injection.parse import read_injection
 
     settings = run.header["explainer"].get("settings")

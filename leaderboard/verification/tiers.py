@@ -1,7 +1,4 @@
-"""What the ledger says of an entry: its tier, its flags, whether it answers without the target.
-
-Owns what confirms an entry, and for which bytes of it.
-"""
+"""What the ledger says of an entry: its tier, its flags, whether it answers without the target."""
 
 from __future__ import annotations
 
@@ -33,8 +30,6 @@ class Standing:
 
     tier: int
     """1 to 4, see `TIERS`."""
-    label: str
-    """The tier in words."""
     lines: tuple[Line, ...]
     """All that the ledger says of the entry, oldest first."""
     withdrawn: bool
@@ -51,13 +46,8 @@ def standing(
 ) -> Standing:
     """Say where an entry stands; checks of other bytes than those it holds now do not count.
 
-    An entry has the tier that all of its tasks have. Of several checks of one kind the last counts.
-
-    Args:
-        lines: the ledger.
-        entry: id of the entry.
-        entry_sha256: hash of its files as they are.
-        tasks: the tasks it has runs of; those that were checked if empty.
+    An entry has the tier that all of its tasks have; `tasks` are those it has runs of, or those
+    that were checked if empty. Of several checks of one kind the last counts.
     """
     own = tuple(line for line in lines if line.entry == entry)
     withdrawn = False
@@ -82,27 +72,20 @@ def standing(
         max(_CHECKS[event] if confirmed.get((task, event)) else 1 for event in _CHECKS)
         for task in tasks or {task for task, _ in confirmed}
     ]
-    tier = min(tiers, default=1)
+    whole = bool(alone) and set(tasks) <= alone.keys()
     return Standing(
-        tier=tier,
-        label=TIERS[tier][0],
+        tier=min(tiers, default=1),
         lines=own,
         withdrawn=withdrawn,
         flags=tuple(flags),
-        without_target=_all_alone(alone, tasks),
+        without_target=(whole or None) if all(alone.values()) else False,
     )
 
 
 def _alone(line: Line) -> dict[str, bool]:
     """By task: whether enough came out the same; a part of the queries can only refute."""
-    found = {task: agreed >= AGREEMENT * asked for task, (agreed, asked) in line.tasks.items()}
-    return {task: ok for task, ok in found.items() if line.event != "recheck" or not ok}
-
-
-def _all_alone(alone: Mapping[str, bool], tasks: Collection[str]) -> bool | None:
-    if not all(alone.values()):
-        return False
-    return True if alone and set(tasks) <= alone.keys() else None
+    same = {task: agreed >= AGREEMENT * asked for task, (agreed, asked) in line.tasks.items()}
+    return {task: ok for task, ok in same.items() if line.event != "recheck" or not ok}
 
 
 def confirms(line: Line, task: str) -> bool:

@@ -17,7 +17,6 @@ from introspect_bench.leaderboard.verification.without_target import ANSWER, ORD
 
 
 def _answer(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the entry here."""
     try:
         return recheck(order["entry"], Recheck(**order["check"]))
     except WithheldError as error:

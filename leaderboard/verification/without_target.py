@@ -1,8 +1,4 @@
-"""An entry asked again in a process that holds no weights of its suite's target.
-
-Owns that process: its environment, what it is told and what it says. Only user code is asked so:
-what the harness runs, it knows the access class of.
-"""
+"""User code asked again in a process that holds no weights of its suite's target."""
 
 from __future__ import annotations
 
@@ -37,22 +33,7 @@ SAID = ("UsageError", "MissingPartError", "IntegrityError", "CheckFailedError")
 
 
 def ask_without_target(entry: Path, check: Recheck, run: Run) -> dict[str, Any]:
-    """Check an entry in a process of its own; return what `recheck` does, or why it could not.
-
-    Args:
-        entry: the entry's folder.
-        check: how it is checked.
-        run: one of its runs; all are about the same target.
-
-    Returns:
-        What `recheck` returns there; or `failed`, a sentence, where the explainer gave no answers.
-
-    Raises:
-        UsageError: the entry is no user code, descriptions are to be judged, or as `recheck`.
-        CheckFailedError: as `recheck`; or the process did not end well.
-        MissingPartError: as `recheck`.
-        IntegrityError: as `recheck`.
-    """
+    """Check an entry in a process of its own; return what `recheck` does, or why it could not."""
     if run.header["explainer"]["kind"] != "custom":
         raise UsageError(
             f"{entry}: --without-target is for user code; the access of all else is set"

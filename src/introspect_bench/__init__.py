@@ -11,6 +11,7 @@ folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, 
 they are first asked for.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,46 +23,7 @@ from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.registry import provide
 
 if TYPE_CHECKING:
-    from introspect_bench.api import (
-        board_build,
-        board_check,
-        board_diff,
-        board_report,
-        board_scaling,
-        check_nulls,
-        check_score,
-        cite,
-        compare,
-        data_hold_out,
-        data_make,
-        data_metric_card,
-        data_nulls,
-        data_path,
-        data_verify,
-        doctor,
-        export,
-        judge,
-        labels,
-        ledger_add,
-        ledger_show,
-        load,
-        ls,
-        plan,
-        rate,
-        recheck,
-        run,
-        score,
-        score_all,
-        score_table,
-        show,
-        show_judge,
-        submit,
-        train,
-        train_recipes,
-        validate,
-        validate_all,
-        version,
-    )
+    from introspect_bench.api import *  # noqa: F403
 
 __all__ = [
     "__version__",
@@ -111,8 +73,10 @@ provide(tasks="introspect_bench.tasks", baselines="introspect_bench.baselines")
 
 def __getattr__(name: str) -> Any:
     """Import a verb when it is first used, so that `import introspect_bench` costs nothing."""
-    if name in __all__:
-        from introspect_bench import api
-
-        return getattr(api, name)
+    if name == "__all__" or not name.startswith("_"):
+        api = import_module("introspect_bench.api")
+        if name == "__all__":
+            return ["__version__", *api.__all__]
+        if name in api.__all__:
+            return getattr(api, name)
     raise AttributeError(f"module 'introspect_bench' has no attribute {name!r}")

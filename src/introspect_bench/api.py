@@ -35,9 +35,9 @@ if TYPE_CHECKING:
         validate,
     )
     from introspect_bench.citation import cite
-    from introspect_bench.leaderboard.report.curve import board_scaling
     from introspect_bench.leaderboard.report.pairs import board_report
-    from introspect_bench.leaderboard.site.pages import board_build, board_check, board_diff
+    from introspect_bench.leaderboard.report.scaling import board_scaling
+    from introspect_bench.leaderboard.site.folder import board_build, board_check, board_diff
     from introspect_bench.leaderboard.submissions.submit import submit
     from introspect_bench.leaderboard.submissions.validate import validate_all
     from introspect_bench.leaderboard.verification.recheck import recheck
@@ -91,11 +91,11 @@ __all__ = [
 ]
 
 _PLACES = {
-    "board_build": "introspect_bench.leaderboard.site.pages:board_build",
-    "board_check": "introspect_bench.leaderboard.site.pages:board_check",
-    "board_diff": "introspect_bench.leaderboard.site.pages:board_diff",
+    "board_build": "introspect_bench.leaderboard.site.folder:board_build",
+    "board_check": "introspect_bench.leaderboard.site.folder:board_check",
+    "board_diff": "introspect_bench.leaderboard.site.folder:board_diff",
     "board_report": "introspect_bench.leaderboard.report.pairs:board_report",
-    "board_scaling": "introspect_bench.leaderboard.report.curve:board_scaling",
+    "board_scaling": "introspect_bench.leaderboard.report.scaling:board_scaling",
     "check_nulls": "introspect_bench.tasks.nulls.command:check_nulls",
     "check_score": "introspect_bench.benchmark.scoring.score:check_score",
     "cite": "introspect_bench.citation:cite",

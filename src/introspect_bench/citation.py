@@ -1,7 +1,4 @@
-"""What to cite, as BibTeX, CFF or text.
-
-Owns the formats and which works belong to what is named. The works are literals in `sources`.
-"""
+"""What to cite, as BibTeX, CFF or text; the works are literals in `sources`."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from introspect_bench.benchmark.models.targets import TARGETS
 from introspect_bench.benchmark.registry import suites
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.sources import OTHERS, SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
+from introspect_bench.sources import SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
 
 FORMATS = ("text", "bibtex", "cff")
 """Every format."""
@@ -25,7 +22,7 @@ PACKAGE = "package"
 TITLE = "introspect-bench: can a language model tell the truth about its own computation?"
 """Title of the package, as in `CITATION.cff`."""
 
-_AUTHOR = (("", "The introspect-bench contributors"),)
+_AUTHOR = "{The introspect-bench contributors}"
 _BIBTEX = {
     "software": "software",
     "dataset": "dataset",
@@ -39,22 +36,7 @@ _CFF = {"software": "software", "dataset": "data", "proceedings": "conference-pa
 
 
 def cite(what: Sequence[str] = (), *, form: str = "text") -> str:
-    """Return what to cite.
-
-    Args:
-        what: `package`, `paper`, names of suites (with what they are made of), targets, or single
-            works (`sources.SOURCES`), or paths of run files; package, paper and everything that
-            ships if empty.
-        form: `text`, `bibtex` or `cff`; the last always has the package itself as its subject and
-            the rest as its references.
-
-    Returns:
-        Text that ends in a line feed.
-
-    Raises:
-        UsageError: an unknown name or format, or a run file that can't be opened.
-        IntegrityError: a run file is corrupt.
-    """
+    """Return what to cite."""
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
     names = what or (PACKAGE, "paper", *suites())
@@ -72,16 +54,14 @@ def citable() -> list[str]:
 
 
 def _works(name: str) -> list[Source]:
-    """Return the works that one name stands for."""
     if name == PACKAGE:
         return [_package()]
     if name in SOURCES:
         return [SOURCES[name]]
-    found = _suite(name) if name in suites() else []
-    if name in TARGET_SOURCES:
-        found += [SOURCES[key] for key in TARGET_SOURCES[name]]
-    if found:
-        return found
+    works = _suite(name) if name in suites() else []
+    works += [SOURCES[key] for key in TARGET_SOURCES.get(name, ())]
+    if works:
+        return works
     if not Path(name).is_file():
         raise UsageError(
             f"cannot cite {name!r}: choose from {', '.join(citable())}, or give a run file"
@@ -108,26 +88,24 @@ def _package() -> Source:
 
 
 def _suite(name: str, *tasks: str) -> list[Source]:
-    """Return a shipped suite, one work a task, and what it is made of."""
     works = []
     for task, suite in tasks_of(name, tasks):
-        works.append(
-            Source(
-                key=f"introspect-bench-{name}-{task.name}-{suite.version}",
-                kind="dataset",
-                title=f"introspect-bench suite {name}: {task.name} {suite.version}",
-                authors=_AUTHOR,
-                version=f"{suite.version}, sha256 {suite.data_sha256}",
-                licence="Apache-2.0",
-                used="queries and ground truth",
-            )
+        own = Source(
+            key=f"introspect-bench-{name}-{task.name}-{suite.version}",
+            kind="dataset",
+            title=f"introspect-bench suite {name}: {task.name} {suite.version}",
+            authors=_AUTHOR,
+            version=f"{suite.version}, sha256 {suite.data_sha256}",
+            licence="Apache-2.0",
+            used="queries and ground truth",
         )
-        works += [SOURCES[key] for key in TASK_SOURCES[task.name]]
+        works += [own, *(SOURCES[key] for key in TASK_SOURCES[task.name])]
     return works
 
 
 def _text(work: Source) -> str:
-    names = [" ".join(filter(None, name)) if name != OTHERS else "et al." for name in work.authors]
+    names = [" ".join(filter(None, name)) for name in work.names]
+    names += ["et al."] if work.authors.endswith(" and others") else []
     parts = [
         ", ".join(names),
         work.title,
@@ -144,10 +122,9 @@ def _text(work: Source) -> str:
 
 
 def _bibtex(work: Source) -> str:
-    names = ["others" if name == OTHERS else _bibtex_name(*name) for name in work.authors]
     volume, _, number = (work.volume or "").rstrip(")").partition("(")
     fields = {
-        "author": " and ".join(names),
+        "author": work.authors,
         "title": f"{{{work.title}}}",
         _VENUE.get(work.kind, "howpublished"): work.venue,
         "volume": volume,
@@ -163,10 +140,6 @@ def _bibtex(work: Source) -> str:
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     return "\n".join([f"@{_BIBTEX[work.kind]}{{{work.key},", *lines, "}"]) + "\n"
-
-
-def _bibtex_name(given: str, family: str) -> str:
-    return f"{family}, {given}" if given else f"{{{family}}}"
 
 
 def _cff(works: Sequence[Source]) -> str:
@@ -191,7 +164,7 @@ def _cff(works: Sequence[Source]) -> str:
 def _cff_work(work: Source) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "title": work.title,
-        "authors": [_cff_name(*name) for name in work.authors if name != OTHERS],
+        "authors": [_cff_name(*name) for name in work.names],
         "version": work.version,
         "year": work.year,
         "doi": work.doi,
@@ -219,9 +192,7 @@ def _yaml(root: Mapping[str, Any]) -> str:
     """Write a mapping as YAML, one key a line; every value is JSON, which is YAML."""
     lines = []
     for name, value in root.items():
-        if isinstance(value, list):
-            lines.append(f"{name}:")
-            lines += [f"  - {json.dumps(item, ensure_ascii=False)}" for item in value]
-        else:
-            lines.append(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+        items = value if isinstance(value, list) else ()
+        lines.append(f"{name}:" if items else f"{name}: {json.dumps(value, ensure_ascii=False)}")
+        lines += [f"  - {json.dumps(item, ensure_ascii=False)}" for item in items]
     return "\n".join(lines) + "\n"

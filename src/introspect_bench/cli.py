@@ -1,8 +1,7 @@
-"""The verbs, and what happens to an error.
+"""The verbs, and what happens to an error: a sentence and an exit code.
 
-Owns the list of verbs (each a module of `commands`, imported only when asked for) and the one place
-where an exception becomes a sentence and an exit code: 0 ok, 1 check failed, 2 usage, 3 something
-is missing, 4 integrity, 5 run incomplete, 130 interrupted.
+0 ok, 1 check failed, 2 usage, 3 something is missing, 4 integrity, 5 run incomplete, 130
+interrupted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a person sees: results on stdout, progress on stderr, nothing a terminal would obey.
 
-Owns printing only. Text that a model or a file wrote passes through `printable` first.
+Text that a model or a file wrote passes through `printable` first.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -52,44 +53,56 @@ def grouped(title: str, *words: Any, **settings: Any) -> Callable[[Declared], De
     return click.option(*words, cls=GroupedOption, title=title, **settings)
 
 
+def choice(
+    name: str, values: Sequence[str], help: str | None = None
+) -> Callable[[Declared], Declared]:
+    """Declare an option of some values, of which the first is the default."""
+    kind = click.Choice(values)
+    return click.option(name, type=kind, default=values[0], show_default=True, help=help)
+
+
+def output(
+    help: str | None = None,
+    *,
+    default: str | None = None,
+    file: bool = False,
+    required: bool = False,
+) -> Callable[[Declared], Declared]:
+    """Declare `--output`, a folder or a file."""
+    return click.option(
+        "--output",
+        "-o",
+        default=default,
+        required=required,
+        show_default=True,
+        metavar="FILE" if file else "DIR",
+        type=click.Path(path_type=Path, file_okay=file, dir_okay=not file),
+        help=help,
+    )
+
+
 def injection_options(title: str) -> Callable[[Declared], Declared]:
     """Declare the options that say how vectors enter, as a titled group."""
+    where = (
+        f"Where a query's vector enters: {INJECTIONS}. A bare value is for all tasks that are not "
+        "named; may be repeated, as may the two that follow."
+    )
+    length, slots = (
+        "raw, norm-matched, natural or learned length.",
+        "Placeholder tokens for each vector.",
+    )
+    options = (
+        (("--injection", "injections"), "[TASK=]MODE", where),
+        (("--scaling", "scalings"), "[TASK=]NAME", length),
+        (("--slots",), "[TASK=]N", slots),
+    )
 
     def declare(command: Declared) -> Declared:
-        for option in reversed(_injection_options(title)):
-            command = option(command)
+        for names, metavar, help in reversed(options):
+            command = grouped(title, *names, multiple=True, metavar=metavar, help=help)(command)
         return command
 
     return declare
-
-
-def _injection_options(title: str) -> tuple[Callable[[Any], Any], ...]:
-    return (
-        grouped(
-            title,
-            "--injection",
-            "injections",
-            multiple=True,
-            metavar="[TASK=]MODE",
-            help=f"Where a query's vector enters: {INJECTIONS}. A bare value is for all tasks that "
-            "are not named; may be repeated, as may the two that follow.",
-        ),
-        grouped(
-            title,
-            "--scaling",
-            "scalings",
-            multiple=True,
-            metavar="[TASK=]NAME",
-            help="raw, norm-matched, natural or learned length.",
-        ),
-        grouped(
-            title,
-            "--slots",
-            multiple=True,
-            metavar="[TASK=]N",
-            help="Placeholder tokens for each vector.",
-        ),
-    )
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, word: str | None) -> Amount | None:
@@ -98,30 +111,29 @@ def amount(_ctx: click.Context, _param: click.Parameter, word: str | None) -> Am
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Write control, format and unassigned characters as escapes, so that a terminal shows them.
-
-    Args:
-        text: any text, unpaired surrogates included.
-        keep: control characters to leave as they are, such as a line feed.
-    """
+    """Write control, format and unassigned characters as escapes, but for those in `keep`."""
     return "".join(
-        sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode()
-        for sign in text
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
+        for char in text
     )
 
 
-def emit_json(value: object) -> None:
-    """Print one JSON document in ASCII, the only thing on stdout.
+def emit(value: object, text: str, *, as_json: bool) -> None:
+    """Print a value as one JSON document, or what it is in a line of text."""
+    if as_json:
+        emit_json(value)
+    else:
+        click.echo(printable(text))
 
-    Raises:
-        ValueError: a number is NaN or infinite.
-    """
+
+def emit_json(value: object) -> None:
+    """Print one JSON document in ASCII, the only thing on stdout."""
     click.echo(json.dumps(value, allow_nan=False, separators=(",", ":")))
 
 
 def emit_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns, separated by two spaces; the last one is not padded."""
-    from rich.cells import cell_len  # some signs are two columns wide
+    from rich.cells import cell_len  # some characters are two columns wide
 
     cells = [[printable(str(cell)) for cell in row] for row in [head, *rows]]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
@@ -167,6 +179,19 @@ class Bar:
         """Show a step that is counted, with a note behind the count."""
         amount = f"{done} of {total}" if total else str(done)
         self._show(what, done, total, f"{amount}  {note}".rstrip())
+
+    def counted(self, verb: str) -> Callable[[str, int, int], None]:
+        """Return a callback that shows how many things of a name are done."""
+        return lambda name, done, total: self.items(f"{verb} {name}", done, total)
+
+    def of_run(self) -> dict[str, Any]:
+        """Return the callbacks of `run`."""
+        answering, asking = self.counted("answering"), self.counted("asking")
+        return {"on_fetch": self.bytes, "on_queries": answering, "on_answers": asking}
+
+    def step(self, what: str) -> Callable[[int, int, float], None]:
+        """Return a callback that shows the loss of a training."""
+        return lambda done, total, loss: self.items(what, done, total, note=f"loss {loss:.3f}")
 
     def _show(self, what: str, done: int, total: int | None, amount: str) -> None:
         if what not in self._steps:

@@ -9,7 +9,7 @@ from introspect_bench.baselines import BASELINES
 from introspect_bench.baselines.recipes import REFERENCES
 from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec
+from introspect_bench.benchmark.models.targets import TARGETS
 from introspect_bench.benchmark.registry import BASELINE, REFERENCE
 from introspect_bench.benchmark.runs import provenance
 from introspect_bench.benchmark.suite.find import tasks_of
@@ -18,16 +18,7 @@ from introspect_bench.tasks import SUITES, TASKS
 
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """List one of `KINDS` as rows of plain values.
-
-    Args:
-        kind: what to list.
-        suite: with `suites`, a folder of suites to list instead of the shipped ones.
-
-    Raises:
-        UsageError: unknown kind or suite.
-        IntegrityError: a suite's manifest is broken.
-    """
+    """List one of `KINDS` as rows of plain values."""
     if kind == "suites":
         names = SUITES if suite is None else (suite,)
         return [_suite_row(found) for name in names for _, found in tasks_of(name)]
@@ -46,17 +37,15 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _targets() -> list[dict[str, Any]]:
-    return [
-        {
-            "target": spec.name,
-            "source": f"{spec.source} {_location(spec)}",
-            "layers": spec.n_layers,
-            "width": spec.d_model,
-            "licence": spec.licence,
-            "notes": spec.notes,
-        }
-        for spec in TARGETS
-    ]
+    rows = []
+    for spec in TARGETS:
+        # of several packages the first
+        first, *more = spec.location.split(" ") if spec.source == "wheel" else [spec.location]
+        source = f"{spec.source} {first}" + (f" and {len(more)} more" if more else "")
+        size = {"layers": spec.n_layers, "width": spec.d_model}
+        said = {"licence": spec.licence, "notes": spec.notes}
+        rows.append({"target": spec.name, "source": source, **size, **said})
+    return rows
 
 
 def _baselines() -> list[dict[str, Any]]:
@@ -81,10 +70,8 @@ def _references() -> list[dict[str, Any]]:
 def _versions() -> list[dict[str, Any]]:
     package = provenance.package()
     own = {"introspect-bench": package["version"], "commit": package["commit"]}
-    return [
-        {"what": name, "version": version}
-        for name, version in (own | provenance.environment()).items()
-    ]
+    versions = own | provenance.environment()
+    return [{"what": name, "version": version} for name, version in versions.items()]
 
 
 _ROWS: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -98,14 +85,7 @@ KINDS = ("suites", *_ROWS)
 """What can be listed."""
 
 
-def _location(spec: TargetSpec) -> str:
-    """Return where a target is from; of several packages the first."""
-    first, *more = spec.location.split(" ") if spec.source == "wheel" else [spec.location]
-    return f"{first} and {len(more)} more" if more else first
-
-
 def _vector(injection: Injections) -> str:
-    """Return where and how long a vector enters, in a few words, by task if tasks differ."""
     if not isinstance(injection, Injection):
         return "; ".join(f"{task}: {_vector(one)}" for task, one in injection.items())
     layer = "" if injection.layer is None else f":{injection.layer}"

@@ -8,9 +8,6 @@ from typing import Literal
 
 Kind = Literal["software", "dataset", "article", "proceedings", "report", "book"]
 
-OTHERS = ("", "others")
-"""Stands at the end of a list of authors that goes on."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -22,8 +19,8 @@ class Source:
     """What it is."""
     title: str
     """Title, as printed."""
-    authors: tuple[tuple[str, str], ...]
-    """Given and family name of each author; an organisation has no given name."""
+    authors: str
+    """As BibTeX has them: `Family, Given and ... and others`; an organisation is in braces."""
     year: int | None = None
     """Year of publication; None for what is cited by its version."""
     venue: str | None = None
@@ -45,176 +42,130 @@ class Source:
     used: str = ""
     """What it is used for here: one phrase."""
 
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Given and family name of each author, but for `others`; organisations have no given."""
+        split = (name.partition(", ") for name in self.authors.split(" and "))
+        return [(given, family.strip("{}")) for family, _, given in split if family != "others"]
 
-PAPER = Source(
-    key="li2025training",
-    kind="report",
-    title="Training Language Models to Explain Their Own Computations",
-    authors=(
-        ("Belinda Z.", "Li"),
-        ("Zifan Carl", "Guo"),
-        ("Vincent", "Huang"),
-        ("Jacob", "Steinhardt"),
-        ("Jacob", "Andreas"),
-    ),
-    year=2025,
-    arxiv="2511.08579",
-    used="the paper whose tasks the benchmark follows",
-)
-"""The paper whose tasks the benchmark follows."""
-
-SMOLLM2 = Source(
-    key="benallal2025smollm2",
-    kind="report",
-    title="SmolLM2: When Smol Goes Big -- Data-Centric Training of a Small Language Model",
-    authors=(
-        ("Loubna", "Ben Allal"),
-        ("Anton", "Lozhkov"),
-        ("Elie", "Bakouch"),
-        ("Gabriel", "Martín Blázquez"),
-        ("Guilherme", "Penedo"),
-        ("Lewis", "Tunstall"),
-        ("Andrés", "Marafioti"),
-        ("Hynek", "Kydlíček"),
-        ("Agustín", "Piqueres Lajarín"),
-        ("Vaibhav", "Srivastav"),
-        ("Joshua", "Lochner"),
-        ("Caleb", "Fahlgren"),
-        ("Xuan-Son", "Nguyen"),
-        ("Clémentine", "Fourrier"),
-        ("Ben", "Burtenshaw"),
-        ("Hugo", "Larcher"),
-        ("Haojun", "Zhao"),
-        ("Cyril", "Zakka"),
-        ("Mathieu", "Morlon"),
-        ("Colin", "Raffel"),
-        ("Leandro", "von Werra"),
-        ("Thomas", "Wolf"),
-    ),
-    year=2025,
-    arxiv="2502.02737",
-    licence="Apache-2.0",
-    used="the target model SmolLM2-135M-Instruct",
-)
-"""The target of the first suite."""
-
-GEMMA3 = Source(
-    key="gemma2025gemma3",
-    kind="report",
-    title="Gemma 3 Technical Report",
-    authors=(("", "Gemma Team"),),
-    year=2025,
-    arxiv="2503.19786",
-    licence="Gemma Terms of Use",
-    used="the model Gemma 3 270M, from which another model's explainer is trained",
-)
-"""The other pretrained model of the reference explainers."""
-
-WIKIDATA = Source(
-    key="vrandecic2014wikidata",
-    kind="article",
-    title="Wikidata: A Free Collaborative Knowledgebase",
-    authors=(("Denny", "Vrandečić"), ("Markus", "Krötzsch")),
-    year=2014,
-    venue="Communications of the ACM",
-    volume="57(10)",
-    pages="78-85",
-    doi="10.1145/2629489",
-    licence="CC0-1.0",
-    used="the facts that prompts are written from",
-)
-"""Where the facts come from."""
-
-BIGBENCH = Source(
-    key="srivastava2023beyond",
-    kind="article",
-    title=(
-        "Beyond the Imitation Game: Quantifying and Extrapolating the Capabilities of Language "
-        "Models"
-    ),
-    authors=(("Aarohi", "Srivastava"), ("Abhinav", "Rastogi"), ("Abhishek", "Rao"), OTHERS),
-    year=2023,
-    venue="Transactions on Machine Learning Research",
-    arxiv="2206.04615",
-    licence="Apache-2.0",
-    used="the selection of the facts, its task qa_wikidata",
-)
-"""Who selected the facts."""
-
-WORDNET = Source(
-    key="fellbaum1998wordnet",
-    kind="book",
-    title="WordNet: An Electronic Lexical Database",
-    authors=(("Christiane", "Fellbaum"),),
-    year=1998,
-    venue="MIT Press",
-    version="WordNet 3.0",
-    licence="WordNet",
-    used="words, parts of speech and categories of the predicates",
-)
-"""Lexicon of the predicates."""
-
-EMPATH = Source(
-    key="fast2016empath",
-    kind="proceedings",
-    title="Empath: Understanding Topic Signals in Large-Scale Text",
-    authors=(("Ethan", "Fast"), ("Binbin", "Chen"), ("Michael S.", "Bernstein")),
-    year=2016,
-    venue="Proceedings of the 2016 CHI Conference on Human Factors in Computing Systems",
-    pages="4647-4657",
-    doi="10.1145/2858036.2858535",
-    version="empath 0.89",
-    licence="MIT",
-    used="topics of the predicates",
-)
-"""Topics of the predicates."""
-
-AUTOENCODERS = Source(
-    key="gao2024scaling",
-    kind="report",
-    title="Scaling and Evaluating Sparse Autoencoders",
-    authors=(
-        ("Leo", "Gao"),
-        ("Tom", "Dupré la Tour"),
-        ("Henk", "Tillman"),
-        ("Gabriel", "Goh"),
-        ("Rajan", "Troll"),
-        ("Alec", "Radford"),
-        ("Ilya", "Sutskever"),
-        ("Jan", "Leike"),
-        ("Jeffrey", "Wu"),
-    ),
-    year=2024,
-    arxiv="2406.04093",
-    used="the kind of autoencoder whose features are described",
-)
-"""TopK autoencoders."""
-
-SENTENCES = Source(
-    key="reimers2019sentence",
-    kind="proceedings",
-    title="Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks",
-    authors=(("Nils", "Reimers"), ("Iryna", "Gurevych")),
-    year=2019,
-    venue="Proceedings of EMNLP-IJCNLP 2019",
-    arxiv="1908.10084",
-    doi="10.18653/v1/D19-1410",
-    version="all-MiniLM-L6-v2",
-    licence="Apache-2.0",
-    used="the embedding by which descriptions are mapped to the nearest known predicate",
-)
-"""The sentence embedding."""
 
 SOURCES: Mapping[str, Source] = {
-    "paper": PAPER,
-    "smollm2": SMOLLM2,
-    "gemma3": GEMMA3,
-    "wikidata": WIKIDATA,
-    "big-bench": BIGBENCH,
-    "wordnet": WORDNET,
-    "empath": EMPATH,
-    "autoencoders": AUTOENCODERS,
-    "sentence-embedding": SENTENCES,
+    "paper": Source(
+        key="li2025training",
+        kind="report",
+        title="Training Language Models to Explain Their Own Computations",
+        authors=(
+            "Li, Belinda Z. and Guo, Zifan Carl and Huang, Vincent and Steinhardt, Jacob and "
+            "Andreas, Jacob"
+        ),
+        year=2025,
+        arxiv="2511.08579",
+        used="the paper whose tasks the benchmark follows",
+    ),
+    "smollm2": Source(
+        key="benallal2025smollm2",
+        kind="report",
+        title="SmolLM2: When Smol Goes Big -- Data-Centric Training of a Small Language Model",
+        authors=(
+            "Ben Allal, Loubna and Lozhkov, Anton and Bakouch, Elie and Martín Blázquez, "
+            "Gabriel and Penedo, Guilherme and Tunstall, Lewis and Marafioti, Andrés and "
+            "Kydlíček, Hynek and Piqueres Lajarín, Agustín and Srivastav, Vaibhav and "
+            "Lochner, Joshua and Fahlgren, Caleb and Nguyen, Xuan-Son and Fourrier, "
+            "Clémentine and Burtenshaw, Ben and Larcher, Hugo and Zhao, Haojun and Zakka, "
+            "Cyril and Morlon, Mathieu and Raffel, Colin and von Werra, Leandro and Wolf, "
+            "Thomas"
+        ),
+        year=2025,
+        arxiv="2502.02737",
+        licence="Apache-2.0",
+        used="the target model SmolLM2-135M-Instruct",
+    ),
+    "gemma3": Source(
+        key="gemma2025gemma3",
+        kind="report",
+        title="Gemma 3 Technical Report",
+        authors="{Gemma Team}",
+        year=2025,
+        arxiv="2503.19786",
+        licence="Gemma Terms of Use",
+        used="the model Gemma 3 270M, from which another model's explainer is trained",
+    ),
+    "wikidata": Source(
+        key="vrandecic2014wikidata",
+        kind="article",
+        title="Wikidata: A Free Collaborative Knowledgebase",
+        authors="Vrandečić, Denny and Krötzsch, Markus",
+        year=2014,
+        venue="Communications of the ACM",
+        volume="57(10)",
+        pages="78-85",
+        doi="10.1145/2629489",
+        licence="CC0-1.0",
+        used="the facts that prompts are written from",
+    ),
+    "big-bench": Source(
+        key="srivastava2023beyond",
+        kind="article",
+        title=(
+            "Beyond the Imitation Game: Quantifying and Extrapolating the Capabilities of "
+            "Language Models"
+        ),
+        authors="Srivastava, Aarohi and Rastogi, Abhinav and Rao, Abhishek and others",
+        year=2023,
+        venue="Transactions on Machine Learning Research",
+        arxiv="2206.04615",
+        licence="Apache-2.0",
+        used="the selection of the facts, its task qa_wikidata",
+    ),
+    "wordnet": Source(
+        key="fellbaum1998wordnet",
+        kind="book",
+        title="WordNet: An Electronic Lexical Database",
+        authors="Fellbaum, Christiane",
+        year=1998,
+        venue="MIT Press",
+        version="WordNet 3.0",
+        licence="WordNet",
+        used="words, parts of speech and categories of the predicates",
+    ),
+    "empath": Source(
+        key="fast2016empath",
+        kind="proceedings",
+        title="Empath: Understanding Topic Signals in Large-Scale Text",
+        authors="Fast, Ethan and Chen, Binbin and Bernstein, Michael S.",
+        year=2016,
+        venue="Proceedings of the 2016 CHI Conference on Human Factors in Computing Systems",
+        pages="4647-4657",
+        doi="10.1145/2858036.2858535",
+        version="empath 0.89",
+        licence="MIT",
+        used="topics of the predicates",
+    ),
+    "autoencoders": Source(
+        key="gao2024scaling",
+        kind="report",
+        title="Scaling and Evaluating Sparse Autoencoders",
+        authors=(
+            "Gao, Leo and Dupré la Tour, Tom and Tillman, Henk and Goh, Gabriel and Troll, "
+            "Rajan and Radford, Alec and Sutskever, Ilya and Leike, Jan and Wu, Jeffrey"
+        ),
+        year=2024,
+        arxiv="2406.04093",
+        used="the kind of autoencoder whose features are described",
+    ),
+    "sentence-embedding": Source(
+        key="reimers2019sentence",
+        kind="proceedings",
+        title="Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks",
+        authors="Reimers, Nils and Gurevych, Iryna",
+        year=2019,
+        venue="Proceedings of EMNLP-IJCNLP 2019",
+        arxiv="1908.10084",
+        doi="10.18653/v1/D19-1410",
+        version="all-MiniLM-L6-v2",
+        licence="Apache-2.0",
+        used="the embedding by which descriptions are mapped to the nearest known predicate",
+    ),
 }
 """Works of others by the name they are asked for with."""
 

@@ -11,16 +11,16 @@ from tiny_entries import forge, make_entry, set_field
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions import copies
+from introspect_bench.leaderboard.submissions.copies import (
+    entry_replies,
+    find_labels,
+    labels_of,
+)
 from introspect_bench.leaderboard.submissions.entries import (
     Entry,
     entry_sha256,
     find_entries,
     read_entry,
-)
-from introspect_bench.leaderboard.submissions.replies_compared import (
-    entry_replies,
-    label_entries,
-    labels_of,
 )
 from introspect_bench.tasks.verdicts import format_either
 
@@ -87,7 +87,7 @@ def test_copies_are_labelled_whatever_day_they_claim(
 ) -> None:
     monkeypatch.setattr(copies, "MIN_COMMON", 10)
     other = again(entry, "globex")
-    (label,) = label_entries(find_entries(ROOT), suite="toy")
+    (label,) = find_labels([entry_replies(entry, suite="toy") for entry in find_entries(ROOT)])
     assert (label.kind, label.other, label.entry) == ("copy", entry.name, other.name)
     set_field(other, "date", "2020-01-01")
     new = read_entry(other)
@@ -122,6 +122,6 @@ def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(
 
     copy = Path(shutil.copytree(first, first.with_name(first.name.replace("model-1", "model-2"))))
     second = set_field(forge(copy, better), "date", "2026-01-02")
-    (label,) = label_entries(find_entries(ROOT), suite="toy")
+    (label,) = find_labels([entry_replies(entry, suite="toy") for entry in find_entries(ROOT)])
     assert (label.kind, label.entry, label.other) == ("additive", second.name, first.name)
     assert label.text.startswith("3 answers more are right")

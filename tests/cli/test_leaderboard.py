@@ -14,7 +14,7 @@ from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
 
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.verification.ledger import append_line
+from introspect_bench.leaderboard.verification.ledger import Line, append_line
 
 
 def build(call: Call, *words: str) -> tuple[int, str, str]:
@@ -132,14 +132,18 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
         "date": "2026-01-02",
     }
     ledger = submissions / "ledger.jsonl"
-    append_line(ledger, event="recheck", reason="A check.", tasks={TASKS[0]: (19, 20)}, **said)
+    append_line(
+        ledger, Line(event="recheck", reason="A check.", tasks={TASKS[0]: (19, 20)}, **said)
+    )
     assert rows_of(submissions)["constant"].tier == 1  # of two tasks one was checked
-    append_line(ledger, event="recheck", reason="Another.", tasks={TASKS[1]: (20, 20)}, **said)
+    append_line(
+        ledger, Line(event="recheck", reason="Another.", tasks={TASKS[1]: (20, 20)}, **said)
+    )
     row = rows_of(submissions)["constant"]
     assert row.tier == 2
     assert "line 2, 2026-01-02, recheck by ann: Another." in row.tier_note
     assert "20 of 20" in row.tier_note
-    append_line(ledger, event="withdraw", reason="Asked to.", **said)
+    append_line(ledger, Line(event="withdraw", reason="Asked to.", **said))
     row = rows_of(submissions)["constant"]
     assert row.withdrawn
     assert row.rank is None

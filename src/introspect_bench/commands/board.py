@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, printable, progress
+import introspect_bench as ib
+from introspect_bench.console import Declared, emit, emit_json, output, printable, progress
 
 CHECK_FAILED = 1
 """Exit code when two boards differ."""
@@ -26,6 +30,11 @@ _no_cache = click.option(
 )
 
 
+def _folder(name: str, help: str) -> Callable[[Declared], Declared]:
+    kind = click.Path(path_type=Path, exists=True, file_okay=False)
+    return click.option(name, metavar="DIR", type=kind, help=help)
+
+
 @click.group()
 def command() -> None:
     """The leaderboard's page and report, made from submissions."""
@@ -33,92 +42,39 @@ def command() -> None:
 
 @command.command("build")
 @_submissions
-@click.option(
-    "--output",
-    "-o",
-    default="site",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the page; a page that is there is replaced.",
-)
+@output("Folder of the page; a page that is there is replaced.", default="site")
 @click.option(
     "--ledger", metavar="FILE", type=click.Path(path_type=Path), help="Default: in SUBMISSIONS."
 )
 @_suite
 @_no_cache
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was written.")
-def build(
-    submissions: Path,
-    output: Path,
-    ledger: Path | None,
-    suite: str | None,
-    no_cache: bool,
-    as_json: bool,
-) -> None:
+def build(submissions: Path, output: Path, no_cache: bool, as_json: bool, **options: Any) -> None:
     """Score all submissions and write the page: open its index.html in any browser."""
-    from introspect_bench import api
-
     with progress() as bar:
-        made = api.board_build(
-            submissions,
-            output,
-            ledger=ledger,
-            suite=suite,
-            use_cache=not no_cache,
-            on_entry=lambda done, total: bar.items("scoring runs", done, total),
+        on_entry = partial(bar.items, "scoring runs")
+        made = ib.board_build(
+            submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
         )
-    if as_json:
-        emit_json(made)
-    else:
-        click.echo(printable(str(output / "index.html")))
+    emit(made, str(output / "index.html"), as_json=as_json)
 
 
 @command.command("report")
 @_submissions
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the page here instead of printing it.",
-)
-@click.option(
-    "--study",
-    metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with run files of an injection study.",
-)
-@click.option(
-    "--rates",
-    metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with records of trainings at several learning rates.",
-)
+@output("Write the page here instead of printing it.", file=True)
+@_folder("--study", "Folder with run files of an injection study.")
+@_folder("--rates", "Folder with records of trainings at several learning rates.")
 @_suite
 @_no_cache
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the page as text.")
 def report(
-    submissions: Path,
-    output: Path | None,
-    study: Path | None,
-    rates: Path | None,
-    suite: str | None,
-    no_cache: bool,
-    as_json: bool,
+    submissions: Path, output: Path | None, no_cache: bool, as_json: bool, **options: Any
 ) -> None:
     """Say what the submissions show: vectors against none, self against others, layers, kinds."""
-    from introspect_bench import api
-
     with progress() as bar:
-        page = api.board_report(
-            submissions,
-            output,
-            study=study,
-            rates=rates,
-            suite=suite,
-            use_cache=not no_cache,
-            on_entry=lambda done, total: bar.items("scoring runs", done, total),
+        on_entry = partial(bar.items, "scoring runs")
+        page = ib.board_report(
+            submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
         )
     if as_json:
         emit_json({"markdown": page})
@@ -130,14 +86,7 @@ def report(
 
 @command.command("scaling")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    "-o",
-    required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="SVG file to write.",
-)
+@output("SVG file to write.", file=True, required=True)
 @_suite
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the points.")
 def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bool) -> None:
@@ -145,13 +94,8 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 
     Explainers that differ in nothing but how much they learnt from are joined by a line.
     """
-    from introspect_bench import api
-
-    points = api.board_scaling(runs, output, suite=suite)["points"]
-    if as_json:
-        emit_json({"path": str(output), "points": points})
-    else:
-        click.echo(printable(str(output)))
+    points = ib.board_scaling(runs, output, suite=suite)["points"]
+    emit({"path": str(output), "points": points}, str(output), as_json=as_json)
 
 
 @command.command("check")
@@ -159,13 +103,9 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")
 def check(site: Path, as_json: bool) -> None:
     """Check a page: every file against its hash, the table against its board.json."""
-    from introspect_bench import api
-
-    found = api.board_check(site)
-    if as_json:
-        emit_json(found)
-    else:
-        click.echo(f"{found['files']} files and {found['entries']} entries are as they were built")
+    found = ib.board_check(site)
+    said = f"{found['files']} files and {found['entries']} entries are as they were built"
+    emit(found, said, as_json=as_json)
 
 
 @command.command("diff")
@@ -174,9 +114,7 @@ def check(site: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the differences.")
 def diff(old: Path, new: Path, as_json: bool) -> int:
     """Compare two boards (folders of pages, or board.json files); exit 1 if they differ."""
-    from introspect_bench import api
-
-    lines = api.board_diff(old, new)
+    lines = ib.board_diff(old, new)
     if as_json:
         emit_json({"differences": lines})
     else:

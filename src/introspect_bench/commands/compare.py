@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, progress
+import introspect_bench as ib
+from introspect_bench.console import choice, emit_json, progress
 from introspect_bench.leaderboard.report import differences
 
 
@@ -16,20 +18,12 @@ from introspect_bench.leaderboard.report import differences
 )
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
 @click.option("--metric", metavar="NAME", help="What to compare; each task's headline by default.")
-@click.option(
+@choice(
     "--cluster",
-    type=click.Choice(("auto", "query")),
-    default="auto",
-    show_default=True,
-    help="Resample and swap contrast groups, or take queries as independent.",
+    ("auto", "query"),
+    "Resample and swap contrast groups, or take queries as independent.",
 )
-@click.option(
-    "--correction",
-    type=click.Choice(("holm", "bh")),
-    default="holm",
-    show_default=True,
-    help="Over all pairs of all tasks.",
-)
+@choice("--correction", ("holm", "bh"), "Over all pairs of all tasks.")
 @click.option("--common", is_flag=True, help="Compare on the queries that all runs answer.")
 @click.option(
     "--format",
@@ -40,16 +34,7 @@ from introspect_bench.leaderboard.report import differences
     help="Markdown, LaTeX or JSON.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: --format json.")
-def command(
-    runs: tuple[Path, ...],
-    suite: str | None,
-    metric: str | None,
-    cluster: str,
-    correction: str,
-    common: bool,
-    form: str,
-    as_json: bool,
-) -> None:
+def command(runs: tuple[Path, ...], form: str, as_json: bool, **options: Any) -> None:
     """Compare runs on the same queries, task by task, every pair.
 
     Give two runs or more of each task; runs of several tasks may be mixed. Each pair has the
@@ -57,18 +42,8 @@ def command(
     a permutation test otherwise, the same by swapping whole groups, and the least difference that
     so many queries can show.
     """
-    from introspect_bench import api
-
     with progress() as bar:
-        found = api.compare(
-            runs,
-            suite=suite,
-            metric=metric,
-            cluster=cluster,
-            correction=correction,
-            common=common,
-            on_read=bar.items,
-        )
+        found = ib.compare(runs, on_read=bar.items, **options)
     if as_json or form == "json":
         emit_json(found)
     else:

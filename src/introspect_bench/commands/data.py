@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable, progress
+import introspect_bench as ib
+from introspect_bench.console import emit_json, emit_table, output, printable, progress
 
 
 @click.group()
@@ -22,83 +23,49 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
     """Hash every byte of the suites, and compare what the manifests say with the files."""
-    from introspect_bench import api
-
     with progress() as bar:
-        found = api.data_verify(suite, tasks, on_progress=bar.items)
+        found = ib.data_verify(suite, tasks, on_progress=bar.items)
     if as_json:
         emit_json({"suites": found})
-    else:
-        emit_table(
-            ("verdict", "suite", "task", "version", "files"),
-            [
-                (
-                    "ok" if row["frozen"] else "ok (draft)",
-                    row["suite"],
-                    row["task"],
-                    row["version"],
-                    row["files"],
-                )
-                for row in found
-            ],
-        )
+        return
+    names = ("suite", "task", "version", "files")
+    rows = [
+        ["ok" if row["frozen"] else "ok (draft)", *(row[name] for name in names)] for row in found
+    ]
+    emit_table(("verdict", *names), rows)
 
 
 @command.command("nulls")
 @click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
 @click.option(
-    "--split",
-    type=click.Choice(["validation", "test"]),
-    default="test",
-    show_default=True,
+    "--split", type=click.Choice(["validation", "test"]), default="test", show_default=True
 )
 @click.option("--refit", is_flag=True, help="Fit them again, and compare with the manifests.")
 @click.option("--markdown", is_flag=True, help="A table for a data card.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def nulls(
-    suite: str | None,
-    tasks: tuple[str, ...],
-    split: str,
-    refit: bool,
-    markdown: bool,
-    as_json: bool,
-) -> None:
+def nulls(split: str, markdown: bool, as_json: bool, **options: Any) -> None:
     """Say what rules that cannot introspect score, in one table.
 
     Metrics are in percent. `--refit` runs the target and takes minutes.
     """
-    from introspect_bench import api
-
     with progress() as bar:
-        rows = api.data_nulls(suite, tasks, split=split, refit=refit, on_fetch=bar.bytes)
+        rows = ib.data_nulls(split=split, on_fetch=bar.bytes, **options)
     names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+    cells = [[_percent(row["metrics"].get(name)) for name in names] for row in rows]
     if as_json:
         emit_json({"split": split, "nulls": rows})
     elif markdown:
-        _emit_markdown(names, rows)
+        click.echo(f"| null | access | {' | '.join(names)} |\n|---|---|{'---:|' * len(names)}")
+        for row, values in zip(rows, cells, strict=True):
+            click.echo(printable(f"| {' | '.join([row['name'], row['access'], *values])} |"))
     else:
-        emit_table(
-            ("suite", "task", "access", *names, "null"),
-            [
-                (
-                    *(row[name] for name in ("suite", "task", "access")),
-                    *(_percent(row["metrics"].get(name)) for name in names),
-                    row["name"],
-                )
-                for row in rows
-            ],
-        )
-    api.check_nulls(rows)
-
-
-def _emit_markdown(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the nulls of a data card."""
-    click.echo(f"| null | access | {' | '.join(names)} |")
-    click.echo(f"|---|---|{'---:|' * len(names)}")
-    for row in rows:
-        values = " | ".join(_percent(row["metrics"].get(name)) for name in names)
-        click.echo(printable(f"| {row['name']} | {row['access']} | {values} |"))
+        said = [
+            [row["suite"], row["task"], row["access"], *values, row["name"]]
+            for row, values in zip(rows, cells, strict=True)
+        ]
+        emit_table(("suite", "task", "access", *names, "null"), said)
+    ib.check_nulls(rows)
 
 
 def _percent(value: float | None) -> str:
@@ -109,9 +76,7 @@ def _percent(value: float | None) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def path(as_json: bool) -> None:
     """Say where the suites and the cache of target models are."""
-    from introspect_bench import api
-
-    found = api.data_path()
+    found = ib.data_path()
     if as_json:
         emit_json(found)
     else:
@@ -140,35 +105,23 @@ def path(as_json: bool) -> None:
     is_flag=True,
     help="Freeze it even if it misses bars; the manifest names them, and it stays out of Overall.",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("suites"),
-    show_default=True,
-    metavar="DIR",
-    help="Gets SUITE/TASK/VERSION; `run --suite DIR/SUITE` runs it.",
-)
+@output("Gets SUITE/TASK/VERSION; `run --suite DIR/SUITE` runs it.", default="suites")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def make(
     target: str,
-    task: str,
     seed: int | None,
     fresh: int | None,
     split: str | None,
     suite: str | None,
-    device: str,
-    draft: bool,
-    accept_misses: bool,
     output: Path,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Make a suite for a target model from nothing.
 
     Hours of computing; killed at any moment, the same command goes on where it was. Refuses to
     freeze a suite that misses its bars, but shows its statistics.
     """
-    from introspect_bench import api
     from introspect_bench.tasks.build.order import NotFrozenError
 
     if fresh is None and (split or suite):
@@ -177,17 +130,14 @@ def make(
         raise click.UsageError("give --fresh N or --seed N; both name the seed")
     try:
         with progress() as bar:
-            where, manifest = api.data_make(
+            where, manifest = ib.data_make(
                 target,
-                task,
                 seed=(seed or 0) if fresh is None else fresh,
                 fresh_of=None if fresh is None else suite or target,
-                device=device,
-                draft=draft,
-                accept_misses=accept_misses,
                 out_dir=output,
                 on_fetch=bar.bytes,
                 on_stage=bar.items,
+                **options,
             )
     except NotFrozenError as error:
         _emit(None, error.statistics, as_json=as_json)
@@ -198,7 +148,6 @@ def make(
 
 
 def _emit(where: Path | None, statistics: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what was measured, and where it is if it was frozen."""
     if as_json:
         emit_json({"path": None if where is None else str(where), "statistics": statistics})
         return
@@ -223,14 +172,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 @click.argument("suite")
 @click.option("-n", "n", type=int, default=1000, show_default=True, help="Queries of each task.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all causal.")
-@click.option(
-    "--output",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Gets TASK/VERSION; `train` and `run` take it with `--suite DIR`.",
-)
+@output("Gets TASK/VERSION; `train` and `run` take it with `--suite DIR`.", required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: bool) -> None:
     """Hold out a part of train, to choose recipes without validation or test.
@@ -238,20 +180,16 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
     The new suite's train is what is left of train, its validation the part held out; it has no
     test. Base texts and vectors of the two are disjoint; subjects that both speak of are counted.
     """
-    from introspect_bench import api
-
-    rows = api.data_hold_out(suite, n, output, tasks=tasks)
+    rows = ib.data_hold_out(suite, n, output, tasks=tasks)
     if as_json:
         emit_json({"held_out": rows})
-    else:
-        emit_table(
-            ("task", "what", "value"),
-            [
-                (row["task"], name, value)
-                for row in rows
-                for name, value in flat({**row["queries"], **row["held_out"]})
-            ],
-        )
+        return
+    lines = [
+        (row["task"], name, value)
+        for row in rows
+        for name, value in flat({**row["queries"], **row["held_out"]})
+    ]
+    emit_table(("task", "what", "value"), lines)
 
 
 @command.command("metric-card")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+import introspect_bench as ib
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.console import emit_json, emit_labels, emit_table, progress
 
@@ -15,32 +18,18 @@ from introspect_bench.console import emit_json, emit_labels, emit_table, progres
 @click.option("--split", default="mini", show_default=True, help="Queries whose labels are.")
 @click.option("--batch-size", type=int, metavar="N", help="Rows in one batch, for labels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(
-    target: str,
-    device: str,
-    suite: str | None,
-    split: str,
-    batch_size: int | None,
-    as_json: bool,
-) -> None:
+def command(target: str, device: str, as_json: bool, **options: Any) -> None:
     """Test that interventions do what they say, and count labels that come out again.
 
     Fails if one of the checks fails on the target model. Labels of patching and ablations are
     measured again by carrying out each query's intervention on this machine; a label whose margin
     is small may differ on another one.
     """
-    from introspect_bench import api
-
     with progress() as bar:
-        checks = api.doctor(target, device=device, on_fetch=bar.bytes)
-        counts = api.labels(
-            target,
-            suite=suite,
-            split=split,
-            device=device,
-            batch_size=batch_size,
-            on_fetch=bar.bytes,
-            on_queries=lambda task, done, total: bar.items(f"measuring {task}", done, total),
+        checks = ib.doctor(target, device=device, on_fetch=bar.bytes)
+        on_queries = bar.counted("measuring")
+        counts = ib.labels(
+            target, device=device, on_fetch=bar.bytes, on_queries=on_queries, **options
         )
     if as_json:
         emit_json({"target": target, "device": device, "checks": checks, "labels": counts})

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json
+import introspect_bench as ib
+from introspect_bench.console import emit
 
 FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever")
 """Forms of `exporting.FORMS`."""
@@ -31,10 +32,5 @@ def command(run: Path, to: str, suite: str | None, out: Path | None, as_json: bo
     `datasets.load_dataset` reads; every-eval-ever is a folder in the layout of that project.
     Nothing is overwritten.
     """
-    from introspect_bench import api
-
-    written = api.export(run, to, out=out, suite=suite)
-    if as_json:
-        emit_json({"form": to, "path": str(written)})
-    else:
-        click.echo(str(written))
+    written = str(ib.export(run, to, out=out, suite=suite))
+    emit({"form": to, "path": written}, written, as_json=as_json)

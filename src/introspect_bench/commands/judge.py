@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import Grouped, emit_json, grouped, progress
 
 JUDGES = ("exact-predicates", "simulator")
@@ -36,14 +38,13 @@ RATERS = "A language model as judge"
 @grouped(RATERS, "--no-schema", is_flag=True, help="For servers that know no response_format.")
 def command(
     runs: tuple[Path, ...],
-    suite: str | None,
     judges: tuple[str, ...],
-    device: str,
     as_json: bool,
     model: str | None,
     endpoint: str | None,
     key_variable: str | None,
     no_schema: bool,
+    **options: Any,
 ) -> None:
     """Have the descriptions in complete runs judged.
 
@@ -55,36 +56,20 @@ def command(
     shown beside the metrics, in `score --json`, and ranks nobody. It opens the ground truth, keeps
     replies raw, and fails if more than 2 % of them are malformed.
     """
-    from introspect_bench import api
-
     if model is None and (endpoint or key_variable or no_schema):
         raise click.UsageError("--endpoint, --key-variable and --no-schema go with --model")
     if model is not None and judges:
         raise click.UsageError("--judge and --model are different judges; give one of them")
+    server = {"endpoint": endpoint, "key_variable": key_variable, "structured": not no_schema}
     name = "judgements" if model is None else "ratings"
     rows = []
     with progress() as bar:
+        options["on_fetch"], asking = bar.bytes, bar.counted("asking")
         for path in runs:
             if model is None:
-                appended = api.judge(
-                    path,
-                    suite=suite,
-                    judges=judges,
-                    device=device,
-                    on_fetch=bar.bytes,
-                    on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
-                )
+                appended = ib.judge(path, judges=judges, on_answers=asking, **options)
             else:
-                appended = api.rate(
-                    path,
-                    suite=suite,
-                    model=model,
-                    endpoint=endpoint,
-                    key_variable=key_variable,
-                    structured=not no_schema,
-                    device=device,
-                    on_fetch=bar.bytes,
-                )
+                appended = ib.rate(path, model=model, **server, **options)
             rows.append({"path": str(path), name: appended})
     if as_json:
         emit_json({"runs": rows})

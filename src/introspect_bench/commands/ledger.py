@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable
+import introspect_bench as ib
+from introspect_bench.console import emit, emit_json, emit_table
 
 LEDGER = "submissions/ledger.jsonl"
 """Where it is in a checkout."""
@@ -23,9 +25,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(ledger: str, entry: str | None, as_json: bool) -> None:
     """Print the ledger, after checking that no line of it was changed."""
-    from introspect_bench import api
-
-    lines = api.ledger_show(ledger, entry=entry)
+    lines = ib.ledger_show(ledger, entry=entry)
     if as_json:
         emit_json({"lines": lines})
     elif lines:
@@ -44,23 +44,7 @@ def show(ledger: str, entry: str | None, as_json: bool) -> None:
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
 @click.option("--ledger", default=LEDGER, show_default=True, metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def add(
-    entry: Path,
-    event: str,
-    reason: str,
-    by: str,
-    commit: str | None,
-    suite: str | None,
-    ledger: str,
-    as_json: bool,
-) -> None:
+def add(entry: Path, ledger: str, as_json: bool, **options: Any) -> None:
     """Append a decision about an entry; nothing that is there is changed."""
-    from introspect_bench import api
-
-    line = api.ledger_add(
-        entry, event=event, reason=reason, by=by, commit=commit, suite=suite, ledger=ledger
-    )
-    if as_json:
-        emit_json(line)
-    else:
-        click.echo(printable(f"{ledger}:{line['number']}: {event} {line['entry']}"))
+    line = ib.ledger_add(entry, ledger=ledger, **options)
+    emit(line, f"{ledger}:{line['number']}: {line['event']} {line['entry']}", as_json=as_json)

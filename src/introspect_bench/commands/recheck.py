@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
@@ -53,42 +54,34 @@ def command(
     fails. Look at the code too: a table of replies, or a copy of the weights that it brings, passes
     (the former not with --fresh).
     """
-    from introspect_bench import api
     from introspect_bench.leaderboard.verification.recheck import check_agreement
     from introspect_bench.leaderboard.verification.rerun import Recheck
 
+    check, written = Recheck(**options), None if no_ledger else ledger
     with progress() as bar:
-        found = api.recheck(
-            entry,
-            Recheck(**options),
-            ledger=None if no_ledger else ledger,
-            by=by,
-            on_fetch=bar.bytes,
-            on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
-            on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
-        )
+        found = ib.recheck(entry, check, ledger=written, by=by, **bar.of_run())
     if as_json:
         emit_json(found)
     elif found["event"] == "fresh":
-        emit_table(
-            ("task", "metric", "public", "fresh", "gap", "confirmed"),
+        rows = [
             [
-                (
-                    row["task"],
-                    row["metric"],
-                    *(f"{row[name]:.3f}" for name in ("public", "fresh", "gap")),
-                    "yes" if row["confirmed"] else "no",
-                )
-                for row in found["tasks"]
-            ],
-        )
+                *(row["task"], row["metric"]),
+                *(f"{row[name]:.3f}" for name in ("public", "fresh", "gap")),
+                "yes" if row["confirmed"] else "no",
+            ]
+            for row in found["tasks"]
+        ]
+        emit_table(("task", "metric", "public", "fresh", "gap", "confirmed"), rows)
     else:
-        emit_table(
-            ("task", "asked", "the same answer", "the same bytes"),
-            [
-                (row["task"], row["asked"], row["agreed"], row["identical"])
-                for row in found["tasks"]
-            ],
-        )
+        rows = [[row[name] for name in _COUNTS] for row in found["tasks"]]
+        emit_table(tuple(_COUNTS.values()), rows)
         click.echo(printable(f"{found['event']} of {found['entry']}, nonce {found['nonce']}"))
     check_agreement(found)
+
+
+_COUNTS = {
+    "task": "task",
+    "asked": "asked",
+    "agreed": "the same answer",
+    "identical": "the same bytes",
+}

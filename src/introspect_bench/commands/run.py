@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.console import (
@@ -125,9 +126,6 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 def command(
     dry_run: bool,
     queries: str | None,
-    injections: tuple[str, ...],
-    scalings: tuple[str, ...],
-    slots: tuple[str, ...],
     arguments: tuple[str, ...],
     no_judge: bool,
     no_score: bool,
@@ -145,28 +143,23 @@ def command(
     replays where a vector stands at the quoted token or replies are decoded by comparison; each
     baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
-    from introspect_bench import api
     from introspect_bench.benchmark.backends.injection.parse import parse_injection
     from introspect_bench.benchmark.evaluation.custom import parse_arguments
     from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
+    vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     options |= {
         "queries": None if queries is None else queries.split(","),
-        "injection": parse_injection(injections, scalings, slots),
+        "injection": parse_injection(*vectors),
         "explainer_args": parse_arguments(arguments),
         "judge": not no_judge,
     }
     if dry_run:
-        _emit_plans(api.plan(**options), as_json)
+        _emit_plans(ib.plan(**options), as_json)
         return
     try:
         with progress() as bar:
-            runs = api.run(
-                **options,
-                on_fetch=bar.bytes,
-                on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
-                on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
-            )
+            runs = ib.run(**options, **bar.of_run())
     except RefusedTasksError as error:
         if error.runs:
             _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
@@ -176,15 +169,15 @@ def command(
 
 def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
     """Print where the run files are and, as a step of its own, their scores."""
-    from introspect_bench import api
     from introspect_bench.benchmark.scoring.judged import NotJudgedError
+    from introspect_bench.benchmark.scoring.score import has_truth
 
     where = suite if Path(suite).is_dir() else None
     results = []
     for run in runs if score else ():
-        if api.has_truth(run.path, suite=where):
+        if has_truth(run.path, suite=where):
             try:
-                results.append(api.score(run.path, suite=where))
+                results.append(ib.score(run.path, suite=where))
             except NotJudgedError as error:
                 click.echo(f"not scored: {error}", err=True)
         else:
@@ -205,20 +198,11 @@ def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:
     if as_json:
         emit_json({"plans": [dataclasses.asdict(plan) for plan in plans]})
         return
-    emit_table(
-        ("task", "queries", "prompt tokens", "time", "disk", "file"),
-        [
-            (
-                plan.task,
-                plan.queries,
-                f"about {plan.prompt_tokens:,}",
-                _minutes(plan.seconds),
-                f"{plan.disk_bytes / 1e6:.1f} MB",
-                plan.path,
-            )
-            for plan in plans
-        ],
-    )
+    rows = []
+    for plan in plans:
+        tokens, disk = f"about {plan.prompt_tokens:,}", f"{plan.disk_bytes / 1e6:.1f} MB"
+        rows.append((plan.task, plan.queries, tokens, _minutes(plan.seconds), disk, plan.path))
+    emit_table(("task", "queries", "prompt tokens", "time", "disk", "file"), rows)
     if download := max((plan.download_bytes for plan in plans), default=0):
         room = max(plan.cache_bytes for plan in plans)
         click.echo(

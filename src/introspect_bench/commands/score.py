@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.benchmark.export import tables as table
 from introspect_bench.benchmark.export.tables import write_results
 from introspect_bench.benchmark.export.titles import TITLES
@@ -41,9 +42,7 @@ def command(
     or whose answer cannot be read, is wrong. --check fails on partial and incomplete runs, drafts
     of suites, and claimed numbers that differ.
     """
-    from introspect_bench import api
-
-    results = api.score_all(runs, suite=suite)
+    results = ib.score_all(runs, suite=suite)
     warn_unread(results)
     text = table.markdown(results)
     if readme is not None:
@@ -60,7 +59,7 @@ def command(
             emit_details(result)
     if check:
         for path, result in zip(runs, results, strict=True):
-            api.check_score(path, result)
+            ib.check_score(path, result)
 
 
 def emit_details(result: dict[str, Any]) -> None:
@@ -75,20 +74,15 @@ def emit_details(result: dict[str, Any]) -> None:
         ("by_distance", "distance from train"),
     )
     for part, title in parts:
-        if result[part]:
-            click.echo(f"\n{result['task']} · {result['split']} · by {title}")
-            emit_table(
-                ("explainer", title, "queries", *(TITLES.get(name, name) for name in names)),
-                [
-                    (
-                        explainer,
-                        key,
-                        value["n"],
-                        *(table.cell(name, value["metrics"][name]) for name in names),
-                    )
-                    for key, value in result[part].items()
-                ],
-            )
+        if not result[part]:
+            continue
+        click.echo(f"\n{result['task']} · {result['split']} · by {title}")
+        head = ("explainer", title, "queries", *(TITLES.get(name, name) for name in names))
+        rows = []
+        for key, value in result[part].items():
+            cells = [table.cell(name, value["metrics"][name]) for name in names]
+            rows.append((explainer, key, value["n"], *cells))
+        emit_table(head, rows)
 
 
 def emit_descriptions(found: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, emit_table, printable, progress
 
 JUDGE = "judge"
@@ -24,16 +25,14 @@ def command(reference: str, suite: str | None, measure: bool, device: str, as_js
     A line for each query of a run, or one query in full. `show judge` says what the suite's
     judge of descriptions makes of texts whose worth is known.
     """
-    from introspect_bench import api
-
     if reference == JUDGE:
         with progress() as bar:
-            found = api.show_judge(suite, measure=measure, device=device, on_fetch=bar.bytes)
+            found = ib.show_judge(suite, measure=measure, device=device, on_fetch=bar.bytes)
         _emit_quality(found, as_json)
         return
     if measure:
         raise click.UsageError("--measure goes with `show judge`")
-    rows = api.show(reference, suite=suite)
+    rows = ib.show(reference, suite=suite)
     if as_json:
         emit_json({"queries": rows})
     elif ":" in reference and len(rows) == 1:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, printable
+import introspect_bench as ib
+from introspect_bench.console import emit_json, output, printable
 
 
 @click.command()
@@ -38,20 +39,10 @@ from introspect_bench.console import emit_json, printable
 @click.option("--declare", "declared", is_flag=True, help="State what a submission states.")
 @click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
 @click.option("--open-pr", is_flag=True, help="Push a branch and open a pull request with gh.")
-@click.option(
-    "--output",
-    "-o",
-    default="submissions",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-)
+@output(default="submissions")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
     runs: tuple[Path, ...],
-    paper_url: str | None,
-    code_url: str | None,
-    model_url: str | None,
     bibtex: Path | None,
     notes: Path | None,
     output: Path,
@@ -73,16 +64,16 @@ def command(
     has. Code of class words is ranked after maintainers ran it again without the target's weights,
     code of class replays at once, all other user code is shown without a rank.
     """
-    from introspect_bench import api
+    from introspect_bench.leaderboard.submissions.schema import LINKS
     from introspect_bench.leaderboard.submissions.submit import Description, read_text
 
-    links = {"paper": paper_url, "code": code_url, "model": model_url}
+    links = {name: said.pop(f"{name}_url") for name in LINKS}
     description = Description(
         **said,
         links={name: link for name, link in links.items() if link is not None},
         bibtex="" if bibtex is None else read_text(bibtex),
     )
-    made = api.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
+    made = ib.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
     if as_json:
         emit_json(made.as_json())
         return
@@ -92,7 +83,5 @@ def command(
     if made.pull_request:
         click.echo(printable(made.pull_request))
         return
-    click.echo("\nnext:")
-    for line in made.commands:
-        click.echo(printable(f"  {line}"))
-    click.echo("then open a pull request")
+    commands = "".join(f"  {printable(line)}\n" for line in made.commands)
+    click.echo(f"\nnext:\n{commands}then open a pull request")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+import introspect_bench as ib
 from introspect_bench.console import (
     Grouped,
     amount,
+    choice,
+    emit,
     emit_json,
     grouped,
     injection_options,
+    output,
     progress,
 )
 
@@ -32,7 +37,7 @@ WITH_RECIPE = {
 @click.option("--base", "-b", metavar="MODEL", help="Folder, hub id or target.")
 @click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
-@click.option("--method", type=click.Choice(["lora", "full"]), default="lora", show_default=True)
+@choice("--method", ("lora", "full"))
 @click.option("--n-train", callback=amount, metavar="N|N%", help="Queries of each task.")
 @click.option("--epochs", type=int, default=1, show_default=True)
 @click.option("--batch-size", type=int, default=16, show_default=True)
@@ -43,19 +48,15 @@ WITH_RECIPE = {
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
 @click.option("--evaluations", type=int, metavar="N", help="Validations in training, at most.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
+@choice(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="What is computed in; weights stay float32. auto: bfloat16 where it is faster.",
+    ("auto", "float32", "bfloat16"),
+    "What is computed in; weights stay float32. auto: bfloat16 where it is faster.",
 )
-@click.option(
+@choice(
     "--decoding",
-    type=click.Choice(["greedy", "whole-reply", "compared"]),
-    default="greedy",
-    show_default=True,
-    help="How its replies will be chosen; see `run`.",
+    ("greedy", "whole-reply", "compared"),
+    "How its replies will be chosen; see `run`.",
 )
 @click.option("--no-vector", is_flag=True, help="Leave the vectors out (a control).")
 @click.option(
@@ -116,19 +117,9 @@ WITH_RECIPE = {
 @grouped(RECIPE, "--answer", metavar="SPLIT", help="Then have it answer a split, such as test.")
 @grouped(RECIPE, "--shuffled", is_flag=True, help="Also answer with vectors shuffled (a control).")
 @click.option("--device", default="cpu", show_default=True)
-@click.option(
-    "--output",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Gets the explainer; by recipes explainers/NAME and runs/.",
-)
+@output("Gets the explainer; by recipes explainers/NAME and runs/.", required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
-    injections: tuple[str, ...],
-    scalings: tuple[str, ...],
-    slots: tuple[str, ...],
     reading: str | None,
     reading_share: float,
     kinds: tuple[str, ...],
@@ -144,7 +135,6 @@ def command(
     opened. Killed at any moment, the same command goes on where it was. A recipe says how a
     reference explainer is made; its options can't be given with it.
     """
-    from introspect_bench import api
     from introspect_bench.benchmark.backends.injection.parse import parse_injection
     from introspect_bench.benchmark.backends.training.spec import Reading
 
@@ -166,51 +156,36 @@ def command(
         raise click.UsageError("--reading-share and --reading-kind go with --reading")
     if options["evaluations"] is None:
         options.pop("evaluations")
+    vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     with progress() as bar:
-        folder = api.train(
+        folder = ib.train(
             **options,
-            injection=parse_injection(injections, scalings, slots),
+            injection=parse_injection(*vectors),
             on_fetch=bar.bytes,
-            on_align=lambda done, total: bar.items("aligning", done, total),
-            on_step=lambda done, total, loss: bar.items(
-                "training", done, total, note=f"loss {loss:.3f}"
-            ),
+            on_align=partial(bar.items, "aligning"),
+            on_step=bar.step("training"),
         )
-    if as_json:
-        emit_json({"explainer": str(folder)})
-    else:
-        click.echo(f"{folder}: trained; run it with `introspect-bench run --model {folder}`")
+    said = f"{folder}: trained; run it with `introspect-bench run --model {folder}`"
+    emit({"explainer": str(folder)}, said, as_json=as_json)
 
 
 def _train_recipes(
-    names: tuple[str, ...],
-    answer: str | None,
-    shuffled: bool,
-    as_json: bool,
-    options: dict[str, Any],
+    names: tuple[str, ...], answer: str | None, shuffled: bool, as_json: bool, options: Any
 ) -> None:
-    """Train explainers by their recipes, and have them answer a split."""
-    from introspect_bench import api
     from introspect_bench.baselines.train_recipes import EXPLAINERS
 
     own = ("epochs", "learning_rate", "evaluations")
     kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")
     with progress() as bar:
-        found = api.train_recipes(
+        found = ib.train_recipes(
             names,
             **{name: options[name] for name in kept},
             split=answer,
             shuffled=shuffled,
             settings={name: options[name] for name in own if options[name] is not None},
-            on_fetch=bar.bytes,
-            on_align=lambda done, total: bar.items("aligning", done, total),
-            on_step=lambda name: (
-                lambda done, total, loss: bar.items(
-                    f"training {name}", done, total, note=f"loss {loss:.3f}"
-                )
-            ),
-            on_queries=lambda task, done, total: bar.items(f"answering {task}", done, total),
-            on_answers=lambda judge, done, total: bar.items(f"asking {judge}", done, total),
+            on_align=partial(bar.items, "aligning"),
+            on_step=lambda name: bar.step(f"training {name}"),
+            **bar.of_run(),
         )
     explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}
     runs = {name: [str(run.path) for run in of] for name, of in found.items()}

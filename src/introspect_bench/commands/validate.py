@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+import introspect_bench as ib
 from introspect_bench.console import emit_json, emit_table, printable, progress
 
 
@@ -32,17 +34,12 @@ def command(
     incomplete run is a sound file that cannot be submitted; --strict refuses it. Entries are held
     to everything CI holds them to, and their scores are computed again.
     """
-    from introspect_bench import api
     from introspect_bench.benchmark.files import write_json_atomic
     from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
 
     with progress() as bar:
-        found = api.validate_all(
-            paths,
-            strict=strict,
-            suite=suite,
-            on_entry=lambda done, total: bar.items("checking entries", done, total),
-        )
+        on_entry = partial(bar.items, "checking entries")
+        found = ib.validate_all(paths, strict=strict, suite=suite, on_entry=on_entry)
     rows = [*found["findings"], *(row for one in found["entries"] for row in one["findings"])]
     findings = [Finding(**row) for row in rows]
     if report is not None:
@@ -60,44 +57,25 @@ def command(
 def _emit_runs(runs: list[dict[str, Any]]) -> None:
     if not runs:
         return
-    emit_table(
-        ("verdict", "rows", "suite", "task", "split", "explainer", "file"),
-        [
-            (
-                _verdict(run),
-                f"{run['rows']} of {run['queries']}",
-                run["suite"],
-                run["task"],
-                run["split"],
-                run["explainer"],
-                run["path"],
-            )
-            for run in runs
-        ],
-    )
+    own = ("suite", "task", "split", "explainer", "path")
+    rows = [
+        [_verdict(run), f"{run['rows']} of {run['queries']}", *(run[name] for name in own)]
+        for run in runs
+    ]
+    emit_table(("verdict", "rows", *own[:-1], "file"), rows)
     for run in runs:
         if run["cannot_submit"]:
             click.echo(printable(f"{run['path']}: {run['cannot_submit']}"))
 
 
 def _emit_entries(entries: list[dict[str, Any]]) -> None:
-    if entries:
-        emit_table(
-            ("verdict", "tasks scored", "suite", "entry"),
-            [
-                (
-                    "ok" if _sound(entry) else "refused",
-                    ", ".join(one["task"] for one in entry["scores"]) or "none",
-                    entry["suite"],
-                    entry["entry"],
-                )
-                for entry in entries
-            ],
-        )
-
-
-def _sound(entry: dict[str, Any]) -> bool:
-    return not any(finding["level"] == "error" for finding in entry["findings"])
+    rows = []
+    for entry in entries:
+        refused = any(finding["level"] == "error" for finding in entry["findings"])
+        tasks = ", ".join(score["task"] for score in entry["scores"]) or "none"
+        rows.append(["refused" if refused else "ok", tasks, entry["suite"], entry["entry"]])
+    if rows:
+        emit_table(("verdict", "tasks scored", "suite", "entry"), rows)
 
 
 def _verdict(run: dict[str, Any]) -> str:

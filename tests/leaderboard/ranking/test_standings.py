@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import Perfect
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.scoring.grade import grade_run
-from introspect_bench.benchmark.scoring.matched import Graded
 from introspect_bench.benchmark.scoring.scale import Scale
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import TaskScore, scales_of
-from introspect_bench.leaderboard.ranking.standings import match_entries, standings, task_scores
+from introspect_bench.leaderboard.ranking.overall import TaskScore, scales_of, standings
 
 SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 
@@ -65,54 +58,6 @@ def test_nobody_to_rank() -> None:
     assert standings({}, SCALES, ranked={}) == {}
     found = standings({"part": {"a": score(0.5, 0)}}, SCALES, ranked={"part": "words"})
     assert (found["part"].overall, found["part"].place) == (None, None)
-
-
-Make = Callable[..., Graded]
-
-
-@pytest.fixture
-def graded(toy_task: Task, toy_suite: Suite, perfect: Perfect, run_of: Callable[..., Run]) -> Make:
-    """`graded(n)`: a run that has all but its first `n` queries right."""
-
-    def make(wrong: int) -> Graded:
-        replies = perfect(toy_task, toy_suite, "test")
-        for query in toy_suite.queries("test")[:wrong]:
-            replies[query.id] = "changed: Atlantis"
-        run = run_of(toy_task, toy_suite, replies)
-        scored = grade_run(run, toy_task, toy_suite)
-        return Graded(path=run.path, run=run, task=toy_task, suite=toy_suite, scored=scored)
-
-    return make
-
-
-def test_runs_become_scores_on_the_same_draws(graded: Make) -> None:
-    entries = {"best": [graded(0)], "worst": [graded(20)], "twin": [graded(20)]}
-    matched = match_entries(entries)
-    assert matched["toy-vector"][0] == ["best", "worst", "twin"]
-    scores = task_scores(matched)
-    found = {name: own["toy-vector"] for name, own in scores.items()}
-    assert {name: one.value for name, one in found.items()} == {
-        "best": 1,
-        "worst": pytest.approx(4 / 24),
-        "twin": pytest.approx(4 / 24),
-    }
-    assert (found["worst"].resampled == found["twin"].resampled).all()
-    scales = {"toy-vector": Scale(floor=0.125, ceiling=1)}
-    ranked = dict.fromkeys(scores, "words")
-    places = {name: one.place for name, one in standings(scores, scales, ranked=ranked).items()}
-    assert {name: place and place.rank for name, place in places.items()} == {
-        "best": 1,
-        "worst": 2,
-        "twin": 2,
-    }
-    assert places["worst"] == places["twin"]
-    assert places["best"] is not None
-    assert places["best"].letters == ("a",)
-
-
-def test_an_entry_has_one_run_a_task(graded: Make) -> None:
-    with pytest.raises(UsageError, match="x has two runs of toy-vector"):
-        match_entries({"x": [graded(0), graded(1)]})
 
 
 def test_there_is_an_overall_only_if_every_task_has_a_scale(

@@ -20,7 +20,12 @@ from tiny_boards import change_row, estimate, make_board, make_sheet
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.site.board import Board, Estimate
 from introspect_bench.leaderboard.site.downloads import FORMULA, board_bib, board_csv
-from introspect_bench.leaderboard.site.folder import check_site, differences, read_board, write_site
+from introspect_bench.leaderboard.site.folder import (
+    board_check,
+    differences,
+    read_board,
+    write_site,
+)
 from introspect_bench.leaderboard.site.render import render, script_json
 
 
@@ -68,7 +73,7 @@ def test_a_page_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     folder = built(tmp_path / "site")
     write_site(make_board(4), (), folder)
     assert not (folder / "q").exists()
-    assert check_site(folder)["entries"] == 8
+    assert board_check(folder)["entries"] == 8
     (folder / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"mine\.txt"):
         write_site(make_board(4), (), folder)
@@ -122,10 +127,10 @@ def test_a_damaged_page_is_refused(
     tmp_path: Path, damage: Callable[[Path], object], said: str
 ) -> None:
     site = built(tmp_path / "site")
-    assert check_site(site)["files"] == 8
+    assert board_check(site)["files"] == 8
     damage(site)
     with pytest.raises(IntegrityError, match=said):
-        check_site(site)
+        board_check(site)
 
 
 def test_checksums_are_what_sha256sum_reads(tmp_path: Path) -> None:

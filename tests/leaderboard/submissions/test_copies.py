@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from introspect_bench.leaderboard.submissions.copies import (
-    Replies,
-    find_labels,
-    flips,
-    identical_share,
-)
+from introspect_bench.leaderboard.submissions.copies import Replies, find_labels
 
 N = 1000
 
@@ -21,7 +16,6 @@ def entry(identifier: str, date: str = "2026-01-01", **changes: Any) -> Replies:
     raw = {("t", f"{n:016x}"): f"{identifier} says {n}" for n in range(N)}
     fields: dict[str, Any] = {
         "id": identifier,
-        "org": identifier.partition("__")[0],
         "date": date,
         "raw": raw,
         "right": dict.fromkeys(raw, False),
@@ -42,11 +36,11 @@ def mixed(original: Replies, own: Replies, n_own: int) -> dict[tuple[str, str], 
 def test_more_than_995_in_1000_identical_replies_are_a_copy(n_own: int, labelled: bool) -> None:
     first, second = entry("a__x__00000000"), entry("b__y__00000000", "2026-01-02")
     copy = entry("b__y__00000000", "2026-01-02", raw=mixed(first, second, n_own))
-    assert identical_share(first, copy) == ((N - n_own) / N, N)
     labels = find_labels([copy, first])
     assert [label.kind for label in labels] == (["copy"] if labelled else [])
     if labelled:
         assert (labels[0].entry, labels[0].other) == (copy.id, first.id)
+        assert labels[0].share == (N - n_own) / N
         assert f"of {N} replies are those of {first.id}" in labels[0].text
 
 
@@ -65,14 +59,14 @@ def test_few_common_queries_say_nothing() -> None:
     second = entry("b__y__00000000", "2026-01-02", raw=few, right={})
     assert find_labels([first, second]) == []
     other_task = {("u", key): text for (_, key), text in few.items()}
-    assert identical_share(first, entry("c__z__00000000", raw=other_task)) == (0.0, 0)
+    assert find_labels([first, entry("c__z__00000000", raw=other_task, right={})]) == []
 
 
 def runs(right_before: set[int], right_after: set[int], **changes: Any) -> list[Replies]:
     keys = list(entry("a__x__00000000").raw)
     first = entry("a__x__00000000", right={key: n in right_before for n, key in enumerate(keys)})
     second = entry(
-        "a__y__00000000",
+        changes.pop("identifier", "a__y__00000000"),
         right={key: n in right_after for n, key in enumerate(keys)},
         **({"date": "2026-01-02"} | changes),
     )
@@ -81,7 +75,6 @@ def runs(right_before: set[int], right_after: set[int], **changes: Any) -> list[
 
 def test_a_rerun_that_only_gained_is_labelled() -> None:
     pair = runs(set(range(100)), set(range(130)))
-    assert flips(*pair) == (30, 0)
     (label,) = find_labels(pair)
     assert (label.kind, label.entry) == ("additive", "a__y__00000000")
     assert "30 answers more are right than in a__x__00000000, and none turned wrong" in label.text
@@ -95,7 +88,7 @@ def test_a_rerun_that_only_gained_is_labelled() -> None:
         (set(), set(range(130)), {}),  # where none was right, none can turn wrong
         (set(range(19)), set(range(130)), {}),
         (set(range(100)), set(range(100)), {}),
-        (set(range(100)), set(range(130)), {"org": "b"}),
+        (set(range(100)), set(range(130)), {"identifier": "b__y__00000000"}),
         (set(range(100)), set(range(130)), {"date": "2025-12-31"}),
     ],
 )

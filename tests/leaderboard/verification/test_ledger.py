@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
-from introspect_bench.leaderboard.verification.ledger import append_line, read_ledger
+from introspect_bench.leaderboard.verification.ledger import Line, append_line, read_ledger
 from introspect_bench.leaderboard.verification.tiers import standing
 
 ENTRY = "acme__model__01234567"
@@ -25,7 +25,7 @@ def add(path: Path, event: str = "accept", **changes: Any) -> None:
         "reason": "as it should be",
         "date": "2026-11-25",
     }
-    append_line(path, **(fields | changes))
+    append_line(path, Line(**(fields | changes)))
 
 
 def tier(path: Path, *tasks: str, sha: str = SHA) -> int:
