@@ -46,9 +46,6 @@ def make_baseline(
         use_vectors: whether prompts carry their vectors.
         injection: how they enter.
         on_progress: told what is measured first.
-
-    Raises:
-        UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
     """
     spec = check_baseline(name, task, use_vectors=use_vectors)
     if name in ("selfie", "logit-lens", "input-lens", "input-lens-2"):
@@ -86,11 +83,7 @@ def make_baseline(
 
 
 def check_baseline(name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
-    """Return the baseline with a name if it can answer a task.
-
-    Raises:
-        UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
-    """
+    """The baseline with a name, if it can answer a task."""
     spec = find_baseline(name)
     if task.name not in spec.tasks:
         raise UsageError(f"baseline/{name} answers {', '.join(spec.tasks)}, not {task.name}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 NO_PART = "no part changes the output"
-"""What it says of parts none of which is active here: no answer, and so never right."""
+"""What it says where no part is active: no answer, and so never right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,7 @@ class Calculator:
     """The target."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Say what the target answers with the intervention, or which part counts.
-
-        Raises:
-            UsageError: a vector is left out.
-        """
+        """Say what the target answers with the intervention, or which part counts."""
         found = calculate(
             self.target, [one.query for one in prompts], [one.vector for one in prompts]
         )
@@ -50,13 +46,7 @@ class Calculator:
 def load_calculator(
     task: Task, suite: Suite, *, device: str, dtype: str, batch_size: int | None
 ) -> tuple[Calculator, ExplainerCard]:
-    """Load the suite's target; its weights are float32 unless another dtype is named.
-
-    Raises:
-        UsageError: the suite does not say where its target is, or unknown dtype or device.
-        MissingPartError: weights, tokenizer or device are missing.
-        IntegrityError: the weights are corrupt.
-    """
+    """Load the suite's target; its weights are float32 unless another dtype is named."""
     from introspect_bench.benchmark.backends.explainer.load import find_dtype
     from introspect_bench.benchmark.backends.interventions.calculator import load_calculator as load
 

@@ -26,12 +26,7 @@ class Constant:
 
 
 def learn(task: Task, suite: Suite, _split: str) -> tuple[Constant, dict[str, Any]]:
-    """Take the commonest full answer, verdict and content, of the training split.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Take the commonest full answer, verdict and content, of the training split."""
     reply = task.format_answer(commonest(solved.answer for solved in solved_train(suite)))
     return Constant(reply=reply), {"reply": reply}
 
@@ -50,11 +45,7 @@ class Solved:
 
 
 def solved_train(suite: Suite) -> tuple[Solved, ...]:
-    """Return all training queries with their answers, in the order of the file.
-
-    Raises:
-        UsageError: the training split is empty.
-    """
+    """All training queries with their answers, in the order of the file."""
     truth = suite.truth("train")
     found = tuple(
         Solved(query=query, answer=truth[query.id].answer) for query in suite.queries("train")
@@ -65,6 +56,6 @@ def solved_train(suite: Suite) -> tuple[Solved, ...]:
 
 
 def commonest(values: Iterable[K]) -> K:
-    """Return the commonest value; of equally common ones the first in order of its text."""
+    """The commonest value; of equally common ones the first in order of its text."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], repr(value)))

@@ -1,7 +1,7 @@
 """Descriptions taken from the training features: constant, random, the nearest one's; an oracle.
 
 They open queries, vectors and truth of the training split, and nothing of the split they answer;
-the oracle opens the truth of the split it answers, and says it.
+the oracle opens the truth of that split, and says it.
 """
 
 from __future__ import annotations
@@ -74,12 +74,7 @@ class Told:
 
 
 def learn_constant(task: Task, suite: Suite, _split: str) -> tuple[Constant, dict[str, Any]]:
-    """Take the preferred wording of the predicate that describes most training features.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Take the preferred wording of the predicate that describes most training features."""
     truth = _truth(suite)
     name = commonest(one.predicate for one in truth)
     reply = next(task.format_answer(one.answer) for one in truth if one.predicate == name)
@@ -87,12 +82,7 @@ def learn_constant(task: Task, suite: Suite, _split: str) -> tuple[Constant, dic
 
 
 def learn_random(task: Task, suite: Suite, _split: str) -> tuple[Random, dict[str, Any]]:
-    """Take the descriptions of all training features.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Take the descriptions of all training features."""
     return Random(replies=[task.format_answer(one.answer) for one in _truth(suite)]), {
         "drawn by": "sha256 of the query id"
     }
@@ -101,12 +91,7 @@ def learn_random(task: Task, suite: Suite, _split: str) -> tuple[Random, dict[st
 def learn_neighbour(
     task: Task, suite: Suite, _split: str, *, pooled: bool = False
 ) -> tuple[FeatureNeighbour, dict[str, Any]]:
-    """Index the training split; `pooled` compares vectors of all layers.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Index the training split; `pooled` compares vectors of all layers."""
     truth, queries = _truth(suite), suite.queries("train")
     table = checked_vectors(suite, "train", queries)
     if table is None:
@@ -124,12 +109,7 @@ def learn_neighbour(
 
 
 def learn_reference(task: Task, suite: Suite, split: str) -> tuple[Told, dict[str, Any]]:
-    """Open the reference descriptions of the split.
-
-    Raises:
-        UsageError: no such split.
-        IntegrityError: a file is corrupt.
-    """
+    """Open the reference descriptions of the split."""
     truth = suite.feature_truth(split)
     return Told(replies={key: task.format_answer(one.answer) for key, one in truth.items()}), {}
 

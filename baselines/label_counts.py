@@ -26,14 +26,7 @@ def reproduce(
 ) -> list[dict[str, Any]]:
     """Carry out the interventions of a suite's causal tasks and compare with its labels.
 
-    Returns:
-        For each task `task`, `split` and `labels_reproduced`: `n` labels that came out again, `of`
-        all.
-
-    Raises:
-        UsageError: unknown suite, split or device.
-        MissingPartError: weights, truth or device are missing.
-        IntegrityError: a file is corrupt.
+    For each task `task`, `split` and `labels_reproduced`: `n` labels that came out again, `of` all.
     """
     with tempfile.TemporaryDirectory() as folder:
         request = RunRequest(
@@ -52,7 +45,7 @@ def reproduce(
 
 
 def suite_about(target: str) -> str | None:
-    """Return the shipped suite that is about a target, if there is one."""
+    """The shipped suite that is about a target, if there is one."""
     for name in suites():
         for task in shipped_tasks(name):
             if shipped_suite(name, task.name).manifest["target"].get("name") == target:

@@ -29,12 +29,12 @@ N_TRIED = 40
 
 
 def name_tokens(tokens: Sequence[str]) -> str:
-    """Return tokens as a description."""
+    """Tokens as a description."""
     return "tokens such as " + ", ".join(f"'{token}'" for token in tokens)
 
 
 def distinct(tokens: Sequence[str], most: int) -> list[str]:
-    """Return the first tokens that differ in more than case and space around, blank ones left."""
+    """The first tokens that differ in more than case and surrounding space, without blank ones."""
     found: dict[str, str] = {}
     for token in tokens:
         shown = token.strip()
@@ -109,12 +109,7 @@ def _word(decode: Callable[[int], str], tokens: Sequence[int]) -> str:
 
 
 def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerCard]:
-    """Load the target's last norm and output layer.
-
-    Raises:
-        UsageError: unknown device, or the model's last norm cannot be told.
-        MissingPartError: weights or device are missing.
-    """
+    """Load the target's last norm and output layer."""
     from introspect_bench.benchmark.backends.interventions.readout import load_readout
 
     folder, readout, tokenizer = load_readout(target_name(suite), device=device)
@@ -132,20 +127,7 @@ def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerC
 def load_input_lens(
     suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
 ) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
-    """Measure what the layers of a split's queries take from the input, on the target's own text.
-
-    Args:
-        suite: names the target.
-        split: whose layers are measured.
-        tokens: 1 or 2, the last tokens that are read.
-        device: a torch device.
-        on_progress: told what is measured.
-
-    Raises:
-        UsageError: no text of the target ships with the package, or unknown device.
-        MissingPartError: weights or device are missing.
-        IntegrityError: a file is corrupt.
-    """
+    """Measure what a split's layers take from the last 1 or 2 tokens, on the target's own text."""
     from introspect_bench.benchmark.backends.injection import input_lens
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))

@@ -2,7 +2,7 @@
 
 Vector tasks: cosine of vectors among training queries of the same position kind and layers. Text
 tasks: cosine of TF-IDF weighted character n-grams among training queries of the same kind, the
-whole text and the removed part counting alike. Where training has no such query, all are compared.
+whole text and the removed part counting alike. Where there is no such query, all are compared.
 """
 
 from __future__ import annotations
@@ -139,12 +139,7 @@ def learn_weights(queries: Sequence[Query]) -> TextWeights:
 def learn(
     task: Task, suite: Suite, _split: str
 ) -> tuple[VectorNeighbour | TextNeighbour, dict[str, Any]]:
-    """Index the training split.
-
-    Raises:
-        UsageError: the training split is empty, or has no vectors where the task needs them.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Index the training split."""
     solved = solved_train(suite)
     replies = [task.format_answer(one.answer) for one in solved]
     if task.uses_vector:

@@ -1,4 +1,4 @@
-"""Reference explainers that are told outputs of the target.
+"""Reference explainers that are given outputs of the target.
 
 They open `oracle.jsonl` of the split they answer, which holds the output without the intervention,
 which anyone can have who runs the target, and, for patching, that of the prompt the vector was
@@ -55,7 +55,7 @@ class SourceOracle:
     takes_over: Mapping[Cell, bool]
     """Whether the source's output is the commoner outcome, by cell."""
     otherwise: bool
-    """The same over all cells, for cells that training queries do not show."""
+    """The same over all cells, for cells without training queries."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Say the likelier of the two outputs."""
@@ -71,22 +71,12 @@ class SourceOracle:
 
 
 def learn_unchanged(task: Task, suite: Suite, split: str) -> tuple[Unchanged, dict[str, Any]]:
-    """Open what oracles are told about the split.
-
-    Raises:
-        UsageError: no such split.
-        IntegrityError: the file is corrupt.
-    """
+    """Open the split's outputs without intervention."""
     return Unchanged(task=task, told=suite.oracle(split)), {}
 
 
 def learn_source(task: Task, suite: Suite, split: str) -> tuple[SourceOracle, dict[str, Any]]:
-    """Count on the training split, by cell, which of the two outputs comes out more often.
-
-    Raises:
-        UsageError: no such split, or the training split is empty.
-        IntegrityError: a file is corrupt, or does not hold the source prompt's output.
-    """
+    """Count on the training split, by cell, which of the two outputs comes out more often."""
     train = suite.oracle("train")
     lead: Counter[Cell] = Counter()
     for solved in solved_train(suite):

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 def target_name(suite: Suite) -> str:
-    """Return what the suite's target is loaded by: its name, or hub id and commit, or folder.
-
-    Raises:
-        UsageError: the suite was made from a folder that is not there.
-    """
+    """What the suite's target is loaded by: its name, or hub id and commit, or folder."""
     target = suite.manifest["target"]
     name = str(target["name"])
     if name in {spec.name for spec in TARGETS}:
@@ -44,13 +40,7 @@ def load_untrained(
     injection: Injections | None,
     openings: Sequence[str],
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load the suite's target as an explainer; see `load_local` for arguments.
-
-    Raises:
-        UsageError: the suite does not say where its target is, or as `load_local`.
-        MissingPartError: as `load_local`.
-        IntegrityError: as `load_local`.
-    """
+    """Load the suite's target as an explainer; see `load_local` for arguments."""
     from introspect_bench.benchmark.backends.explainer.load import load_local
 
     explainer, card = load_local(

@@ -1,7 +1,7 @@
 """The target explains a vector put in the place of a word, untrained: SelfIE.
 
-After Chen et al., SelfIE (arXiv:2403.10949): the vector takes the place of a word's hidden state at
-an early layer, and the model is asked what the word means. One length for all vectors.
+After Chen et al. (arXiv:2403.10949): the vector takes the place of a word's hidden state at an
+early layer, and the model is asked what the word means. One length for all vectors.
 """
 
 from __future__ import annotations

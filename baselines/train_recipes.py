@@ -1,7 +1,4 @@
-"""Reference explainers from their recipes: trained, asked, scored; resumed wherever they stopped.
-
-Owns the loop over recipes. What is trained and how it is asked are the recipe's.
-"""
+"""Reference explainers from their recipes: trained, asked, scored; resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -67,12 +64,6 @@ def train_recipes(
 
     Returns:
         What the run files hold, by recipe; their explainers are in `output`.
-
-    Raises:
-        UsageError: unknown recipe, none at all, or as `train` and `run`.
-        CheckFailedError: a training's loss is not a finite number any more.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
     """
     if not names:
         raise UsageError("name a reference explainer; `introspect-bench ls references` lists them")

@@ -48,7 +48,7 @@ class TokenizedSettings:
 
 
 def input_embeddings(target: TargetModel) -> Floats:
-    """Return the target's input embeddings, float32 (vocabulary, d_embedding)."""
+    """The target's input embeddings, float32 (vocabulary, d_embedding)."""
     weight: Floats = target.model.get_input_embeddings().weight.detach().float().cpu().numpy()
     return weight
 
@@ -60,22 +60,12 @@ def train_tokenized(
     rng: np.random.Generator,
     report: Callable[[int, float], None],
 ) -> dict[str, Floats]:
-    """Train one autoencoder.
+    """Train one autoencoder of what a table leaves of residuals, (n, d_model).
 
-    Args:
-        left: what the table leaves of residuals, (n, d_model).
-        settings: how.
-        rng: draws initial weights and the order of tokens.
-        report: told after every hundredth step: the step and the unexplained share of its batch.
-
-    Returns:
-        `encoder` (latents, d_model), `encoder_bias` (latents,), `center` (d_model,), `gain`
-        (latents,) and unit `directions` (latents, d_model): a coefficient is
-        relu((left - center) @ encoder.T + encoder_bias) * gain, and left is nearly
-        center + coefficients @ directions.
-
-    Raises:
-        MissingPartError: sparsify is not installed.
+    Returns `encoder` (latents, d_model), `encoder_bias` (latents,), `center` (d_model,), `gain`
+    (latents,) and unit `directions` (latents, d_model): a coefficient is relu((left - center) @
+    encoder.T + encoder_bias) * gain, and left is nearly center + coefficients @ directions.
+    `report` gets step and unexplained share of a batch after every hundredth step.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     trainee = Trainee(
@@ -122,16 +112,10 @@ def _arrays(trainee: Trainee) -> dict[str, Floats]:
 def coefficients(
     left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None
 ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
-    """Encode what a table leaves of residuals.
+    """Encode what a table leaves of residuals, (n, d_model); 0 below `thresholds` (latents,).
 
-    Args:
-        left: (n, d_model).
-        weights: from `train_tokenized`.
-        thresholds: coefficients below them are 0, (latents,); all positive ones stay if None.
-
-    Yields:
-        For each piece of at most `ROWS` residuals the place of its first row, and rows, columns
-        and values of what is not 0: int64, int64 and float32 arrays of one length.
+    Yields for each piece of at most `ROWS` residuals the place of its first row, and rows, columns
+    and values of what is not 0.
     """
     encoder = torch.from_numpy(weights["encoder"] * weights["gain"][:, None])
     bias = weights["encoder_bias"] - weights["encoder"] @ weights["center"]
@@ -146,7 +130,7 @@ def coefficients(
 
 
 def top_coefficients(left: Floats, weights: dict[str, Floats], count: int) -> Floats:
-    """Return the largest coefficients of every latent, descending, (latents, count)."""
+    """The largest coefficients of every latent, descending, (latents, count)."""
     encoder = torch.from_numpy(weights["encoder"] * weights["gain"][:, None])
     bias = weights["encoder_bias"] - weights["encoder"] @ weights["center"]
     offset = torch.from_numpy(bias * weights["gain"])

@@ -78,18 +78,7 @@ class Trainee:
     def __init__(
         self, width: int, latents: int, k: int, *, generator: torch.Generator, device: torch.device
     ) -> None:
-        """Start with random unit decoder vectors and the encoder equal to the decoder.
-
-        Args:
-            width: d_model.
-            latents: number of features.
-            k: active features of one token.
-            generator: CPU generator that draws the decoder vectors.
-            device: where to train.
-
-        Raises:
-            MissingPartError: sparsify is not installed.
-        """
+        """Start with random unit decoder vectors and the encoder equal to the decoder."""
         self.coder = make_coder(width, latents, k)
         with torch.no_grad():
             drawn = torch.randn((latents, width), generator=generator)
@@ -176,11 +165,7 @@ class Trainee:
 
 
 def make_coder(width: int, latents: int, k: int) -> Any:
-    """Make sparsify's `SparseCoder`, leaving torch's random state as it was.
-
-    Raises:
-        MissingPartError: sparsify is not installed.
-    """
+    """Make sparsify's `SparseCoder`, leaving torch's random state as it was."""
     try:
         # it prints a line when triton is missing, and standard output belongs to the command
         with contextlib.redirect_stdout(io.StringIO()):
@@ -201,8 +186,8 @@ def _decode(values: Tensor, indices: Tensor, decoder: Tensor) -> Tensor:
 class _Encode(torch.autograd.Function):
     """TopK of relu(linear(x - center)), with gradients through the k active latents only.
 
-    All sums go through `embedding_bag`, forwards over tokens and backwards over latents, so nothing
-    of size (n, k, d_model) or (n, latents) is made in the backward pass.
+    All sums go through `embedding_bag`, so nothing of size (n, k, d_model) or (n, latents) is made
+    in the backward pass.
     """
 
     @staticmethod

@@ -1,7 +1,6 @@
-"""Attention in which many rows share one head: its keys and values are stored and read once.
+"""Attention in which many rows share one prefix, whose keys and values are stored and read once.
 
-Owns the key-value store and the attention function given to transformers. The head is never copied
-per row: all rows' queries meet its keys in one matrix product, and the result is merged with the
+All rows' queries meet the prefix's keys in one matrix product, and the result is merged with the
 row's own part by the usual rescaling of two softmax sums (as in Hydragen, arXiv:2402.05099). Masks
 come from positions, so padding can be anywhere; a padded column has position -1.
 """
@@ -31,13 +30,12 @@ class Reach:
     """What the rows of one forward pass may attend to."""
 
     head: list[tuple[torch.Tensor, torch.Tensor]]
-    """Keys and values of the head by layer, each (n_kv_heads, head_length, d_head); empty for no
-    head."""
+    """Keys and values of the prefix by layer, each (n_kv_heads, head_length, d_head); may be empty.
+    """
     queries: torch.Tensor
-    """Positions of the tokens in this pass, int64 (rows, width), -1 for padding."""
+    """Positions of the tokens in this pass, int64 (rows, width)."""
     keys: torch.Tensor
-    """Positions of the rows' own cached and present tokens, int64 (rows, own_length), -1 for
-    padding."""
+    """Positions of the rows' own cached and present tokens, int64 (rows, own_length)."""
     calls: int = 0
     """Attention calls that used this object."""
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
@@ -58,10 +56,7 @@ class Store(Cache):
     """Own keys and values of all rows, written in place into buffers of a fixed length."""
 
     def __init__(self, *, rows: int, length: int, room: int = 0) -> None:
-        """Reserve `length` columns for each of `rows`, of which the last `room` are for replies.
-
-        Memory is taken on first use.
-        """
+        """Reserve columns, the last `room` of them for replies; memory is taken on first use."""
         super().__init__(layers=[])
         self.rows, self.length, self.room = rows, length, room
         self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -97,11 +92,7 @@ class Store(Cache):
         return self._start
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Drop all other rows.
-
-        Args:
-            rows: rows to keep, in their new order, int64 (n_kept,).
-        """
+        """Keep these rows, int64 (n_kept,), in this order."""
         self.buffers = [(keys[rows], values[rows]) for keys, values in self.buffers]
         self.rows = len(rows)
 
@@ -119,25 +110,11 @@ def attend(
     reach: Reach | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of rows over the shared head and their own tokens.
+    """Attention of rows over the shared prefix and their own tokens, as transformers calls it.
 
-    Args:
-        module: the attention module; names its layer.
-        query: (rows, n_heads, width, d_head).
-        key: the row's own keys, (rows, n_kv_heads, own_length, d_head).
-        value: like `key`.
-        attention_mask: not used; masks come from `reach`.
-        scaling: factor on the scores; 1 / sqrt(d_head) if None.
-        sliding_window: number of latest positions visible, or None for all.
-        softcap: tanh cap on the scores (Gemma 2), or None.
-        reach: what may be seen in this pass.
-        **kwargs: refused if it holds a variant this function does not compute.
-
-    Returns:
-        (rows, width, n_heads, d_head) and no weights.
-
-    Raises:
-        CannotShareError: called outside a shared pass, or for an attention of another kind.
+    `query` is (rows, n_heads, width, d_head), `key` and `value` are the rows' own, (rows,
+    n_kv_heads, own_length, d_head); returns (rows, width, n_heads, d_head) and no weights. Options
+    are `scaling` of the scores, `sliding_window` in positions and `softcap` (tanh, Gemma 2).
     """
     if reach is None or any(kwargs.get(name) is not None for name in UNSUPPORTED):
         raise CannotShareError(f"{type(module).__name__}: its attention is of another kind")

@@ -1,13 +1,10 @@
 """Prompts to token ids: a head shared by many prompts, and a question.
 
-Owns the chat form and the plain form. The two parts, and the text on either side of a slot, are
-tokenised apart, so the ids of a question do not depend on what else is in its batch. Special tokens
-come from the rendered text only.
-
-The chat form is used when the tokenizer has a chat template: instructions as system turn, solved
-queries as user and assistant turns, the question as last user turn. A template that refuses a
-system turn gets the instructions in front of its first user turn. The plain form, for tokenizers
-without a template, is
+The two parts, and the text on either side of a slot, are tokenised apart, so the ids of a question
+do not depend on what else is in its batch. Special tokens come from the rendered text only. With a
+chat template, instructions are the system turn (or stand before the first user turn, where a
+template refuses one), solved queries are user and assistant turns, the question the last user turn.
+Without one, the form is
 
     <beginning-of-sequence token, if the tokenizer sets one>instructions
 
@@ -58,7 +55,7 @@ ENABLE_THINKING = "enable_thinking"
 """Variable of chat templates whose models can think first."""
 
 CHAT_DATE = "26 Jul 2024"
-"""Date told to templates that print one (Llama 3), so that a prompt does not depend on the day."""
+"""Date for templates that print one (Llama 3), so that a prompt does not depend on the day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +95,10 @@ class Encoder:
         thinking: bool | None = None,
         system: str | None = None,
     ) -> None:
-        """Bind.
+        """Bind to the explainer's tokenizer.
 
-        Args:
-            tokenizer: the explainer's.
-            use_vectors: False leaves slots without vectors.
-            injection: how vectors enter; the default `Injection()` if None.
-            target_tokenizer: counts positions in texts; the explainer's own if None.
-            thinking: whether the chat template opens a reply for thinking; off if None.
-            system: stands before the instructions.
-
-        Raises:
-            UsageError: thinking is turned on or off, and the chat template knows no such choice.
+        `target_tokenizer` counts positions in texts, the explainer's own if None; `thinking` says
+        whether the template opens a reply for thinking, `system` stands before the instructions.
         """
         self.tokenizer = tokenizer
         self.use_vectors = use_vectors

@@ -1,13 +1,9 @@
 """From the name of a model to its weights, tokenizer and how it takes vectors.
 
-Owns names, adapters on their bases, and what `explainer.json` and a family say. Where files come
-from is `targets.py` and `fetch.py`, how they are read is `pretrained.py` and `adapters.py`.
-
-A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
-`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, or an
-object of these by task, and
-`{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before it is added, see
-`twins.py`; what else is trained for it lies beside it, see `learned.py`.
+A folder may hold `explainer.json`, which says how the explainer takes vectors: `{"injection":
+{"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, or an object of
+these by task, and `{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before
+it is merged (`twins.py`); learned parts lie beside it (`learned.py`).
 """
 
 from __future__ import annotations
@@ -51,7 +47,7 @@ KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "valid
 OF_PAPER = "WithIntervention"
 """Part of the names of the paper's architectures, as in `LlamaWithIntervention`."""
 SETTINGS = "explainer.json"
-"""Optional file of a model directory, see the module's docstring."""
+"""Optional file of a model's folder, see above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +79,7 @@ class Checkpoint:
     twin: dict[str, Any] | None = None
     """What its adapter's base was changed to first, if anything."""
     n_train: dict[str, int] | None = None
-    """Training queries of each task that it learnt from, as far as its folder says."""
+    """Training queries of each task that it was trained on, if its folder says so."""
     validation_loss: float | None = None
     """Nats a token of right answers to validation queries, if its folder says so."""
     reading: dict[str, Any] | None = None
@@ -93,12 +89,7 @@ class Checkpoint:
 
 
 def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
-    """Find the folder of a model: a path, a named target, or `owner/name[@revision]` on a hub.
-
-    Raises:
-        UsageError: the name is none of these.
-        MissingPartError: the folder does not exist, or the hub cannot give the model.
-    """
+    """Find the folder of a model: a path, a named target, or `owner/name[@revision]` on a hub."""
     found = find_name(model)
     if isinstance(found, Path):
         return Place(directory=found)
@@ -109,13 +100,10 @@ def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
 
 
 def detect_family(directory: Path) -> str | None:
-    """Return the family of a checkpoint whose files can be of no other kind, or None.
+    """The family of a checkpoint whose files can be of no other kind, or None.
 
     The paper's explainers name an architecture of their own code, SelfIE adapters the kind of map
-    in their header. Adapters of Activation Oracles and LatentQA look like any other adapter.
-
-    Raises:
-        IntegrityError: `config.json` is not JSON.
+    in their header; adapters of Activation Oracles and LatentQA look like any other.
     """
     if is_selfie_adapter(directory):
         return "selfie-adapter"
@@ -133,21 +121,7 @@ def open_checkpoint(
     dtype: torch.dtype,
     on_progress: OnProgress,
 ) -> Checkpoint:
-    """Read a folder as its family says.
-
-    Args:
-        directory: folder of a model or adapter.
-        family: as in `load_local`.
-        injection: how vectors enter; where it says nothing of a task, what `explainer.json` says,
-            else the family.
-        dtype: of the weights.
-        on_progress: told what is happening while a base model is prepared.
-
-    Raises:
-        UsageError: unknown family, or an architecture that cannot be loaded.
-        MissingPartError: folder, weights, tokenizer or hub are missing.
-        IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
-    """
+    """Read a folder as its family says; `injection` overrides what `explainer.json` and family say."""
     if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
         injection = merged(injection, declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
@@ -199,11 +173,7 @@ def _selfie(
 
 
 def declared_injection(path: Path) -> Injections:
-    """Read `explainer.json`.
-
-    Raises:
-        UsageError: it holds anything but a possible injection, or one for each task.
-    """
+    """Read the injections of `explainer.json`."""
     values = read_json(path)
     if not isinstance(values.get("injection"), dict) or not set(values) <= KNOWN:
         raise UsageError(

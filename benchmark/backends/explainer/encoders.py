@@ -19,11 +19,7 @@ def make_encoder(
     thinking: bool | None,
     system: str | None,
 ) -> Encoder | FamilyEncoder:
-    """Return what turns prompts into ids, by a family's convention or the benchmark's own.
-
-    Raises:
-        UsageError: as either encoder, or thinking or a system text is asked of a family.
-    """
+    """Return what turns prompts into ids, by a family's convention or the benchmark's own."""
     if family is None:
         return Encoder(
             tokenizer,

@@ -62,8 +62,8 @@ LATENTQA_TEMPLATES = {
         "{{ m.content | trim }}<end_of_turn>\n{% endfor %}{{ '<start_of_turn>reflect\n' }}"
     ),
 }
-"""Chat templates by a token of the vocabularies they are for; other vocabularies, such as
-Mistral's, keep their own template, in which roles have no names."""
+"""Chat templates by a token of the vocabularies they are for; others, such as Mistral's, keep their
+own template, in which roles have no names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,8 @@ class Family:
     injection: Injection
     """Where and at what size the vector enters."""
     placeholders: tuple[tuple[str, str, str], ...]
-    """Text before a placeholder, the placeholder and text after it, the first of the vocabulary."""
+    """Text before a placeholder, the placeholder, text after it: the first that the vocabulary has.
+    """
     template: str | None = None
     """The whole prompt, with `SLOT` for each placeholder, if a checkpoint states one."""
     ending: str | None = None
@@ -116,11 +117,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(name: str) -> Family:
-    """Return a family by its name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return a family by its name."""
     if name not in FAMILIES:
         raise UsageError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
     return FAMILIES[name]
@@ -132,18 +129,7 @@ class FamilyEncoder:
     def __init__(
         self, tokenizer: Any, family: Family, *, use_vectors: bool, injection: Injection
     ) -> None:
-        """Bind.
-
-        Args:
-            tokenizer: the explainer's.
-            family: the convention.
-            use_vectors: False leaves placeholders without vectors.
-            injection: how vectors enter; the family's own unless the user chose another.
-
-        Raises:
-            UsageError: the vocabulary has none of the placeholders, or the injection asks for
-                another number of them or another place.
-        """
+        """Bind; the injection is the family's own unless the user chose another."""
         self.tokenizer, self.family = tokenizer, family
         self.begun = ""
         self.thinking, self.system = False, None
@@ -155,27 +141,19 @@ class FamilyEncoder:
         self.placeholder = self._ids(self.text)[0]
 
     def entering(self, injection: Injection) -> FamilyEncoder:
-        """The same with vectors entering in another way; refuses what `__init__` does."""
+        """The same with vectors entering in another way."""
         return FamilyEncoder(
             self.tokenizer, self.family, use_vectors=self.use_vectors, injection=injection
         )
 
     def head(self, prompt: Prompt) -> Encoded:
-        """Nothing: prompts of a family share no head.
-
-        Raises:
-            UsageError: the prompt shows solved queries, which no family knows.
-        """
+        """Nothing: prompts of a family share no head, and no family knows solved queries."""
         if prompt.shots:
             raise UsageError(f"family {self.family.name} shows no solved queries; use --shots 0")
         return Encoded(ids=())
 
     def questions(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Whole prompts, each with the opening of the reply.
-
-        Raises:
-            UsageError: the tokenizer does not keep a placeholder, or has no chat template.
-        """
+        """Whole prompts, each with the opening of the reply."""
         return [self._encode(prompt) for prompt in prompts]
 
     def reply_ids(self, text: str) -> tuple[int, ...]:

@@ -1,7 +1,4 @@
-"""From the name of a model to a `LocalExplainer` with its card.
-
-Owns dtype and the card; what a name stands for is `checkpoints.py`.
-"""
+"""From the name of a model to a `LocalExplainer` with its card."""
 
 from __future__ import annotations
 
@@ -66,11 +63,6 @@ def load_local(
         openings: what a reply must begin with, one of these; empty for free replies.
         decoding: one of `records.DECODINGS`; if None, what `explainer.json` says, else greedy.
         on_progress: told what is happening while a target is prepared.
-
-    Raises:
-        UsageError: unknown name, device or dtype, or an architecture that cannot be loaded.
-        MissingPartError: folder, weights, tokenizer, hub or device are missing.
-        IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
     """
     where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
@@ -110,11 +102,7 @@ def load_local(
 
 
 def find_dtype(name: str, device: str) -> torch.dtype:
-    """Return a dtype by its name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return a dtype by its name."""
     if name == "auto":
         return torch.float32 if device.startswith("cpu") else torch.bfloat16
     if name not in DTYPES:

@@ -1,9 +1,4 @@
-"""Explainers that are local language models: greedy replies, with an optional vector in the prompt.
-
-Owns `LocalExplainer`, which turns prompts into completions, and when a reply ends. Loading is in
-`load.py`, prompts to tokens in `chat.py`, decoding in `decoding.py`, vectors in
-`injection/spec.py`.
-"""
+"""Explainers that are local language models: greedy replies, optional vectors in the prompt."""
 
 from __future__ import annotations
 
@@ -79,11 +74,6 @@ class LocalExplainer:
             openings: a reply must begin with one of these; the one whose first token is likeliest
                 is taken, and the rest is free. Empty: all of it is free.
             decoding: one of `DECODINGS`.
-
-        Raises:
-            UsageError: the injection does not fit the model, a number is below 1, two openings
-                begin with the same token, a learned part is missing or left over, or there can be
-                no thinking or system text.
         """
         self.injections = merged(injection, None if family is None else family.injection)
         self.learned = learned or Learned()
@@ -117,13 +107,7 @@ class LocalExplainer:
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """Answer prompts that share template, instructions and shots, in order.
-
-        Raises:
-            UsageError: the prompts do not share their head, a vector has another width than the
-                explainer, or a prompt is too long for it.
-            IntegrityError: a vector is not finite, or zero where its length is to be matched.
-        """
+        """Answer prompts that share template, instructions and shots, in order."""
         if not prompts:
             return []
         with torch.inference_mode():
@@ -193,11 +177,7 @@ class LocalExplainer:
         }
 
     def check_width(self, d_target: int) -> None:
-        """Refuse vectors of another width than this explainer takes, unless they are left out.
-
-        Raises:
-            UsageError: the widths differ.
-        """
+        """Refuse vectors of another width than this explainer takes, unless they are left out."""
         if not self.encoder.use_vectors:
             return
         maps = self.injector.injection.projection

@@ -22,10 +22,8 @@ class LocalJudge:
     """A judge made of a loaded language model."""
 
     def __init__(self, explainer: LocalExplainer, card: ExplainerCard) -> None:
-        """Take a model that was loaded without vectors, and its card.
-
-        A folder is named by its last part, so that no path of this machine is in a result.
-        """
+        """Take a model without vectors; a folder is named by its last part, for results hold no
+        paths."""
         self._explainer = explainer
         found = locate(card.name)
         self.name = found.resolve().name if isinstance(found, Path) else card.name
@@ -42,11 +40,7 @@ class LocalJudge:
         }
 
     def replies(self, conversations: Sequence[Sequence[Message]]) -> Iterator[tuple[int, str]]:
-        """Yield `(index of the conversation, raw reply)`, a batch at a time, in order.
-
-        Raises:
-            UsageError: a conversation is too long for the model.
-        """
+        """Yield `(index of the conversation, raw reply)`, a batch at a time, in order."""
         step = self._explainer.batch_size
         for start in range(0, len(conversations), step):
             prompts = [_prompt(messages) for messages in conversations[start : start + step]]
@@ -62,10 +56,7 @@ def load_judge(
     batch_size: int | None = None,
     on_progress: OnProgress = silent,
 ) -> LocalJudge:
-    """Load a judge from a folder, a hub id or the name of a target.
-
-    Arguments and errors are those of `loading.load_local`.
-    """
+    """Load a judge from a folder, a hub id or the name of a target; see `load_local`."""
     explainer, card = load_local(
         model,
         device=device,

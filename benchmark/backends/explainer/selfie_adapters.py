@@ -1,14 +1,13 @@
 """Published SelfIE adapters: from their file to a declared projection and a prompt.
 
-Owns the file's format, as in agencyenterprise/selfie-adapters, `selfie_adapters/inference.py` and
+The format is that of agencyenterprise/selfie-adapters, `selfie_adapters/inference.py` and
 `selfie_adapters/projection.py`: safetensors with `log_scale` (1,), `bias` (d,), `U` and `V` (d, r),
-or `weight` (d, d), and in the header either `config_json`, the training's whole configuration, or
-flat keys. What is computed is, for a vector x brought to length 1 if the header says so,
+or `weight` (d, d), and in the header either `config_json`, the training's configuration, or flat
+keys. A vector x, brought to length 1 if the header says so, becomes
 
     exp(log_scale) x + V U^T x + bias      or      weight x + bias
 
-where terms whose tensors are missing are left out. Older `.pt` files are pickles, which can run
-code when opened, and are never read.
+without the terms whose tensors are missing. Older `.pt` files are pickles and are never read.
 """
 
 from __future__ import annotations
@@ -63,13 +62,7 @@ def is_selfie_adapter(directory: Path) -> bool:
 
 
 def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapter:
-    """Read the only adapter of a folder, or the one that is named.
-
-    Raises:
-        UsageError: there are several and none is named, or its prompt is not stated.
-        MissingPartError: there is none.
-        IntegrityError: the file is corrupt or holds something else.
-    """
+    """Read the only adapter of a folder, or the one that is named."""
     path = _choose(directory, file)
     try:
         with safe_open(path, framework="pt") as stream:

@@ -1,7 +1,7 @@
 """A verdict by comparison: an explainer is asked with a query's vector and without, and both count.
 
-Owns how two replies become one. What the output is stays the explainer's reply with the vector;
-whether it changes is read off its own reply without.
+What the output is stays the explainer's reply with the vector; whether it changes is read off its
+own reply without.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ class Compared:
 
         The two replies stand, as thinking, before the answer that is made of them. Where one of
         them has no answer, or none but the verdict, the reply with the vector stands as it is.
-
-        Raises:
-            UsageError: as `LocalExplainer.complete`.
-            IntegrityError: as `LocalExplainer.complete`.
         """
         seen = self.explainer.complete(prompts)
         # without vectors the second reply would be the first again

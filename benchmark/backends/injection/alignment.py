@@ -1,9 +1,7 @@
 """Least squares between two models on the same texts: where a projection starts.
 
-Tokens of the two models are paired where they end at the same character; of the explainer that
-place is read where vectors will enter: its embedding, one layer, or the layer that matches the
-target's by relative depth. The first token of a text is left out: models use it as an attention
-sink, and its residual is far larger than all others.
+Tokens of the two models are paired where they end at the same character. The first token of a text
+is left out: it is an attention sink, whose residual is far larger than all others.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ LONGEST = 256
 """Tokens read of a text."""
 
 OnText = Callable[[int, int], None]
-"""Told pairs found and pairs wanted."""
+"""Progress: pairs seen and pairs wanted."""
 Place = tuple[int, int] | None
 """First and last layer whose outputs are averaged; None for the input embedding."""
 
@@ -52,7 +50,7 @@ class Reader:
 
 
 class Moments:
-    """Sums over pairs of a target's states x, float64 (n, d_target), and an explainer's y."""
+    """Sums over pairs of a target's states x and an explainer's y."""
 
     def __init__(self) -> None:
         """Begin with no pairs."""
@@ -64,7 +62,7 @@ class Moments:
         self.yy: Any = 0.0
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Count pairs."""
+        """Count pairs, float64 (n, d_target) and (n, d_explainer)."""
         self.n += len(x)
         self.x, self.y = self.x + x.sum(0), self.y + y.sum(0)
         self.xx, self.xy, self.yy = self.xx + x.T @ x, self.xy + x.T @ y, self.yy + y.T @ y
@@ -94,27 +92,14 @@ def fitted_projection(
     *,
     told: OnText = lambda _found, _wanted: None,
 ) -> Projection:
-    """Fit a map for each block, between the target's residual and what the explainer has.
+    """Fit a map for each block of target layers (first and last) to what the explainer has there.
 
-    x is the target's residual stream at a token, averaged over a block of layers, y what the
-    explainer has for the same text where vectors enter. For `aligned`, states go where the
-    explainer has its own (`Moments.aligned`); for `pulled-back`, directions go to what they respond
-    to (`Moments.pulled_back`), and every x is brought to length 1 first, so that a few states of
-    huge length do not decide. Aligned maps are a start for training; those that lead to the nearest
-    embeddings, as pulled-back ones do, are measured and stay.
-
-    Args:
-        start: `aligned` or `pulled-back`.
-        injection: where vectors enter, with the maps that are declared, without biases.
-        blocks: first and last target layer of each map, the first as in `maps.layers`.
-        target: whose vectors will be mapped.
-        explainer: who will read them.
-        texts: what both read.
-        told: how far it is.
-
-    Raises:
-        UsageError: the texts give fewer pairs than the fitted side is wide, a tokenizer tells no
-            character offsets, or the explainer has no such layer.
+    x is the target's residual stream at a token, averaged over the block; y is what the explainer
+    has for the same text where vectors enter. `aligned` maps states to the explainer's own states;
+    `pulled-back` maps directions to what they respond to, with every x at length 1, so that a few
+    states of huge length do not decide. Aligned maps are a start for training; those that lead to
+    the nearest embeddings, as pulled-back ones do, are measured and stay. UsageError: the texts
+    give fewer pairs than the fitted side is wide.
     """
     maps = injection.projection
     if maps is None or tuple(first for first, _ in blocks) != maps.layers or maps.bias:
@@ -162,24 +147,7 @@ def fit_base(
     device: str = "cpu",
     told: OnText = lambda _found, _wanted: None,
 ) -> Projection:
-    """Fit maps between a target in a folder and a loaded base model; as `fitted_projection`.
-
-    Args:
-        start: `aligned` or `pulled-back`.
-        model: the loaded base model; moved to the device.
-        base: its folder, for the tokenizer.
-        target: folder of the target.
-        injection: where vectors enter, with the maps that are declared.
-        blocks: first and last target layer of each map.
-        texts: what both read.
-        device: where both run.
-        told: how far it is.
-
-    Raises:
-        UsageError: as there, or the target cannot be loaded.
-        MissingPartError: weights, tokenizer or device are missing.
-        IntegrityError: a file of the target is corrupt.
-    """
+    """As `fitted_projection`, between a target in a folder and a loaded base, which is moved."""
     where = usable_device(device)
     there = load_model(target, torch.float32).to(where).eval()
     return fitted_projection(
@@ -196,11 +164,7 @@ def fit_base(
 def paired_tokens(
     target_tokenizer: Any, explainer_tokenizer: Any, text: str
 ) -> list[tuple[int, int]]:
-    """Indices of tokens of both models that end at the same character, first tokens left out.
-
-    Raises:
-        UsageError: a tokenizer tells no character offsets.
-    """
+    """Indices of tokens of both models that end at the same character, first tokens left out."""
     ends = []
     for tokenizer in (target_tokenizer, explainer_tokenizer):
         offsets = offsets_of(tokenizer, text, special=True)[:LONGEST]

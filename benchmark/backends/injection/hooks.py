@@ -1,8 +1,4 @@
-"""Writes vectors into a running model, as an `Injection` declares.
-
-Owns `Injector` (the choice bound to a loaded model), the places in a batch, and where a model keeps
-its decoder layers.
-"""
+"""Writes vectors into a running model, as an `Injection` declares."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from introspect_bench.benchmark.backends.injection.spec import Injection, matche
 from introspect_bench.benchmark.errors import UsageError
 
 UNIT = 0.01
-"""How far from 1 the length of a direction can be: float16 rounds it by less."""
+"""How far from 1 the length of a direction can be; rounding to float16 moves it by less."""
 EMBEDDING_CHUNK = 8192
 """Vocabulary rows whose norms are taken at once."""
 
@@ -37,7 +33,7 @@ class Slots:
     """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
 
     directions: torch.Tensor | None = None
-    """Which vectors were of length 1 before they were mapped, bool (n_slots,); None: not mapped."""
+    """Which vectors had length 1 before they were mapped, bool (n_slots,); None: not mapped."""
 
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true."""
@@ -52,11 +48,7 @@ class Slots:
 
 
 def decoder_layers(model: Any) -> Any:
-    """The model's decoder layers, as a torch ModuleList.
-
-    Raises:
-        UsageError: there is not exactly one list of `num_hidden_layers` modules.
-    """
+    """The model's decoder layers, as a torch ModuleList."""
     count = model.config.get_text_config().num_hidden_layers
     found = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count]
     if len(found) != 1:
@@ -71,17 +63,7 @@ class Injector:
     """One injection bound to one model."""
 
     def __init__(self, model: Any, injection: Injection, learned: Learned | None = None) -> None:
-        """Bind.
-
-        Args:
-            model: a causal language model.
-            injection: how vectors enter.
-            learned: its learned parts; nothing is learned if None.
-
-        Raises:
-            UsageError: the model has no such layer or another width, or a learned part is missing
-                or left over.
-        """
+        """Bind; refuses a layer or width the model lacks, and learned parts that do not fit."""
         learned = learned or Learned()
         check_learned(injection, learned)
         self.injection = injection
@@ -107,10 +89,7 @@ class Injector:
             self._check_layer(injection.layer)
 
     def mean_embedding_norm(self) -> float:
-        """Mean L2 norm of what the embedding module gives over the whole vocabulary.
-
-        Taken from the module's output, because some families (Gemma 3) scale inside it.
-        """
+        """Mean L2 norm of the embedding module's outputs, inside which some families scale."""
         if self._mean_norm is None:
             n_rows = self._embed.num_embeddings
             device = self._embed.weight.device
@@ -136,11 +115,7 @@ class Injector:
 
     @contextmanager
     def during(self, slots: Slots | None) -> Iterator[None]:
-        """Act on the chosen layers while the body runs; does nothing in mode `embedding`.
-
-        Raises:
-            UsageError: a query's own layers are not all in this model.
-        """
+        """Act on the chosen layers while the body runs; does nothing in mode `embedding`."""
         handles: list[Any] = []
         try:
             for index, there in self._acting(slots):

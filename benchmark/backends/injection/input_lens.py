@@ -1,9 +1,8 @@
 """What a direction responds to among a model's own input embeddings: the input side's logit lens.
 
-At each layer the residual stream is predicted linearly from the embedding of the token that stands
-there, by least squares on texts; a direction is pulled back through that map and compared with
-every token's embedding. Linear maps between layers are those of arXiv:2303.09435, transposed: a
-direction is no state, it reads states.
+At each layer the residual stream is predicted linearly from the embedding of the token there, by
+least squares on texts (maps as in arXiv:2303.09435, transposed); a direction is pulled back through
+that map and compared with every token's embedding.
 """
 
 from __future__ import annotations
@@ -47,17 +46,7 @@ def make_input_lens(
     *,
     told: OnText = lambda _found, _wanted: None,
 ) -> InputLens:
-    """Measure the maps of some layers.
-
-    Args:
-        reader: the model whose directions will be read.
-        layers: layers they may be of, counted from 0.
-        texts: what it reads; the first 32,000 tokens count.
-        told: how far it is.
-
-    Raises:
-        UsageError: the texts are too short, or the tokenizer tells no character offsets.
-    """
+    """Measure the maps of some layers on the first 32,000 tokens of texts."""
     model = reader.model
     chosen = tuple(sorted(set(layers)))
     width = model.config.get_text_config().hidden_size
@@ -99,11 +88,7 @@ def make_bigram_lens(
     *,
     told: OnText = lambda _found, _wanted: None,
 ) -> BigramLens:
-    """Measure linear maps of the last two tokens together; arguments as of `make_input_lens`.
-
-    Raises:
-        UsageError: the texts are too short, or the tokenizer tells no character offsets.
-    """
+    """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
     model, wanted = reader.model, PAIRS["pulled-back"]
     chosen = sorted(set(layers))
     moments = {layer: Moments() for layer in chosen}
@@ -141,12 +126,7 @@ def make_bigram_lens(
 
 
 def load_reader(name: str, *, device: str) -> tuple[Path, Reader]:
-    """Load a model in float32 with its tokenizer; return its folder too.
-
-    Raises:
-        UsageError: unknown name or device.
-        MissingPartError: weights or device are missing.
-    """
+    """Load a model in float32 with its tokenizer; return its folder too."""
     where = usable_device(device)
     folder = find_model(name).directory
     model = load_model(folder, torch.float32).to(where).eval()

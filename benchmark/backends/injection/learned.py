@@ -1,9 +1,8 @@
 """What an injection learns beside an adapter, and that files and declaration agree.
 
-Owns `injection.safetensors`, which lies in the trained explainer's folder and holds `log_scale`,
-float32 (1,): the natural logarithm of the factor on norm-matched vectors. The maps of a projection
-lie beside it, see `projection.py`. A part that is declared and not there is refused, and so is one
-that is there and not declared.
+`injection.safetensors` lies in the trained explainer's folder and holds `log_scale`, float32 (1,):
+the natural logarithm of the factor on norm-matched vectors. A part that is declared and not there
+is refused, and so is one that is there and not declared.
 """
 
 from __future__ import annotations
@@ -49,11 +48,7 @@ class Learned:
 
 
 def check_learned(injections: Injections, learned: Learned) -> None:
-    """Refuse a learned part that is missing, or that no injection uses.
-
-    Raises:
-        UsageError: one of both.
-    """
+    """Refuse a learned part that is missing, or that no injection uses."""
     ways = all_injections(injections)
     scaled = any(way.scaling == "learned" for way in ways)
     if scaled and learned.log_scale is None:
@@ -77,11 +72,7 @@ def check_learned(injections: Injections, learned: Learned) -> None:
 
 
 def write_learned(folder: Path, learned: Learned) -> None:
-    """Write what was learned into an explainer's folder.
-
-    Raises:
-        MissingPartError: the disk is full or the path cannot be written.
-    """
+    """Write what was learned into an explainer's folder."""
     if learned.log_scale is not None:
         values = {KEY: np.array([learned.log_scale], dtype=np.float32)}
         write_safetensors_atomic(folder / LEARNED, values)
@@ -90,13 +81,7 @@ def write_learned(folder: Path, learned: Learned) -> None:
 
 
 def read_learned(folder: Path, injections: Injections) -> Learned:
-    """Read what belongs to injections from an explainer's folder.
-
-    Raises:
-        MissingPartError: a part is declared and its file is not there.
-        UsageError: a file is there and its part is not declared.
-        IntegrityError: a file is corrupt or holds something else.
-    """
+    """Read what belongs to injections from an explainer's folder."""
     ways = all_injections(injections)
     maps = next((way.projection for way in ways if way.projection is not None), None)
     wanted = (

@@ -14,16 +14,7 @@ from introspect_bench.benchmark.registry import get_task
 def parse_injection(
     modes: Sequence[str] = (), scalings: Sequence[str] = (), slots: Sequence[str] = ()
 ) -> Injections | None:
-    """Read words, each `TASK=VALUE` for one task or `VALUE` for all others; None without words.
-
-    Args:
-        modes: where vectors enter, one of `INJECTIONS`; `embedding` where none is given.
-        scalings: their length.
-        slots: placeholder tokens for each.
-
-    Raises:
-        UsageError: unknown task, mode or scaling, a task that is named twice, or no whole number.
-    """
+    """Read words, each `TASK=VALUE` for one task or `VALUE` for all others; None without words."""
     given = {
         "mode": _by_task("injection", modes),
         "scaling": _by_task("scaling", scalings),
@@ -40,11 +31,7 @@ def parse_injection(
 
 
 def read_injection(values: object) -> Injection:
-    """Read an injection as a run file's header keeps it.
-
-    Raises:
-        UsageError: unknown mode or scaling, or anything else that is none.
-    """
+    """Read an injection as a run file's header keeps it."""
     if not isinstance(values, dict):
         raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
     return Injection.from_json(values)

@@ -1,10 +1,8 @@
 """Linear maps from the target's residual stream into that of an explainer of any width.
 
-Owns `Projection`, its file `projection.safetensors`, and its random start. There is one map for
-each layer at which a vector of the suite begins: a block's vector is a mean that starts at the
-block's first layer, and a feature's lies at one layer, so both share the map of that layer and no
-map is left without training queries. Maps are float32 whatever the model computes in, and they are
-applied if and only if the injection declares them, equal widths included.
+There is one map for each layer at which a vector of the suite begins: the first of a block, or a
+feature's own. Maps are float32 whatever the model computes in, and are applied if and only if the
+injection declares them, equal widths included.
 """
 
 from __future__ import annotations
@@ -31,15 +29,9 @@ class Projection(nn.Module):
     """Maps as trainable parameters."""
 
     def __init__(self, maps: Maps, tensors: Mapping[str, Tensor]) -> None:
-        """Bind.
+        """Take `LAYER.weight` (d_explainer, d_target) and, if said, `LAYER.bias` (d_explainer,).
 
-        Args:
-            maps: what is declared.
-            tensors: `LAYER.weight` float32 (d_explainer, d_target) and, if declared, `LAYER.bias`
-                float32 (d_explainer,), for every declared layer, or `all.weight` and `all.bias`.
-
-        Raises:
-            IntegrityError: the tensors are not those that are declared.
+        One map for all layers is called `all`. IntegrityError: not the declared tensors.
         """
         super().__init__()
         names = [str(layer) for layer in maps.layers] or [ALL]
@@ -64,18 +56,7 @@ class Projection(nn.Module):
         )
 
     def forward(self, vectors: Tensor, layers: Tensor | None) -> Tensor:
-        """Map vectors.
-
-        Args:
-            vectors: float32 (n, d_target).
-            layers: first and last layer of each, int64 (n, 2); None where one map serves all.
-
-        Returns:
-            float32 (n, d_explainer).
-
-        Raises:
-            UsageError: there is no map for a layer.
-        """
+        """Map (n, d_target) to (n, d_explainer) by first layers; `layers` is int64 (n, 2) or None."""
         if self.maps.unit:
             vectors = nn.functional.normalize(vectors, dim=-1)
         with torch.autocast(device_type=vectors.device.type, enabled=False):
@@ -123,21 +104,13 @@ def random_projection(maps: Maps, d_explainer: int, *, seed: int) -> Projection:
 
 
 def write_projection(folder: Path, projection: Projection) -> None:
-    """Write the maps into an explainer's folder, float32.
-
-    Raises:
-        MissingPartError: the disk is full or the path cannot be written.
-    """
+    """Write the maps into an explainer's folder, float32."""
     tensors = {name: value.numpy() for name, value in projection.tensors().items()}
     write_safetensors_atomic(folder / PROJECTION, tensors)
 
 
 def load_projection(path: Path, maps: Maps) -> Projection:
-    """Read maps from their file.
-
-    Raises:
-        IntegrityError: the file is corrupt, or holds other maps than those declared.
-    """
+    """Read maps from their file."""
     try:
         tensors = load_file(path)
     except SafetensorError as error:

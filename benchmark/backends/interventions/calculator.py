@@ -1,8 +1,4 @@
-"""What a target answers to texts and under patches, whole batches of them: no file, no journal.
-
-Owns how interventions become rows of a batch for who wants outcomes alone. The answers are those of
-`outputs.py`, so that a suite's labels are had again.
-"""
+"""What a target answers to texts and under patches, as it did when a suite was made; no journal."""
 
 from __future__ import annotations
 
@@ -110,13 +106,7 @@ class Calculator:
 def load_calculator(
     model: str, *, device: str, dtype: torch.dtype, batch_size: int
 ) -> tuple[Calculator, dict[str, str]]:
-    """Load a target by name, hub id or folder; return it with the hashes of its weight files.
-
-    Raises:
-        UsageError: unknown name, device or architecture.
-        MissingPartError: weights, tokenizer or device are missing.
-        IntegrityError: the weights are corrupt.
-    """
+    """Load a target by name, hub id or folder; return it with the hashes of its weight files."""
     folder = find_model(model).directory
     target = load_target_model(folder, device=device, dtype=dtype)
     return Calculator(target, batch_size), weight_files(folder)

@@ -1,7 +1,4 @@
-"""What the target model answers: greedy text up to a delimiter, or one of four letters.
-
-Owns how an output is read from a target, with its margin. Knows nothing of tasks or files.
-"""
+"""What the target model answers, with its margin: greedy text up to a delimiter, or a letter."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ class Output:
     """Answer text without surrounding space, never cut inside a character; empty if the target says
     nothing. It holds U+FFFD only where the target itself wrote invalid bytes."""
     ids: tuple[int, ...]
-    """Tokens of the answer, and of the delimiter that ended it if one was generated."""
+    """Tokens of the answer, and of the delimiter that ended it if any."""
     margin: float
     """Smallest gap between the two largest logits over `ids`, in logits."""
 
@@ -48,8 +45,7 @@ class Output:
 def cut(target: TargetModel, ids: Sequence[int]) -> tuple[str, bool]:
     """Answer text of generated tokens, and whether a delimiter or end of text ended it.
 
-    Bytes of a character that is not complete yet are left out, so the text never holds U+FFFD from
-    a cut token.
+    Bytes of a character that is not complete yet are left out.
     """
     stop = {target.tokenizer.eos_token_id}
     kept = list(ids)
@@ -101,11 +97,7 @@ def greedy(target: TargetModel, stems: Sequence[Stem]) -> list[Output]:
 
 
 def letter_tokens(target: TargetModel, prefix: str) -> tuple[int, ...]:
-    """Token of each letter after an answer prefix such as `The answer is`.
-
-    Raises:
-        UsageError: the tokenizer does not give each letter one token of its own there.
-    """
+    """Token of each letter after an answer prefix such as `The answer is`."""
     plain = target.tokenizer(prefix, add_special_tokens=False)["input_ids"]
     found = []
     for letter in LETTERS:
@@ -132,7 +124,7 @@ def _letters(logits: torch.Tensor, tokens: Sequence[int]) -> list[Output]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A whole prompt with its patch and the output to be confirmed by a single plain pass."""
+    """A prompt with its patch and the output to be confirmed by a single plain pass."""
 
     ids: tuple[int, ...]
     """Prompt tokens."""
@@ -151,18 +143,11 @@ def confirm(
     side: str = "left",
     letter_ids: Sequence[int] = (),
 ) -> list[Output]:
-    """Measure outputs again without cache or stems.
+    """Measure outputs again without cache or stems, all in one batch, padded on the `side` named.
 
-    The answer's own tokens are fed after the prompt and the arg-max before each is compared.
-
-    A greedy continuation is the same if and only if each fed token is the arg-max before it; where
-    one is not, the output is re-read from the tokens up to it. All probes form one padded batch.
-
-    Args:
-        target: the target model.
-        probes: prompts with their earlier outputs.
-        side: `left` or `right` padding.
-        letter_ids: if given, outputs are letters, compared among these tokens only.
+    The answer's own tokens are fed after the prompt. A greedy continuation is the same if and only
+    if each is the arg-max before it; where one is not, the output is re-read from the tokens up to
+    it. With `letter_ids`, outputs are letters, compared among these tokens only.
     """
     rows = [(*probe.ids, *probe.output.ids[:-1]) for probe in probes]
     batch = pad(rows, target, side=side)
@@ -206,10 +191,7 @@ def _reread(target: TargetModel, output: Output, logits: torch.Tensor) -> Output
 
 
 def batches(stems: Sequence[Stem], max_rows: int) -> Iterator[list[int]]:
-    """Indices of stems in batches of at most `max_rows` branches, stems of like length together.
-
-    The order depends on the stems alone, so results do not depend on what was computed before.
-    """
+    """Indices of stems in batches of at most `max_rows` branches, stems of like length together."""
     order = sorted(
         range(len(stems)),
         key=lambda i: (max(len(b.ids) for b in stems[i].branches), len(stems[i].ids), i),

@@ -1,8 +1,4 @@
-"""What a direction promotes: a model's last norm and output layer, applied to vectors.
-
-Owns where the two are found in an architecture of transformers. The norm divides by the vector's
-length, so only its direction matters.
-"""
+"""What a direction promotes: a model's last norm and output layer, applied to vectors."""
 
 from __future__ import annotations
 
@@ -29,11 +25,7 @@ Readout = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.int64]]
 
 
 def final_norm(model: Any) -> nn.Module:
-    """Return the norm between the last decoder layer and the output layer.
-
-    Raises:
-        UsageError: there is not exactly one norm of the model's width outside its layers.
-    """
+    """The norm of the model's width between the last decoder layer and the output layer."""
     body = model.base_model
     width = model.config.get_text_config().hidden_size
     inside = {id(module) for module in decoder_layers(model).modules()}
@@ -52,11 +44,7 @@ def final_norm(model: Any) -> nn.Module:
 
 
 def make_readout(model: Any) -> Readout:
-    """Bind norm and output layer of a loaded model.
-
-    Raises:
-        UsageError: as `final_norm`.
-    """
+    """Bind norm and output layer of a loaded model."""
     norm, head = final_norm(model), model.get_output_embeddings()
 
     def readout(vectors: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
@@ -70,12 +58,7 @@ def make_readout(model: Any) -> Readout:
 
 
 def load_readout(name: str, *, device: str) -> tuple[Path, Readout, Any]:
-    """Load a model in float32; return its folder, its readout and its tokenizer.
-
-    Raises:
-        UsageError: unknown name or device, or an architecture whose norm cannot be told apart.
-        MissingPartError: weights or device are missing.
-    """
+    """Load a model in float32; return its folder, its readout and its tokenizer."""
     where = usable_device(device)
     folder = find_model(name).directory
     return folder, make_readout(load_model(folder, torch.float32).to(where)), load_tokenizer(folder)

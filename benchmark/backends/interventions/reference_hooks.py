@@ -1,7 +1,4 @@
-"""The two independent ways to the same numbers that self-tests compare: ours, and plain hooks.
-
-Owns prompts, places, vectors and both computations; what is asked of them is in `selftests.py`.
-"""
+"""The two independent ways to the same numbers that self-tests compare: ours, and plain hooks."""
 
 from __future__ import annotations
 
@@ -73,12 +70,7 @@ def blocks(n_layers: int, count: int) -> list[tuple[int, int]]:
 
 
 def stems(ground: Ground, *, plain: bool) -> list[Stem]:
-    """Each row as a stem that ends before its place, and a branch with the row's noise there.
-
-    Args:
-        ground: the prompts.
-        plain: a second branch of each stem has no patch.
-    """
+    """Each row as a stem that ends before its place, with its patch and, if `plain`, without."""
     found = []
     for row, (tokens, place) in enumerate(zip(ground.rows, ground.place, strict=True)):
         ids, layers = tokens[place:], (ground.layer, ground.layer)
@@ -96,17 +88,10 @@ def last_logits(
     side: str = "left",
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> torch.Tensor:
-    """Last-token logits of some rows as one padded batch, patched or not.
+    """Last-token logits of some rows as one padded batch, float32 (n_which, vocabulary).
 
-    Args:
-        ground: the prompts.
-        which: rows of the batch.
-        vectors: what is written in each row of `ground`, (n_rows, d_model); None for no patch.
-        side: `left` or `right` padding.
-        spans: first and last patched layer of each row of `ground`; by default `ground.layer`.
-
-    Returns:
-        float32 (n_which, vocabulary).
+    `vectors`, (n_rows, d_model), and `spans` are by row of `ground`; without vectors nothing is
+    patched.
     """
     target = ground.target
     rows = [ground.rows[i] for i in which]
@@ -144,18 +129,7 @@ def hooked_logits(
     span: tuple[int, int] | None = None,
     said: Sequence[int] = (),
 ) -> torch.Tensor:
-    """Last-token logits of one row alone, patched by plain torch forward hooks, without a cache.
-
-    Args:
-        ground: the prompts.
-        row: which of them.
-        vector: what is written at the row's place, (d_model,); None for no patch.
-        span: first and last patched layer; by default `ground.layer`.
-        said: tokens after the prompt.
-
-    Returns:
-        float32 (vocabulary,).
-    """
+    """The same of one row alone, followed by `said`, by plain torch hooks and without a cache."""
     first, last = span or (ground.layer, ground.layer)
     layers = () if vector is None else tuple(ground.target.modules)[first : last + 1]
     ids = torch.tensor([[*ground.rows[row], *said]], device=ground.target.device)

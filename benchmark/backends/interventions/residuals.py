@@ -1,9 +1,7 @@
-"""Residual streams of windows, and the loss when a residual stream is replaced.
+"""Residual streams of windows: many short texts of one length, each read alone after a token `bos`.
 
-Owns the forward pass of many short texts of one length, each read alone after one token `bos`, and
-what is read from or written into it. Plain hooks and no nnsight: one pass reads several layers and
-stops after the deepest of them, which nnsight's engine in `trace.py` is not made for; a
-test holds the two equal.
+Plain hooks and no nnsight: one pass reads several layers and stops after the deepest of them, which
+nnsight's engine in `trace.py` is not made for; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -31,20 +29,7 @@ class _DeepestReachedError(Exception):
 def window_residuals(
     target: TargetModel, ids: Tensor, *, bos: int, layers: Sequence[int]
 ) -> dict[int, Tensor]:
-    """Read the residual stream of windows at some layers, in one pass.
-
-    Args:
-        target: the target model.
-        ids: token ids of the windows, int64 (n, width), without the token before them.
-        bos: the token read before every window; its residual is not returned.
-        layers: 0-based decoder layers whose output is read.
-
-    Returns:
-        For each layer float32 (n, width, d_model), on the target's device.
-
-    Raises:
-        UsageError: a layer does not exist.
-    """
+    """Residuals at some layers behind the token `bos`, float32 (n, width, d_model), in one pass."""
     unknown = [layer for layer in layers if not 0 <= layer < target.n_layers]
     if unknown or not layers:
         raise UsageError(f"layers {list(layers)}: the target has layers 0 to {target.n_layers - 1}")
@@ -70,20 +55,7 @@ def window_residuals(
 def residual_arrays(
     target: TargetModel, ids: npt.NDArray[np.int32], *, bos: int, layers: Sequence[int]
 ) -> dict[int, npt.NDArray[np.float32]]:
-    """Read what `window_residuals` reads, from and into arrays.
-
-    Args:
-        target: the target model.
-        ids: token ids of the windows, int32 (n, width).
-        bos: as there.
-        layers: as there.
-
-    Returns:
-        For each layer float32 (n, width, d_model).
-
-    Raises:
-        UsageError: a layer does not exist.
-    """
+    """The same from and into arrays; ids are int32 (n, width)."""
     read = window_residuals(target, torch.from_numpy(ids.astype(np.int64)), bos=bos, layers=layers)
     return {layer: residuals.cpu().numpy() for layer, residuals in read.items()}
 

@@ -40,11 +40,7 @@ class Screened:
 
 
 def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
-    """First answer tokens of stems, whose branches share their tokens and all have a patch.
-
-    Raises:
-        UsageError: branches of a stem have different tokens, or one has no patch.
-    """
+    """First answer tokens of stems, whose branches share their tokens and all have a patch."""
     if any(branch.layers is None for stem in stems for branch in stem.branches):
         raise UsageError("screening is for branches with a patch")
     if any(len({branch.ids for branch in stem.branches}) != 1 for stem in stems):
@@ -136,10 +132,7 @@ class Tail:
         vectors: torch.Tensor,
         output: Any,
     ) -> torch.Tensor:
-        """Last logits after patches of one block, each of one stem (`owner`).
-
-        `output` is what the block's first layer gives for the stems.
-        """
+        """Last logits after patches of one block; `output` is its first layer's, by stem (`owner`)."""
         owner = owner.to(self.ids.device)
         cache.batch_select_indices(owner)
         rows = torch.arange(len(owner), device=owner.device)

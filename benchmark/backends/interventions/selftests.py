@@ -1,8 +1,8 @@
 """Self-tests of interventions on one target model: a suite is made only if all of them pass.
 
-Each check compares two independent ways to the same numbers; observers are plain torch hooks, so a
-patch that silently does nothing cannot pass. Logits are compared relative to their largest absolute
-value. What is compared is in `reference_hooks.py`.
+Each compares two independent ways to the same numbers; observers are plain torch hooks, so a patch
+that silently does nothing cannot pass. Logits are compared relative to their largest absolute
+value.
 """
 
 from __future__ import annotations
@@ -99,10 +99,7 @@ def plain_hook(ground: Ground) -> Check:
 
 
 def block(ground: Ground) -> Check:
-    """A patch over a block of layers gives what a plain hook on each of its layers gives.
-
-    One batch holds blocks from the first layers to the last.
-    """
+    """A patch over a block, at all depths, gives what a plain hook on each of its layers gives."""
     everyone = range(len(ground.rows))
     spans = blocks(ground.target.n_layers, len(ground.rows))
     patched = last_logits(ground, everyone, ground.noise, spans=spans)
@@ -198,13 +195,7 @@ def check_model(target: TargetModel) -> list[Check]:
 
 
 def run_doctor(name: str, *, device: str = "cpu") -> list[Check]:
-    """Run every self-test on a target by name, hub id or folder.
-
-    Raises:
-        UsageError: unknown target, architecture or device.
-        MissingPartError: its weights, its tokenizer or the device are missing.
-        IntegrityError: its weights are corrupt.
-    """
+    """Run every self-test on a target by name, hub id or folder."""
     from introspect_bench.benchmark.models.fetch import prepare_target
     from introspect_bench.benchmark.models.targets import resolve_target
 

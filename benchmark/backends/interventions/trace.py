@@ -1,9 +1,9 @@
 """Batched interventions on a target model: read, replace, continue. Built on nnsight.
 
-Terms. A *stem* is a run of tokens shared by several *branches*; it is computed once and its
-key-value cache is expanded to the branches. A branch may replace the residual stream at its first
-token: the output of every decoder layer of a block is overwritten with one vector there. Everything
-is left-padded; position ids count real tokens.
+A *stem* is a run of tokens shared by several *branches*; it is computed once and its key-value
+cache is expanded to the branches. A branch may replace the residual stream at its first token: the
+output of every decoder layer of a block is overwritten with one vector there. Everything is
+left-padded; position ids count real tokens.
 """
 
 from __future__ import annotations
@@ -71,13 +71,7 @@ def residuals(
 ) -> list[torch.Tensor]:
     """Residual stream after every layer at chosen positions, from one clean pass.
 
-    Args:
-        target: the target model.
-        rows: token ids of each prompt.
-        positions: for each prompt, 0-based token indices to read.
-
-    Returns:
-        For each prompt a tensor (n_positions, n_layers, d_model) in the model's dtype.
+    For each prompt a tensor (n_positions, n_layers, d_model) in the model's dtype.
     """
     batch = pad(rows, target)
     width = batch.ids.shape[1]
@@ -112,16 +106,10 @@ def patched_forward(
     branches: Sequence[Branch],
     columns: Sequence[int],
 ) -> tuple[torch.Tensor, object]:
-    """One forward pass in which each row's patch is written at its column.
+    """One forward pass in which each row's patch is written at its column of `input_ids`.
 
-    Args:
-        target: the target model.
-        inputs: keyword arguments of the model, batch in row order of `branches`.
-        branches: one per row; rows without a patch are left alone.
-        columns: for each row, the column of the patched token in `input_ids`.
-
-    Returns:
-        Logits (rows, kept, vocabulary) and the key-value cache (None if the model returned none).
+    Returns logits (rows, kept, vocabulary) and the key-value cache, None if the model returned
+    none.
     """
     by_layer: dict[int, list[int]] = {}
     for row, branch in enumerate(branches):
@@ -160,18 +148,12 @@ class Flow:
 
 
 def slides(target: TargetModel) -> bool:
-    """Whether some layer attends to a window of columns.
-
-    Padding between a stem and its branches would use that window up, so nothing is shared then.
-    """
+    """Whether some layer attends to a window, which padding inside a shared prefix would use up."""
     return getattr(target.model.config.get_text_config(), "sliding_window", None) is not None
 
 
 def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
-    """Compute stems once, expand them to their branches, and run the branches' tokens.
-
-    Rows are the branches in order, stem by stem.
-    """
+    """Compute stems once, expand them to their branches, and run the branches' tokens, in order."""
     branches = [branch for stem in stems for branch in stem.branches]
     owner = [index for index, stem in enumerate(stems) for _ in stem.branches]
     shares = any(stem.ids for stem in stems) and not slides(target)
@@ -205,14 +187,7 @@ def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
 
 
 def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tensor) -> Flow:
-    """Append one token to each kept row and return the next state.
-
-    Args:
-        target: the target model.
-        flow: state whose logits chose the tokens.
-        tokens: next token of every row, int64 (rows,).
-        keep: indices of the rows that go on, int64 (kept,).
-    """
+    """Append its next token to each row in `keep`; `tokens` are int64 (rows,) for all rows."""
     with torch.inference_mode():
         mask = flow.mask[keep]
         if len(keep) < len(flow.mask):

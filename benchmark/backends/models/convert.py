@@ -1,7 +1,4 @@
-"""GGUF to float32 safetensors.
-
-Owns the conversion only; paths, locks and hashes belong to `fetch.py`.
-"""
+"""GGUF to float32 safetensors; paths, locks and hashes belong to `fetch.py`."""
 
 from __future__ import annotations
 
@@ -16,17 +13,7 @@ from introspect_bench.benchmark.errors import MissingPartError
 
 
 def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
-    """Unpack a GGUF file into a folder that loads like any other model.
-
-    Args:
-        gguf_path: the file; weights and tokenizer are both read from it.
-        out_dir: an existing folder; gets `config.json`, `model.safetensors` (float32) and the
-            tokenizer.
-
-    Raises:
-        MissingPartError: the disk is full, or a package is not installed.
-        UsageError: transformers cannot read the file.
-    """
+    """Unpack a GGUF file, with its tokenizer, into an existing folder that loads like any other."""
     folder, name = gguf_path.parent, gguf_path.name
     model = from_folder(
         AutoModelForCausalLM,

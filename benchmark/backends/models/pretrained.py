@@ -1,8 +1,8 @@
 """The only door for weights and tokenizers, and for the name of a device.
 
-Safetensors from a folder that is already here; code that comes with weights is never run, nor asked
-for. What transformers raises becomes one sentence: corrupt files are an `IntegrityError`, missing
-ones a `MissingPartError`, and what cannot be loaded for another reason a `UsageError`.
+Safetensors from a folder that is already here; code that comes with weights is never run. What
+transformers raises becomes one sentence: corrupt files are an `IntegrityError`, missing ones a
+`MissingPartError`, and what cannot be loaded for another reason a `UsageError`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,11 @@ INDEX = "model.safetensors.index.json"
 """Says which file of a model in several files holds which tensor."""
 
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
-"""Files a tokenizer is made of; a folder without any of them has none."""
+"""Files a tokenizer is made of."""
 
 
 def usable_device(name: str) -> torch.device:
-    """Turn the name of a device into one that can hold a number on this machine.
-
-    Raises:
-        UsageError: there is no such kind of device, or it holds no numbers.
-        MissingPartError: this machine, or this build of torch, does not have it.
-    """
+    """The device of a name, if it can hold a number on this machine."""
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -54,18 +49,7 @@ def usable_device(name: str) -> torch.device:
 
 
 def load_model(directory: Path, dtype: torch.dtype) -> Any:
-    """Load the weights of a causal language model.
-
-    Args:
-        directory: folder with `config.json` and `*.safetensors`.
-        dtype: of the loaded weights.
-
-    Raises:
-        MissingPartError: no safetensors, or a package that this model needs is not installed.
-        IntegrityError: a weight file is cut off, or lacks weights of this architecture.
-        UsageError: transformers does not know the architecture, or it would need code of its own.
-        WithheldError: they are those of a target that is withheld from this process.
-    """
+    """Load the weights of a causal language model; refuses those of a withheld target."""
     _check_files(directory)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
@@ -86,13 +70,7 @@ def load_model(directory: Path, dtype: torch.dtype) -> Any:
 
 
 def load_tokenizer(directory: Path) -> Any:
-    """Load the tokenizer of a model.
-
-    Raises:
-        MissingPartError: the folder holds none.
-        IntegrityError: its files are not JSON.
-        UsageError: transformers cannot load it.
-    """
+    """Load the tokenizer of a model."""
     if not any(any(directory.glob(pattern)) for pattern in VOCABULARIES):
         raise MissingPartError(
             f"{directory} holds no tokenizer, such as tokenizer.json; save it beside the weights"
@@ -101,18 +79,7 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def from_folder(factory: Any, directory: Path, **arguments: Any) -> Any:
-    """Call `factory.from_pretrained` on a folder: no network, no code of the model's own.
-
-    Args:
-        factory: a class of transformers.
-        directory: an existing folder.
-        **arguments: passed on.
-
-    Raises:
-        MissingPartError: a package is not installed.
-        IntegrityError: a file is cut off or is not JSON.
-        UsageError: it cannot be loaded for another reason.
-    """
+    """Call `factory.from_pretrained` on a folder: no network, no code of the model's own."""
     try:
         return factory.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False, **arguments
@@ -151,7 +118,7 @@ def _check_files(directory: Path) -> None:
 
 
 def _config(directory: Path) -> Mapping[str, Any]:
-    """What transformers would read; it says itself what is wrong with a file that is no object."""
+    """What transformers would read; empty if it is no object."""
     try:
         value = json.loads((directory / "config.json").read_bytes())
     except (OSError, ValueError):

@@ -1,13 +1,9 @@
-"""What a simulator learns from: descriptions, windows and true activations, batch by batch.
+"""What a simulator is trained on: descriptions, windows and true activations, batch by batch.
 
-Owns targets and the chance draws of training; arrays only, no torch. Batches depend on the seed and
-on their number alone, so a run that was interrupted draws the same.
-
-A wrong description needs no rule of its own: it is the right description of another feature, whose
-activations on these windows can be measured too. So a lesson holds its feature's own windows and
-windows of other features, with this feature's activations on all of them. What a description must
-not do is tell windows that were chosen for a feature from others by their look; the latter would
-let a simulator score on texts that say nothing.
+Arrays only, no torch. Batches depend on the seed and on their number alone, so a run that was
+interrupted draws the same. An example holds its feature's own windows and windows of other
+features, with this feature's activations on all of them: so a wrong description needs no rule of
+its own, and windows that were chosen for a feature cannot be told by their look.
 """
 
 from __future__ import annotations
@@ -39,17 +35,13 @@ class Lessons:
     ids: Ids
     """Token ids of windows, int32 (n, w, width)."""
     activations: Floats
-    """The feature's true activations there, float32 (n, w, width), in any unit; nothing below 0
+    """The feature's true activations there, float32 (n, w, width), in any unit; only above 0
     counts."""
     vague: tuple[str, ...] = ("",)
     """Descriptions that say nothing: they are taught to predict the base rate everywhere."""
 
     def __post_init__(self) -> None:
-        """Check that the parts fit.
-
-        Raises:
-            UsageError: they do not, or a feature is silent on all its windows.
-        """
+        """Check that the parts fit and that no feature is silent on all its windows."""
         n = len(self.descriptions)
         shapes = (self.ids.ndim, self.ids.shape, len(self.opposites), len(self.ids))
         if not n or shapes != (3, self.activations.shape, n, n) or not self.vague:
@@ -70,7 +62,7 @@ class Lessons:
         return len(self.descriptions)
 
     def sha256(self) -> str:
-        """Hash of everything in the lessons."""
+        """Hash of everything in them."""
         parts = [self.descriptions, self.opposites, self.vague, list(self.ids.shape)]
         arrays = [sha256_bytes(a.tobytes()) for a in (self.ids, self.activations)]
         return sha256_bytes(canonical_json([parts, arrays]).encode())
@@ -114,11 +106,7 @@ class TrainingSettings:
     """Chooses initial weights and all draws."""
 
     def __post_init__(self) -> None:
-        """Check that the numbers are possible.
-
-        Raises:
-            UsageError: they are not.
-        """
+        """Check that the numbers are possible."""
         if min(self.epochs, self.batch, self.rows, self.rank, self.windows or 1) < 1:
             raise UsageError("epochs, batch, rows, windows and rank are at least 1")
         if min(self.opposite_share, self.vague_share) < 0 or (
@@ -163,8 +151,7 @@ def targets(activations: Floats) -> Floats:
 def shares(values: Floats) -> Floats:
     """Split values 0 to 10, any shape, between the two nearest classes, float32 (..., 11).
 
-    Their expected class is the value, so the best prediction of a class head is the mean of what is
-    unknown, which is also what correlates best.
+    Their expected class is the value, so a class head predicts best the mean of what is unknown.
     """
     low = np.minimum(np.floor(values), TOP - 1)
     upper = (values - low)[..., None]
@@ -182,14 +169,7 @@ def base_rate(lessons: Lessons) -> Floats:
 
 
 def draw(lessons: Lessons, settings: TrainingSettings, rates: Floats, step: int) -> Batch:
-    """Draw the lessons of one step.
-
-    Args:
-        lessons: all of them.
-        settings: sizes, shares and the seed.
-        rates: what `base_rate` says of them.
-        step: number of the step, from 0.
-    """
+    """Draw the batch of a step, counted from 0; `rates` are those of `base_rate`."""
     n = len(lessons)
     stop = min((step + 1) * settings.batch, settings.epochs * n)
     rows = [_place(place, n, settings.seed) for place in range(step * settings.batch, stop)]

@@ -1,11 +1,9 @@
 """Trains a simulator: adapter and head of a frozen base model; goes on where it was killed.
 
-Owns the loop, checkpoints and the folder written. Same seed, machine and number of threads: same
-bytes, interrupted or not. Only layers from the first with an adapter on are differentiated.
-
-Written under the folder: `checkpoint.safetensors` while training; then `adapter_config.json`,
-`adapter_model.safetensors` (float16), `head.safetensors` and at last `simulator.json`, whose
-presence means that training is done.
+Same seed, machine and number of threads: same bytes, interrupted or not. Written under the folder:
+`checkpoint.safetensors` while training; then `adapter_config.json`, `adapter_model.safetensors`
+(float16), `head.safetensors` and at last `simulator.json`, whose presence means that training is
+done.
 """
 
 from __future__ import annotations
@@ -63,7 +61,7 @@ CHECKPOINT = "checkpoint.safetensors"
 """Everything that the next step depends on, while training."""
 
 Report = Callable[[int, int, float], None]
-"""Told the steps done, the steps in all and the loss of the last, in nats a token."""
+"""Progress: steps done, steps in all and the last loss, in nats a token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +101,6 @@ def train_simulator(
 
     Returns:
         The folder, which `simulator.load_simulator` reads.
-
-    Raises:
-        UsageError: the folder holds a run of other settings, lessons or base; or the base has no
-            such layers.
-        CheckFailedError: the loss is not a finite number any more.
-        IntegrityError: the checkpoint is damaged.
-        MissingPartError: weights or device are missing, or the disk is full.
     """
     run = _Run(base, lessons, settings, device)
     identity = _identity(run.base_sha256, base.name, lessons, validation, settings, name)
@@ -205,11 +196,7 @@ class _Run:
         return save(tensors, {"note": note})  # one key: several are written in no fixed order
 
     def load(self, path: Path) -> str:
-        """Continue from a dump; returns its note.
-
-        Raises:
-            IntegrityError: it is damaged, or of another model.
-        """
+        """Continue from a dump; returns its note."""
         try:
             with safe_open(path, framework="pt") as file, torch.no_grad():
                 note: str = (file.metadata() or {})["note"]

@@ -1,7 +1,7 @@
 """From the words after `train` to a trained explainer's folder.
 
-Owns which queries are learnt from: the training split of a suite, and the validation split to stop
-by. The test split is never opened.
+It learns from the training split of a suite and stops by the validation split; the test split is
+never opened.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ N_VALIDATION = 200
 """Most validation queries of a task that a training stops by."""
 
 OnStep = Callable[[int, int, float], None]
-"""Told steps done, steps in all and the latest loss in nats."""
+"""Progress: steps done, steps in all and the latest loss in nats."""
 
 
 def train(
@@ -88,12 +88,6 @@ def train(
 
     Returns:
         `output`.
-
-    Raises:
-        UsageError: unknown name, an impossible setting, or the folder holds another training.
-        CheckFailedError: the loss is not a finite number any more.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
     """
     from introspect_bench.benchmark.backends.explainer.chat import Encoder
     from introspect_bench.benchmark.backends.explainer.load import find_model

@@ -11,14 +11,7 @@ _SERIES = (("loss", "training", "#4269d0"), ("eval_loss", "validation", "#c0480b
 
 
 def loss_curve(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw training and validation loss, in nats a token, over steps.
-
-    Args:
-        rows: lines of `training.jsonl`.
-
-    Returns:
-        An SVG document; without any loss an empty picture.
-    """
+    """Draw training and validation loss of `training.jsonl`, in nats a token, as SVG."""
     series = [
         (title, colour, [(row["step"], row[key]) for row in rows if key in row])
         for key, title, colour in _SERIES

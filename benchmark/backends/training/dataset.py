@@ -1,8 +1,7 @@
 """Training queries as token ids with vectors and a known beginning of the answer.
 
-Owns what one lesson is, how lessons are batched and padded, and the order of a whole training. The
-answer's place is counted when the prompt is encoded, never searched for in text. A batch holds one
-template, whose instructions (the *head*) are then read once for all of it.
+The answer's place is counted when the prompt is encoded, never searched for in text. A batch holds
+one template, whose instructions (the *head*) are then read once for all of it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 
 CHUNK = 8
-"""Batches whose lessons are sorted by length together: little is padded, order stays random."""
+"""Batches whose examples are sorted by length together: little is padded, order stays random."""
 WIDTH = 8
 """Batches are padded to a multiple of this many tokens: every new shape costs time to prepare."""
 
@@ -44,7 +43,7 @@ class Lesson:
     ids: tuple[int, ...]
     """Token ids of prompt and answer, the end of the answer included."""
     n_head: int
-    """How many of them are the head, which all lessons of a template begin with."""
+    """How many of them are the head, shared by all examples of a template."""
     n_prompt: int
     """How many of them are the prompt, the head included."""
     columns: tuple[int, ...]
@@ -73,20 +72,7 @@ def make_lessons(
     n: Amount | None = None,
     seed: int = 0,
 ) -> list[Lesson]:
-    """Encode solved queries of a split.
-
-    Args:
-        task: renders queries and writes answers.
-        suite: its split is read, with truth.
-        encoder: the explainer's.
-        split: `train`, or `validation` to stop by.
-        n: how many, whole contrast groups drawn by hash; all if None.
-        seed: decides the draw.
-
-    Raises:
-        UsageError: `n` is not above 0 or more than there are, or the tokenizer has no end of text.
-        IntegrityError: a file of the suite is corrupt.
-    """
+    """Encode solved queries of a split, `n` in whole contrast groups or all if None."""
     queries = draw_groups(suite.queries(split), n, seed=seed)
     answers = suite.answers(split)
     vectors = None
@@ -115,11 +101,7 @@ def encode_lesson(
     reading: str = "",
     early: bool = False,
 ) -> Lesson:
-    """Put a prompt and the reply to it together; `head` is the prompt's own.
-
-    Raises:
-        UsageError: the tokenizer has no end of text.
-    """
+    """Put a prompt, its head and the reply to it together."""
     end = encoder.tokenizer.eos_token_id
     if end is None:
         raise UsageError("the tokenizer names no end of text; an answer could not end")
@@ -141,7 +123,7 @@ def encode_lesson(
 
 
 def lessons_sha256(lessons: Sequence[Lesson]) -> str:
-    """Hash over all that training reads, in any order of the lessons."""
+    """Hash over all that training reads, in any order of the examples."""
     digest = hashlib.sha256()
     for lesson in sorted(lessons, key=lambda one: (one.task, one.qid)):
         digest.update(repr((lesson.task, lesson.qid, lesson.ids, lesson.columns)).encode())
@@ -157,13 +139,10 @@ def lessons_sha256(lessons: Sequence[Lesson]) -> str:
 def plan_batches(
     lessons: Sequence[Lesson], *, batch_size: int, epochs: int, seed: int
 ) -> list[list[int]]:
-    """Return places of lessons by batch: early ones once, then all epochs of the others in a row.
+    """Places of examples by batch: early ones once, then all epochs of the others in a row.
 
-    Each epoch is one random order. The lessons of a template are taken in that order, chunks
-    of them are sorted by length and cut into batches, and all batches come in random order again.
-
-    Raises:
-        UsageError: a number is below 1, or there are no lessons.
+    Each epoch is one random order. The examples of a template are taken in that order, chunks of
+    them are sorted by length and cut into batches, and all batches come in random order again.
     """
     if batch_size < 1 or epochs < 1 or not lessons:
         raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
@@ -214,18 +193,13 @@ class Steps(torch.utils.data.Sampler[list[int]]):
 
 
 def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
-    """Put the lessons of one template side by side, padded on the right after their head.
+    """Put the examples of one template side by side, padded on the right after their head.
 
-    Returns:
-        `ids` int64 (n, width), what follows the head; `head` int64 (n_head,); `mask` int64
-        (n, width); `answers` int64 (n, width), the token to be predicted at each place or -100;
-        `rows`, `columns` int64 (n_slots,), `layers` int64 (n_slots, 2) and `vectors` float32
-        (n_slots, d_target), where vectors enter; `layers` is (0, 2) unless queries have their own,
-        `vectors` is (0, 0) without vectors; `task`, the task's name, which says how they enter;
-        `kind`, what is asked.
-
-    Raises:
-        ValueError: they do not share their task and their head.
+    `ids` (n, width) follow `head` (n_head,); `mask` (n, width); `answers` (n, width) is the token
+    to be predicted at each place or -100; `rows` and `columns` (n_slots,), `layers` (n_slots, 2)
+    and `vectors` float32 (n_slots, d_target) say where vectors enter, with `layers` (0, 2) unless
+    queries have their own and `vectors` (0, 0) without vectors; all but `vectors` int64. `task`
+    says how they enter, `kind` what is asked.
     """
     first = lessons[0]
     head = first.ids[: first.n_head]

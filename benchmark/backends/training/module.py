@@ -1,6 +1,6 @@
 """A language model with vectors in its prompts as one trainable module.
 
-Owns the loss: mean negative log-likelihood over answer tokens alone, in nats. The head that all
+The loss is the mean negative log-likelihood over answer tokens alone, in nats. The head that all
 rows of a batch begin with is read once, and only the answer's places go through the output layer.
 """
 
@@ -34,18 +34,7 @@ class TrainedExplainer(nn.Module):
         inner: Any = None,
         projection: Projection | None = None,
     ) -> None:
-        """Bind.
-
-        Args:
-            model: what has the weights: a causal language model, or PEFT's wrapper of one.
-            injection: how vectors enter.
-            inner: the causal language model itself, if `model` is a wrapper.
-            projection: maps that vectors go through at first, if an injection declares any.
-
-        Raises:
-            UsageError: an injection does not fit the model or the projection, or two tasks learn a
-                scale.
-        """
+        """Bind a model; `inner` is the language model itself if `model` is PEFT's wrapper."""
         super().__init__()
         self.model = model
         self._inner = [inner if inner is not None else model]  # a list: not a submodule twice

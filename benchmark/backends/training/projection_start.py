@@ -1,8 +1,4 @@
-"""What `train --projection` declares, and the maps it starts from.
-
-Owns which target layers get a map, read from the training and validation queries of a suite, and
-the texts and the target model of an alignment.
-"""
+"""What `train --projection` declares, and the maps it starts from."""
 
 from __future__ import annotations
 
@@ -23,13 +19,13 @@ if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
 
 OnAlign = Callable[[int, int], None]
-"""Told pairs of tokens read and pairs in all."""
+"""Progress: pairs of tokens read and pairs in all."""
 
 LENS = "input-lens"
 STARTS = ("none", "random", "aligned", LENS)
 """What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
-shows the explainer its own tokens: for a direction those that it responds to, for a state those
-whose embeddings are nearest to where `aligned` maps it."""
+shows the explainer its own tokens: those that a direction responds to, or whose embeddings are
+nearest to where `aligned` maps a state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +77,6 @@ def plan_projection(
         device: where an aligned target runs.
         on_fetch: told what is downloaded and prepared.
         on_align: told how far an alignment is.
-
-    Raises:
-        UsageError: unknown start, vectors of another width than the base without a projection, a
-            projection without vectors, maps for directions and vectors that are none, or no text
-            to align on.
-        MissingPartError: the text file is not there.
     """
     from introspect_bench.benchmark.backends.explainer.load import find_model
 
@@ -139,11 +129,7 @@ def plan_projection(
 def _split(
     start: Start, injections: Mapping[str, Injection], suites: Sequence[Suite]
 ) -> tuple[list[Suite], list[Suite]]:
-    """Suites whose vectors enter as they are, and those whose vectors go through the maps.
-
-    Raises:
-        UsageError: directions are to be seen as tokens and enter elsewhere.
-    """
+    """Suites whose vectors enter as they are, and those whose vectors go through the maps."""
     plain = [
         start.kind == "none" or (start.kind == LENS and injections[suite.task].mode != "embedding")
         for suite in suites
@@ -159,11 +145,7 @@ def _split(
 
 
 def _read_as(start: Start, suites: Sequence[Suite]) -> str:
-    """Which fit maps are made by: directions are pulled back, states are aligned.
-
-    Raises:
-        UsageError: the input lens would have to be both.
-    """
+    """Which fit maps are made by: directions are pulled back, states are aligned."""
     kinds = {suite.describes for suite in suites}
     if start.kind != LENS:
         return "aligned"
@@ -176,11 +158,7 @@ def _read_as(start: Start, suites: Sequence[Suite]) -> str:
 
 
 def _place(mapped: Sequence[Injection]) -> Injection:
-    """Where vectors that go through maps enter: the place that the maps are fitted to.
-
-    Raises:
-        UsageError: there are several, which one set of maps cannot lead to.
-    """
+    """Where vectors that go through maps enter: the place that the maps are fitted to."""
     # all modes of a query's own layers read the same residuals
     if len({"own" if way.own else (way.mode, way.layer) for way in mapped}) > 1:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""Questions about training vectors as lessons: which of them, when, and how they are encoded.
+"""Questions about training vectors as examples: which of them, when, and how they are encoded.
 
-Owns the draw, which a control without vectors shares: it depends on queries and oracle rows alone.
+The draw depends on queries and oracle rows alone, so that a control without vectors shares it.
 """
 
 from __future__ import annotations
@@ -46,21 +46,7 @@ def make_reading_lessons(
     n: Amount | None = None,
     seed: int = 0,
 ) -> list[Lesson]:
-    """Encode questions about the vectors of the training queries that are learnt from.
-
-    Args:
-        task: asks them.
-        suite: its training split is read, with oracle rows.
-        encoder: the explainer's.
-        reading: how many of which kinds, and when.
-        n: training queries that are learnt from, as `make_lessons` draws them.
-        seed: decides both draws.
-
-    Raises:
-        UsageError: vectors enter at quoted tokens, a kind is unknown, there are fewer questions, or
-            the suite does not say where its vectors were read.
-        IntegrityError: a file of the suite is corrupt.
-    """
+    """Encode questions about the vectors of the training queries that `make_lessons` draws."""
     if task.reading is None:
         return []
     if encoder.injection.quotes:
@@ -101,21 +87,10 @@ def make_reading_lessons(
 def draw_questions(
     questions: Sequence[ReadingQuestion], n: int, *, kinds: Sequence[str] = (), seed: int = 0
 ) -> list[tuple[ReadingQuestion, bool]]:
-    """Draw questions by hash, as many of each kind as of the others while there are any.
+    """Draw `n` questions by hash, as many of each kind as of the others while there are any.
 
     Contrast groups stay together, but for the last one of a kind, so that choices stay balanced.
-
-    Args:
-        questions: all there are.
-        n: how many.
-        kinds: kinds to draw from; all if empty.
-        seed: decides the draw.
-
-    Returns:
-        Questions, and whether each is in the first half of its kind.
-
-    Raises:
-        UsageError: a kind is unknown, or there are fewer.
+    With each question: whether it is in the first half of its kind.
     """
     by_kind: dict[str, list[ReadingQuestion]] = {}
     for question in questions:

@@ -15,8 +15,7 @@ from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import DECODINGS, GREEDY
 
 READING = ("before", "beside", "both")
-"""When reading is taught: in a phase of its own before the task, mixed with it, or half and half.
-"""
+"""When reading is taught: in a phase before the task, mixed with it, or half and half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +33,7 @@ class Reading:
     """Kinds of questions, equally many of each as far as there are; all if empty."""
 
     def __post_init__(self) -> None:
-        """Check that it is possible.
-
-        Raises:
-            UsageError: it is not.
-        """
+        """Check that it is possible."""
         if self.when not in READING:
             raise UsageError(f"reading {self.when!r}: choose from {', '.join(READING)}")
         if not 0 < self.share < math.inf:
@@ -85,11 +80,7 @@ class ExplainerSettings:
     """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
 
     def __post_init__(self) -> None:
-        """Check that the numbers are possible.
-
-        Raises:
-            UsageError: they are not.
-        """
+        """Check that the numbers are possible."""
         if self.method not in ("lora", "full"):
             raise UsageError(f"method {self.method!r}: choose lora or full")
         if self.decoding not in DECODINGS:

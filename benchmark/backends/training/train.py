@@ -1,9 +1,9 @@
 """Trains an explainer: an adapter or all weights, on answer tokens alone; goes on where it was.
 
-Owns what is written under the folder: `training.json` (what this training is), `training.jsonl`
-(one line a logged step), its picture `training.svg`, `checkpoints/` while it lasts, and at the end
-the adapter or the weights with `explainer.json`, whose presence means that training is done. The
-loop is transformers' Trainer.
+Written under the folder: `training.json` (what this training is), `training.jsonl` (one line a
+logged step), its picture `training.svg`, `checkpoints/` while it lasts, and at the end the adapter
+or the weights with `explainer.json`, whose presence means that training is done. The loop is
+transformers' Trainer.
 """
 
 from __future__ import annotations
@@ -94,11 +94,6 @@ def train_explainer(
         device: torch device.
         project: makes the maps that vectors go through, from the loaded base; None for no maps.
         on_step: told after every logged step.
-
-    Raises:
-        UsageError: the folder holds another training, or the base cannot be trained so.
-        CheckFailedError: the loss is not a finite number any more.
-        MissingPartError: weights or device are missing, or the disk is full.
     """
     model = _loaded(base, device)
     plan = {
@@ -189,12 +184,7 @@ def _learnt(lessons: Sequence[Lesson]) -> dict[str, Any]:
 
 
 def bfloat16_is_faster(device: str) -> bool:
-    """Whether products of matrices are clearly faster in bfloat16 on a device.
-
-    Raises:
-        UsageError: unknown device.
-        MissingPartError: this machine has no such device.
-    """
+    """Whether products of matrices are clearly faster in bfloat16 on a device."""
     if usable_device(device).type != "cpu":
         return True
     seconds = {}

@@ -1,7 +1,4 @@
-"""transformers' Trainer with our order of batches and log; a kill cannot spoil its checkpoints.
-
-Owns what a checkpoint holds of the weights: those that are trained, as safetensors.
-"""
+"""transformers' Trainer with our order of batches and log; a kill cannot spoil its checkpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ STATE = "trainer_state.json"
 """The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
 
 OnStep = Callable[[int, int, float], None]
-"""Told steps done, steps in all and the latest loss in nats."""
+"""Progress: steps done, steps in all and the latest loss in nats."""
 
 
 def n_processes() -> int:
@@ -148,7 +145,7 @@ class Log(TrainerCallback):
 class Patience(TrainerCallback):
     """Stops after some evaluations without a lower validation loss; the state is in the log.
 
-    Evaluations up to step `since`, before the task itself is learnt, do not count.
+    Evaluations up to step `since`, before the task itself is trained, do not count.
     """
 
     def __init__(self, patience: int, since: int = 0) -> None:
@@ -169,13 +166,7 @@ class Patience(TrainerCallback):
 def trainer_arguments(
     folder: Path, settings: ExplainerSettings, n_batches: int, device: str
 ) -> TrainingArguments:
-    """Return the Trainer's settings for so many batches, checkpoints under `folder`.
-
-    Processes that train together share the batches.
-
-    Raises:
-        UsageError: accelerate was told to shard weights (FSDP), which are saved whole here.
-    """
+    """The Trainer's settings for so many batches; processes that train together share them."""
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise UsageError(
             "this training keeps all weights in every process and cannot shard them (FSDP); "
