@@ -110,7 +110,7 @@ def _load_described(
 ) -> tuple[Explainer, ExplainerCard]:
     """Load a baseline that reads weights to describe features."""
     from introspect_bench.baselines import lens as tokens
-    from introspect_bench.baselines import selfie
+    from introspect_bench.baselines import prompted as selfie
 
     if name == "logit-lens":
         return tokens.load_logit_lens(suite, device=device)
@@ -137,7 +137,8 @@ def _feature_learners() -> dict[str, Learner]:
 
 
 def _learners() -> dict[str, Learner]:
-    from introspect_bench.baselines import constant, input_only, nearest_neighbour, oracles
+    from introspect_bench.baselines import constant, input_only, nearest_neighbour
+    from introspect_bench.baselines import constant as oracles
 
     return {
         "constant": constant.learn,

@@ -6,14 +6,23 @@ reproduce is what a label owes to the machine, or the batch, that it was measure
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from introspect_bench.baselines.prompted import target_name
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.evaluation.run import OnQueries, run
+from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import Prompt
+from introspect_bench.benchmark.registry import suites
+from introspect_bench.benchmark.scoring.notes import CALCULATOR
+from introspect_bench.benchmark.scoring.score import score
+from introspect_bench.benchmark.suite.find import shipped_suite, shipped_tasks
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.calculate import calculate
@@ -62,3 +71,41 @@ def load_calculator(
         settings={"dtype": name, "batch_size": size},
     )
     return Calculator(task=task, target=target), card
+
+
+def reproduce(
+    suite: str,
+    *,
+    split: str = "mini",
+    device: str = "cpu",
+    batch_size: int | None = None,
+    on_fetch: OnProgress = silent,
+    on_queries: OnQueries | None = None,
+) -> list[dict[str, Any]]:
+    """Carry out the interventions of a suite's causal tasks and compare with its labels.
+
+    For each task `task`, `split` and `labels_reproduced`: `n` labels that came out again, `of` all.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        request = RunRequest(
+            model=CALCULATOR,
+            suite=suite,
+            split=split,
+            device=device,
+            batch_size=batch_size,
+            output=Path(folder),
+        )
+        done = run(request, on_fetch=on_fetch, on_queries=on_queries)
+        where = suite if Path(suite).is_dir() else None
+        results = [score(one.path, suite=where) for one in done]
+    kept = ("task", "split", "labels_reproduced")
+    return [{name: result[name] for name in kept} for result in results]
+
+
+def suite_about(target: str) -> str | None:
+    """The shipped suite that is about a target, if there is one."""
+    for name in suites():
+        for task in shipped_tasks(name):
+            if shipped_suite(name, task.name).manifest["target"].get("name") == target:
+                return name
+    return None

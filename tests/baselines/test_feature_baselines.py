@@ -14,7 +14,7 @@ from tiny_features import NAME, WORDS, make_feature_suite
 from tiny_models import make_model, make_tokenizer
 
 from introspect_bench.baselines import BASELINES, check_baseline, make_baseline
-from introspect_bench.baselines import selfie as selfie_module
+from introspect_bench.baselines import prompted as selfie_module
 from introspect_bench.baselines.features import FeatureNeighbour
 from introspect_bench.baselines.lens import (
     InputBigrams,
@@ -23,7 +23,7 @@ from introspect_bench.baselines.lens import (
     distinct,
     name_tokens,
 )
-from introspect_bench.baselines.selfie import LAYER, MULTIPLIER, OPENING, Selfie, placed
+from introspect_bench.baselines.prompted import LAYER, MULTIPLIER, OPENING, Selfie, placed
 from introspect_bench.benchmark.backends.interventions.readout import final_norm, make_readout
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import build_prompts, cut_batches, render_all

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from introspect_bench.benchmark.backends.explainer.families import FAMILIES, Family
-from introspect_bench.benchmark.backends.injection.projection import ALL, Projection
+from introspect_bench.benchmark.backends.injection.learned import ALL, Projection
 from introspect_bench.benchmark.backends.injection.spec import Maps
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.records import SLOT

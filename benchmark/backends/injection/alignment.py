@@ -6,8 +6,7 @@ is left out: it is an attention sink, whose residual is far larger than all othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.injection.projection import Projection
+from introspect_bench.benchmark.backends.injection.hooks import (
+    check_layer,
+    decoder_layers,
+    hidden_of,
+    hooked,
+)
+from introspect_bench.benchmark.backends.injection.learned import Projection
 from introspect_bench.benchmark.backends.injection.quoted import offsets_of
 from introspect_bench.benchmark.backends.injection.spec import Injection, matched_layer
 from introspect_bench.benchmark.backends.models.pretrained import (
@@ -33,8 +37,14 @@ PAIRS = {"aligned": 8_000, "pulled-back": 32_000}
 LONGEST = 256
 """Tokens read of a text."""
 
-OnText = Callable[[int, int], None]
+OnPairs = Callable[[int, int], None]
 """Progress: pairs seen and pairs wanted."""
+
+
+def silent_pairs(_seen: int, _wanted: int) -> None:
+    """Ignore progress."""
+
+
 Place = tuple[int, int] | None
 """First and last layer whose outputs are averaged; None for the input embedding."""
 
@@ -49,6 +59,13 @@ class Reader:
     """Its fast tokenizer."""
 
 
+def load_reader(folder: Path, *, device: str, model: Any = None) -> Reader:
+    """Load a model in float32, unless it is given, and its tokenizer."""
+    where = usable_device(device)
+    loaded = load_model(folder, torch.float32) if model is None else model
+    return Reader(model=loaded.to(where).eval(), tokenizer=load_tokenizer(folder))
+
+
 class Moments:
     """Sums over pairs of a target's states x and an explainer's y."""
 
@@ -56,10 +73,7 @@ class Moments:
         """Begin with no pairs."""
         self.n = 0
         self.x: Any = 0.0
-        self.y: Any = 0.0
-        self.xx: Any = 0.0
-        self.xy: Any = 0.0
-        self.yy: Any = 0.0
+        self.y, self.xx, self.xy, self.yy = self.x, self.x, self.x, self.x
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Count pairs, float64 (n, d_target) and (n, d_explainer)."""
@@ -90,7 +104,7 @@ def fitted_projection(
     explainer: Reader,
     texts: Sequence[str],
     *,
-    told: OnText = lambda _found, _wanted: None,
+    on_pairs: OnPairs = silent_pairs,
 ) -> Projection:
     """Fit a map for each block of target layers (first and last) to what the explainer has there.
 
@@ -101,7 +115,7 @@ def fitted_projection(
     the nearest embeddings, as pulled-back ones do, are measured and stay. UsageError: the texts
     give fewer pairs than the fitted side is wide.
     """
-    maps = injection.projection
+    maps, pulled = injection.projection, start == "pulled-back"
     if maps is None or tuple(first for first, _ in blocks) != maps.layers or maps.bias:
         raise UsageError("a fitted projection has one map without bias for each block")
     there = [_place(injection, block, target.model, explainer.model) for block in blocks]
@@ -113,52 +127,26 @@ def fitted_projection(
         ours = read_states(target, text, blocks, [i for i, _ in pairs])
         theirs = read_states(explainer, text, there, [j for _, j in pairs])
         for own, x, y in zip(moments, ours, theirs, strict=True):
-            own.add(torch.nn.functional.normalize(x, dim=-1) if start == "pulled-back" else x, y)
-        told(min(moments[0].n, PAIRS[start]), PAIRS[start])
+            own.add(torch.nn.functional.normalize(x, dim=-1) if pulled else x, y)
+        on_pairs(min(moments[0].n, PAIRS[start]), PAIRS[start])
         if moments[0].n >= PAIRS[start]:
             break
     width = explainer.model.config.get_text_config().hidden_size
-    needed = width if start == "pulled-back" else maps.d_target  # what is solved for
+    needed = width if pulled else maps.d_target  # what is solved for
     if moments[0].n < needed:
         raise UsageError(
             f"the texts give {moments[0].n} pairs of tokens, which cannot align {needed} "
             "coordinates; give more text"
         )
-    fits = [one.pulled_back() if start == "pulled-back" else one.aligned() for one in moments]
+    fits = [one.pulled_back() if pulled else one.aligned() for one in moments]
     tensors = {f"{first}.weight": fit for (first, _), fit in zip(blocks, fits, strict=True)}
-    return Projection(maps, tensors).requires_grad_(start == "aligned" and not maps.nearest)
+    return Projection(maps, tensors).requires_grad_(not pulled and not maps.nearest)
 
 
 def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:
     penalty = ridge * square.diagonal().mean() * torch.eye(len(square), dtype=square.dtype)
     solved: Tensor = torch.linalg.solve(square + penalty, product)
     return solved
-
-
-def fit_base(
-    start: str,
-    model: Any,
-    base: Path,
-    target: Path,
-    injection: Injection,
-    blocks: Sequence[tuple[int, int]],
-    texts: Sequence[str],
-    *,
-    device: str = "cpu",
-    told: OnText = lambda _found, _wanted: None,
-) -> Projection:
-    """As `fitted_projection`, between a target in a folder and a loaded base, which is moved."""
-    where = usable_device(device)
-    there = load_model(target, torch.float32).to(where).eval()
-    return fitted_projection(
-        start,
-        injection,
-        blocks,
-        Reader(model=there, tokenizer=load_tokenizer(target)),
-        Reader(model=model.to(where).eval(), tokenizer=load_tokenizer(base)),
-        texts,
-        told=told,
-    )
 
 
 def paired_tokens(
@@ -181,10 +169,7 @@ def _place(injection: Injection, block: tuple[int, int], target: Any, explainer:
     if injection.layer is None:
         first, last = (matched_layer(layer, n_target, n_explainer) for layer in block)
         return first, last
-    if injection.layer >= n_explainer:
-        raise UsageError(
-            f"injection layer {injection.layer}: this explainer has layers 0 to {n_explainer - 1}"
-        )
+    check_layer(injection.layer, n_explainer)
     return injection.layer, injection.layer
 
 
@@ -194,35 +179,15 @@ def read_states(
     """For each place float64 (n_positions, d_model): what the model has there."""
     ids = torch.tensor([reader.tokenizer(text)["input_ids"][:LONGEST]], device=reader.model.device)
     chosen = torch.tensor(positions)
-    with torch.no_grad():
-        embedded = reader.model.get_input_embeddings()(ids)
-        read: list[Tensor] = []
-        if any(place is not None for place in places):
-            with _outputs(decoder_layers(reader.model)) as read:
-                reader.model.base_model(ids, use_cache=False)
-    return [
-        torch.stack(
-            [one[0].cpu()[chosen].double() for one in _averaged(place, embedded, read)]
-        ).mean(0)
-        for place in places
-    ]
-
-
-def _averaged(place: Place, embedded: Tensor, read: Sequence[Tensor]) -> Sequence[Tensor]:
-    return [embedded] if place is None else read[place[0] : place[1] + 1]
-
-
-@contextmanager
-def _outputs(layers: Any) -> Iterator[list[Tensor]]:
-    """Outputs of decoder layers in one pass, in order."""
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: Any) -> None:
-        found.append(output[0] if isinstance(output, tuple) else output)
+        outputs.append(hidden_of(output))
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad():
+        embedded = reader.model.get_input_embeddings()(ids)
+        if any(place is not None for place in places):
+            with hooked((layer, keep) for layer in decoder_layers(reader.model)):
+                reader.model.base_model(ids, use_cache=False)
+    blocks = [[embedded] if p is None else outputs[p[0] : p[1] + 1] for p in places]
+    return [torch.stack([one[0].cpu()[chosen].double() for one in own]).mean(0) for own in blocks]

@@ -8,30 +8,24 @@ that map and compared with every token's embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.explainer.load import find_model
 from introspect_bench.benchmark.backends.injection.alignment import (
     PAIRS,
     Moments,
-    OnText,
+    OnPairs,
     Reader,
     fitted_projection,
     paired_tokens,
     read_states,
+    silent_pairs,
 )
 from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
 from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
 from introspect_bench.benchmark.errors import UsageError
 
 InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
@@ -40,25 +34,16 @@ cosine with their embeddings, best first, (n, k)."""
 
 
 def make_input_lens(
-    reader: Reader,
-    layers: Sequence[int],
-    texts: Sequence[str],
-    *,
-    told: OnText = lambda _found, _wanted: None,
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
 ) -> InputLens:
     """Measure the maps of some layers on the first 32,000 tokens of texts."""
     model = reader.model
     chosen = tuple(sorted(set(layers)))
     width = model.config.get_text_config().hidden_size
     maps = Maps(d_target=width, n_layers=len(decoder_layers(model)), layers=chosen)
+    injection, blocks = Injection(projection=maps), [(layer, layer) for layer in chosen]
     projection = fitted_projection(
-        "pulled-back",
-        Injection(mode="embedding", projection=maps),
-        [(layer, layer) for layer in chosen],
-        reader,
-        reader,
-        texts,
-        told=told,
+        "pulled-back", injection, blocks, reader, reader, texts, on_pairs=on_pairs
     )
     unit: Any = torch.nn.functional.normalize
 
@@ -82,11 +67,7 @@ each responds to most, (n,) each."""
 
 
 def make_bigram_lens(
-    reader: Reader,
-    layers: Sequence[int],
-    texts: Sequence[str],
-    *,
-    told: OnText = lambda _found, _wanted: None,
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
 ) -> BigramLens:
     """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
     model, wanted = reader.model, PAIRS["pulled-back"]
@@ -104,7 +85,7 @@ def make_bigram_lens(
             unit = torch.nn.functional.normalize(state, dim=-1)
             moments[layer].add(unit, torch.cat([here, before], dim=1))
         n += len(places)
-        told(min(n, wanted), wanted)
+        on_pairs(min(n, wanted), wanted)
         if n >= wanted:
             break
     width = model.get_input_embeddings().weight.shape[1]
@@ -123,11 +104,3 @@ def make_bigram_lens(
             return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
 
     return lens
-
-
-def load_reader(name: str, *, device: str) -> tuple[Path, Reader]:
-    """Load a model in float32 with its tokenizer; return its folder too."""
-    where = usable_device(device)
-    folder = find_model(name).directory
-    model = load_model(folder, torch.float32).to(where).eval()
-    return folder, Reader(model=model, tokenizer=load_tokenizer(folder))

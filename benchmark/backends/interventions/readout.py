@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.explainer.load import find_model
 from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
 from introspect_bench.benchmark.errors import UsageError
 
 Readout = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.int64]]
@@ -26,21 +19,19 @@ Readout = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.int64]]
 
 def final_norm(model: Any) -> nn.Module:
     """The norm of the model's width between the last decoder layer and the output layer."""
-    body = model.base_model
     width = model.config.get_text_config().hidden_size
     inside = {id(module) for module in decoder_layers(model).modules()}
-    found = [
+    norms: list[nn.Module] = [
         module
-        for name, module in body.named_modules()
+        for name, module in model.base_model.named_modules()
         if id(module) not in inside
         and "norm" in type(module).__name__.lower()
         and "embed" not in name
         and getattr(module, "weight", torch.empty(0)).shape == (width,)
     ]
-    if len(found) != 1:
+    if len(norms) != 1:
         raise UsageError(f"{type(model).__name__}: its last norm cannot be told apart")
-    norm: nn.Module = found[0]
-    return norm
+    return norms[0]
 
 
 def make_readout(model: Any) -> Readout:
@@ -55,10 +46,3 @@ def make_readout(model: Any) -> Readout:
         return best
 
     return readout
-
-
-def load_readout(name: str, *, device: str) -> tuple[Path, Readout, Any]:
-    """Load a model in float32; return its folder, its readout and its tokenizer."""
-    where = usable_device(device)
-    folder = find_model(name).directory
-    return folder, make_readout(load_model(folder, torch.float32).to(where)), load_tokenizer(folder)

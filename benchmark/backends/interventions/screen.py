@@ -132,7 +132,7 @@ class Tail:
         vectors: torch.Tensor,
         output: Any,
     ) -> torch.Tensor:
-        """Last logits after patches of one block; `output` is its first layer's, by stem (`owner`)."""
+        """Last logits after patches of one block; `output` is its first layer's."""
         owner = owner.to(self.ids.device)
         cache.batch_select_indices(owner)
         rows = torch.arange(len(owner), device=owner.device)

@@ -91,22 +91,18 @@ class Embedder:
         rows = np.empty((len(distinct), self.width), dtype=np.float32)
         ids = self._ids(distinct)
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        start = 0
-        while start < len(order):
-            n_tokens = len(ids[order[start]])
-            batch = [i for i in order[start : start + BATCH_SIZE] if len(ids[i]) == n_tokens]
+        while order:
+            n_tokens = len(ids[order[0]])
+            batch = [i for i in order[:BATCH_SIZE] if len(ids[i]) == n_tokens]
             rows[batch] = self._pooled([ids[i] for i in batch])
-            start += len(batch)
+            order = order[len(batch) :]
         place = {text: index for index, text in enumerate(distinct)}
         return rows[[place[text] for text in texts]]
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        found: list[list[int]] = self._tokenizer(
-            list(texts), truncation=True, max_length=self._max_tokens, padding=False
-        )["input_ids"]
-        return found
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        options = {"truncation": True, "max_length": self._max_tokens, "padding": False}
+        ids: list[list[int]] = self._tokenizer(texts, **options)["input_ids"] if texts else []
+        return ids
 
     def _pooled(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
         """Unit rows of texts of one length in tokens, (n_texts, width)."""
@@ -125,13 +121,8 @@ def load_embedder(folder: Path, *, device: str = "cpu") -> Embedder:
     sha256 = files.sha256_bytes(
         files.canonical_json({"files": parts, "max_tokens": MAX_TOKENS}).encode()
     )
-    model, found = from_folder(
-        BertModel,
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    model, found = from_folder(BertModel, folder, **options)
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(f"{folder}: its weights lack {lacking[0]}; get the files again")
     tokenizer = from_folder(PreTrainedTokenizerFast, folder)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
@@ -30,14 +30,13 @@ VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", 
 
 def usable_device(name: str) -> torch.device:
     """The device of a name, if it can hold a number on this machine."""
+    examples = "expected such as cpu, cuda, cuda:1, mps"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(
-            f"unknown device '{name}': expected such as cpu, cuda, cuda:1, mps"
-        ) from error
+        raise UsageError(f"unknown device '{name}': {examples}") from error
     if device.type == "meta":
-        raise UsageError("device 'meta' holds no numbers: expected such as cpu, cuda, cuda:1, mps")
+        raise UsageError(f"device 'meta' holds no numbers: {examples}")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:  # each backend has its own way
@@ -53,13 +52,8 @@ def load_model(directory: Path, dtype: torch.dtype) -> Any:
     _check_files(directory)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
-    model, found = from_folder(
-        AutoModelForCausalLM,
-        directory,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    model, found = from_folder(AutoModelForCausalLM, directory, **options)
     # transformers would fill them with random numbers
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(
@@ -149,3 +143,24 @@ def _broken(directory: Path) -> Path:
 def _reason(error: Exception) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
+    """Unpack a GGUF file, with its tokenizer, into an existing folder that loads like any other."""
+    folder, name = gguf_path.parent, gguf_path.name
+    model = from_folder(
+        AutoModelForCausalLM,
+        folder,
+        gguf_file=name,
+        # without this the weights stay packed, which is slow and cannot be saved
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    try:
+        model.save_pretrained(out_dir)
+    except SafetensorError as error:
+        raise MissingPartError(
+            f"cannot write {out_dir / 'model.safetensors'}: {error}; make room on the disk and run "
+            "the same command again"
+        ) from error
+    from_folder(AutoTokenizer, folder, gguf_file=name).save_pretrained(out_dir)

@@ -7,7 +7,7 @@ one template, whose instructions (the *head*) are then read once for all of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,16 +79,17 @@ def make_lessons(
     if task.uses_vector and encoder.use_vectors:
         vectors = checked_vectors(suite, split, queries)
     heads: dict[str, Encoded] = {}
-    found = []
+    lessons = []
     for question in render_all(task, queries):
         prompt = build_prompt(question, vectors, ())
         if prompt.template not in heads:
             heads[prompt.template] = encoder.head(prompt)
         replayed = encoder.replays(prompt)
-        said = (task.format_replayed if replayed else None) or task.format_answer
-        reply = encoder.reply_ids(said(answers[prompt.query.id]), replayed=replayed)
-        found.append(encode_lesson(encoder, prompt, heads[prompt.template], reply, task=task.name))
-    return sorted(found, key=lambda lesson: lesson.qid)
+        write = (task.format_replayed if replayed else None) or task.format_answer
+        reply = encoder.reply_ids(write(answers[prompt.query.id]), replayed=replayed)
+        head = heads[prompt.template]
+        lessons.append(encode_lesson(encoder, prompt, head, reply, task=task.name))
+    return sorted(lessons, key=lambda lesson: lesson.qid)
 
 
 def encode_lesson(
@@ -146,15 +147,13 @@ def plan_batches(
     """
     if batch_size < 1 or epochs < 1 or not lessons:
         raise UsageError("training needs lessons, a batch size and epochs of 1 or more")
-    parts: dict[bool, list[int]] = {True: [], False: []}
-    for place, lesson in enumerate(lessons):
-        parts[lesson.early].append(place)
     steps: list[list[int]] = []
     for early, times in ((True, 1), (False, epochs)):
-        for epoch in range(times if parts[early] else 0):
+        places = [place for place, lesson in enumerate(lessons) if lesson.early is early]
+        own = [lessons[place] for place in places]
+        for epoch in range(times if own else 0):
             rng = np.random.default_rng([seed, epoch])
-            own = [lessons[place] for place in parts[early]]
-            steps += [[parts[early][i] for i in batch] for batch in _epoch(own, batch_size, rng)]
+            steps += [[places[i] for i in batch] for batch in _epoch(own, batch_size, rng)]
     return steps
 
 
@@ -176,22 +175,6 @@ def _epoch(lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator)
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-class Steps(torch.utils.data.Sampler[list[int]]):
-    """Batches in a fixed order, as torch's DataLoader takes them."""
-
-    def __init__(self, steps: Sequence[list[int]]) -> None:
-        """Keep the order."""
-        self.steps = steps
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield places of lessons."""
-        return iter(self.steps)
-
-    def __len__(self) -> int:
-        """Number of batches."""
-        return len(self.steps)
-
-
 def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
     """Put the examples of one template side by side, padded on the right after their head.
 
@@ -210,22 +193,18 @@ def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
     ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(lessons), width), dtype=torch.int64)
     answers = torch.full((len(lessons), width), -100, dtype=torch.int64)
-    rows: list[int] = []
-    columns: list[int] = []
-    layers: list[tuple[int, int]] = []
-    vectors: list[npt.NDArray[np.float32]] = []
     for row, lesson in enumerate(lessons):
-        own = torch.tensor(lesson.ids[len(head) :])
+        tokens = torch.tensor(lesson.ids[len(head) :])
         begin = lesson.n_prompt - len(head)
-        ids[row, : len(own)] = own
-        mask[row, : len(own)] = 1
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
         # the token at place t is predicted at place t - 1
-        answers[row, begin - 1 : len(own) - 1] = own[begin:]
-        if lesson.vectors:
-            rows += [row] * len(lesson.columns)
-            columns += [column - len(head) for column in lesson.columns]
-            layers += lesson.layers
-            vectors += lesson.vectors
+        answers[row, begin - 1 : len(tokens) - 1] = tokens[begin:]
+    seen = [(row, lesson) for row, lesson in enumerate(lessons) if lesson.vectors]
+    rows = [row for row, lesson in seen for _ in lesson.columns]
+    columns = [column - len(head) for _, lesson in seen for column in lesson.columns]
+    layers = [own for _, lesson in seen for own in lesson.layers]
+    vectors = [vector for _, lesson in seen for vector in lesson.vectors]
     stacked = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
     return {
         "ids": ids,  # first: Trainer takes its length for the number of lessons

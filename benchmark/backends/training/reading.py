@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.training.dataset import Lesson, encode_lesson
@@ -55,30 +54,30 @@ def make_reading_lessons(
             "stand in; train without reading, or choose own-layers or embedding"
         )
     queries = draw_groups(suite.queries("train"), n, seed=seed)
+    questions = task.reading(queries, suite.oracle("train"))
     wanted = round(reading.share * len(queries))
-    drawn = draw_questions(
-        task.reading(queries, suite.oracle("train")), wanted, kinds=reading.kinds, seed=seed
-    )
+    drawn = draw_questions(questions, wanted, kinds=reading.kinds, seed=seed)
     vectors = checked_vectors(suite, "train", queries) if encoder.use_vectors else None
     continued = ContinuedEncoder(encoder)
     heads: dict[str, Encoded] = {}
     lessons = []
-    for question, early in drawn:
-        prompt = _prompt(task, question)
-        if vectors is not None and question.query.vector is not None:
-            prompt = replace(prompt, vector=vectors[question.query.vector].astype("float32"))
+    for question, first_half in drawn:
+        place, kind = question.query.vector, question.kind
+        prompt = Prompt(
+            query=question.query,
+            template=f"{task.name}/reading/{kind}",
+            instructions=question.instructions,
+            question=question.question,
+            vector=None if vectors is None or place is None else vectors[place].astype("float32"),
+        )
         own = continued if question.continued else encoder
-        if question.kind not in heads:
-            heads[question.kind] = own.head(prompt)
+        if kind not in heads:
+            heads[kind] = own.head(prompt)
+        reply = own.reply_ids(question.reply)
+        early = reading.when == "before" or (reading.when == "both" and first_half)
         lessons.append(
             encode_lesson(
-                own,
-                prompt,
-                heads[question.kind],
-                own.reply_ids(question.reply),
-                task=task.name,
-                reading=question.kind,
-                early=reading.when == "before" or (reading.when == "both" and early),
+                own, prompt, heads[kind], reply, task=task.name, reading=kind, early=early
             )
         )
     return sorted(lessons, key=lambda lesson: lesson.qid)
@@ -111,28 +110,17 @@ def draw_questions(
         key = f"{seed}:{question.kind}:{question.query.group}"
         return hashlib.sha256(key.encode()).hexdigest(), question.query.id
 
-    found = []
+    drawn = []
     for kind, count in _shares({kind: len(own) for kind, own in chosen.items()}, n).items():
         own = sorted(chosen[kind], key=order)[:count]
-        found += [(question, 2 * place < count) for place, question in enumerate(own)]
-    return found
+        drawn += [(question, 2 * place < count) for place, question in enumerate(own)]
+    return drawn
 
 
 def _shares(there: dict[str, int], n: int) -> dict[str, int]:
     """Share `n` among kinds, equally as far as they go; the scarcest are served first."""
-    found = {}
-    for left, kind in zip(
-        range(len(there), 0, -1), sorted(there, key=lambda k: (there[k], k)), strict=True
-    ):
-        found[kind] = min(there[kind], n // left)
-        n -= found[kind]
-    return found
-
-
-def _prompt(task: Task, question: ReadingQuestion) -> Prompt:
-    return Prompt(
-        query=question.query,
-        template=f"{task.name}/reading/{question.kind}",
-        instructions=question.instructions,
-        question=question.question,
-    )
+    shares: dict[str, int] = {}
+    for kind in sorted(there, key=lambda k: (there[k], k)):
+        shares[kind] = min(there[kind], n // (len(there) - len(shares)))
+        n -= shares[kind]
+    return shares

@@ -7,11 +7,11 @@ import torch
 from tiny_models import D_MODEL
 from tiny_targets import make_target
 
-from introspect_bench.benchmark.backends.interventions.residuals import (
+from introspect_bench.benchmark.backends.interventions.trace import (
+    residuals,
     spliced_losses,
     window_residuals,
 )
-from introspect_bench.benchmark.backends.interventions.trace import residuals
 from introspect_bench.benchmark.errors import UsageError
 
 IDS = torch.arange(2, 2 + 3 * 8).reshape(3, 8)
