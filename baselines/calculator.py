@@ -1,7 +1,8 @@
 """The ceiling of the causal tasks: carries out each query's intervention and reads the outcome.
 
 It has the target's weights and the query, and opens neither truth nor oracle. What it does not
-reproduce is what a label owes to the machine, or the batch, that it was measured on.
+reproduce is what a label owes to the machine, or the batch, that it was measured on. With it labels
+are measured again and counted.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from introspect_bench.tasks.calculate import calculate
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.interventions import calculator
 
-
 NO_PART = "no part changes the output"
 """What it says where no part is active: no answer, and so never right."""
 
@@ -46,14 +46,18 @@ class Calculator:
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Say what the target answers with the intervention, or which part counts."""
-        found = calculate(
-            self.target, [one.query for one in prompts], [one.vector for one in prompts]
-        )
-        return [NO_PART if one is None else self.task.format_answer(one) for one in found]
+        queries, vectors = [one.query for one in prompts], [one.vector for one in prompts]
+        answers = calculate(self.target, queries, vectors)
+        return [NO_PART if one is None else self.task.format_answer(one) for one in answers]
 
 
 def load_calculator(
-    task: Task, suite: Suite, *, device: str, dtype: str, batch_size: int | None
+    task: Task,
+    suite: Suite,
+    *,
+    device: str,
+    dtype: str = "auto",
+    batch_size: int | None = None,
 ) -> tuple[Calculator, ExplainerCard]:
     """Load the suite's target; its weights are float32 unless another dtype is named."""
     from introspect_bench.benchmark.backends.explainer.load import find_dtype
@@ -87,17 +91,10 @@ def reproduce(
     For each task `task`, `split` and `labels_reproduced`: `n` labels that came out again, `of` all.
     """
     with tempfile.TemporaryDirectory() as folder:
-        request = RunRequest(
-            model=CALCULATOR,
-            suite=suite,
-            split=split,
-            device=device,
-            batch_size=batch_size,
-            output=Path(folder),
-        )
-        done = run(request, on_fetch=on_fetch, on_queries=on_queries)
-        where = suite if Path(suite).is_dir() else None
-        results = [score(one.path, suite=where) for one in done]
+        where: dict[str, Any] = {"suite": suite, "split": split, "output": Path(folder)}
+        request = RunRequest(model=CALCULATOR, device=device, batch_size=batch_size, **where)
+        runs = run(request, on_fetch=on_fetch, on_queries=on_queries)
+        results = [score(one.path, suite=suite if Path(suite).is_dir() else None) for one in runs]
     kept = ("task", "split", "labels_reproduced")
     return [{name: result[name] for name in kept} for result in results]
 

@@ -1,4 +1,9 @@
-"""The best constant answer, and the solved training queries that it is learnt from."""
+"""Answers that need no model: the best constant one, and those that repeat outputs of the target.
+
+The latter open `oracle.jsonl` of the split they answer, which holds the output without the
+intervention, which anyone can have who runs the target, and, for patching, that of the prompt the
+vector was taken from, which no contestant has. They never open its truth.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +52,12 @@ class Solved:
 def solved_train(suite: Suite) -> tuple[Solved, ...]:
     """All training queries with their answers, in the order of the file."""
     truth = suite.truth("train")
-    found = tuple(
+    solved = tuple(
         Solved(query=query, answer=truth[query.id].answer) for query in suite.queries("train")
     )
-    if not found:
+    if not solved:
         raise UsageError(f"suite {suite.name}: the training split is empty, nothing to learn from")
-    return found
+    return solved
 
 
 def commonest(values: Iterable[K]) -> K:
@@ -61,7 +66,7 @@ def commonest(values: Iterable[K]) -> K:
     return min(counts, key=lambda value: (-counts[value], repr(value)))
 
 
-Told = Mapping[str, Mapping[str, Any]]
+Outputs = Mapping[str, Mapping[str, Any]]
 """By query id: `clean` and `source`."""
 
 Cell = tuple[str, tuple[int, ...]]
@@ -74,7 +79,7 @@ class Unchanged:
 
     task: Task
     """Writes answers."""
-    told: Told
+    outputs: Outputs
     """Outputs without the intervention."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
@@ -84,7 +89,7 @@ class Unchanged:
     def _answer(self, query: Query) -> Answer | Choice:
         if "parts" in query.fields:
             return Choice(part="A")
-        return Answer(changed=False, content=self.told[query.id]["clean"])
+        return Answer(changed=False, content=self.outputs[query.id]["clean"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,7 @@ class SourceOracle:
 
     task: Task
     """Writes answers."""
-    told: Told
+    outputs: Outputs
     """Outputs without the intervention, and of the source prompts."""
     takes_over: Mapping[Cell, bool]
     """Whether the source's output is the commoner outcome, by cell."""
@@ -104,18 +109,17 @@ class SourceOracle:
         """Say the likelier of the two outputs."""
         replies = []
         for prompt in prompts:
-            told = self.told[prompt.query.id]
-            source = _source(prompt.query.id, told)
+            clean, source = _pair(prompt.query, self.outputs)
             taken = self.takes_over.get(_cell(prompt.query), self.otherwise)
-            content = source if taken else told["clean"]
-            answer = Answer(changed=content != told["clean"], content=content)
+            content = source if taken else clean
+            answer = Answer(changed=content != clean, content=content)
             replies.append(self.task.format_answer(answer))
         return replies
 
 
 def learn_unchanged(task: Task, suite: Suite, split: str) -> tuple[Unchanged, dict[str, Any]]:
     """Open the split's outputs without intervention."""
-    return Unchanged(task=task, told=suite.oracle(split)), {}
+    return Unchanged(task=task, outputs=suite.oracle(split)), {}
 
 
 def learn_source(task: Task, suite: Suite, split: str) -> tuple[SourceOracle, dict[str, Any]]:
@@ -123,34 +127,29 @@ def learn_source(task: Task, suite: Suite, split: str) -> tuple[SourceOracle, di
     train = suite.oracle("train")
     lead: Counter[Cell] = Counter()
     for solved in solved_train(suite):
-        told = train[solved.query.id]
-        content = _content(solved)
-        is_source = content == _source(solved.query.id, told)
-        lead[_cell(solved.query)] += int(is_source) - int(content == told["clean"])
+        clean, source = _pair(solved.query, train)
+        assert isinstance(solved.answer, Answer)  # only patching has a source
+        content = solved.answer.content
+        lead[_cell(solved.query)] += int(content == source) - int(content == clean)
     takes_over = {cell: count > 0 for cell, count in lead.items()}
-    otherwise = sum(lead.values()) > 0
     explainer = SourceOracle(
-        task=task, told=suite.oracle(split), takes_over=takes_over, otherwise=otherwise
+        task=task,
+        outputs=suite.oracle(split),
+        takes_over=takes_over,
+        otherwise=sum(lead.values()) > 0,
     )
-    cells = sorted(f"{kind} {layers[0]}-{layers[-1]}" for (kind, layers) in _where(takes_over))
-    return explainer, {"source_comes_out_in": cells}
-
-
-def _content(solved: Solved) -> str:
-    assert isinstance(solved.answer, Answer)  # only patching has a source
-    return solved.answer.content
-
-
-def _where(takes_over: Mapping[Cell, bool]) -> list[Cell]:
-    return [cell for cell, taken in takes_over.items() if taken]
+    cells = [cell for cell, taken in takes_over.items() if taken]
+    names = sorted(f"{kind} {layers[0]}-{layers[-1]}" for kind, layers in cells)
+    return explainer, {"source_comes_out_in": names}
 
 
 def _cell(query: Query) -> Cell:
     return query.kind, tuple(query.fields["layers"])
 
 
-def _source(query_id: str, told: Mapping[str, Any]) -> str:
-    source = told["source"]
+def _pair(query: Query, outputs: Outputs) -> tuple[str, str]:
+    """Outputs without the intervention and of the source prompt."""
+    clean, source = outputs[query.id]["clean"], outputs[query.id]["source"]
     if not isinstance(source, str):
-        raise IntegrityError(f"query {query_id}: the source prompt's output is missing")
-    return source
+        raise IntegrityError(f"query {query.id}: the source prompt's output is missing")
+    return clean, source

@@ -204,7 +204,9 @@ def _commonest(seen: Counter[Answer | Choice]) -> Answer | Choice:
     return min(seen, key=order)
 
 
-def learn(name: str, task: Task, suite: Suite) -> tuple[InputOnly, dict[str, Any]]:
+def learn(
+    name: str, task: Task, suite: Suite, _split: str = ""
+) -> tuple[InputOnly, dict[str, Any]]:
     """Choose chain and least cell size within the training split, then count all of it."""
     solved = solved_train(suite)
     held = [one for one in solved if int(one.query.group, 16) % HELD_OUT == 0]

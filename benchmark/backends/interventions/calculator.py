@@ -1,9 +1,15 @@
-"""What a target answers to texts and under patches, as it did when a suite was made; no journal."""
+"""What a target answers to texts and under patches, and what it holds where nothing is patched.
+
+`Calculator` answers as it did when a suite was made. `Places` serves null models: the distance of a
+vector to what stood there, and the strongest rule without words, which reads the source's token off
+the vector, puts it into the text and runs the target.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +26,15 @@ from introspect_bench.benchmark.backends.interventions.outputs import (
 from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, residuals
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
 from introspect_bench.benchmark.models.targets import weight_files
+
+BATCH = 64
+"""Prompts a forward pass of `Places`."""
+RIDGE = 1e-3
+"""Penalty of the map from vectors to tokens, as a share of the mean variance."""
+
+Floats = npt.NDArray[np.float32]
+Blocks = Sequence[tuple[int, int]]
+"""First and last layer of each block, inclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +59,7 @@ class Patch:
     """Token whose residual stream is overwritten, from 0."""
     layers: tuple[int, int]
     """First and last layer where it is."""
-    vector: npt.NDArray[np.float32]
+    vector: Floats
     """What is written, shape (d_target,)."""
 
 
@@ -56,36 +71,25 @@ class Calculator:
         self.target, self.batch_size = target, batch_size
 
     def answers(self, texts: Sequence[Text]) -> dict[Text, str]:
-        """Return the answer to each text; equal texts are read once."""
-        found: dict[Text, str] = {}
+        """The answer to each text; equal texts are read once."""
+        answers: dict[Text, str] = {}
         distinct = list(dict.fromkeys(texts))
         for prefix in dict.fromkeys(text.prefix for text in distinct if text.letter):
-            tokens = letter_tokens(self.target, prefix or "")
+            read = partial(letters, tokens=letter_tokens(self.target, prefix or ""))
             chosen = [text for text in distinct if text.letter and text.prefix == prefix]
-
-            def read(stems: Sequence[Stem], tokens: tuple[int, ...] = tokens) -> list[Output]:
-                return letters(self.target, stems, tokens)
-
-            found.update(
-                zip(chosen, self._read([self._plain(t) for t in chosen], read), strict=True)
-            )
+            answers.update(zip(chosen, self._read(map(self._plain, chosen), read), strict=True))
         chosen = [text for text in distinct if not text.letter]
-        said = self._read([self._plain(text) for text in chosen], self._greedy)
-        return found | dict(zip(chosen, said, strict=True))
+        answers.update(zip(chosen, self._read(map(self._plain, chosen), greedy), strict=True))
+        return answers
 
     def patched(self, patches: Sequence[Patch]) -> list[str]:
-        """Return the answer under each patch, in order."""
-        return self._read([self._patched(patch) for patch in patches], self._greedy)
-
-    def _greedy(self, stems: Sequence[Stem]) -> list[Output]:
-        return greedy(self.target, stems)
+        """The answer under each patch, in order."""
+        return self._read(map(self._patched, patches), greedy)
 
     def _plain(self, text: Text) -> Stem:
         if text.prefix is None:
-            ids = self.target.encode(text.text)
-        else:
-            ids = self.target.encode_chat(text.text, text.prefix)
-        return Stem(ids=(), branches=(Branch(ids=tuple(ids)),))
+            return _stem(self.target.encode(text.text))
+        return _stem(self.target.encode_chat(text.text, text.prefix))
 
     def _patched(self, patch: Patch) -> Stem:
         ids = tuple(self.target.encode(patch.text))
@@ -93,14 +97,12 @@ class Calculator:
         branch = Branch(ids=ids[patch.position :], layers=patch.layers, vector=vector)
         return Stem(ids=ids[: patch.position], branches=(branch,))
 
-    def _read(
-        self, stems: Sequence[Stem], read: Callable[[Sequence[Stem]], list[Output]]
-    ) -> list[str]:
-        found: dict[int, str] = {}
+    def _read(self, asked: Iterable[Stem], read: Callable[..., list[Output]]) -> list[str]:
+        stems, answers = list(asked), {}
         for chosen in batches(stems, self.batch_size):
-            outputs = read([stems[i] for i in chosen])
-            found.update(zip(chosen, (output.text for output in outputs), strict=True))
-        return [found[i] for i in range(len(stems))]
+            outputs = read(self.target, [stems[i] for i in chosen])
+            answers.update(zip(chosen, (output.text for output in outputs), strict=True))
+        return [answers[i] for i in range(len(stems))]
 
 
 def load_calculator(
@@ -112,143 +114,79 @@ def load_calculator(
     return Calculator(target, batch_size), weight_files(folder)
 
 
-BATCH = 64
-"""Prompts a forward pass."""
-RIDGE = 1e-3
-"""Penalty of the map from vectors to tokens, as a share of the mean variance."""
-
-Floats = npt.NDArray[np.float32]
-
-
 class Places:
-    """A target as null models ask it."""
+    """A target as null models ask it; positions are 0-based token indices."""
 
     def __init__(self, target: TargetModel) -> None:
         """Take a loaded target."""
         self._target = target
 
-    def unpatched(
-        self,
-        texts: Sequence[str],
-        positions: Sequence[int],
-        layers: Sequence[tuple[int, int]],
-    ) -> Floats:
-        """Return means over layers of the residual stream of clean runs, float32 (n, d_model).
-
-        Args:
-            texts: prompts.
-            positions: 0-based token index of each.
-            layers: first and last layer of each, inclusive.
-        """
-        return _unpatched(self._target, texts, positions, layers)
+    def unpatched(self, texts: Sequence[str], positions: Sequence[int], layers: Blocks) -> Floats:
+        """Means over layers of the residual stream of clean runs, float32 (n, d_model)."""
+        places = list(zip(texts, positions, strict=True))
+        asked = sorted(set(places), key=lambda one: (len(one[0]), one))
+        states: dict[tuple[str, int], Floats] = {}
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            rows = [self._target.encode(text) for text, _ in batch]
+            reads = residuals(self._target, rows, [[position] for _, position in batch])
+            for one, read in zip(batch, reads, strict=True):
+                states[one] = read[0].float().cpu().numpy()
+        blocks = zip(places, layers, strict=True)
+        return np.stack([states[place][low : high + 1].mean(0) for place, (low, high) in blocks])
 
     def token_lens(
-        self, texts: Sequence[str], blocks: Sequence[tuple[int, int]]
-    ) -> Callable[[Floats, Sequence[tuple[int, int]]], list[int]]:
-        """Fit linear maps from vectors to tokens on clean runs; returns `(vectors, layers) -> ids`.
+        self, texts: Sequence[str], blocks: Blocks
+    ) -> Callable[[Floats, Blocks], list[int]]:
+        """Fit linear maps from residuals of blocks to the embeddings of their tokens.
 
-        Args:
-            texts: prompts, each token but the first of which is read.
-            blocks: first and last layer of each block, inclusive.
+        Clean runs give every token but the first of each text. Returned is `(vectors, blocks) ->
+        ids`, the likeliest token of each vector by cosine with the embeddings.
         """
-        return _TokenLens(self._target, texts, blocks).read
+        table = self._target.model.get_input_embeddings().weight.detach().float().cpu().numpy()
+        asked = {tuple(self._target.encode(text)) for text in texts}
+        rows = sorted((ids for ids in asked if len(ids) > 1), key=lambda ids: (len(ids), ids))
+        states: dict[tuple[int, int], list[Floats]] = {block: [] for block in blocks}
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            for read in residuals(self._target, batch, [range(1, len(ids)) for ids in batch]):
+                values = read.float().cpu().numpy()  # (n_tokens - 1, n_layers, d_model)
+                for low, high in blocks:
+                    states[low, high].append(values[:, low : high + 1].mean(1))
+        centred = table - table.mean(0)
+        wanted = centred[np.concatenate([np.array(ids[1:]) for ids in rows])]
+        maps = {block: _ridge(np.concatenate(own), wanted) for block, own in states.items()}
+        unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+
+        def lens(vectors: Floats, layers: Blocks) -> list[int]:
+            tokens = []
+            for vector, block in zip(vectors, layers, strict=True):
+                mean, weights = maps[block]
+                tokens.append(int(np.argmax(unit @ ((vector - mean) @ weights))))
+            return tokens
+
+        return lens
 
     def answers_with_tokens(
         self, texts: Sequence[str], positions: Sequence[int], tokens: Sequence[int]
     ) -> list[str]:
-        """Return the target's greedy answers after one token of each prompt was replaced.
-
-        Args:
-            texts: prompts.
-            positions: 0-based token index of each.
-            tokens: the token that is put there.
-        """
-        return _answers(self._target, texts, positions, tokens)
-
-
-def _unpatched(
-    target: TargetModel,
-    texts: Sequence[str],
-    positions: Sequence[int],
-    layers: Sequence[tuple[int, int]],
-) -> Floats:
-    asked = sorted(set(zip(texts, positions, strict=True)), key=lambda one: (len(one[0]), one))
-    found: dict[tuple[str, int], Floats] = {}
-    for start in range(0, len(asked), BATCH):
-        batch = asked[start : start + BATCH]
-        rows = [target.encode(text) for text, _ in batch]
-        reads = residuals(target, rows, [[position] for _, position in batch])
-        for one, read in zip(batch, reads, strict=True):
-            found[one] = read[0].float().cpu().numpy()
-    return np.stack(
-        [
-            found[text, position][low : high + 1].mean(0)
-            for text, position, (low, high) in zip(texts, positions, layers, strict=True)
-        ]
-    )
+        """The target's greedy answers after one token of each prompt was replaced."""
+        asked = []
+        for text, position, token in zip(texts, positions, tokens, strict=True):
+            ids = self._target.encode(text)
+            ids[position] = token
+            asked.append(tuple(ids))
+        distinct = sorted(set(asked), key=lambda ids: (len(ids), ids))
+        answers: dict[tuple[int, ...], str] = {}
+        for start in range(0, len(distinct), BATCH):
+            batch = distinct[start : start + BATCH]
+            outputs = greedy(self._target, [_stem(ids) for ids in batch])
+            answers.update({ids: one.text for ids, one in zip(batch, outputs, strict=True)})
+        return [answers[ids] for ids in asked]
 
 
-class _TokenLens:
-    """A linear map, by block of layers, from a residual stream to the embedding of its token."""
-
-    def __init__(
-        self, target: TargetModel, texts: Sequence[str], blocks: Sequence[tuple[int, int]]
-    ) -> None:
-        """Fit the maps on clean runs, on every token but the first of each text.
-
-        Args:
-            target: the target.
-            texts: prompts, each read once.
-            blocks: first and last layer of each block, inclusive.
-        """
-        self._table = target.model.get_input_embeddings().weight.detach().float().cpu().numpy()
-        rows = sorted(
-            {tuple(target.encode(text)) for text in texts}, key=lambda ids: (len(ids), ids)
-        )
-        rows = [ids for ids in rows if len(ids) > 1]
-        tokens = np.concatenate([np.array(ids[1:]) for ids in rows])
-        states: dict[tuple[int, int], list[Floats]] = {block: [] for block in blocks}
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            reads = residuals(target, batch, [range(1, len(ids)) for ids in batch])
-            for read in reads:
-                values = read.float().cpu().numpy()  # (n_tokens - 1, n_layers, d_model)
-                for low, high in blocks:
-                    states[low, high].append(values[:, low : high + 1].mean(1))
-        self._centre = self._table.mean(0)
-        wanted = self._table[tokens] - self._centre
-        self._maps = {block: _ridge(np.concatenate(own), wanted) for block, own in states.items()}
-
-    def read(self, vectors: Floats, layers: Sequence[tuple[int, int]]) -> list[int]:
-        """Return the likeliest token of each vector, by cosine with the embeddings.
-
-        Args:
-            vectors: (n, d_model).
-            layers: the block of each.
-        """
-        unit = _unit(self._table - self._centre)
-        found = []
-        for vector, block in zip(vectors, layers, strict=True):
-            mean, weights = self._maps[block]
-            found.append(int(np.argmax(unit @ ((vector - mean) @ weights))))
-        return found
-
-
-def _answers(
-    target: TargetModel, texts: Sequence[str], positions: Sequence[int], tokens: Sequence[int]
-) -> list[str]:
-    asked = []
-    for text, position, token in zip(texts, positions, tokens, strict=True):
-        ids = target.encode(text)
-        ids[position] = token
-        asked.append(tuple(ids))
-    distinct = sorted(set(asked), key=lambda ids: (len(ids), ids))
-    found: dict[tuple[int, ...], str] = {}
-    for start in range(0, len(distinct), BATCH):
-        batch = distinct[start : start + BATCH]
-        outputs = greedy(target, [Stem(ids=(), branches=(Branch(ids=ids),)) for ids in batch])
-        found.update({ids: one.text for ids, one in zip(batch, outputs, strict=True)})
-    return [found[ids] for ids in asked]
+def _stem(ids: Sequence[int]) -> Stem:
+    return Stem(ids=(), branches=(Branch(ids=tuple(ids)),))
 
 
 def _ridge(rows: Floats, wanted: Floats) -> tuple[Floats, Floats]:
@@ -258,7 +196,3 @@ def _ridge(rows: Floats, wanted: Floats) -> tuple[Floats, Floats]:
     gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) / len(gram)
     weights = np.linalg.solve(gram, centred.T @ wanted)
     return mean, weights.astype(np.float32)
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))

@@ -12,7 +12,6 @@ from introspect_bench.benchmark.backends.interventions.trace import (
     Stem,
     pad,
     patched_forward,
-    position_ids,
     start,
     step,
 )
@@ -47,13 +46,9 @@ def cut(target: TargetModel, ids: Sequence[int]) -> tuple[str, bool]:
 
     Bytes of a character that is not complete yet are left out.
     """
-    stop = {target.tokenizer.eos_token_id}
-    kept = list(ids)
-    ended = False
-    for index, token in enumerate(kept):
-        if token in stop:
-            kept, ended = kept[:index], True
-            break
+    stop = target.tokenizer.eos_token_id
+    ended = stop in ids
+    kept = list(ids)[: list(ids).index(stop) if ended else None]
     text = target.tokenizer.decode(
         kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
@@ -99,19 +94,18 @@ def greedy(target: TargetModel, stems: Sequence[Stem]) -> list[Output]:
 def letter_tokens(target: TargetModel, prefix: str) -> tuple[int, ...]:
     """Token of each letter after an answer prefix such as `The answer is`."""
     plain = target.tokenizer(prefix, add_special_tokens=False)["input_ids"]
-    found = []
+    tokens = []
     for letter in LETTERS:
         ids = target.tokenizer(f"{prefix} {letter}", add_special_tokens=False)["input_ids"]
         if ids[:-1] != plain:
             raise UsageError(f"the tokenizer has no single token for ' {letter}' after '{prefix}'")
-        found.append(ids[-1])
-    return tuple(found)
+        tokens.append(ids[-1])
+    return tuple(tokens)
 
 
 def letters(target: TargetModel, stems: Sequence[Stem], tokens: Sequence[int]) -> list[Output]:
     """Letter with the largest last-position logit among four, for all branches in order."""
-    logits = start(target, stems).logits[:, list(tokens)]
-    return _letters(logits, tokens)
+    return _letters(start(target, stems).logits[:, list(tokens)], tokens)
 
 
 def _letters(logits: torch.Tensor, tokens: Sequence[int]) -> list[Output]:
@@ -159,23 +153,17 @@ def confirm(
     ]
     low = min(min(ask) for ask in asks)
     high = max(max(ask) for ask in asks)
-    inputs: dict[str, object] = {
-        "input_ids": batch.ids,
-        "attention_mask": batch.mask,
-        "position_ids": position_ids(batch.mask),
-        "use_cache": False,
-        "logits_to_keep": torch.arange(low, high + 1, device=target.device),
-    }
+    inputs = batch.inputs(logits_to_keep=torch.arange(low, high + 1, device=target.device))
     columns = [offset + probe.position for offset, probe in zip(first, probes, strict=True)]
     logits, _ = patched_forward(target, inputs, [probe.branch for probe in probes], columns)
-    found = []
+    outputs = []
     for row, (probe, ask) in enumerate(zip(probes, asks, strict=True)):
         own = logits[row, [place - low for place in ask]].float()  # (n_answer_tokens, vocabulary)
         if letter_ids:
-            found.extend(_letters(own[:, list(letter_ids)], letter_ids))
-            continue
-        found.append(_reread(target, probe.output, own))
-    return found
+            outputs += _letters(own[:, list(letter_ids)], letter_ids)
+        else:
+            outputs.append(_reread(target, probe.output, own))
+    return outputs
 
 
 def _reread(target: TargetModel, output: Output, logits: torch.Tensor) -> Output:

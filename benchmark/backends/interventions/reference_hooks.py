@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from introspect_bench.benchmark.backends.interventions import trace as interventions
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad, position_ids
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 
 TEXTS = (
@@ -71,13 +71,13 @@ def blocks(n_layers: int, count: int) -> list[tuple[int, int]]:
 
 def stems(ground: Ground, *, plain: bool) -> list[Stem]:
     """Each row as a stem that ends before its place, with its patch and, if `plain`, without."""
-    found = []
+    made = []
     for row, (tokens, place) in enumerate(zip(ground.rows, ground.place, strict=True)):
         ids, layers = tokens[place:], (ground.layer, ground.layer)
         patched = Branch(ids=ids, layers=layers, vector=ground.noise[row])
         branches = (patched, Branch(ids=ids)) if plain else (patched,)
-        found.append(Stem(ids=tokens[:place], branches=branches))
-    return found
+        made.append(Stem(ids=tokens[:place], branches=branches))
+    return made
 
 
 def last_logits(
@@ -108,14 +108,8 @@ def last_logits(
         )
         for i in which
     ]
-    inputs: dict[str, object] = {
-        "input_ids": batch.ids,
-        "attention_mask": batch.mask,
-        "position_ids": position_ids(batch.mask),
-        "use_cache": False,
-    }
     columns = [s + ground.place[i] for s, i in zip(start, which, strict=True)]
-    logits, _ = interventions.patched_forward(target, inputs, branches, columns)
+    logits, _ = interventions.patched_forward(target, batch.inputs(), branches, columns)
     return torch.stack(
         [logits[n, s + len(row) - 1] for n, (s, row) in enumerate(zip(start, rows, strict=True))]
     ).float()

@@ -1,4 +1,4 @@
-"""Batched interventions on a target model: read, replace, continue. Built on nnsight.
+"""Batched interventions on a target model: read, replace, continue. Built mostly on nnsight.
 
 A *stem* is a run of tokens shared by several *branches*; it is computed once and its key-value
 cache is expanded to the branches. A branch may replace the residual stream at its first token: the
@@ -8,17 +8,18 @@ left-padded; position ids count real tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import nnsight
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
+from introspect_bench.benchmark.backends.injection.hooks import hidden_of, hooked
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import UsageError
 
@@ -54,6 +55,11 @@ class Padded:
     mask: torch.Tensor
     """1 for real tokens, int64 (rows, width)."""
 
+    def inputs(self, **options: Any) -> dict[str, Any]:
+        """Arguments of a model that reads the batch; without a cache unless options say so."""
+        read = {"input_ids": self.ids, "attention_mask": self.mask, "use_cache": False}
+        return {**read, "position_ids": position_ids(self.mask), **options}
+
 
 def pad(rows: Sequence[Sequence[int]], target: TargetModel, *, side: str = "left") -> Padded:
     """Pad token rows to one width, on the left by default."""
@@ -86,16 +92,8 @@ def residuals(
         [width - len(rows[i]) + place for i, places in enumerate(positions) for place in places]
     )
     envoys = target.envoys
-    with (
-        torch.inference_mode(),
-        target.trace.trace(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            position_ids=position_ids(batch.mask),
-            use_cache=False,
-            logits_to_keep=1,
-        ),
-    ):
+    inputs = batch.inputs(logits_to_keep=1)
+    with torch.inference_mode(), target.trace.trace(**inputs):
         reads = []
         for layer in range(target.n_layers):
             output = envoys[layer].output
@@ -108,14 +106,13 @@ def residuals(
 
 def patched_forward(
     target: TargetModel,
-    inputs: dict[str, object],
+    inputs: dict[str, Any],
     branches: Sequence[Branch],
     columns: Sequence[int],
 ) -> tuple[torch.Tensor, object]:
     """One forward pass in which each row's patch is written at its column of `input_ids`.
 
-    Returns logits (rows, kept, vocabulary) and the key-value cache, None if the model returned
-    none.
+    Returns logits (rows, kept, vocabulary) and the key-value cache, None if there is none.
     """
     by_layer: dict[int, list[int]] = {}
     for row, branch in enumerate(branches):
@@ -163,25 +160,15 @@ def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
     branches = [branch for stem in stems for branch in stem.branches]
     owner = [index for index, stem in enumerate(stems) for _ in stem.branches]
     shares = any(stem.ids for stem in stems) and not slides(target)
-    rows = [
-        branch.ids if shares else (*stem.ids, *branch.ids)
-        for stem in stems
-        for branch in stem.branches
-    ]
-    tail = pad(rows, target)
+    shared = [() if shares else stem.ids for stem in stems]
+    tail = pad([(*shared[i], *b.ids) for i, b in zip(owner, branches, strict=True)], target)
     columns = [tail.ids.shape[1] - len(branch.ids) for branch in branches]
-    inputs: dict[str, object] = {"use_cache": True, "logits_to_keep": 1}
+    inputs: dict[str, Any] = {"use_cache": True, "logits_to_keep": 1}
     mask = tail.mask
     if shares:
         head = pad([stem.ids for stem in stems], target)
         with torch.inference_mode():
-            cache = target.model(
-                input_ids=head.ids,
-                attention_mask=head.mask,
-                position_ids=position_ids(head.mask),
-                use_cache=True,
-                logits_to_keep=1,
-            ).past_key_values
+            cache = target.model(**head.inputs(use_cache=True, logits_to_keep=1)).past_key_values
             index = torch.tensor(owner, device=target.device)
             cache.batch_select_indices(index)
         mask = torch.cat([head.mask[index], tail.mask], dim=1)
@@ -210,98 +197,31 @@ def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tens
     return Flow(logits=output.logits[:, -1].float(), mask=mask, cache=output.past_key_values)
 
 
-Replace = Callable[[Tensor], Tensor]
-"""Maps residuals, float32 (n, width, d_model), to what takes their place, same shape."""
-
-
 class _DeepestReachedError(Exception):
     """Ends a forward pass; never leaves this module."""
-
-
-def window_residuals(
-    target: TargetModel, ids: Tensor, *, bos: int, layers: Sequence[int]
-) -> dict[int, Tensor]:
-    """Residuals at some layers behind the token `bos`, float32 (n, width, d_model), in one pass."""
-    unknown = [layer for layer in layers if not 0 <= layer < target.n_layers]
-    if unknown or not layers:
-        raise UsageError(f"layers {list(layers)}: the target has layers 0 to {target.n_layers - 1}")
-    found: dict[int, Tensor] = {}
-    deepest = max(layers)
-
-    def keep(layer: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            found[layer] = hidden[:, 1:].float()
-            if layer == deepest:
-                raise _DeepestReachedError
-
-        return hook
-
-    hooks = {layer: keep(layer) for layer in layers}
-    with suppress(_DeepestReachedError), torch.inference_mode(), _hooks(target, hooks):
-        target.model(input_ids=_after(bos, ids, target), use_cache=False, logits_to_keep=1)
-    # not inference tensors: a training step may save them for its backward pass
-    return {layer: found[layer].clone() for layer in layers}
 
 
 def residual_arrays(
     target: TargetModel, ids: npt.NDArray[np.int32], *, bos: int, layers: Sequence[int]
 ) -> dict[int, npt.NDArray[np.float32]]:
-    """The same from and into arrays; ids are int32 (n, width)."""
-    read = window_residuals(target, torch.from_numpy(ids.astype(np.int64)), bos=bos, layers=layers)
-    return {layer: residuals.cpu().numpy() for layer, residuals in read.items()}
+    """Residuals at some layers of windows (n, width), each read alone behind the token `bos`.
 
-
-def spliced_losses(
-    target: TargetModel,
-    ids: Tensor,
-    *,
-    bos: int,
-    layer: int | None = None,
-    replace: Replace | None = None,
-) -> Tensor:
-    """Next-token cross-entropy of windows while one layer's output is replaced.
-
-    The token before the window keeps its own residual. Counted are the predictions made at window
-    positions, which the replacement can change: tokens 2 to `width` of each window.
-
-    Args:
-        target: the target model.
-        ids: token ids of the windows, int64 (n, width).
-        bos: the token read before every window.
-        layer: 0-based decoder layer whose output is replaced; None for none.
-        replace: gives the replacement.
-
-    Returns:
-        Losses in nats, float32 (n, width - 1).
+    For each layer float32 (n, width, d_model). Plain hooks: one pass reads several layers and stops
+    after the deepest, which nnsight's engine is not made for; a test holds the two equal.
     """
+    unknown = [layer for layer in layers if not 0 <= layer < target.n_layers]
+    if unknown or not layers:
+        raise UsageError(f"layers {list(layers)}: the target has layers 0 to {target.n_layers - 1}")
+    read: dict[int, torch.Tensor] = {}
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        assert replace is not None
-        hidden = output[0] if isinstance(output, tuple) else output
-        new = torch.cat([hidden[:, :1], replace(hidden[:, 1:].float()).to(hidden)], dim=1)
-        return (new, *output[1:]) if isinstance(output, tuple) else new
+    def hook(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
+        read[layer] = hidden_of(output)[:, 1:].float()
+        if layer == max(layers):
+            raise _DeepestReachedError
 
-    hooks = {} if layer is None or replace is None else {layer: hook}
-    with torch.inference_mode(), _hooks(target, hooks):
-        logits = target.model(input_ids=_after(bos, ids, target), use_cache=False).logits
-        predicted = logits[:, 1:-1].float()  # (n, width - 1, vocabulary)
-        losses: Tensor = nn.functional.cross_entropy(
-            predicted.transpose(1, 2), ids[:, 1:].to(predicted.device), reduction="none"
-        )
-    return losses
-
-
-def _after(bos: int, ids: Tensor, target: TargetModel) -> Tensor:
-    start = ids.new_full((len(ids), 1), bos)
-    return torch.cat([start, ids], dim=1).to(target.device)
-
-
-@contextmanager
-def _hooks(target: TargetModel, hooks: dict[int, Callable[..., Any]]) -> Iterator[None]:
-    handles = [target.modules[layer].register_forward_hook(hook) for layer, hook in hooks.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = [(target.modules[layer], partial(hook, layer)) for layer in set(layers)]
+    rows = np.concatenate([np.full((len(ids), 1), bos), ids], axis=1).astype(np.int64)
+    with suppress(_DeepestReachedError), torch.inference_mode(), hooked(hooks):
+        where = torch.from_numpy(rows).to(target.device)
+        target.model(input_ids=where, use_cache=False, logits_to_keep=1)
+    return {layer: read[layer].clone().cpu().numpy() for layer in layers}
