@@ -109,9 +109,8 @@ class TrainingSettings:
         """Check that the numbers are possible."""
         if min(self.epochs, self.batch, self.rows, self.rank, self.windows or 1) < 1:
             raise UsageError("epochs, batch, rows, windows and rank are at least 1")
-        if min(self.opposite_share, self.vague_share) < 0 or (
-            self.opposite_share + self.vague_share >= 1
-        ):
+        other = (self.opposite_share, self.vague_share)
+        if min(other) < 0 or sum(other) >= 1:
             raise UsageError("the shares of opposites and vague texts leave no true descriptions")
 
     def n_steps(self, n_lessons: int) -> int:
@@ -156,8 +155,8 @@ def shares(values: Floats) -> Floats:
     low = np.minimum(np.floor(values), TOP - 1)
     upper = (values - low)[..., None]
     classes = np.arange(TOP + 1)
-    found = (1 - upper) * (classes == low[..., None]) + upper * (classes == low[..., None] + 1)
-    return np.asarray(found, dtype=np.float32)
+    split = (1 - upper) * (classes == low[..., None]) + upper * (classes == low[..., None] + 1)
+    return np.asarray(split, dtype=np.float32)
 
 
 def base_rate(lessons: Lessons) -> Floats:
@@ -174,7 +173,7 @@ def draw(lessons: Lessons, settings: TrainingSettings, rates: Floats, step: int)
     stop = min((step + 1) * settings.batch, settings.epochs * n)
     rows = [_place(place, n, settings.seed) for place in range(step * settings.batch, stop)]
     rng = np.random.default_rng((settings.seed, step, 1))
-    texts, ids, found = [], [], []
+    texts, ids, right = [], [], []
     for row in rows:
         windows = np.arange(lessons.ids.shape[1])
         if settings.windows is not None:
@@ -182,24 +181,18 @@ def draw(lessons: Lessons, settings: TrainingSettings, rates: Floats, step: int)
         values = targets(lessons.activations[row][None])[0, windows]
         kind = rng.random()
         if kind < settings.vague_share:
-            texts.append(_one(lessons.vague, rng))
-            right = np.broadcast_to(rates, (*values.shape, TOP + 1))
+            wordings, own = lessons.vague, np.broadcast_to(rates, (*values.shape, TOP + 1))
         elif kind < settings.vague_share + settings.opposite_share and lessons.opposites[row]:
-            texts.append(_one(lessons.opposites[row], rng))
-            right = shares(TOP - values)
+            wordings, own = lessons.opposites[row], shares(TOP - values)
         else:
-            texts.append(_one(lessons.descriptions[row], rng))
-            right = shares(values)
+            wordings, own = lessons.descriptions[row], shares(values)
+        texts.append(wordings[int(rng.integers(len(wordings)))])
         ids.append(lessons.ids[row, windows])
-        found.append(right)
-    return Batch(descriptions=tuple(texts), ids=np.stack(ids), shares=np.stack(found))
+        right.append(own)
+    return Batch(descriptions=tuple(texts), ids=np.stack(ids), shares=np.stack(right))
 
 
 def _place(place: int, n: int, seed: int) -> int:
     """Which lesson stands at a place of the stream: each epoch is one random order of all."""
     epoch, position = divmod(place, n)
     return int(np.random.default_rng((seed, epoch, 0)).permutation(n)[position])
-
-
-def _one(texts: tuple[str, ...], rng: np.random.Generator) -> str:
-    return texts[int(rng.integers(len(texts)))]

@@ -61,8 +61,7 @@ def class_logits(model: Any, head: nn.Linear, packed: Packed) -> Tensor:
             f"{type(model).__name__} has layers that see {sliding} tokens, a row needs "
             f"{packed.reach}: it cannot be a simulator"
         )
-    body = model.base_model
-    hidden = body(
+    hidden = model.base_model(
         input_ids=packed.ids,
         attention_mask=packed.mask,
         position_ids=packed.positions,
@@ -86,9 +85,7 @@ class Simulator:
         contrast: bool = False,
     ) -> None:
         """Wrap a merged model; `contrast` predicts what a description adds to an empty one."""
-        self.contrast = contrast
-        self.name = name
-        self.sha256 = sha256
+        self.contrast, self.name, self.sha256 = contrast, name, sha256
         self._model = model.eval().requires_grad_(False)
         self._head = head.requires_grad_(False)
         self._wording = Wording(tokenizer)
@@ -106,11 +103,11 @@ class Simulator:
                 f"{len(descriptions)} descriptions, windows {windows.shape}: expected windows "
                 "(n, w, width) for n descriptions"
             )
-        found = self._predict(descriptions, windows)
+        predicted = self._predict(descriptions, windows)
         if not self.contrast:
-            return found
+            return predicted
         without = self.silent(windows) if silent is None else silent
-        return np.maximum(found - without.astype(np.float32), np.float32(0))
+        return np.maximum(predicted - without.astype(np.float32), np.float32(0))
 
     def silent(self, windows: Ids) -> Halves:
         """Return what is predicted without a description, float16 (n, w, width), 0 to 10."""
@@ -118,10 +115,10 @@ class Simulator:
 
     def _predict(self, descriptions: Sequence[str], windows: Ids) -> Floats:
         prefixes = [self._wording.prefix(text) for text in descriptions]
-        found = np.zeros(windows.shape, dtype=np.float32)
+        predicted = np.zeros(windows.shape, dtype=np.float32)
         for rows in self._passes(prefixes, windows.shape[1] * windows.shape[2]):
-            found[rows] = self._pass([prefixes[row] for row in rows], windows[rows])
-        return found
+            predicted[rows] = self._pass([prefixes[row] for row in rows], windows[rows])
+        return predicted
 
     def _passes(self, prefixes: Sequence[Sequence[int]], n_tokens: int) -> Iterator[list[int]]:
         """Rows of each forward pass; similar lengths together, so that little is padded."""

@@ -69,8 +69,7 @@ class PaperSimulator:
         """Take a Llama and its tokenizer, which gets the added tokens."""
         if model.config.model_type != "llama":
             raise UsageError(f"simulator {name}: a {model.config.model_type}, expected a llama")
-        self.name = name
-        self.sha256 = sha256
+        self.name, self.sha256 = name, sha256
         self._model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._batch_size = batch_size
@@ -126,12 +125,12 @@ class PaperSimulator:
             raise ValueError(f"{len(descriptions)} descriptions, windows {windows.shape}")
         n, n_windows, width = windows.shape
         flat = windows.reshape(n * n_windows, width)
-        found = np.empty(flat.shape, dtype=np.float32)
+        expected = np.empty(flat.shape, dtype=np.float32)
         for start in range(0, len(flat), self._batch_size):
             part = slice(start, min(start + self._batch_size, len(flat)))
             said = [descriptions[row // n_windows] for row in range(part.start, part.stop)]
-            found[part] = self._expected(self.rows(said, flat[part]), width)
-        return found.reshape(windows.shape)
+            expected[part] = self._expected(self.rows(said, flat[part]), width)
+        return expected.reshape(windows.shape)
 
     def _expected(self, rows: Rows, width: int) -> npt.NDArray[np.float32]:
         """Mean level at each of the last `width` positions, (n_rows, width)."""
