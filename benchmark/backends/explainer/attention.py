@@ -104,11 +104,8 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,  # noqa: ARG001
     *,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
     reach: Reach | None = None,
-    **kwargs: Any,
+    **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of rows over the shared prefix and their own tokens, as transformers calls it.
 
@@ -116,30 +113,25 @@ def attend(
     n_kv_heads, own_length, d_head); returns (rows, width, n_heads, d_head) and no weights. Options
     are `scaling` of the scores, `sliding_window` in positions and `softcap` (tanh, Gemma 2).
     """
-    if reach is None or any(kwargs.get(name) is not None for name in UNSUPPORTED):
+    if reach is None or any(options.get(name) is not None for name in UNSUPPORTED):
         raise CannotShareError(f"{type(module).__name__}: its attention is of another kind")
     reach.calls += 1
     rows, n_heads, width, d_head = query.shape
     n_kv = key.shape[1]
     group = n_heads // n_kv
+    scaling, window, cap = (options.get(n) for n in ("scaling", "sliding_window", "softcap"))
     scale = d_head**-0.5 if scaling is None else scaling
     asked = (query * scale).reshape(rows, n_kv, group * width, d_head)
-    own = _capped(asked @ key.transpose(-1, -2), softcap)
+    own = _capped(asked @ key.transpose(-1, -2), cap)
     own = own.view(rows, n_kv, group, width, -1)
-    own = own.masked_fill_(reach.own_mask(sliding_window), torch.finfo(own.dtype).min)
+    own = own.masked_fill_(reach.own_mask(window), torch.finfo(own.dtype).min)
     own = own.view(rows, n_kv, group * width, -1)
     if reach.head:
-        mixed = _merged(asked, own, value, reach, _layer(module), sliding_window, softcap)
+        mixed = _merged(asked, own, value, reach, module.layer_idx, window, cap)
     else:
         mixed = own.softmax(dim=-1).to(value.dtype) @ value
     mixed = mixed.to(query.dtype).reshape(rows, n_heads, width, d_head)
     return mixed.transpose(1, 2), None
-
-
-def _layer(module: torch.nn.Module) -> int:
-    index = module.layer_idx
-    assert isinstance(index, int)
-    return index
 
 
 def _capped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
@@ -152,7 +144,7 @@ def _merged(
     own: torch.Tensor,
     value: torch.Tensor,
     reach: Reach,
-    layer: int,
+    layer: Any,
     window: int | None,
     softcap: float | None,
 ) -> torch.Tensor:
@@ -160,9 +152,7 @@ def _merged(
     head_key, head_value = reach.head[layer]
     rows, n_kv, asks, d_head = asked.shape
     flat = asked.transpose(0, 1).reshape(n_kv, rows * asks, d_head)
-    head = _capped(
-        flat @ head_key.transpose(-1, -2), softcap
-    )  # (n_kv_heads, rows * asks, head_length)
+    head = _capped(flat @ head_key.transpose(-1, -2), softcap)  # (n_kv, rows * asks, head_length)
     if window is not None:
         at = reach.queries[:, None, :].expand(-1, asks // reach.queries.shape[1], -1).reshape(-1)
         far = at[:, None] - torch.arange(head.shape[-1], device=at.device)[None] >= window

@@ -17,6 +17,7 @@ Without one, the form is
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,6 @@ from introspect_bench.benchmark.backends.injection.quoted import (
     unmark,
 )
 from introspect_bench.benchmark.backends.injection.spec import (
-    QUOTED,
     REPLAY,
     Injection,
     names_token,
@@ -44,9 +44,6 @@ from introspect_bench.benchmark.runs.replies import THINK
 
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""
-
-LINE = "\n"
-"""Stands before a replayed text where there is no chat template."""
 
 PLACEHOLDER = " X"
 """Its last token stands in the slot; the space before the slot belongs to it."""
@@ -82,6 +79,18 @@ class Entry:
     """Fields of the query it belongs to."""
 
 
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text without special tokens of the tokenizer's own."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+    return ids
+
+
+def bos_ids(tokenizer: Any) -> tuple[int, ...]:
+    """The beginning-of-sequence token if the tokenizer puts one in front of plain text."""
+    bos, ids = tokenizer.bos_token_id, tokenizer("a")["input_ids"]
+    return (bos,) if bos is not None and ids[0] == bos else ()
+
+
 class Encoder:
     """Turns prompts into ids with one tokenizer."""
 
@@ -105,7 +114,7 @@ class Encoder:
         self.injection = injection or Injection()
         self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
         self.chat = bool(getattr(tokenizer, "chat_template", None))
-        self.placeholder = self._plain_ids(PLACEHOLDER)[-1]
+        self.placeholder = plain_ids(tokenizer, PLACEHOLDER)[-1]
         self.thinking, self.system = thinking is True, system
         if thinking is not None and ENABLE_THINKING not in str(tokenizer.chat_template):
             raise UsageError(
@@ -118,50 +127,31 @@ class Encoder:
 
     def entering(self, injection: Injection) -> Encoder:
         """The same with vectors entering in another way."""
-        return Encoder(
-            self.tokenizer,
-            use_vectors=self.use_vectors,
-            injection=injection,
-            target_tokenizer=self.target_tokenizer,
-            thinking=self.thinking or None,
-            system=self.system,
-        )
+        other = copy.copy(self)
+        other.injection = injection
+        return other
 
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
-        text = self._texts(prompt)[0]
-        encoded = self._encode(
-            text,
-            [
-                Entry(vector=shot.vector, fields=shot.fields)
-                for shot in prompt.shots
-                if SLOT in shot.question
-            ],
-        )
-        if self.chat:
-            return encoded
-        bos = self._bos()
-        return replace(
-            encoded,
-            ids=(*bos, *encoded.ids),
-            columns=tuple(column + len(bos) for column in encoded.columns),
-        )
+        shots = [shot for shot in prompt.shots if SLOT in shot.question]
+        entries = [Entry(vector=shot.vector, fields=shot.fields) for shot in shots]
+        encoded = self._encode(self._texts(prompt)[0], entries)
+        bos = () if self.chat else bos_ids(self.tokenizer)
+        columns = tuple(column + len(bos) for column in encoded.columns)
+        return replace(encoded, ids=(*bos, *encoded.ids), columns=columns)
 
     def questions(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Questions of prompts that share their head, each with the opening of the reply."""
-        tail = self._texts(prompts[0])[1]
-        return [
-            self._encode(
-                self._asked(prompt, tail),
-                [Entry(vector=prompt.vector, fields=prompt.query.fields)]
-                * prompt.question.count(SLOT),
-            )
-            for prompt in prompts
-        ]
+        tail, encoded = self._texts(prompts[0])[1], []
+        for prompt in prompts:
+            entry = Entry(vector=prompt.vector, fields=prompt.query.fields)
+            entries = [entry] * prompt.question.count(SLOT)
+            encoded.append(self._encode(self._asked(prompt, tail), entries))
+        return encoded
 
     def reply_ids(self, text: str, *, replayed: bool = False) -> tuple[int, ...]:
         """Ids of the beginning of a reply, as they follow a question or a replayed text."""
-        return tuple(self._plain_ids(f" {text}" if replayed or not self.chat else text))
+        return tuple(plain_ids(self.tokenizer, f" {text}" if replayed or not self.chat else text))
 
     def replays(self, prompt: Prompt) -> bool:
         """Whether the explainer's turn begins with the text that the question quotes."""
@@ -173,11 +163,8 @@ class Encoder:
         asked = [self._marked(shot.question, shot.fields) for shot in prompt.shots]
         instructions = "\n\n".join(filter(None, (self.system, prompt.instructions)))
         if not self.chat:
-            parts = [instructions]
-            parts += [
-                f"{question}\nAnswer: {shot.answer}"
-                for question, shot in zip(asked, prompt.shots, strict=True)
-            ]
+            pairs = zip(asked, prompt.shots, strict=True)
+            parts = [instructions, *(f"{text}\nAnswer: {shot.answer}" for text, shot in pairs)]
             return "".join(f"{part.strip()}\n\n" for part in parts), "\nAnswer:"
         turns = [{"role": "system", "content": instructions}]
         for question, shot in zip(asked, prompt.shots, strict=True):
@@ -212,12 +199,11 @@ class Encoder:
         text = str(fields["text"])
         if self.use_vectors:
             text = mark_quoted(text, fields, self.target_tokenizer)
-        return prompt.question + tail + ("" if self.chat else LINE) + text
+        return prompt.question + tail + ("" if self.chat else "\n") + text
 
     def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
         """A question with its quoted token marked, if vectors enter there."""
-        quoted = self.injection.mode in (QUOTED, REPLAY)
-        if not quoted or not self.use_vectors or SLOT not in question:
+        if not self.injection.quotes or not self.use_vectors or SLOT not in question:
             return question
         return mark_quoted(question, fields, self.target_tokenizer)
 
@@ -234,17 +220,15 @@ class Encoder:
             if marks:
                 offsets = offsets_of(self.tokenizer, plain, special=False)
                 quoted += [len(ids) + token_at(offsets, *mark) for mark in marks]
-            ids += self._plain_ids(plain)
+            ids += plain_ids(self.tokenizer, plain)
             if not last:
                 count = self.injection.slots
                 slots.append(list(range(len(ids), len(ids) + count)))
                 ids += [self.placeholder] * count
         if not self.use_vectors:
-            return Encoded(
-                ids=tuple(ids), columns=tuple(column for slot in slots for column in slot)
-            )
-        if len(slots) != sum(entry.vector is not None for entry in entries):
-            given = sum(entry.vector is not None for entry in entries)
+            return Encoded(ids=tuple(ids), columns=tuple(place for slot in slots for place in slot))
+        given = sum(entry.vector is not None for entry in entries)
+        if len(slots) != given:
             raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
         return self._placed(ids, slots, quoted, entries)
 
@@ -261,28 +245,11 @@ class Encoder:
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
         for slot, entry in zip(slots, entries, strict=True):
-            quoted_there = self.injection.mode in (QUOTED, REPLAY)
-            named = quoted_there and names_token(entry.fields)
+            named = self.injection.quotes and names_token(entry.fields)
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]
             if self.injection.needs_layers:
                 layers += [own_layers(entry.fields)] * len(places)
-        return Encoded(
-            ids=tuple(ids),
-            columns=tuple(columns),
-            vectors=tuple(vectors),
-            layers=tuple(layers),
-        )
-
-    def _plain_ids(self, text: str) -> list[int]:
-        if not text:
-            return []
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _bos(self) -> tuple[int, ...]:
-        """The beginning-of-sequence token if the tokenizer puts one in front of plain text."""
-        bos = self.tokenizer.bos_token_id
-        with_special: list[int] = self.tokenizer("a")["input_ids"]
-        return (bos,) if bos is not None and with_special[0] == bos else ()
+        places = {"columns": tuple(columns), "vectors": tuple(vectors), "layers": tuple(layers)}
+        return Encoded(ids=tuple(ids), **places)

@@ -83,7 +83,7 @@ class Decoder:
         Questions are best sorted by length. Of `openings`, which do not count in a reply's length,
         the one whose first token is likeliest is taken.
         """
-        longest = max((len(opening) for opening in openings), default=0)
+        longest = max(map(len, openings), default=0)
         logits, store = self._prefill(head, questions, self.max_new_tokens + longest)
         begun: list[Sequence[int]] = [()] * len(questions)
         if openings:

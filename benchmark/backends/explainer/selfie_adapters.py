@@ -56,9 +56,9 @@ class SelfieAdapter:
 
 def is_selfie_adapter(directory: Path) -> bool:
     """Whether a folder holds nothing but SelfIE adapters, told by the headers of its files."""
-    paths = [path for path in directory.glob("*.safetensors") if path.name != MEANS]
-    plain = not (directory / "adapter_config.json").is_file()
-    return bool(paths) and plain and all("projection" in _kind(path) for path in paths)
+    if (directory / "adapter_config.json").is_file() or not _files(directory):
+        return False
+    return all("projection" in _header(path) for path in _files(directory))
 
 
 def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapter:
@@ -81,22 +81,19 @@ def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapt
         raise IntegrityError(f"{path}: its header does not say whether vectors are normalised")
     width = _width(tensors, header, path)
     maps = Maps(d_target=width, n_layers=0, layers=(), bias="bias" in tensors, unit=unit)
-    family = _family(config, maps, path)
+    family, projection = _family(config, maps, path), Projection(maps, _affine(tensors, width))
     base = config.get("model", {}).get("name")
     if not isinstance(base, str):
         raise UsageError(f"{path} does not name the model it is for")
-    return SelfieAdapter(
-        family=family,
-        projection=Projection(maps, _affine(tensors, width)),
-        base=base,
-        path=path,
-    )
+    return SelfieAdapter(family=family, projection=projection, base=base, path=path)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*.safetensors") if path.name != MEANS)
 
 
 def _choose(directory: Path, file: str | None) -> Path:
-    paths = sorted(path for path in directory.glob("*.safetensors") if path.name != MEANS)
-    if file is not None:
-        paths = [path for path in paths if path.name == file]
+    paths = [path for path in _files(directory) if file is None or path.name == file]
     if not paths:
         raise MissingPartError(
             f"{directory} holds no {file or '*.safetensors'}; give a SelfIE adapter as safetensors"
@@ -107,7 +104,7 @@ def _choose(directory: Path, file: str | None) -> Path:
     return paths[0]
 
 
-def _kind(path: Path) -> str:
+def _header(path: Path) -> str:
     """Header of a file as one text; empty if it cannot be read."""
     try:
         with safe_open(path, framework="numpy") as stream:
@@ -164,5 +161,5 @@ def _affine(tensors: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
         weight = weight + tensors["log_scale"].exp() * torch.eye(width)
     if "U" in tensors:
         weight = weight + tensors["V"] @ tensors["U"].T
-    found = {f"{ALL}.weight": weight}
-    return found | ({f"{ALL}.bias": tensors["bias"]} if "bias" in tensors else {})
+    bias = {f"{ALL}.bias": tensors["bias"]} if "bias" in tensors else {}
+    return {f"{ALL}.weight": weight, **bias}
