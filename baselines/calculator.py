@@ -86,10 +86,7 @@ def reproduce(
     on_fetch: OnProgress = silent,
     on_queries: OnQueries | None = None,
 ) -> list[dict[str, Any]]:
-    """Carry out the interventions of a suite's causal tasks and compare with its labels.
-
-    For each task `task`, `split` and `labels_reproduced`: `n` labels that came out again, `of` all.
-    """
+    """Count labels that come out again: by task `labels_reproduced` with `n` and `of`."""
     with tempfile.TemporaryDirectory() as folder:
         where: dict[str, Any] = {"suite": suite, "split": split, "output": Path(folder)}
         request = RunRequest(model=CALCULATOR, device=device, batch_size=batch_size, **where)

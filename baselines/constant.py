@@ -148,7 +148,6 @@ def _cell(query: Query) -> Cell:
 
 
 def _pair(query: Query, outputs: Outputs) -> tuple[str, str]:
-    """Outputs without the intervention and of the source prompt."""
     clean, source = outputs[query.id]["clean"], outputs[query.id]["source"]
     if not isinstance(source, str):
         raise IntegrityError(f"query {query.id}: the source prompt's output is missing")

@@ -135,7 +135,6 @@ FEATURES: Mapping[tuple[str, str], Callable[[Query], Features]] = {
 
 
 def _stated(sentence: str) -> str:
-    """Last capitalised words of a sentence, or its last word."""
     words = sentence.strip().rstrip(".?!\"'").split()
     start = len(words)
     while start > 0 and words[start - 1][:1].isupper():

@@ -90,10 +90,7 @@ class TextWeights:
     """Inverse document frequency, ln((1 + n) / (1 + n_with)) + 1, (n_grams,)."""
 
     def rows(self, queries: Sequence[Query]) -> sparse.csr_array:
-        """Weighted counts, (n_queries, 2 * n_grams): text and removed part, each of unit length.
-
-        Where one of several parts is asked for, none is the removed one, and its half is zero.
-        """
+        """Weighted counts, (n_queries, 2 * n_grams): text and removed part, at length 1 or 0."""
         parts = [
             self._rows([query.fields.get(name, "") for query in queries])
             for name in ("text", "removed")

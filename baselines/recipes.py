@@ -138,7 +138,6 @@ STUDY = (
 
 
 def _main(chosen: str) -> tuple[ReferenceSpec, ...]:
-    """Explainers of the board, with the recipe of a cell."""
     cell = next(spec for spec in STUDY if spec.name == chosen)
     lens = cell.training.get("projection") == LENS
     recipe = {**cell.training, "evaluations": 3}

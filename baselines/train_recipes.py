@@ -85,7 +85,6 @@ def train_recipes(
 
 
 def _recipe(spec: ReferenceSpec, request: RecipeRequest) -> dict[str, Any]:
-    """Options of `train` for one recipe."""
     tasks = tuple(request.tasks) or spec.tasks
     recipe = {**spec.training, **request.settings}
     if spec.no_vector:
@@ -107,7 +106,6 @@ def _recipe(spec: ReferenceSpec, request: RecipeRequest) -> dict[str, Any]:
 def _asked(
     spec: ReferenceSpec, request: RecipeRequest, folder: Path, output: Path
 ) -> list[RunRequest]:
-    """The runs of an explainer: with its vectors, and with shuffled ones if that is asked for."""
     if request.split is None:
         return []
     return [

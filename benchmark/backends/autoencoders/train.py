@@ -262,10 +262,7 @@ def _encoded(left: Floats, weights: dict[str, Floats]) -> Iterator[tuple[int, Te
 def coefficients(
     left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None
 ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
-    """Encode what a table leaves of residuals, (n, d_model); 0 below `thresholds` (latents,).
-
-    Yields for each piece the place of its first row, and rows, columns and values of what is not 0.
-    """
+    """Rows, columns and values of what is not 0 or below `thresholds`, behind a piece's start."""
     least = torch.from_numpy(np.zeros_like(weights["gain"]) if thresholds is None else thresholds)
     for start, dense in _encoded(left, weights):
         where = ((dense > 0) & (dense >= least)).nonzero(as_tuple=True)

@@ -104,11 +104,7 @@ class Encoder:
         thinking: bool | None = None,
         system: str | None = None,
     ) -> None:
-        """Bind to the explainer's tokenizer.
-
-        `target_tokenizer` counts positions in texts, the explainer's own if None; `thinking` says
-        whether the template opens a reply for thinking, `system` stands before the instructions.
-        """
+        """Bind to a tokenizer, which also counts positions in texts if no other does."""
         self.tokenizer = tokenizer
         self.use_vectors = use_vectors
         self.injection = injection or Injection()
@@ -159,7 +155,6 @@ class Encoder:
         return self.injection.mode == REPLAY and SLOT in prompt.question and named
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
-        """Text before and after the question."""
         asked = [self._marked(shot.question, shot.fields) for shot in prompt.shots]
         instructions = "\n\n".join(filter(None, (self.system, prompt.instructions)))
         if not self.chat:
@@ -192,7 +187,6 @@ class Encoder:
         return text
 
     def _asked(self, prompt: Prompt, tail: str) -> str:
-        """Question and opening of the reply, and then the text if it is replayed."""
         fields = prompt.query.fields
         if not self.replays(prompt):
             return self._marked(prompt.question, fields) + tail
@@ -202,7 +196,6 @@ class Encoder:
         return prompt.question + tail + ("" if self.chat else "\n") + text
 
     def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
-        """A question with its quoted token marked, if vectors enter there."""
         if not self.injection.quotes or not self.use_vectors or SLOT not in question:
             return question
         return mark_quoted(question, fields, self.target_tokenizer)

@@ -94,11 +94,7 @@ def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
 
 
 def detect_family(directory: Path) -> str | None:
-    """The family of a checkpoint whose files can be of no other kind, or None.
-
-    The paper's explainers name an architecture of their own code, SelfIE adapters the kind of map
-    in their header; adapters of Activation Oracles and LatentQA look like any other.
-    """
+    """The family of a checkpoint whose files, or architecture, can be of no other kind, or None."""
     if is_selfie_adapter(directory):
         return "selfie-adapter"
     if (directory / "config.json").is_file():
@@ -147,7 +143,6 @@ def _selfie(
     dtype: torch.dtype,
     on_progress: OnProgress,
 ) -> Checkpoint:
-    """Read a SelfIE adapter and the frozen model that it names."""
     adapter = open_selfie_adapter(directory, file)
     relative = directory / adapter.base
     base = str(relative) if relative.is_dir() else adapter.base
@@ -194,7 +189,6 @@ def _load(
 
 
 def _declared(path: Path, *keys: str) -> Any:
-    """A value of `explainer.json`, by the keys that lead to it; None if it is not there."""
     value: Any = read_json(path) if path.is_file() else None
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -202,7 +196,6 @@ def _declared(path: Path, *keys: str) -> Any:
 
 
 def _declared_twin(path: Path) -> dict[str, Any] | None:
-    """What an adapter's base is changed to."""
     twin = _declared(path, "twin")
     if twin is None:
         return None

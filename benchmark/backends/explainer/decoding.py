@@ -98,10 +98,7 @@ class Decoder:
         openings: Sequence[Sequence[int]],
         done: Callable[[Sequence[int]], bool],
     ) -> list[Written]:
-        """Of the greedy replies after each opening, the one that is likeliest as a whole.
-
-        Openings count in a reply's likelihood and length.
-        """
+        """Of the greedy replies after each opening, the one that is likeliest, opening included."""
         logits, store = self._prefill(head, questions, self.max_new_tokens)
         n = len(questions)
         rows = torch.arange(n, device=logits.device).repeat(len(openings))
@@ -261,7 +258,6 @@ class Decoder:
         return last
 
     def _slots(self, rows: Sequence[Encoded], width: int) -> Slots | None:
-        """Places and vectors of a left-padded batch, or None if it has none."""
         places = [
             (index, width - len(row.ids) + column, vector)
             for index, row in enumerate(rows)

@@ -192,7 +192,6 @@ class FamilyEncoder:
         return Encoded(ids=tuple(ids), columns=columns, vectors=vectors * n, layers=own * n)
 
     def _text(self, prompt: Prompt) -> str:
-        """The whole prompt, with `SLOT` where a placeholder stands."""
         name, asks = self.family.name, SLOT in prompt.question
         if name == "selfie-adapter":
             if not asks or "text" in prompt.query.fields:
@@ -233,7 +232,6 @@ class FamilyEncoder:
         return text
 
     def _placeholder(self) -> tuple[str, str, str]:
-        """The first candidate of which every part is one token."""
         for parts in self.family.placeholders:
             if all(len(plain_ids(self.tokenizer, part)) == 1 for part in parts if part):
                 return parts

@@ -215,7 +215,6 @@ class LocalExplainer:
             )
 
     def _encoded(self, prompts: Sequence[Prompt]) -> tuple[Head, list[Encoded]]:
-        """The prompts' common head and their questions, checked."""
         if len({(prompt.instructions, tuple(prompt.shots)) for prompt in prompts}) > 1:
             raise UsageError("the prompts of one call must share instructions and shots")
         encoded, questions = self.encoder.head(prompts[0]), self.encoder.questions(prompts)
@@ -248,7 +247,6 @@ class LocalExplainer:
     def _written(
         self, head: Head, questions: Sequence[Encoded], prompt: Prompt
     ) -> Sequence[Written]:
-        """Replies to the questions of prompts like the one given."""
         replayed = isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
         if self.decoding == WHOLE and prompt.openings and not replayed:
             openings = [self.encoder.reply_ids(opening) for opening in prompt.openings]
@@ -272,7 +270,6 @@ class LocalExplainer:
         return ids[-1] in self._stop or ended or self._said(ids) != text
 
     def _said(self, ids: Sequence[int]) -> str:
-        """The reply without what only ends it in its family."""
         ending = None if self.family is None else self.family.ending
         return self._text(ids) if ending is None else self._text(ids).partition(ending)[0]
 

@@ -153,7 +153,6 @@ def _width(tensors: Mapping[str, Tensor], header: Mapping[str, str], path: Path)
 
 
 def _affine(tensors: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
-    """The adapter as one matrix and one vector."""
     weight = torch.zeros(width, width)
     if "weight" in tensors:
         weight = weight + tensors["weight"]

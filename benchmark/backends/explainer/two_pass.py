@@ -24,10 +24,9 @@ class Compared:
         self.blind = explainer.without_vectors()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """Answer prompts that share template, instructions and shots, in order.
+        """Answer prompts; the two replies stand, as thinking, before the answer made of them.
 
-        The two replies stand, as thinking, before the answer that is made of them. Where one of
-        them has no answer, or none but the verdict, the reply with the vector stands as it is.
+        Where one has no answer, or none but the verdict, the reply with the vector stands as it is.
         """
         seen = self.explainer.complete(prompts)
         # without vectors the second reply would be the first again

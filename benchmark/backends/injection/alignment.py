@@ -162,7 +162,6 @@ def paired_tokens(
 
 
 def _place(injection: Injection, block: tuple[int, int], target: Any, explainer: Any) -> Place:
-    """Where vectors of a block enter the explainer."""
     if injection.mode == "embedding":
         return None
     n_target, n_explainer = len(decoder_layers(target)), len(decoder_layers(explainer))

@@ -152,7 +152,6 @@ class Injector:
             yield
 
     def _acting(self, slots: Slots | None) -> list[tuple[int, Slots]]:
-        """Layers that are acted on, each with its slots."""
         if slots is None or self.injection.mode == "embedding":
             return []
         mapped = self._mapped(slots)
@@ -170,7 +169,6 @@ class Injector:
         return [(i, mapped.only(there)) for i, there in enumerate(inside) if there.any()]
 
     def _mapped(self, slots: Slots) -> Slots:
-        """The slots with their vectors in the model's own width."""
         if self.projection is None or self.injection.projection is None:
             return slots
         mapped = self.projection(slots.vectors, slots.layers)

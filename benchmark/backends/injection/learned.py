@@ -129,10 +129,7 @@ class Projection(nn.Module):
     """Maps as trainable parameters."""
 
     def __init__(self, maps: Maps, tensors: Mapping[str, Tensor]) -> None:
-        """Take `LAYER.weight` (d_explainer, d_target) and, if said, `LAYER.bias` (d_explainer,).
-
-        One map for all layers is called `all`. IntegrityError: not the declared tensors.
-        """
+        """Take `LAYER.weight` and, if declared, `LAYER.bias`; a map for all layers is `all`."""
         super().__init__()
         names = [str(layer) for layer in maps.layers] or [ALL]
         kinds = ("weight", "bias") if maps.bias else ("weight",)

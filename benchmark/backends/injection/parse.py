@@ -36,7 +36,6 @@ def read_injection(values: object) -> Injection:
 
 
 def _by_task(option: str, words: Sequence[str]) -> dict[str, str]:
-    """Values of an option by task; the empty name stands for all other tasks."""
     values: dict[str, str] = {}
     for word in words:
         task, equals, value = word.rpartition("=")
@@ -56,7 +55,6 @@ def _place(mode: str) -> dict[str, Any]:
 
 
 def _size(said: dict[str, str | None]) -> dict[str, Any]:
-    """Scaling and slots, where they are said."""
     size: dict[str, Any] = {} if said["scaling"] is None else {"scaling": said["scaling"]}
     if said["slots"] is not None:
         if not said["slots"].isdecimal():

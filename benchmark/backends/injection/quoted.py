@@ -31,11 +31,7 @@ def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any)
 
 
 def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Take marks out of a text.
-
-    With each mark goes the index of the character before it and the number of target tokens behind
-    the named one that cover this character too.
-    """
+    """Take marks out; for each the character before it and how many tokens behind share it."""
     plain, places = "", []
     start = 0
     for found in _MARK.finditer(text):
@@ -46,11 +42,7 @@ def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def token_at(offsets: Sequence[tuple[int, int]], character: int, behind: int = 0) -> int:
-    """Index of the token that covers a character.
-
-    Where several tokens are pieces of it, `behind` says how many of them come after the token that
-    is meant; the first piece if there are fewer.
-    """
+    """Index of the token that covers a character; of its pieces the one with `behind` after it."""
     found = [index for index, (low, high) in enumerate(offsets) if low <= character < high]
     if not found:
         raise UsageError("the explainer's tokenizer drops the quoted token; use another injection")

@@ -42,10 +42,7 @@ class Output:
 
 
 def cut(target: TargetModel, ids: Sequence[int]) -> tuple[str, bool]:
-    """Answer text of generated tokens, and whether a delimiter or end of text ended it.
-
-    Bytes of a character that is not complete yet are left out.
-    """
+    """Answer of generated tokens, cut at a whole character, and whether something ended it."""
     stop = target.tokenizer.eos_token_id
     ended = stop in ids
     kept = list(ids)[: list(ids).index(stop) if ended else None]

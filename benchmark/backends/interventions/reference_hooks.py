@@ -60,10 +60,7 @@ def lay(target: TargetModel) -> Ground:
 
 
 def blocks(n_layers: int, count: int) -> list[tuple[int, int]]:
-    """First and last layer of `count` blocks, from the first layers to the last ones.
-
-    A block has a fifth of the layers, at least two: with one it could not be told from its first.
-    """
+    """`count` blocks of a fifth of the layers, at least two, from the first layers to the last."""
     size = min(n_layers, max(2, n_layers // 5))
     starts = [(n_layers - size) * i // max(1, count - 1) for i in range(count)]
     return [(start, start + size - 1) for start in starts]
@@ -88,11 +85,7 @@ def last_logits(
     side: str = "left",
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> torch.Tensor:
-    """Last-token logits of some rows as one padded batch, float32 (n_which, vocabulary).
-
-    `vectors`, (n_rows, d_model), and `spans` are by row of `ground`; without vectors nothing is
-    patched.
-    """
+    """Last-token logits of rows of `ground` in one batch; vectors and spans are by all its rows."""
     target = ground.target
     rows = [ground.rows[i] for i in which]
     batch = pad(rows, target, side=side)

@@ -70,10 +70,10 @@ def sample(
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Draw one token for each row by the inverse of the nucleus's distribution function.
+    """Draw a token for each row by the inverse of its nucleus's distribution function.
 
     The nucleus is the smallest set of likeliest tokens with at least the probability `top_p`
-    (arXiv:1904.09751, section 3.1); in it, tokens are ordered from the likeliest on.
+    (arXiv:1904.09751, section 3.1), ordered from the likeliest on.
     """
     uniforms = uniforms.to(logits.device)
     probabilities = logits.softmax(dim=-1)

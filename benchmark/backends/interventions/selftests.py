@@ -150,10 +150,7 @@ def shared_stem(ground: Ground) -> Check:
 
 
 def recomputed(ground: Ground) -> Check:
-    """Greedy steps with a cache, after a patch or none, give what the whole text gives each time.
-
-    Rows share stems, and one leaves after the first step, as answers that have ended do.
-    """
+    """Greedy steps with a cache, patched or not, give what the whole text gives, as rows leave."""
     target = ground.target
     flow = interventions.start(target, stems(ground, plain=True))
     alive = list(range(len(flow.logits)))

@@ -81,10 +81,7 @@ def position_ids(mask: torch.Tensor) -> torch.Tensor:
 def residuals(
     target: TargetModel, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
 ) -> list[torch.Tensor]:
-    """Residual stream after every layer at chosen positions, from one clean pass.
-
-    For each prompt a tensor (n_positions, n_layers, d_model) in the model's dtype.
-    """
+    """Residuals after every layer of a clean pass, (n_positions, n_layers, d_model) by prompt."""
     batch = pad(rows, target)
     width = batch.ids.shape[1]
     row_index = torch.tensor([i for i, places in enumerate(positions) for _ in places])
@@ -110,10 +107,7 @@ def patched_forward(
     branches: Sequence[Branch],
     columns: Sequence[int],
 ) -> tuple[torch.Tensor, object]:
-    """One forward pass in which each row's patch is written at its column of `input_ids`.
-
-    Returns logits (rows, kept, vocabulary) and the key-value cache, None if there is none.
-    """
+    """Logits (rows, kept, vocabulary) and cache of a pass with each row's patch at its column."""
     by_layer: dict[int, list[int]] = {}
     for row, branch in enumerate(branches):
         if branch.layers is not None:

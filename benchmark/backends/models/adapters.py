@@ -46,7 +46,6 @@ def merge_adapter(model: Any, directory: Path) -> Any:
 
 
 def _config(directory: Path) -> Any:
-    """The adapter's declared settings, as PEFT's own object."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     declared = read_json(directory / ADAPTER)
@@ -68,7 +67,6 @@ def _config(directory: Path) -> Any:
 
 
 def _fill(adapted: Any, model: Any, directory: Path) -> None:
-    """Load the adapter's tensors, and refuse if any of them or any place is left over."""
     path = directory / WEIGHTS
     try:
         found = adapted.load_adapter(

@@ -82,11 +82,7 @@ class Embedder:
         self._max_tokens = min(MAX_TOKENS, model.config.max_position_embeddings)
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Unit vectors of any texts, float32 (n_texts, width).
-
-        The last bits of a row depend on how many texts of its length there are, not on their order;
-        equal texts have equal rows.
-        """
+        """Unit vectors of texts, float32 (n_texts, width); equal texts have equal rows."""
         distinct = sorted(set(texts))
         rows = np.empty((len(distinct), self.width), dtype=np.float32)
         ids = self._ids(distinct)

@@ -112,7 +112,6 @@ def _check_files(directory: Path) -> None:
 
 
 def _config(directory: Path) -> Mapping[str, Any]:
-    """What transformers would read; empty if it is no object."""
     try:
         value = json.loads((directory / "config.json").read_bytes())
     except (OSError, ValueError):
@@ -130,7 +129,6 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _broken(directory: Path) -> Path:
-    """The first weight file that cannot be opened, or else the folder."""
     for path in sorted(directory.glob("*.safetensors")):
         try:
             with safe_open(path, framework="numpy"):

@@ -105,10 +105,6 @@ def load_target_model(
 
 
 def with_rounded_weights(target: TargetModel, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Round every parameter to `dtype` in place, for the stability test.
-
-    Computing goes on in the present dtype, so the test does not depend on a machine's low-precision
-    kernels.
-    """
+    """Round parameters to `dtype` in place; computing goes on in the present dtype."""
     for parameter in target.model.parameters():
         parameter.data = parameter.data.to(dtype).to(parameter.dtype)

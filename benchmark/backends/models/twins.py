@@ -35,10 +35,7 @@ def make_twin(model: Any, twin: str, *, seed: int) -> Any:
 
 
 def rotation(width: int, *, seed: int) -> torch.Tensor:
-    """An orthogonal matrix, float64 (width, width), uniform over all of them.
-
-    By QR of a Gaussian matrix with the signs of R's diagonal (Mezzadri 2007, section 5).
-    """
+    """An orthogonal matrix, float64 (width, width), uniform over all (Mezzadri 2007, section 5)."""
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(width, width, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(gaussian)
@@ -93,7 +90,6 @@ def _turn_readers(readers: Sequence[Any], norm: Any, turn: torch.Tensor) -> None
 
 
 def _check_form(model: Any, layer: Any) -> None:
-    """Refuse a layer with anything else between the residual stream and its matrices."""
     children = {name for name, _ in layer.named_children()}
     wanted = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
     plain = children == wanted and type(layer.input_layernorm).__name__ == "LlamaRMSNorm"

@@ -148,10 +148,7 @@ def targets(activations: Floats) -> Floats:
 
 
 def shares(values: Floats) -> Floats:
-    """Split values 0 to 10, any shape, between the two nearest classes, float32 (..., 11).
-
-    Their expected class is the value, so a class head predicts best the mean of what is unknown.
-    """
+    """Split values 0 to 10 between the two nearest of 11 classes, whose mean they are."""
     low = np.minimum(np.floor(values), TOP - 1)
     upper = (values - low)[..., None]
     classes = np.arange(TOP + 1)

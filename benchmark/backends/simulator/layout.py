@@ -50,7 +50,7 @@ class Wording:
         """Token ids before the windows of a description, which is untrusted text.
 
         White space is collapsed and control tokens are read as characters, so that it cannot
-        imitate the wording; only the first 64 tokens are read.
+        imitate the wording.
         """
         text = " ".join(description.split())
         ids = self._plain(f" {text}")[:MAX_TOKENS] if text else []

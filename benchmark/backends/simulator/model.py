@@ -151,11 +151,7 @@ def load_simulator(
     device: str = "cpu",
     on_progress: OnProgress = silent,
 ) -> Simulator:
-    """Load a simulator in float32, after checking every part against `simulator.json`.
-
-    `name` and `sha256` are what the record must have; the base is found by the recorded name if
-    None.
-    """
+    """Load a simulator in float32; every part must be what `simulator.json` says."""
     where = usable_device(device)
     record = files.read_json(folder / RECORD, sha256=sha256)
     _check_record(record, folder, name)

@@ -133,7 +133,6 @@ class PaperSimulator:
         return expected.reshape(windows.shape)
 
     def _expected(self, rows: Rows, width: int) -> npt.NDArray[np.float32]:
-        """Mean level at each of the last `width` positions, (n_rows, width)."""
         device = self._model.device
         with torch.inference_mode():
             states = self._model.base_model(
@@ -161,11 +160,7 @@ def load_paper_simulator(
     batch_size: int = BATCH_SIZE,
     on_progress: OnProgress = silent,
 ) -> PaperSimulator:
-    """Load the simulator from a hub or a folder; the paper computes in bfloat16.
-
-    `tokenizer` is a folder, if it is not the model's: the paper's code takes the tokenizer of the
-    target, `meta-llama/Llama-3.1-8B`.
-    """
+    """Load the simulator; the paper takes the target's `tokenizer`, here the model's if None."""
     where = usable_device(device)
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}': expected {', '.join(DTYPES)}")

@@ -87,10 +87,7 @@ def train_simulator(
     save_every: int = 50,
     report: Report = lambda _done, _steps, _loss: None,
 ) -> Path:
-    """Train into a folder that `load_simulator` reads, or go on training, or find it done.
-
-    `validation` are features never trained on; their loss is written into the record.
-    """
+    """Train into a folder that `load_simulator` reads, or go on training, or find it done."""
     run = _Run(base, lessons, settings)
     made_from = {
         "base": [base.name, run.base_sha256],
@@ -187,7 +184,6 @@ class _Run:
         return total / len(lessons)
 
     def _loss(self, texts: tuple[str, ...], ids: Any, right: Floats) -> Tensor:
-        """Cross-entropy in nats, mean over tokens."""
         device = self._model.device
         prefixes = [self._wording.prefix(text) for text in texts]
         packed = pack(prefixes, ids, device=device, dtype=torch.float32)
@@ -240,7 +236,6 @@ class _Run:
 
 
 def _resume(run: _Run, checkpoint: Path, identity: str) -> int:
-    """Go on from a checkpoint, if there is one; returns the next step."""
     if not checkpoint.is_file():
         return 0
     note = json.loads(run.load(checkpoint))

@@ -115,7 +115,6 @@ def _target_tokenizer(injection: Injections, suites: Suites, on_fetch: OnProgres
 def _lessons(
     request: TrainRequest, settings: ExplainerSettings, suites: Suites, encoder: Encoder
 ) -> tuple[list[Any], list[Any]]:
-    """Examples to learn from, and those to stop by."""
     from introspect_bench.benchmark.backends.training.dataset import make_lessons
     from introspect_bench.benchmark.backends.training.reading import make_reading_lessons
 
@@ -155,7 +154,6 @@ def _in_bfloat16(request: TrainRequest) -> bool:
 def _about(
     request: TrainRequest, suites: Suites, templates: list[str], projecting: Projecting
 ) -> dict[str, Any]:
-    """What `explainer.json` says of the data and the program."""
     return {
         "suites": [
             {

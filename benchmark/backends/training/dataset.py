@@ -158,7 +158,6 @@ def plan_batches(
 
 
 def _epoch(lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
-    """All lessons once, as batches of places."""
     length = np.array([len(lesson.ids) for lesson in lessons])
     kinds = [(lesson.task, lesson.template) for lesson in lessons]
     templates = sorted(set(kinds))

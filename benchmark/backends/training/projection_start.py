@@ -96,7 +96,6 @@ def plan_projection(
 def _split(
     start: str, injections: Mapping[str, Injection], suites: Sequence[Suite]
 ) -> tuple[list[Suite], list[Suite]]:
-    """Suites whose vectors enter as they are, and those whose vectors go through the maps."""
     plain = [
         suite
         for suite in suites
@@ -123,7 +122,6 @@ def _fit(start: str, suites: Sequence[Suite]) -> str:
 
 
 def _place(mapped: Sequence[Injection]) -> Injection:
-    """Where vectors that go through maps enter: the place that the maps are fitted to."""
     # all modes of a query's own layers read the same residuals
     if len({"own" if way.own else (way.mode, way.layer) for way in mapped}) > 1:
         raise UsageError(

@@ -126,7 +126,6 @@ def train_explainer(
 def _fit(
     training: Training, wrapped: TrainedExplainer, folder: Path, on_step: OnStep
 ) -> ExplainerTrainer:
-    """Run the loop, from the last checkpoint on."""
     settings, lessons = training.settings, training.lessons
     size, seed = settings.batch_size, settings.seed
     steps = plan_batches(lessons, batch_size=size, epochs=settings.epochs, seed=seed)
@@ -152,7 +151,6 @@ def _fit(
 
 
 def _record(settings: ExplainerSettings, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What `explainer.json` says, but for the loss."""
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "injection": injections_as_json(settings.injection),
@@ -166,7 +164,6 @@ def _record(settings: ExplainerSettings, plan: Mapping[str, Any]) -> dict[str, A
 
 
 def _finish(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the record, which says that all is there, and the curve; remove the checkpoints."""
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
     files.write_json_atomic(folder / RECORD, dict(record))
@@ -241,7 +238,6 @@ def _lora(settings: ExplainerSettings) -> dict[str, Any]:
 
 
 def _write(folder: Path, model: Any, training: Training) -> None:
-    """Write an adapter, rounded to float16, or weights with the base's tokenizer."""
     if training.settings.method == "full":
         model.save_pretrained(folder)
         load_tokenizer(training.base).save_pretrained(folder)
@@ -256,7 +252,6 @@ def _write(folder: Path, model: Any, training: Training) -> None:
 
 
 def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds another training."""
     if not (folder / PLAN).is_file():
         return
     stored = files.read_json(folder / PLAN)

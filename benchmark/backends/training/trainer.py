@@ -140,10 +140,7 @@ class Log(TrainerCallback):
 
 
 class Patience(TrainerCallback):
-    """Stops after some evaluations without a lower validation loss; the state is in the log.
-
-    Evaluations up to step `since`, before the task itself is trained, do not count.
-    """
+    """Stops after some evaluations past step `since` without a lower validation loss."""
 
     def __init__(self, patience: int, since: int = 0) -> None:
         self._patience, self._since = patience, since
