@@ -1,7 +1,7 @@
 """Tokens as descriptions: what a direction promotes, and the one or two tokens it responds to.
 
 The logit lens (nostalgebraist, 2020) reads the direction as if it were the last layer's output; the
-input lenses read it as a probe of the input (`benchmark/backends/injection/input_lens.py`).
+input lenses read it as a probe of the input (`benchmark/backends/injection/alignment.py`).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def load_input_lens(
     suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
 ) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
     """Measure what a split's layers take from the last 1 or 2 tokens, on the target's own text."""
-    from introspect_bench.benchmark.backends.injection import input_lens
+    from introspect_bench.benchmark.backends.injection import alignment
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
     layers = [int(query.fields["layer"]) for query in suite.queries(split)]
@@ -137,10 +137,10 @@ def load_input_lens(
         on_progress("measuring the input lens", 0, None)
 
     if tokens == 1:
-        lens = input_lens.make_input_lens(reader, layers, texts, on_pairs)
+        lens = alignment.make_input_lens(reader, layers, texts, on_pairs)
         one = InputTokens(responded=lens, decode=_decoder(reader))
         return one, _card("input-lens", folder, settings)
-    both = input_lens.make_bigram_lens(reader, layers, texts, on_pairs)
+    both = alignment.make_bigram_lens(reader, layers, texts, on_pairs)
     two = InputBigrams(responded=both, decode=_decoder(reader))
     return two, _card("input-lens-2", folder, settings)
 

@@ -97,24 +97,17 @@ class LocalExplainer:
         check_learned(self.injections, self.learned)
         chosen = injection_of(asked.task, self.injections)
         self.model, self.family = model.eval().requires_grad_(False), family
+        told = {"thinking": asked.thinking, "system": asked.system}
+        entering: dict[str, Any] = {"use_vectors": asked.use_vectors, "injection": chosen}
         self.encoder: Encoder | FamilyEncoder
-        if family is not None:
-            if asked.thinking is not None or asked.system:
-                raise UsageError(
-                    f"family {family.name} has its own prompts; leave --thinking and --system out"
-                )
-            self.encoder = FamilyEncoder(
-                tokenizer, family, use_vectors=asked.use_vectors, injection=chosen
+        if family is None:
+            self.encoder = Encoder(tokenizer, target_tokenizer=target_tokenizer, **entering, **told)
+        elif told["thinking"] is not None or told["system"]:
+            raise UsageError(
+                f"family {family.name} has its own prompts; leave --thinking and --system out"
             )
         else:
-            self.encoder = Encoder(
-                tokenizer,
-                use_vectors=asked.use_vectors,
-                injection=chosen,
-                target_tokenizer=target_tokenizer,
-                thinking=asked.thinking,
-                system=asked.system,
-            )
+            self.encoder = FamilyEncoder(tokenizer, family, **entering)
         default = MAX_THINKING_TOKENS if asked.thinking else MAX_NEW_TOKENS
         self.max_new_tokens = asked.max_new_tokens or default
         self.batch_size, self.decoding = asked.batch_size or AUTO_BATCH_SIZE, asked.decoding

@@ -1,7 +1,10 @@
-"""Least squares between two models on the same texts: where a projection starts.
+"""Least squares between residual streams on the same texts: starts of projections, input lenses.
 
-Tokens of the two models are paired where they end at the same character. The first token of a text
-is left out: it is an attention sink, whose residual is far larger than all others.
+Tokens of two models are paired where they end at the same character. The first token of a text is
+left out: it is an attention sink, whose residual is far larger than all others. An input lens says
+what a direction responds to among a model's own input embeddings: at each layer the residual stream
+is predicted linearly from the embedding of the token there (maps as in arXiv:2303.09435,
+transposed); the direction is pulled back through that map and compared with every embedding.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +27,7 @@ from introspect_bench.benchmark.backends.injection.hooks import (
 )
 from introspect_bench.benchmark.backends.injection.learned import Projection
 from introspect_bench.benchmark.backends.injection.quoted import offsets_of
-from introspect_bench.benchmark.backends.injection.spec import Injection, matched_layer
+from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, matched_layer
 from introspect_bench.benchmark.backends.models.pretrained import (
     load_model,
     load_tokenizer,
@@ -190,3 +195,81 @@ def read_states(
                 reader.model.base_model(ids, use_cache=False)
     blocks = [[embedded] if p is None else outputs[p[0] : p[1] + 1] for p in places]
     return [torch.stack([one[0].cpu()[chosen].double() for one in own]).mean(0) for own in blocks]
+
+
+InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
+"""From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
+cosine with their embeddings, best first, (n, k)."""
+
+
+def make_input_lens(
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+) -> InputLens:
+    """Measure the maps of some layers on the first 32,000 tokens of texts."""
+    model = reader.model
+    chosen = tuple(sorted(set(layers)))
+    width = model.config.get_text_config().hidden_size
+    maps = Maps(d_target=width, n_layers=len(decoder_layers(model)), layers=chosen)
+    injection, blocks = Injection(projection=maps), [(layer, layer) for layer in chosen]
+    projection = fitted_projection(
+        "pulled-back", injection, blocks, reader, reader, texts, on_pairs=on_pairs
+    )
+    unit: Any = torch.nn.functional.normalize
+
+    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int], k: int) -> npt.NDArray[np.int64]:
+        with torch.inference_mode():
+            embedded = model.get_input_embeddings().weight.float()
+            own = torch.tensor([[layer, layer] for layer in of])
+            pulled = projection(torch.from_numpy(vectors), own).to(embedded.device)
+            cosines = unit(pulled, dim=-1) @ unit(embedded, dim=-1).T
+            best: npt.NDArray[np.int64] = cosines.topk(min(k, len(embedded))).indices.cpu().numpy()
+        return best
+
+    return lens
+
+
+BigramLens = Callable[
+    [npt.NDArray[np.float32], Sequence[int]], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+]
+"""From directions (n, d_model) and their layers to the token there and the token before it that
+each responds to most, (n,) each."""
+
+
+def make_bigram_lens(
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+) -> BigramLens:
+    """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
+    model, wanted = reader.model, PAIRS["pulled-back"]
+    chosen = sorted(set(layers))
+    moments = {layer: Moments() for layer in chosen}
+    n = 0
+    for text in texts:
+        places = [i for i, _ in paired_tokens(reader.tokenizer, reader.tokenizer, text) if i > 1]
+        if not places:
+            continue
+        states = read_states(reader, text, [(layer, layer) for layer in chosen], places)
+        (here,) = read_states(reader, text, [None], places)
+        (before,) = read_states(reader, text, [None], [place - 1 for place in places])
+        for layer, state in zip(chosen, states, strict=True):
+            unit = torch.nn.functional.normalize(state, dim=-1)
+            moments[layer].add(unit, torch.cat([here, before], dim=1))
+        n += len(places)
+        on_pairs(min(n, wanted), wanted)
+        if n >= wanted:
+            break
+    width = model.get_input_embeddings().weight.shape[1]
+    if n < 2 * width:
+        raise UsageError(f"the texts give {n} tokens, which cannot align {2 * width} coordinates")
+    maps = {layer: one.pulled_back() for layer, one in moments.items()}
+
+    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int]) -> Any:
+        with torch.inference_mode():
+            embedded = torch.nn.functional.normalize(
+                model.get_input_embeddings().weight.float().cpu(), dim=-1
+            )
+            rows = zip(of, torch.from_numpy(vectors), strict=True)
+            pulled = torch.stack([maps[layer] @ one for layer, one in rows])
+            parts = torch.split(pulled, width, dim=1)
+            return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
+
+    return lens

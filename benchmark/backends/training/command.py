@@ -79,22 +79,19 @@ def train(
         **options,
     )
     tokenizer = load_tokenizer(folder)
-    target_tokenizer = _target_tokenizer(settings.injection, suites, on_fetch)
-    encoder = Encoder(
-        tokenizer, use_vectors=not request.no_vector, target_tokenizer=target_tokenizer
-    )
+    counts = _target_tokenizer(settings.injection, suites, on_fetch)
+    encoder = Encoder(tokenizer, use_vectors=not request.no_vector, target_tokenizer=counts)
     on_fetch("encoding queries", 0, None)
     lessons, validation = _lessons(request, settings, suites, encoder)
-    templates = sorted({lesson.template for lesson in lessons})
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     training = Training(
         base=folder,
         base_name=str(folder.resolve()) if home_folder(base).is_dir() else base,
         lessons=lessons,
         validation=validation,
         settings=settings,
-        about=_about(request, suites, templates, projecting),
-        pad=pad,
+        about=_about(request, suites, lessons, projecting),
+        pad=end if pad is None else pad,
         project=projecting.make,
         device=request.device,
     )
@@ -152,7 +149,7 @@ def _in_bfloat16(request: TrainRequest) -> bool:
 
 
 def _about(
-    request: TrainRequest, suites: Suites, templates: list[str], projecting: Projecting
+    request: TrainRequest, suites: Suites, lessons: Sequence[Any], projecting: Projecting
 ) -> dict[str, Any]:
     return {
         "suites": [
@@ -165,7 +162,7 @@ def _about(
             }
             for task, suite in suites
         ],
-        "templates": templates,
+        "templates": sorted({lesson.template for lesson in lessons}),
         "vectors": not request.no_vector,
         "package": provenance.package()["version"],
         **({"projection": dict(projecting.about)} if projecting.about else {}),

@@ -50,20 +50,15 @@ def plan_projection(
         raise UsageError(f"projection {start!r}: choose from {', '.join(STARTS)}")
     _, width = layers_and_width(base)
     plain, mapped = _split(start, injections, suites)
-    widths = [
-        {suite.manifest["target"].get("d_model", width) for suite in s} for s in (plain, mapped)
-    ]
-    if widths[0] - {width}:
+    if others := _widths(plain, width) - {width}:
         raise UsageError(
-            f"the vectors have width {min(widths[0] - {width})} but {base.name} has width {width}; "
+            f"the vectors have width {min(others)} but {base.name} has width {width}; "
             "give --projection aligned or random"
         )
     if start == "none" or (plain and not mapped):
         return Projecting(injections=injections)
-    if len(widths[1]) != 1:
-        raise UsageError("a projection needs tasks with vectors, all of one width")
     fit, blocks = _fit(start, mapped), _blocks(mapped)
-    maps = replace(_maps(mapped, blocks, widths[1].pop()), nearest=start == LENS)
+    maps = replace(_maps(mapped, blocks, width), nearest=start == LENS)
     ways = {suite.task: replace(injections[suite.task], projection=maps) for suite in mapped}
     injections = {**injections, **ways}
     if start == "random":
@@ -88,8 +83,7 @@ def plan_projection(
             fit, place, blocks, target, reader, texts, on_pairs=on_align
         )
 
-    digest = sha256_bytes(canonical_json(texts).encode())
-    about = {"start": start, "texts_sha256": digest}
+    about = {"start": start, "texts_sha256": sha256_bytes(canonical_json(texts).encode())}
     return Projecting(injections=injections, make=make, about=about)
 
 
@@ -141,10 +135,16 @@ def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
     return sorted(widest.items())
 
 
+def _widths(suites: Sequence[Suite], width: int) -> set[int]:
+    return {suite.manifest["target"].get("d_model", width) for suite in suites}
+
+
 def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
-    deepest = max(last for _, last in blocks) + 1
+    widths, deepest = _widths(suites, width), max((last for _, last in blocks), default=0) + 1
+    if len(widths) != 1:
+        raise UsageError("a projection needs tasks with vectors, all of one width")
     return Maps(
-        d_target=width,
+        d_target=widths.pop(),
         n_layers=int(suites[0].manifest["target"].get("n_layers", deepest)),
         layers=tuple(first for first, _ in blocks),
     )
