@@ -110,8 +110,7 @@ def attend(
     """Attention of rows over the shared prefix and their own tokens, as transformers calls it.
 
     `query` is (rows, n_heads, width, d_head), `key` and `value` are the rows' own, (rows,
-    n_kv_heads, own_length, d_head); returns (rows, width, n_heads, d_head) and no weights. Options
-    are `scaling` of the scores, `sliding_window` in positions and `softcap` (tanh, Gemma 2).
+    n_kv_heads, own_length, d_head); returns (rows, width, n_heads, d_head) and no weights.
     """
     if reach is None or any(options.get(name) is not None for name in UNSUPPORTED):
         raise CannotShareError(f"{type(module).__name__}: its attention is of another kind")

@@ -38,10 +38,9 @@ def load_local(
     """Load a folder, hub id or target name as an explainer; an adapter brings its base model.
 
     Options are fields of `local.Options`; where they say nothing of injection or decoding,
-    `explainer.json` does. `dtype` is one of `DTYPES`, or `auto`: float32 on CPU, bfloat16
-    elsewhere. `family`, or for SelfIE adapters `selfie-adapter:FILE`, is told from the checkpoint
-    if None. The tokenizer of `target` counts positions in queries' texts; it is opened only if
-    vectors enter at quoted tokens.
+    `explainer.json` does. `dtype` may be `auto`: float32 on CPU, bfloat16 elsewhere. `family` (or
+    `selfie-adapter:FILE`) is told from the checkpoint if None. The tokenizer of `target`, opened if
+    vectors enter at quoted tokens, counts positions in texts.
     """
     where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)

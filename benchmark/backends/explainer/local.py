@@ -97,7 +97,7 @@ class LocalExplainer:
         check_learned(self.injections, self.learned)
         chosen = injection_of(asked.task, self.injections)
         self.model, self.family = model.eval().requires_grad_(False), family
-        told = {"thinking": asked.thinking, "system": asked.system}
+        told: dict[str, Any] = {"thinking": asked.thinking, "system": asked.system}
         entering: dict[str, Any] = {"use_vectors": asked.use_vectors, "injection": chosen}
         self.encoder: Encoder | FamilyEncoder
         if family is None:

@@ -93,8 +93,7 @@ class Moments:
     def pulled_back(self) -> Tensor:
         """The transpose of the A that minimises sum |A (y - mean) - (x - mean)|^2 + ridge |A|^2.
 
-        A direction d read as a probe sees d . x = (A^T d) . y plus a constant, so A^T d is what it
-        responds to among the explainer's own states; float32 (d_explainer, d_target).
+        A probe d sees d . x = (A^T d) . y plus a constant, so A^T d is what it responds to.
         """
         yy = self.yy - torch.outer(self.y, self.y) / self.n
         yx = self.xy.T - torch.outer(self.y, self.x) / self.n

@@ -35,9 +35,8 @@ def sample(
 ) -> list[list[int]]:
     """Continue prompts with sampled tokens, until a stop token or the numbers are used up.
 
-    `uniforms` in [0, 1) decide the draws, float64 (n_prompts, max_new_tokens). Tokens that all
-    prompts begin with are read once. Special tokens other than stop tokens are never drawn, and the
-    stop token is not returned.
+    `uniforms` in [0, 1), (n_prompts, max_new_tokens), decide the draws. No special tokens are drawn
+    but stop tokens, which are not returned; tokens that all prompts begin with are read once.
     """
     if not prompts or uniforms.shape[0] != len(prompts) or not uniforms.shape[1]:
         raise UsageError("sampling needs prompts and one row of numbers for each of them")

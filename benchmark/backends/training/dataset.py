@@ -175,13 +175,11 @@ def _epoch(lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator)
 
 
 def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
-    """Put the examples of one template side by side, padded on the right after their head.
+    """Put the examples of one template side by side, padded on the right after their `head`.
 
-    `ids` (n, width) follow `head` (n_head,); `mask` (n, width); `answers` (n, width) is the token
-    to be predicted at each place or -100; `rows` and `columns` (n_slots,), `layers` (n_slots, 2)
-    and `vectors` float32 (n_slots, d_target) say where vectors enter, with `layers` (0, 2) unless
-    queries have their own and `vectors` (0, 0) without vectors; all but `vectors` int64. `task`
-    says how they enter, `kind` what is asked.
+    `answers` (n, width) is the token to be predicted at each place of `ids` or -100; `rows` and
+    `columns` (n_slots,), `layers` (n_slots, 2) and `vectors` (n_slots, d_target) say where vectors
+    enter: `layers` is (0, 2) unless queries have their own, `vectors` (0, 0) without vectors.
     """
     first = lessons[0]
     head = first.ids[: first.n_head]
