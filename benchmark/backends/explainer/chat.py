@@ -244,5 +244,5 @@ class Encoder:
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]
             if self.injection.needs_layers:
                 layers += [own_layers(entry.fields)] * len(places)
-        places = {"columns": tuple(columns), "vectors": tuple(vectors), "layers": tuple(layers)}
-        return Encoded(ids=tuple(ids), **places)
+        at: dict[str, Any] = {"columns": tuple(columns), "vectors": tuple(vectors)}
+        return Encoded(ids=tuple(ids), layers=tuple(layers), **at)
