@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from introspect_bench.baselines.registry import BASELINES
-from introspect_bench.benchmark.cache import OnProgress
+from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
 from introspect_bench.benchmark.registry import find_baseline
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-
-if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injections
 
 __all__ = ["BASELINES", "check_baseline", "make_baseline", "reference_folder"]
 
@@ -27,70 +25,44 @@ def make_baseline(
     suite: Suite,
     split: str,
     device: str = "cpu",
-    dtype: str = "auto",
-    batch_size: int | None = None,
     use_vectors: bool = True,
-    injection: Injections | None = None,
-    on_progress: OnProgress = lambda _what, _done, _total: None,
+    on_progress: OnProgress = silent,
+    **options: Any,
 ) -> tuple[Explainer, ExplainerCard]:
-    """Learn or load a baseline.
+    """Learn or load a baseline, which opens of a suite only what its `needs` say.
 
-    Args:
-        name: its name, without `baseline/`.
-        task: the task it will answer.
-        suite: the suite; only what the baseline's `needs` say is opened.
-        split: the split it will answer; oracles are told about this split.
-        device: for the baselines that run the target model, as are dtype, batch size, injection.
-        dtype: dtype of its weights, or `auto`.
-        batch_size: rows decoded together.
-        use_vectors: whether prompts carry their vectors.
-        injection: how they enter.
-        on_progress: told what is measured first.
-
-    Raises:
-        UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
+    Oracles are given outputs of the split. Baselines that run the target take `dtype`, `batch_size`
+    and `injection` as options, as `load_local` does.
     """
     spec = check_baseline(name, task, use_vectors=use_vectors)
-    if name in ("selfie", "logit-lens", "input-lens", "input-lens-2"):
-        return _load_described(
-            name,
-            suite,
-            split,
-            device,
-            dtype=dtype,
-            batch_size=batch_size,
-            injection=injection,
-            on_progress=on_progress,
-        )
     if name == "calculator":
         from introspect_bench.baselines.calculator import load_calculator
 
-        return load_calculator(task, suite, device=device, dtype=dtype, batch_size=batch_size)
-    if "target-model" in spec.needs:
-        from introspect_bench.baselines.prompted import load_untrained
+        options.pop("injection", None)
+        return load_calculator(task, suite, device=device, **options)
+    if name in ("logit-lens", "input-lens", "input-lens-2"):
+        from introspect_bench.baselines import lens
 
-        return load_untrained(
-            name,
-            task=task.name,
-            suite=suite,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            use_vectors=use_vectors,
-            injection=injection,
-            openings=task.openings if spec.opens else (),
+        if name == "logit-lens":
+            return lens.load_logit_lens(suite, device=device)
+        tokens = 1 if name == "input-lens" else 2
+        return lens.load_input_lens(
+            suite, split, tokens=tokens, device=device, on_progress=on_progress
         )
+    if "target-model" in spec.needs:
+        from introspect_bench.baselines import prompted
+
+        if name == "selfie":
+            return prompted.load_selfie(suite, device=device, **options)
+        options |= {"device": device, "use_vectors": use_vectors}
+        return prompted.load_untrained(spec, task, suite, **options)
     learners = _feature_learners() if suite.describes else _learners()
     explainer, settings = learners[name](task, suite, split)
     return explainer, ExplainerCard(name=f"baseline/{name}", kind=spec.kind, settings=settings)
 
 
 def check_baseline(name: str, task: Task, *, use_vectors: bool) -> BaselineSpec:
-    """Return the baseline with a name if it can answer a task.
-
-    Raises:
-        UsageError: unknown name, a task it cannot answer, or vectors it needs are left out.
-    """
+    """The baseline with a name, if it can answer a task."""
     spec = find_baseline(name)
     if task.name not in spec.tasks:
         raise UsageError(f"baseline/{name} answers {', '.join(spec.tasks)}, not {task.name}")
@@ -104,31 +76,6 @@ Learner = Callable[[Task, Suite, str], tuple[Explainer, dict[str, Any]]]
 """Task, suite and the split to answer, to the explainer and its settings."""
 
 
-def _load_described(
-    name: str,
-    suite: Suite,
-    split: str,
-    device: str,
-    *,
-    dtype: str,
-    batch_size: int | None,
-    injection: Injections | None,
-    on_progress: OnProgress,
-) -> tuple[Explainer, ExplainerCard]:
-    """Load a baseline that reads weights to describe features."""
-    from introspect_bench.baselines import lens as tokens
-    from introspect_bench.baselines import selfie
-
-    if name == "logit-lens":
-        return tokens.load_logit_lens(suite, device=device)
-    if name == "selfie":
-        return selfie.load_selfie(
-            suite, device=device, dtype=dtype, batch_size=batch_size, injection=injection
-        )
-    read = 1 if name == "input-lens" else 2
-    return tokens.load_input_lens(suite, split, tokens=read, device=device, on_progress=on_progress)
-
-
 def _feature_learners() -> dict[str, Learner]:
     from introspect_bench.baselines import features
 
@@ -136,23 +83,21 @@ def _feature_learners() -> dict[str, Learner]:
         "constant": features.learn_constant,
         "random": features.learn_random,
         "nearest-neighbour": features.learn_neighbour,
-        "nearest-neighbour-pooled": lambda task, suite, split: features.learn_neighbour(
-            task, suite, split, pooled=True
-        ),
+        "nearest-neighbour-pooled": partial(features.learn_neighbour, pooled=True),
         "reference-description": features.learn_reference,
     }
 
 
 def _learners() -> dict[str, Learner]:
-    from introspect_bench.baselines import constant, input_only, nearest_neighbour, oracles
+    from introspect_bench.baselines import constant, input_only, nearest_neighbour
 
     return {
         "constant": constant.learn,
-        "input-only": lambda task, suite, _split: input_only.learn("input-only", task, suite),
-        "rule-of-thumb": lambda task, suite, _split: input_only.learn("rule-of-thumb", task, suite),
+        "input-only": partial(input_only.learn, "input-only"),
+        "rule-of-thumb": partial(input_only.learn, "rule-of-thumb"),
         "nearest-neighbour": nearest_neighbour.learn,
-        "unchanged": oracles.learn_unchanged,
-        "source-oracle": oracles.learn_source,
+        "unchanged": constant.learn_unchanged,
+        "source-oracle": constant.learn_source,
     }
 
 

@@ -1,19 +1,29 @@
 """The ceiling of the causal tasks: carries out each query's intervention and reads the outcome.
 
 It has the target's weights and the query, and opens neither truth nor oracle. What it does not
-reproduce is what a label owes to the machine, or the batch, that it was measured on.
+reproduce is what a label owes to the machine, or the batch, that it was measured on. With it labels
+are measured again and counted.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from introspect_bench.baselines.prompted import target_name
+from introspect_bench.benchmark.cache import OnProgress, silent
+from introspect_bench.benchmark.evaluation.run import OnQueries, run
+from introspect_bench.benchmark.evaluation.spec import RunRequest
 from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import Prompt
+from introspect_bench.benchmark.registry import suites
+from introspect_bench.benchmark.scoring.notes import CALCULATOR
+from introspect_bench.benchmark.scoring.score import score
+from introspect_bench.benchmark.suite.find import shipped_suite, shipped_tasks
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks.calculate import calculate
@@ -21,9 +31,8 @@ from introspect_bench.tasks.calculate import calculate
 if TYPE_CHECKING:
     from introspect_bench.benchmark.backends.interventions import calculator
 
-
 NO_PART = "no part changes the output"
-"""What it says of parts none of which is active here: no answer, and so never right."""
+"""What it says where no part is active: no answer, and so never right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +45,21 @@ class Calculator:
     """The target."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Say what the target answers with the intervention, or which part counts.
-
-        Raises:
-            UsageError: a vector is left out.
-        """
-        found = calculate(
-            self.target, [one.query for one in prompts], [one.vector for one in prompts]
-        )
-        return [NO_PART if one is None else self.task.format_answer(one) for one in found]
+        """Say what the target answers with the intervention, or which part counts."""
+        queries, vectors = [one.query for one in prompts], [one.vector for one in prompts]
+        answers = calculate(self.target, queries, vectors)
+        return [NO_PART if one is None else self.task.format_answer(one) for one in answers]
 
 
 def load_calculator(
-    task: Task, suite: Suite, *, device: str, dtype: str, batch_size: int | None
+    task: Task,
+    suite: Suite,
+    *,
+    device: str,
+    dtype: str = "auto",
+    batch_size: int | None = None,
 ) -> tuple[Calculator, ExplainerCard]:
-    """Load the suite's target; its weights are float32 unless another dtype is named.
-
-    Raises:
-        UsageError: the suite does not say where its target is, or unknown dtype or device.
-        MissingPartError: weights, tokenizer or device are missing.
-        IntegrityError: the weights are corrupt.
-    """
+    """Load the suite's target; its weights are float32 unless another dtype is named."""
     from introspect_bench.benchmark.backends.explainer.load import find_dtype
     from introspect_bench.benchmark.backends.interventions.calculator import load_calculator as load
 
@@ -72,3 +75,31 @@ def load_calculator(
         settings={"dtype": name, "batch_size": size},
     )
     return Calculator(task=task, target=target), card
+
+
+def reproduce(
+    suite: str,
+    *,
+    split: str = "mini",
+    device: str = "cpu",
+    batch_size: int | None = None,
+    on_fetch: OnProgress = silent,
+    on_queries: OnQueries | None = None,
+) -> list[dict[str, Any]]:
+    """Count labels that come out again: by task `labels_reproduced` with `n` and `of`."""
+    with tempfile.TemporaryDirectory() as folder:
+        where: dict[str, Any] = {"suite": suite, "split": split, "output": Path(folder)}
+        request = RunRequest(model=CALCULATOR, device=device, batch_size=batch_size, **where)
+        runs = run(request, on_fetch=on_fetch, on_queries=on_queries)
+        results = [score(one.path, suite=suite if Path(suite).is_dir() else None) for one in runs]
+    kept = ("task", "split", "labels_reproduced")
+    return [{name: result[name] for name in kept} for result in results]
+
+
+def suite_about(target: str) -> str | None:
+    """The shipped suite that is about a target, if there is one."""
+    for name in suites():
+        for task in shipped_tasks(name):
+            if shipped_suite(name, task.name).manifest["target"].get("name") == target:
+                return name
+    return None

@@ -1,7 +1,7 @@
 """Descriptions taken from the training features: constant, random, the nearest one's; an oracle.
 
 They open queries, vectors and truth of the training split, and nothing of the split they answer;
-the oracle opens the truth of the split it answers, and says it.
+the oracle opens the truth of that split, and says it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from introspect_bench.baselines.constant import Constant, commonest
+from introspect_bench.baselines.nearest_neighbour import VectorNeighbour, learn_vectors
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import FeatureTruth, Prompt
-from introspect_bench.benchmark.suite.rows import checked_vectors
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,30 +33,6 @@ class Random:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureNeighbour:
-    """Compares vectors with those of training features."""
-
-    replies: Sequence[str]
-    """Description of each training feature."""
-    vectors: FloatArray
-    """Their unit vectors, (n_train, d_target)."""
-    layers: Mapping[int, npt.NDArray[np.intp]]
-    """Training features of each layer; empty to compare with all."""
-
-    def complete(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Give each prompt the description of the training feature with the largest cosine."""
-        return [self._reply(prompt) for prompt in prompts]
-
-    def _reply(self, prompt: Prompt) -> str:
-        if prompt.vector is None:
-            raise UsageError(f"query {prompt.query.id} came without the vector to compare")
-        everyone = np.arange(len(self.replies))
-        among = self.layers.get(prompt.query.fields["layer"], everyone)
-        # dividing by the query's own length would not change the order
-        return self.replies[int(among[int(np.argmax(self.vectors[among] @ prompt.vector))])]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """Says what it was told."""
 
@@ -74,12 +45,7 @@ class Told:
 
 
 def learn_constant(task: Task, suite: Suite, _split: str) -> tuple[Constant, dict[str, Any]]:
-    """Take the preferred wording of the predicate that describes most training features.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Take the preferred wording of the predicate that describes most training features."""
     truth = _truth(suite)
     name = commonest(one.predicate for one in truth)
     reply = next(task.format_answer(one.answer) for one in truth if one.predicate == name)
@@ -87,55 +53,28 @@ def learn_constant(task: Task, suite: Suite, _split: str) -> tuple[Constant, dic
 
 
 def learn_random(task: Task, suite: Suite, _split: str) -> tuple[Random, dict[str, Any]]:
-    """Take the descriptions of all training features.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
-    return Random(replies=[task.format_answer(one.answer) for one in _truth(suite)]), {
-        "drawn by": "sha256 of the query id"
-    }
+    """Take the descriptions of all training features."""
+    replies = [task.format_answer(one.answer) for one in _truth(suite)]
+    return Random(replies=replies), {"drawn by": "sha256 of the query id"}
 
 
 def learn_neighbour(
     task: Task, suite: Suite, _split: str, *, pooled: bool = False
-) -> tuple[FeatureNeighbour, dict[str, Any]]:
-    """Index the training split; `pooled` compares vectors of all layers.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
-    truth, queries = _truth(suite), suite.queries("train")
-    table = checked_vectors(suite, "train", queries)
-    if table is None:
-        raise UsageError(f"suite {suite.name}: its training queries have no vectors")
-    vectors = table[[query.vector for query in queries if query.vector is not None]]
-    unit = vectors.astype(np.float32)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.float32(1e-12))
-    layer = np.array([query.fields["layer"] for query in queries])
-    explainer = FeatureNeighbour(
-        replies=[task.format_answer(one.answer) for one in truth],
-        vectors=unit,
-        layers={} if pooled else {int(one): np.flatnonzero(layer == one) for one in set(layer)},
-    )
+) -> tuple[VectorNeighbour, dict[str, Any]]:
+    """Index the training split; `pooled` compares vectors of all layers."""
+    replies = [task.format_answer(one.answer) for one in _truth(suite)]
+    explainer = learn_vectors(suite, replies, lambda query: query.fields["layer"], pool=pooled)
     return explainer, {"similarity": "cosine of vectors", "same": [] if pooled else ["layer"]}
 
 
 def learn_reference(task: Task, suite: Suite, split: str) -> tuple[Told, dict[str, Any]]:
-    """Open the reference descriptions of the split.
-
-    Raises:
-        UsageError: no such split.
-        IntegrityError: a file is corrupt.
-    """
+    """Open the reference descriptions of the split."""
     truth = suite.feature_truth(split)
     return Told(replies={key: task.format_answer(one.answer) for key, one in truth.items()}), {}
 
 
 def _truth(suite: Suite) -> list[FeatureTruth]:
-    found = list(suite.feature_truth("train").values())
-    if not found:
+    truth = list(suite.feature_truth("train").values())
+    if not truth:
         raise UsageError(f"suite {suite.name}: the training split is empty, nothing to learn from")
-    return found
+    return truth

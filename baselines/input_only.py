@@ -1,15 +1,13 @@
 """What the text of a query gives away: majority answers by text features, with back-off.
 
-Two forms. `input-only` sees what the members of a contrast group share, so its exact match is never
-above the input-only ceiling. `rule-of-thumb` (input ablations only) also reads the removed part,
-which is all a text-only question has. A *cell* is a set of training queries with equal values of
-some features; a *chain* lists feature sets from fine to coarse. A query gets the commonest answer
-of its finest cell that is large enough. Chain and least size are chosen on one fifth of the
-training groups after learning from the rest; no other split is opened.
-
-An answer is counted as it is and, where its content is the text a query states (the answer of the
-demonstration, the end of the removed part), also as "what is stated", which carries over to texts
-never seen in training.
+`input-only` sees what the members of a contrast group share, so its exact match is never above the
+input-only ceiling. `rule-of-thumb` (input ablations only) also reads the removed part, which is all
+a text-only question has. A *cell* is a set of training queries with equal values of some features;
+a *chain* lists feature sets from fine to coarse. A query gets the commonest answer of its finest
+cell that is large enough. Chain and least size are chosen on one fifth of the training groups after
+learning from the rest; no other split is opened. An answer is counted as it is and, where its
+content is the text a query states (the answer of the demonstration, the end of the removed part),
+also as "what is stated", which carries over to new texts.
 """
 
 from __future__ import annotations
@@ -137,7 +135,6 @@ FEATURES: Mapping[tuple[str, str], Callable[[Query], Features]] = {
 
 
 def _stated(sentence: str) -> str:
-    """Last capitalised words of a sentence, or its last word."""
     words = sentence.strip().rstrip(".?!\"'").split()
     start = len(words)
     while start > 0 and words[start - 1][:1].isupper():
@@ -206,13 +203,10 @@ def _commonest(seen: Counter[Answer | Choice]) -> Answer | Choice:
     return min(seen, key=order)
 
 
-def learn(name: str, task: Task, suite: Suite) -> tuple[InputOnly, dict[str, Any]]:
-    """Choose chain and least cell size within the training split, then count all of it.
-
-    Raises:
-        UsageError: the training split is empty.
-        IntegrityError: one of its files is corrupt.
-    """
+def learn(
+    name: str, task: Task, suite: Suite, _split: str = ""
+) -> tuple[InputOnly, dict[str, Any]]:
+    """Choose chain and least cell size within the training split, then count all of it."""
     solved = solved_train(suite)
     held = [one for one in solved if int(one.query.group, 16) % HELD_OUT == 0]
     rest = [one for one in solved if int(one.query.group, 16) % HELD_OUT != 0]

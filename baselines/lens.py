@@ -1,14 +1,15 @@
 """Tokens as descriptions: what a direction promotes, and the one or two tokens it responds to.
 
 The logit lens (nostalgebraist, 2020) reads the direction as if it were the last layer's output; the
-input lenses read it as a probe of the input (`benchmark/backends/injection/input_lens.py`).
+input lenses read it as a probe of the input (`benchmark/backends/injection/alignment.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
 
+if TYPE_CHECKING:
+    from introspect_bench.benchmark.backends.injection.alignment import Reader
+
 N_PROMOTED = 8
 """Promoted tokens that are named."""
 N_TRIED = 40
@@ -29,18 +33,18 @@ N_TRIED = 40
 
 
 def name_tokens(tokens: Sequence[str]) -> str:
-    """Return tokens as a description."""
+    """Tokens as a description."""
     return "tokens such as " + ", ".join(f"'{token}'" for token in tokens)
 
 
 def distinct(tokens: Sequence[str], most: int) -> list[str]:
-    """Return the first tokens that differ in more than case and space around, blank ones left."""
-    found: dict[str, str] = {}
-    for token in tokens:
-        shown = token.strip()
-        if shown and shown.isprintable():
-            found.setdefault(shown.lower(), shown)
-    return list(found.values())[:most]
+    """The first tokens that differ in more than case and surrounding space, without blank ones."""
+    shown = [token.strip() for token in tokens]
+    named: dict[str, str] = {}
+    for token in shown:
+        if token and token.isprintable():
+            named.setdefault(token.lower(), token)
+    return list(named.values())[:most]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +58,7 @@ class LogitLens:
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Name the promoted tokens of each prompt's vector."""
-        vectors = [prompt.vector for prompt in prompts if prompt.vector is not None]
-        if len(vectors) < len(prompts):
-            raise UsageError("baseline/logit-lens reads vectors; it cannot do without them")
-        rows = self.promoted(np.stack(vectors))
+        rows = self.promoted(_vectors(prompts, "logit-lens"))
         return [name_tokens(distinct([self.decode(i) for i in row], N_PROMOTED)) for row in rows]
 
 
@@ -72,7 +73,7 @@ class InputTokens:
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Name the token that each prompt's vector responds to most."""
-        rows = self.responded(*_asked(prompts, "input-lens"), N_TRIED)
+        rows = self.responded(_vectors(prompts, "input-lens"), _layers(prompts), N_TRIED)
         return [_word(self.decode, row) for row in rows]
 
 
@@ -87,19 +88,20 @@ class InputBigrams:
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Name both tokens."""
-        pairs = zip(*self.responded(*_asked(prompts, "input-lens-2")), strict=True)
-        return [
-            f"{_word(self.decode, [here])} right after {_word(self.decode, [before])}"
-            for here, before in pairs
-        ]
+        tokens = self.responded(_vectors(prompts, "input-lens-2"), _layers(prompts))
+        words = [[_word(self.decode, [token]) for token in own] for own in tokens]
+        return [f"{here} right after {before}" for here, before in zip(*words, strict=True)]
 
 
-def _asked(prompts: Sequence[Prompt], name: str) -> tuple[Any, list[int]]:
-    """Vectors and layers of prompts."""
+def _vectors(prompts: Sequence[Prompt], name: str) -> Any:
     vectors = [prompt.vector for prompt in prompts if prompt.vector is not None]
     if len(vectors) < len(prompts):
         raise UsageError(f"baseline/{name} reads vectors; it cannot do without them")
-    return np.stack(vectors), [int(prompt.query.fields["layer"]) for prompt in prompts]
+    return np.stack(vectors)
+
+
+def _layers(prompts: Sequence[Prompt]) -> list[int]:
+    return [int(prompt.query.fields["layer"]) for prompt in prompts]
 
 
 def _word(decode: Callable[[int], str], tokens: Sequence[int]) -> str:
@@ -109,67 +111,56 @@ def _word(decode: Callable[[int], str], tokens: Sequence[int]) -> str:
 
 
 def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerCard]:
-    """Load the target's last norm and output layer.
+    """Load the target's last norm and output layer."""
+    from introspect_bench.benchmark.backends.interventions.readout import make_readout
 
-    Raises:
-        UsageError: unknown device, or the model's last norm cannot be told.
-        MissingPartError: weights or device are missing.
-    """
-    from introspect_bench.benchmark.backends.interventions.readout import load_readout
-
-    folder, readout, tokenizer = load_readout(target_name(suite), device=device)
+    folder, reader = _target(suite, device)
+    readout = make_readout(reader.model)
     explainer = LogitLens(
-        promoted=lambda vectors: readout(vectors, 8 * N_PROMOTED), decode=_decoder(tokenizer)
+        promoted=lambda vectors: readout(vectors, 8 * N_PROMOTED), decode=_decoder(reader)
     )
-    return explainer, ExplainerCard(
-        name="baseline/logit-lens",
-        kind="baseline",
-        weights_sha256=weight_files(folder),
-        settings={"tokens": N_PROMOTED},
-    )
+    return explainer, _card("logit-lens", folder, {"tokens": N_PROMOTED})
 
 
 def load_input_lens(
     suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
 ) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
-    """Measure what the layers of a split's queries take from the input, on the target's own text.
-
-    Args:
-        suite: names the target.
-        split: whose layers are measured.
-        tokens: 1 or 2, the last tokens that are read.
-        device: a torch device.
-        on_progress: told what is measured.
-
-    Raises:
-        UsageError: no text of the target ships with the package, or unknown device.
-        MissingPartError: weights or device are missing.
-        IntegrityError: a file is corrupt.
-    """
-    from introspect_bench.benchmark.backends.injection import input_lens
+    """Measure what a split's layers take from the last 1 or 2 tokens, on the target's own text."""
+    from introspect_bench.benchmark.backends.injection import alignment
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
     layers = [int(query.fields["layer"]) for query in suite.queries(split)]
-    folder, reader = input_lens.load_reader(target_name(suite), device=device)
-    decode = _decoder(reader.tokenizer)
-    explainer: InputTokens | InputBigrams
+    folder, reader = _target(suite, device)
+    settings = {"texts_sha256": sha256_bytes(canonical_json(texts).encode())}
 
-    def told(_found: int, _wanted: int) -> None:
+    def on_pairs(_seen: int, _wanted: int) -> None:
         on_progress("measuring the input lens", 0, None)
 
     if tokens == 1:
-        lens = input_lens.make_input_lens(reader, layers, texts, told=told)
-        explainer = InputTokens(responded=lens, decode=decode)
-    else:
-        both = input_lens.make_bigram_lens(reader, layers, texts, told=told)
-        explainer = InputBigrams(responded=both, decode=decode)
-    return explainer, ExplainerCard(
-        name="baseline/input-lens" if tokens == 1 else "baseline/input-lens-2",
+        lens = alignment.make_input_lens(reader, layers, texts, on_pairs)
+        one = InputTokens(responded=lens, decode=_decoder(reader))
+        return one, _card("input-lens", folder, settings)
+    both = alignment.make_bigram_lens(reader, layers, texts, on_pairs)
+    two = InputBigrams(responded=both, decode=_decoder(reader))
+    return two, _card("input-lens-2", folder, settings)
+
+
+def _target(suite: Suite, device: str) -> tuple[Path, Reader]:
+    from introspect_bench.benchmark.backends.explainer.checkpoints import find_model
+    from introspect_bench.benchmark.backends.injection.alignment import load_reader
+
+    folder = find_model(target_name(suite)).directory
+    return folder, load_reader(folder, device=device)
+
+
+def _decoder(reader: Reader) -> Callable[[int], str]:
+    return lambda token: str(reader.tokenizer.decode([int(token)]))
+
+
+def _card(name: str, folder: Path, settings: dict[str, Any]) -> ExplainerCard:
+    return ExplainerCard(
+        name=f"baseline/{name}",
         kind="baseline",
         weights_sha256=weight_files(folder),
-        settings={"texts_sha256": sha256_bytes(canonical_json(texts).encode())},
+        settings=settings,
     )
-
-
-def _decoder(tokenizer: Any) -> Callable[[int], str]:
-    return lambda token: str(tokenizer.decode([int(token)]))

@@ -2,13 +2,13 @@
 
 Vector tasks: cosine of vectors among training queries of the same position kind and layers. Text
 tasks: cosine of TF-IDF weighted character n-grams among training queries of the same kind, the
-whole text and the removed part counting alike. Where training has no such query, all are compared.
+whole text and the removed part counting alike. Where there is no such query, all are compared.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.baselines.constant import Solved, solved_train
+from introspect_bench.baselines.constant import solved_train
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Prompt, Query
 from introspect_bench.benchmark.suite.rows import checked_vectors
@@ -37,8 +37,10 @@ class VectorNeighbour:
     """Reply of each training query."""
     vectors: FloatArray
     """Vectors of the training queries at unit length, (n_train, d_target)."""
+    cell_of: Callable[[Query], Hashable]
+    """What a query and those it is compared with share."""
     cells: Mapping[Hashable, npt.NDArray[np.intp]]
-    """Training queries of each kind and block of layers."""
+    """Training queries by it; all are compared where there are none."""
 
     def complete(self, prompts: Sequence[Prompt]) -> list[str]:
         """Give each prompt the reply of the training query with the most similar vector."""
@@ -47,7 +49,7 @@ class VectorNeighbour:
     def _reply(self, prompt: Prompt) -> str:
         if prompt.vector is None:
             raise UsageError(f"query {prompt.query.id} came without the vector to compare")
-        among = self.cells.get(_block(prompt.query), np.arange(len(self.replies)))
+        among = self.cells.get(self.cell_of(prompt.query), np.arange(len(self.replies)))
         # dividing by the query's own norm would not change the order
         similarity = self.vectors[among] @ prompt.vector
         return self.replies[int(among[int(np.argmax(similarity))])]
@@ -88,10 +90,7 @@ class TextWeights:
     """Inverse document frequency, ln((1 + n) / (1 + n_with)) + 1, (n_grams,)."""
 
     def rows(self, queries: Sequence[Query]) -> sparse.csr_array:
-        """Weighted counts, (n_queries, 2 * n_grams): text and removed part, each of unit length.
-
-        Where one of several parts is asked for, none is the removed one, and its half is zero.
-        """
+        """Weighted counts, (n_queries, 2 * n_grams): text and removed part, at length 1 or 0."""
         parts = [
             self._rows([query.fields.get(name, "") for query in queries])
             for name in ("text", "removed")
@@ -139,40 +138,45 @@ def learn_weights(queries: Sequence[Query]) -> TextWeights:
 def learn(
     task: Task, suite: Suite, _split: str
 ) -> tuple[VectorNeighbour | TextNeighbour, dict[str, Any]]:
-    """Index the training split.
-
-    Raises:
-        UsageError: the training split is empty, or has no vectors where the task needs them.
-        IntegrityError: one of its files is corrupt.
-    """
+    """Index the training split."""
     solved = solved_train(suite)
     replies = [task.format_answer(one.answer) for one in solved]
     if task.uses_vector:
-        queries = [one.query for one in solved]
-        table = checked_vectors(suite, "train", queries)
-        if table is None:
-            raise UsageError(f"suite {suite.name}: its training queries have no vectors")
-        explainer = VectorNeighbour(
-            replies=replies,
-            vectors=_unit(table, queries),
-            cells=_cells(solved, [_block(one.query) for one in solved]),
-        )
-        return explainer, {"similarity": "cosine of vectors", "same": ["kind", "layers"]}
+        vector = learn_vectors(suite, replies, _block)
+        return vector, {"similarity": "cosine of vectors", "same": ["kind", "layers"]}
     weights = learn_weights([one.query for one in solved])
     text = TextNeighbour(
         replies=replies,
         weights=weights,
         rows=weights.rows([one.query for one in solved]),
-        cells=_cells(solved, [one.query.kind for one in solved]),
+        cells=_cells([one.query.kind for one in solved]),
     )
     return text, {"similarity": "cosine of TF-IDF", "n_grams": list(N_GRAMS), "same": ["kind"]}
 
 
-def _cells(
-    solved: Sequence[Solved], keys: Sequence[Hashable]
-) -> dict[Hashable, npt.NDArray[np.intp]]:
+def learn_vectors(
+    suite: Suite,
+    replies: Sequence[str],
+    cell_of: Callable[[Query], Hashable],
+    *,
+    pool: bool = False,
+) -> VectorNeighbour:
+    """Index the vectors of the training split, whose replies are given, by cell or in one pool."""
+    queries = suite.queries("train")
+    table = checked_vectors(suite, "train", queries)
+    if table is None:
+        raise UsageError(f"suite {suite.name}: its training queries have no vectors")
+    return VectorNeighbour(
+        replies=replies,
+        vectors=_unit(table, queries),
+        cell_of=cell_of,
+        cells={} if pool else _cells([cell_of(query) for query in queries]),
+    )
+
+
+def _cells(keys: Iterable[Hashable]) -> dict[Hashable, npt.NDArray[np.intp]]:
     members: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for index, key in zip(range(len(solved)), keys, strict=True):
+    for index, key in enumerate(keys):
         members[key].append(index)
     return {key: np.array(indices) for key, indices in members.items()}
 

@@ -1,26 +1,37 @@
-"""The untrained target model as its own explainer; solved queries come with the prompts."""
+"""The untrained target model as its own explainer: asked like any other, or by SelfIE.
+
+SelfIE (Chen et al., arXiv:2403.10949): the vector takes the place of a word's hidden state at an
+early layer, and the model is asked what the word means. One length for all vectors.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
+from introspect_bench.baselines.registry import FEATURES
+from introspect_bench.benchmark.backends.injection.spec import Injection, Injections, merged
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
+from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
 from introspect_bench.benchmark.models.targets import TARGETS
+from introspect_bench.benchmark.records import SLOT, Completion, Prompt
 from introspect_bench.benchmark.suite.suite import Suite
+from introspect_bench.benchmark.task import Task
 
-if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injections
+QUESTION = f'What is the meaning of the word "{SLOT}"? Answer in a few words.'
+"""What SelfIE asks."""
+OPENING = "It means"
+"""How its replies are made to begin; the rest is free."""
+LAYER = 2
+"""Decoder layer whose output is replaced."""
+MULTIPLIER = 2.0
+"""Length of the vector, in lengths of the hidden state that is replaced."""
 
 
 def target_name(suite: Suite) -> str:
-    """Return what the suite's target is loaded by: its name, or hub id and commit, or folder.
-
-    Raises:
-        UsageError: the suite was made from a folder that is not there.
-    """
+    """What the suite's target is loaded by: its name, or hub id and commit, or folder."""
     target = suite.manifest["target"]
     name = str(target["name"])
     if name in {spec.name for spec in TARGETS}:
@@ -33,34 +44,44 @@ def target_name(suite: Suite) -> str:
 
 
 def load_untrained(
-    name: str,
-    *,
-    task: str,
-    suite: Suite,
-    device: str,
-    dtype: str,
-    batch_size: int | None,
-    use_vectors: bool,
-    injection: Injections | None,
-    openings: Sequence[str],
+    spec: BaselineSpec, task: Task, suite: Suite, **options: Any
 ) -> tuple[Explainer, ExplainerCard]:
-    """Load the suite's target as an explainer; see `load_local` for arguments.
-
-    Raises:
-        UsageError: the suite does not say where its target is, or as `load_local`.
-        MissingPartError: as `load_local`.
-        IntegrityError: as `load_local`.
-    """
+    """Load the suite's target as an explainer; options are those of `load_local`."""
     from introspect_bench.benchmark.backends.explainer.load import load_local
 
-    explainer, card = load_local(
-        target_name(suite),
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        use_vectors=use_vectors,
-        injection=injection,
-        task=task,
-        openings=openings,
+    openings = task.openings if spec.opens else ()
+    explainer, card = load_local(target_name(suite), task=task.name, openings=openings, **options)
+    return explainer, dataclasses.replace(card, name=f"baseline/{spec.name}", kind="baseline")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selfie:
+    """Asks the target about a word that is the vector."""
+
+    model: Explainer
+    """The target."""
+
+    def complete(self, prompts: Sequence[Prompt]) -> Sequence[Completion | str]:
+        """Ask about each prompt's vector; the task's own wording is not used."""
+        asked = {"instructions": "", "question": QUESTION, "shots": ()}
+        return self.model.complete([dataclasses.replace(prompt, **asked) for prompt in prompts])
+
+
+def load_selfie(
+    suite: Suite, *, injection: Injections | None = None, **options: Any
+) -> tuple[Selfie, ExplainerCard]:
+    """Load the target; options are those of `load_local`."""
+    from introspect_bench.benchmark.backends.explainer.load import load_local
+
+    injection = merged(injection, placed(MULTIPLIER))
+    model, card = load_local(
+        target_name(suite), injection=injection, task=FEATURES, openings=(OPENING,), **options
     )
-    return explainer, dataclasses.replace(card, name=f"baseline/{name}", kind="baseline")
+    settings = {**card.settings, "question": QUESTION}
+    card = dataclasses.replace(card, name="baseline/selfie", kind="baseline", settings=settings)
+    return Selfie(model=model), card
+
+
+def placed(multiplier: float) -> Injection:
+    """How the vector enters at one length."""
+    return Injection(mode="replace", layer=LAYER, scaling="norm-matched", multiplier=multiplier)

@@ -1,10 +1,9 @@
 """Reference explainers: trained ones, their controls and the cells of a study, as recipes.
 
-Owns what each is trained from and how; `introspect-bench train --recipe` trains. The study asks
-which way in, and which questions about vectors beside the task, teach an explainer to read one; its
-cells are compared on a part of train that is held out (`docs/studies/read.py`). The explainers of
-the board take the recipe of one cell, `CHOSEN`. A control differs from the explainer it belongs to
-in one thing alone, and its learning rate. Weights that ship with the package lie in
+The study asks which way in, and which questions about vectors beside the task, teach an explainer
+to read one; its cells are compared on a part of train that is held out (`docs/studies/read.py`).
+The explainers of the board take the recipe of one cell, `CHOSEN`. A control differs from its
+explainer in one thing alone, and its learning rate. Weights that ship lie in
 `baselines/reference/NAME`.
 """
 
@@ -27,7 +26,7 @@ TARGET = "smollm2-135m"
 SHIPPED = Path(__file__).parent / "reference"
 """Where shipped weights lie."""
 NO_VECTOR = "-no-vector"
-"""How the name of a control ends that any recipe with vectors has: the same without them."""
+"""How the name of the control ends that every recipe with vectors has: the same without them."""
 CHOSEN = "read-own-both"
 """Cell of the study whose recipe the explainers of the board take."""
 
@@ -70,8 +69,7 @@ class ReferenceSpec:
 OWN = Injection(mode="own-layers", scaling="natural")
 """The vector stands at its own layers, in a token of its own."""
 REPLAYED = Injection(mode="replay", scaling="natural")
-"""The same in a copy that begins the explainer's turn: it goes on from there as the target did,
-and reports what it said."""
+"""The same in a copy that begins the explainer's turn, from which it goes on as the target did."""
 EIGHT = Injection(slots=8)
 """Eight tokens stand in for a vector."""
 LENS = "input-lens"
@@ -140,7 +138,6 @@ STUDY = (
 
 
 def _main(chosen: str) -> tuple[ReferenceSpec, ...]:
-    """Explainers of the board, with the recipe of a cell."""
     cell = next(spec for spec in STUDY if spec.name == chosen)
     lens = cell.training.get("projection") == LENS
     recipe = {**cell.training, "evaluations": 3}
@@ -217,11 +214,7 @@ REFERENCES = MAIN + STUDY
 
 
 def find_reference(name: str) -> ReferenceSpec:
-    """Return the recipe with a name.
-
-    Raises:
-        UsageError: there is none; the message lists those that are no cells of the study.
-    """
+    """The recipe with a name, or the control of one."""
     for spec in REFERENCES:
         if spec.name == name:
             return spec
@@ -234,12 +227,7 @@ def find_reference(name: str) -> ReferenceSpec:
 
 
 def reference_folder(name: str) -> Path:
-    """Return the folder of a reference explainer that ships with the package.
-
-    Raises:
-        UsageError: no such recipe.
-        MissingPartError: its weights are not part of this package.
-    """
+    """The folder of a reference explainer that ships with the package."""
     spec = find_reference(name)
     folder = SHIPPED / spec.name
     if not (folder / "explainer.json").is_file():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from introspect_bench.benchmark.explainer import BaselineSpec
+from typing import Any
+
+from introspect_bench.benchmark.explainer import BaselineSpec, Need
 from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET
 
 PATCHING = "activation-patching"
@@ -10,145 +12,122 @@ CAUSAL = (PATCHING, "input-ablations")
 FEATURES = "feature-descriptions"
 EVERY = (FEATURES, *CAUSAL)
 
+TRAIN: tuple[Need, ...] = ("train",)
+MODEL: tuple[Need, ...] = ("target-model", "vectors")
+
+
+def _spec(name: str, summary: str, **fields: Any) -> BaselineSpec:
+    return BaselineSpec(**{"kind": "baseline", "name": name, "summary": summary, **fields})
+
+
 BASELINES = (
-    BaselineSpec(
-        name="constant",
-        kind="baseline",
-        summary=(
-            "Always gives the answer that is right most often on the training split, and one part "
-            "where a part is asked for."
-        ),
-        needs=("train",),
+    _spec(
+        "constant",
+        "Always gives the answer that is right most often on the training split, and one part "
+        "where a part is asked for.",
+        needs=TRAIN,
         one_verdict=True,
         tasks=EVERY,
     ),
-    BaselineSpec(
-        name="input-only",
-        kind="baseline",
-        summary=(
-            "Gives the answer most frequent on the training split among queries with the same text "
-            "features, reading only what a contrast group shares."
-        ),
-        needs=("train",),
+    _spec(
+        "input-only",
+        "Gives the answer most frequent on the training split among queries with the same text "
+        "features, reading only what a contrast group shares.",
+        needs=TRAIN,
     ),
-    BaselineSpec(
-        name="rule-of-thumb",
-        kind="baseline",
-        summary="As input-only, but it also reads the part that is removed.",
-        needs=("train",),
+    _spec(
+        "rule-of-thumb",
+        "As input-only, but it also reads the part that is removed.",
+        needs=TRAIN,
         tasks=("input-ablations",),
     ),
-    BaselineSpec(
-        name="nearest-neighbour",
-        kind="baseline",
-        summary=(
-            "Gives the answer of the most similar training query: cosine of vectors in the same "
-            "layers and position kind, or of character n-grams for text-only tasks."
-        ),
+    _spec(
+        "nearest-neighbour",
+        "Gives the answer of the most similar training query: cosine of vectors in the same "
+        "layers and position kind, or of character n-grams for text-only tasks.",
         needs=("train", "vectors"),
         tasks=EVERY,
     ),
-    BaselineSpec(
-        name="zero-shot",
-        kind="baseline",
-        summary=(
-            "The untrained target model explains itself; its reply is made to begin with the "
-            "verdict it finds likelier, for left alone it writes none."
-        ),
-        needs=("target-model", "vectors"),
+    _spec(
+        "zero-shot",
+        "The untrained target model explains itself; its reply is made to begin with the "
+        "verdict it finds likelier, for left alone it writes none.",
+        needs=MODEL,
         opens=True,
         tasks=EVERY,
     ),
-    BaselineSpec(
-        name="few-shot",
-        kind="baseline",
-        summary="The untrained target model explains itself after some solved training queries.",
+    _spec(
+        "few-shot",
+        "The untrained target model explains itself after some solved training queries.",
         needs=("target-model", "vectors", "train"),
         shots=4,
         tasks=EVERY,
     ),
-    BaselineSpec(
-        name="calculator",
-        kind="baseline",
-        summary=(
-            "Carries out the query's intervention on the target and says what comes out: the "
-            "ceiling."
-        ),
+    _spec(
+        "calculator",
+        "Carries out the query's intervention on the target and says what comes out: the ceiling.",
         access=REPLAYS,
-        needs=("target-model", "vectors"),
+        needs=MODEL,
     ),
-    BaselineSpec(
-        name="nearest-neighbour-pooled",
-        kind="baseline",
-        summary="As nearest-neighbour, among the training features of all layers.",
+    _spec(
+        "nearest-neighbour-pooled",
+        "As nearest-neighbour, among the training features of all layers.",
         needs=("train", "vectors"),
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="random",
-        kind="baseline",
-        summary="Gives the description of a training feature drawn by the query's id.",
-        needs=("train",),
+    _spec(
+        "random",
+        "Gives the description of a training feature drawn by the query's id.",
+        needs=TRAIN,
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="logit-lens",
-        kind="baseline",
-        summary="Names the tokens that the vector promotes if the target's output layer reads it.",
-        needs=("target-model", "vectors"),
+    _spec(
+        "logit-lens",
+        "Names the tokens that the vector promotes if the target's output layer reads it.",
+        needs=MODEL,
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="input-lens",
-        kind="baseline",
-        summary=(
-            "Names the token whose embedding moves the vector's layer most along it, by a linear "
-            "map measured on text that the target wrote."
-        ),
-        needs=("target-model", "vectors"),
+    _spec(
+        "input-lens",
+        "Names the token whose embedding moves the vector's layer most along it, by a linear "
+        "map measured on text that the target wrote.",
+        needs=MODEL,
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="input-lens-2",
-        kind="baseline",
-        summary="As input-lens, of the last two tokens: names both, one right after the other.",
-        needs=("target-model", "vectors"),
+    _spec(
+        "input-lens-2",
+        "As input-lens, of the last two tokens: names both, one right after the other.",
+        needs=MODEL,
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="selfie",
-        kind="baseline",
-        summary="Asks the untrained target what a word means whose hidden state is the vector.",
-        needs=("target-model", "vectors"),
+    _spec(
+        "selfie",
+        "Asks the untrained target what a word means whose hidden state is the vector.",
+        needs=MODEL,
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="reference-description",
+    _spec(
+        "reference-description",
         kind="oracle",
         summary="Is told the reference description and says it: the ceiling.",
         needs=("oracle",),
         access=ORACLE,
         tasks=(FEATURES,),
     ),
-    BaselineSpec(
-        name="unchanged",
-        kind="baseline",
-        summary=(
-            "Says `unchanged` with the target's output on the shown text, which is stored and "
-            "which anyone can have who runs the target."
-        ),
+    _spec(
+        "unchanged",
+        "Says `unchanged` with the target's output on the shown text, which is stored and "
+        "which anyone can have who runs the target.",
         needs=("oracle",),
         access=RUNS_TARGET,
         one_verdict=True,
     ),
-    BaselineSpec(
-        name="source-oracle",
+    _spec(
+        "source-oracle",
+        "Is told the outputs of the target and of the vector's source prompt; says which of "
+        "the two comes out, by what is commoner on the training split for the same layers and "
+        "position kind.",
         kind="oracle",
-        summary=(
-            "Is told the outputs of the target and of the vector's source prompt; says which of "
-            "the two comes out, by what is commoner on the training split for the same layers and "
-            "position kind."
-        ),
         needs=("oracle", "train"),
         access=ORACLE,
         tasks=("activation-patching",),

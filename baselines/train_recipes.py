@@ -1,17 +1,16 @@
-"""Reference explainers from their recipes: trained, asked, scored; resumed wherever they stopped.
-
-Owns the loop over recipes. What is trained and how it is asked are the recipe's.
-"""
+"""Reference explainers from their recipes: trained, asked, scored; resumed where they stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from introspect_bench.baselines.recipes import TARGET, ReferenceSpec, find_reference
-from introspect_bench.benchmark.backends.training.command import OnStep, train
+from introspect_bench.benchmark.backends.training.command import train
 from introspect_bench.benchmark.backends.training.projection_start import OnAlign
+from introspect_bench.benchmark.backends.training.spec import OnStep
 from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.evaluation.run import OnQueries, run
@@ -24,104 +23,101 @@ EXPLAINERS, RUNS = "explainers", "runs"
 """Folders under the output: trained explainers by name, and their run files."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeRequest:
+    """What is asked of every recipe."""
+
+    base: str | None = None
+    """Model to train; the recipe's own if None."""
+    suite: str = TARGET
+    """Name or folder of the suite that is learnt and answered."""
+    tasks: Sequence[str] = ()
+    """Tasks to learn and answer; those the recipe is for if empty."""
+    split: str | None = None
+    """Queries to answer; None to train alone."""
+    n_train: Amount | None = None
+    """Training queries of each task, or below 1 the part of them; all if None."""
+    device: str = "cpu"
+    """A torch device."""
+    seed: int = 0
+    """As in `train`."""
+    shuffled: bool = False
+    """Also answer with vectors shuffled among queries, where vectors are seen."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of `train` that go before the recipe's, such as `epochs`."""
+
+
 def train_recipes(
     names: Sequence[str],
     output: Path,
     *,
-    base: str | None = None,
-    suite: str = TARGET,
-    tasks: Sequence[str] = (),
-    split: str | None = None,
-    n_train: Amount | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    shuffled: bool = False,
-    settings: dict[str, Any] | None = None,
     on_fetch: OnProgress = silent,
     on_align: OnAlign = lambda _done, _total: None,
     on_step: Callable[[str], OnStep] = lambda _name: lambda _done, _total, _loss: None,
     on_queries: OnQueries | None = None,
     on_answers: OnAnswers | None = None,
+    **options: Any,
 ) -> dict[str, tuple[Run, ...]]:
-    """Train reference explainers by their recipes and have them answer a split.
+    """Train explainers by recipes into `explainers/NAME` and have them answer a split in `runs/`.
 
-    Killed at any moment, the same call goes on where it was.
-
-    Args:
-        names: recipes, without `reference/`.
-        output: folder that gets `explainers/NAME` and `runs/`.
-        base: model to train; the recipe's own if None.
-        suite: name or folder of the suite that is learnt and answered.
-        tasks: tasks to learn and answer; those the recipe is for if empty.
-        split: queries to answer; None to train alone.
-        n_train: training queries of each task, or below 1 the part of them; all if None.
-        device: a torch device.
-        seed: as in `train`.
-        shuffled: also answer with vectors shuffled among queries, where vectors are seen.
-        settings: arguments of `train` that go before the recipe's, such as `epochs`.
-        on_fetch: told what is downloaded and prepared.
-        on_align: told pairs of tokens that are read to fit a projection.
-        on_step: given a recipe's name, returns who is told how far its training is.
-        on_queries: told task, queries answered, queries in all.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
-    Returns:
-        What the run files hold, by recipe; their explainers are in `output`.
-
-    Raises:
-        UsageError: unknown recipe, none at all, or as `train` and `run`.
-        CheckFailedError: a training's loss is not a finite number any more.
-        MissingPartError: weights, device or disk space are missing.
-        IntegrityError: a file is corrupt.
+    Options are fields of `RecipeRequest`. Killed at any moment, the same call goes on where it was.
+    Returns what the run files hold, by recipe.
     """
     if not names:
         raise UsageError("name a reference explainer; `introspect-bench ls references` lists them")
-    specs = [find_reference(name) for name in names]
-    found = {}
-    for spec in specs:
-        chosen = tuple(tasks) or spec.tasks
-        recipe = {**spec.training, **(settings or {})}
-        if spec.no_vector:
-            recipe.pop("projection", None)  # there is nothing to be mapped
-        if not any(task.reading for task, _ in tasks_of(suite, chosen)):
-            recipe.pop("reading", None)
+    request = RecipeRequest(**options)
+    runs = {}
+    for spec in [find_reference(name) for name in names]:
         folder = train(
-            base or spec.base,
+            request.base or spec.base,
             output / EXPLAINERS / spec.name,
-            suite=suite,
-            tasks=chosen,
-            n_train=n_train,
-            no_vector=spec.no_vector,
-            injection=spec.injection,
-            device=device,
-            seed=seed,
             on_fetch=on_fetch,
             on_align=on_align,
             on_step=on_step(spec.name),
-            **recipe,
+            **_recipe(spec, request),
         )
-        found[spec.name] = tuple(
+        runs[spec.name] = tuple(
             one
-            for shuffle in (() if split is None else _ways(spec, shuffled))
-            for one in run(
-                RunRequest(
-                    model=str(folder),
-                    suite=suite,
-                    tasks=chosen,
-                    split=split or "test",
-                    device=device,
-                    no_vector=spec.no_vector,
-                    shuffle_vectors=shuffle,
-                    output=output / RUNS,
-                ),
-                on_fetch=on_fetch,
-                on_queries=on_queries,
-                on_answers=on_answers,
-            )
+            for asked in _asked(spec, request, folder, output)
+            for one in run(asked, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers)
         )
-    return found
+    return runs
 
 
-def _ways(spec: ReferenceSpec, shuffled: bool) -> tuple[bool, ...]:
-    """Whether vectors are shuffled, for every run of an explainer."""
-    return (False, True) if shuffled and not spec.no_vector else (False,)
+def _recipe(spec: ReferenceSpec, request: RecipeRequest) -> dict[str, Any]:
+    tasks = tuple(request.tasks) or spec.tasks
+    recipe = {**spec.training, **request.settings}
+    if spec.no_vector:
+        recipe.pop("projection", None)  # there is nothing to be mapped
+    if not any(task.reading for task, _ in tasks_of(request.suite, tasks)):
+        recipe.pop("reading", None)
+    return {
+        "suite": request.suite,
+        "tasks": tasks,
+        "n_train": request.n_train,
+        "no_vector": spec.no_vector,
+        "injection": spec.injection,
+        "device": request.device,
+        "seed": request.seed,
+        **recipe,
+    }
+
+
+def _asked(
+    spec: ReferenceSpec, request: RecipeRequest, folder: Path, output: Path
+) -> list[RunRequest]:
+    if request.split is None:
+        return []
+    return [
+        RunRequest(
+            model=str(folder),
+            suite=request.suite,
+            tasks=tuple(request.tasks) or spec.tasks,
+            split=request.split,
+            device=request.device,
+            no_vector=spec.no_vector,
+            shuffle_vectors=shuffle,
+            output=output / RUNS,
+        )
+        for shuffle in ((False, True) if request.shuffled and not spec.no_vector else (False,))
+    ]

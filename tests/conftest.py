@@ -16,6 +16,7 @@ from toy import Scripted, batch_replies, freeze_toy, make_toy_suite, make_toy_ta
 
 from introspect_bench.benchmark.evaluation.predict import predict
 from introspect_bench.benchmark.explainer import ExplainerCard
+from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.runs.run import Run, read_run
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task

@@ -128,7 +128,7 @@ def _check_room(spec: TargetSpec) -> None:
 
 def _convert(spec: TargetSpec, source: Path, folder: Path, on_progress: OnProgress) -> None:
     """Dequantise into a temporary folder, check, and rename it to its final name."""
-    from introspect_bench.benchmark.backends.models.convert import dequantise_gguf
+    from introspect_bench.benchmark.backends.models.pretrained import dequantise_gguf
 
     on_progress(f"converting {spec.name} to float32 safetensors (once)", 0, None)
     partial = folder.with_name(f".{folder.name}.partial")

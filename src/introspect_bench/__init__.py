@@ -23,7 +23,46 @@ from introspect_bench.benchmark._version import __version__
 from introspect_bench.benchmark.registry import provide
 
 if TYPE_CHECKING:
-    from introspect_bench.api import *  # noqa: F403
+    from introspect_bench.api import (
+        board_build,
+        board_check,
+        board_diff,
+        board_report,
+        board_scaling,
+        check_nulls,
+        check_score,
+        cite,
+        compare,
+        data_hold_out,
+        data_make,
+        data_metric_card,
+        data_nulls,
+        data_path,
+        data_verify,
+        doctor,
+        export,
+        judge,
+        labels,
+        ledger_add,
+        ledger_show,
+        load,
+        ls,
+        plan,
+        rate,
+        recheck,
+        run,
+        score,
+        score_all,
+        score_table,
+        show,
+        show_judge,
+        submit,
+        train,
+        train_recipes,
+        validate,
+        validate_all,
+        version,
+    )
 
 __all__ = [
     "__version__",

@@ -233,7 +233,7 @@ def labels(
         MissingPartError: weights, truth or device are missing.
         IntegrityError: a file is corrupt.
     """
-    from introspect_bench.baselines.label_counts import reproduce, suite_about
+    from introspect_bench.baselines.calculator import reproduce, suite_about
 
     found = suite or suite_about(target)
     return [] if found is None else reproduce(found, split=split, **options)

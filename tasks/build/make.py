@@ -155,8 +155,7 @@ def _fit_nulls(
     folder: Path,
 ) -> None:
     """Fit null models on train, or on the public suite's, and see which bars they break."""
-    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
-    from introspect_bench.benchmark.backends.interventions.origins import Places
+    from introspect_bench.benchmark.backends.interventions.calculator import Calculator, Places
     from introspect_bench.tasks.nulls.bars import missed_bars
     from introspect_bench.tasks.nulls.run import MEASURED, suite_nulls
 

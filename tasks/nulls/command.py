@@ -98,8 +98,7 @@ def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, 
 
     # Nulls of a fresh test know the public train.
     train = suite if "train" in suite.splits else shipped_suite(suite.name, suite.task)
-    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
-    from introspect_bench.benchmark.backends.interventions.origins import Places
+    from introspect_bench.benchmark.backends.interventions.calculator import Calculator, Places
     from introspect_bench.benchmark.backends.models.target_model import load_target_model
     from introspect_bench.tasks.build.make import CALCULATOR_ROWS
 

@@ -14,8 +14,7 @@ from tiny_features import NAME, WORDS, make_feature_suite
 from tiny_models import make_model, make_tokenizer
 
 from introspect_bench.baselines import BASELINES, check_baseline, make_baseline
-from introspect_bench.baselines import selfie as selfie_module
-from introspect_bench.baselines.features import FeatureNeighbour
+from introspect_bench.baselines import prompted as selfie_module
 from introspect_bench.baselines.lens import (
     InputBigrams,
     InputTokens,
@@ -23,7 +22,8 @@ from introspect_bench.baselines.lens import (
     distinct,
     name_tokens,
 )
-from introspect_bench.baselines.selfie import LAYER, MULTIPLIER, OPENING, Selfie, placed
+from introspect_bench.baselines.nearest_neighbour import VectorNeighbour
+from introspect_bench.baselines.prompted import LAYER, MULTIPLIER, OPENING, Selfie, placed
 from introspect_bench.benchmark.backends.interventions.readout import final_norm, make_readout
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
@@ -122,7 +122,7 @@ def test_the_neighbour_is_of_the_same_layer_unless_pooled(suite: Suite) -> None:
 
 def test_what_reads_vectors_cannot_do_without(suite: Suite) -> None:
     explainer, _ = make_baseline("nearest-neighbour", task=TASK, suite=suite, split="test")
-    assert isinstance(explainer, FeatureNeighbour)
+    assert isinstance(explainer, VectorNeighbour)
     with pytest.raises(UsageError, match="without the vector"):
         explainer.complete(prompts_of(suite, no_vector=True))
     for name in ("nearest-neighbour-pooled", "logit-lens", "input-lens", "input-lens-2", "selfie"):

@@ -29,6 +29,7 @@ from introspect_bench.benchmark.backends.simulator.layout import adapt
 from introspect_bench.benchmark.backends.training.dataset import Lesson, make_lessons
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.backends.training.train import (
+    Training,
     bfloat16_is_faster,
     train_explainer,
 )
@@ -83,9 +84,16 @@ def ours(folder: Path, lessons: Sequence[Lesson], pad: int, work: Path) -> float
         batch_size=BATCH, accumulation=1, evaluations=1, bfloat16=bfloat16_is_faster("cpu")
     )
     start = time.perf_counter()
-    train_explainer(
-        folder, lessons, lessons[:1], settings, work, base_name="speed", about={}, pad=pad
+    training = Training(
+        base=folder,
+        base_name="speed",
+        lessons=lessons,
+        validation=lessons[:1],
+        settings=settings,
+        about={},
+        pad=pad,
     )
+    train_explainer(training, work)
     return time.perf_counter() - start
 
 

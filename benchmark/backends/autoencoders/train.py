@@ -1,65 +1,57 @@
-"""Trains TopK autoencoders on residuals as they come: one trainee a layer, one step a batch.
+"""Trains and runs TopK autoencoders of what a token table leaves of residuals.
 
-The trained module, its initial form, decoder norm and files are sparsify's `SparseCoder` (package
-`eai-sparsify`, extra `build`). Its own trainer owns the model loop, its backward pass builds
-(n, k, d_model) intermediates, and its auxiliary loss does not reach the encoder, so the step is
-here: the same loss with the gradient computed from the k active latents alone, and the auxiliary
-loss of Gao et al. 2024, "Scaling and evaluating sparse autoencoders", section 2.2 and appendix A.2.
+The trained module, its initial form and decoder norm are sparsify's `SparseCoder` (package
+`eai-sparsify`, extra `build`). The step is here: the same loss with the gradient computed from the
+k active latents alone, without (n, k, d_model) intermediates, and the auxiliary loss of Gao et al.
+2024, "Scaling and evaluating sparse autoencoders", section 2.2 and appendix A.2. Once trained, no
+latent competes with others: a coefficient needs one row, one bias and one threshold.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
+from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.errors import MissingPartError
 
-PARAMETERS = ("encoder.weight", "encoder.bias", "W_dec", "b_dec")
-"""Names of the module's parameters."""
-CAP = 3.0
-"""Cap of a centred residual's length, in median lengths."""
+ROWS = 8192
+"""Residuals encoded at a time."""
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Centring:
-    """Takes the mean of a layer away and caps the length of what is left.
+class TokenizedSettings:
+    """How one autoencoder is trained."""
 
-    A few tokens carry residuals a hundred times as long as all others in one or two dimensions
-    (Sun et al. 2024, "Massive Activations in Large Language Models"); uncapped they alone decide
-    every mean square and every correlation.
-    """
-
-    mean: Tensor
-    """Mean residual, float32 (d_model,)."""
-    cap: float
-    """Greatest length of a centred residual; longer ones are shortened to it."""
-
-    def __call__(self, residuals: Tensor) -> Tensor:
-        """Centred and capped residuals, same shape (n, d_model)."""
-        centred = residuals - self.mean
-        return centred * self.factors(centred)
-
-    def factors(self, centred: Tensor) -> Tensor:
-        """What each centred residual is multiplied by, in (0, 1], shape (n, 1)."""
-        lengths = centred.norm(dim=-1, keepdim=True)
-        factors: Tensor = self.cap / lengths.clamp(min=self.cap)
-        return factors
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSettings:
-    """What a step needs to know."""
-
-    dead_after: int
+    latents: int = 4096
+    """Features."""
+    k: int = 32
+    """Features active at a token while training."""
+    epochs: int = 6
+    """Times that the text is read."""
+    batch: int = 1024
+    """Tokens of one step."""
+    learning_rate: float = 2e-3
+    """Of Adam, after the warm-up."""
+    warmup: float = 0.05
+    """Share of the steps over which it rises from 0."""
+    decay: float = 0.2
+    """Share of the steps at the end over which it falls to 0."""
+    dead_after: int = 100_000
     """Tokens without firing after which a latent counts as dead."""
-    auxiliary: float
-    """Weight of the auxiliary loss."""
+    auxiliary: float = 1 / 32
+    """Weight of the auxiliary loss that revives dead latents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,58 +65,30 @@ class StepResult:
 
 
 class Trainee:
-    """One layer's autoencoder, its optimiser and its normalisation."""
+    """One layer's autoencoder and its optimiser."""
 
-    def __init__(
-        self, width: int, latents: int, k: int, *, generator: torch.Generator, device: torch.device
-    ) -> None:
-        """Start with random unit decoder vectors and the encoder equal to the decoder.
-
-        Args:
-            width: d_model.
-            latents: number of features.
-            k: active features of one token.
-            generator: CPU generator that draws the decoder vectors.
-            device: where to train.
-
-        Raises:
-            MissingPartError: sparsify is not installed.
-        """
+    def __init__(self, width: int, latents: int, k: int, *, generator: torch.Generator) -> None:
+        """Start with random unit decoder vectors and the encoder equal to the decoder."""
         self.coder = make_coder(width, latents, k)
         with torch.no_grad():
             drawn = torch.randn((latents, width), generator=generator)
             self.coder.W_dec.copy_(drawn / drawn.norm(dim=1, keepdim=True))
             self.coder.encoder.weight.copy_(self.coder.W_dec)
-        self.coder.to(device)
-        self.optimiser = torch.optim.Adam(
-            [parameter for _, parameter in self.parameters()], lr=0.0, fused=True
-        )
-        self.since_fired = torch.zeros(latents, dtype=torch.int64, device=device)
-        self.centring = Centring(mean=torch.zeros(width, device=device), cap=1.0)
+        self.optimiser = torch.optim.Adam(self.parameters().values(), lr=0.0, fused=True)
+        self.since_fired = torch.zeros(latents, dtype=torch.int64)
         self.scale = 1.0
+        """What residuals are divided by: their root mean square."""
 
-    def parameters(self) -> list[tuple[str, Tensor]]:
-        """The module's parameters by name, in the order of `PARAMETERS`."""
+    def parameters(self) -> dict[str, Tensor]:
+        """The module's parameters by sparsify's names."""
         named = dict(self.coder.named_parameters())
-        return [(name, named[name]) for name in PARAMETERS]
+        return {name: named[name] for name in ("encoder.weight", "encoder.bias", "W_dec", "b_dec")}
 
-    def calibrate(self, residuals: Tensor) -> None:
-        """Fix mean, cap and scale from residuals, float32 (n, d_model).
-
-        The scale makes the root mean square length of what is trained on sqrt(d_model).
-        """
-        # the mean of residuals whose excess is capped about the median, so that the few very long
-        # ones do not move it
-        middle = residuals.median(dim=0).values
-        cap = CAP * float((residuals - middle).norm(dim=1).median())
-        mean = middle + Centring(mean=middle, cap=cap)(residuals).mean(dim=0)
-        self.centring = Centring(mean=mean, cap=cap)
-        self.scale = float(self.centring(residuals).square().mean().sqrt())
-
-    def step(self, residuals: Tensor, rate: float, settings: StepSettings) -> StepResult:
+    def step(
+        self, residuals: Tensor, rate: float, *, dead_after: int, auxiliary: float
+    ) -> StepResult:
         """Train on one batch of residuals, float32 (n, d_model), with a learning rate."""
-        coder = self.coder
-        inputs = self.centring(residuals) / self.scale
+        coder, inputs = self.coder, residuals / self.scale
         encode: Any = _Encode.apply
         values, indices = encode(
             inputs, coder.b_dec, coder.encoder.weight, coder.encoder.bias, coder.cfg.k
@@ -133,11 +97,11 @@ class Trainee:
         error = inputs - decoded
         variance = (inputs - inputs.mean(dim=0)).square().sum()
         unexplained = error.square().sum() / variance
-        dead = self.since_fired >= settings.dead_after
+        dead = self.since_fired >= dead_after
         n_dead = int(dead.sum())
         loss = unexplained
         if n_dead:
-            loss = loss + settings.auxiliary * self._auxiliary(inputs, error.detach(), dead)
+            loss = loss + auxiliary * self._auxiliary(inputs, error.detach(), dead)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         coder.remove_gradient_parallel_to_decoder_directions()
@@ -161,26 +125,16 @@ class Trainee:
         return (error - decoded).square().sum() / error.square().sum()
 
     def weights(self) -> dict[str, Tensor]:
-        """The module's weights for residuals as they are, by sparsify's names, on the CPU.
-
-        Mean and scale are folded in, so `SparseCoder` encodes raw residuals to the same
-        activations; its decoder vectors then have the length `scale`.
-        """
-        named = {name: value.detach().cpu() for name, value in self.parameters()}
-        return {
-            "encoder.weight": named["encoder.weight"] / self.scale,
-            "encoder.bias": named["encoder.bias"].clone(),
-            "W_dec": named["W_dec"] * self.scale,
-            "b_dec": self.centring.mean.cpu() + named["b_dec"] * self.scale,
-        }
+        """The weights for residuals as they are; decoder vectors then have the length `scale`."""
+        named = {name: value.detach().clone() for name, value in self.parameters().items()}
+        named["encoder.weight"] /= self.scale
+        named["W_dec"] *= self.scale
+        named["b_dec"] *= self.scale
+        return named
 
 
 def make_coder(width: int, latents: int, k: int) -> Any:
-    """Make sparsify's `SparseCoder`, leaving torch's random state as it was.
-
-    Raises:
-        MissingPartError: sparsify is not installed.
-    """
+    """Make sparsify's `SparseCoder`, leaving torch's random state as it was."""
     try:
         # it prints a line when triton is missing, and standard output belongs to the command
         with contextlib.redirect_stdout(io.StringIO()):
@@ -201,8 +155,8 @@ def _decode(values: Tensor, indices: Tensor, decoder: Tensor) -> Tensor:
 class _Encode(torch.autograd.Function):
     """TopK of relu(linear(x - center)), with gradients through the k active latents only.
 
-    All sums go through `embedding_bag`, forwards over tokens and backwards over latents, so nothing
-    of size (n, k, d_model) or (n, latents) is made in the backward pass.
+    All sums go through `embedding_bag`, so nothing of size (n, k, d_model) or (n, latents) is made
+    in the backward pass.
     """
 
     @staticmethod
@@ -236,3 +190,89 @@ class _Encode(torch.autograd.Function):
         )
         bias_gradient = torch.zeros_like(weight[:, 0]).index_add_(0, flat, own)
         return None, -(bias_gradient @ weight), weight_gradient, bias_gradient, None
+
+
+def input_embeddings(target: TargetModel) -> Floats:
+    """The target's input embeddings, float32 (vocabulary, d_embedding)."""
+    weight: Floats = target.model.get_input_embeddings().weight.detach().float().cpu().numpy()
+    return weight
+
+
+def train_tokenized(
+    left: Floats,
+    settings: TokenizedSettings,
+    *,
+    rng: np.random.Generator,
+    report: Callable[[int, float], None],
+) -> dict[str, Floats]:
+    """Train one autoencoder of what a table leaves of residuals, (n, d_model).
+
+    Returns `encoder` (latents, d_model), `encoder_bias` (latents,), `center` (d_model,), `gain`
+    (latents,) and unit `directions` (latents, d_model): a coefficient is relu((left - center) @
+    encoder.T + encoder_bias) * gain, and left is nearly center + coefficients @ directions.
+    `report` gets step and unexplained share of a batch after every hundredth step.
+    """
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    trainee = Trainee(left.shape[1], settings.latents, settings.k, generator=generator)
+    trainee.scale = float(np.sqrt(np.square(left).mean(dtype=np.float64)))
+    a_pass = len(left) // settings.batch
+    total = a_pass * settings.epochs
+    for number in range(total):
+        place = number % a_pass
+        if not place:
+            order = rng.permutation(len(left))
+        rows = np.sort(order[place * settings.batch : (place + 1) * settings.batch])
+        rise = (number + 1) / max(1.0, settings.warmup * total)
+        fall = (total - number) / max(1.0, settings.decay * total)
+        result = trainee.step(
+            torch.from_numpy(left[rows]),
+            settings.learning_rate * min(1.0, rise, fall),
+            dead_after=settings.dead_after,
+            auxiliary=settings.auxiliary,
+        )
+        if not (number + 1) % 100 or number + 1 == total:
+            report(number + 1, result.unexplained)
+    return _arrays(trainee)
+
+
+def _arrays(trainee: Trainee) -> dict[str, Floats]:
+    weights = trainee.weights()
+    decoder = weights["W_dec"]
+    norms = decoder.norm(dim=1)
+    tensors = {
+        "encoder": weights["encoder.weight"],
+        "encoder_bias": weights["encoder.bias"],
+        "center": weights["b_dec"],
+        "gain": norms,
+        "directions": decoder / norms[:, None],
+    }
+    return {name: np.ascontiguousarray(value.numpy()) for name, value in tensors.items()}
+
+
+def _encoded(left: Floats, weights: dict[str, Floats]) -> Iterator[tuple[int, Tensor]]:
+    """Pieces of at most `ROWS` residuals: place of the first, and coefficients of any sign."""
+    encoder = torch.from_numpy(weights["encoder"] * weights["gain"][:, None])
+    bias = weights["encoder_bias"] - weights["encoder"] @ weights["center"]
+    offset = torch.from_numpy(bias * weights["gain"])
+    for start in range(0, len(left), ROWS):
+        piece = torch.from_numpy(np.ascontiguousarray(left[start : start + ROWS]))
+        yield start, torch.addmm(offset, piece, encoder.T)
+
+
+def coefficients(
+    left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None
+) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
+    """Rows, columns and values of what is not 0 or below `thresholds`, behind a piece's start."""
+    least = torch.from_numpy(np.zeros_like(weights["gain"]) if thresholds is None else thresholds)
+    for start, dense in _encoded(left, weights):
+        where = ((dense > 0) & (dense >= least)).nonzero(as_tuple=True)
+        yield start, where[0].numpy(), where[1].numpy(), dense[where].numpy()
+
+
+def top_coefficients(left: Floats, weights: dict[str, Floats], count: int) -> Floats:
+    """The largest coefficients of every latent, descending, (latents, count)."""
+    best = torch.zeros((len(weights["encoder"]), count))
+    for _, dense in _encoded(left, weights):
+        own = dense.relu_().topk(min(count, len(dense)), dim=0).values.T
+        best = torch.cat([best, own], dim=1).topk(count, dim=1).values
+    return best.numpy()

@@ -1,7 +1,6 @@
-"""Attention in which many rows share one head: its keys and values are stored and read once.
+"""Attention in which many rows share one prefix, whose keys and values are stored and read once.
 
-Owns the key-value store and the attention function given to transformers. The head is never copied
-per row: all rows' queries meet its keys in one matrix product, and the result is merged with the
+All rows' queries meet the prefix's keys in one matrix product, and the result is merged with the
 row's own part by the usual rescaling of two softmax sums (as in Hydragen, arXiv:2402.05099). Masks
 come from positions, so padding can be anywhere; a padded column has position -1.
 """
@@ -31,13 +30,12 @@ class Reach:
     """What the rows of one forward pass may attend to."""
 
     head: list[tuple[torch.Tensor, torch.Tensor]]
-    """Keys and values of the head by layer, each (n_kv_heads, head_length, d_head); empty for no
-    head."""
+    """Keys and values of the prefix by layer, each (n_kv_heads, head_length, d_head); may be empty.
+    """
     queries: torch.Tensor
-    """Positions of the tokens in this pass, int64 (rows, width), -1 for padding."""
+    """Positions of the tokens in this pass, int64 (rows, width)."""
     keys: torch.Tensor
-    """Positions of the rows' own cached and present tokens, int64 (rows, own_length), -1 for
-    padding."""
+    """Positions of the rows' own cached and present tokens, int64 (rows, own_length)."""
     calls: int = 0
     """Attention calls that used this object."""
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
@@ -58,10 +56,7 @@ class Store(Cache):
     """Own keys and values of all rows, written in place into buffers of a fixed length."""
 
     def __init__(self, *, rows: int, length: int, room: int = 0) -> None:
-        """Reserve `length` columns for each of `rows`, of which the last `room` are for replies.
-
-        Memory is taken on first use.
-        """
+        """Reserve columns, the last `room` of them for replies; memory is taken on first use."""
         super().__init__(layers=[])
         self.rows, self.length, self.room = rows, length, room
         self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -97,11 +92,7 @@ class Store(Cache):
         return self._start
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Drop all other rows.
-
-        Args:
-            rows: rows to keep, in their new order, int64 (n_kept,).
-        """
+        """Keep these rows, int64 (n_kept,), in this order."""
         self.buffers = [(keys[rows], values[rows]) for keys, values in self.buffers]
         self.rows = len(rows)
 
@@ -113,56 +104,33 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,  # noqa: ARG001
     *,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
     reach: Reach | None = None,
-    **kwargs: Any,
+    **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of rows over the shared head and their own tokens.
+    """Attention of rows over the shared prefix and their own tokens, as transformers calls it.
 
-    Args:
-        module: the attention module; names its layer.
-        query: (rows, n_heads, width, d_head).
-        key: the row's own keys, (rows, n_kv_heads, own_length, d_head).
-        value: like `key`.
-        attention_mask: not used; masks come from `reach`.
-        scaling: factor on the scores; 1 / sqrt(d_head) if None.
-        sliding_window: number of latest positions visible, or None for all.
-        softcap: tanh cap on the scores (Gemma 2), or None.
-        reach: what may be seen in this pass.
-        **kwargs: refused if it holds a variant this function does not compute.
-
-    Returns:
-        (rows, width, n_heads, d_head) and no weights.
-
-    Raises:
-        CannotShareError: called outside a shared pass, or for an attention of another kind.
+    `query` is (rows, n_heads, width, d_head), `key` and `value` are the rows' own, (rows,
+    n_kv_heads, own_length, d_head); returns (rows, width, n_heads, d_head) and no weights.
     """
-    if reach is None or any(kwargs.get(name) is not None for name in UNSUPPORTED):
+    if reach is None or any(options.get(name) is not None for name in UNSUPPORTED):
         raise CannotShareError(f"{type(module).__name__}: its attention is of another kind")
     reach.calls += 1
     rows, n_heads, width, d_head = query.shape
     n_kv = key.shape[1]
     group = n_heads // n_kv
+    scaling, window, cap = (options.get(n) for n in ("scaling", "sliding_window", "softcap"))
     scale = d_head**-0.5 if scaling is None else scaling
     asked = (query * scale).reshape(rows, n_kv, group * width, d_head)
-    own = _capped(asked @ key.transpose(-1, -2), softcap)
+    own = _capped(asked @ key.transpose(-1, -2), cap)
     own = own.view(rows, n_kv, group, width, -1)
-    own = own.masked_fill_(reach.own_mask(sliding_window), torch.finfo(own.dtype).min)
+    own = own.masked_fill_(reach.own_mask(window), torch.finfo(own.dtype).min)
     own = own.view(rows, n_kv, group * width, -1)
     if reach.head:
-        mixed = _merged(asked, own, value, reach, _layer(module), sliding_window, softcap)
+        mixed = _merged(asked, own, value, reach, module.layer_idx, window, cap)
     else:
         mixed = own.softmax(dim=-1).to(value.dtype) @ value
     mixed = mixed.to(query.dtype).reshape(rows, n_heads, width, d_head)
     return mixed.transpose(1, 2), None
-
-
-def _layer(module: torch.nn.Module) -> int:
-    index = module.layer_idx
-    assert isinstance(index, int)
-    return index
 
 
 def _capped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
@@ -175,7 +143,7 @@ def _merged(
     own: torch.Tensor,
     value: torch.Tensor,
     reach: Reach,
-    layer: int,
+    layer: Any,
     window: int | None,
     softcap: float | None,
 ) -> torch.Tensor:
@@ -183,9 +151,7 @@ def _merged(
     head_key, head_value = reach.head[layer]
     rows, n_kv, asks, d_head = asked.shape
     flat = asked.transpose(0, 1).reshape(n_kv, rows * asks, d_head)
-    head = _capped(
-        flat @ head_key.transpose(-1, -2), softcap
-    )  # (n_kv_heads, rows * asks, head_length)
+    head = _capped(flat @ head_key.transpose(-1, -2), softcap)  # (n_kv, rows * asks, head_length)
     if window is not None:
         at = reach.queries[:, None, :].expand(-1, asks // reach.queries.shape[1], -1).reshape(-1)
         far = at[:, None] - torch.arange(head.shape[-1], device=at.device)[None] >= window

@@ -1,13 +1,10 @@
 """Prompts to token ids: a head shared by many prompts, and a question.
 
-Owns the chat form and the plain form. The two parts, and the text on either side of a slot, are
-tokenised apart, so the ids of a question do not depend on what else is in its batch. Special tokens
-come from the rendered text only.
-
-The chat form is used when the tokenizer has a chat template: instructions as system turn, solved
-queries as user and assistant turns, the question as last user turn. A template that refuses a
-system turn gets the instructions in front of its first user turn. The plain form, for tokenizers
-without a template, is
+The two parts, and the text on either side of a slot, are tokenised apart, so the ids of a question
+do not depend on what else is in its batch. Special tokens come from the rendered text only. With a
+chat template, instructions are the system turn (or stand before the first user turn, where a
+template refuses one), solved queries are user and assistant turns, the question the last user turn.
+Without one, the form is
 
     <beginning-of-sequence token, if the tokenizer sets one>instructions
 
@@ -20,6 +17,7 @@ without a template, is
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +33,6 @@ from introspect_bench.benchmark.backends.injection.quoted import (
     unmark,
 )
 from introspect_bench.benchmark.backends.injection.spec import (
-    QUOTED,
     REPLAY,
     Injection,
     names_token,
@@ -48,9 +45,6 @@ from introspect_bench.benchmark.runs.reply_text import THINK
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""
 
-LINE = "\n"
-"""Stands before a replayed text where there is no chat template."""
-
 PLACEHOLDER = " X"
 """Its last token stands in the slot; the space before the slot belongs to it."""
 
@@ -58,7 +52,7 @@ ENABLE_THINKING = "enable_thinking"
 """Variable of chat templates whose models can think first."""
 
 CHAT_DATE = "26 Jul 2024"
-"""Date told to templates that print one (Llama 3), so that a prompt does not depend on the day."""
+"""Date for templates that print one (Llama 3), so that a prompt does not depend on the day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +79,18 @@ class Entry:
     """Fields of the query it belongs to."""
 
 
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text without special tokens of the tokenizer's own."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+    return ids
+
+
+def bos_ids(tokenizer: Any) -> tuple[int, ...]:
+    """The beginning-of-sequence token if the tokenizer puts one in front of plain text."""
+    bos, ids = tokenizer.bos_token_id, tokenizer("a")["input_ids"]
+    return (bos,) if bos is not None and ids[0] == bos else ()
+
+
 class Encoder:
     """Turns prompts into ids with one tokenizer."""
 
@@ -98,25 +104,13 @@ class Encoder:
         thinking: bool | None = None,
         system: str | None = None,
     ) -> None:
-        """Bind.
-
-        Args:
-            tokenizer: the explainer's.
-            use_vectors: False leaves slots without vectors.
-            injection: how vectors enter; the default `Injection()` if None.
-            target_tokenizer: counts positions in texts; the explainer's own if None.
-            thinking: whether the chat template opens a reply for thinking; off if None.
-            system: stands before the instructions.
-
-        Raises:
-            UsageError: thinking is turned on or off, and the chat template knows no such choice.
-        """
+        """Bind to a tokenizer, which also counts positions in texts if no other does."""
         self.tokenizer = tokenizer
         self.use_vectors = use_vectors
         self.injection = injection or Injection()
         self.target_tokenizer = tokenizer if target_tokenizer is None else target_tokenizer
         self.chat = bool(getattr(tokenizer, "chat_template", None))
-        self.placeholder = self._plain_ids(PLACEHOLDER)[-1]
+        self.placeholder = plain_ids(tokenizer, PLACEHOLDER)[-1]
         self.thinking, self.system = thinking is True, system
         if thinking is not None and ENABLE_THINKING not in str(tokenizer.chat_template):
             raise UsageError(
@@ -129,50 +123,31 @@ class Encoder:
 
     def entering(self, injection: Injection) -> Encoder:
         """The same with vectors entering in another way."""
-        return Encoder(
-            self.tokenizer,
-            use_vectors=self.use_vectors,
-            injection=injection,
-            target_tokenizer=self.target_tokenizer,
-            thinking=self.thinking or None,
-            system=self.system,
-        )
+        other = copy.copy(self)
+        other.injection = injection
+        return other
 
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
-        text = self._texts(prompt)[0]
-        encoded = self._encode(
-            text,
-            [
-                Entry(vector=shot.vector, fields=shot.fields)
-                for shot in prompt.shots
-                if SLOT in shot.question
-            ],
-        )
-        if self.chat:
-            return encoded
-        bos = self._bos()
-        return replace(
-            encoded,
-            ids=(*bos, *encoded.ids),
-            columns=tuple(column + len(bos) for column in encoded.columns),
-        )
+        shots = [shot for shot in prompt.shots if SLOT in shot.question]
+        entries = [Entry(vector=shot.vector, fields=shot.fields) for shot in shots]
+        encoded = self._encode(self._texts(prompt)[0], entries)
+        bos = () if self.chat else bos_ids(self.tokenizer)
+        columns = tuple(column + len(bos) for column in encoded.columns)
+        return replace(encoded, ids=(*bos, *encoded.ids), columns=columns)
 
     def questions(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Questions of prompts that share their head, each with the opening of the reply."""
-        tail = self._texts(prompts[0])[1]
-        return [
-            self._encode(
-                self._asked(prompt, tail),
-                [Entry(vector=prompt.vector, fields=prompt.query.fields)]
-                * prompt.question.count(SLOT),
-            )
-            for prompt in prompts
-        ]
+        tail, encoded = self._texts(prompts[0])[1], []
+        for prompt in prompts:
+            entry = Entry(vector=prompt.vector, fields=prompt.query.fields)
+            entries = [entry] * prompt.question.count(SLOT)
+            encoded.append(self._encode(self._asked(prompt, tail), entries))
+        return encoded
 
     def reply_ids(self, text: str, *, replayed: bool = False) -> tuple[int, ...]:
         """Ids of the beginning of a reply, as they follow a question or a replayed text."""
-        return tuple(self._plain_ids(f" {text}" if replayed or not self.chat else text))
+        return tuple(plain_ids(self.tokenizer, f" {text}" if replayed or not self.chat else text))
 
     def replays(self, prompt: Prompt) -> bool:
         """Whether the explainer's turn begins with the text that the question quotes."""
@@ -180,15 +155,11 @@ class Encoder:
         return self.injection.mode == REPLAY and SLOT in prompt.question and named
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
-        """Text before and after the question."""
         asked = [self._marked(shot.question, shot.fields) for shot in prompt.shots]
         instructions = "\n\n".join(filter(None, (self.system, prompt.instructions)))
         if not self.chat:
-            parts = [instructions]
-            parts += [
-                f"{question}\nAnswer: {shot.answer}"
-                for question, shot in zip(asked, prompt.shots, strict=True)
-            ]
+            pairs = zip(asked, prompt.shots, strict=True)
+            parts = [instructions, *(f"{text}\nAnswer: {shot.answer}" for text, shot in pairs)]
             return "".join(f"{part.strip()}\n\n" for part in parts), "\nAnswer:"
         turns = [{"role": "system", "content": instructions}]
         for question, shot in zip(asked, prompt.shots, strict=True):
@@ -216,19 +187,16 @@ class Encoder:
         return text
 
     def _asked(self, prompt: Prompt, tail: str) -> str:
-        """Question and opening of the reply, and then the text if it is replayed."""
         fields = prompt.query.fields
         if not self.replays(prompt):
             return self._marked(prompt.question, fields) + tail
         text = str(fields["text"])
         if self.use_vectors:
             text = mark_quoted(text, fields, self.target_tokenizer)
-        return prompt.question + tail + ("" if self.chat else LINE) + text
+        return prompt.question + tail + ("" if self.chat else "\n") + text
 
     def _marked(self, question: str, fields: Mapping[str, Any]) -> str:
-        """A question with its quoted token marked, if vectors enter there."""
-        quoted = self.injection.mode in (QUOTED, REPLAY)
-        if not quoted or not self.use_vectors or SLOT not in question:
+        if not self.injection.quotes or not self.use_vectors or SLOT not in question:
             return question
         return mark_quoted(question, fields, self.target_tokenizer)
 
@@ -245,17 +213,15 @@ class Encoder:
             if marks:
                 offsets = offsets_of(self.tokenizer, plain, special=False)
                 quoted += [len(ids) + token_at(offsets, *mark) for mark in marks]
-            ids += self._plain_ids(plain)
+            ids += plain_ids(self.tokenizer, plain)
             if not last:
                 count = self.injection.slots
                 slots.append(list(range(len(ids), len(ids) + count)))
                 ids += [self.placeholder] * count
         if not self.use_vectors:
-            return Encoded(
-                ids=tuple(ids), columns=tuple(column for slot in slots for column in slot)
-            )
-        if len(slots) != sum(entry.vector is not None for entry in entries):
-            given = sum(entry.vector is not None for entry in entries)
+            return Encoded(ids=tuple(ids), columns=tuple(place for slot in slots for place in slot))
+        given = sum(entry.vector is not None for entry in entries)
+        if len(slots) != given:
             raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
         return self._placed(ids, slots, quoted, entries)
 
@@ -272,28 +238,11 @@ class Encoder:
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
         for slot, entry in zip(slots, entries, strict=True):
-            quoted_there = self.injection.mode in (QUOTED, REPLAY)
-            named = quoted_there and names_token(entry.fields)
+            named = self.injection.quotes and names_token(entry.fields)
             places = [next(tokens)] if named else slot
             columns += places
             vectors += [entry.vector] * len(places)  # type: ignore[list-item]
             if self.injection.needs_layers:
                 layers += [own_layers(entry.fields)] * len(places)
-        return Encoded(
-            ids=tuple(ids),
-            columns=tuple(columns),
-            vectors=tuple(vectors),
-            layers=tuple(layers),
-        )
-
-    def _plain_ids(self, text: str) -> list[int]:
-        if not text:
-            return []
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _bos(self) -> tuple[int, ...]:
-        """The beginning-of-sequence token if the tokenizer puts one in front of plain text."""
-        bos = self.tokenizer.bos_token_id
-        with_special: list[int] = self.tokenizer("a")["input_ids"]
-        return (bos,) if bos is not None and with_special[0] == bos else ()
+        at: dict[str, Any] = {"columns": tuple(columns), "vectors": tuple(vectors)}
+        return Encoded(ids=tuple(ids), layers=tuple(layers), **at)

@@ -1,18 +1,14 @@
 """From the name of a model to its weights, tokenizer and how it takes vectors.
 
-Owns names, adapters on their bases, and what `explainer.json` and a family say. Where files come
-from is `targets.py` and `fetch.py`, how they are read is `pretrained.py` and `adapters.py`.
-
-A directory may hold `explainer.json`, which says how the explainer was trained to take vectors:
-`{"injection": {"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, or an
-object of these by task, and
-`{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before it is added, see
-`twins.py`; what else is trained for it lies beside it, see `learned.py`.
+A folder may hold `explainer.json`, which says how the explainer takes vectors: `{"injection":
+{"mode": ..., "layer": ..., "scaling": ..., "multiplier": ..., "slots": ...}}`, or an object of
+these by task, and `{"twin": {"kind": ..., "seed": ...}}` where an adapter's base is changed before
+it is merged (`twins.py`); learned parts lie beside it (`learned.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +47,7 @@ KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "valid
 OF_PAPER = "WithIntervention"
 """Part of the names of the paper's architectures, as in `LlamaWithIntervention`."""
 SETTINGS = "explainer.json"
-"""Optional file of a model directory, see the module's docstring."""
+"""Optional file of a model's folder, see above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,43 +76,25 @@ class Checkpoint:
     """Learned parts of the injection."""
     family: Family | None
     """Whose convention its prompts follow; None for the benchmark's own."""
-    twin: dict[str, Any] | None = None
-    """What its adapter's base was changed to first, if anything."""
-    n_train: dict[str, int] | None = None
-    """Training queries of each task that it learnt from, as far as its folder says."""
-    validation_loss: float | None = None
-    """Nats a token of right answers to validation queries, if its folder says so."""
-    reading: dict[str, Any] | None = None
-    """How it was taught to read vectors, as far as its folder says."""
     decoding: str | None = None
     """How its replies are chosen, if its folder says so."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What else its folder says: `twin`, `n_train`, `reading`, `validation_loss`."""
 
 
 def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
-    """Find the folder of a model: a path, a named target, or `owner/name[@revision]` on a hub.
-
-    Raises:
-        UsageError: the name is none of these.
-        MissingPartError: the folder does not exist, or the hub cannot give the model.
-    """
-    found = find_name(model)
-    if isinstance(found, Path):
-        return Place(directory=found)
-    if isinstance(found, TargetSpec):
-        return Place(directory=prepare_target(found, on_progress=on_progress))
-    folder = hub_snapshot(found.id, found.revision)
+    """Find the folder of a model: a path, a named target, or `owner/name[@revision]` on a hub."""
+    named = find_name(model)
+    if isinstance(named, Path):
+        return Place(directory=named)
+    if isinstance(named, TargetSpec):
+        return Place(directory=prepare_target(named, on_progress=on_progress))
+    folder = hub_snapshot(named.id, named.revision)
     return Place(directory=folder, revision=folder.name)
 
 
 def detect_family(directory: Path) -> str | None:
-    """Return the family of a checkpoint whose files can be of no other kind, or None.
-
-    The paper's explainers name an architecture of their own code, SelfIE adapters the kind of map
-    in their header. Adapters of Activation Oracles and LatentQA look like any other adapter.
-
-    Raises:
-        IntegrityError: `config.json` is not JSON.
-    """
+    """The family of a checkpoint whose files, or architecture, can be of no other kind, or None."""
     if is_selfie_adapter(directory):
         return "selfie-adapter"
     if (directory / "config.json").is_file():
@@ -133,21 +111,7 @@ def open_checkpoint(
     dtype: torch.dtype,
     on_progress: OnProgress,
 ) -> Checkpoint:
-    """Read a folder as its family says.
-
-    Args:
-        directory: folder of a model or adapter.
-        family: as in `load_local`.
-        injection: how vectors enter; where it says nothing of a task, what `explainer.json` says,
-            else the family.
-        dtype: of the weights.
-        on_progress: told what is happening while a base model is prepared.
-
-    Raises:
-        UsageError: unknown family, or an architecture that cannot be loaded.
-        MissingPartError: folder, weights, tokenizer or hub are missing.
-        IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
-    """
+    """Read a folder as its family says; `injection` overrides `explainer.json` and family."""
     if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
         injection = merged(injection, declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
@@ -159,6 +123,7 @@ def open_checkpoint(
     chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
     model, tokenizer, hashes = _load(directory, dtype, on_progress)
+    decoding = _declared(directory / SETTINGS, "decoding")
     return Checkpoint(
         model=model,
         tokenizer=tokenizer,
@@ -166,11 +131,8 @@ def open_checkpoint(
         injection=chosen,
         learned=learned,
         family=known,
-        twin=_declared_twin(directory / SETTINGS),
-        n_train=_declared_amounts(directory / SETTINGS),
-        validation_loss=_declared_loss(directory / SETTINGS),
-        reading=_declared_reading(directory / SETTINGS),
-        decoding=_declared_decoding(directory / SETTINGS),
+        decoding=None if decoding is None else str(decoding),
+        about=_about(directory / SETTINGS),
     )
 
 
@@ -181,7 +143,6 @@ def _selfie(
     dtype: torch.dtype,
     on_progress: OnProgress,
 ) -> Checkpoint:
-    """Read a SelfIE adapter and the frozen model that it names."""
     adapter = open_selfie_adapter(directory, file)
     relative = directory / adapter.base
     base = str(relative) if relative.is_dir() else adapter.base
@@ -199,11 +160,7 @@ def _selfie(
 
 
 def declared_injection(path: Path) -> Injections:
-    """Read `explainer.json`.
-
-    Raises:
-        UsageError: it holds anything but a possible injection, or one for each task.
-    """
+    """Read the injections of `explainer.json`."""
     values = read_json(path)
     if not isinstance(values.get("injection"), dict) or not set(values) <= KNOWN:
         raise UsageError(
@@ -231,50 +188,40 @@ def _load(
     return merge_adapter(model, directory), tokenizer, hashes
 
 
+def _declared(path: Path, *keys: str) -> Any:
+    value: Any = read_json(path) if path.is_file() else None
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def _declared_twin(path: Path) -> dict[str, Any] | None:
-    """What an adapter's base is changed to, if its folder says so."""
-    found = read_json(path).get("twin") if path.is_file() else None
-    if found is None:
+    twin = _declared(path, "twin")
+    if twin is None:
         return None
-    if not isinstance(found, dict) or set(found) != {"kind", "seed"}:
+    if not isinstance(twin, dict) or set(twin) != {"kind", "seed"}:
         raise UsageError(f"{path}: expected twin with kind and seed")
-    if type(found["kind"]) is not str or type(found["seed"]) is not int:
+    if type(twin["kind"]) is not str or type(twin["seed"]) is not int:
         raise UsageError(f"{path}: expected a name as kind and a whole number as seed of its twin")
-    return found
+    return twin
 
 
-def _declared_amounts(path: Path) -> dict[str, int] | None:
-    """How much an explainer learnt from, if its folder says so."""
-    found: Any = read_json(path) if path.is_file() else None
-    for key in ("training", "lessons", "n_train"):
-        found = found.get(key) if isinstance(found, dict) else None
-    if found is None:
-        return None
-    if not isinstance(found, dict) or not all(type(n) is int for n in found.values()):
+def _about(path: Path) -> dict[str, Any]:
+    """What a card says of an explainer's training, where its folder says it."""
+    n_train = _declared(path, "training", "lessons", "n_train")
+    reading = _declared(path, "training", "settings", "reading")
+    loss = _declared(path, "validation_loss")
+    if n_train is not None and (
+        not isinstance(n_train, dict) or not all(type(n) is int for n in n_train.values())
+    ):
         raise UsageError(f"{path}: expected n_train with a whole number for each task")
-    return found
-
-
-def _declared_reading(path: Path) -> dict[str, Any] | None:
-    """What an explainer learnt beside its tasks, if its folder says so."""
-    found: Any = read_json(path) if path.is_file() else None
-    for key in ("training", "settings", "reading"):
-        found = found.get(key) if isinstance(found, dict) else None
-    if found is not None and not isinstance(found, dict):
-        raise UsageError(f"{path}: expected reading with an object")
-    return found
-
-
-def _declared_loss(path: Path) -> float | None:
-    found = read_json(path).get("validation_loss") if path.is_file() else None
-    if found is not None and type(found) is not float:
+    if loss is not None and type(loss) is not float:
         raise UsageError(f"{path}: expected a number as validation_loss")
-    return found
-
-
-def _declared_decoding(path: Path) -> str | None:
-    found = read_json(path).get("decoding") if path.is_file() else None
-    return None if found is None else str(found)
+    if reading is not None and not isinstance(reading, dict):
+        raise UsageError(f"{path}: expected reading with an object")
+    about = {"twin": _declared_twin(path), "n_train": n_train, "reading": reading}
+    about = {name: value for name, value in about.items() if value}
+    return about | ({} if loss is None else {"validation_loss": loss})
 
 
 def _base_model(directory: Path) -> str:

@@ -1,10 +1,8 @@
-"""Greedy decoding of many questions behind one shared head.
+"""Greedy decoding of many questions behind one shared prefix.
 
-Owns batching, padding, the two engines and the order of work. `shared-head` reads the head once
-and keeps keys and values; `plain` runs everything through the model again for each token, slowly,
-and serves models whose attention cannot share a head. Which one is used is settled by a probe when
-the model is loaded. Knows token ids and vectors, no text and no prompts. Nothing is drawn at
-random.
+Two engines: `shared-head` reads the prefix once and keeps keys and values; `plain` runs everything
+through the model again for each token, slowly, for models whose attention cannot share. A probe
+chooses when the model is loaded. Nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -37,8 +35,7 @@ class Head:
     encoded: Encoded
     """The tokens."""
     layers: list[tuple[torch.Tensor, torch.Tensor]]
-    """Keys and values by layer, each (n_kv_heads, length, d_head); empty without tokens and in the
-    plain engine."""
+    """Keys and values by layer, each (n_kv_heads, length, d_head); empty in the plain engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +81,10 @@ class Decoder:
     ) -> list[Written]:
         """Greedy reply to each question, up to and with the token after which `done` is true.
 
-        Args:
-            head: what stands before every question.
-            questions: best sorted by length, so that little is padded.
-            done: whether a reply, given as its tokens so far behind the opening, has ended.
-            openings: what a reply may begin with; the one whose first token is likeliest is taken,
-                and does not count in its length. Empty: all of it is free.
+        Questions are best sorted by length. Of `openings`, which do not count in a reply's length,
+        the one whose first token is likeliest is taken.
         """
-        longest = max((len(opening) for opening in openings), default=0)
+        longest = max(map(len, openings), default=0)
         logits, store = self._prefill(head, questions, self.max_new_tokens + longest)
         begun: list[Sequence[int]] = [()] * len(questions)
         if openings:
@@ -106,14 +99,7 @@ class Decoder:
         openings: Sequence[Sequence[int]],
         done: Callable[[Sequence[int]], bool],
     ) -> list[Written]:
-        """Of the greedy replies after each opening, the one that is likeliest as a whole.
-
-        Args:
-            head: what stands before every question.
-            questions: best sorted by length.
-            openings: tokens that a reply may begin with; they count in its likelihood and length.
-            done: whether a reply, given as its tokens so far behind the opening, has ended.
-        """
+        """Of the greedy replies after each opening, the one that is likeliest, opening included."""
         logits, store = self._prefill(head, questions, self.max_new_tokens)
         n = len(questions)
         rows = torch.arange(n, device=logits.device).repeat(len(openings))
@@ -273,11 +259,6 @@ class Decoder:
         return last
 
     def _slots(self, rows: Sequence[Encoded], width: int) -> Slots | None:
-        """Places and vectors of a left-padded batch, or None if it has none.
-
-        Raises:
-            IntegrityError: a vector is not finite, or zero where its length is to be matched.
-        """
         places = [
             (index, width - len(row.ids) + column, vector)
             for index, row in enumerate(rows)

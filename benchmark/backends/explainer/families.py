@@ -34,7 +34,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from introspect_bench.benchmark.backends.explainer.chat import CHAT_DATE, Encoded
+from introspect_bench.benchmark.backends.explainer.chat import (
+    CHAT_DATE,
+    Encoded,
+    bos_ids,
+    plain_ids,
+)
 from introspect_bench.benchmark.backends.injection.quoted import offsets_of, token_at
 from introspect_bench.benchmark.backends.injection.spec import Injection, own_layers
 from introspect_bench.benchmark.errors import UsageError
@@ -62,8 +67,8 @@ LATENTQA_TEMPLATES = {
         "{{ m.content | trim }}<end_of_turn>\n{% endfor %}{{ '<start_of_turn>reflect\n' }}"
     ),
 }
-"""Chat templates by a token of the vocabularies they are for; other vocabularies, such as
-Mistral's, keep their own template, in which roles have no names."""
+"""Chat templates by a token of the vocabularies they are for; others, such as Mistral's, keep their
+own template, in which roles have no names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,8 @@ class Family:
     injection: Injection
     """Where and at what size the vector enters."""
     placeholders: tuple[tuple[str, str, str], ...]
-    """Text before a placeholder, the placeholder and text after it, the first of the vocabulary."""
+    """Text before a placeholder, the placeholder, text after it: the first that the vocabulary has.
+    """
     template: str | None = None
     """The whole prompt, with `SLOT` for each placeholder, if a checkpoint states one."""
     ending: str | None = None
@@ -116,11 +122,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(name: str) -> Family:
-    """Return a family by its name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return a family by its name."""
     if name not in FAMILIES:
         raise UsageError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
     return FAMILIES[name]
@@ -132,18 +134,7 @@ class FamilyEncoder:
     def __init__(
         self, tokenizer: Any, family: Family, *, use_vectors: bool, injection: Injection
     ) -> None:
-        """Bind.
-
-        Args:
-            tokenizer: the explainer's.
-            family: the convention.
-            use_vectors: False leaves placeholders without vectors.
-            injection: how vectors enter; the family's own unless the user chose another.
-
-        Raises:
-            UsageError: the vocabulary has none of the placeholders, or the injection asks for
-                another number of them or another place.
-        """
+        """Bind; the injection is the family's own unless the user chose another."""
         self.tokenizer, self.family = tokenizer, family
         self.begun = ""
         self.thinking, self.system = False, None
@@ -152,35 +143,27 @@ class FamilyEncoder:
         if injection.slots != 1 or injection.quotes:
             raise UsageError(f"family {family.name} has its own placeholders; choose other slots")
         self.before, self.text, self.after = self._placeholder()
-        self.placeholder = self._ids(self.text)[0]
+        self.placeholder = plain_ids(tokenizer, self.text)[0]
 
     def entering(self, injection: Injection) -> FamilyEncoder:
-        """The same with vectors entering in another way; refuses what `__init__` does."""
+        """The same with vectors entering in another way."""
         return FamilyEncoder(
             self.tokenizer, self.family, use_vectors=self.use_vectors, injection=injection
         )
 
     def head(self, prompt: Prompt) -> Encoded:
-        """Nothing: prompts of a family share no head.
-
-        Raises:
-            UsageError: the prompt shows solved queries, which no family knows.
-        """
+        """Nothing: prompts of a family share no head, and no family knows solved queries."""
         if prompt.shots:
             raise UsageError(f"family {self.family.name} shows no solved queries; use --shots 0")
         return Encoded(ids=())
 
     def questions(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Whole prompts, each with the opening of the reply.
-
-        Raises:
-            UsageError: the tokenizer does not keep a placeholder, or has no chat template.
-        """
+        """Whole prompts, each with the opening of the reply."""
         return [self._encode(prompt) for prompt in prompts]
 
     def reply_ids(self, text: str) -> tuple[int, ...]:
         """Ids of the beginning of a reply, as they follow a prompt."""
-        return tuple(self._ids(text))
+        return tuple(plain_ids(self.tokenizer, text))
 
     def _encode(self, prompt: Prompt) -> Encoded:
         parts = self._text(prompt).split(SLOT)
@@ -191,7 +174,7 @@ class FamilyEncoder:
             text += self.before + self.text
             characters.append(len(text) - 1)
             text += self.after + part
-        ids = self._ids(text)
+        ids = plain_ids(self.tokenizer, text)
         offsets = offsets_of(self.tokenizer, text, special=False)
         columns = tuple(token_at(offsets, character) for character in characters)
         if any(ids[column] != self.placeholder for column in columns):
@@ -200,17 +183,15 @@ class FamilyEncoder:
                 "beside it"
             )
         if not self.chat and self.family.template is None:
-            start = self._bos()
+            start = bos_ids(self.tokenizer)
             ids, columns = [*start, *ids], tuple(column + len(start) for column in columns)
         if not self.use_vectors or prompt.vector is None:
             return Encoded(ids=tuple(ids), columns=columns)
-        given = tuple(prompt.vector for _ in columns)
-        own = self.injection.needs_layers
-        layers = tuple(own_layers(prompt.query.fields) for _ in columns) if own else ()
-        return Encoded(ids=tuple(ids), columns=columns, vectors=given, layers=layers)
+        own = (own_layers(prompt.query.fields),) if self.injection.needs_layers else ()
+        vectors, n = (prompt.vector,), len(columns)
+        return Encoded(ids=tuple(ids), columns=columns, vectors=vectors * n, layers=own * n)
 
     def _text(self, prompt: Prompt) -> str:
-        """The whole prompt, with `SLOT` where a placeholder stands."""
         name, asks = self.family.name, SLOT in prompt.question
         if name == "selfie-adapter":
             if not asks or "text" in prompt.query.fields:
@@ -233,12 +214,12 @@ class FamilyEncoder:
         return self._render([*shown, ("user", spoken)])
 
     def _render(self, turns: Sequence[tuple[str, str]]) -> str:
-        template = None
+        options = {}
         if self.family.name == "latentqa":
             vocabulary = self.tokenizer.get_vocab()
             known = [text for token, text in LATENTQA_TEMPLATES.items() if token in vocabulary]
-            template = known[0] if known else None
-            if template is None:
+            options = {"chat_template": known[0]} if known else {}
+            if not known:
                 turns = [(role.replace(REFLECT, "assistant"), content) for role, content in turns]
         text: str = self.tokenizer.apply_chat_template(
             [{"role": role, "content": content} for role, content in turns],
@@ -246,26 +227,16 @@ class FamilyEncoder:
             add_generation_prompt=True,
             enable_thinking=False,
             date_string=CHAT_DATE,
-            **({} if template is None else {"chat_template": template}),
+            **options,
         )
         return text
 
     def _placeholder(self) -> tuple[str, str, str]:
-        """The first candidate of which every part is one token."""
-        for found in self.family.placeholders:
-            if all(len(self._ids(part)) == 1 for part in found if part):
-                return found
+        for parts in self.family.placeholders:
+            if all(len(plain_ids(self.tokenizer, part)) == 1 for part in parts if part):
+                return parts
         names = ", ".join(token.strip() for _, token, _ in self.family.placeholders)
         raise UsageError(
             f"family {self.family.name}: this explainer's vocabulary has no {names}, so it is no "
             "checkpoint of that family"
         )
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _bos(self) -> list[int]:
-        bos = self.tokenizer.bos_token_id
-        start: list[int] = self.tokenizer("a")["input_ids"]
-        return [bos] if bos is not None and start[0] == bos else []

@@ -1,27 +1,25 @@
-"""From the name of a model to a `LocalExplainer` with its card.
-
-Owns dtype and the card; what a name stands for is `checkpoints.py`.
-"""
+"""From the name of a model to a `LocalExplainer` with its card, or to a judge."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from introspect_bench.benchmark.backends.explainer.checkpoints import Place as Place
 from introspect_bench.benchmark.backends.explainer.checkpoints import find_model as find_model
 from introspect_bench.benchmark.backends.explainer.checkpoints import open_checkpoint
-from introspect_bench.benchmark.backends.explainer.local import (
-    AUTO_BATCH_SIZE,
-    LocalExplainer,
-)
-from introspect_bench.benchmark.backends.injection.spec import Injections, all_injections
+from introspect_bench.benchmark.backends.explainer.local import MAX_NEW_TOKENS, LocalExplainer
+from introspect_bench.benchmark.backends.injection.spec import all_injections
 from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer, usable_device
 from introspect_bench.benchmark.cache import OnProgress, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.records import GREEDY
+from introspect_bench.benchmark.judging.rubric import PROMPT_VERSION, Message
+from introspect_bench.benchmark.models.targets import locate
+from introspect_bench.benchmark.records import GREEDY, Prompt, Query
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""
@@ -32,91 +30,101 @@ def load_local(
     *,
     device: str = "cpu",
     dtype: str = "auto",
-    batch_size: int | None = None,
-    max_new_tokens: int | None = None,
-    thinking: bool | None = None,
-    system: str | None = None,
-    injection: Injections | None = None,
-    task: str = "",
     family: str | None = None,
     target: str | None = None,
-    use_vectors: bool = True,
-    openings: Sequence[str] = (),
-    decoding: str | None = None,
     on_progress: OnProgress = silent,
+    **options: Any,
 ) -> tuple[LocalExplainer, ExplainerCard]:
-    """Load a local language model as an explainer.
+    """Load a folder, hub id or target name as an explainer; an adapter brings its base model.
 
-    Args:
-        model: folder, hub id or target name; a PEFT adapter brings its base model.
-        device: a torch device.
-        dtype: one of `DTYPES`, or `auto`: float32 on CPU, bfloat16 elsewhere.
-        batch_size: rows decoded together; `AUTO_BATCH_SIZE` if None.
-        max_new_tokens: longest reply, as `LocalExplainer` takes it.
-        thinking: whether replies begin with thinking, likewise.
-        system: what stands before the instructions, likewise.
-        injection: how vectors enter, for every task or by task; where it says nothing, what
-            `explainer.json` says, else the default.
-        task: name of the task it is asked about first; `LocalExplainer.for_task` tells others.
-        family: whose convention prompts follow, and for SelfIE adapters also
-            `selfie-adapter:FILE`; told from the checkpoint if None, see `detect_family`.
-        target: name or folder of the target, whose tokenizer counts positions in queries' texts;
-            the explainer's own counts if None. Opened only if vectors enter at quoted tokens.
-        use_vectors: False leaves vectors out.
-        openings: what a reply must begin with, one of these; empty for free replies.
-        decoding: one of `records.DECODINGS`; if None, what `explainer.json` says, else greedy.
-        on_progress: told what is happening while a target is prepared.
-
-    Raises:
-        UsageError: unknown name, device or dtype, or an architecture that cannot be loaded.
-        MissingPartError: folder, weights, tokenizer, hub or device are missing.
-        IntegrityError: weights are corrupt, or an adapter's are not those of its base model.
+    Options are fields of `local.Options`; where they say nothing of injection or decoding,
+    `explainer.json` does. `dtype` may be `auto`: float32 on CPU, bfloat16 elsewhere. `family` (or
+    `selfie-adapter:FILE`) is told from the checkpoint if None. The tokenizer of `target`, opened if
+    vectors enter at quoted tokens, counts positions in texts.
     """
     where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
-    found = open_checkpoint(place.directory, family, injection, number, on_progress)
-    counts = None
-    quotes = any(way.quotes for way in all_injections(found.injection))
-    if target is not None and use_vectors and quotes:
-        counts = load_tokenizer(find_model(target, on_progress=on_progress).directory)
+    opened = open_checkpoint(place.directory, family, options.get("injection"), number, on_progress)
+    quotes = any(way.quotes for way in all_injections(opened.injection))
+    target_tokenizer = None
+    if target is not None and options.get("use_vectors", True) and quotes:
+        target_tokenizer = load_tokenizer(find_model(target, on_progress=on_progress).directory)
+    options["injection"] = opened.injection
+    options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
     explainer = LocalExplainer(
-        found.model.to(where),
-        found.tokenizer,
-        injection=found.injection,
-        task=task,
-        learned=found.learned,
-        family=found.family,
-        target_tokenizer=counts,
-        use_vectors=use_vectors,
-        batch_size=AUTO_BATCH_SIZE if batch_size is None else batch_size,
-        max_new_tokens=max_new_tokens,
-        thinking=thinking,
-        system=system,
-        openings=openings,
-        decoding=decoding or found.decoding or GREEDY,
+        opened.model.to(where),
+        opened.tokenizer,
+        learned=opened.learned,
+        family=opened.family,
+        target_tokenizer=target_tokenizer,
+        **options,
     )
     card = ExplainerCard(
         name=model,
         kind="local",
         revision=place.revision,
-        weights_sha256=found.hashes,
-        settings=explainer.settings()
-        | ({"twin": found.twin} if found.twin else {})
-        | ({"n_train": found.n_train} if found.n_train else {})
-        | ({"reading": found.reading} if found.reading else {})
-        | ({} if found.validation_loss is None else {"validation_loss": found.validation_loss}),
+        weights_sha256=opened.hashes,
+        settings=explainer.settings() | opened.about,
     )
     return explainer, card
 
 
 def find_dtype(name: str, device: str) -> torch.dtype:
-    """Return a dtype by its name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return a dtype by its name."""
     if name == "auto":
         return torch.float32 if device.startswith("cpu") else torch.bfloat16
     if name not in DTYPES:
         raise UsageError(f"unknown dtype '{name}': expected auto, {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+class LocalJudge:
+    """A judge made of a loaded language model."""
+
+    def __init__(self, explainer: LocalExplainer, card: ExplainerCard) -> None:
+        """Take a model without vectors; no path of this machine is in its name."""
+        self._explainer, self._card = explainer, card
+        place = locate(card.name)
+        self.name = place.resolve().name if isinstance(place, Path) else card.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Hashes of the weights, and everything that could change a reply."""
+        return {
+            "kind": "local",
+            "revision": self._card.revision,
+            "weights_sha256": dict(self._card.weights_sha256),
+            **self._explainer.settings(),
+        }
+
+    def replies(self, conversations: Sequence[Sequence[Message]]) -> Iterator[tuple[int, str]]:
+        """Yield `(index of the conversation, raw reply)`, a batch at a time, in order."""
+        step = self._explainer.batch_size
+        for start in range(0, len(conversations), step):
+            prompts = [_prompt(messages) for messages in conversations[start : start + step]]
+            for index, completion in enumerate(self._explainer.complete(prompts), start):
+                yield index, completion.text
+
+
+def load_judge(
+    model: str,
+    *,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    on_progress: OnProgress = silent,
+) -> LocalJudge:
+    """Load a judge from a folder, a hub id or the name of a target."""
+    options: dict[str, Any] = {"use_vectors": False, "batch_size": batch_size}
+    options |= {"max_new_tokens": MAX_NEW_TOKENS, "on_progress": on_progress}
+    return LocalJudge(*load_local(model, device=device, **options))
+
+
+def _prompt(messages: Sequence[Message]) -> Prompt:
+    instructions, question = messages
+    query = Query(id="0" * 16, group="0" * 16, kind="judge", fields={})
+    return Prompt(
+        query=query,
+        template=PROMPT_VERSION,
+        instructions=instructions["content"],
+        question=question["content"],
+    )

@@ -1,9 +1,4 @@
-"""Explainers that are local language models: greedy replies, with an optional vector in the prompt.
-
-Owns `LocalExplainer`, which turns prompts into completions, and when a reply ends. Loading is in
-`load.py`, prompts to tokens in `chat.py`, decoding in `decoding.py`, vectors in
-`injection/spec.py`.
-"""
+"""Explainers that are local language models: greedy replies, optional vectors in the prompt."""
 
 from __future__ import annotations
 
@@ -11,6 +6,7 @@ import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +14,14 @@ import torch
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.explainer.decoding import Decoder, Head, Written
-from introspect_bench.benchmark.backends.explainer.encoders import make_encoder
-from introspect_bench.benchmark.backends.explainer.families import Family
+from introspect_bench.benchmark.backends.explainer.families import Family, FamilyEncoder
 from introspect_bench.benchmark.backends.injection.hooks import Injector
 from introspect_bench.benchmark.backends.injection.learned import Learned, check_learned
-from introspect_bench.benchmark.backends.injection.spec import Injections, injection_of, merged
+from introspect_bench.benchmark.backends.injection.spec import (
+    Injections,
+    injection_of,
+    merged,
+)
 from introspect_bench.benchmark.backends.interventions.sampling import stop_tokens
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
@@ -38,6 +37,41 @@ HEADS_KEPT = 4
 """Heads remembered between calls; a task has a few templates."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a loaded model is asked."""
+
+    injection: Injections | None = None
+    """How vectors enter, for every task or by task; the family's way, or the default, if None."""
+    task: str = ""
+    """Task that is asked about first; see `LocalExplainer.for_task`."""
+    use_vectors: bool = True
+    """False leaves the placeholder's own embedding in every slot, as a control."""
+    batch_size: int | None = None
+    """Rows decoded together; `AUTO_BATCH_SIZE` if None."""
+    max_new_tokens: int | None = None
+    """Longest reply without its opening; 32 tokens, or 1,024 with thinking, if None."""
+    thinking: bool | None = None
+    """Whether replies begin with thinking; off if None."""
+    system: str | None = None
+    """Text before the instructions."""
+    openings: Sequence[str] = ()
+    """What a reply must begin with: the one whose first token is likeliest; free if empty."""
+    decoding: str = GREEDY
+    """One of `DECODINGS`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no explainer can do."""
+        if self.decoding not in DECODINGS:
+            raise UsageError(f"decoding {self.decoding!r}: choose from {', '.join(DECODINGS)}")
+        if self.thinking and self.decoding != GREEDY:
+            raise UsageError(
+                f"decoding {self.decoding} leaves no room for thinking; choose {GREEDY}"
+            )
+        if any(n is not None and n < 1 for n in (self.batch_size, self.max_new_tokens)):
+            raise UsageError("batch size and longest reply are at least 1")
+
+
 class LocalExplainer:
     """A causal language model of transformers as an explainer."""
 
@@ -46,84 +80,51 @@ class LocalExplainer:
         model: Any,
         tokenizer: Any,
         *,
-        injection: Injections | None = None,
-        task: str = "",
         learned: Learned | None = None,
-        target_tokenizer: Any = None,
         family: Family | None = None,
-        use_vectors: bool = True,
-        batch_size: int = AUTO_BATCH_SIZE,
-        max_new_tokens: int | None = None,
-        thinking: bool | None = None,
-        system: str | None = None,
-        openings: Sequence[str] = (),
-        decoding: str = GREEDY,
+        target_tokenizer: Any = None,
+        **options: Any,
     ) -> None:
-        """Take a loaded model with its tokenizer.
+        """Take a loaded model with its tokenizer and fields of `Options`.
 
-        Args:
-            model: a causal language model of transformers; put into evaluation mode, and switched
-                to the shared-head attention if a probe shows that it gives the same logits.
-            tokenizer: its tokenizer.
-            injection: how vectors enter, for every task or by task; the default if None.
-            task: name of the task that is asked about first, see `for_task`.
-            learned: learned parts of the injection, if it has any.
-            target_tokenizer: counts positions in queries' texts; the explainer's own if None.
-            family: whose convention prompts follow; the benchmark's own if None.
-            use_vectors: False leaves the placeholder's own embedding in every slot (a control).
-            batch_size: rows decoded together.
-            max_new_tokens: longest reply, in tokens, without its opening; if None,
-                `MAX_NEW_TOKENS`, or with thinking `MAX_THINKING_TOKENS`.
-            thinking: whether replies begin with thinking, off if None; and
-            system: what stands before the instructions; both as `Encoder` takes them.
-            openings: a reply must begin with one of these; the one whose first token is likeliest
-                is taken, and the rest is free. Empty: all of it is free.
-            decoding: one of `DECODINGS`.
-
-        Raises:
-            UsageError: the injection does not fit the model, a number is below 1, two openings
-                begin with the same token, a learned part is missing or left over, or there can be
-                no thinking or system text.
+        The model is put into evaluation mode, and switched to the shared-prefix attention if a
+        probe shows that it gives the same logits. `target_tokenizer` counts positions in queries'
+        texts, the explainer's own if None.
         """
-        self.injections = merged(injection, None if family is None else family.injection)
+        asked = Options(**options)
+        self.injections = merged(asked.injection, None if family is None else family.injection)
         self.learned = learned or Learned()
         check_learned(self.injections, self.learned)
-        chosen = injection_of(task, self.injections)
-        if decoding not in DECODINGS:
-            raise UsageError(f"decoding {decoding!r}: choose from {', '.join(DECODINGS)}")
-        self.decoding = decoding
-        if thinking and decoding != GREEDY:
-            raise UsageError(f"decoding {decoding} leaves no room for thinking; choose {GREEDY}")
-        if max_new_tokens is None:
-            max_new_tokens = MAX_THINKING_TOKENS if thinking else MAX_NEW_TOKENS
-        if batch_size < 1 or max_new_tokens < 1:
-            raise UsageError("batch size and longest reply are at least 1")
-        self.model = model.eval().requires_grad_(False)
-        self.family = family
-        self.encoder = make_encoder(
-            tokenizer, family, chosen, use_vectors, target_tokenizer, thinking, system
-        )
+        chosen = injection_of(asked.task, self.injections)
+        self.model, self.family = model.eval().requires_grad_(False), family
+        told: dict[str, Any] = {"thinking": asked.thinking, "system": asked.system}
+        entering: dict[str, Any] = {"use_vectors": asked.use_vectors, "injection": chosen}
+        self.encoder: Encoder | FamilyEncoder
+        if family is None:
+            self.encoder = Encoder(tokenizer, target_tokenizer=target_tokenizer, **entering, **told)
+        elif told["thinking"] is not None or told["system"]:
+            raise UsageError(
+                f"family {family.name} has its own prompts; leave --thinking and --system out"
+            )
+        else:
+            self.encoder = FamilyEncoder(tokenizer, family, **entering)
+        default = MAX_THINKING_TOKENS if asked.thinking else MAX_NEW_TOKENS
+        self.max_new_tokens = asked.max_new_tokens or default
+        self.batch_size, self.decoding = asked.batch_size or AUTO_BATCH_SIZE, asked.decoding
         self.injector = Injector(model, chosen, self.learned.used_by(chosen))
-        self.decoder = Decoder(model, self.injector, max_new_tokens=max_new_tokens)
-        self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
+        self.decoder = Decoder(model, self.injector, max_new_tokens=self.max_new_tokens)
         config = model.config.get_text_config()
         self.d_model: int = config.hidden_size
         self.max_length: int | None = getattr(config, "max_position_embeddings", None)
-        self.openings = tuple(openings)
-        self._opening_ids = [self.encoder.reply_ids(opening) for opening in openings]
+        self.openings = tuple(asked.openings)
+        self._opening_ids = [self.encoder.reply_ids(opening) for opening in self.openings]
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
         self._stop = stop_tokens(model, tokenizer)
         self._heads: OrderedDict[str, Head] = OrderedDict()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """Answer prompts that share template, instructions and shots, in order.
-
-        Raises:
-            UsageError: the prompts do not share their head, a vector has another width than the
-                explainer, or a prompt is too long for it.
-            IntegrityError: a vector is not finite, or zero where its length is to be matched.
-        """
+        """Answer prompts that share template, instructions and shots, in order."""
         if not prompts:
             return []
         with torch.inference_mode():
@@ -132,12 +133,10 @@ class LocalExplainer:
             replies: dict[int, Completion] = {}
             for start in range(0, len(order), self.batch_size):
                 part = order[start : start + self.batch_size]
-                asked = [questions[i] for i in part]
-                if self.decoding == WHOLE and self._opens(prompts[0]):
-                    found = self._likeliest(head, asked, prompts[0].openings)
-                else:
-                    found = self._replies(head, asked)
-                replies.update(zip(part, found, strict=True))
+                written = self._written(head, [questions[i] for i in part], prompts[0])
+                for i, reply in zip(part, written, strict=True):
+                    n_in = len(head.encoded.ids) + len(questions[i].ids)
+                    replies[i] = self._completion(reply, n_in)
         return [replies[index] for index in range(len(prompts))]
 
     def without_vectors(self) -> LocalExplainer:
@@ -193,11 +192,7 @@ class LocalExplainer:
         }
 
     def check_width(self, d_target: int) -> None:
-        """Refuse vectors of another width than this explainer takes, unless they are left out.
-
-        Raises:
-            UsageError: the widths differ.
-        """
+        """Refuse vectors of another width than this explainer takes, unless they are left out."""
         if not self.encoder.use_vectors:
             return
         maps = self.injector.injection.projection
@@ -213,7 +208,6 @@ class LocalExplainer:
             )
 
     def _encoded(self, prompts: Sequence[Prompt]) -> tuple[Head, list[Encoded]]:
-        """The prompts' common head and their questions, checked."""
         if len({(prompt.instructions, tuple(prompt.shots)) for prompt in prompts}) > 1:
             raise UsageError("the prompts of one call must share instructions and shots")
         encoded, questions = self.encoder.head(prompts[0]), self.encoder.questions(prompts)
@@ -243,39 +237,24 @@ class LocalExplainer:
         self._heads.move_to_end(key)
         return self._heads[key]
 
-    def _replies(self, head: Head, questions: Sequence[Encoded]) -> list[Completion]:
-        written = self.decoder.greedy(head, questions, self._done, self._opening_ids)
-        return self._completions(head, questions, written)
-
-    def _completions(
-        self, head: Head, questions: Sequence[Encoded], written: Sequence[Written]
-    ) -> list[Completion]:
-        return [
-            Completion(
-                text=self.encoder.begun + self._said(reply.ids),
-                n_in=len(head.encoded.ids) + len(question.ids),
-                n_out=len(reply.ids),
-                logprobs=tuple(reply.logprobs),
-                ends=self._ends(reply.ids),
-            )
-            for reply, question in zip(written, questions, strict=True)
-        ]
-
-    def _ends(self, ids: Sequence[int]) -> tuple[int, ...]:
-        begun = len(self.encoder.begun)
-        return tuple(begun + len(self._said(ids[: n + 1])) for n in range(len(ids)))
-
-    def _opens(self, prompt: Prompt) -> bool:
-        """Whether replies to a prompt begin with one of the task's openings."""
+    def _written(
+        self, head: Head, questions: Sequence[Encoded], prompt: Prompt
+    ) -> Sequence[Written]:
         replayed = isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
-        return prompt.openings != () and not replayed
+        if self.decoding == WHOLE and prompt.openings and not replayed:
+            openings = [self.encoder.reply_ids(opening) for opening in prompt.openings]
+            return self.decoder.likeliest(head, questions, openings, self._done)
+        return self.decoder.greedy(head, questions, self._done, self._opening_ids)
 
-    def _likeliest(
-        self, head: Head, questions: Sequence[Encoded], openings: Sequence[str]
-    ) -> list[Completion]:
-        begun = [self.encoder.reply_ids(opening) for opening in openings]
-        written = self.decoder.likeliest(head, questions, begun, self._done)
-        return self._completions(head, questions, written)
+    def _completion(self, reply: Written, n_in: int) -> Completion:
+        begun, n = self.encoder.begun, len(reply.ids)
+        return Completion(
+            text=begun + self._said(reply.ids),
+            n_in=n_in,
+            n_out=n,
+            logprobs=tuple(reply.logprobs),
+            ends=tuple(len(begun) + len(self._said(reply.ids[: i + 1])) for i in range(n)),
+        )
 
     def _done(self, ids: Sequence[int]) -> bool:
         """Whether a reply has ended: a stop token, or the end of a line behind any thinking."""
@@ -284,7 +263,6 @@ class LocalExplainer:
         return ids[-1] in self._stop or ended or self._said(ids) != text
 
     def _said(self, ids: Sequence[int]) -> str:
-        """The reply without what only ends it in its family."""
         ending = None if self.family is None else self.family.ending
         return self._text(ids) if ending is None else self._text(ids).partition(ending)[0]
 

@@ -1,14 +1,13 @@
 """Published SelfIE adapters: from their file to a declared projection and a prompt.
 
-Owns the file's format, as in agencyenterprise/selfie-adapters, `selfie_adapters/inference.py` and
+The format is that of agencyenterprise/selfie-adapters, `selfie_adapters/inference.py` and
 `selfie_adapters/projection.py`: safetensors with `log_scale` (1,), `bias` (d,), `U` and `V` (d, r),
-or `weight` (d, d), and in the header either `config_json`, the training's whole configuration, or
-flat keys. What is computed is, for a vector x brought to length 1 if the header says so,
+or `weight` (d, d), and in the header either `config_json`, the training's configuration, or flat
+keys. A vector x, brought to length 1 if the header says so, becomes
 
     exp(log_scale) x + V U^T x + bias      or      weight x + bias
 
-where terms whose tensors are missing are left out. Older `.pt` files are pickles, which can run
-code when opened, and are never read.
+without the terms whose tensors are missing. Older `.pt` files are pickles and are never read.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from introspect_bench.benchmark.backends.explainer.families import FAMILIES, Family
-from introspect_bench.benchmark.backends.injection.projection import ALL, Projection
+from introspect_bench.benchmark.backends.injection.learned import ALL, Projection
 from introspect_bench.benchmark.backends.injection.spec import Maps
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.records import SLOT
@@ -57,19 +56,13 @@ class SelfieAdapter:
 
 def is_selfie_adapter(directory: Path) -> bool:
     """Whether a folder holds nothing but SelfIE adapters, told by the headers of its files."""
-    paths = [path for path in directory.glob("*.safetensors") if path.name != MEANS]
-    plain = not (directory / "adapter_config.json").is_file()
-    return bool(paths) and plain and all("projection" in _kind(path) for path in paths)
+    if (directory / "adapter_config.json").is_file() or not _files(directory):
+        return False
+    return all("projection" in _header(path) for path in _files(directory))
 
 
 def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapter:
-    """Read the only adapter of a folder, or the one that is named.
-
-    Raises:
-        UsageError: there are several and none is named, or its prompt is not stated.
-        MissingPartError: there is none.
-        IntegrityError: the file is corrupt or holds something else.
-    """
+    """Read the only adapter of a folder, or the one that is named."""
     path = _choose(directory, file)
     try:
         with safe_open(path, framework="pt") as stream:
@@ -88,22 +81,19 @@ def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapt
         raise IntegrityError(f"{path}: its header does not say whether vectors are normalised")
     width = _width(tensors, header, path)
     maps = Maps(d_target=width, n_layers=0, layers=(), bias="bias" in tensors, unit=unit)
-    family = _family(config, maps, path)
+    family, projection = _family(config, maps, path), Projection(maps, _affine(tensors, width))
     base = config.get("model", {}).get("name")
     if not isinstance(base, str):
         raise UsageError(f"{path} does not name the model it is for")
-    return SelfieAdapter(
-        family=family,
-        projection=Projection(maps, _affine(tensors, width)),
-        base=base,
-        path=path,
-    )
+    return SelfieAdapter(family=family, projection=projection, base=base, path=path)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*.safetensors") if path.name != MEANS)
 
 
 def _choose(directory: Path, file: str | None) -> Path:
-    paths = sorted(path for path in directory.glob("*.safetensors") if path.name != MEANS)
-    if file is not None:
-        paths = [path for path in paths if path.name == file]
+    paths = [path for path in _files(directory) if file is None or path.name == file]
     if not paths:
         raise MissingPartError(
             f"{directory} holds no {file or '*.safetensors'}; give a SelfIE adapter as safetensors"
@@ -114,7 +104,7 @@ def _choose(directory: Path, file: str | None) -> Path:
     return paths[0]
 
 
-def _kind(path: Path) -> str:
+def _header(path: Path) -> str:
     """Header of a file as one text; empty if it cannot be read."""
     try:
         with safe_open(path, framework="numpy") as stream:
@@ -163,7 +153,6 @@ def _width(tensors: Mapping[str, Tensor], header: Mapping[str, str], path: Path)
 
 
 def _affine(tensors: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
-    """The adapter as one matrix and one vector."""
     weight = torch.zeros(width, width)
     if "weight" in tensors:
         weight = weight + tensors["weight"]
@@ -171,5 +160,5 @@ def _affine(tensors: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
         weight = weight + tensors["log_scale"].exp() * torch.eye(width)
     if "U" in tensors:
         weight = weight + tensors["V"] @ tensors["U"].T
-    found = {f"{ALL}.weight": weight}
-    return found | ({f"{ALL}.bias": tensors["bias"]} if "bias" in tensors else {})
+    bias = {f"{ALL}.bias": tensors["bias"]} if "bias" in tensors else {}
+    return {f"{ALL}.weight": weight, **bias}

@@ -1,7 +1,7 @@
 """A verdict by comparison: an explainer is asked with a query's vector and without, and both count.
 
-Owns how two replies become one. What the output is stays the explainer's reply with the vector;
-whether it changes is read off its own reply without.
+What the output is stays the explainer's reply with the vector; whether it changes is read off its
+own reply without.
 """
 
 from __future__ import annotations
@@ -24,14 +24,9 @@ class Compared:
         self.blind = explainer.without_vectors()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """Answer prompts that share template, instructions and shots, in order.
+        """Answer prompts; the two replies stand, as thinking, before the answer made of them.
 
-        The two replies stand, as thinking, before the answer that is made of them. Where one of
-        them has no answer, or none but the verdict, the reply with the vector stands as it is.
-
-        Raises:
-            UsageError: as `LocalExplainer.complete`.
-            IntegrityError: as `LocalExplainer.complete`.
+        Where one has no answer, or none but the verdict, the reply with the vector stands as it is.
         """
         seen = self.explainer.complete(prompts)
         # without vectors the second reply would be the first again

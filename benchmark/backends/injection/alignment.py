@@ -1,26 +1,33 @@
-"""Least squares between two models on the same texts: where a projection starts.
+"""Least squares between residual streams on the same texts: starts of projections, input lenses.
 
-Tokens of the two models are paired where they end at the same character; of the explainer that
-place is read where vectors will enter: its embedding, one layer, or the layer that matches the
-target's by relative depth. The first token of a text is left out: models use it as an attention
-sink, and its residual is far larger than all others.
+Tokens of two models are paired where they end at the same character. The first token of a text is
+left out: it is an attention sink, whose residual is far larger than all others. An input lens says
+what a direction responds to among a model's own input embeddings: at each layer the residual stream
+is predicted linearly from the embedding of the token there (maps as in arXiv:2303.09435,
+transposed); the direction is pulled back through that map and compared with every embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.injection.projection import Projection
+from introspect_bench.benchmark.backends.injection.hooks import (
+    check_layer,
+    decoder_layers,
+    hidden_of,
+    hooked,
+)
+from introspect_bench.benchmark.backends.injection.learned import Projection
 from introspect_bench.benchmark.backends.injection.quoted import offsets_of
-from introspect_bench.benchmark.backends.injection.spec import Injection, matched_layer
+from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, matched_layer
 from introspect_bench.benchmark.backends.models.pretrained import (
     load_model,
     load_tokenizer,
@@ -35,8 +42,14 @@ PAIRS = {"aligned": 8_000, "pulled-back": 32_000}
 LONGEST = 256
 """Tokens read of a text."""
 
-OnText = Callable[[int, int], None]
-"""Told pairs found and pairs wanted."""
+OnPairs = Callable[[int, int], None]
+"""Progress: pairs seen and pairs wanted."""
+
+
+def silent_pairs(_seen: int, _wanted: int) -> None:
+    """Ignore progress."""
+
+
 Place = tuple[int, int] | None
 """First and last layer whose outputs are averaged; None for the input embedding."""
 
@@ -51,20 +64,24 @@ class Reader:
     """Its fast tokenizer."""
 
 
+def load_reader(folder: Path, *, device: str, model: Any = None) -> Reader:
+    """Load a model in float32, unless it is given, and its tokenizer."""
+    where = usable_device(device)
+    loaded = load_model(folder, torch.float32) if model is None else model
+    return Reader(model=loaded.to(where).eval(), tokenizer=load_tokenizer(folder))
+
+
 class Moments:
-    """Sums over pairs of a target's states x, float64 (n, d_target), and an explainer's y."""
+    """Sums over pairs of a target's states x and an explainer's y."""
 
     def __init__(self) -> None:
         """Begin with no pairs."""
         self.n = 0
         self.x: Any = 0.0
-        self.y: Any = 0.0
-        self.xx: Any = 0.0
-        self.xy: Any = 0.0
-        self.yy: Any = 0.0
+        self.y, self.xx, self.xy, self.yy = self.x, self.x, self.x, self.x
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Count pairs."""
+        """Count pairs, float64 (n, d_target) and (n, d_explainer)."""
         self.n += len(x)
         self.x, self.y = self.x + x.sum(0), self.y + y.sum(0)
         self.xx, self.xy, self.yy = self.xx + x.T @ x, self.xy + x.T @ y, self.yy + y.T @ y
@@ -76,8 +93,7 @@ class Moments:
     def pulled_back(self) -> Tensor:
         """The transpose of the A that minimises sum |A (y - mean) - (x - mean)|^2 + ridge |A|^2.
 
-        A direction d read as a probe sees d . x = (A^T d) . y plus a constant, so A^T d is what it
-        responds to among the explainer's own states; float32 (d_explainer, d_target).
+        A probe d sees d . x = (A^T d) . y plus a constant, so A^T d is what it responds to.
         """
         yy = self.yy - torch.outer(self.y, self.y) / self.n
         yx = self.xy.T - torch.outer(self.y, self.x) / self.n
@@ -92,31 +108,18 @@ def fitted_projection(
     explainer: Reader,
     texts: Sequence[str],
     *,
-    told: OnText = lambda _found, _wanted: None,
+    on_pairs: OnPairs = silent_pairs,
 ) -> Projection:
-    """Fit a map for each block, between the target's residual and what the explainer has.
+    """Fit a map for each block of target layers (first and last) to what the explainer has there.
 
-    x is the target's residual stream at a token, averaged over a block of layers, y what the
-    explainer has for the same text where vectors enter. For `aligned`, states go where the
-    explainer has its own (`Moments.aligned`); for `pulled-back`, directions go to what they respond
-    to (`Moments.pulled_back`), and every x is brought to length 1 first, so that a few states of
-    huge length do not decide. Aligned maps are a start for training; those that lead to the nearest
-    embeddings, as pulled-back ones do, are measured and stay.
-
-    Args:
-        start: `aligned` or `pulled-back`.
-        injection: where vectors enter, with the maps that are declared, without biases.
-        blocks: first and last target layer of each map, the first as in `maps.layers`.
-        target: whose vectors will be mapped.
-        explainer: who will read them.
-        texts: what both read.
-        told: how far it is.
-
-    Raises:
-        UsageError: the texts give fewer pairs than the fitted side is wide, a tokenizer tells no
-            character offsets, or the explainer has no such layer.
+    x is the target's residual stream at a token, averaged over the block; y is what the explainer
+    has for the same text where vectors enter. `aligned` maps states to the explainer's own states;
+    `pulled-back` maps directions to what they respond to, with every x at length 1, so that a few
+    states of huge length do not decide. Aligned maps are a start for training; those that lead to
+    the nearest embeddings, as pulled-back ones do, are measured and stay. UsageError: the texts
+    give fewer pairs than the fitted side is wide.
     """
-    maps = injection.projection
+    maps, pulled = injection.projection, start == "pulled-back"
     if maps is None or tuple(first for first, _ in blocks) != maps.layers or maps.bias:
         raise UsageError("a fitted projection has one map without bias for each block")
     there = [_place(injection, block, target.model, explainer.model) for block in blocks]
@@ -128,20 +131,20 @@ def fitted_projection(
         ours = read_states(target, text, blocks, [i for i, _ in pairs])
         theirs = read_states(explainer, text, there, [j for _, j in pairs])
         for own, x, y in zip(moments, ours, theirs, strict=True):
-            own.add(torch.nn.functional.normalize(x, dim=-1) if start == "pulled-back" else x, y)
-        told(min(moments[0].n, PAIRS[start]), PAIRS[start])
+            own.add(torch.nn.functional.normalize(x, dim=-1) if pulled else x, y)
+        on_pairs(min(moments[0].n, PAIRS[start]), PAIRS[start])
         if moments[0].n >= PAIRS[start]:
             break
     width = explainer.model.config.get_text_config().hidden_size
-    needed = width if start == "pulled-back" else maps.d_target  # what is solved for
+    needed = width if pulled else maps.d_target  # what is solved for
     if moments[0].n < needed:
         raise UsageError(
             f"the texts give {moments[0].n} pairs of tokens, which cannot align {needed} "
             "coordinates; give more text"
         )
-    fits = [one.pulled_back() if start == "pulled-back" else one.aligned() for one in moments]
+    fits = [one.pulled_back() if pulled else one.aligned() for one in moments]
     tensors = {f"{first}.weight": fit for (first, _), fit in zip(blocks, fits, strict=True)}
-    return Projection(maps, tensors).requires_grad_(start == "aligned" and not maps.nearest)
+    return Projection(maps, tensors).requires_grad_(not pulled and not maps.nearest)
 
 
 def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:
@@ -150,57 +153,10 @@ def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:
     return solved
 
 
-def fit_base(
-    start: str,
-    model: Any,
-    base: Path,
-    target: Path,
-    injection: Injection,
-    blocks: Sequence[tuple[int, int]],
-    texts: Sequence[str],
-    *,
-    device: str = "cpu",
-    told: OnText = lambda _found, _wanted: None,
-) -> Projection:
-    """Fit maps between a target in a folder and a loaded base model; as `fitted_projection`.
-
-    Args:
-        start: `aligned` or `pulled-back`.
-        model: the loaded base model; moved to the device.
-        base: its folder, for the tokenizer.
-        target: folder of the target.
-        injection: where vectors enter, with the maps that are declared.
-        blocks: first and last target layer of each map.
-        texts: what both read.
-        device: where both run.
-        told: how far it is.
-
-    Raises:
-        UsageError: as there, or the target cannot be loaded.
-        MissingPartError: weights, tokenizer or device are missing.
-        IntegrityError: a file of the target is corrupt.
-    """
-    where = usable_device(device)
-    there = load_model(target, torch.float32).to(where).eval()
-    return fitted_projection(
-        start,
-        injection,
-        blocks,
-        Reader(model=there, tokenizer=load_tokenizer(target)),
-        Reader(model=model.to(where).eval(), tokenizer=load_tokenizer(base)),
-        texts,
-        told=told,
-    )
-
-
 def paired_tokens(
     target_tokenizer: Any, explainer_tokenizer: Any, text: str
 ) -> list[tuple[int, int]]:
-    """Indices of tokens of both models that end at the same character, first tokens left out.
-
-    Raises:
-        UsageError: a tokenizer tells no character offsets.
-    """
+    """Indices of tokens of both models that end at the same character, first tokens left out."""
     ends = []
     for tokenizer in (target_tokenizer, explainer_tokenizer):
         offsets = offsets_of(tokenizer, text, special=True)[:LONGEST]
@@ -210,17 +166,13 @@ def paired_tokens(
 
 
 def _place(injection: Injection, block: tuple[int, int], target: Any, explainer: Any) -> Place:
-    """Where vectors of a block enter the explainer."""
     if injection.mode == "embedding":
         return None
     n_target, n_explainer = len(decoder_layers(target)), len(decoder_layers(explainer))
     if injection.layer is None:
         first, last = (matched_layer(layer, n_target, n_explainer) for layer in block)
         return first, last
-    if injection.layer >= n_explainer:
-        raise UsageError(
-            f"injection layer {injection.layer}: this explainer has layers 0 to {n_explainer - 1}"
-        )
+    check_layer(injection.layer, n_explainer)
     return injection.layer, injection.layer
 
 
@@ -230,35 +182,93 @@ def read_states(
     """For each place float64 (n_positions, d_model): what the model has there."""
     ids = torch.tensor([reader.tokenizer(text)["input_ids"][:LONGEST]], device=reader.model.device)
     chosen = torch.tensor(positions)
-    with torch.no_grad():
-        embedded = reader.model.get_input_embeddings()(ids)
-        read: list[Tensor] = []
-        if any(place is not None for place in places):
-            with _outputs(decoder_layers(reader.model)) as read:
-                reader.model.base_model(ids, use_cache=False)
-    return [
-        torch.stack(
-            [one[0].cpu()[chosen].double() for one in _averaged(place, embedded, read)]
-        ).mean(0)
-        for place in places
-    ]
-
-
-def _averaged(place: Place, embedded: Tensor, read: Sequence[Tensor]) -> Sequence[Tensor]:
-    return [embedded] if place is None else read[place[0] : place[1] + 1]
-
-
-@contextmanager
-def _outputs(layers: Any) -> Iterator[list[Tensor]]:
-    """Outputs of decoder layers in one pass, in order."""
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: Any) -> None:
-        found.append(output[0] if isinstance(output, tuple) else output)
+        outputs.append(hidden_of(output))
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad():
+        embedded = reader.model.get_input_embeddings()(ids)
+        if any(place is not None for place in places):
+            with hooked((layer, keep) for layer in decoder_layers(reader.model)):
+                reader.model.base_model(ids, use_cache=False)
+    blocks = [[embedded] if p is None else outputs[p[0] : p[1] + 1] for p in places]
+    return [torch.stack([one[0].cpu()[chosen].double() for one in own]).mean(0) for own in blocks]
+
+
+InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
+"""From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
+cosine with their embeddings, best first, (n, k)."""
+
+
+def make_input_lens(
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+) -> InputLens:
+    """Measure the maps of some layers on the first 32,000 tokens of texts."""
+    model = reader.model
+    chosen = tuple(sorted(set(layers)))
+    width = model.config.get_text_config().hidden_size
+    maps = Maps(d_target=width, n_layers=len(decoder_layers(model)), layers=chosen)
+    injection, blocks = Injection(projection=maps), [(layer, layer) for layer in chosen]
+    projection = fitted_projection(
+        "pulled-back", injection, blocks, reader, reader, texts, on_pairs=on_pairs
+    )
+    unit: Any = torch.nn.functional.normalize
+
+    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int], k: int) -> npt.NDArray[np.int64]:
+        with torch.inference_mode():
+            embedded = model.get_input_embeddings().weight.float()
+            own = torch.tensor([[layer, layer] for layer in of])
+            pulled = projection(torch.from_numpy(vectors), own).to(embedded.device)
+            cosines = unit(pulled, dim=-1) @ unit(embedded, dim=-1).T
+            best: npt.NDArray[np.int64] = cosines.topk(min(k, len(embedded))).indices.cpu().numpy()
+        return best
+
+    return lens
+
+
+BigramLens = Callable[
+    [npt.NDArray[np.float32], Sequence[int]], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+]
+"""From directions (n, d_model) and their layers to the token there and the token before it that
+each responds to most, (n,) each."""
+
+
+def make_bigram_lens(
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+) -> BigramLens:
+    """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
+    model, wanted = reader.model, PAIRS["pulled-back"]
+    chosen = sorted(set(layers))
+    moments = {layer: Moments() for layer in chosen}
+    n = 0
+    for text in texts:
+        places = [i for i, _ in paired_tokens(reader.tokenizer, reader.tokenizer, text) if i > 1]
+        if not places:
+            continue
+        states = read_states(reader, text, [(layer, layer) for layer in chosen], places)
+        (here,) = read_states(reader, text, [None], places)
+        (before,) = read_states(reader, text, [None], [place - 1 for place in places])
+        for layer, state in zip(chosen, states, strict=True):
+            unit = torch.nn.functional.normalize(state, dim=-1)
+            moments[layer].add(unit, torch.cat([here, before], dim=1))
+        n += len(places)
+        on_pairs(min(n, wanted), wanted)
+        if n >= wanted:
+            break
+    width = model.get_input_embeddings().weight.shape[1]
+    if n < 2 * width:
+        raise UsageError(f"the texts give {n} tokens, which cannot align {2 * width} coordinates")
+    maps = {layer: one.pulled_back() for layer, one in moments.items()}
+
+    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int]) -> Any:
+        with torch.inference_mode():
+            embedded = torch.nn.functional.normalize(
+                model.get_input_embeddings().weight.float().cpu(), dim=-1
+            )
+            rows = zip(of, torch.from_numpy(vectors), strict=True)
+            pulled = torch.stack([maps[layer] @ one for layer, one in rows])
+            parts = torch.split(pulled, width, dim=1)
+            return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
+
+    return lens

@@ -1,14 +1,11 @@
-"""Writes vectors into a running model, as an `Injection` declares.
-
-Owns `Injector` (the choice bound to a loaded model), the places in a batch, and where a model keeps
-its decoder layers.
-"""
+"""Writes vectors into a running model, as an `Injection` declares."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +15,7 @@ from introspect_bench.benchmark.backends.injection.spec import Injection, matche
 from introspect_bench.benchmark.errors import UsageError
 
 UNIT = 0.01
-"""How far from 1 the length of a direction can be: float16 rounds it by less."""
+"""How far from 1 the length of a direction can be; rounding to float16 moves it by less."""
 EMBEDDING_CHUNK = 8192
 """Vocabulary rows whose norms are taken at once."""
 
@@ -35,53 +32,68 @@ class Slots:
     """float32 (n_slots, d_model)."""
     layers: torch.Tensor | None = None
     """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
-
     directions: torch.Tensor | None = None
-    """Which vectors were of length 1 before they were mapped, bool (n_slots,); None: not mapped."""
+    """Which vectors had length 1 before they were mapped, bool (n_slots,); None: not mapped."""
 
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true."""
-        return replace(
-            self,
+        directions = None if self.directions is None else self.directions[chosen]
+        return Slots(
             rows=self.rows[chosen],
             columns=self.columns[chosen],
             vectors=self.vectors[chosen],
-            layers=None,
-            directions=None if self.directions is None else self.directions[chosen],
+            directions=directions,
         )
 
 
 def decoder_layers(model: Any) -> Any:
-    """The model's decoder layers, as a torch ModuleList.
-
-    Raises:
-        UsageError: there is not exactly one list of `num_hidden_layers` modules.
-    """
+    """The model's decoder layers, as a torch ModuleList."""
     count = model.config.get_text_config().num_hidden_layers
-    found = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count]
-    if len(found) != 1:
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count]
+    if len(lists) != 1:
         raise UsageError(
             f"{type(model).__name__}: its decoder layers cannot be told apart, so vectors can "
             "only be injected with mode 'embedding'"
         )
-    return found[0]
+    return lists[0]
+
+
+def check_layer(layer: int, count: int) -> None:
+    """Refuse a layer that an explainer with `count` layers has not."""
+    if layer >= count:
+        raise UsageError(f"injection layer {layer}: this explainer has layers 0 to {count - 1}")
+
+
+@contextmanager
+def hooked(hooks: Iterable[tuple[torch.nn.Module, Any]]) -> Iterator[None]:
+    """Have modules call forward hooks while the body runs."""
+    with ExitStack() as stack:
+        for module, hook in hooks:
+            stack.callback(module.register_forward_hook(hook).remove)
+        yield
+
+
+def hidden_of(output: Any) -> torch.Tensor:
+    """Hidden states (rows, width, d_model) in what a decoder layer returns."""
+    hidden: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
+
+
+def rewriting(write: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., Any]:
+    """A forward hook that replaces the hidden states in a layer's output."""
+
+    def hook(_module: Any, _inputs: Any, output: Any) -> Any:
+        written = write(hidden_of(output))
+        return (written, *output[1:]) if isinstance(output, tuple) else written
+
+    return hook
 
 
 class Injector:
     """One injection bound to one model."""
 
     def __init__(self, model: Any, injection: Injection, learned: Learned | None = None) -> None:
-        """Bind.
-
-        Args:
-            model: a causal language model.
-            injection: how vectors enter.
-            learned: its learned parts; nothing is learned if None.
-
-        Raises:
-            UsageError: the model has no such layer or another width, or a learned part is missing
-                or left over.
-        """
+        """Bind; refuses a layer or width the model lacks, and learned parts that do not fit."""
         learned = learned or Learned()
         check_learned(injection, learned)
         self.injection = injection
@@ -104,13 +116,10 @@ class Injector:
         self._mean_norm: float | None = None
         self._layers: Any = () if injection.mode == "embedding" else decoder_layers(model)
         if injection.layer is not None:
-            self._check_layer(injection.layer)
+            check_layer(injection.layer, len(self._layers))
 
     def mean_embedding_norm(self) -> float:
-        """Mean L2 norm of what the embedding module gives over the whole vocabulary.
-
-        Taken from the module's output, because some families (Gemma 3) scale inside it.
-        """
+        """Mean L2 norm of the embedding module's outputs, inside which some families scale."""
         if self._mean_norm is None:
             n_rows = self._embed.num_embeddings
             device = self._embed.weight.device
@@ -136,22 +145,13 @@ class Injector:
 
     @contextmanager
     def during(self, slots: Slots | None) -> Iterator[None]:
-        """Act on the chosen layers while the body runs; does nothing in mode `embedding`.
-
-        Raises:
-            UsageError: a query's own layers are not all in this model.
-        """
-        handles: list[Any] = []
-        try:
-            for index, there in self._acting(slots):
-                handles.append(self._layers[index].register_forward_hook(self._hook(there)))
+        """Act on the chosen layers while the body runs; does nothing in mode `embedding`."""
+        acting = self._acting(slots)
+        hooks = [(self._layers[i], rewriting(partial(self._changed, at))) for i, at in acting]
+        with hooked(hooks):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _acting(self, slots: Slots | None) -> list[tuple[int, Slots]]:
-        """Layers that are acted on, each with its slots."""
         if slots is None or self.injection.mode == "embedding":
             return []
         mapped = self._mapped(slots)
@@ -161,20 +161,14 @@ class Injector:
         if slots.layers is None:
             raise UsageError("a query names no layers of its own; use another injection")
         maps, count = self.injection.projection, len(self._layers)
-        own = [
-            [matched_layer(layer, maps.n_layers if maps else count, count) for layer in pair]
-            for pair in slots.layers.tolist()
-        ]
-        self._check_layer(max(last for _, last in own))
-        found = []
-        for index in range(count):
-            inside = torch.tensor([first <= index <= last for first, last in own])
-            if inside.any():
-                found.append((index, mapped.only(inside.to(slots.rows.device))))
-        return found
+        n_target = maps.n_layers if maps else count
+        own = [[matched_layer(n, n_target, count) for n in pair] for pair in slots.layers.tolist()]
+        check_layer(max(last for _, last in own), count)
+        inside = torch.tensor([[low <= i <= high for low, high in own] for i in range(count)])
+        inside = inside.to(slots.rows.device)
+        return [(i, mapped.only(there)) for i, there in enumerate(inside) if there.any()]
 
     def _mapped(self, slots: Slots) -> Slots:
-        """The slots with their vectors in the model's own width."""
         if self.projection is None or self.injection.projection is None:
             return slots
         mapped = self.projection(slots.vectors, slots.layers)
@@ -187,24 +181,8 @@ class Injector:
             weight = self._embed.weight.float()
             norms = weight.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
             cosines = slots.vectors[::count] @ weight.T / norms  # times the vector's own length
-            found = self._embed(cosines.topk(count).indices.flatten()).float()
-        return replace(slots, vectors=found)
-
-    def _check_layer(self, layer: int) -> None:
-        if layer >= len(self._layers):
-            raise UsageError(
-                f"injection layer {layer}: this explainer has layers 0 to {len(self._layers) - 1}"
-            )
-
-    def _hook(self, slots: Slots) -> Any:
-        """A forward hook that changes a layer's output at some slots."""
-
-        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
-            hidden = output[0] if isinstance(output, tuple) else output
-            changed = self._changed(hidden, slots)
-            return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-        return hook
+            nearest = self._embed(cosines.topk(count).indices.flatten()).float()
+        return replace(slots, vectors=nearest)
 
     def _sized(self, slots: Slots, norm: torch.Tensor) -> torch.Tensor:
         """Vectors (n_slots, d_model) at the length they enter with, where `norm` (n_slots, 1)."""
@@ -219,7 +197,7 @@ class Injector:
             scale = scale * norm / own
         return vectors * (scale if self.log_scale is None else scale * self.log_scale.exp())
 
-    def _changed(self, hidden: torch.Tensor, slots: Slots) -> torch.Tensor:
+    def _changed(self, slots: Slots, hidden: torch.Tensor) -> torch.Tensor:
         """Layer output (rows, width, d_model) with the vectors added or written at the slots."""
         there = hidden[slots.rows, slots.columns].float()  # (n_slots, d_model)
         vectors = self._sized(slots, there.norm(dim=-1, keepdim=True))
@@ -232,5 +210,5 @@ class Injector:
 
 def _directions(vectors: torch.Tensor) -> torch.Tensor:
     """Which vectors (n_slots, d_target) are directions: of length 1; bool (n_slots,)."""
-    found: torch.Tensor = (vectors.norm(dim=-1) - 1).abs() < UNIT
-    return found
+    directions: torch.Tensor = (vectors.norm(dim=-1) - 1).abs() < UNIT
+    return directions

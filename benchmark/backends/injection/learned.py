@@ -1,34 +1,39 @@
-"""What an injection learns beside an adapter, and that files and declaration agree.
+"""What an injection learns beside an adapter: a scale, and linear maps into any width.
 
-Owns `injection.safetensors`, which lies in the trained explainer's folder and holds `log_scale`,
-float32 (1,): the natural logarithm of the factor on norm-matched vectors. The maps of a projection
-lie beside it, see `projection.py`. A part that is declared and not there is refused, and so is one
-that is there and not declared.
+Both lie in the trained explainer's folder: `injection.safetensors` holds `log_scale`, float32 (1,),
+the natural logarithm of the factor on norm-matched vectors; `projection.safetensors` holds one
+float32 map for each layer at which a vector of the suite begins, the first of a block or a
+feature's own. Maps are applied if and only if the injection declares them, equal widths included. A
+part that is declared and not there is refused, and so is one that is there and not declared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from introspect_bench.benchmark.backends.injection.projection import (
-    PROJECTION,
-    Projection,
-    load_projection,
-    write_projection,
+from introspect_bench.benchmark.backends.injection.spec import (
+    Injection,
+    Injections,
+    Maps,
+    all_injections,
 )
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections, all_injections
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
-LEARNED = "injection.safetensors"
-"""Name of the file."""
+LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"
+"""Names of the files."""
 KEY = "log_scale"
-"""Name of its only tensor."""
+"""Name of the only tensor of the first."""
+ALL = "all"
+"""Name of the map where there is one for all layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +54,7 @@ class Learned:
 
 
 def check_learned(injections: Injections, learned: Learned) -> None:
-    """Refuse a learned part that is missing, or that no injection uses.
-
-    Raises:
-        UsageError: one of both.
-    """
+    """Refuse a learned part that is missing, or that no injection uses."""
     ways = all_injections(injections)
     scaled = any(way.scaling == "learned" for way in ways)
     if scaled and learned.log_scale is None:
@@ -77,54 +78,127 @@ def check_learned(injections: Injections, learned: Learned) -> None:
 
 
 def write_learned(folder: Path, learned: Learned) -> None:
-    """Write what was learned into an explainer's folder.
-
-    Raises:
-        MissingPartError: the disk is full or the path cannot be written.
-    """
+    """Write what was learned into an explainer's folder."""
     if learned.log_scale is not None:
         values = {KEY: np.array([learned.log_scale], dtype=np.float32)}
         write_safetensors_atomic(folder / LEARNED, values)
     if learned.projection is not None:
-        write_projection(folder, learned.projection)
+        tensors = {name: value.numpy() for name, value in learned.projection.tensors().items()}
+        write_safetensors_atomic(folder / PROJECTION, tensors)
 
 
 def read_learned(folder: Path, injections: Injections) -> Learned:
-    """Read what belongs to injections from an explainer's folder.
-
-    Raises:
-        MissingPartError: a part is declared and its file is not there.
-        UsageError: a file is there and its part is not declared.
-        IntegrityError: a file is corrupt or holds something else.
-    """
+    """Read what belongs to injections from an explainer's folder."""
     ways = all_injections(injections)
     maps = next((way.projection for way in ways if way.projection is not None), None)
-    wanted = (
-        (LEARNED, any(way.scaling == "learned" for way in ways), "a learned scale"),
-        (PROJECTION, maps is not None, "a projection"),
-    )
-    for name, declared, what in wanted:
-        if declared and not (folder / name).is_file():
-            raise MissingPartError(f"{folder} declares {what} but holds no {name}")
+    scaled = any(way.scaling == "learned" for way in ways)
+    if scaled and not (folder / LEARNED).is_file():
+        raise MissingPartError(f"{folder} declares a learned scale but holds no {LEARNED}")
+    if maps is not None and not (folder / PROJECTION).is_file():
+        raise MissingPartError(f"{folder} declares a projection but holds no {PROJECTION}")
     if maps is None and (folder / PROJECTION).is_file():
         raise UsageError(
             f"{folder} holds a projection ({PROJECTION}) that its injection does not declare; "
             "leave --injection and --scaling out"
         )
-    found = Learned(
+    learned = Learned(
         log_scale=_read_scale(folder / LEARNED) if (folder / LEARNED).is_file() else None,
         projection=None if maps is None else load_projection(folder / PROJECTION, maps),
     )
-    check_learned(injections, found)
-    return found
+    check_learned(injections, learned)
+    return learned
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise IntegrityError(f"{path} is cut off or corrupt: {error}; get it again") from error
+    return tensors
 
 
 def _read_scale(path: Path) -> float:
-    try:
-        found = load_file(path)
-    except SafetensorError as error:
-        raise IntegrityError(f"{path} is cut off or corrupt: {error}; get it again") from error
-    value = found.get(KEY)
-    if set(found) != {KEY} or value is None or value.size != 1 or not np.isfinite(value).all():
+    tensors = _read(path)
+    value = tensors.get(KEY)
+    if set(tensors) != {KEY} or value is None or value.numel() != 1 or not value.isfinite().all():
         raise IntegrityError(f"{path}: expected {KEY} with one finite number")
-    return float(value.reshape(-1)[0])
+    return float(value)
+
+
+class Projection(nn.Module):
+    """Maps as trainable parameters."""
+
+    def __init__(self, maps: Maps, tensors: Mapping[str, Tensor]) -> None:
+        """Take `LAYER.weight` and, if declared, `LAYER.bias`; a map for all layers is `all`."""
+        super().__init__()
+        names = [str(layer) for layer in maps.layers] or [ALL]
+        kinds = ("weight", "bias") if maps.bias else ("weight",)
+        wanted = {f"{name}.{kind}" for name in names for kind in kinds}
+        if set(tensors) != wanted:
+            raise IntegrityError(f"a projection must hold {', '.join(sorted(wanted))}")
+        shapes = {tuple(tensors[f"{name}.weight"].shape) for name in names}
+        self.maps = maps
+        self.d_explainer = next(iter(shapes))[0]
+        """Width of what comes out."""
+        good = shapes == {(self.d_explainer, maps.d_target)} and all(
+            tensors[f"{name}.bias"].shape == (self.d_explainer,) for name in names if maps.bias
+        )
+        if not good or not all(bool(value.isfinite().all()) for value in tensors.values()):
+            raise IntegrityError(
+                "a projection's maps are of another size than declared, or not finite"
+            )
+        self.weights = nn.ParameterDict({n: tensors[f"{n}.weight"].float() for n in names})
+        biased = names if maps.bias else []
+        self.biases = nn.ParameterDict({n: tensors[f"{n}.bias"].float() for n in biased})
+
+    def forward(self, vectors: Tensor, layers: Tensor | None) -> Tensor:
+        """Map (n, d_target) to (n, d_explainer) by first `layers`, int64 (n, 2) or None."""
+        if self.maps.unit:
+            vectors = nn.functional.normalize(vectors, dim=-1)
+        with torch.autocast(device_type=vectors.device.type, enabled=False):
+            if not self.maps.layers:
+                return self._map(ALL, vectors)
+            if layers is None:
+                raise UsageError("a query names no layers of its own, so no map can be chosen")
+            firsts = layers[:, 0]
+            mapped = vectors.new_zeros(len(vectors), self.d_explainer)
+            for layer in sorted(set(firsts.tolist())):
+                if layer not in self.maps.layers:
+                    raise UsageError(
+                        f"this explainer's projection has no map for vectors of layer {layer}, "
+                        f"only for {', '.join(map(str, self.maps.layers))}"
+                    )
+                chosen = firsts == layer
+                mapped[chosen] = self._map(str(layer), vectors[chosen])
+            return mapped
+
+    def _map(self, name: str, vectors: Tensor) -> Tensor:
+        bias = self.biases[name] if self.maps.bias else None
+        return nn.functional.linear(vectors, self.weights[name], bias)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The maps by name, on the CPU."""
+        tensors = {f"{name}.weight": value for name, value in self.weights.items()}
+        tensors |= {f"{name}.bias": value for name, value in self.biases.items()}
+        return {name: value.detach().cpu() for name, value in tensors.items()}
+
+
+def random_projection(maps: Maps, d_explainer: int, *, seed: int) -> Projection:
+    """Maps drawn from a normal distribution that keeps lengths on average."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name in [str(layer) for layer in maps.layers] or [ALL]:
+        drawn = torch.randn(d_explainer, maps.d_target, generator=generator)
+        tensors[f"{name}.weight"] = drawn * d_explainer**-0.5
+        if maps.bias:
+            tensors[f"{name}.bias"] = torch.zeros(d_explainer)
+    return Projection(maps, tensors)
+
+
+def load_projection(path: Path, maps: Maps) -> Projection:
+    """Read maps from their file."""
+    tensors = _read(path)
+    try:
+        return Projection(maps, tensors)
+    except IntegrityError as error:
+        raise IntegrityError(f"{path}: {error}") from error

@@ -1,9 +1,9 @@
 """Where the token that a query names stands in its own prompt, by characters.
 
-Owns the mark that is put behind that token while a prompt is rendered, so that its place survives
-any chat template and any tokenizer; the mark is taken out again before anything is tokenised. The
-token's characters are counted in the target's tokenisation of the text. A string is searched for
-only where it occurs once.
+A mark is put behind that token while a prompt is rendered, so that its place survives any chat
+template and tokenizer; it is taken out again before anything is tokenised. The token's characters
+are counted in the target's tokenisation of the text; a string is searched for only where it occurs
+once.
 """
 
 from __future__ import annotations
@@ -19,19 +19,7 @@ _MARK = re.compile("⟦quoted:(\\d+)⟧")
 
 
 def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any) -> str:
-    """Put a mark behind the last character of the token that a query names.
-
-    Args:
-        question: rendered question, which quotes `fields["text"]` once.
-        fields: the query's, with `text`, `position`, `n_tokens` and `token`.
-        target_tokenizer: the tokenizer by which positions are counted.
-
-    Returns:
-        The question with the mark, or as it was if the query names no token.
-
-    Raises:
-        UsageError: the text or the token cannot be told apart, or the tokenizer tells no offsets.
-    """
+    """Put a mark behind the last character of the token that a query names, if it names one."""
     if not names_token(fields):
         return question
     text = fields["text"]
@@ -43,12 +31,7 @@ def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any)
 
 
 def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Take marks out of a text.
-
-    Returns:
-        The text, and for each mark the index of the character before it with the number of target
-        tokens that cover this character too, behind the named one.
-    """
+    """Take marks out; for each the character before it and how many tokens behind share it."""
     plain, places = "", []
     start = 0
     for found in _MARK.finditer(text):
@@ -59,17 +42,7 @@ def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def token_at(offsets: Sequence[tuple[int, int]], character: int, behind: int = 0) -> int:
-    """Index of the token that covers a character.
-
-    Args:
-        offsets: first character and end of every token.
-        character: index of the character.
-        behind: where several tokens are pieces of the character, how many of them come after the
-            token that is meant; the first piece if there are fewer.
-
-    Raises:
-        UsageError: no token covers it.
-    """
+    """Index of the token that covers a character; of its pieces the one with `behind` after it."""
     found = [index for index, (low, high) in enumerate(offsets) if low <= character < high]
     if not found:
         raise UsageError("the explainer's tokenizer drops the quoted token; use another injection")
@@ -77,11 +50,7 @@ def token_at(offsets: Sequence[tuple[int, int]], character: int, behind: int = 0
 
 
 def offsets_of(tokenizer: Any, text: str, *, special: bool) -> list[tuple[int, int]]:
-    """Characters of each token of a text, with or without the tokenizer's own special tokens.
-
-    Raises:
-        UsageError: the tokenizer cannot tell.
-    """
+    """First character and end of each token of a text, with or without special tokens."""
     if not tokenizer.is_fast:
         raise UsageError("this tokenizer tells no character offsets; use another injection")
     encoded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
@@ -89,10 +58,7 @@ def offsets_of(tokenizer: Any, text: str, *, special: bool) -> list[tuple[int, i
 
 
 def _last_character(fields: Mapping[str, Any], target_tokenizer: Any) -> tuple[int, int]:
-    """End of the named token in the text, and how many tokens behind it share its last character.
-
-    Falls back to the only occurrence of the token's text, for a tokenizer that is not the target's.
-    """
+    """End of the named token in the text, and how many tokens behind it share its end."""
     text, token, position = fields["text"], fields["token"], fields["position"]
     offsets = offsets_of(target_tokenizer, text, special=True)
     if len(offsets) == fields["n_tokens"]:

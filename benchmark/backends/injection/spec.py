@@ -1,9 +1,8 @@
 """How a query's vector enters an explainer, as it is declared; `hooks.py` does it.
 
-Terms: the *slot* is the position of the placeholder token in a prompt, or, with several placeholder
-tokens, each of their positions; the *residual* is the output of a decoder layer there; a query's
-*own layers* are those that it names, a block or a single one. Importing this module does not
-import torch.
+The *slot* is the position of the placeholder token in a prompt, or of several; the *residual* is
+the output of a decoder layer there; a query's *own layers* are those that it names, a block or a
+single one. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -20,10 +19,9 @@ Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token", "rep
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
 layer's output (SelfIE, Patchscopes, Activation Oracles); `own-layers`: replaces the outputs of all
 of the query's own layers at the slot; `quoted-token`: the same at the token of the quoted text that
-the query names, so that a model with the target's weights computes what the target computed, and
-at the slot for queries that name no token; `replay`: the same in a copy of the quoted text with
-which the explainer's turn begins, so that such a model first says what the target said and then
-reports it."""
+the query names, or at the slot if it names none, so that a model with the target's weights computes
+what the target computed; `replay`: the same in a copy of the quoted text with which the explainer's
+turn begins, so that such a model first says what the target said and then reports it."""
 
 QUOTED, REPLAY = "quoted-token", "replay"
 QUOTING = (QUOTED, REPLAY)
@@ -34,8 +32,8 @@ OWN = ("own-layers", *QUOTING)
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 """`raw`: as stored; `norm-matched`: scaled to the mean embedding norm, or to the residual's norm at
-the slot; `natural`: norm-matched for vectors of length 1, which are directions, and raw for all
-others, which are states; `learned`: norm-matched times one trained number, 1 before training."""
+the slot; `natural`: norm-matched for directions, which have length 1, and raw for states;
+`learned`: norm-matched times one trained number, 1 before training."""
 
 MAX_SLOTS = 16
 """Most placeholder tokens for one vector."""
@@ -56,16 +54,12 @@ class Maps:
     unit: bool = False
     """Whether vectors are brought to length 1 before."""
     nearest: bool = False
-    """Whether a mapped vector then becomes the input embedding that is nearest to it by cosine;
-    where it has several slots, the next one gets the next nearest."""
+    """Whether a mapped vector becomes the input embedding nearest to it by cosine; several slots
+    get the nearest ones in turn."""
 
     @classmethod
     def from_json(cls, values: Any) -> Maps:
-        """Read the declaration.
-
-        Raises:
-            UsageError: it is not one.
-        """
+        """Read the declaration."""
         known = {"d_target": int, "n_layers": int, "layers": list, "bias": bool, "unit": bool}
         if isinstance(values, Mapping) and "nearest" in values:
             known["nearest"] = bool
@@ -140,11 +134,7 @@ class Injection:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Injection:
-        """Read the declared choice, as in `{"mode": "add", "layer": 3}`.
-
-        Raises:
-            UsageError: unknown key, or an impossible combination.
-        """
+        """Read the declared choice, as in `{"mode": "add", "layer": 3}`."""
         values = dict(values)
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
@@ -167,8 +157,8 @@ class Injection:
 
 
 Injections = Injection | Mapping[str, Injection]
-"""How vectors of every task enter: in one way, or in one for each task, by its name; the empty name
-stands for all other tasks."""
+"""How vectors of every task enter: alike, or by the task's name; the empty name stands for all
+other tasks."""
 
 
 def injection_of(task: str, injections: Injections | None) -> Injection:
@@ -190,17 +180,13 @@ def merged(*said: Injections | None) -> Injections:
 
 
 def all_injections(injections: Injections) -> list[Injection]:
-    """Every way in which `injection_of` can say that vectors enter, each once."""
+    """Every injection that `injection_of` can give, each once."""
     tasks = () if isinstance(injections, Injection) else injections
     return list(dict.fromkeys(injection_of(task, injections) for task in ["", *tasks]))
 
 
 def injections_from_json(values: object) -> Injections:
-    """Read what `injections_as_json` returned.
-
-    Raises:
-        UsageError: it is not an object, or says something impossible.
-    """
+    """Read what `injections_as_json` returned."""
     if not isinstance(values, Mapping):
         raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
     if values and all(isinstance(one, Mapping) for one in values.values()) and "mode" not in values:
@@ -221,11 +207,7 @@ def names_token(query_fields: Mapping[str, Any]) -> bool:
 
 
 def own_layers(query_fields: Mapping[str, Any]) -> tuple[int, int]:
-    """First and last layer that a query names: its block `layers`, or its single `layer`.
-
-    Raises:
-        UsageError: it names none.
-    """
+    """First and last layer that a query names: its block `layers`, or its single `layer`."""
     if "layers" in query_fields:
         first, last = query_fields["layers"]
         return int(first), int(last)

@@ -1,13 +1,15 @@
-"""What a target answers to texts and under patches, whole batches of them: no file, no journal.
+"""What a target answers to texts and under patches, and what it holds where nothing is patched.
 
-Owns how interventions become rows of a batch for who wants outcomes alone. The answers are those of
-`outputs.py`, so that a suite's labels are had again.
+`Calculator` answers as it did when a suite was made. `Places` serves null models: the distance of a
+vector to what stood there, and the strongest rule without words, which reads the source's token off
+the vector, puts it into the text and runs the target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,18 @@ from introspect_bench.benchmark.backends.interventions.outputs import (
     letter_tokens,
     letters,
 )
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, residuals
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
 from introspect_bench.benchmark.models.targets import weight_files
+
+BATCH = 64
+"""Prompts a forward pass of `Places`."""
+RIDGE = 1e-3
+"""Penalty of the map from vectors to tokens, as a share of the mean variance."""
+
+Floats = npt.NDArray[np.float32]
+Blocks = Sequence[tuple[int, int]]
+"""First and last layer of each block, inclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +59,7 @@ class Patch:
     """Token whose residual stream is overwritten, from 0."""
     layers: tuple[int, int]
     """First and last layer where it is."""
-    vector: npt.NDArray[np.float32]
+    vector: Floats
     """What is written, shape (d_target,)."""
 
 
@@ -60,36 +71,25 @@ class Calculator:
         self.target, self.batch_size = target, batch_size
 
     def answers(self, texts: Sequence[Text]) -> dict[Text, str]:
-        """Return the answer to each text; equal texts are read once."""
-        found: dict[Text, str] = {}
+        """The answer to each text; equal texts are read once."""
+        answers: dict[Text, str] = {}
         distinct = list(dict.fromkeys(texts))
         for prefix in dict.fromkeys(text.prefix for text in distinct if text.letter):
-            tokens = letter_tokens(self.target, prefix or "")
+            read = partial(letters, tokens=letter_tokens(self.target, prefix or ""))
             chosen = [text for text in distinct if text.letter and text.prefix == prefix]
-
-            def read(stems: Sequence[Stem], tokens: tuple[int, ...] = tokens) -> list[Output]:
-                return letters(self.target, stems, tokens)
-
-            found.update(
-                zip(chosen, self._read([self._plain(t) for t in chosen], read), strict=True)
-            )
+            answers.update(zip(chosen, self._read(map(self._plain, chosen), read), strict=True))
         chosen = [text for text in distinct if not text.letter]
-        said = self._read([self._plain(text) for text in chosen], self._greedy)
-        return found | dict(zip(chosen, said, strict=True))
+        answers.update(zip(chosen, self._read(map(self._plain, chosen), greedy), strict=True))
+        return answers
 
     def patched(self, patches: Sequence[Patch]) -> list[str]:
-        """Return the answer under each patch, in order."""
-        return self._read([self._patched(patch) for patch in patches], self._greedy)
-
-    def _greedy(self, stems: Sequence[Stem]) -> list[Output]:
-        return greedy(self.target, stems)
+        """The answer under each patch, in order."""
+        return self._read(map(self._patched, patches), greedy)
 
     def _plain(self, text: Text) -> Stem:
         if text.prefix is None:
-            ids = self.target.encode(text.text)
-        else:
-            ids = self.target.encode_chat(text.text, text.prefix)
-        return Stem(ids=(), branches=(Branch(ids=tuple(ids)),))
+            return _stem(self.target.encode(text.text))
+        return _stem(self.target.encode_chat(text.text, text.prefix))
 
     def _patched(self, patch: Patch) -> Stem:
         ids = tuple(self.target.encode(patch.text))
@@ -97,26 +97,102 @@ class Calculator:
         branch = Branch(ids=ids[patch.position :], layers=patch.layers, vector=vector)
         return Stem(ids=ids[: patch.position], branches=(branch,))
 
-    def _read(
-        self, stems: Sequence[Stem], read: Callable[[Sequence[Stem]], list[Output]]
-    ) -> list[str]:
-        found: dict[int, str] = {}
+    def _read(self, asked: Iterable[Stem], read: Callable[..., list[Output]]) -> list[str]:
+        stems, answers = list(asked), {}
         for chosen in batches(stems, self.batch_size):
-            outputs = read([stems[i] for i in chosen])
-            found.update(zip(chosen, (output.text for output in outputs), strict=True))
-        return [found[i] for i in range(len(stems))]
+            outputs = read(self.target, [stems[i] for i in chosen])
+            answers.update(zip(chosen, (output.text for output in outputs), strict=True))
+        return [answers[i] for i in range(len(stems))]
 
 
 def load_calculator(
     model: str, *, device: str, dtype: torch.dtype, batch_size: int
 ) -> tuple[Calculator, dict[str, str]]:
-    """Load a target by name, hub id or folder; return it with the hashes of its weight files.
-
-    Raises:
-        UsageError: unknown name, device or architecture.
-        MissingPartError: weights, tokenizer or device are missing.
-        IntegrityError: the weights are corrupt.
-    """
+    """Load a target by name, hub id or folder; return it with the hashes of its weight files."""
     folder = find_model(model).directory
     target = load_target_model(folder, device=device, dtype=dtype)
     return Calculator(target, batch_size), weight_files(folder)
+
+
+class Places:
+    """A target as null models ask it; positions are 0-based token indices."""
+
+    def __init__(self, target: TargetModel) -> None:
+        """Take a loaded target."""
+        self._target = target
+
+    def unpatched(self, texts: Sequence[str], positions: Sequence[int], layers: Blocks) -> Floats:
+        """Means over layers of the residual stream of clean runs, float32 (n, d_model)."""
+        places = list(zip(texts, positions, strict=True))
+        asked = sorted(set(places), key=lambda one: (len(one[0]), one))
+        states: dict[tuple[str, int], Floats] = {}
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            rows = [self._target.encode(text) for text, _ in batch]
+            reads = residuals(self._target, rows, [[position] for _, position in batch])
+            for one, read in zip(batch, reads, strict=True):
+                states[one] = read[0].float().cpu().numpy()
+        blocks = zip(places, layers, strict=True)
+        return np.stack([states[place][low : high + 1].mean(0) for place, (low, high) in blocks])
+
+    def token_lens(
+        self, texts: Sequence[str], blocks: Blocks
+    ) -> Callable[[Floats, Blocks], list[int]]:
+        """Fit linear maps from residuals of blocks to the embeddings of their tokens.
+
+        Clean runs give every token but the first of each text. Returned is `(vectors, blocks) ->
+        ids`, the likeliest token of each vector by cosine with the embeddings.
+        """
+        table = self._target.model.get_input_embeddings().weight.detach().float().cpu().numpy()
+        asked = {tuple(self._target.encode(text)) for text in texts}
+        rows = sorted((ids for ids in asked if len(ids) > 1), key=lambda ids: (len(ids), ids))
+        states: dict[tuple[int, int], list[Floats]] = {block: [] for block in blocks}
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            for read in residuals(self._target, batch, [range(1, len(ids)) for ids in batch]):
+                values = read.float().cpu().numpy()  # (n_tokens - 1, n_layers, d_model)
+                for low, high in blocks:
+                    states[low, high].append(values[:, low : high + 1].mean(1))
+        centred = table - table.mean(0)
+        wanted = centred[np.concatenate([np.array(ids[1:]) for ids in rows])]
+        maps = {block: _ridge(np.concatenate(own), wanted) for block, own in states.items()}
+        unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+
+        def lens(vectors: Floats, layers: Blocks) -> list[int]:
+            tokens = []
+            for vector, block in zip(vectors, layers, strict=True):
+                mean, weights = maps[block]
+                tokens.append(int(np.argmax(unit @ ((vector - mean) @ weights))))
+            return tokens
+
+        return lens
+
+    def answers_with_tokens(
+        self, texts: Sequence[str], positions: Sequence[int], tokens: Sequence[int]
+    ) -> list[str]:
+        """The target's greedy answers after one token of each prompt was replaced."""
+        asked = []
+        for text, position, token in zip(texts, positions, tokens, strict=True):
+            ids = self._target.encode(text)
+            ids[position] = token
+            asked.append(tuple(ids))
+        distinct = sorted(set(asked), key=lambda ids: (len(ids), ids))
+        answers: dict[tuple[int, ...], str] = {}
+        for start in range(0, len(distinct), BATCH):
+            batch = distinct[start : start + BATCH]
+            outputs = greedy(self._target, [_stem(ids) for ids in batch])
+            answers.update({ids: one.text for ids, one in zip(batch, outputs, strict=True)})
+        return [answers[ids] for ids in asked]
+
+
+def _stem(ids: Sequence[int]) -> Stem:
+    return Stem(ids=(), branches=(Branch(ids=tuple(ids)),))
+
+
+def _ridge(rows: Floats, wanted: Floats) -> tuple[Floats, Floats]:
+    mean = rows.mean(0)
+    centred = (rows - mean).astype(np.float64)
+    gram = centred.T @ centred
+    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) / len(gram)
+    weights = np.linalg.solve(gram, centred.T @ wanted)
+    return mean, weights.astype(np.float32)

@@ -1,7 +1,4 @@
-"""What the target model answers: greedy text up to a delimiter, or one of four letters.
-
-Owns how an output is read from a target, with its margin. Knows nothing of tasks or files.
-"""
+"""What the target model answers, with its margin: greedy text up to a delimiter, or a letter."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from introspect_bench.benchmark.backends.interventions.trace import (
     Stem,
     pad,
     patched_forward,
-    position_ids,
     start,
     step,
 )
@@ -40,24 +36,16 @@ class Output:
     """Answer text without surrounding space, never cut inside a character; empty if the target says
     nothing. It holds U+FFFD only where the target itself wrote invalid bytes."""
     ids: tuple[int, ...]
-    """Tokens of the answer, and of the delimiter that ended it if one was generated."""
+    """Tokens of the answer, and of the delimiter that ended it if any."""
     margin: float
     """Smallest gap between the two largest logits over `ids`, in logits."""
 
 
 def cut(target: TargetModel, ids: Sequence[int]) -> tuple[str, bool]:
-    """Answer text of generated tokens, and whether a delimiter or end of text ended it.
-
-    Bytes of a character that is not complete yet are left out, so the text never holds U+FFFD from
-    a cut token.
-    """
-    stop = {target.tokenizer.eos_token_id}
-    kept = list(ids)
-    ended = False
-    for index, token in enumerate(kept):
-        if token in stop:
-            kept, ended = kept[:index], True
-            break
+    """Answer of generated tokens, cut at a whole character, and whether something ended it."""
+    stop = target.tokenizer.eos_token_id
+    ended = stop in ids
+    kept = list(ids)[: list(ids).index(stop) if ended else None]
     text = target.tokenizer.decode(
         kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
@@ -101,25 +89,20 @@ def greedy(target: TargetModel, stems: Sequence[Stem]) -> list[Output]:
 
 
 def letter_tokens(target: TargetModel, prefix: str) -> tuple[int, ...]:
-    """Token of each letter after an answer prefix such as `The answer is`.
-
-    Raises:
-        UsageError: the tokenizer does not give each letter one token of its own there.
-    """
+    """Token of each letter after an answer prefix such as `The answer is`."""
     plain = target.tokenizer(prefix, add_special_tokens=False)["input_ids"]
-    found = []
+    tokens = []
     for letter in LETTERS:
         ids = target.tokenizer(f"{prefix} {letter}", add_special_tokens=False)["input_ids"]
         if ids[:-1] != plain:
             raise UsageError(f"the tokenizer has no single token for ' {letter}' after '{prefix}'")
-        found.append(ids[-1])
-    return tuple(found)
+        tokens.append(ids[-1])
+    return tuple(tokens)
 
 
 def letters(target: TargetModel, stems: Sequence[Stem], tokens: Sequence[int]) -> list[Output]:
     """Letter with the largest last-position logit among four, for all branches in order."""
-    logits = start(target, stems).logits[:, list(tokens)]
-    return _letters(logits, tokens)
+    return _letters(start(target, stems).logits[:, list(tokens)], tokens)
 
 
 def _letters(logits: torch.Tensor, tokens: Sequence[int]) -> list[Output]:
@@ -132,7 +115,7 @@ def _letters(logits: torch.Tensor, tokens: Sequence[int]) -> list[Output]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A whole prompt with its patch and the output to be confirmed by a single plain pass."""
+    """A prompt with its patch and the output to be confirmed by a single plain pass."""
 
     ids: tuple[int, ...]
     """Prompt tokens."""
@@ -151,18 +134,11 @@ def confirm(
     side: str = "left",
     letter_ids: Sequence[int] = (),
 ) -> list[Output]:
-    """Measure outputs again without cache or stems.
+    """Measure outputs again without cache or stems, all in one batch, padded on the `side` named.
 
-    The answer's own tokens are fed after the prompt and the arg-max before each is compared.
-
-    A greedy continuation is the same if and only if each fed token is the arg-max before it; where
-    one is not, the output is re-read from the tokens up to it. All probes form one padded batch.
-
-    Args:
-        target: the target model.
-        probes: prompts with their earlier outputs.
-        side: `left` or `right` padding.
-        letter_ids: if given, outputs are letters, compared among these tokens only.
+    The answer's own tokens are fed after the prompt. A greedy continuation is the same if and only
+    if each is the arg-max before it; where one is not, the output is re-read from the tokens up to
+    it. With `letter_ids`, outputs are letters, compared among these tokens only.
     """
     rows = [(*probe.ids, *probe.output.ids[:-1]) for probe in probes]
     batch = pad(rows, target, side=side)
@@ -174,23 +150,17 @@ def confirm(
     ]
     low = min(min(ask) for ask in asks)
     high = max(max(ask) for ask in asks)
-    inputs: dict[str, object] = {
-        "input_ids": batch.ids,
-        "attention_mask": batch.mask,
-        "position_ids": position_ids(batch.mask),
-        "use_cache": False,
-        "logits_to_keep": torch.arange(low, high + 1, device=target.device),
-    }
+    inputs = batch.inputs(logits_to_keep=torch.arange(low, high + 1, device=target.device))
     columns = [offset + probe.position for offset, probe in zip(first, probes, strict=True)]
     logits, _ = patched_forward(target, inputs, [probe.branch for probe in probes], columns)
-    found = []
+    outputs = []
     for row, (probe, ask) in enumerate(zip(probes, asks, strict=True)):
         own = logits[row, [place - low for place in ask]].float()  # (n_answer_tokens, vocabulary)
         if letter_ids:
-            found.extend(_letters(own[:, list(letter_ids)], letter_ids))
-            continue
-        found.append(_reread(target, probe.output, own))
-    return found
+            outputs += _letters(own[:, list(letter_ids)], letter_ids)
+        else:
+            outputs.append(_reread(target, probe.output, own))
+    return outputs
 
 
 def _reread(target: TargetModel, output: Output, logits: torch.Tensor) -> Output:
@@ -206,10 +176,7 @@ def _reread(target: TargetModel, output: Output, logits: torch.Tensor) -> Output
 
 
 def batches(stems: Sequence[Stem], max_rows: int) -> Iterator[list[int]]:
-    """Indices of stems in batches of at most `max_rows` branches, stems of like length together.
-
-    The order depends on the stems alone, so results do not depend on what was computed before.
-    """
+    """Indices of stems in batches of at most `max_rows` branches, stems of like length together."""
     order = sorted(
         range(len(stems)),
         key=lambda i: (max(len(b.ids) for b in stems[i].branches), len(stems[i].ids), i),

@@ -1,20 +1,15 @@
-"""The two independent ways to the same numbers that self-tests compare: ours, and plain hooks.
-
-Owns prompts, places, vectors and both computations; what is asked of them is in `selftests.py`.
-"""
+"""The two independent ways to the same numbers that self-tests compare: ours, and plain hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
 
+from introspect_bench.benchmark.backends.injection.hooks import hooked, rewriting
 from introspect_bench.benchmark.backends.interventions import trace as interventions
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad, position_ids
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 
 TEXTS = (
@@ -48,6 +43,11 @@ class Ground:
     own: torch.Tensor
     """Each row's own residual at (layer, place), (n_rows, d_model)."""
 
+    @property
+    def everyone(self) -> range:
+        """Indices of all rows."""
+        return range(len(self.rows))
+
 
 def lay(target: TargetModel) -> Ground:
     """Tokenise the prompts, choose places and read residuals."""
@@ -63,77 +63,46 @@ def lay(target: TargetModel) -> Ground:
 
 
 def blocks(n_layers: int, count: int) -> list[tuple[int, int]]:
-    """First and last layer of `count` blocks, from the first layers to the last ones.
-
-    A block has a fifth of the layers, at least two: with one it could not be told from its first.
-    """
+    """`count` blocks of a fifth of the layers, at least two, from the first layers to the last."""
     size = min(n_layers, max(2, n_layers // 5))
     starts = [(n_layers - size) * i // max(1, count - 1) for i in range(count)]
     return [(start, start + size - 1) for start in starts]
 
 
 def stems(ground: Ground, *, plain: bool) -> list[Stem]:
-    """Each row as a stem that ends before its place, and a branch with the row's noise there.
-
-    Args:
-        ground: the prompts.
-        plain: a second branch of each stem has no patch.
-    """
-    found = []
+    """Each row as a stem that ends before its place, with its patch and, if `plain`, without."""
+    made = []
     for row, (tokens, place) in enumerate(zip(ground.rows, ground.place, strict=True)):
         ids, layers = tokens[place:], (ground.layer, ground.layer)
         patched = Branch(ids=ids, layers=layers, vector=ground.noise[row])
         branches = (patched, Branch(ids=ids)) if plain else (patched,)
-        found.append(Stem(ids=tokens[:place], branches=branches))
-    return found
+        made.append(Stem(ids=tokens[:place], branches=branches))
+    return made
 
 
 def last_logits(
     ground: Ground,
-    which: Sequence[int],
     vectors: torch.Tensor | None,
     *,
+    which: Sequence[int] | None = None,
     side: str = "left",
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> torch.Tensor:
-    """Last-token logits of some rows as one padded batch, patched or not.
-
-    Args:
-        ground: the prompts.
-        which: rows of the batch.
-        vectors: what is written in each row of `ground`, (n_rows, d_model); None for no patch.
-        side: `left` or `right` padding.
-        spans: first and last patched layer of each row of `ground`; by default `ground.layer`.
-
-    Returns:
-        float32 (n_which, vocabulary).
-    """
-    target = ground.target
-    rows = [ground.rows[i] for i in which]
-    batch = pad(rows, target, side=side)
+    """Last-token logits of all rows, or some, in one batch; vectors and spans are by all rows."""
+    chosen = ground.everyone if which is None else which
+    rows = [ground.rows[i] for i in chosen]
+    batch = pad(rows, ground.target, side=side)
     width = batch.ids.shape[1]
     start = [width - len(row) if side == "left" else 0 for row in rows]
-    branches = [
-        Branch(ids=ground.rows[i])
-        if vectors is None
-        else Branch(
-            ids=ground.rows[i],
-            layers=(ground.layer, ground.layer) if spans is None else spans[i],
-            vector=vectors[i],
-        )
-        for i in which
-    ]
-    inputs: dict[str, object] = {
-        "input_ids": batch.ids,
-        "attention_mask": batch.mask,
-        "position_ids": position_ids(batch.mask),
-        "use_cache": False,
-    }
-    columns = [s + ground.place[i] for s, i in zip(start, which, strict=True)]
-    logits, _ = interventions.patched_forward(target, inputs, branches, columns)
-    return torch.stack(
-        [logits[n, s + len(row) - 1] for n, (s, row) in enumerate(zip(start, rows, strict=True))]
-    ).float()
+    branches = [Branch(ids=row) for row in rows]
+    if vectors is not None:
+        layers = [(ground.layer, ground.layer) if spans is None else spans[i] for i in chosen]
+        there = zip(rows, layers, chosen, strict=True)
+        branches = [Branch(ids=row, layers=own, vector=vectors[i]) for row, own, i in there]
+    columns = [s + ground.place[i] for s, i in zip(start, chosen, strict=True)]
+    logits, _ = interventions.patched_forward(ground.target, batch.inputs(), branches, columns)
+    last = [s + len(row) - 1 for s, row in zip(start, rows, strict=True)]
+    return torch.stack([logits[n, column] for n, column in enumerate(last)]).float()
 
 
 def hooked_logits(
@@ -144,40 +113,20 @@ def hooked_logits(
     span: tuple[int, int] | None = None,
     said: Sequence[int] = (),
 ) -> torch.Tensor:
-    """Last-token logits of one row alone, patched by plain torch forward hooks, without a cache.
-
-    Args:
-        ground: the prompts.
-        row: which of them.
-        vector: what is written at the row's place, (d_model,); None for no patch.
-        span: first and last patched layer; by default `ground.layer`.
-        said: tokens after the prompt.
-
-    Returns:
-        float32 (vocabulary,).
-    """
+    """The same of one row alone, followed by `said`, by plain torch hooks and without a cache."""
     first, last = span or (ground.layer, ground.layer)
     layers = () if vector is None else tuple(ground.target.modules)[first : last + 1]
     ids = torch.tensor([[*ground.rows[row], *said]], device=ground.target.device)
-    with ExitStack() as stack, torch.inference_mode():
-        for layer in layers:
-            stack.enter_context(_written(layer, ground.place[row], vector))
+
+    def write(hidden: torch.Tensor) -> torch.Tensor:
+        assert vector is not None
+        hidden = hidden.clone()
+        hidden[0, ground.place[row]] = vector
+        return hidden
+
+    with hooked((layer, rewriting(write)) for layer in layers), torch.inference_mode():
         logits: torch.Tensor = ground.target.model(input_ids=ids, use_cache=False).logits
     return logits[0, -1].float()
-
-
-@contextmanager
-def _written(layer: nn.Module, place: int, vector: torch.Tensor | None) -> Iterator[None]:
-    def write(_module: nn.Module, _inputs: object, output: Any) -> object:
-        hidden = (output[0] if isinstance(output, tuple) else output).clone()
-        hidden[0, place] = vector
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-    handle = layer.register_forward_hook(write)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def gap(first: torch.Tensor, second: torch.Tensor) -> float:

@@ -1,8 +1,7 @@
 """Text sampled from a target model, every draw decided by given uniform numbers.
 
-Owns the nucleus rule and batched decoding with a key-value cache. A row's tokens depend on its own
-prompt and numbers, and on its neighbours only through floating point: the same batch gives the same
-tokens on one machine with the same number of threads.
+A row's tokens depend on its own prompt and numbers, and on its neighbours only through floating
+point: the same batch gives the same tokens on one machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -36,20 +35,8 @@ def sample(
 ) -> list[list[int]]:
     """Continue prompts with sampled tokens, until a stop token or the numbers are used up.
 
-    Special tokens other than stop tokens are never drawn.
-
-    Args:
-        target: the model that writes.
-        prompts: token ids of each prompt; tokens that all begin with are read once.
-        uniforms: numbers in [0, 1) that decide the draws, float64 (n_prompts, max_new_tokens).
-        temperature: logits are divided by it, above 0.
-        top_p: a draw is from the likeliest tokens that together have this probability.
-
-    Returns:
-        For each prompt the ids after it, without the stop token.
-
-    Raises:
-        UsageError: an argument is out of range, or there are no prompts.
+    `uniforms` in [0, 1), (n_prompts, max_new_tokens), decide the draws. No special tokens are drawn
+    but stop tokens, which are not returned; tokens that all prompts begin with are read once.
     """
     if not prompts or uniforms.shape[0] != len(prompts) or not uniforms.shape[1]:
         raise UsageError("sampling needs prompts and one row of numbers for each of them")
@@ -82,18 +69,10 @@ def sample(
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Draw one token for each row by the inverse of the nucleus's distribution function.
+    """Draw a token for each row by the inverse of its nucleus's distribution function.
 
     The nucleus is the smallest set of likeliest tokens with at least the probability `top_p`
-    (arXiv:1904.09751, section 3.1); in it, tokens are ordered from the likeliest on.
-
-    Args:
-        logits: float32 (rows, vocabulary).
-        uniforms: float64 (rows,), in [0, 1).
-        top_p: above 0, at most 1.
-
-    Returns:
-        int64 (rows,).
+    (arXiv:1904.09751, section 3.1), ordered from the likeliest on.
     """
     uniforms = uniforms.to(logits.device)
     probabilities = logits.softmax(dim=-1)
@@ -121,11 +100,7 @@ def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
 def _inverse(
     values: torch.Tensor, indices: torch.Tensor, uniforms: torch.Tensor, top_p: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw from probabilities and their tokens, both (rows, n), likeliest first.
-
-    Returns:
-        Tokens (rows,), and whether the n tokens held the whole nucleus, bool (rows,).
-    """
+    """Tokens (rows,) drawn among the likeliest (rows, n), and whether these held the nucleus."""
     sums = values.double().cumsum(dim=-1)
     last = (sums < top_p).sum(dim=-1).clamp(max=values.shape[-1] - 1)  # (rows,)
     mass = sums.gather(-1, last[:, None])

@@ -10,10 +10,12 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
+from introspect_bench.benchmark.backends.injection.hooks import hooked, rewriting
 from introspect_bench.benchmark.backends.interventions.outputs import top2
 from introspect_bench.benchmark.backends.interventions.trace import (
     Branch,
@@ -41,29 +43,20 @@ class Screened:
 
 
 def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
-    """First answer tokens of stems, whose branches share their tokens and all have a patch.
-
-    Raises:
-        UsageError: branches of a stem have different tokens, or one has no patch.
-    """
+    """First answer tokens of stems, whose branches share their tokens and all have a patch."""
     if any(branch.layers is None for stem in stems for branch in stem.branches):
         raise UsageError("screening is for branches with a patch")
     if any(len({branch.ids for branch in stem.branches}) != 1 for stem in stems):
         raise UsageError("screening is for branches with the same tokens")
     clean, patched = _plain(target, stems) if slides(target) else _shared(target, stems)
     tokens, gaps = top2(patched.float())
-    found, cursor = [], 0
-    for stem, best in zip(stems, clean.topk(2, dim=-1).indices.tolist(), strict=True):
-        end = cursor + len(stem.branches)
-        found.append(
-            Screened(
-                clean=(best[0], best[1]),
-                tokens=tuple(tokens[cursor:end].tolist()),
-                gaps=tuple(gaps[cursor:end].tolist()),
-            )
-        )
-        cursor = end
-    return found
+    sizes = [len(stem.branches) for stem in stems]
+    best = clean.topk(2, dim=-1).indices.tolist()
+    parts = zip(best, tokens.split(sizes), gaps.split(sizes), strict=True)
+    return [
+        Screened(clean=(one, two), tokens=tuple(own.tolist()), gaps=tuple(leads.tolist()))
+        for (one, two), own, leads in parts
+    ]
 
 
 def _plain(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,16 +75,14 @@ def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, t
     places = position_ids(mask)[:, -tail.ids.shape[1] :]
     blocks = sorted({branch.layers for branch in branches if branch.layers is not None})
     with torch.inference_mode():
-        behind = target.model(
-            input_ids=head.ids,
-            attention_mask=head.mask,
-            position_ids=position_ids(head.mask),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = cache_of(behind)
+        cache = cache_of(target.model(**head.inputs(use_cache=True, logits_to_keep=1)))
         read = Tail(target=target, ids=tail.ids, mask=mask, places=places, width=tail.mask.sum(-1))
-        with _watched(target, [low for low, _ in blocks]) as seen:
+        seen: dict[int, Any] = {}
+
+        def note(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
+            seen[layer] = output
+
+        with hooked((target.modules[low], partial(note, low)) for low, _ in blocks):
             clean = read.logits(copy.deepcopy(cache))
         patched = torch.empty((len(branches), clean.shape[-1]), dtype=clean.dtype)
         for block in blocks:
@@ -138,10 +129,7 @@ class Tail:
         vectors: torch.Tensor,
         output: Any,
     ) -> torch.Tensor:
-        """Last logits after patches of one block, each of one stem (`owner`).
-
-        `output` is what the block's first layer gives for the stems.
-        """
+        """Last logits after patches of one block; `output` is its first layer's."""
         owner = owner.to(self.ids.device)
         cache.batch_select_indices(owner)
         rows = torch.arange(len(owner), device=owner.device)
@@ -160,25 +148,6 @@ class Tail:
 
 
 @contextmanager
-def _watched(target: TargetModel, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
-    """Collect the outputs of layers, as they give them."""
-    seen: dict[int, Any] = {}
-
-    def look(layer: int) -> Callable[[Any, Any, Any], None]:
-        def note(_module: Any, _inputs: Any, output: Any) -> None:
-            seen[layer] = output
-
-        return note
-
-    handles = [target.modules[i].register_forward_hook(look(i)) for i in layers]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
 def _from_layer(
     target: TargetModel,
     low: int,
@@ -187,22 +156,14 @@ def _from_layer(
     write: Callable[[torch.Tensor], torch.Tensor],
 ) -> Iterator[None]:
     """Replace layers up to `low` by a constant, and write into the outputs up to `high`."""
-
-    def written(_module: Any, _inputs: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (write(output[0]), *output[1:])
-        return write(output)
-
     below = [target.modules[i] for i in range(low + 1)]
     held = [vars(module).get("forward") for module in below]
-    hooks = [target.modules[i].register_forward_hook(written) for i in range(low + 1, high + 1)]
     for module in below:
         module.forward = lambda *_inputs, **_named: output
     try:
-        yield
+        with hooked((target.modules[i], rewriting(write)) for i in range(low + 1, high + 1)):
+            yield
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, forward in zip(below, held, strict=True):
             del module.forward
             if forward is not None:

@@ -1,8 +1,8 @@
 """Self-tests of interventions on one target model: a suite is made only if all of them pass.
 
-Each check compares two independent ways to the same numbers; observers are plain torch hooks, so a
-patch that silently does nothing cannot pass. Logits are compared relative to their largest absolute
-value. What is compared is in `reference_hooks.py`.
+Each compares two independent ways to the same numbers; observers are plain torch hooks, so a patch
+that silently does nothing cannot pass. Logits are compared relative to their largest absolute
+value.
 """
 
 from __future__ import annotations
@@ -46,70 +46,56 @@ class Check:
 
 
 def _equal(ground: Ground, name: str, first: torch.Tensor, second: torch.Tensor) -> Check:
-    found, allowed = gap(first, second), tolerance(ground.target)
-    passed = found <= allowed
-    return Check(
-        name=name, passed=passed, detail=f"relative gap {found:.1e}, allowed {allowed:.0e}"
-    )
+    return _within(name, gap(first, second), tolerance(ground.target))
+
+
+def _within(name: str, measured: float, allowed: float) -> Check:
+    detail = f"relative gap {measured:.1e}, allowed {allowed:.0e}"
+    return Check(name=name, passed=measured <= allowed, detail=detail)
 
 
 def identity_patch(ground: Ground) -> Check:
     """Writing back what is there changes nothing."""
-    everyone = range(len(ground.rows))
-    patched = last_logits(ground, everyone, ground.own)
-    return _equal(ground, "identity-patch", patched, last_logits(ground, everyone, None))
+    patched = last_logits(ground, ground.own)
+    return _equal(ground, "identity-patch", patched, last_logits(ground, None))
 
 
 def random_patch(ground: Ground) -> Check:
     """Writing something else changes every row's output."""
-    everyone = range(len(ground.rows))
-    clean = last_logits(ground, everyone, None)
-    patched = last_logits(ground, everyone, ground.noise)
-    least = min(gap(patched[i], clean[i]) for i in everyone)
-    passed = least >= EFFECT
-    return Check(
-        name="random-patch",
-        passed=passed,
-        detail=f"least relative change {least:.1e}, needed {EFFECT:.0e}",
-    )
+    clean = last_logits(ground, None)
+    patched = last_logits(ground, ground.noise)
+    least = min(gap(patched[i], clean[i]) for i in ground.everyone)
+    detail = f"least relative change {least:.1e}, needed {EFFECT:.0e}"
+    return Check(name="random-patch", passed=least >= EFFECT, detail=detail)
 
 
 def batched(ground: Ground) -> Check:
     """A batch of prompts of different lengths gives what each gives alone."""
-    everyone = range(len(ground.rows))
-    together = last_logits(ground, everyone, ground.noise)
-    alone = torch.cat([last_logits(ground, [i], ground.noise) for i in everyone])
+    together = last_logits(ground, ground.noise)
+    alone = torch.cat([last_logits(ground, ground.noise, which=[i]) for i in ground.everyone])
     return _equal(ground, "batched-equals-unbatched", together, alone)
 
 
 def padding(ground: Ground) -> Check:
     """Padding on the left gives what padding on the right gives."""
-    everyone = range(len(ground.rows))
-    left = last_logits(ground, everyone, ground.noise, side="left")
-    right = last_logits(ground, everyone, ground.noise, side="right")
+    left = last_logits(ground, ground.noise, side="left")
+    right = last_logits(ground, ground.noise, side="right")
     return _equal(ground, "left-pad-equals-right-pad", left, right)
 
 
 def plain_hook(ground: Ground) -> Check:
     """A trace of nnsight gives what a plain forward hook gives."""
-    everyone = range(len(ground.rows))
-    traced = last_logits(ground, everyone, ground.noise)
-    hooked = torch.stack([hooked_logits(ground, i, ground.noise[i]) for i in everyone])
-    return _equal(ground, "nnsight-equals-hook", traced, hooked)
+    traced = last_logits(ground, ground.noise)
+    hooked = [hooked_logits(ground, i, ground.noise[i]) for i in ground.everyone]
+    return _equal(ground, "nnsight-equals-hook", traced, torch.stack(hooked))
 
 
 def block(ground: Ground) -> Check:
-    """A patch over a block of layers gives what a plain hook on each of its layers gives.
-
-    One batch holds blocks from the first layers to the last.
-    """
-    everyone = range(len(ground.rows))
+    """A patch over a block, at all depths, gives what a plain hook on each of its layers gives."""
     spans = blocks(ground.target.n_layers, len(ground.rows))
-    patched = last_logits(ground, everyone, ground.noise, spans=spans)
-    hooked = torch.stack(
-        [hooked_logits(ground, i, ground.noise[i], span=spans[i]) for i in everyone]
-    )
-    return _equal(ground, "block-equals-hooks", patched, hooked)
+    patched = last_logits(ground, ground.noise, spans=spans)
+    hooked = [hooked_logits(ground, i, ground.noise[i], span=spans[i]) for i in ground.everyone]
+    return _equal(ground, "block-equals-hooks", patched, torch.stack(hooked))
 
 
 def right_place(ground: Ground) -> Check:
@@ -123,40 +109,31 @@ def right_place(ground: Ground) -> Check:
     layer = min(ground.layer, ground.target.n_layers - 2)
     moved = replace(ground, layer=layer)
     handle = ground.target.modules[layer + 1].register_forward_pre_hook(watch, with_kwargs=True)
-    everyone = range(len(ground.rows))
     try:
-        last_logits(moved, everyone, None)
-        last_logits(moved, everyone, ground.noise)
+        last_logits(moved, None)
+        last_logits(moved, ground.noise)
     finally:
         handle.remove()
     clean, patched = seen
     width = clean.shape[1]
-    allowed = tolerance(ground.target)
     worst = 0.0
     for row, tokens in enumerate(ground.rows):
         column = width - len(tokens) + ground.place[row]
         before = slice(width - len(tokens), column)
         worst = max(worst, gap(patched[row, column].float(), ground.noise[row].float()))
         worst = max(worst, gap(patched[row, before].float(), clean[row, before].float()))
-    return Check(
-        name="position-meant",
-        passed=worst <= allowed,
-        detail=f"relative gap {worst:.1e}, allowed {allowed:.0e}",
-    )
+    return _within("position-meant", worst, tolerance(ground.target))
 
 
 def shared_stem(ground: Ground) -> Check:
     """Computing shared tokens once and patching after them gives what the whole prompt gives."""
     shared = interventions.start(ground.target, stems(ground, plain=False)).logits
-    whole = last_logits(ground, range(len(ground.rows)), ground.noise)
+    whole = last_logits(ground, ground.noise)
     return _equal(ground, "stem-equals-whole", shared, whole)
 
 
 def recomputed(ground: Ground) -> Check:
-    """Greedy steps with a cache, after a patch or none, give what the whole text gives each time.
-
-    Rows share stems, and one leaves after the first step, as answers that have ended do.
-    """
+    """Greedy steps with a cache, patched or not, give what the whole text gives, as rows leave."""
     target = ground.target
     flow = interventions.start(target, stems(ground, plain=True))
     alive = list(range(len(flow.logits)))
@@ -198,13 +175,7 @@ def check_model(target: TargetModel) -> list[Check]:
 
 
 def run_doctor(name: str, *, device: str = "cpu") -> list[Check]:
-    """Run every self-test on a target by name, hub id or folder.
-
-    Raises:
-        UsageError: unknown target, architecture or device.
-        MissingPartError: its weights, its tokenizer or the device are missing.
-        IntegrityError: its weights are corrupt.
-    """
+    """Run every self-test on a target by name, hub id or folder."""
     from introspect_bench.benchmark.models.fetch import prepare_target
     from introspect_bench.benchmark.models.targets import resolve_target
 

@@ -37,7 +37,7 @@ class Stability:
     """Share of probes whose output differs, by configuration."""
     noise_logits: float | None
     """99th percentile of the margin's change under bf16 weights, in logits; None if no output
-    agreed, so that it could not be measured."""
+    agreed."""
     n_probes: int
     """Probes tested."""
     n_dropped: int
@@ -63,10 +63,7 @@ def measure_again(
     letter_ids: Sequence[int] = (),
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> list[Output]:
-    """Outputs of all probes under one configuration, in order.
-
-    Finished batches come from the journal.
-    """
+    """Outputs of all probes under one configuration; finished batches come from the journal."""
     size = 1 if configuration == "fp32-batch-1" else BATCH
     side = "right" if configuration.endswith("right") else "left"
     order = sorted(range(len(probes)), key=lambda i: (len(probes[i].ids), i))
@@ -101,16 +98,7 @@ def _identity(probe: Probe) -> list[Any]:
 
 
 def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Stability:
-    """Apply the rule of the module docstring.
-
-    Args:
-        probes: what was measured first.
-        again: outputs per configuration, in the order of `probes`: float32 ones, whose names begin
-            so, and `bf16-weights`.
-
-    Raises:
-        CheckFailedError: there are no probes.
-    """
+    """Apply the rule of the module docstring to outputs by configuration."""
     if not probes:
         raise CheckFailedError("no label could be tested for stability: no group was chosen")
     first = [probe.output for probe in probes]

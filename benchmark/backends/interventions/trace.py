@@ -1,21 +1,28 @@
-"""Batched interventions on a target model: read, replace, continue. Built on nnsight.
+"""Batched interventions on a target model: read, replace, continue. Built mostly on nnsight.
 
-Terms. A *stem* is a run of tokens shared by several *branches*; it is computed once and its
-key-value cache is expanded to the branches. A branch may replace the residual stream at its first
-token: the output of every decoder layer of a block is overwritten with one vector there. Everything
-is left-padded; position ids count real tokens.
+A *stem* is a run of tokens shared by several *branches*; it is computed once and its key-value
+cache is expanded to the branches. A branch may replace the residual stream at its first token: the
+output of every decoder layer of a block is overwritten with one vector there. Everything is
+left-padded; position ids count real tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import nnsight
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from introspect_bench.benchmark.backends.injection.hooks import hidden_of, hooked
 from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +56,11 @@ class Padded:
     mask: torch.Tensor
     """1 for real tokens, int64 (rows, width)."""
 
+    def inputs(self, **options: Any) -> dict[str, Any]:
+        """Arguments of a model that reads the batch; without a cache unless options say so."""
+        read = {"input_ids": self.ids, "attention_mask": self.mask, "use_cache": False}
+        return {**read, "position_ids": position_ids(self.mask), **options}
+
 
 def pad(rows: Sequence[Sequence[int]], target: TargetModel, *, side: str = "left") -> Padded:
     """Pad token rows to one width, on the left by default."""
@@ -70,16 +82,7 @@ def position_ids(mask: torch.Tensor) -> torch.Tensor:
 def residuals(
     target: TargetModel, rows: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
 ) -> list[torch.Tensor]:
-    """Residual stream after every layer at chosen positions, from one clean pass.
-
-    Args:
-        target: the target model.
-        rows: token ids of each prompt.
-        positions: for each prompt, 0-based token indices to read.
-
-    Returns:
-        For each prompt a tensor (n_positions, n_layers, d_model) in the model's dtype.
-    """
+    """Residuals after every layer of a clean pass, (n_positions, n_layers, d_model) by prompt."""
     batch = pad(rows, target)
     width = batch.ids.shape[1]
     row_index = torch.tensor([i for i, places in enumerate(positions) for _ in places])
@@ -87,16 +90,8 @@ def residuals(
         [width - len(rows[i]) + place for i, places in enumerate(positions) for place in places]
     )
     envoys = target.envoys
-    with (
-        torch.inference_mode(),
-        target.trace.trace(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            position_ids=position_ids(batch.mask),
-            use_cache=False,
-            logits_to_keep=1,
-        ),
-    ):
+    inputs = batch.inputs(logits_to_keep=1)
+    with torch.inference_mode(), target.trace.trace(**inputs):
         reads = []
         for layer in range(target.n_layers):
             output = envoys[layer].output
@@ -109,21 +104,11 @@ def residuals(
 
 def patched_forward(
     target: TargetModel,
-    inputs: dict[str, object],
+    inputs: dict[str, Any],
     branches: Sequence[Branch],
     columns: Sequence[int],
 ) -> tuple[torch.Tensor, object]:
-    """One forward pass in which each row's patch is written at its column.
-
-    Args:
-        target: the target model.
-        inputs: keyword arguments of the model, batch in row order of `branches`.
-        branches: one per row; rows without a patch are left alone.
-        columns: for each row, the column of the patched token in `input_ids`.
-
-    Returns:
-        Logits (rows, kept, vocabulary) and the key-value cache (None if the model returned none).
-    """
+    """Logits (rows, kept, vocabulary) and cache of a pass with each row's patch at its column."""
     by_layer: dict[int, list[int]] = {}
     for row, branch in enumerate(branches):
         if branch.layers is not None:
@@ -161,41 +146,24 @@ class Flow:
 
 
 def slides(target: TargetModel) -> bool:
-    """Whether some layer attends to a window of columns.
-
-    Padding between a stem and its branches would use that window up, so nothing is shared then.
-    """
+    """Whether some layer attends to a window, which padding inside a shared prefix would use up."""
     return getattr(target.model.config.get_text_config(), "sliding_window", None) is not None
 
 
 def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
-    """Compute stems once, expand them to their branches, and run the branches' tokens.
-
-    Rows are the branches in order, stem by stem.
-    """
+    """Compute stems once, expand them to their branches, and run the branches' tokens, in order."""
     branches = [branch for stem in stems for branch in stem.branches]
     owner = [index for index, stem in enumerate(stems) for _ in stem.branches]
     shares = any(stem.ids for stem in stems) and not slides(target)
-    rows = [
-        branch.ids if shares else (*stem.ids, *branch.ids)
-        for stem in stems
-        for branch in stem.branches
-    ]
-    tail = pad(rows, target)
+    shared = [() if shares else stem.ids for stem in stems]
+    tail = pad([(*shared[i], *b.ids) for i, b in zip(owner, branches, strict=True)], target)
     columns = [tail.ids.shape[1] - len(branch.ids) for branch in branches]
-    inputs: dict[str, object] = {"use_cache": True, "logits_to_keep": 1}
+    inputs: dict[str, Any] = {"use_cache": True, "logits_to_keep": 1}
     mask = tail.mask
     if shares:
         head = pad([stem.ids for stem in stems], target)
         with torch.inference_mode():
-            read = target.model(
-                input_ids=head.ids,
-                attention_mask=head.mask,
-                position_ids=position_ids(head.mask),
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache = cache_of(read)
+            cache = cache_of(target.model(**head.inputs(use_cache=True, logits_to_keep=1)))
             index = torch.tensor(owner, device=target.device)
             cache.batch_select_indices(index)
         mask = torch.cat([head.mask[index], tail.mask], dim=1)
@@ -207,14 +175,7 @@ def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
 
 
 def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tensor) -> Flow:
-    """Append one token to each kept row and return the next state.
-
-    Args:
-        target: the target model.
-        flow: state whose logits chose the tokens.
-        tokens: next token of every row, int64 (rows,).
-        keep: indices of the rows that go on, int64 (kept,).
-    """
+    """Append its next token to each row in `keep`; `tokens` are int64 (rows,) for all rows."""
     with torch.inference_mode():
         mask = flow.mask[keep]
         if len(keep) < len(flow.mask):
@@ -229,3 +190,33 @@ def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tens
             **with_cache(flow.cache),
         )
     return Flow(logits=output.logits[:, -1].float(), mask=mask, cache=cache_of(output))
+
+
+class _DeepestReachedError(Exception):
+    """Ends a forward pass; never leaves this module."""
+
+
+def residual_arrays(
+    target: TargetModel, ids: npt.NDArray[np.int32], *, bos: int, layers: Sequence[int]
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Residuals at some layers of windows (n, width), each read alone behind the token `bos`.
+
+    For each layer float32 (n, width, d_model). Plain hooks: one pass reads several layers and stops
+    after the deepest, which nnsight's engine is not made for; a test holds the two equal.
+    """
+    unknown = [layer for layer in layers if not 0 <= layer < target.n_layers]
+    if unknown or not layers:
+        raise UsageError(f"layers {list(layers)}: the target has layers 0 to {target.n_layers - 1}")
+    read: dict[int, torch.Tensor] = {}
+
+    def hook(layer: int, _module: Any, _inputs: Any, output: Any) -> None:
+        read[layer] = hidden_of(output)[:, 1:].float()
+        if layer == max(layers):
+            raise _DeepestReachedError
+
+    hooks = [(target.modules[layer], partial(hook, layer)) for layer in set(layers)]
+    rows = np.concatenate([np.full((len(ids), 1), bos), ids], axis=1).astype(np.int64)
+    with suppress(_DeepestReachedError), torch.inference_mode(), hooked(hooks):
+        where = torch.from_numpy(rows).to(target.device)
+        target.model(input_ids=where, use_cache=False, logits_to_keep=1)
+    return {layer: read[layer].clone().cpu().numpy() for layer in layers}

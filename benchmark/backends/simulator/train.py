@@ -1,18 +1,16 @@
 """Trains a simulator: adapter and head of a frozen base model; goes on where it was killed.
 
-Owns the loop, checkpoints and the folder written. Same seed, machine and number of threads: same
-bytes, interrupted or not. Only layers from the first with an adapter on are differentiated.
-
-Written under the folder: `checkpoint.safetensors` while training; then `adapter_config.json`,
-`adapter_model.safetensors` (float16), `head.safetensors` and at last `simulator.json`, whose
-presence means that training is done.
+Same seed, machine and number of threads: same bytes, interrupted or not. Written under the folder:
+`checkpoint.safetensors` while training; then `adapter_config.json`, `adapter_model.safetensors`
+(float16), `head.safetensors` and at last `simulator.json`, whose presence means that training is
+done.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +61,7 @@ CHECKPOINT = "checkpoint.safetensors"
 """Everything that the next step depends on, while training."""
 
 Report = Callable[[int, int, float], None]
-"""Told the steps done, the steps in all and the loss of the last, in nats a token."""
+"""Progress: steps done, steps in all and the last loss, in nats a token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +72,8 @@ class Base:
     """Name under which it is found when the simulator is loaded."""
     folder: Path
     """Where its weights are now."""
+    device: str = "cpu"
+    """The torch device on which it is trained."""
 
 
 def train_simulator(
@@ -84,35 +84,20 @@ def train_simulator(
     *,
     name: str,
     validation: Lessons | None = None,
-    device: str = "cpu",
     save_every: int = 50,
     report: Report = lambda _done, _steps, _loss: None,
 ) -> Path:
-    """Train, or go on training, or find it done.
-
-    Args:
-        base: the model that is adapted.
-        lessons: features to learn from.
-        settings: how.
-        folder: where checkpoints and the result are kept.
-        name: what the simulator will be called.
-        validation: features never trained on; their loss is written into the record.
-        device: torch device.
-        save_every: steps between two checkpoints.
-        report: told after every step.
-
-    Returns:
-        The folder, which `simulator.load_simulator` reads.
-
-    Raises:
-        UsageError: the folder holds a run of other settings, lessons or base; or the base has no
-            such layers.
-        CheckFailedError: the loss is not a finite number any more.
-        IntegrityError: the checkpoint is damaged.
-        MissingPartError: weights or device are missing, or the disk is full.
-    """
-    run = _Run(base, lessons, settings, device)
-    identity = _identity(run.base_sha256, base.name, lessons, validation, settings, name)
+    """Train into a folder that `load_simulator` reads, or go on training, or find it done."""
+    run = _Run(base, lessons, settings)
+    made_from = {
+        "base": [base.name, run.base_sha256],
+        "lessons": lessons.sha256(),
+        "validation": None if validation is None else validation.sha256(),
+        "settings": settings.as_json(),
+        "prompt_version": PROMPT_VERSION,
+        "name": name,
+    }
+    identity = files.sha256_bytes(files.canonical_json(made_from).encode())
     if (folder / RECORD).is_file():
         _same(files.read_json(folder / RECORD).get("identity"), identity, folder / RECORD)
         return folder
@@ -123,17 +108,30 @@ def train_simulator(
         if (step + 1) % save_every == 0:
             note = files.canonical_json({"identity": identity, "step": step + 1})
             files.write_bytes_atomic(folder / CHECKPOINT, run.dump(note))
-    _finish(run, folder, name, base.name, lessons, validation, identity)
+    run.write(folder, base.name)
+    record = {
+        "schema": SCHEMA,
+        "name": name,
+        "base": {"name": base.name, "sha256": run.base_sha256},
+        "depth": run.depth,
+        "contrast": True,
+        "prompt_version": PROMPT_VERSION,
+        "settings": made_from["settings"],
+        "lessons": {"features": len(lessons), "sha256": made_from["lessons"]},
+        "validation_loss": None if validation is None else run.loss(validation),
+        "identity": identity,
+        "files": {part: files.sha256_file(folder / part) for part in (ADAPTER, WEIGHTS, HEAD)},
+    }
+    files.write_json_atomic(folder / RECORD, record)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return folder
 
 
 class _Run:
     """A base model with an adapter and a head in training."""
 
-    def __init__(
-        self, base: Base, lessons: Lessons, settings: TrainingSettings, device: str
-    ) -> None:
-        where = usable_device(device)
+    def __init__(self, base: Base, lessons: Lessons, settings: TrainingSettings) -> None:
+        where = usable_device(base.device)
         model = load_model(base.folder, torch.float32).eval().requires_grad_(False)
         self.base_sha256 = weights_sha256(model)
         self.settings = settings
@@ -186,7 +184,6 @@ class _Run:
         return total / len(lessons)
 
     def _loss(self, texts: tuple[str, ...], ids: Any, right: Floats) -> Tensor:
-        """Cross-entropy in nats, mean over tokens."""
         device = self._model.device
         prefixes = [self._wording.prefix(text) for text in texts]
         packed = pack(prefixes, ids, device=device, dtype=torch.float32)
@@ -205,20 +202,15 @@ class _Run:
         return save(tensors, {"note": note})  # one key: several are written in no fixed order
 
     def load(self, path: Path) -> str:
-        """Continue from a dump; returns its note.
-
-        Raises:
-            IntegrityError: it is damaged, or of another model.
-        """
+        """Continue from a dump; returns its note."""
         try:
             with safe_open(path, framework="pt") as file, torch.no_grad():
                 note: str = (file.metadata() or {})["note"]
                 for name, value in self._trained.items():
                     value.copy_(file.get_tensor(name))
-                    moments = ("step", "exp_avg", "exp_avg_sq")
                     self._optimiser.state[value] = {
                         moment: file.get_tensor(f"{name}/{moment}").to(value.device)
-                        for moment in moments
+                        for moment in ("step", "exp_avg", "exp_avg_sq")
                     }
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise IntegrityError(
@@ -226,82 +218,29 @@ class _Run:
             ) from error
         return note
 
-    def adapter_config(self, base: str) -> dict[str, Any]:
-        """What PEFT needs to know of the adapter."""
-        return {"peft_type": "LORA", "base_model_name_or_path": base, **self._config}
-
-    def adapter_weights(self) -> Mapping[str, Any]:
-        """The adapter's tensors by PEFT's names, float16; what is in training is rounded, too."""
+    def write(self, folder: Path, base: str) -> None:
+        """Write adapter (float16, as which what is in training goes on) and head (float32)."""
         from peft import get_peft_model_state_dict
 
-        found = get_peft_model_state_dict(self._adapted, save_embedding_layers=False)
-        rounded = {name: value.detach().half() for name, value in found.items()}
+        config = {"peft_type": "LORA", "base_model_name_or_path": base, **self._config}
+        files.write_json_atomic(folder / ADAPTER, config)
+        state = get_peft_model_state_dict(self._adapted, save_embedding_layers=False)
+        rounded = {name: value.detach().half() for name, value in state.items()}
         with torch.no_grad():
             for name, value in rounded.items():
-                found[name].copy_(value)
-        return {name: value.cpu().numpy() for name, value in rounded.items()}
-
-    def head_weights(self) -> Mapping[str, Any]:
-        """The head's tensors, float32."""
-        return {n: value.detach().cpu().numpy() for n, value in self._head.named_parameters()}
+                state[name].copy_(value)
+        adapter = {name: value.cpu().numpy() for name, value in rounded.items()}
+        write_safetensors_atomic(folder / WEIGHTS, adapter)
+        head = {n: value.detach().cpu().numpy() for n, value in self._head.named_parameters()}
+        write_safetensors_atomic(folder / HEAD, head)
 
 
 def _resume(run: _Run, checkpoint: Path, identity: str) -> int:
-    """Go on from a checkpoint, if there is one; returns the next step."""
     if not checkpoint.is_file():
         return 0
     note = json.loads(run.load(checkpoint))
     _same(note["identity"], identity, checkpoint)
     return int(note["step"])
-
-
-def _finish(
-    run: _Run,
-    folder: Path,
-    name: str,
-    base_name: str,
-    lessons: Lessons,
-    validation: Lessons | None,
-    identity: str,
-) -> None:
-    """Write the simulator, its record last."""
-    files.write_json_atomic(folder / ADAPTER, run.adapter_config(base_name))
-    write_safetensors_atomic(folder / WEIGHTS, run.adapter_weights())
-    write_safetensors_atomic(folder / HEAD, run.head_weights())
-    record = {
-        "schema": SCHEMA,
-        "name": name,
-        "base": {"name": base_name, "sha256": run.base_sha256},
-        "depth": run.depth,
-        "contrast": True,
-        "prompt_version": PROMPT_VERSION,
-        "settings": run.settings.as_json(),
-        "lessons": {"features": len(lessons), "sha256": lessons.sha256()},
-        "validation_loss": None if validation is None else run.loss(validation),
-        "identity": identity,
-        "files": {part: files.sha256_file(folder / part) for part in (ADAPTER, WEIGHTS, HEAD)},
-    }
-    files.write_json_atomic(folder / RECORD, record)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _identity(
-    base: str,
-    base_name: str,
-    lessons: Lessons,
-    validation: Lessons | None,
-    settings: TrainingSettings,
-    name: str,
-) -> str:
-    parts = {
-        "base": [base_name, base],
-        "lessons": lessons.sha256(),
-        "validation": None if validation is None else validation.sha256(),
-        "settings": settings.as_json(),
-        "prompt_version": PROMPT_VERSION,
-        "name": name,
-    }
-    return files.sha256_bytes(files.canonical_json(parts).encode())
 
 
 def _same(found: object, expected: str, path: Path) -> None:

@@ -1,11 +1,12 @@
 """A language model with vectors in its prompts as one trainable module.
 
-Owns the loss: mean negative log-likelihood over answer tokens alone, in nats. The head that all
+The loss is the mean negative log-likelihood over answer tokens alone, in nats. The head that all
 rows of a batch begin with is read once, and only the answer's places go through the output layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,8 +14,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from introspect_bench.benchmark.backends.injection.hooks import Injector, Slots
-from introspect_bench.benchmark.backends.injection.learned import Learned
-from introspect_bench.benchmark.backends.injection.projection import Projection
+from introspect_bench.benchmark.backends.injection.learned import Learned, Projection
 from introspect_bench.benchmark.backends.injection.spec import (
     Injections,
     all_injections,
@@ -35,18 +35,7 @@ class TrainedExplainer(nn.Module):
         inner: Any = None,
         projection: Projection | None = None,
     ) -> None:
-        """Bind.
-
-        Args:
-            model: what has the weights: a causal language model, or PEFT's wrapper of one.
-            injection: how vectors enter.
-            inner: the causal language model itself, if `model` is a wrapper.
-            projection: maps that vectors go through at first, if an injection declares any.
-
-        Raises:
-            UsageError: an injection does not fit the model or the projection, or two tasks learn a
-                scale.
-        """
+        """Bind a model; `inner` is the language model itself if `model` is PEFT's wrapper."""
         super().__init__()
         self.model = model
         self._inner = [inner if inner is not None else model]  # a list: not a submodule twice
@@ -64,47 +53,23 @@ class TrainedExplainer(nn.Module):
         self.log_scale = scales[0] if scales else None
         self.projection = projection
 
-    def forward(
-        self,
-        head: Tensor,
-        ids: Tensor,
-        mask: Tensor,
-        answers: Tensor,
-        rows: Tensor,
-        columns: Tensor,
-        layers: Tensor,
-        vectors: Tensor,
-        task: str,
-        kind: str = "",  # noqa: ARG002
-    ) -> dict[str, Tensor]:
-        """Return `loss` over the answer tokens, and `n`, how many there are.
-
-        Args:
-            head: token ids that every row begins with, int64 (n_head,), possibly none.
-            ids: token ids after it, int64 (n, width).
-            mask: 1 for tokens that are read, int64 (n, width).
-            answers: token to predict at each place or -100, int64 (n, width).
-            rows: row of each slot, int64 (n_slots,).
-            columns: column of each slot, int64 (n_slots,).
-            layers: first and last layer of each slot, int64 (n_slots, 2); (0, 2) unless queries
-                have their own.
-            vectors: float32 (n_slots, d_target).
-            task: name of the task, which says how they enter.
-            kind: what is asked; a loss is told by it.
-        """
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return `loss` over the answer tokens of what `collate` gives, and `n`, their number."""
         inner = self._inner[0]
-        injector = self._injectors[injection_of(task, self.injection)]
+        injector = self._injectors[injection_of(batch["task"], self.injection)]
+        head, ids, mask, answers = (batch[name] for name in ("head", "ids", "mask", "answers"))
         slots = None
-        if len(rows):
-            own = layers if len(layers) else None
-            slots = Slots(rows=rows, columns=columns, vectors=vectors, layers=own)
+        if len(batch["rows"]):
+            own = batch["layers"] if len(batch["layers"]) else None
+            places = {name: batch[name] for name in ("rows", "columns", "vectors")}
+            slots = Slots(**places, layers=own)
         before = self._read(head, len(ids))
-        places = torch.arange(len(head), len(head) + ids.shape[1], device=ids.device)
+        positions = torch.arange(len(head), len(head) + ids.shape[1], device=ids.device)
         with injector.during(slots):
             hidden = inner.base_model(
                 inputs_embeds=injector.embed(ids, slots),
                 attention_mask=torch.cat([mask.new_ones(len(ids), len(head)), mask], dim=1),
-                position_ids=places.expand(len(ids), -1),
+                position_ids=positions.expand(len(ids), -1),
                 use_cache=before is not None,
                 **with_cache(before),
             ).last_hidden_state
@@ -114,7 +79,8 @@ class TrainedExplainer(nn.Module):
         if cap is not None:  # Gemma 2
             logits = cap * (logits / cap).tanh()
         loss = nn.functional.cross_entropy(logits, answers[there])
-        for learned in self._parameters_of_injection():
+        maps = [] if self.projection is None else list(self.projection.parameters())
+        for learned in maps if self.log_scale is None else [self.log_scale, *maps]:
             # distributed training wants every parameter in every step, vectors or none
             loss = loss + 0 * learned.sum()
         return {"loss": loss, "n": there.sum()}
@@ -123,10 +89,6 @@ class TrainedExplainer(nn.Module):
         """The injections' learned parts as they are now."""
         scale = None if self.log_scale is None else float(self.log_scale.detach())
         return Learned(log_scale=scale, projection=self.projection)
-
-    def _parameters_of_injection(self) -> list[nn.Parameter]:
-        maps = [] if self.projection is None else list(self.projection.parameters())
-        return maps if self.log_scale is None else [self.log_scale, *maps]
 
     def _read(self, head: Tensor, n: int) -> DynamicCache | None:
         """Keys and values of the head for `n` rows, which gradients flow back through."""

@@ -1,35 +1,23 @@
-"""What `train --projection` declares, and the maps it starts from.
-
-Owns which target layers get a map, read from the training and validation queries of a suite, and
-the texts and the target model of an alignment.
-"""
+"""What `train --projection` declares, and the maps it starts from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, own_layers
+from introspect_bench.benchmark.backends.training.spec import LENS, STARTS, TrainRequest
 from introspect_bench.benchmark.cache import OnProgress
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
 from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.models.targets import layers_and_width
 from introspect_bench.benchmark.registry import provided_tasks
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-
-if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
 
 OnAlign = Callable[[int, int], None]
-"""Told pairs of tokens read and pairs in all."""
-
-LENS = "input-lens"
-STARTS = ("none", "random", "aligned", LENS)
-"""What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
-shows the explainer its own tokens: for a direction those that it responds to, for a state those
-whose embeddings are nearest to where `aligned` maps it."""
+"""Progress: pairs of tokens read and pairs in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,128 +32,80 @@ class Projecting:
     """What `explainer.json` says of the start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """Where the maps of a projection come from."""
-
-    kind: str = "none"
-    """One of `STARTS`."""
-    texts: Path | None = None
-    """Text file to align on, one text a line; None for what the suite's target wrote."""
-    target: str | None = None
-    """Folder, hub id or name of the target to align with; None for the suite's own."""
-
-
 def plan_projection(
-    start: Start,
-    found: Sequence[tuple[Task, Suite]],
+    request: TrainRequest,
+    suites: Sequence[Suite],
     base: Path,
     injections: Mapping[str, Injection],
-    *,
-    seed: int,
-    device: str,
     on_fetch: OnProgress,
-    on_align: OnAlign = lambda _done, _total: None,
+    on_align: OnAlign,
 ) -> Projecting:
     """Say what is declared and how the maps are made; loads nothing yet but reads the texts.
 
-    Vectors of all tasks go through the maps, but for the input lens, which is for those that enter
+    Vectors of all suites go through the maps, but for the input lens, which is for those that enter
     as embeddings; where none does, but states enter otherwise, nothing is declared.
-
-    Args:
-        start: where the maps come from.
-        found: tasks that are learnt, with their suites; those without vectors count for nothing.
-        base: folder of the base model.
-        injections: where vectors of each task will enter.
-        seed: decides random maps.
-        device: where an aligned target runs.
-        on_fetch: told what is downloaded and prepared.
-        on_align: told how far an alignment is.
-
-    Raises:
-        UsageError: unknown start, vectors of another width than the base without a projection, a
-            projection without vectors, maps for directions and vectors that are none, or no text
-            to align on.
-        MissingPartError: the text file is not there.
     """
-    from introspect_bench.benchmark.backends.explainer.load import find_model
-
-    if start.kind not in STARTS:
-        raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
+    start = request.projection
+    if start not in STARTS:
+        raise UsageError(f"projection {start!r}: choose from {', '.join(STARTS)}")
     _, width = layers_and_width(base)
-    plain, suites = _split(start, injections, [suite for task, suite in found if task.uses_vector])
-    widths = [
-        {suite.manifest["target"].get("d_model", width) for suite in s} for s in (plain, suites)
-    ]
-    if widths[0] - {width}:
+    plain, mapped = _split(start, injections, suites)
+    if others := _widths(plain, width) - {width}:
         raise UsageError(
-            f"the vectors have width {min(widths[0] - {width})} but {base.name} has width {width}; "
+            f"the vectors have width {min(others)} but {base.name} has width {width}; "
             "give --projection aligned or random"
         )
-    if start.kind == "none" or (plain and not suites):
+    if start == "none" or (plain and not mapped):
         return Projecting(injections=injections)
-    if len(widths[1]) != 1:
-        raise UsageError("a projection needs tasks with vectors, all of one width")
-    read = _read_as(start, suites)
-    blocks = _blocks(suites)
-    maps = replace(_maps(suites, blocks, widths[1].pop()), nearest=start.kind == LENS)
-    mapped = {suite.task: replace(injections[suite.task], projection=maps) for suite in suites}
-    place = None if start.kind == "random" else _place(list(mapped.values()))
-    if place is None:
+    fit, blocks = _fit(start, mapped), _blocks(mapped)
+    maps = replace(_maps(mapped, blocks, width), nearest=start == LENS)
+    ways = {suite.task: replace(injections[suite.task], projection=maps) for suite in mapped}
+    injections = {**injections, **ways}
+    if start == "random":
+        from introspect_bench.benchmark.backends.injection.learned import random_projection
+
         return Projecting(
-            injections={**injections, **mapped},
-            make=lambda _model: _random(maps, width, seed),
-            about={"start": start.kind},
+            injections=injections,
+            make=lambda _model: random_projection(maps, width, seed=request.seed),
+            about={"start": start},
         )
-    name = str(suites[0].manifest["target"].get("name"))
-    texts = provided_tasks().shipped_texts(name) if start.texts is None else _lines(start.texts)
-    return Projecting(
-        injections={**injections, **mapped},
-        make=lambda model: _fitted(
-            read,
-            place,
-            blocks,
-            texts,
-            find_model(start.target or name, on_progress=on_fetch).directory,
-            base,
-            model,
-            device,
-            on_align,
-        ),
-        about={"start": start.kind, "texts_sha256": sha256_bytes(canonical_json(texts).encode())},
-    )
+    place, name = _place(list(ways.values())), str(mapped[0].manifest["target"].get("name"))
+    texts = provided_tasks().shipped_texts(name) if request.align is None else _lines(request.align)
+
+    def make(model: Any) -> Any:
+        from introspect_bench.benchmark.backends.explainer.checkpoints import find_model
+        from introspect_bench.benchmark.backends.injection import alignment
+
+        folder = find_model(request.target or name, on_progress=on_fetch).directory
+        target = alignment.load_reader(folder, device=request.device)
+        reader = alignment.load_reader(base, device=request.device, model=model)
+        return alignment.fitted_projection(
+            fit, place, blocks, target, reader, texts, on_pairs=on_align
+        )
+
+    about = {"start": start, "texts_sha256": sha256_bytes(canonical_json(texts).encode())}
+    return Projecting(injections=injections, make=make, about=about)
 
 
 def _split(
-    start: Start, injections: Mapping[str, Injection], suites: Sequence[Suite]
+    start: str, injections: Mapping[str, Injection], suites: Sequence[Suite]
 ) -> tuple[list[Suite], list[Suite]]:
-    """Suites whose vectors enter as they are, and those whose vectors go through the maps.
-
-    Raises:
-        UsageError: directions are to be seen as tokens and enter elsewhere.
-    """
     plain = [
-        start.kind == "none" or (start.kind == LENS and injections[suite.task].mode != "embedding")
+        suite
         for suite in suites
+        if start == "none" or (start == LENS and injections[suite.task].mode != "embedding")
     ]
-    if start.kind == LENS and all(plain) and any(suite.describes for suite in suites):
+    if start == LENS and len(plain) == len(suites) and any(suite.describes for suite in suites):
         raise UsageError(
             "the input lens shows directions as tokens: give injection mode 'embedding'"
         )
-    return (
-        [suite for suite, as_it_is in zip(suites, plain, strict=True) if as_it_is],
-        [suite for suite, as_it_is in zip(suites, plain, strict=True) if not as_it_is],
-    )
+    return plain, [suite for suite in suites if suite not in plain]
 
 
-def _read_as(start: Start, suites: Sequence[Suite]) -> str:
-    """Which fit maps are made by: directions are pulled back, states are aligned.
-
-    Raises:
-        UsageError: the input lens would have to be both.
-    """
+def _fit(start: str, suites: Sequence[Suite]) -> str:
+    """How maps are fitted: directions are pulled back, states are aligned."""
     kinds = {suite.describes for suite in suites}
-    if start.kind != LENS:
+    if start != LENS:
         return "aligned"
     if len(kinds) > 1:
         raise UsageError(
@@ -176,11 +116,6 @@ def _read_as(start: Start, suites: Sequence[Suite]) -> str:
 
 
 def _place(mapped: Sequence[Injection]) -> Injection:
-    """Where vectors that go through maps enter: the place that the maps are fitted to.
-
-    Raises:
-        UsageError: there are several, which one set of maps cannot lead to.
-    """
     # all modes of a query's own layers read the same residuals
     if len({"own" if way.own else (way.mode, way.layer) for way in mapped}) > 1:
         raise UsageError(
@@ -192,23 +127,24 @@ def _place(mapped: Sequence[Injection]) -> Injection:
 
 def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
     """First and last layer of each map: the widest block that begins at each layer."""
-    from introspect_bench.benchmark.backends.injection.spec import own_layers
-
     widest: dict[int, int] = {}
     for suite in suites:
-        for split in ("train", "validation"):
-            for query in suite.queries(split):
-                first, last = own_layers(query.fields)
-                widest[first] = max(last, widest.get(first, last))
+        for query in [*suite.queries("train"), *suite.queries("validation")]:
+            first, last = own_layers(query.fields)
+            widest[first] = max(last, widest.get(first, last))
     return sorted(widest.items())
 
 
-def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
-    from introspect_bench.benchmark.backends.injection.spec import Maps
+def _widths(suites: Sequence[Suite], width: int) -> set[int]:
+    return {suite.manifest["target"].get("d_model", width) for suite in suites}
 
-    deepest = max(last for _, last in blocks) + 1
+
+def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
+    widths, deepest = _widths(suites, width), max((last for _, last in blocks), default=0) + 1
+    if len(widths) != 1:
+        raise UsageError("a projection needs tasks with vectors, all of one width")
     return Maps(
-        d_target=width,
+        d_target=widths.pop(),
         n_layers=int(suites[0].manifest["target"].get("n_layers", deepest)),
         layers=tuple(first for first, _ in blocks),
     )
@@ -216,30 +152,7 @@ def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int
 
 def _lines(path: Path) -> list[str]:
     try:
-        found = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in path.read_text().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise MissingPartError(f"{path}: no text can be read from it: {error}") from error
-    return [line for line in found if line]
-
-
-def _random(maps: Maps, width: int, seed: int) -> Any:
-    from introspect_bench.benchmark.backends.injection.projection import random_projection
-
-    return random_projection(maps, width, seed=seed)
-
-
-def _fitted(
-    start: str,
-    injection: Injection,
-    blocks: Sequence[tuple[int, int]],
-    texts: Sequence[str],
-    target: Path,
-    base: Path,
-    model: Any,
-    device: str,
-    told: OnAlign,
-) -> Any:
-    """Maps by least squares; the target is loaded beside the base model."""
-    from introspect_bench.benchmark.backends.injection.alignment import fit_base
-
-    return fit_base(start, model, base, target, injection, blocks, texts, device=device, told=told)
+    return [line for line in lines if line]

@@ -1,13 +1,12 @@
-"""Questions about training vectors as lessons: which of them, when, and how they are encoded.
+"""Questions about training vectors as examples: which of them, when, and how they are encoded.
 
-Owns the draw, which a control without vectors shares: it depends on queries and oracle rows alone.
+The draw depends on queries and oracle rows alone, so that a control without vectors shares it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
 from introspect_bench.benchmark.backends.training.dataset import Lesson, encode_lesson
@@ -46,21 +45,7 @@ def make_reading_lessons(
     n: Amount | None = None,
     seed: int = 0,
 ) -> list[Lesson]:
-    """Encode questions about the vectors of the training queries that are learnt from.
-
-    Args:
-        task: asks them.
-        suite: its training split is read, with oracle rows.
-        encoder: the explainer's.
-        reading: how many of which kinds, and when.
-        n: training queries that are learnt from, as `make_lessons` draws them.
-        seed: decides both draws.
-
-    Raises:
-        UsageError: vectors enter at quoted tokens, a kind is unknown, there are fewer questions, or
-            the suite does not say where its vectors were read.
-        IntegrityError: a file of the suite is corrupt.
-    """
+    """Encode questions about the vectors of the training queries that `make_lessons` draws."""
     if task.reading is None:
         return []
     if encoder.injection.quotes:
@@ -69,30 +54,30 @@ def make_reading_lessons(
             "stand in; train without reading, or choose own-layers or embedding"
         )
     queries = draw_groups(suite.queries("train"), n, seed=seed)
+    questions = task.reading(queries, suite.oracle("train"))
     wanted = round(reading.share * len(queries))
-    drawn = draw_questions(
-        task.reading(queries, suite.oracle("train")), wanted, kinds=reading.kinds, seed=seed
-    )
+    drawn = draw_questions(questions, wanted, kinds=reading.kinds, seed=seed)
     vectors = checked_vectors(suite, "train", queries) if encoder.use_vectors else None
     continued = ContinuedEncoder(encoder)
     heads: dict[str, Encoded] = {}
     lessons = []
-    for question, early in drawn:
-        prompt = _prompt(task, question)
-        if vectors is not None and question.query.vector is not None:
-            prompt = replace(prompt, vector=vectors[question.query.vector].astype("float32"))
+    for question, first_half in drawn:
+        place, kind = question.query.vector, question.kind
+        prompt = Prompt(
+            query=question.query,
+            template=f"{task.name}/reading/{kind}",
+            instructions=question.instructions,
+            question=question.question,
+            vector=None if vectors is None or place is None else vectors[place].astype("float32"),
+        )
         own = continued if question.continued else encoder
-        if question.kind not in heads:
-            heads[question.kind] = own.head(prompt)
+        if kind not in heads:
+            heads[kind] = own.head(prompt)
+        reply = own.reply_ids(question.reply)
+        early = reading.when == "before" or (reading.when == "both" and first_half)
         lessons.append(
             encode_lesson(
-                own,
-                prompt,
-                heads[question.kind],
-                own.reply_ids(question.reply),
-                task=task.name,
-                reading=question.kind,
-                early=reading.when == "before" or (reading.when == "both" and early),
+                own, prompt, heads[kind], reply, task=task.name, reading=kind, early=early
             )
         )
     return sorted(lessons, key=lambda lesson: lesson.qid)
@@ -101,21 +86,10 @@ def make_reading_lessons(
 def draw_questions(
     questions: Sequence[ReadingQuestion], n: int, *, kinds: Sequence[str] = (), seed: int = 0
 ) -> list[tuple[ReadingQuestion, bool]]:
-    """Draw questions by hash, as many of each kind as of the others while there are any.
+    """Draw `n` questions by hash, as many of each kind as of the others while there are any.
 
     Contrast groups stay together, but for the last one of a kind, so that choices stay balanced.
-
-    Args:
-        questions: all there are.
-        n: how many.
-        kinds: kinds to draw from; all if empty.
-        seed: decides the draw.
-
-    Returns:
-        Questions, and whether each is in the first half of its kind.
-
-    Raises:
-        UsageError: a kind is unknown, or there are fewer.
+    With each question: whether it is in the first half of its kind.
     """
     by_kind: dict[str, list[ReadingQuestion]] = {}
     for question in questions:
@@ -136,28 +110,17 @@ def draw_questions(
         key = f"{seed}:{question.kind}:{question.query.group}"
         return hashlib.sha256(key.encode()).hexdigest(), question.query.id
 
-    found = []
+    drawn = []
     for kind, count in _shares({kind: len(own) for kind, own in chosen.items()}, n).items():
         own = sorted(chosen[kind], key=order)[:count]
-        found += [(question, 2 * place < count) for place, question in enumerate(own)]
-    return found
+        drawn += [(question, 2 * place < count) for place, question in enumerate(own)]
+    return drawn
 
 
 def _shares(there: dict[str, int], n: int) -> dict[str, int]:
     """Share `n` among kinds, equally as far as they go; the scarcest are served first."""
-    found = {}
-    for left, kind in zip(
-        range(len(there), 0, -1), sorted(there, key=lambda k: (there[k], k)), strict=True
-    ):
-        found[kind] = min(there[kind], n // left)
-        n -= found[kind]
-    return found
-
-
-def _prompt(task: Task, question: ReadingQuestion) -> Prompt:
-    return Prompt(
-        query=question.query,
-        template=f"{task.name}/reading/{question.kind}",
-        instructions=question.instructions,
-        question=question.question,
-    )
+    shares: dict[str, int] = {}
+    for kind in sorted(there, key=lambda k: (there[k], k)):
+        shares[kind] = min(there[kind], n // (len(there) - len(shares)))
+        n -= shares[kind]
+    return shares

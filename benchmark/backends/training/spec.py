@@ -1,9 +1,11 @@
-"""How an explainer is trained: numbers and choices, all of them part of what a training is."""
+"""What a training is: what it reads, and how the explainer is trained."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.backends.injection.spec import (
@@ -13,18 +15,58 @@ from introspect_bench.benchmark.backends.injection.spec import (
 )
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import DECODINGS, GREEDY
+from introspect_bench.benchmark.suite.subset import Amount
+
+LENS = "input-lens"
+STARTS = ("none", "random", "aligned", LENS)
+"""What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
+shows the explainer its own tokens: those that a direction responds to, or whose embeddings are
+nearest to where `aligned` maps a state."""
+OnStep = Callable[[int, int, float], None]
+"""Progress: steps done, steps in all and the latest loss in nats."""
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What can be computed in."""
 
 READING = ("before", "beside", "both")
-"""When reading is taught: in a phase of its own before the task, mixed with it, or half and half.
-"""
+"""When reading is taught: in a phase before the task, mixed with it, or half and half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """Everything that `train` is asked for, but for the settings."""
+
+    base: str
+    """Folder, hub id or target's name of the model to train."""
+    output: Path
+    """Folder that gets the explainer; `run --model OUTPUT` runs it."""
+    suite: str = "smollm2-135m"
+    """Name or folder of a suite."""
+    tasks: Sequence[str] = ()
+    """Tasks to learn, mixed; all of the suite if empty."""
+    n_train: Amount | None = None
+    """Training queries of each task, or below 1 the part of them, whole contrast groups; all if
+    None."""
+    no_vector: bool = False
+    """Leave vectors out, as a control."""
+    injection: Injections | None = None
+    """How vectors enter, for every task or by task; the default where nothing is said."""
+    projection: str = "none"
+    """Linear maps into the base model's width, trained with it: one of `STARTS`."""
+    align: Path | None = None
+    """Text file to align on, one text a line; what the target wrote if None."""
+    target: str | None = None
+    """Target to align with; the suite's own if None."""
+    device: str = "cpu"
+    """A torch device."""
+    seed: int = 0
+    """Decides draws, initial weights and order."""
+    precision: str = "auto"
+    """One of `PRECISIONS`; `auto`: bfloat16 where it is faster, or what the training began with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How an explainer is taught to read vectors: by cheap true questions about training vectors.
-
-    A control without vectors is asked the same questions.
-    """
+    """How an explainer, or a control, learns to read vectors: by true questions about them."""
 
     when: str = "beside"
     """One of `READING`."""
@@ -34,11 +76,7 @@ class Reading:
     """Kinds of questions, equally many of each as far as there are; all if empty."""
 
     def __post_init__(self) -> None:
-        """Check that it is possible.
-
-        Raises:
-            UsageError: it is not.
-        """
+        """Check that it is possible."""
         if self.when not in READING:
             raise UsageError(f"reading {self.when!r}: choose from {', '.join(READING)}")
         if not 0 < self.share < math.inf:
@@ -85,17 +123,12 @@ class ExplainerSettings:
     """How its replies will be chosen, one of `DECODINGS`; training does not depend on it."""
 
     def __post_init__(self) -> None:
-        """Check that the numbers are possible.
-
-        Raises:
-            UsageError: they are not.
-        """
+        """Check that the numbers are possible."""
         if self.method not in ("lora", "full"):
             raise UsageError(f"method {self.method!r}: choose lora or full")
         if self.decoding not in DECODINGS:
             raise UsageError(f"decoding {self.decoding!r}: choose from {', '.join(DECODINGS)}")
-        counts = ("rank", "batch_size", "accumulation", "epochs", "evaluations", "patience")
-        for name in counts:
+        for name in ("rank", "batch_size", "accumulation", "epochs", "evaluations", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', ' ')}: give 1 or more")
         if not 0 < self.learning_rate < math.inf:

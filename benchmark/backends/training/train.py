@@ -1,9 +1,9 @@
 """Trains an explainer: an adapter or all weights, on answer tokens alone; goes on where it was.
 
-Owns what is written under the folder: `training.json` (what this training is), `training.jsonl`
-(one line a logged step), its picture `training.svg`, `checkpoints/` while it lasts, and at the end
-the adapter or the weights with `explainer.json`, whose presence means that training is done. The
-loop is transformers' Trainer.
+Written under the folder: `training.json` (what this training is), `training.jsonl` (one line a
+logged step), its picture `training.svg`, `checkpoints/` while it lasts, and at the end the adapter
+or the weights with `explainer.json`, whose presence means that training is done. The loop is
+transformers' Trainer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ import torch
 from transformers import PrinterCallback, set_seed
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.injection.learned import write_learned
-from introspect_bench.benchmark.backends.injection.projection import Projection
+from introspect_bench.benchmark.backends.injection.learned import Projection, write_learned
 from introspect_bench.benchmark.backends.injection.spec import injections_as_json
 from introspect_bench.benchmark.backends.models.adapters import ADAPTER, WEIGHTS
 from introspect_bench.benchmark.backends.models.pretrained import (
@@ -32,7 +32,6 @@ from introspect_bench.benchmark.backends.models.pretrained import (
 from introspect_bench.benchmark.backends.models.twins import make_twin
 from introspect_bench.benchmark.backends.simulator.layout import adapt
 from introspect_bench.benchmark.backends.simulator.model import weights_sha256
-from introspect_bench.benchmark.backends.training.curve import loss_curve
 from introspect_bench.benchmark.backends.training.dataset import (
     Lesson,
     collate,
@@ -40,15 +39,15 @@ from introspect_bench.benchmark.backends.training.dataset import (
     plan_batches,
 )
 from introspect_bench.benchmark.backends.training.module import TrainedExplainer
-from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, OnStep
 from introspect_bench.benchmark.backends.training.trainer import (
     ExplainerTrainer,
     Log,
-    OnStep,
     Patience,
     cut_log,
     is_first,
     last_checkpoint,
+    loss_curve,
     n_processes,
     trainer_arguments,
 )
@@ -66,47 +65,44 @@ CURVE = "training.svg"
 """The losses of `training.jsonl` as a picture."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What is trained, on what and how."""
+
+    base: Path
+    """Folder of the base model."""
+    base_name: str
+    """Name under which the base is found when the explainer is loaded."""
+    lessons: Sequence[Lesson]
+    """Examples to learn from."""
+    validation: Sequence[Lesson]
+    """Examples to stop by."""
+    settings: ExplainerSettings
+    """How."""
+    about: Mapping[str, Any]
+    """What `explainer.json` says besides: suites, versions, templates."""
+    pad: int
+    """Token that fills batches up."""
+    project: Callable[[Any], Projection] | None = None
+    """Makes the maps that vectors go through, from the loaded base; None for no maps."""
+    device: str = "cpu"
+    """A torch device."""
+
+
 def train_explainer(
-    base: Path,
-    lessons: Sequence[Lesson],
-    validation: Sequence[Lesson],
-    settings: ExplainerSettings,
-    folder: Path,
-    *,
-    base_name: str,
-    about: Mapping[str, Any],
-    pad: int,
-    device: str = "cpu",
-    project: Callable[[Any], Projection] | None = None,
-    on_step: OnStep = lambda _done, _total, _loss: None,
+    training: Training, folder: Path, on_step: OnStep = lambda _done, _total, _loss: None
 ) -> Path:
-    """Train, or go on training, or find it done.
-
-    Args:
-        base: folder of the base model.
-        lessons: what it learns from.
-        validation: what it stops by.
-        settings: how.
-        folder: where everything is written.
-        base_name: name under which the base is found when the explainer is loaded.
-        about: what `explainer.json` says besides: suites, versions, templates.
-        pad: token that fills batches up.
-        device: torch device.
-        project: makes the maps that vectors go through, from the loaded base; None for no maps.
-        on_step: told after every logged step.
-
-    Raises:
-        UsageError: the folder holds another training, or the base cannot be trained so.
-        CheckFailedError: the loss is not a finite number any more.
-        MissingPartError: weights or device are missing, or the disk is full.
-    """
-    model = _loaded(base, device)
+    """Train into a folder, or go on training, or find it done."""
+    settings, model = training.settings, _loaded(training.base, training.device)
     plan = {
-        "base": {"name": base_name, "sha256": weights_sha256(model)},
+        "base": {"name": training.base_name, "sha256": weights_sha256(model)},
         "settings": settings.as_json(),
-        "lessons": _learnt(lessons),
-        "validation": {"n": len(validation), "sha256": lessons_sha256(validation)},
-        "about": dict(about),
+        "lessons": _counts(training.lessons),
+        "validation": {
+            "n": len(training.validation),
+            "sha256": lessons_sha256(training.validation),
+        },
+        "about": dict(training.about),
     }
     _check_same(folder, plan)
     if (folder / RECORD).is_file():
@@ -116,38 +112,45 @@ def train_explainer(
     set_seed(settings.seed)
     if settings.twin is not None:
         model = make_twin(model, settings.twin, seed=settings.seed)
-    wrapped, adapted = _trainable(model, settings, None if project is None else project(model))
-    steps = plan_batches(
-        lessons, batch_size=settings.batch_size, epochs=settings.epochs, seed=settings.seed
-    )
-    checkpoint = last_checkpoint(folder / CHECKPOINTS)
-    cut_log(folder / LOG, checkpoint)
-    log = Log(folder / LOG, on_step)
-    trainer = ExplainerTrainer(
-        model=wrapped,
-        args=trainer_arguments(folder / CHECKPOINTS, settings, len(steps), device),
-        train_dataset=list(lessons),
-        eval_dataset=list(validation),
-        data_collator=lambda part: collate(part, pad=pad),
-        callbacks=[log, Patience(settings.patience, _early(lessons, steps, settings))],
-    )
-    trainer.steps, trainer.losses = steps, {}
-    trainer.checks = plan_batches(
-        validation, batch_size=2 * settings.batch_size, epochs=1, seed=settings.seed
-    )
-    log.trainer = trainer
-    trainer.remove_callback(PrinterCallback)  # standard output is for results
-    trainer.train(resume_from_checkpoint=checkpoint)
+    maps = None if training.project is None else training.project(model)
+    wrapped, adapted = _trainable(model, settings, maps)
+    trainer = _fit(training, wrapped, folder, on_step)
     if is_first():
-        _write(folder, adapted or model, base, base_name, settings)
+        _write(folder, adapted or model, training)
         write_learned(folder, wrapped.learned())
         _finish(folder, {**_record(settings, plan), "validation_loss": trainer.state.best_metric})
     trainer.accelerator.wait_for_everyone()
     return folder
 
 
+def _fit(
+    training: Training, wrapped: TrainedExplainer, folder: Path, on_step: OnStep
+) -> ExplainerTrainer:
+    settings, lessons = training.settings, training.lessons
+    size, seed = settings.batch_size, settings.seed
+    steps = plan_batches(lessons, batch_size=size, epochs=settings.epochs, seed=seed)
+    checkpoint = last_checkpoint(folder / CHECKPOINTS)
+    cut_log(folder / LOG, checkpoint)
+    log = Log(folder / LOG, on_step)
+    batches = sum(lessons[step[0]].early for step in steps)
+    early = math.ceil(batches / (settings.accumulation * n_processes()))
+    trainer = ExplainerTrainer(
+        model=wrapped,
+        args=trainer_arguments(folder / CHECKPOINTS, settings, len(steps), training.device),
+        train_dataset=list(lessons),
+        eval_dataset=list(training.validation),
+        data_collator=lambda part: collate(part, pad=training.pad),
+        callbacks=[log, Patience(settings.patience, since=early)],
+    )
+    trainer.steps, trainer.losses = steps, {}
+    trainer.checks = plan_batches(training.validation, batch_size=2 * size, epochs=1, seed=seed)
+    log.trainer = trainer
+    trainer.remove_callback(PrinterCallback)  # standard output is for results
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer
+
+
 def _record(settings: ExplainerSettings, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What `explainer.json` says, but for the loss."""
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "injection": injections_as_json(settings.injection),
@@ -161,23 +164,14 @@ def _record(settings: ExplainerSettings, plan: Mapping[str, Any]) -> dict[str, A
 
 
 def _finish(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the record, which says that all is there, and the curve; remove the checkpoints."""
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
     files.write_json_atomic(folder / RECORD, dict(record))
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
-def _early(
-    lessons: Sequence[Lesson], steps: Sequence[Sequence[int]], settings: ExplainerSettings
-) -> int:
-    """Steps of the phase before the task itself."""
-    batches = sum(lessons[step[0]].early for step in steps)
-    return math.ceil(batches / (settings.accumulation * n_processes()))
-
-
-def _learnt(lessons: Sequence[Lesson]) -> dict[str, Any]:
-    """How much is learnt from; `n_train` counts queries of tasks, `reading` questions by kind."""
+def _counts(lessons: Sequence[Lesson]) -> dict[str, Any]:
+    """How much it learns from; `n_train` counts queries of tasks, `reading` questions by kind."""
     tasks = Counter(lesson.task for lesson in lessons if not lesson.reading)
     reading = Counter(lesson.reading for lesson in lessons if lesson.reading)
     return {
@@ -189,12 +183,7 @@ def _learnt(lessons: Sequence[Lesson]) -> dict[str, Any]:
 
 
 def bfloat16_is_faster(device: str) -> bool:
-    """Whether products of matrices are clearly faster in bfloat16 on a device.
-
-    Raises:
-        UsageError: unknown device.
-        MissingPartError: this machine has no such device.
-    """
+    """Whether products of matrices are clearly faster in bfloat16 on a device."""
     if usable_device(device).type != "cpu":
         return True
     seconds = {}
@@ -248,30 +237,24 @@ def _lora(settings: ExplainerSettings) -> dict[str, Any]:
     }
 
 
-def _write(
-    folder: Path, model: Any, base: Path, base_name: str, settings: ExplainerSettings
-) -> None:
-    """Write an adapter, rounded to float16, or weights with the base's tokenizer."""
-    if settings.method == "full":
+def _write(folder: Path, model: Any, training: Training) -> None:
+    if training.settings.method == "full":
         model.save_pretrained(folder)
-        load_tokenizer(base).save_pretrained(folder)
+        load_tokenizer(training.base).save_pretrained(folder)
         return
     from peft import get_peft_model_state_dict
 
-    found = get_peft_model_state_dict(model, save_embedding_layers=False)
-    config = {"peft_type": "LORA", "base_model_name_or_path": base_name, **_lora(settings)}
-    files.write_json_atomic(folder / ADAPTER, config)
-    write_safetensors_atomic(
-        folder / WEIGHTS,
-        {name: value.detach().cpu().half().numpy() for name, value in found.items()},
-    )
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    config = {"peft_type": "LORA", "base_model_name_or_path": training.base_name}
+    files.write_json_atomic(folder / ADAPTER, {**config, **_lora(training.settings)})
+    tensors = {name: value.detach().cpu().half().numpy() for name, value in state.items()}
+    write_safetensors_atomic(folder / WEIGHTS, tensors)
 
 
 def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds another training."""
     if not (folder / PLAN).is_file():
         return
-    found = files.read_json(folder / PLAN)
+    stored = files.read_json(folder / PLAN)
     for name, value in plan.items():
-        if files.canonical_json(found.get(name)) != files.canonical_json(value):
+        if files.canonical_json(stored.get(name)) != files.canonical_json(value):
             raise UsageError(f"{folder} holds a training with another {name}; give another folder")

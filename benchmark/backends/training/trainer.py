@@ -1,7 +1,4 @@
-"""transformers' Trainer with our order of batches and log; a kill cannot spoil its checkpoints.
-
-Owns what a checkpoint holds of the weights: those that are trained, as safetensors.
-"""
+"""transformers' Trainer with our order of batches and log; a kill cannot spoil its checkpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +17,13 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.training.dataset import Steps
-from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, OnStep
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
 
 TRAINABLE = "trainable.safetensors"
 """What a checkpoint holds of the weights."""
 STATE = "trainer_state.json"
 """The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
-
-OnStep = Callable[[int, int, float], None]
-"""Told steps done, steps in all and the latest loss in nats."""
 
 
 def n_processes() -> int:
@@ -64,9 +57,8 @@ class ExplainerTrainer(Trainer):
         return self._loader(eval_dataset or self.eval_dataset, self.checks)
 
     def _loader(self, data: Any, batches: Sequence[list[int]]) -> Any:
-        loader = torch.utils.data.DataLoader(
-            data, batch_sampler=Steps(batches), collate_fn=self.data_collator
-        )
+        own: Any = torch.utils.data.DataLoader
+        loader = own(data, batch_sampler=batches, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)
 
     def compute_loss(
@@ -80,12 +72,13 @@ class ExplainerTrainer(Trainer):
         training = model.training
         if training:
             self.tokens += int(inputs["mask"].sum()) + len(inputs["mask"]) * len(inputs["head"])
-        found = model(**inputs)
-        if not bool(torch.isfinite(found["loss"])):
+        outputs = model(inputs)
+        loss = outputs["loss"]
+        if not bool(torch.isfinite(loss)):
             raise CheckFailedError("the loss is not finite any more; train with a lower rate")
         if training:
-            self.losses.setdefault(inputs["kind"], []).append(found["loss"].detach())
-        return (found["loss"], found) if return_outputs else found["loss"]
+            self.losses.setdefault(inputs["kind"], []).append(loss.detach())
+        return (loss, outputs) if return_outputs else loss
 
     def prediction_step(
         self,
@@ -102,7 +95,8 @@ class ExplainerTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(trained_tensors(self.model), folder / TRAINABLE)
+        own = {name: value.detach().cpu() for name, value in _trained(self.model).items()}
+        save_file({name: value.contiguous() for name, value in own.items()}, folder / TRAINABLE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
@@ -113,9 +107,9 @@ class ExplainerTrainer(Trainer):
 
     def mean_losses(self) -> dict[str, float]:
         """Mean loss in nats by what batches ask, since this was last called."""
-        found = {kind: float(torch.stack(own).mean()) for kind, own in self.losses.items()}
+        means = {kind: float(torch.stack(own).mean()) for kind, own in self.losses.items()}
         self.losses = {}
-        return found
+        return means
 
 
 class Log(TrainerCallback):
@@ -146,10 +140,7 @@ class Log(TrainerCallback):
 
 
 class Patience(TrainerCallback):
-    """Stops after some evaluations without a lower validation loss; the state is in the log.
-
-    Evaluations up to step `since`, before the task itself is learnt, do not count.
-    """
+    """Stops after some evaluations past step `since` without a lower validation loss."""
 
     def __init__(self, patience: int, since: int = 0) -> None:
         self._patience, self._since = patience, since
@@ -169,13 +160,7 @@ class Patience(TrainerCallback):
 def trainer_arguments(
     folder: Path, settings: ExplainerSettings, n_batches: int, device: str
 ) -> TrainingArguments:
-    """Return the Trainer's settings for so many batches, checkpoints under `folder`.
-
-    Processes that train together share the batches.
-
-    Raises:
-        UsageError: accelerate was told to shard weights (FSDP), which are saved whole here.
-    """
+    """The Trainer's settings for so many batches; processes that train together share them."""
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise UsageError(
             "this training keeps all weights in every process and cannot shard them (FSDP); "
@@ -216,21 +201,16 @@ def trainer_arguments(
     )
 
 
-def trained_tensors(module: Any) -> dict[str, torch.Tensor]:
-    """Weights that are trained, by name, on the CPU."""
-    return {
-        name: value.detach().cpu().contiguous()
-        for name, value in module.named_parameters()
-        if value.requires_grad
-    }
+def _trained(module: Any) -> dict[str, torch.nn.Parameter]:
+    return {name: value for name, value in module.named_parameters() if value.requires_grad}
 
 
 def last_checkpoint(folder: Path) -> str | None:
     """Return the latest whole checkpoint; what a kill left unfinished is removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
-    whole = [path for path in found if (path / STATE).is_file()]
-    for path in found if is_first() else ():
-        if path not in whole:
+    paths = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    whole = [path for path in paths if (path / STATE).is_file()]
+    if is_first():
+        for path in set(paths) - set(whole):
             shutil.rmtree(path)
     return str(whole[-1]) if whole else None
 
@@ -254,13 +234,60 @@ def _step(line: str) -> float:
 
 
 def _restore(module: Any, path: Path) -> None:
-    own = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    own = _trained(module)
     try:
-        found: Mapping[str, torch.Tensor] = load_file(path)
+        saved: Mapping[str, torch.Tensor] = load_file(path)
     except (SafetensorError, FileNotFoundError) as error:
         raise IntegrityError(f"{path} is damaged: {error}; remove its folder") from error
-    if found.keys() != own.keys():
+    if saved.keys() != own.keys():
         raise IntegrityError(f"{path} is of another model; remove its folder")
     with torch.no_grad():
-        for name, value in found.items():
+        for name, value in saved.items():
             own[name].copy_(value)
+
+
+WIDTH, HEIGHT, EDGE = 640, 320, 48
+"""Size of the picture and of its margins, in pixels."""
+_SERIES = (("loss", "training", "#4269d0"), ("eval_loss", "validation", "#c0480b"))
+
+
+def loss_curve(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw training and validation loss of `training.jsonl`, in nats a token, as SVG."""
+    series = [
+        (title, colour, [(row["step"], row[key]) for row in rows if key in row])
+        for key, title, colour in _SERIES
+    ]
+    points = [point for _, _, part in series for point in part]
+    right = max((step for step, _ in points), default=1) or 1
+    low = min((loss for _, loss in points), default=0.0)
+    high = max((loss for _, loss in points), default=1.0)
+    if high == low:
+        high = low + 1.0
+
+    def place(step: float, loss: float) -> str:
+        x = EDGE + (WIDTH - 2 * EDGE) * step / right
+        y = HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (loss - low) / (high - low)
+        return f"{x:.1f},{y:.1f}"
+
+    lines = []
+    for number, (title, colour, part) in enumerate(series):
+        path = " ".join(place(step, loss) for step, loss in part)
+        lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{path}"/>')
+        lines.append(_text(WIDTH - EDGE, EDGE + 16 * number, title, "end", colour))
+    frame = f"M{EDGE},{EDGE}V{HEIGHT - EDGE}H{WIDTH - EDGE}"
+    lines += [
+        f'<path d="{frame}" fill="none" stroke="#888"/>',
+        _text(EDGE - 6, EDGE + 4, f"{high:.2f}", "end"),
+        _text(EDGE - 6, HEIGHT - EDGE, f"{low:.2f}", "end"),
+        _text(WIDTH - EDGE, HEIGHT - EDGE + 16, f"step {right}", "end"),
+        _text(EDGE, EDGE - 12, "loss, nats a token", "start"),
+    ]
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="sans-serif" font-size="12" role="img" aria-label="training loss">'
+    )
+    return "\n".join([head, *lines, "</svg>"]) + "\n"
+
+
+def _text(x: float, y: float, text: str, anchor: str, colour: str = "#666") -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}">{text}</text>'

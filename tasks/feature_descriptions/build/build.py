@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.benchmark.backends.autoencoders.tokenized import (
+from introspect_bench.benchmark.backends.autoencoders.train import (
     TokenizedSettings,
     input_embeddings,
 )

@@ -67,7 +67,7 @@ def read_residuals(
     Raises:
         MissingPartError: the disk is full.
     """
-    from introspect_bench.benchmark.backends.interventions.residuals import residual_arrays
+    from introspect_bench.benchmark.backends.interventions.trace import residual_arrays
 
     maps = {layer: _map(folder, layer, (ids.size, target.d_model)) for layer in layers}
     note = folder / "residuals" / f"{first}.note"
@@ -154,7 +154,7 @@ def autoencoder(
         MissingPartError: sparsify is not installed, or the disk is full.
         IntegrityError: its file is damaged.
     """
-    from introspect_bench.benchmark.backends.autoencoders.tokenized import (
+    from introspect_bench.benchmark.backends.autoencoders.train import (
         top_coefficients,
         train_tokenized,
     )
@@ -183,7 +183,7 @@ def left_of(residuals: npt.NDArray[np.floating], tokens: Ids, table: TokenTable)
 
 def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
     """Activations of all latents, float32 (n, latents), exactly 0 below the threshold."""
-    from introspect_bench.benchmark.backends.autoencoders.tokenized import coefficients
+    from introspect_bench.benchmark.backends.autoencoders.train import coefficients
 
     pieces = list(coefficients(left, weights, weights["threshold"]))
     rows = np.concatenate([start + rows for start, rows, _, _ in pieces])
@@ -232,7 +232,7 @@ def scored_activations(
     Returns:
         (n_windows * 32, latents) by name of the folder.
     """
-    from introspect_bench.benchmark.backends.interventions.residuals import residual_arrays
+    from introspect_bench.benchmark.backends.interventions.trace import residual_arrays
 
     numbers = sorted({number for number, _, _ in layers.values()})
     parts: dict[str, list[sparse.csr_matrix]] = {name: [] for name in layers}

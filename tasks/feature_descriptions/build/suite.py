@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.backends.autoencoders.tokenized import TokenizedSettings
+from introspect_bench.benchmark.backends.autoencoders.train import TokenizedSettings
 from introspect_bench.benchmark.backends.models.embedding import fetch_embedder, load_embedder
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.files import write_jsonl_atomic

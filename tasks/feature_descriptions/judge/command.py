@@ -91,7 +91,7 @@ def rate(
     task, where = about(found, suite)
     cache = cache_dir() / "judge"
     if endpoint is None:
-        from introspect_bench.benchmark.backends.explainer.local_judge import load_judge
+        from introspect_bench.benchmark.backends.explainer.load import load_judge
 
         local = load_judge(model, device=device, on_progress=on_fetch)
         return rate_run(

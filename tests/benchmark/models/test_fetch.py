@@ -57,7 +57,7 @@ def spec(tmp_path: Path) -> TargetSpec:
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were converted."""
-    from introspect_bench.benchmark.backends.models import convert
+    from introspect_bench.benchmark.backends.models import pretrained as convert
 
     calls: list[Path] = []
 
@@ -159,7 +159,7 @@ def test_a_touched_file_is_hashed_and_accepted(spec: TargetSpec) -> None:
 def test_a_killed_conversion_is_repeated_without_a_download(
     spec: TargetSpec, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from introspect_bench.benchmark.backends.models import convert
+    from introspect_bench.benchmark.backends.models import pretrained as convert
 
     def killed(_source: Path, out_dir: Path) -> None:
         (out_dir / "model.safetensors").write_bytes(b"half")

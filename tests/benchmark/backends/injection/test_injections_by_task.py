@@ -20,9 +20,12 @@ import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
-from introspect_bench.benchmark.backends.injection.learned import Learned
+from introspect_bench.benchmark.backends.injection.learned import (
+    Learned,
+    Projection,
+    random_projection,
+)
 from introspect_bench.benchmark.backends.injection.parse import parse_injection
-from introspect_bench.benchmark.backends.injection.projection import Projection, random_projection
 from introspect_bench.benchmark.backends.injection.spec import (
     Injection,
     Injections,
@@ -135,7 +138,7 @@ def test_training_sees_what_a_run_sees(task: str) -> None:
     assert batch["task"] == task
     answers = torch.tensor([one.ids[one.n_prompt] for one in lessons])
     expected = torch.nn.functional.cross_entropy(logits, answers)
-    torch.testing.assert_close(module(**batch)["loss"], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(module(batch)["loss"], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_one_batch_is_of_one_task() -> None:

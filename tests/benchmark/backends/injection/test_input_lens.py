@@ -22,8 +22,7 @@ from tiny_suites import make_suite_folder
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
-from introspect_bench.benchmark.backends.injection.learned import Learned
-from introspect_bench.benchmark.backends.injection.projection import Projection
+from introspect_bench.benchmark.backends.injection.learned import Learned, Projection
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import UsageError
 

@@ -135,7 +135,7 @@ def test_training_reads_the_residuals_of_a_run(name: str, injection: Injection) 
         module.log_scale.data.fill_(LOG_SCALE)
     lessons = [lesson_of(explainer.encoder, prompt) for prompt in prompts]
     watch = Watch(module.model)
-    found = module(**collate(lessons, pad=0))
+    found = module(collate(lessons, pad=0))
     trained, _ = watch.last()
     n_head = len(explainer.encoder.head(prompts[0]).ids)
     for layer in range(N_LAYERS):
@@ -151,7 +151,7 @@ def test_training_reads_the_residuals_of_a_run(name: str, injection: Injection) 
     )
     answers = torch.tensor([one.ids[one.n_prompt] for one in first])
     expected = torch.nn.functional.cross_entropy(logits, answers)
-    torch.testing.assert_close(module(**batch)["loss"], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(module(batch)["loss"], expected, atol=1e-4, rtol=1e-4)
     found["loss"].backward()
     if module.log_scale is not None:
         assert module.log_scale.grad is not None

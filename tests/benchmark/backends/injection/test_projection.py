@@ -20,8 +20,11 @@ from introspect_bench.benchmark.backends.injection.alignment import (
     fitted_projection,
     paired_tokens,
 )
-from introspect_bench.benchmark.backends.injection.learned import Learned
-from introspect_bench.benchmark.backends.injection.projection import Projection, random_projection
+from introspect_bench.benchmark.backends.injection.learned import (
+    Learned,
+    Projection,
+    random_projection,
+)
 from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, matched_layer
 from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
@@ -157,7 +160,7 @@ def test_alignment_recovers_a_known_linear_relation() -> None:
     own = Injection(mode="own-layers", projection=maps)
     blocks = [(0, 1), (2, 2)]
     found = fitted_projection(
-        "aligned", own, blocks, target, explainer, TEXTS, told=lambda *a: told.append(a)
+        "aligned", own, blocks, target, explainer, TEXTS, on_pairs=lambda *a: told.append(a)
     )
     for weight in found.tensors().values():
         torch.testing.assert_close(weight, relation, atol=1e-3, rtol=1e-3)

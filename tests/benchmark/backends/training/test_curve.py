@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from introspect_bench.benchmark.backends.training.curve import EDGE, HEIGHT, WIDTH, loss_curve
+from introspect_bench.benchmark.backends.training.trainer import EDGE, HEIGHT, WIDTH, loss_curve
 
 ROWS = [
     {"step": 0, "loss": 4.0},

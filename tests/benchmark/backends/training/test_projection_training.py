@@ -15,7 +15,7 @@ from tiny_suites import D_TARGET, make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.load import load_local
-from introspect_bench.benchmark.backends.injection.projection import random_projection
+from introspect_bench.benchmark.backends.injection.learned import random_projection
 from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 

@@ -19,7 +19,6 @@ import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
-from introspect_bench.benchmark.backends.training.curve import loss_curve
 from introspect_bench.benchmark.backends.training.dataset import (
     collate,
     make_lessons,
@@ -27,6 +26,7 @@ from introspect_bench.benchmark.backends.training.dataset import (
 )
 from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
+from introspect_bench.benchmark.backends.training.trainer import loss_curve
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Answer
 from introspect_bench.benchmark.registry import get_task
@@ -128,7 +128,7 @@ def test_the_loss_is_of_answer_tokens_alone_whatever_is_padded(suites: Path, bas
     with pytest.raises(ValueError, match="the same head"):
         collate(every, pad=0)
     with torch.no_grad():
-        together = module(**collate(lessons, pad=0))
+        together = module(collate(lessons, pad=0))
         total, count = 0.0, 0
         for lesson in lessons:
             ids = torch.tensor([lesson.ids])
