@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from introspect_bench.baselines.registry import BASELINES
 from introspect_bench.benchmark.cache import OnProgress, silent

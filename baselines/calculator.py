@@ -21,7 +21,7 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
 from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.scoring.notes import CALCULATOR
+from introspect_bench.benchmark.scoring.grade import CALCULATOR
 from introspect_bench.benchmark.scoring.score import score
 from introspect_bench.benchmark.suite.find import shipped_suite, shipped_tasks
 from introspect_bench.benchmark.suite.suite import Suite

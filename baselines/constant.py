@@ -1,5 +1,4 @@
-"""Answers that need no model: the best constant one (one part where a part is
-asked for), and those that repeat outputs of the target.
+"""Answers that need no model: the best constant one, and those that repeat outputs of the target.
 
 The latter open `oracle.jsonl` of the split they answer, which holds the output without the
 intervention, which anyone can have who runs the target, and, for patching, that of the prompt the

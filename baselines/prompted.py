@@ -63,8 +63,12 @@ class Selfie:
 
     def complete(self, prompts: Sequence[Prompt]) -> Sequence[Completion | str]:
         """Ask about each prompt's vector; the task's own wording is not used."""
-        asked = {"instructions": "", "question": QUESTION, "shots": ()}
-        return self.model.complete([dataclasses.replace(prompt, **asked) for prompt in prompts])
+        return self.model.complete(
+            [
+                dataclasses.replace(prompt, instructions="", question=QUESTION, shots=())
+                for prompt in prompts
+            ]
+        )
 
 
 def load_selfie(

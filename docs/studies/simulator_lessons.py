@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from introspect_bench.benchmark.backends.interventions.residuals import residual_arrays
+from introspect_bench.benchmark.backends.interventions.trace import residual_arrays
 from introspect_bench.benchmark.backends.simulator.examples import Lessons
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.suite.features import TOKEN, arrays

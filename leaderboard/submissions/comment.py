@@ -116,8 +116,9 @@ def _scores(scores: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for score, name, metric in rows[:MAX_ROWS]:
         known = metric if isinstance(metric, Mapping) else {}
         ends = known.get("interval_95")
-        whole = isinstance(ends, list) and len(ends) == 2
-        interval = " to ".join(map(_number, ends)) if whole else "none"
+        interval = "none"
+        if isinstance(ends, list) and len(ends) == 2:
+            interval = " to ".join(map(_number, ends))
         cells = [escape(str(score.get("task"))), escape(str(name)), _number(known.get("value"))]
         yield f"| {' | '.join(cells)} | {interval} |"
 

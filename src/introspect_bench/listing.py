@@ -42,9 +42,8 @@ def _targets() -> list[dict[str, Any]]:
         # of several packages the first
         first, *more = spec.location.split(" ") if spec.source == "wheel" else [spec.location]
         source = f"{spec.source} {first}" + (f" and {len(more)} more" if more else "")
-        size = {"layers": spec.n_layers, "width": spec.d_model}
-        said = {"licence": spec.licence, "notes": spec.notes}
-        rows.append({"target": spec.name, "source": source, **size, **said})
+        row = {"target": spec.name, "source": source, "layers": spec.n_layers}
+        rows.append(row | {"width": spec.d_model, "licence": spec.licence, "notes": spec.notes})
     return rows
 
 

@@ -163,7 +163,8 @@ def _merged(
     total = head.sum(dim=-1).view(n_kv, rows, asks, 1).transpose(0, 1) + own.sum(-1, keepdim=True)
     from_head = (head.to(value.dtype) @ head_value).view(n_kv, rows, asks, d_head).transpose(0, 1)
     from_own = own.to(value.dtype) @ value
-    return (from_head.float() + from_own.float()) / total
+    mixed: torch.Tensor = (from_head.float() + from_own.float()) / total
+    return mixed
 
 
 def install(model: Any) -> bool:

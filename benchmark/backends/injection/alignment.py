@@ -78,7 +78,10 @@ class Moments:
         """Begin with no pairs."""
         self.n = 0
         self.x: Any = 0.0
-        self.y, self.xx, self.xy, self.yy = self.x, self.x, self.x, self.x
+        self.y: Any = 0.0
+        self.xx: Any = 0.0
+        self.xy: Any = 0.0
+        self.yy: Any = 0.0
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Count pairs, float64 (n, d_target) and (n, d_explainer)."""

@@ -98,7 +98,8 @@ class Calculator:
         return Stem(ids=ids[: patch.position], branches=(branch,))
 
     def _read(self, asked: Iterable[Stem], read: Callable[..., list[Output]]) -> list[str]:
-        stems, answers = list(asked), {}
+        stems = list(asked)
+        answers: dict[int, str] = {}
         for chosen in batches(stems, self.batch_size):
             outputs = read(self.target, [stems[i] for i in chosen])
             answers.update(zip(chosen, (output.text for output in outputs), strict=True))

@@ -52,7 +52,7 @@ def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
     tokens, gaps = top2(patched.float())
     sizes = [len(stem.branches) for stem in stems]
     best = clean.topk(2, dim=-1).indices.tolist()
-    parts = zip(best, tokens.split(sizes), gaps.split(sizes), strict=True)
+    parts = zip(best, torch.split(tokens, sizes), torch.split(gaps, sizes), strict=True)
     return [
         Screened(clean=(one, two), tokens=tuple(own.tolist()), gaps=tuple(leads.tolist()))
         for (one, two), own, leads in parts

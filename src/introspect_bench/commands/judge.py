@@ -60,7 +60,11 @@ def command(
         raise click.UsageError("--endpoint, --key-variable and --no-schema go with --model")
     if model is not None and judges:
         raise click.UsageError("--judge and --model are different judges; give one of them")
-    server = {"endpoint": endpoint, "key_variable": key_variable, "structured": not no_schema}
+    server: dict[str, Any] = {
+        "endpoint": endpoint,
+        "key_variable": key_variable,
+        "structured": not no_schema,
+    }
     name = "judgements" if model is None else "ratings"
     rows = []
     with progress() as bar:

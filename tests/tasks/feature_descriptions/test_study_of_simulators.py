@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from tiny_feature_builds import save_target
 from tiny_features import NAME, feature, make_feature_suite
 
-from introspect_bench.benchmark.backends.interventions.residuals import residual_arrays
+from introspect_bench.benchmark.backends.interventions.trace import residual_arrays
 from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.benchmark.suite.features import arrays
