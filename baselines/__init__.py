@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.baselines.registry import BASELINES
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
-from introspect_bench.benchmark.registry import find_baseline
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.cache import OnProgress, silent
+from ..benchmark.errors import UsageError
+from ..benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
+from ..benchmark.registry import find_baseline
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .registry import BASELINES
 
 __all__ = ["BASELINES", "check_baseline", "make_baseline", "reference_folder"]
 
@@ -36,12 +36,12 @@ def make_baseline(
     """
     spec = check_baseline(name, task, use_vectors=use_vectors)
     if name == "calculator":
-        from introspect_bench.baselines.calculator import load_calculator
+        from .calculator import load_calculator
 
         options.pop("injection", None)
         return load_calculator(task, suite, device=device, **options)
     if name in ("logit-lens", "input-lens", "input-lens-2"):
-        from introspect_bench.baselines import lens
+        from . import lens
 
         if name == "logit-lens":
             return lens.load_logit_lens(suite, device=device)
@@ -50,7 +50,7 @@ def make_baseline(
             suite, split, tokens=tokens, device=device, on_progress=on_progress
         )
     if "target-model" in spec.needs:
-        from introspect_bench.baselines import prompted
+        from . import prompted
 
         if name == "selfie":
             return prompted.load_selfie(suite, device=device, **options)
@@ -77,7 +77,7 @@ Learner = Callable[[Task, Suite, str], tuple[Explainer, dict[str, Any]]]
 
 
 def _feature_learners() -> dict[str, Learner]:
-    from introspect_bench.baselines import features
+    from . import features
 
     return {
         "constant": features.learn_constant,
@@ -89,7 +89,7 @@ def _feature_learners() -> dict[str, Learner]:
 
 
 def _learners() -> dict[str, Learner]:
-    from introspect_bench.baselines import constant, input_only, nearest_neighbour
+    from . import constant, input_only, nearest_neighbour
 
     return {
         "constant": constant.learn,
@@ -103,6 +103,6 @@ def _learners() -> dict[str, Learner]:
 
 def reference_folder(name: str) -> Path:
     """Folder of a reference explainer that ships with the package; see `recipes`."""
-    from introspect_bench.baselines import recipes
+    from . import recipes
 
     return recipes.reference_folder(name)

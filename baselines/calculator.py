@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.baselines.prompted import target_name
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.evaluation.run import OnQueries, run
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.scoring.grade import CALCULATOR
-from introspect_bench.benchmark.scoring.score import score
-from introspect_bench.benchmark.suite.find import shipped_suite, shipped_tasks
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.calculate import calculate
+from ..benchmark.cache import OnProgress, silent
+from ..benchmark.evaluation.run import OnQueries, run
+from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.explainer import ExplainerCard
+from ..benchmark.prompts import AUTO_BATCH_SIZE
+from ..benchmark.records import Prompt
+from ..benchmark.registry import suites
+from ..benchmark.scoring.grade import CALCULATOR
+from ..benchmark.scoring.score import score
+from ..benchmark.suite.find import shipped_suite, shipped_tasks
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from ..tasks.calculate import calculate
+from .prompted import target_name
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.interventions import calculator
+    from ..benchmark.backends.interventions import calculator
 
 NO_PART = "no part changes the output"
 """What it says where no part is active: no answer, and so never right."""
@@ -60,8 +60,8 @@ def load_calculator(
     batch_size: int | None = None,
 ) -> tuple[Calculator, ExplainerCard]:
     """Load the suite's target; its weights are float32 unless another dtype is named."""
-    from introspect_bench.benchmark.backends.explainer.load import find_dtype
-    from introspect_bench.benchmark.backends.interventions.calculator import load_calculator as load
+    from ..benchmark.backends.explainer.load import find_dtype
+    from ..benchmark.backends.interventions.calculator import load_calculator as load
 
     name = "float32" if dtype == "auto" else dtype
     size = AUTO_BATCH_SIZE if batch_size is None else batch_size

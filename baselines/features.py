@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines.constant import Constant, commonest
-from introspect_bench.baselines.nearest_neighbour import VectorNeighbour, learn_vectors
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import FeatureTruth, Prompt
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.errors import UsageError
+from ..benchmark.records import FeatureTruth, Prompt
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .constant import Constant, commonest
+from .nearest_neighbour import VectorNeighbour, learn_vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from introspect_bench.baselines.prompted import target_name
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.models.targets import weight_files
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
+from ..benchmark.cache import OnProgress
+from ..benchmark.errors import UsageError
+from ..benchmark.explainer import ExplainerCard
+from ..benchmark.files import canonical_json, sha256_bytes
+from ..benchmark.models.targets import weight_files
+from ..benchmark.records import Prompt
+from ..benchmark.suite.suite import Suite
+from ..tasks.feature_descriptions.shipped_text import shipped_texts
+from .prompted import target_name
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.alignment import Reader
+    from ..benchmark.backends.injection.alignment import Reader
 
 N_PROMOTED = 8
 """Promoted tokens that are named."""
@@ -112,7 +112,7 @@ def _word(decode: Callable[[int], str], tokens: Sequence[int]) -> str:
 
 def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerCard]:
     """Load the target's last norm and output layer."""
-    from introspect_bench.benchmark.backends.interventions.readout import make_readout
+    from ..benchmark.backends.interventions.readout import make_readout
 
     folder, reader = _target(suite, device)
     readout = make_readout(reader.model)
@@ -126,7 +126,7 @@ def load_input_lens(
     suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
 ) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
     """Measure what a split's layers take from the last 1 or 2 tokens, on the target's own text."""
-    from introspect_bench.benchmark.backends.injection import alignment
+    from ..benchmark.backends.injection import alignment
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
     layers = [int(query.fields["layer"]) for query in suite.queries(split)]
@@ -146,8 +146,8 @@ def load_input_lens(
 
 
 def _target(suite: Suite, device: str) -> tuple[Path, Reader]:
-    from introspect_bench.benchmark.backends.explainer.checkpoints import find_model
-    from introspect_bench.benchmark.backends.injection.alignment import load_reader
+    from ..benchmark.backends.explainer.checkpoints import find_model
+    from ..benchmark.backends.injection.alignment import load_reader
 
     folder = find_model(target_name(suite)).directory
     return folder, load_reader(folder, device=device)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines.registry import FEATURES
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections, merged
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
-from introspect_bench.benchmark.models.targets import TARGETS
-from introspect_bench.benchmark.records import SLOT, Completion, Prompt
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.backends.injection.spec import Injection, Injections, merged
+from ..benchmark.errors import UsageError
+from ..benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
+from ..benchmark.models.targets import TARGETS
+from ..benchmark.records import SLOT, Completion, Prompt
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .registry import FEATURES
 
 QUESTION = f'What is the meaning of the word "{SLOT}"? Answer in a few words.'
 """What SelfIE asks."""
@@ -47,7 +47,7 @@ def load_untrained(
     spec: BaselineSpec, task: Task, suite: Suite, **options: Any
 ) -> tuple[Explainer, ExplainerCard]:
     """Load the suite's target as an explainer; options are those of `load_local`."""
-    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from ..benchmark.backends.explainer.load import load_local
 
     openings = task.openings if spec.opens else ()
     explainer, card = load_local(target_name(suite), task=task.name, openings=openings, **options)
@@ -75,7 +75,7 @@ def load_selfie(
     suite: Suite, *, injection: Injections | None = None, **options: Any
 ) -> tuple[Selfie, ExplainerCard]:
     """Load the target; options are those of `load_local`."""
-    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from ..benchmark.backends.explainer.load import load_local
 
     injection = merged(injection, placed(MULTIPLIER))
     model, card = load_local(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from introspect_bench.benchmark.explainer import BaselineSpec, Need
-from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET
+from ..benchmark.explainer import BaselineSpec, Need
+from ..benchmark.records import ORACLE, REPLAYS, RUNS_TARGET
 
 PATCHING = "activation-patching"
 CAUSAL = (PATCHING, "input-ablations")

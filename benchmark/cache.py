@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import UsageError
+from . import files
+from .errors import UsageError
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 

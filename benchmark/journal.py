@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import locked
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes, write_error
+from .cache import locked
+from .files import canonical_json, sha256_bytes, write_error
 
 
 def sole_writer(folder: Path) -> AbstractContextManager[None]:

@@ -6,24 +6,19 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.custom import CUSTOM, check_custom, load_custom
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.models.fetch import prepare_target
-from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
-from introspect_bench.benchmark.registry import (
-    BASELINE,
-    REFERENCE,
-    find_baseline,
-    provided_baselines,
-)
-from introspect_bench.benchmark.runs.header import local_access, widest
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..cache import OnProgress
+from ..errors import UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..models.fetch import prepare_target
+from ..models.targets import TARGETS, TargetSpec, find_name, home_folder
+from ..prompts import AUTO_BATCH_SIZE
+from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
+from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
+from ..runs.header import local_access, widest
+from ..suite.suite import Suite
+from ..task import Task
+from .custom import CUSTOM, check_custom, load_custom
+from .spec import RunRequest
 
 
 def default_shots(model: str) -> int:
@@ -83,7 +78,7 @@ def named_target(suite: Suite) -> TargetSpec | None:
 def _load_local(
     request: RunRequest, task: Task, target: TargetSpec | None, on_progress: OnProgress
 ) -> tuple[Explainer, ExplainerCard]:
-    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from ..backends.explainer.load import load_local
 
     model = where = request.model
     shipped = model.startswith(REFERENCE)
@@ -122,8 +117,8 @@ def asked_by(
     """
     if card.kind != "local":
         return explainer, card
-    from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
-    from introspect_bench.benchmark.backends.explainer.two_pass import Compared
+    from ..backends.explainer.local import LocalExplainer
+    from ..backends.explainer.two_pass import Compared
 
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)

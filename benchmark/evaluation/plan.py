@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from introspect_bench.benchmark.evaluation.run import answerable, check, prompt_spec
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.models.fetch import prepared_dir
-from introspect_bench.benchmark.models.targets import TargetSpec, layers_and_width, locate
-from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
-from introspect_bench.benchmark.registry import BASELINE, find_baseline
-from introspect_bench.benchmark.suite.suite import Suite
+from ..models.fetch import prepared_dir
+from ..models.targets import TargetSpec, layers_and_width, locate
+from ..prompts import PromptSpec, build_prompts, cut_batches, render_all
+from ..registry import BASELINE, find_baseline
+from ..suite.suite import Suite
+from .run import answerable, check, prompt_spec
+from .spec import RunRequest
 
 CHARACTERS_PER_TOKEN = 3.5
 """Rule of thumb for English prompts."""

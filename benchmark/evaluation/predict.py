@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.evaluation.spec import GENERATION
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
-from introspect_bench.benchmark.records import Completion, Prompt
-from introspect_bench.benchmark.runs.new_header import key_base, make_header, row_fields
-from introspect_bench.benchmark.runs.writer import Resume, RunWriter, check_run_file, open_run
-from introspect_bench.benchmark.task import Task
+from ..errors import IntegrityError, UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..prompts import PromptSpec, build_prompts, cut_batches, render_all
+from ..records import Completion, Prompt
+from ..runs.new_header import key_base, make_header, row_fields
+from ..runs.writer import Resume, RunWriter, check_run_file, open_run
+from ..task import Task
+from .spec import GENERATION
 
 
 def check_run(

@@ -7,26 +7,20 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from introspect_bench.benchmark.backends.explainer.families import find_family
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.custom import CUSTOM
-from introspect_bench.benchmark.evaluation.explainers import (
-    asked_by,
-    check_model,
-    default_shots,
-    harness_access,
-    load_explainer,
-)
-from introspect_bench.benchmark.evaluation.predict import check_run, predict
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE, PromptSpec
-from introspect_bench.benchmark.registry import BASELINE, find_baseline, provided_tasks
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..backends.explainer.families import find_family
+from ..cache import OnAnswers, OnProgress, silent
+from ..errors import UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..prompts import AUTO_BATCH_SIZE, PromptSpec
+from ..registry import BASELINE, find_baseline, provided_tasks
+from ..runs.run import Run, read_run
+from ..suite.find import tasks_of
+from ..suite.suite import Suite
+from ..task import Task
+from .custom import CUSTOM
+from .explainers import asked_by, check_model, default_shots, harness_access, load_explainer
+from .predict import check_run, predict
+from .spec import RunRequest
 
 OnQueries = Callable[[str, int, int], None]
 """Called with the task, queries answered, and queries in all."""

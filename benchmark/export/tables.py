@@ -15,11 +15,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.export import latex
-from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
-from introspect_bench.benchmark.records import ACCESS
+from .. import files
+from ..errors import IntegrityError
+from ..records import ACCESS
+from . import latex
+from .titles import NUMBERS, TITLES
 
 ORACLE = "oracle"
 LEGEND = (

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.scoring.matched import Graded
-from introspect_bench.benchmark.scoring.score import shown
+from ..errors import IntegrityError
+from ..files import canonical_json
+from ..scoring.matched import Graded
+from ..scoring.score import shown
 
 TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
 COLUMNS: Mapping[str, str] = {

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.metrics.verdicts import METRICS, FloatArray, Table, evaluate
+from .. import files
+from .verdicts import METRICS, FloatArray, Table, evaluate
 
 N_RESAMPLES = 2000
 LEVEL = 0.95

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.activations import auroc
+from .activations import auroc
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+from .. import files
+from ..errors import IntegrityError, MissingPartError, UsageError
 
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code."""

@@ -7,22 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION
-from introspect_bench.benchmark.prompts import PromptSpec, prompt_sha256
-from introspect_bench.benchmark.records import DECODINGS, GREEDY, Prompt, Query
-from introspect_bench.benchmark.runs import provenance
-from introspect_bench.benchmark.runs.header import (
-    Answering,
-    Asked,
-    Environment,
-    Generation,
-    Header,
-    Package,
-    Target,
-)
-from introspect_bench.benchmark.suite.select import ids_sha256, suite_fields
+from ..explainer import ExplainerCard
+from ..files import canonical_json, sha256_bytes
+from ..metrics.verdicts import METRIC_VERSION
+from ..prompts import PromptSpec, prompt_sha256
+from ..records import DECODINGS, GREEDY, Prompt, Query
+from ..suite.select import ids_sha256, suite_fields
+from . import provenance
+from .header import Answering, Asked, Environment, Generation, Header, Package, Target
 
 TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
 PUBLIC_TARGET_FIELDS = ("source", "location", "revision", "licence", "n_layers", "d_model")

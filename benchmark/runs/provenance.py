@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark._version import __version__
+from .._version import __version__
 
 PACKAGE = "introspect-bench"
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")

@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import locked
-from introspect_bench.benchmark.errors import IntegrityError, UsageError, check_choice
-from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
-from introspect_bench.benchmark.runs.run import (
+from .. import files
+from ..cache import locked
+from ..errors import IntegrityError, UsageError, check_choice
+from .judgements import KIND, Key, add_judgement
+from .run import (
     MAX_FILE_BYTES,
     MAX_LINE_BYTES,
     MAX_ROWS,

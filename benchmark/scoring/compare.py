@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import UsageError, check_choice
-from introspect_bench.benchmark.metrics import paired
-from introspect_bench.benchmark.metrics.bootstrap import estimates
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table
-from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
-from introspect_bench.benchmark.scoring.grade import SEED
-from introspect_bench.benchmark.scoring.matched import Graded, Matched, grade_file, match, stream
+from ..errors import UsageError, check_choice
+from ..metrics import paired
+from ..metrics.bootstrap import estimates
+from ..metrics.verdicts import METRIC_VERSION, Table
+from ..runs.new_header import decoding_of, n_train
+from .grade import SEED
+from .matched import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
 CLUSTERS = ("auto", "query")

@@ -8,29 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.metrics.bootstrap import estimates
-from introspect_bench.benchmark.metrics.confidence import confidence_result
-from introspect_bench.benchmark.metrics.slices import distance_of, layers_of, margin_of
-from introspect_bench.benchmark.metrics.verdicts import (
-    METRIC_VERSION,
-    NO_VERDICT,
-    ScoreTable,
-    Table,
-)
-from introspect_bench.benchmark.records import Answer, Described, Replied, Scored
-from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
-from introspect_bench.benchmark.runs.replies import read_replies
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.scoring.correct import is_right, of_kind
-from introspect_bench.benchmark.scoring.judged import (
-    describe_replies,
-    describe_result,
-    description_table,
-)
-from introspect_bench.benchmark.scoring.scale import NoScaleError, scale_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..errors import IntegrityError
+from ..metrics.bootstrap import estimates
+from ..metrics.confidence import confidence_result
+from ..metrics.slices import distance_of, layers_of, margin_of
+from ..metrics.verdicts import METRIC_VERSION, NO_VERDICT, ScoreTable, Table
+from ..records import Answer, Described, Replied, Scored
+from ..runs.new_header import decoding_of, n_train
+from ..runs.replies import read_replies
+from ..runs.run import Run
+from ..suite.suite import Suite
+from ..task import Task
+from .correct import is_right, of_kind
+from .judged import describe_replies, describe_result, description_table
+from .scale import NoScaleError, scale_of
 
 SCHEMA = "introspect-bench/score/1"
 CALCULATOR = "baseline/calculator"

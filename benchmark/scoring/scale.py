@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
+from ..errors import IntegrityError
 
 FLOOR_CLASS = "words"
 CALCULATOR = "calculator"

@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import (
-    sha256_bytes,
-    sha256_file,
-    write_json_atomic,
-    write_jsonl_atomic,
-)
-from introspect_bench.benchmark.suite.features import asked_id
-from introspect_bench.benchmark.suite.manifest import SCHEMA, data_hash
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ..errors import IntegrityError
+from ..files import sha256_bytes, sha256_file, write_json_atomic, write_jsonl_atomic
+from ..tensors import write_safetensors_atomic
+from .features import asked_id
+from .manifest import SCHEMA, data_hash
+from .rows import checked_vectors
+from .suite import Suite
 
 CANARY = "introspect-bench:canary:7d1c6c1e-7f0b-4b43-9c53-1a0e6a2f54d8"
 """Marks every suite's manifest, so that training corpora can filter the files out."""

@@ -11,21 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError, check_choice
-from introspect_bench.benchmark.records import (
-    SPLITS,
-    Answer,
-    Choice,
-    Description,
-    FeatureTruth,
-    GroundTruth,
-    Query,
-)
-from introspect_bench.benchmark.suite import features as suite_features
-from introspect_bench.benchmark.suite import rows as suite_rows
-from introspect_bench.benchmark.suite.manifest import MANIFEST, read_manifest
-from introspect_bench.benchmark.suite.subset import Amount, draw_groups
+from .. import files
+from ..errors import IntegrityError, UsageError, check_choice
+from ..records import SPLITS, Answer, Choice, Description, FeatureTruth, GroundTruth, Query
+from . import features as suite_features
+from . import rows as suite_rows
+from .manifest import MANIFEST, read_manifest
+from .subset import Amount, draw_groups
 
 MINI = "mini"
 ALL_SPLITS = (*SPLITS, MINI)

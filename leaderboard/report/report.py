@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.leaderboard.report.contrasts import (
-    LEVEL,
-    Contrast,
-    contrast_table,
-    difference_text,
-    minus,
-    parts_of,
-)
-from introspect_bench.leaderboard.report.studies import Cell, Trial, injection_tables, rates_table
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING
+from .contrasts import LEVEL, Contrast, contrast_table, difference_text, minus, parts_of
+from .studies import Cell, Trial, injection_tables, rates_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.export.tables import clean
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
-from introspect_bench.benchmark.runs.new_header import n_train
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.score import check_whole, score_all
-from introspect_bench.leaderboard.site.board import Estimate, estimate_of
-from introspect_bench.leaderboard.site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
-from introspect_bench.leaderboard.site.render import templates
+from ...benchmark.errors import UsageError
+from ...benchmark.export.tables import clean
+from ...benchmark.export.titles import title
+from ...benchmark.files import canonical_json, write_bytes_atomic
+from ...benchmark.runs.new_header import n_train
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.score import check_whole, score_all
+from ..site.board import Estimate, estimate_of
+from ..site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
+from ..site.render import templates
 
 MAX_LINES = 6
 """Most lines in a panel; the style sheet has as many colours."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.files import read_json
-from introspect_bench.benchmark.runs.new_header import n_train
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.score import check_whole, score
+from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING
+from ...benchmark.export.titles import title
+from ...benchmark.files import read_json
+from ...benchmark.runs.new_header import n_train
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.score import check_whole, score
 
 RECORD = "explainer.json"
 """What a training writes beside its weights."""

@@ -6,22 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.metrics.bootstrap import ends
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Overall, Standing
-from introspect_bench.leaderboard.site.board import (
-    Estimate,
-    Layered,
-    Row,
-    TaskScore,
-    estimate_of,
-)
-from introspect_bench.leaderboard.site.scored import ScoredRun
-from introspect_bench.leaderboard.submissions.access import EntryAccess, entry_access
-from introspect_bench.leaderboard.submissions.copies import Label, Replies, replies_of
-from introspect_bench.leaderboard.submissions.entries import Entry
-from introspect_bench.leaderboard.verification.tiers import Standing as Ledgered
+from ...benchmark.metrics.bootstrap import ends
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from ..ranking.overall import Overall, Standing
+from ..submissions.access import EntryAccess, entry_access
+from ..submissions.copies import Label, Replies, replies_of
+from ..submissions.entries import Entry
+from ..verification.tiers import Standing as Ledgered
+from .board import Estimate, Layered, Row, TaskScore, estimate_of
+from .scored import ScoredRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from introspect_bench.benchmark.registry import tasks
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.leaderboard.submissions.entries import Entry, body_digest
-from introspect_bench.leaderboard.submissions.findings import Finding, failed_check
-from introspect_bench.leaderboard.submissions.folders import ENTRY, NOTES, WRITE_FOLDER, members
-from introspect_bench.leaderboard.submissions.privacy import (
-    FOOTER,
-    JUDGEMENT,
-    ROW,
-    header_problems,
-    row_problem,
-    secret,
-)
-from introspect_bench.leaderboard.submissions.schema import OWN_KINDS, org_of
-from introspect_bench.leaderboard.submissions.text_rules import skeleton
+from ...benchmark.registry import tasks
+from ...benchmark.runs.run import Run
+from .entries import Entry, body_digest
+from .findings import Finding, failed_check
+from .folders import ENTRY, NOTES, WRITE_FOLDER, members
+from .privacy import FOOTER, JUDGEMENT, ROW, header_problems, row_problem, secret
+from .schema import OWN_KINDS, org_of
+from .text_rules import skeleton
 
 SPLIT = "test"
 """The split that is submitted."""

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.leaderboard.submissions.text_rules import INVISIBLE
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError
+from .text_rules import INVISIBLE
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import grade
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.leaderboard.submissions.entries import Entry, find_entries
-from introspect_bench.leaderboard.submissions.schema import OWN_KINDS, org_of
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.correct import is_right
+from ...benchmark.scoring.grade import grade
+from ...benchmark.scoring.score import about
+from .entries import Entry, find_entries
+from .schema import OWN_KINDS, org_of
 
 COPY_SHARE = 0.995
 """Share of identical replies above which an entry is labelled a copy."""

@@ -12,15 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, IntrospectBenchError
-from introspect_bench.leaderboard.submissions.findings import (
-    Finding,
-    finding,
-    from_error,
-    raise_worst,
-)
-from introspect_bench.leaderboard.submissions.folders import (
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError, IntrospectBenchError
+from .findings import Finding, finding, from_error, raise_worst
+from .folders import (
     ENTRY,
     LISTED,
     MAX_ENTRY_BYTES,
@@ -33,8 +28,8 @@ from introspect_bench.leaderboard.submissions.folders import (
     folder_problem,
     members,
 )
-from introspect_bench.leaderboard.submissions.schema import field_problems, org_of, slug
-from introspect_bench.leaderboard.submissions.text_rules import text_problem
+from .schema import field_problems, org_of, slug
+from .text_rules import text_problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from introspect_bench.benchmark.errors import (
+from ...benchmark.errors import (
     CheckFailedError,
     IncompleteRunError,
     IntegrityError,

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard.submissions.findings import Finding, finding
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER
+from ...benchmark.errors import UsageError
+from .findings import Finding, finding
+from .schema import ENTRY_ID, FOLDER
 
 ENTRY, NOTES, LEDGER = "entry.json", "NOTES.md", "ledger.jsonl"
 """Names of files that are no run files."""

@@ -12,20 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.leaderboard.submissions.copies import OWN_ORG, labels_of
-from introspect_bench.leaderboard.submissions.findings import Finding, worst_exit_code
-from introspect_bench.leaderboard.submissions.folders import (
-    CAPS,
-    MAX_ENTRY_BYTES,
-    MAX_FILES,
-    MAX_RUN_BYTES,
-    RUN_FILE,
-)
-from introspect_bench.leaderboard.submissions.git_objects import Change, changed_files, git
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER, org_of
-from introspect_bench.leaderboard.submissions.validate import ROOT, check_entry
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
+from .copies import OWN_ORG, labels_of
+from .findings import Finding, worst_exit_code
+from .folders import CAPS, MAX_ENTRY_BYTES, MAX_FILES, MAX_RUN_BYTES, RUN_FILE
+from .git_objects import Change, changed_files, git
+from .schema import ENTRY_ID, FOLDER, org_of
+from .validate import ROOT, check_entry
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""

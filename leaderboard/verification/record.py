@@ -11,16 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
-from introspect_bench.leaderboard.submissions.validate import SCHEMA, check_entry, validate_all
-from introspect_bench.leaderboard.verification.ledger import (
-    BY_HAND,
-    Line,
-    append_line,
-    read_ledger,
-)
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError, UsageError
+from ..submissions.findings import Finding, raise_worst
+from ..submissions.validate import SCHEMA, check_entry, validate_all
+from .ledger import BY_HAND, Line, append_line, read_ledger
 
 
 def ledger_show(ledger: Path | str, *, entry: str | None = None) -> list[dict[str, Any]]:

@@ -19,11 +19,11 @@ if not (Path(__file__).parent / "benchmark").is_dir():
     # a checkout: the folders that a wheel holds beside this file lie at its root
     __path__.append(str(Path(__file__).parents[2]))
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.registry import provide
+from .benchmark._version import __version__
+from .benchmark.registry import provide
 
 if TYPE_CHECKING:
-    from introspect_bench.api import (
+    from .api import (
         board_build,
         board_check,
         board_diff,

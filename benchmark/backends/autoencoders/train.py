@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import MissingPartError
+from ...errors import MissingPartError
+from ..models.target_model import TargetModel
 
 ROWS = 8192
 """Residuals encoded at a time."""

@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from introspect_bench.benchmark.backends.explainer.checkpoints import Place as Place
-from introspect_bench.benchmark.backends.explainer.checkpoints import find_model as find_model
-from introspect_bench.benchmark.backends.explainer.checkpoints import open_checkpoint
-from introspect_bench.benchmark.backends.explainer.local import MAX_NEW_TOKENS, LocalExplainer
-from introspect_bench.benchmark.backends.injection.spec import all_injections
-from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer, usable_device
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.judging.rubric import PROMPT_VERSION, Message
-from introspect_bench.benchmark.models.targets import locate
-from introspect_bench.benchmark.records import GREEDY, Prompt, Query
+from ...cache import OnProgress, silent
+from ...errors import UsageError
+from ...explainer import ExplainerCard
+from ...judging.rubric import PROMPT_VERSION, Message
+from ...models.targets import locate
+from ...records import GREEDY, Prompt, Query
+from ..injection.spec import all_injections
+from ..models.pretrained import load_tokenizer, usable_device
+from .checkpoints import Place as Place
+from .checkpoints import find_model as find_model
+from .checkpoints import open_checkpoint
+from .local import MAX_NEW_TOKENS, LocalExplainer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""

@@ -19,21 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from introspect_bench.benchmark.backends.injection.hooks import (
-    check_layer,
-    decoder_layers,
-    hidden_of,
-    hooked,
-)
-from introspect_bench.benchmark.backends.injection.learned import Projection
-from introspect_bench.benchmark.backends.injection.quoted import offsets_of
-from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, matched_layer
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..models.pretrained import load_model, load_tokenizer, usable_device
+from .hooks import check_layer, decoder_layers, hidden_of, hooked
+from .learned import Projection
+from .quoted import offsets_of
+from .spec import Injection, Maps, matched_layer
 
 RIDGE = {"aligned": 1e-6, "pulled-back": 1e-2}
 """Weight of the penalty on the maps, as a share of the mean variance of a coordinate."""

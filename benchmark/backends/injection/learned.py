@@ -19,14 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from introspect_bench.benchmark.backends.injection.spec import (
-    Injection,
-    Injections,
-    Maps,
-    all_injections,
-)
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ...errors import IntegrityError, MissingPartError, UsageError
+from ...tensors import write_safetensors_atomic
+from .spec import Injection, Injections, Maps, all_injections
 
 LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"
 """Names of the files."""

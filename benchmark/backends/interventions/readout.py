@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.hooks import decoder_layers
 
 Readout = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.int64]]
 """From vectors (n, d_model) and k to the k likeliest token ids of each, best first, (n, k)."""

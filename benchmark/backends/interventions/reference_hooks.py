@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from introspect_bench.benchmark.backends.injection.hooks import hooked, rewriting
-from introspect_bench.benchmark.backends.interventions import trace as interventions
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from ..injection.hooks import hooked, rewriting
+from ..models.target_model import TargetModel
+from . import trace as interventions
+from .trace import Branch, Stem, pad
 
 TEXTS = (
     "The capital of France is Paris. The capital of Kenya is",

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.injection.hooks import hidden_of, hooked
-from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.hooks import hidden_of, hooked
+from ..models.kv_cache import cache_of, with_cache
+from ..models.target_model import TargetModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,32 +11,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.explainer.chat import Encoder
-from introspect_bench.benchmark.backends.injection.spec import (
-    Injections,
-    all_injections,
-    injection_of,
-)
-from introspect_bench.benchmark.backends.training.projection_start import (
-    OnAlign,
-    Projecting,
-    plan_projection,
-)
-from introspect_bench.benchmark.backends.training.spec import (
-    PRECISIONS,
-    ExplainerSettings,
-    OnStep,
-    TrainRequest,
-)
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.explainers import named_target
-from introspect_bench.benchmark.files import read_json
-from introspect_bench.benchmark.models.targets import home_folder
-from introspect_bench.benchmark.runs import provenance
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ...cache import OnProgress, silent
+from ...errors import UsageError
+from ...evaluation.explainers import named_target
+from ...files import read_json
+from ...models.targets import home_folder
+from ...runs import provenance
+from ...suite.find import tasks_of
+from ...suite.suite import Suite
+from ...task import Task
+from ..explainer.chat import Encoder
+from ..injection.spec import Injections, all_injections, injection_of
+from .projection_start import OnAlign, Projecting, plan_projection
+from .spec import PRECISIONS, ExplainerSettings, OnStep, TrainRequest
 
 N_VALIDATION = 200
 """Most validation queries of a task that a training stops by."""
@@ -59,9 +46,9 @@ def train(
     Options are fields of `TrainRequest`, such as `suite`, and of `ExplainerSettings`, such as
     `learning_rate`. Returns `output`.
     """
-    from introspect_bench.benchmark.backends.explainer.load import find_model
-    from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer
-    from introspect_bench.benchmark.backends.training.train import Training, train_explainer
+    from ..explainer.load import find_model
+    from ..models.pretrained import load_tokenizer
+    from .train import Training, train_explainer
 
     asked = {field.name for field in fields(TrainRequest)} & set(options)
     request = TrainRequest(base=base, output=output, **{name: options.pop(name) for name in asked})
@@ -100,8 +87,8 @@ def train(
 
 def _target_tokenizer(injection: Injections, suites: Suites, on_fetch: OnProgress) -> Any:
     """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
-    from introspect_bench.benchmark.backends.explainer.load import find_model
-    from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer
+    from ..explainer.load import find_model
+    from ..models.pretrained import load_tokenizer
 
     target = named_target(suites[0][1])
     if target is None or not any(way.quotes for way in all_injections(injection)):
@@ -112,8 +99,8 @@ def _target_tokenizer(injection: Injections, suites: Suites, on_fetch: OnProgres
 def _lessons(
     request: TrainRequest, settings: ExplainerSettings, suites: Suites, encoder: Encoder
 ) -> tuple[list[Any], list[Any]]:
-    from introspect_bench.benchmark.backends.training.dataset import make_lessons
-    from introspect_bench.benchmark.backends.training.reading import make_reading_lessons
+    from .dataset import make_lessons
+    from .reading import make_reading_lessons
 
     reading, n, seed = settings.reading, request.n_train, settings.seed
     if reading is not None and not any(task.reading for task, _ in suites):
@@ -136,7 +123,7 @@ def _lessons(
 
 def _in_bfloat16(request: TrainRequest) -> bool:
     """What is computed in; a training that goes on keeps what it began with."""
-    from introspect_bench.benchmark.backends.training.train import PLAN, bfloat16_is_faster
+    from .train import PLAN, bfloat16_is_faster
 
     precision, plan = request.precision, request.output / PLAN
     if precision not in PRECISIONS:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection.spec import Injection, Maps, own_layers
-from introspect_bench.benchmark.backends.training.spec import LENS, STARTS, TrainRequest
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.models.targets import layers_and_width
-from introspect_bench.benchmark.registry import provided_tasks
-from introspect_bench.benchmark.suite.suite import Suite
+from ...cache import OnProgress
+from ...errors import MissingPartError, UsageError
+from ...files import canonical_json, sha256_bytes
+from ...models.targets import layers_and_width
+from ...registry import provided_tasks
+from ...suite.suite import Suite
+from ..injection.spec import Injection, Maps, own_layers
+from .spec import LENS, STARTS, TrainRequest
 
 OnAlign = Callable[[int, int], None]
 """Progress: pairs of tokens read and pairs in all."""
@@ -62,7 +62,7 @@ def plan_projection(
     ways = {suite.task: replace(injections[suite.task], projection=maps) for suite in mapped}
     injections = {**injections, **ways}
     if start == "random":
-        from introspect_bench.benchmark.backends.injection.learned import random_projection
+        from ..injection.learned import random_projection
 
         return Projecting(
             injections=injections,
@@ -73,8 +73,8 @@ def plan_projection(
     texts = provided_tasks().shipped_texts(name) if request.align is None else _lines(request.align)
 
     def make(model: Any) -> Any:
-        from introspect_bench.benchmark.backends.explainer.checkpoints import find_model
-        from introspect_bench.benchmark.backends.injection import alignment
+        from ..explainer.checkpoints import find_model
+        from ..injection import alignment
 
         folder = find_model(request.target or name, on_progress=on_fetch).directory
         target = alignment.load_reader(folder, device=request.device)

@@ -8,14 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection.spec import (
-    Injection,
-    Injections,
-    injections_as_json,
-)
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import DECODINGS, GREEDY
-from introspect_bench.benchmark.suite.subset import Amount
+from ...errors import UsageError
+from ...records import DECODINGS, GREEDY
+from ...suite.subset import Amount
+from ..injection.spec import Injection, Injections, injections_as_json
 
 LENS = "input-lens"
 STARTS = ("none", "random", "aligned", LENS)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import Declared, emit, emit_json, output, printable, progress
+
+from ..console import Declared, emit, emit_json, output, printable, progress
 
 CHECK_FAILED = 1
 """Exit code when two boards differ."""

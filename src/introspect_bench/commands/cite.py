@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit_json
+
+from ..console import emit_json
 
 FORMATS = ("text", "bibtex", "cff")
 """Those of `citation.FORMATS`."""

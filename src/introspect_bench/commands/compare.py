@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import choice, emit_json, progress
-from introspect_bench.leaderboard.report import differences
+
+from ..console import choice, emit_json, progress
+from ..leaderboard.report import differences
 
 
 @click.command()

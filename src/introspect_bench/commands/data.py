@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit_json, emit_table, output, printable, progress
+
+from ..console import emit_json, emit_table, output, printable, progress
 
 
 @click.group()
@@ -122,7 +123,7 @@ def make(
     Hours of computing; killed at any moment, the same command goes on where it was. Refuses to
     freeze a suite that misses its bars, but shows its statistics.
     """
-    from introspect_bench.tasks.build.order import NotFrozenError
+    from ..tasks.build.order import NotFrozenError
 
     if fresh is None and (split or suite):
         raise click.UsageError("--split and --suite go with --fresh")
@@ -196,7 +197,7 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the figures alone.")
 def metric_card(as_json: bool) -> None:
     """Print what each metric makes of answers known to be worth something or nothing."""
-    from introspect_bench.benchmark.metrics.card import TASKS, data_metric_card, figures_of
+    from ..benchmark.metrics.card import TASKS, data_metric_card, figures_of
 
     if as_json:
         emit_json({task: figures_of(task) for task in TASKS})

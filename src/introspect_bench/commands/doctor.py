@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.console import emit_json, emit_labels, emit_table, progress
+
+from ..benchmark.errors import CheckFailedError
+from ..console import emit_json, emit_labels, emit_table, progress
 
 
 @click.command()

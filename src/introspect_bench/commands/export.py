@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit
+
+from ..console import emit
 
 FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever")
 """Forms of `exporting.FORMS`."""

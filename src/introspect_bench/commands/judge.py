@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import Grouped, emit_json, grouped, progress
+
+from ..console import Grouped, emit_json, grouped, progress
 
 JUDGES = ("exact-predicates", "simulator")
 """What `--judge` takes."""

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit, emit_json, emit_table
+
+from ..console import emit, emit_json, emit_table
 
 LEDGER = "submissions/ledger.jsonl"
 """Where it is in a checkout."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit_json, emit_table
+
+from ..console import emit_json, emit_table
 
 KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
 """What can be listed."""

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit_json, emit_table, printable, progress
+
+from ..console import emit_json, emit_table, printable, progress
 
 
 @click.command()
@@ -54,8 +55,8 @@ def command(
     fails. Look at the code too: a table of replies, or a copy of the weights that it brings, passes
     (the former not with --fresh).
     """
-    from introspect_bench.leaderboard.verification.recheck import check_agreement
-    from introspect_bench.leaderboard.verification.rerun import Recheck
+    from ..leaderboard.verification.recheck import check_agreement
+    from ..leaderboard.verification.rerun import Recheck
 
     check, written = Recheck(**options), None if no_ledger else ledger
     with progress() as bar:

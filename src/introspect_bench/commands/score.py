@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import write_results
-from introspect_bench.benchmark.export.titles import TITLES
-from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
+
+from ..benchmark.export import tables as table
+from ..benchmark.export.tables import write_results
+from ..benchmark.export.titles import TITLES
+from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 
 
 @click.command()

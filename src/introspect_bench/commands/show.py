@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit_json, emit_table, printable, progress
+
+from ..console import emit_json, emit_table, printable, progress
 
 JUDGE = "judge"
 """Shown instead of a run."""

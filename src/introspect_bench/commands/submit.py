@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 import introspect_bench as ib
-from introspect_bench.console import emit_json, output, printable
+
+from ..console import emit_json, output, printable
 
 
 @click.command()
@@ -64,8 +65,8 @@ def command(
     has. Code of class words is ranked after maintainers ran it again without the target's weights,
     code of class replays at once, all other user code is shown without a rank.
     """
-    from introspect_bench.leaderboard.submissions.schema import LINKS
-    from introspect_bench.leaderboard.submissions.submit import Description, read_text
+    from ..leaderboard.submissions.schema import LINKS
+    from ..leaderboard.submissions.submit import Description, read_text
 
     links = {name: said.pop(f"{name}_url") for name in LINKS}
     description = Description(

@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 import introspect_bench as ib
-from introspect_bench.console import (
+
+from ..console import (
     Grouped,
     amount,
     choice,
@@ -135,8 +136,8 @@ def command(
     opened. Killed at any moment, the same command goes on where it was. A recipe says how a
     reference explainer is made; its options can't be given with it.
     """
-    from introspect_bench.benchmark.backends.injection.parse import parse_injection
-    from introspect_bench.benchmark.backends.training.spec import Reading
+    from ..benchmark.backends.injection.parse import parse_injection
+    from ..benchmark.backends.training.spec import Reading
 
     if recipes:
         ctx = click.get_current_context()
@@ -172,7 +173,7 @@ def command(
 def _train_recipes(
     names: tuple[str, ...], answer: str | None, shuffled: bool, as_json: bool, options: Any
 ) -> None:
-    from introspect_bench.baselines.train_recipes import EXPLAINERS
+    from ..baselines.train_recipes import EXPLAINERS
 
     own = ("epochs", "learning_rate", "evaluations")
     kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")
