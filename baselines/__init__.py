@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.baselines.registry import BASELINES
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
-from introspect_bench.benchmark.registry import find_baseline
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.cache import OnProgress
+from ..benchmark.errors import UsageError
+from ..benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
+from ..benchmark.registry import find_baseline
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .registry import BASELINES
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injections
+    from ..benchmark.backends.injection.spec import Injections
 
 __all__ = ["BASELINES", "check_baseline", "make_baseline", "reference_folder"]
 
@@ -63,11 +63,11 @@ def make_baseline(
             on_progress=on_progress,
         )
     if name == "calculator":
-        from introspect_bench.baselines.calculator import load_calculator
+        from .calculator import load_calculator
 
         return load_calculator(task, suite, device=device, dtype=dtype, batch_size=batch_size)
     if "target-model" in spec.needs:
-        from introspect_bench.baselines.prompted import load_untrained
+        from .prompted import load_untrained
 
         return load_untrained(
             name,
@@ -116,8 +116,8 @@ def _load_described(
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
     """Load a baseline that reads weights to describe features."""
-    from introspect_bench.baselines import lens as tokens
-    from introspect_bench.baselines import selfie
+    from . import lens as tokens
+    from . import selfie
 
     if name == "logit-lens":
         return tokens.load_logit_lens(suite, device=device)
@@ -130,7 +130,7 @@ def _load_described(
 
 
 def _feature_learners() -> dict[str, Learner]:
-    from introspect_bench.baselines import features
+    from . import features
 
     return {
         "constant": features.learn_constant,
@@ -144,7 +144,7 @@ def _feature_learners() -> dict[str, Learner]:
 
 
 def _learners() -> dict[str, Learner]:
-    from introspect_bench.baselines import constant, input_only, nearest_neighbour, oracles
+    from . import constant, input_only, nearest_neighbour, oracles
 
     return {
         "constant": constant.learn,
@@ -158,6 +158,6 @@ def _learners() -> dict[str, Learner]:
 
 def reference_folder(name: str) -> Path:
     """Folder of a reference explainer that ships with the package; see `recipes`."""
-    from introspect_bench.baselines import recipes
+    from . import recipes
 
     return recipes.reference_folder(name)

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from introspect_bench.baselines.prompted import target_name
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.calculate import calculate
+from ..benchmark.explainer import ExplainerCard
+from ..benchmark.prompts import AUTO_BATCH_SIZE
+from ..benchmark.records import Prompt
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from ..tasks.calculate import calculate
+from .prompted import target_name
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.interventions import calculator
+    from ..benchmark.backends.interventions import calculator
 
 
 NO_PART = "no part changes the output"
@@ -57,8 +57,8 @@ def load_calculator(
         MissingPartError: weights, tokenizer or device are missing.
         IntegrityError: the weights are corrupt.
     """
-    from introspect_bench.benchmark.backends.explainer.load import find_dtype
-    from introspect_bench.benchmark.backends.interventions.calculator import load_calculator as load
+    from ..benchmark.backends.explainer.load import find_dtype
+    from ..benchmark.backends.interventions.calculator import load_calculator as load
 
     name = "float32" if dtype == "auto" else dtype
     size = AUTO_BATCH_SIZE if batch_size is None else batch_size

@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.errors import UsageError
+from ..benchmark.records import Answer, Choice, Prompt, Query
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

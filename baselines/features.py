@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.baselines.constant import Constant, commonest
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import FeatureTruth, Prompt
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.errors import UsageError
+from ..benchmark.records import FeatureTruth, Prompt
+from ..benchmark.suite.rows import checked_vectors
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .constant import Constant, commonest
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines.constant import Solved, solved_train
-from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.records import Answer, Choice, Prompt, Query
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .constant import Solved, solved_train
 
 Features = Mapping[str, str]
 """Text features of a query; `stated` is the text it states."""

@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.evaluation.run import OnQueries, run
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.scoring.notes import CALCULATOR
-from introspect_bench.benchmark.scoring.score import score
-from introspect_bench.benchmark.suite.find import shipped_suite, shipped_tasks
+from ..benchmark.cache import OnProgress, silent
+from ..benchmark.evaluation.run import OnQueries, run
+from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.registry import suites
+from ..benchmark.scoring.notes import CALCULATOR
+from ..benchmark.scoring.score import score
+from ..benchmark.suite.find import shipped_suite, shipped_tasks
 
 
 def reproduce(

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.baselines.prompted import target_name
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.models.targets import weight_files
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts
+from ..benchmark.cache import OnProgress
+from ..benchmark.errors import UsageError
+from ..benchmark.explainer import ExplainerCard
+from ..benchmark.files import canonical_json, sha256_bytes
+from ..benchmark.models.targets import weight_files
+from ..benchmark.records import Prompt
+from ..benchmark.suite.suite import Suite
+from ..tasks.feature_descriptions.shipped_text import shipped_texts
+from .prompted import target_name
 
 N_PROMOTED = 8
 """Promoted tokens that are named."""
@@ -115,7 +115,7 @@ def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerC
         UsageError: unknown device, or the model's last norm cannot be told.
         MissingPartError: weights or device are missing.
     """
-    from introspect_bench.benchmark.backends.interventions.readout import load_readout
+    from ..benchmark.backends.interventions.readout import load_readout
 
     folder, readout, tokenizer = load_readout(target_name(suite), device=device)
     explainer = LogitLens(
@@ -146,7 +146,7 @@ def load_input_lens(
         MissingPartError: weights or device are missing.
         IntegrityError: a file is corrupt.
     """
-    from introspect_bench.benchmark.backends.injection import input_lens
+    from ..benchmark.backends.injection import input_lens
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
     layers = [int(query.fields["layer"]) for query in suite.queries(split)]

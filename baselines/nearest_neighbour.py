@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.baselines.constant import Solved, solved_train
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import Prompt, Query
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.errors import UsageError
+from ..benchmark.records import Prompt, Query
+from ..benchmark.suite.rows import checked_vectors
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .constant import Solved, solved_train
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.baselines.constant import Solved, solved_train
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.records import Answer, Choice, Prompt, Query
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.errors import IntegrityError
+from ..benchmark.records import Answer, Choice, Prompt, Query
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
+from .constant import Solved, solved_train
 
 Told = Mapping[str, Mapping[str, Any]]
 """By query id: `clean` and `source`."""

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.models.targets import TARGETS
-from introspect_bench.benchmark.suite.suite import Suite
+from ..benchmark.errors import UsageError
+from ..benchmark.explainer import Explainer, ExplainerCard
+from ..benchmark.models.targets import TARGETS
+from ..benchmark.suite.suite import Suite
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injections
+    from ..benchmark.backends.injection.spec import Injections
 
 
 def target_name(suite: Suite) -> str:
@@ -51,7 +51,7 @@ def load_untrained(
         MissingPartError: as `load_local`.
         IntegrityError: as `load_local`.
     """
-    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from ..benchmark.backends.explainer.load import load_local
 
     explainer, card = load_local(
         target_name(suite),

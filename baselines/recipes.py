@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from introspect_bench.baselines.registry import CAUSAL, FEATURES, PATCHING
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
-from introspect_bench.benchmark.backends.training.spec import Reading
-from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.registry import REFERENCE
-from introspect_bench.tasks.activation_patching.reading_questions import CONTINUED
+from ..benchmark.backends.injection.spec import Injection, Injections
+from ..benchmark.backends.training.spec import Reading
+from ..benchmark.errors import MissingPartError, UsageError
+from ..benchmark.registry import REFERENCE
+from ..tasks.activation_patching.reading_questions import CONTINUED
+from .registry import CAUSAL, FEATURES, PATCHING
 
 TARGET = "smollm2-135m"
 """The target they explain."""

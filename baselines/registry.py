@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from introspect_bench.benchmark.explainer import BaselineSpec
-from introspect_bench.benchmark.records import ORACLE, REPLAYS, RUNS_TARGET
+from ..benchmark.explainer import BaselineSpec
+from ..benchmark.records import ORACLE, REPLAYS, RUNS_TARGET
 
 PATCHING = "activation-patching"
 CAUSAL = (PATCHING, "input-ablations")

@@ -10,12 +10,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from introspect_bench.baselines.prompted import target_name
-from introspect_bench.baselines.registry import FEATURES
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections, merged
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.records import SLOT, Completion, Prompt
-from introspect_bench.benchmark.suite.suite import Suite
+from ..benchmark.backends.injection.spec import Injection, Injections, merged
+from ..benchmark.explainer import Explainer, ExplainerCard
+from ..benchmark.records import SLOT, Completion, Prompt
+from ..benchmark.suite.suite import Suite
+from .prompted import target_name
+from .registry import FEATURES
 
 QUESTION = f'What is the meaning of the word "{SLOT}"? Answer in a few words.'
 """What is asked."""
@@ -48,7 +48,7 @@ def load_selfie(
     injection: Injections | None,
 ) -> tuple[Selfie, ExplainerCard]:
     """Load the target; see `load_local` for arguments and errors."""
-    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from ..benchmark.backends.explainer.load import load_local
 
     model, card = load_local(
         target_name(suite),

@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.baselines.recipes import TARGET, ReferenceSpec, find_reference
-from introspect_bench.benchmark.backends.training.command import OnStep, train
-from introspect_bench.benchmark.backends.training.projection_start import OnAlign
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.run import OnQueries, run
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.benchmark.suite.subset import Amount
+from ..benchmark.backends.training.command import OnStep, train
+from ..benchmark.backends.training.projection_start import OnAlign
+from ..benchmark.cache import OnAnswers, OnProgress, silent
+from ..benchmark.errors import UsageError
+from ..benchmark.evaluation.run import OnQueries, run
+from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.runs.run import Run
+from ..benchmark.suite.find import tasks_of
+from ..benchmark.suite.subset import Amount
+from .recipes import TARGET, ReferenceSpec, find_reference
 
 EXPLAINERS, RUNS = "explainers", "runs"
 """Folders under the output: trained explainers by name, and their run files."""

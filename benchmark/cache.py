@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from introspect_bench.benchmark import files
+from . import files
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 """Environment variable that names the cache folder."""

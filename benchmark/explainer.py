@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from introspect_bench.benchmark.records import UNDECLARED, WORDS, Completion, Prompt
+from .records import UNDECLARED, WORDS, Completion, Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+from .errors import IntegrityError, MissingPartError, UsageError
 
 MAX_LINE_BYTES = 1 << 20
 """Longest JSONL line read, unless the caller sets another limit."""

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes, write_error
+from .errors import UsageError
+from .files import canonical_json, sha256_bytes, write_error
 
 
 @contextmanager

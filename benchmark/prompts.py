@@ -15,20 +15,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import (
-    SLOT,
-    Answer,
-    Choice,
-    Description,
-    Prompt,
-    Query,
-    Turn,
-)
-from introspect_bench.benchmark.suite.rows import checked_vectors, shuffled_rows
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Rendered, Task
+from .errors import IntegrityError, UsageError
+from .files import canonical_json
+from .records import SLOT, Answer, Choice, Description, Prompt, Query, Turn
+from .suite.rows import checked_vectors, shuffled_rows
+from .suite.suite import Suite
+from .task import Rendered, Task
 
 TRAIN = "train"
 """The split solved queries come from."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from introspect_bench.benchmark.errors import IntegrityError
+from .errors import IntegrityError
 
 if TYPE_CHECKING:
     import numpy as np

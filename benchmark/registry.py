@@ -10,15 +10,15 @@ import functools
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from introspect_bench.benchmark.errors import UsageError
+from .errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from introspect_bench.benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
-    from introspect_bench.benchmark.suite.suite import Suite
-    from introspect_bench.benchmark.task import Task
+    from .explainer import BaselineSpec, Explainer, ExplainerCard
+    from .suite.suite import Suite
+    from .task import Task
 
 BASELINE = "baseline/"
 """How the name of a baseline starts."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.records import Answer, Choice, Description, Query
+from .records import Answer, Choice, Description, Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files
+from . import files
 
 
 def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.activation_patching.task import make_task as make_patching
-from introspect_bench.tasks.feature_descriptions.task import make_task as make_descriptions
-from introspect_bench.tasks.input_ablations.task import make_task as make_ablations
+from ..benchmark.errors import IntegrityError
+from ..benchmark.registry import get_task
+from ..benchmark.task import Task
+from .activation_patching.task import make_task as make_patching
+from .feature_descriptions.task import make_task as make_descriptions
+from .input_ablations.task import make_task as make_ablations
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.suite.suite import Suite
+    from ..benchmark.suite.suite import Suite
 
 TASKS: tuple[Task, ...] = (make_descriptions(), make_patching(), make_ablations())
 """Every task."""
@@ -53,20 +53,20 @@ def pins() -> dict[str, str]:
 
 def judge(path: Path, task: Task, suite: Suite, **options: Any) -> int:
     """Append to a run of descriptions what judges find; see `feature_descriptions.judge.run`."""
-    from introspect_bench.tasks.feature_descriptions.judge.run import judge as judge_descriptions
+    from .feature_descriptions.judge.run import judge as judge_descriptions
 
     return judge_descriptions(path, task, suite, **options)
 
 
 def judge_again(path: Path, task: Task, suite: Suite, **options: Any) -> Mapping[str, bool]:
     """By query, whether its judges find again what a run of descriptions says."""
-    from introspect_bench.tasks.feature_descriptions.judge.again import judge_again as again
+    from .feature_descriptions.judge.again import judge_again as again
 
     return again(path, task, suite, **options)
 
 
 def shipped_texts(target: str) -> list[str]:
     """Texts that a target wrote itself and that ship with the package."""
-    from introspect_bench.tasks.feature_descriptions.shipped_text import shipped_texts as texts
+    from .feature_descriptions.shipped_text import shipped_texts as texts
 
     return texts(target)

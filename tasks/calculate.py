@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.metrics.verdicts import evaluate
-from introspect_bench.benchmark.records import Answer, Choice, Query, Scored
-from introspect_bench.benchmark.scoring.grade import score_table
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..benchmark.errors import UsageError
+from ..benchmark.metrics.verdicts import evaluate
+from ..benchmark.records import Answer, Choice, Query, Scored
+from ..benchmark.scoring.grade import score_table
+from ..benchmark.suite.suite import Suite
+from ..benchmark.task import Task
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.interventions.calculator import Calculator, Text
+    from ..benchmark.backends.interventions.calculator import Calculator, Text
 
 Vectors = Sequence[npt.NDArray[np.float32] | None]
 
@@ -74,7 +74,7 @@ def calculated_metrics(
 def _patched(
     target: Calculator, queries: Sequence[Query], vectors: Vectors
 ) -> list[Answer | Choice | None]:
-    from introspect_bench.benchmark.backends.interventions.calculator import Patch, Text
+    from ..benchmark.backends.interventions.calculator import Patch, Text
 
     patches = []
     for query, vector in zip(queries, vectors, strict=True):
@@ -113,7 +113,7 @@ def _answer(clean: str, outcome: str) -> Answer:
 
 def _texts(query: Query) -> list[Text]:
     """The whole text of a query, and the text without the part, or each of the parts, it marks."""
-    from introspect_bench.benchmark.backends.interventions.calculator import Text
+    from ..benchmark.backends.interventions.calculator import Text
 
     fields = query.fields
     spans = [part["span"] for part in fields["parts"]] if "parts" in fields else [fields["span"]]

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite.freeze import Measured, measured, write_manifest, write_split
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.build.order import mini_ids
-from introspect_bench.tasks.build.statistics import describe_kinds
+from ..benchmark.errors import UsageError
+from ..benchmark.registry import get_task
+from ..benchmark.suite.freeze import Measured, measured, write_manifest, write_split
+from ..benchmark.suite.suite import Suite
+from .build.order import mini_ids
+from .build.statistics import describe_kinds
 
 Group = Sequence[Measured]
 """Members of one contrast group."""
@@ -58,7 +58,7 @@ def hold_out(suite: Suite, n: int, out: Path) -> dict[str, Any]:
         "validation": [list(group) for group in held],
     }
     if get_task(suite.task).uses_vector:
-        from introspect_bench.tasks.activation_patching.build.nearness import with_nearest
+        from .activation_patching.build.nearness import with_nearest
 
         parts = with_nearest(parts)
     headline = get_task(suite.task).headline_kinds

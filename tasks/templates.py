@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.task import Rendered
+from ..benchmark.errors import IntegrityError
+from ..benchmark.task import Rendered
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -23,15 +23,9 @@ from __future__ import annotations
 
 import re
 
-from introspect_bench.benchmark.records import Answer, Choice
-from introspect_bench.benchmark.runs.reply_text import (
-    clean_reply,
-    drop_label,
-    is_label,
-    unbox,
-    without_thinking,
-)
-from introspect_bench.benchmark.scoring.correct import letter_form, normalise_content
+from ..benchmark.records import Answer, Choice
+from ..benchmark.runs.reply_text import clean_reply, drop_label, is_label, unbox, without_thinking
+from ..benchmark.scoring.correct import letter_form, normalise_content
 
 OPENINGS = ("unchanged:", "changed:")
 """How the short form of an answer begins."""

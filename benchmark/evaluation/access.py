@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from introspect_bench.benchmark.records import ORACLE, UNDECLARED, Query
-from introspect_bench.benchmark.registry import find_baseline
-from introspect_bench.benchmark.runs.header import local_access, widest
+from ..records import ORACLE, UNDECLARED, Query
+from ..registry import find_baseline
+from ..runs.header import local_access, widest
 
 
 def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> str:

@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.prompts import (
-    build_prompts,
-    check_shots,
-    cut_batches,
-    render_all,
-)
-from introspect_bench.benchmark.runs.new_header import make_header
-from introspect_bench.benchmark.runs.writer import Resume, check_run_file
-from introspect_bench.benchmark.suite.select import check_task, select_queries
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..explainer import ExplainerCard
+from ..prompts import build_prompts, check_shots, cut_batches, render_all
+from ..runs.new_header import make_header
+from ..runs.writer import Resume, check_run_file
+from ..suite.select import check_task, select_queries
+from ..suite.suite import Suite
+from ..task import Task
 
 CHARACTERS_PER_TOKEN = 3.5
 """Rule of thumb for English prompts, used where no tokenizer is at hand."""

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.files import sha256_file
+from ..errors import IntrospectBenchError, UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..files import sha256_file
 
 CUSTOM = "py:"
 """How the name of a user's own explainer starts."""

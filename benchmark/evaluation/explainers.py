@@ -10,23 +10,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.backends.explainer.families import find_family
-from introspect_bench.benchmark.backends.injection.spec import Injections
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.custom import CUSTOM, check_custom, load_custom
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.models.fetch import prepare_target
-from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec, find_name, home_folder
-from introspect_bench.benchmark.records import COMPARED, GREEDY, WHOLE
-from introspect_bench.benchmark.registry import (
-    BASELINE,
-    REFERENCE,
-    find_baseline,
-    provided_baselines,
-)
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..backends.explainer.families import find_family
+from ..backends.injection.spec import Injections
+from ..cache import OnProgress
+from ..errors import UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..models.fetch import prepare_target
+from ..models.targets import TARGETS, TargetSpec, find_name, home_folder
+from ..records import COMPARED, GREEDY, WHOLE
+from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
+from ..suite.suite import Suite
+from ..task import Task
+from .custom import CUSTOM, check_custom, load_custom
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +151,7 @@ def _load_local(
     target: TargetSpec | None,
     on_progress: OnProgress,
 ) -> tuple[Explainer, ExplainerCard]:
-    from introspect_bench.benchmark.backends.explainer.load import load_local
+    from ..backends.explainer.load import load_local
 
     shipped = model.startswith(REFERENCE)
     where = (
@@ -198,8 +193,8 @@ def asked_by(
     """
     if card.kind != "local":
         return explainer, card
-    from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
-    from introspect_bench.benchmark.backends.explainer.two_pass import Compared
+    from ..backends.explainer.local import LocalExplainer
+    from ..backends.explainer.two_pass import Compared
 
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from introspect_bench.benchmark.evaluation.check import Plan, plan
-from introspect_bench.benchmark.evaluation.run import answerable, check, n_shots
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.models.fetch import prepared_dir
-from introspect_bench.benchmark.models.targets import TargetSpec, layers_and_width, locate
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.registry import BASELINE, find_baseline
-from introspect_bench.benchmark.suite.suite import Suite
+from ..models.fetch import prepared_dir
+from ..models.targets import TargetSpec, layers_and_width, locate
+from ..prompts import AUTO_BATCH_SIZE
+from ..registry import BASELINE, find_baseline
+from ..suite.suite import Suite
+from .check import Plan, plan
+from .run import answerable, check, n_shots
+from .spec import RunRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

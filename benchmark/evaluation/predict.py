@@ -18,20 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import (
-    build_prompts,
-    check_shots,
-    cut_batches,
-    render_all,
-)
-from introspect_bench.benchmark.records import Completion, Prompt
-from introspect_bench.benchmark.runs.new_header import key_base, make_header, row_fields
-from introspect_bench.benchmark.runs.writer import Resume, RunWriter, open_run
-from introspect_bench.benchmark.suite.select import check_task, select_queries
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..errors import IntegrityError, UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..prompts import build_prompts, check_shots, cut_batches, render_all
+from ..records import Completion, Prompt
+from ..runs.new_header import key_base, make_header, row_fields
+from ..runs.writer import Resume, RunWriter, open_run
+from ..suite.select import check_task, select_queries
+from ..suite.suite import Suite
+from ..task import Task
 
 
 def predict(

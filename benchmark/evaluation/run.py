@@ -11,28 +11,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.access import harness_access
-from introspect_bench.benchmark.evaluation.check import check_run
-from introspect_bench.benchmark.evaluation.custom import CUSTOM
-from introspect_bench.benchmark.evaluation.explainers import (
-    Settings,
-    asked_by,
-    check_family,
-    check_model,
-    default_shots,
-    load_explainer,
-)
-from introspect_bench.benchmark.evaluation.predict import predict
-from introspect_bench.benchmark.evaluation.spec import GENERATION, RunRequest
-from introspect_bench.benchmark.explainer import Explainer, ExplainerCard
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE
-from introspect_bench.benchmark.registry import BASELINE, find_baseline, provided_tasks
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..cache import OnAnswers, OnProgress, silent
+from ..errors import UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..prompts import AUTO_BATCH_SIZE
+from ..registry import BASELINE, find_baseline, provided_tasks
+from ..runs.run import Run, read_run
+from ..suite.find import tasks_of
+from ..suite.suite import Suite
+from ..task import Task
+from .access import harness_access
+from .check import check_run
+from .custom import CUSTOM
+from .explainers import Settings, asked_by, check_family, check_model, default_shots, load_explainer
+from .predict import predict
+from .spec import GENERATION, RunRequest
 
 OnQueries = Callable[[str, int, int], None]
 """Told `(task, queries answered, queries in all)`."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import MAX_INTEGER_CHARS
-from introspect_bench.benchmark.models.targets import home_folder
-from introspect_bench.benchmark.suite.subset import Amount, show_amount
+from ..errors import UsageError
+from ..files import MAX_INTEGER_CHARS
+from ..models.targets import home_folder
+from ..suite.subset import Amount, show_amount
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injections
-    from introspect_bench.benchmark.runs.writer import Resume
-    from introspect_bench.benchmark.suite.suite import Suite
-    from introspect_bench.benchmark.task import Task
+    from ..backends.injection.spec import Injections
+    from ..runs.writer import Resume
+    from ..suite.suite import Suite
+    from ..task import Task
 
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")

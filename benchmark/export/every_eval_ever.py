@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.metrics.bootstrap import LEVEL, N_RESAMPLES
-from introspect_bench.benchmark.records import Scored
-from introspect_bench.benchmark.runs.run import runs_model
-from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import headline_queries
-from introspect_bench.benchmark.scoring.matched import Graded
+from ..errors import IntegrityError
+from ..files import canonical_json, sha256_bytes
+from ..metrics.bootstrap import LEVEL, N_RESAMPLES
+from ..records import Scored
+from ..runs.run import runs_model
+from ..scoring.correct import is_right
+from ..scoring.grade import headline_queries
+from ..scoring.matched import Graded
 
 SCHEMA_VERSION = "0.3.0"
 """Version of their schema that records follow."""

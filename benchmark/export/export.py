@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.export import every_eval_ever, tabular
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.scoring.matched import Graded, grade_file
+from .. import files
+from ..errors import UsageError
+from ..scoring.matched import Graded, grade_file
+from . import every_eval_ever, tabular
+from . import tables as table
 
 Files = Mapping[str, bytes]
 """Contents by path below a folder."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
+from .. import files
+from ..errors import IntegrityError
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 """Markers between which `write_results` writes."""

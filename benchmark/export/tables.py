@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.export import latex
-from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
-from introspect_bench.benchmark.records import ACCESS
+from ..errors import IntegrityError
+from ..records import ACCESS
+from . import latex
+from .titles import NUMBERS, TITLES
 
 ORACLE = "oracle"
 """Value of `explainer.kind` that marks an oracle."""

@@ -12,11 +12,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import Described, Scored
-from introspect_bench.benchmark.scoring.matched import Graded
-from introspect_bench.benchmark.scoring.score import shown
+from ..errors import IntegrityError
+from ..files import canonical_json
+from ..records import Described, Scored
+from ..scoring.matched import Graded
+from ..scoring.score import shown
 
 TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
 """Types of columns, as Arrow calls them."""

@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 
-from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.judging.rubric import REPLY_SCHEMA, Message
+from ..errors import MissingPartError, UsageError
+from .rubric import REPLY_SCHEMA, Message
 
 ATTEMPTS = 5
 """Most times one question is sent."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.judging.rubric import Comparison, Judge, judge_answers, judge_id
-from introspect_bench.benchmark.records import Description
-from introspect_bench.benchmark.runs.replies import read_replies
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.runs.writer import open_judging
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..cache import OnProgress, silent
+from ..errors import UsageError
+from ..records import Description
+from ..runs.replies import read_replies
+from ..runs.run import read_run
+from ..runs.writer import open_judging
+from ..suite.suite import Suite
+from ..task import Task
+from .rubric import Comparison, Judge, judge_answers, judge_id
 
 
 def rate_run(

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
+from .. import files
+from ..errors import IntegrityError
 
 SCHEMA = "introspect-bench/judge-reply/1"
 """Schema of a file."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.judging.reply_cache import JudgeCache
+from .. import files
+from ..cache import OnProgress, silent
+from ..errors import CheckFailedError, IntegrityError, UsageError
+from .reply_cache import JudgeCache
 
 PROMPT_VERSION = "description-judge/1"
 """Changes with every change of what a judge reads."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import UsageError
+from ..errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.metrics.verdicts import METRICS, FloatArray, Table, evaluate
+from .. import files
+from .verdicts import METRICS, FloatArray, Table, evaluate
 
 N_RESAMPLES = 2000
 """Resamples of a bootstrap."""

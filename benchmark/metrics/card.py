@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-from introspect_bench.benchmark.export.tables import bar
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.metrics.card_features import description_figures
-from introspect_bench.benchmark.metrics.card_tests import TESTS, causal_figures
-from introspect_bench.benchmark.registry import get_task
+from ..export.tables import bar
+from ..export.titles import title
+from ..registry import get_task
+from .card_features import description_figures
+from .card_tests import TESTS, causal_figures
 
 MAX_LEFT = 0.9
 """Share of the perfect score that may be left once labels are missing or false ones are added."""

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.activations import auprc
-from introspect_bench.benchmark.metrics.card_tests import SEED, TESTS
-from introspect_bench.benchmark.scoring.judged import score_feature
-from introspect_bench.benchmark.suite.features import MATCHED, WINDOW, WINDOWS
+from ..scoring.judged import score_feature
+from ..suite.features import MATCHED, WINDOW, WINDOWS
+from .activations import auprc
+from .card_tests import SEED, TESTS
 
 N_FEATURES = 40
 """Features, each with its own corpus."""

@@ -15,17 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.verdicts import (
-    BALANCED_KINDS,
-    NO_VERDICT,
-    WHICH,
-    ScoreTable,
-    evaluate,
-)
-from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.scoring.grade import score_table
-from introspect_bench.benchmark.task import Task
+from ..records import Answer, GroundTruth, Query, Scored
+from ..registry import get_task
+from ..scoring.grade import score_table
+from ..task import Task
+from .verdicts import BALANCED_KINDS, NO_VERDICT, WHICH, ScoreTable, evaluate
 
 SEED = 0
 """Seed of all corpora and answerers."""

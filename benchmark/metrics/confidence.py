@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.records import Replied, Scored
+from ..records import Replied, Scored
 
 Floats = npt.NDArray[np.float64]
 

@@ -17,16 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.bootstrap import LEVEL, N_RESAMPLES, difference
-from introspect_bench.benchmark.metrics.bootstrap import check_same_queries as check_same_queries
-from introspect_bench.benchmark.metrics.bootstrap import resample as resample
-from introspect_bench.benchmark.metrics.verdicts import (
-    METRICS,
-    WHICH,
-    FloatArray,
-    ScoreTable,
-    Table,
-)
+from .bootstrap import LEVEL, N_RESAMPLES, difference
+from .bootstrap import check_same_queries as check_same_queries
+from .bootstrap import resample as resample
+from .verdicts import METRICS, WHICH, FloatArray, ScoreTable, Table
 
 N_PERMUTATIONS = 9999
 """Swaps of a permutation test, unless there are fewer in all; the least p is 1 / 10,000."""

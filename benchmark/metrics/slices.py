@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.bootstrap import check_same_queries, difference
-from introspect_bench.benchmark.metrics.verdicts import Table, of_part
-from introspect_bench.benchmark.records import Described, Query, Replied, Scored
+from ..records import Described, Query, Replied, Scored
+from .bootstrap import check_same_queries, difference
+from .verdicts import Table, of_part
 
 MARGIN_ENDS = (0.1, 0.3)
 """Margins of labels, in logits, between which queries are told apart."""

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics import descriptions as description_metrics
-from introspect_bench.benchmark.scoring.correct import normalise_content as normalise_content
+from ..scoring.correct import normalise_content as normalise_content
+from . import descriptions as description_metrics
 
 METRIC_VERSION = "d2f64c8bc7d07e6b"
 """Hash of what the metrics give on a frozen fixture; a test fails when they give something else."""

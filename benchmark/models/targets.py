@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.models.specs import TARGETS as TARGETS
-from introspect_bench.benchmark.models.specs import Source
-from introspect_bench.benchmark.models.specs import TargetSpec as TargetSpec
+from .. import files
+from ..errors import IntegrityError, MissingPartError, UsageError
+from .specs import TARGETS as TARGETS
+from .specs import Source
+from .specs import TargetSpec as TargetSpec
 
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code."""

@@ -21,9 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import OnProgress, cache_dir, locked, silent
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
+from .. import files
+from ..cache import OnProgress, cache_dir, locked, silent
+from ..errors import IntegrityError, MissingPartError
 
 _CHUNK = 1 << 20
 _POLL_SECONDS = 0.2

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import CheckFailedError
+from ..errors import CheckFailedError
 
 VARIABLE = "INTROSPECT_BENCH_WITHOUT_TARGET"
 """Environment variable that holds what is withheld, as JSON."""

@@ -13,9 +13,9 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from introspect_bench.benchmark.backends.injection.spec import QUOTING, names_token
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.records import ACCESS, COMPARED, REPLAYS, WORDS, Query
+from ..backends.injection.spec import QUOTING, names_token
+from ..errors import IntegrityError
+from ..records import ACCESS, COMPARED, REPLAYS, WORDS, Query
 
 SCHEMA = "introspect-bench/run/1"
 """Value of `schema` in the header."""

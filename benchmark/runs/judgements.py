@@ -14,8 +14,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.judging.rubric import rated
+from ..errors import IntegrityError
+from ..judging.rubric import rated
 
 KIND = "judgement"
 """Value of `kind` in these rows."""

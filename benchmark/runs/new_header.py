@@ -12,23 +12,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION
-from introspect_bench.benchmark.prompts import prompt_sha256
-from introspect_bench.benchmark.records import DECODINGS, GREEDY, Prompt, Query
-from introspect_bench.benchmark.runs import provenance
-from introspect_bench.benchmark.runs.header import (
-    Answering,
-    Asked,
-    Environment,
-    Generation,
-    Header,
-    Package,
-    Target,
-)
-from introspect_bench.benchmark.suite.select import ids_sha256, suite_fields
-from introspect_bench.benchmark.suite.suite import Suite
+from ..explainer import ExplainerCard
+from ..files import canonical_json, sha256_bytes
+from ..metrics.verdicts import METRIC_VERSION
+from ..prompts import prompt_sha256
+from ..records import DECODINGS, GREEDY, Prompt, Query
+from ..suite.select import ids_sha256, suite_fields
+from ..suite.suite import Suite
+from . import provenance
+from .header import Answering, Asked, Environment, Generation, Header, Package, Target
 
 TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a header says of every target."""

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark._version import __version__
+from .._version import __version__
 
 PACKAGE = "introspect-bench"
 """Name of the distribution."""

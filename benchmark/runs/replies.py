@@ -5,17 +5,12 @@ Owns the checks that tie a run to its suite. No truth is opened here.
 
 from __future__ import annotations
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.records import Replied
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.suite.select import (
-    check_about,
-    check_task,
-    ids_sha256,
-    select_queries,
-)
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..errors import IntegrityError, UsageError
+from ..records import Replied
+from ..suite.select import check_about, check_task, ids_sha256, select_queries
+from ..suite.suite import Suite
+from ..task import Task
+from .run import Run
 
 
 def read_replies(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:

@@ -16,10 +16,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.runs.header import Header
-from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
+from .. import files
+from ..errors import IntegrityError
+from .header import Header
+from .judgements import KIND, Key, add_judgement
 
 MAX_FILE_BYTES = 64 << 20
 """Largest run file."""

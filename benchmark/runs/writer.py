@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.runs.judgements import KIND, Key, add_judgement
-from introspect_bench.benchmark.runs.run import (
+from .. import files
+from ..errors import IntegrityError, UsageError
+from .judgements import KIND, Key, add_judgement
+from .run import (
     MAX_FILE_BYTES,
     MAX_LINE_BYTES,
     MAX_ROWS,

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.metrics import paired
-from introspect_bench.benchmark.metrics.bootstrap import bootstrap
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, Table, evaluate
-from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
-from introspect_bench.benchmark.scoring.grade import SEED
-from introspect_bench.benchmark.scoring.matched import Graded, Matched, grade_file, match, stream
+from ..errors import UsageError
+from ..metrics import paired
+from ..metrics.bootstrap import bootstrap
+from ..metrics.verdicts import METRIC_VERSION, Table, evaluate
+from ..runs.new_header import decoding_of, n_train
+from .grade import SEED
+from .matched import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
 """Value of `schema` in what `compare` returns."""

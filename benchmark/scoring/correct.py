@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from introspect_bench.benchmark.records import Answer, Choice, GroundTruth, Replied, Scored
+from ..records import Answer, Choice, GroundTruth, Replied, Scored
 
 _QUOTES: Mapping[str, str] = {
     '"': '"',

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.records import COMPARED, GREEDY
-from introspect_bench.benchmark.registry import BASELINE, provided_baselines
-from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..records import COMPARED, GREEDY
+from ..registry import BASELINE, provided_baselines
+from ..runs.new_header import decoding_of, n_train
+from ..suite.suite import Suite
+from ..task import Task
 
 NOT_RECIPE = frozenset(
     {

@@ -14,31 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.metrics.bootstrap import N_RESAMPLES, bootstrap
-from introspect_bench.benchmark.metrics.confidence import run_confidence
-from introspect_bench.benchmark.metrics.slices import distance_of, layers_of, margin_of
-from introspect_bench.benchmark.metrics.verdicts import (
-    METRIC_VERSION,
-    NO_VERDICT,
-    ScoreTable,
-    Table,
-    evaluate,
-)
-from introspect_bench.benchmark.records import Answer, Described, Query, Replied, Scored
-from introspect_bench.benchmark.runs.new_header import decoding_of, n_train
-from introspect_bench.benchmark.runs.replies import read_replies
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.scoring.correct import is_right, of_kind
-from introspect_bench.benchmark.scoring.judged import (
-    describe_replies,
-    describe_result,
-    description_table,
-)
-from introspect_bench.benchmark.scoring.notes import reproduced, unread
-from introspect_bench.benchmark.scoring.scale import NoScaleError, scale_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..errors import IntegrityError
+from ..metrics.bootstrap import N_RESAMPLES, bootstrap
+from ..metrics.confidence import run_confidence
+from ..metrics.slices import distance_of, layers_of, margin_of
+from ..metrics.verdicts import METRIC_VERSION, NO_VERDICT, ScoreTable, Table, evaluate
+from ..records import Answer, Described, Query, Replied, Scored
+from ..runs.new_header import decoding_of, n_train
+from ..runs.replies import read_replies
+from ..runs.run import Run
+from ..suite.suite import Suite
+from ..task import Task
+from .correct import is_right, of_kind
+from .judged import describe_replies, describe_result, description_table
+from .notes import reproduced, unread
+from .scale import NoScaleError, scale_of
 
 SCHEMA = "introspect-bench/score/1"
 """Value of `schema` in a result."""

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.judging.rubric import rated
-from introspect_bench.benchmark.metrics.activations import matched_auroc, weighted_r
-from introspect_bench.benchmark.metrics.bootstrap import bootstrap
-from introspect_bench.benchmark.metrics.descriptions import METRICS, UNIT, DescriptionTable
-from introspect_bench.benchmark.metrics.verdicts import evaluate
-from introspect_bench.benchmark.records import Described, Description, Predicted, Replied
-from introspect_bench.benchmark.runs.judgements import MAPPED, PREDICTED, RATED, stored_bytes
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.suite.features import WINDOW, WINDOWS, arrays
-from introspect_bench.benchmark.suite.suite import Suite
+from ..errors import IntegrityError, UsageError
+from ..judging.rubric import rated
+from ..metrics.activations import matched_auroc, weighted_r
+from ..metrics.bootstrap import bootstrap
+from ..metrics.descriptions import METRICS, UNIT, DescriptionTable
+from ..metrics.verdicts import evaluate
+from ..records import Described, Description, Predicted, Replied
+from ..runs.judgements import MAPPED, PREDICTED, RATED, stored_bytes
+from ..runs.run import Run
+from ..suite.features import WINDOW, WINDOWS, arrays
+from ..suite.suite import Suite
 
 EXACT = "exact-predicates"
 """Kind of the judge that ranks, which every suite names in its manifest."""

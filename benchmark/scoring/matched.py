@@ -14,21 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
-from introspect_bench.benchmark.metrics.bootstrap import N_RESAMPLES, resample
-from introspect_bench.benchmark.metrics.verdicts import FloatArray, Table
-from introspect_bench.benchmark.records import Replied
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.scoring.grade import (
-    SEED,
-    grade_run,
-    headline_queries,
-    make_table,
-    score_graded,
-)
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ..errors import IncompleteRunError, UsageError
+from ..metrics.bootstrap import N_RESAMPLES, resample
+from ..metrics.verdicts import FloatArray, Table
+from ..records import Replied
+from ..runs.run import Run, read_run
+from ..suite.suite import Suite
+from ..task import Task
+from .grade import SEED, grade_run, headline_queries, make_table, score_graded
+from .score import about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

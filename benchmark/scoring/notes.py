@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from introspect_bench.benchmark.records import Replied, Scored
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.task import Task
+from ..records import Replied, Scored
+from ..runs.run import Run
+from ..task import Task
 
 CALCULATOR = "baseline/calculator"
 """Who carries out each query's intervention, as its runs name it."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
+from ..errors import IntegrityError
 
 FLOOR_CLASS = "words"
 """Access class whose best null is the floor."""

@@ -11,21 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import (
-    CheckFailedError,
-    IncompleteRunError,
-    UsageError,
-)
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.metrics.confidence import FIELDS
-from introspect_bench.benchmark.records import Answer, Described, Scored
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import grade, grade_descriptions, score_run
-from introspect_bench.benchmark.suite.find import find_suite, shipped_suite
-from introspect_bench.benchmark.suite.suite import MINI, Suite
-from introspect_bench.benchmark.task import Task
+from ..errors import CheckFailedError, IncompleteRunError, UsageError
+from ..export import tables as table
+from ..metrics.confidence import FIELDS
+from ..records import Answer, Described, Scored
+from ..registry import get_task
+from ..runs.run import Run, read_run
+from ..suite.find import find_suite, shipped_suite
+from ..suite.suite import MINI, Suite
+from ..task import Task
+from .correct import is_right
+from .grade import grade, grade_descriptions, score_run
 
 PARTIAL = (
     "a partial run cannot be submitted: it answers {n} queries that were chosen; "

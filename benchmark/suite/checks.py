@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.suite import features as suite_features
-from introspect_bench.benchmark.suite.manifest import MANIFEST
-from introspect_bench.benchmark.suite.rows import checked_vectors
+from ..errors import IntegrityError
+from . import features as suite_features
+from .manifest import MANIFEST
+from .rows import checked_vectors
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.suite.suite import Suite
+    from .suite import Suite
 
 
 def verify(suite: Suite, on_progress: Callable[[str, int, int], None] | None) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.records import FeatureTruth, Query
+from ..errors import IntegrityError, UsageError
+from ..files import canonical_json, sha256_bytes
+from ..records import FeatureTruth, Query
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.suite.suite import Suite
+    from .suite import Suite
 
 WINDOWS = 16
 """Windows of a feature."""

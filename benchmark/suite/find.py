@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.registry import get_task, pins, suite_root, suites
-from introspect_bench.benchmark.registry import tasks as every
-from introspect_bench.benchmark.suite.manifest import MANIFEST
-from introspect_bench.benchmark.suite.suite import Suite, open_suite
-from introspect_bench.benchmark.task import Task
+from ..errors import UsageError
+from ..registry import get_task, pins, suite_root, suites
+from ..registry import tasks as every
+from ..task import Task
+from .manifest import MANIFEST
+from .suite import Suite, open_suite
 
 
 def shipped_tasks(name: str) -> list[Task]:

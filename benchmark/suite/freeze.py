@@ -14,17 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import (
-    canonical_json,
-    sha256_bytes,
-    sha256_file,
-    write_json_atomic,
-    write_jsonl_atomic,
-)
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ..errors import IntegrityError
+from ..files import canonical_json, sha256_bytes, sha256_file, write_json_atomic, write_jsonl_atomic
+from ..tensors import write_safetensors_atomic
+from .rows import checked_vectors
+from .suite import Suite
 
 SUITE_SCHEMA = "introspect-bench/suite/1"
 """Schema of `manifest.json`."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.records import SPLITS
+from .. import files
+from ..errors import IntegrityError
+from ..records import SPLITS
 
 SCHEMA = "introspect-bench/suite/1"
 """Value of `schema` in the manifests this module reads."""

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.files import canonical_json
-from introspect_bench.benchmark.records import FeatureTruth, GroundTruth, Query
-from introspect_bench.benchmark.suite import features as suite_features
+from ..errors import IntegrityError, UsageError
+from ..files import canonical_json
+from ..records import FeatureTruth, GroundTruth, Query
+from . import features as suite_features
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.suite.suite import Suite
+    from .suite import Suite
 
 _ID = re.compile("[0-9a-f]{16}")
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.records import Query
-from introspect_bench.benchmark.suite.manifest import MANIFEST
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from .. import files
+from ..errors import IntegrityError, UsageError
+from ..records import Query
+from ..task import Task
+from .manifest import MANIFEST
+from .suite import Suite
 
 
 def suite_fields(suite: Suite) -> dict[str, str]:

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from introspect_bench.benchmark.errors import UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.records import Query
+    from ..records import Query
 
 Amount = int | float
 """How many: a number of queries, or below 1 the part of all of them."""

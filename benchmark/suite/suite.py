@@ -16,22 +16,14 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.records import (
-    SPLITS,
-    Answer,
-    Choice,
-    Description,
-    FeatureTruth,
-    GroundTruth,
-    Query,
-)
-from introspect_bench.benchmark.suite import checks as suite_checks
-from introspect_bench.benchmark.suite import rows as suite_rows
-from introspect_bench.benchmark.suite.manifest import MANIFEST, read_manifest
-from introspect_bench.benchmark.suite.rows import read_vectors
-from introspect_bench.benchmark.suite.subset import Amount, draw_groups
+from .. import files
+from ..errors import IntegrityError, UsageError
+from ..records import SPLITS, Answer, Choice, Description, FeatureTruth, GroundTruth, Query
+from . import checks as suite_checks
+from . import rows as suite_rows
+from .manifest import MANIFEST, read_manifest
+from .rows import read_vectors
+from .subset import Amount, draw_groups
 
 MINI = "mini"
 """Name of the split that is part of another."""

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from introspect_bench.benchmark.metrics.bootstrap import ends
-from introspect_bench.benchmark.metrics.verdicts import FloatArray
-from introspect_bench.benchmark.scoring.scale import NoScaleError, Scale, bars_missed, scale_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ...benchmark.metrics.bootstrap import ends
+from ...benchmark.metrics.verdicts import FloatArray
+from ...benchmark.scoring.scale import NoScaleError, Scale, bars_missed, scale_of
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

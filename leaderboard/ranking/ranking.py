@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.bootstrap import LEVEL
-from introspect_bench.benchmark.metrics.paired import NOISE, adjust
-from introspect_bench.benchmark.metrics.verdicts import FloatArray
+from ...benchmark.metrics.bootstrap import LEVEL
+from ...benchmark.metrics.paired import NOISE, adjust
+from ...benchmark.metrics.verdicts import FloatArray
 
 Matrix = npt.NDArray[np.bool_]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.metrics.verdicts import evaluate
-from introspect_bench.benchmark.scoring.matched import Graded, Matched, match
-from introspect_bench.benchmark.scoring.scale import Scale
-from introspect_bench.leaderboard.ranking.overall import Overall, TaskScore, overall
-from introspect_bench.leaderboard.ranking.ranking import Place, rank_intervals
+from ...benchmark.errors import UsageError
+from ...benchmark.metrics.verdicts import evaluate
+from ...benchmark.scoring.matched import Graded, Matched, match
+from ...benchmark.scoring.scale import Scale
+from .overall import Overall, TaskScore, overall
+from .ranking import Place, rank_intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.metrics.slices import PARTS, PartDifference
-from introspect_bench.benchmark.metrics.verdicts import of_part
-from introspect_bench.leaderboard.site.figures import signed
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING
+from ...benchmark.export.titles import title
+from ...benchmark.metrics.slices import PARTS, PartDifference
+from ...benchmark.metrics.verdicts import of_part
+from ..site.figures import signed
 
 LEVEL = 0.05
 """Corrected p below which two are told apart."""

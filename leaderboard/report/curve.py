@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
-from introspect_bench.benchmark.runs.new_header import n_train
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.score import check_whole, score_all
-from introspect_bench.leaderboard.report.scaling import Learnt, scaling_svg
-from introspect_bench.leaderboard.site.board import Estimate
+from ...benchmark.errors import UsageError
+from ...benchmark.files import canonical_json, write_bytes_atomic
+from ...benchmark.runs.new_header import n_train
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.score import check_whole, score_all
+from ..site.board import Estimate
+from .scaling import Learnt, scaling_svg
 
 
 def board_scaling(

@@ -8,19 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.export import latex
-from introspect_bench.benchmark.export.tables import (
-    NOTHING,
-    bar,
-    cell,
-    clean,
-    distinct,
-    escape,
-    label,
-    shown,
-)
-from introspect_bench.benchmark.export.titles import NUMBERS, TITLES
+from ...benchmark.errors import IntegrityError
+from ...benchmark.export import latex
+from ...benchmark.export.tables import NOTHING, bar, cell, clean, distinct, escape, label, shown
+from ...benchmark.export.titles import NUMBERS, TITLES
 
 CORRECTIONS: Mapping[str, str] = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 """How a correction is called in a legend."""

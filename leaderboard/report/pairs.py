@@ -11,23 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import write_bytes_atomic
-from introspect_bench.benchmark.metrics.paired import adjust, compare
-from introspect_bench.benchmark.metrics.slices import PartDifference, differences
-from introspect_bench.benchmark.runs.new_header import decoding_of
-from introspect_bench.benchmark.scoring.equals import fixed_verdict, recipe
-from introspect_bench.benchmark.scoring.matched import draws
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.report.contrasts import Contrast
-from introspect_bench.leaderboard.report.report import report
-from introspect_bench.leaderboard.report.studies import cells_of, trials_of
-from introspect_bench.leaderboard.site.build import Collected, OnEntry, collect
-from introspect_bench.leaderboard.site.matrix import Against, against_self, asked_of
-from introspect_bench.leaderboard.site.rows import Scored, made_from
-from introspect_bench.leaderboard.site.scored import ScoredRun
-from introspect_bench.leaderboard.submissions.checks import SPLIT
+from ...benchmark.errors import IntegrityError
+from ...benchmark.files import write_bytes_atomic
+from ...benchmark.metrics.paired import adjust, compare
+from ...benchmark.metrics.slices import PartDifference, differences
+from ...benchmark.runs.new_header import decoding_of
+from ...benchmark.scoring.equals import fixed_verdict, recipe
+from ...benchmark.scoring.matched import draws
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from ..site.build import Collected, OnEntry, collect
+from ..site.matrix import Against, against_self, asked_of
+from ..site.rows import Scored, made_from
+from ..site.scored import ScoredRun
+from ..submissions.checks import SPLIT
+from .contrasts import Contrast
+from .report import report
+from .studies import cells_of, trials_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import NOTHING
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

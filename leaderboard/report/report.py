@@ -11,17 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.leaderboard.report.contrasts import (
-    LEVEL,
-    Contrast,
-    contrast_table,
-    difference_text,
-    parts_of,
-)
-from introspect_bench.leaderboard.report.rates import Trial, rates_table
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING
+from ...benchmark.export.titles import title
+from .contrasts import LEVEL, Contrast, contrast_table, difference_text, parts_of
+from .rates import Trial, rates_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

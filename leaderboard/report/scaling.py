@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.export.tables import clean
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.leaderboard.site.board import Estimate
-from introspect_bench.leaderboard.site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
-from introspect_bench.leaderboard.site.render import templates
+from ...benchmark.errors import UsageError
+from ...benchmark.export.tables import clean
+from ...benchmark.export.titles import title
+from ..site.board import Estimate
+from ..site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
+from ..site.render import templates
 
 MAX_LINES = 6
 """Most lines in a panel; the style sheet has as many colours."""

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.files import read_json
-from introspect_bench.benchmark.runs.new_header import n_train
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.score import check_whole, score
-from introspect_bench.leaderboard.report.rates import Trial
-from introspect_bench.leaderboard.report.report import Cell
+from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.files import read_json
+from ...benchmark.runs.new_header import n_train
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.score import check_whole, score
+from .rates import Trial
+from .report import Cell
 
 RECORD = "explainer.json"
 """What a training writes beside its weights."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.records import UNDECLARED
+from ...benchmark.errors import IntegrityError
+from ...benchmark.records import UNDECLARED
 
 SCHEMA = "introspect-bench/board/1"
 """Value of `schema` in `board.json`."""

@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.metrics.bootstrap import resample
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION
-from introspect_bench.benchmark.records import ACCESS, ORACLE
-from introspect_bench.benchmark.scoring.equals import fixed_verdict, recipe
-from introspect_bench.benchmark.scoring.matched import draws
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Scales, TaskScore, scales_of
-from introspect_bench.leaderboard.ranking.standings import Standing, standings
-from introspect_bench.leaderboard.site.board import Board, Column, Row, SuiteBoard
-from introspect_bench.leaderboard.site.matrix import access_matrices
-from introspect_bench.leaderboard.site.rows import Scored, make_row, replies_of
-from introspect_bench.leaderboard.site.scored import ScoredRun, scored_run
-from introspect_bench.leaderboard.site.shards import Asked, Sheet
-from introspect_bench.leaderboard.submissions.checks import SPLIT
-from introspect_bench.leaderboard.submissions.copies import Label, find_labels
-from introspect_bench.leaderboard.submissions.entries import Entry, entry_sha256, find_entries
-from introspect_bench.leaderboard.verification.ledger import read_ledger
-from introspect_bench.leaderboard.verification.tiers import standing
+from ...benchmark._version import __version__
+from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.metrics.bootstrap import resample
+from ...benchmark.metrics.verdicts import METRIC_VERSION
+from ...benchmark.records import ACCESS, ORACLE
+from ...benchmark.scoring.equals import fixed_verdict, recipe
+from ...benchmark.scoring.matched import draws
+from ...benchmark.suite.find import tasks_of
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from ..ranking.overall import Scales, TaskScore, scales_of
+from ..ranking.standings import Standing, standings
+from ..submissions.checks import SPLIT
+from ..submissions.copies import Label, find_labels
+from ..submissions.entries import Entry, entry_sha256, find_entries
+from ..verification.ledger import read_ledger
+from ..verification.tiers import standing
+from .board import Board, Column, Row, SuiteBoard
+from .matrix import access_matrices
+from .rows import Scored, make_row, replies_of
+from .scored import ScoredRun, scored_run
+from .shards import Asked, Sheet
 
 LEDGER = "ledger.jsonl"
 """Name of the ledger in the folder of submissions."""

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.records import RANKED
-from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import Row, SuiteBoard
-from introspect_bench.leaderboard.site.plotting import Plot, Point, drawn
+from ...benchmark.export.titles import title
+from ...benchmark.records import RANKED
+from . import figures
+from .board import Row, SuiteBoard
+from .plotting import Plot, Point, drawn
 
 MAX_LINES = 6
 """Most entries drawn as lines by layer."""

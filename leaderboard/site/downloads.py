@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 
-from introspect_bench.leaderboard.site.board import Board, Estimate, Row, SuiteBoard
+from .board import Board, Estimate, Row, SuiteBoard
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What the text of a formula begins with (OWASP, CSV Injection)."""

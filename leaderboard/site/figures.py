@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.leaderboard.site.board import Estimate
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING
+from ...benchmark.export.titles import title
+from .board import Estimate
 
 OVERALL = "overall"
 """Name under which the overall is shown."""

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.leaderboard.site import shards
-from introspect_bench.leaderboard.site.board import SCHEMA, Board
-from introspect_bench.leaderboard.site.downloads import board_bib, board_csv
-from introspect_bench.leaderboard.site.render import board_json, render
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError, UsageError
+from . import shards
+from .board import SCHEMA, Board
+from .downloads import board_bib, board_csv
+from .render import board_json, render
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 """Names of the parts."""

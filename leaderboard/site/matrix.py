@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from introspect_bench.benchmark.metrics.paired import adjust, compare
-from introspect_bench.benchmark.records import RANKED
-from introspect_bench.benchmark.scoring.equals import fixed_verdict, recipe
-from introspect_bench.benchmark.scoring.matched import draws
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.site.board import Access, Estimate, Matrix
-from introspect_bench.leaderboard.site.rows import Scored, estimate, made_from
-from introspect_bench.leaderboard.site.scored import ScoredRun
-from introspect_bench.leaderboard.submissions.checks import SPLIT
+from ...benchmark.metrics.paired import adjust, compare
+from ...benchmark.records import RANKED
+from ...benchmark.scoring.equals import fixed_verdict, recipe
+from ...benchmark.scoring.matched import draws
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from ..submissions.checks import SPLIT
+from .board import Access, Estimate, Matrix
+from .rows import Scored, estimate, made_from
+from .scored import ScoredRun
 
 MAX_ROWS = 30
 """Most explainers of a class and target, best first: each costs a permutation test."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.records import ACCESS
-from introspect_bench.leaderboard.report.contrasts import LEVEL
-from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import Board, Matrix, SuiteBoard
-from introspect_bench.leaderboard.site.view import (
+from ...benchmark.export.titles import title
+from ...benchmark.records import ACCESS
+from ..report.contrasts import LEVEL
+from ..verification.tiers import TIERS
+from . import figures
+from .board import Board, Matrix, SuiteBoard
+from .view import (
     ACCESS_HELP,
     DATE_HELP,
     KIND_HELP,
@@ -27,7 +28,6 @@ from introspect_bench.leaderboard.site.view import (
     anchor,
     column_range,
 )
-from introspect_bench.leaderboard.verification.tiers import TIERS
 
 ABOUT_ACCESS = (
     "How answers were come by. The benchmark sets it, from where vectors enter and how replies are "

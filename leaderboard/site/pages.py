@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.leaderboard.site import folder as site
-from introspect_bench.leaderboard.site.build import OnEntry, make_board
+from . import folder as site
+from .build import OnEntry, make_board
 
 
 def board_build(

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import Estimate
+from . import figures
+from .board import Estimate
 
 WIDTH, HEIGHT = 480, 330
 """Size of a chart, in its own units."""

@@ -16,11 +16,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from introspect_bench.benchmark import files
-from introspect_bench.leaderboard.site.board import KINDS, Board
-from introspect_bench.leaderboard.site.charts import charts_of
-from introspect_bench.leaderboard.site.overview import matrix_view, stats_view, terms_view
-from introspect_bench.leaderboard.site.view import suite_view
+from ...benchmark import files
+from .board import KINDS, Board
+from .charts import charts_of
+from .overview import matrix_view, stats_view, terms_view
+from .view import suite_view
 
 PARTS = Path(__file__).parents[1] / "page"
 """Templates, style sheet and script."""

@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.metrics.bootstrap import ends
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import Overall
-from introspect_bench.leaderboard.ranking.standings import Standing
-from introspect_bench.leaderboard.site.board import Estimate, Layered, Row, TaskScore
-from introspect_bench.leaderboard.site.scored import ScoredRun
-from introspect_bench.leaderboard.submissions.access import EntryAccess, entry_access
-from introspect_bench.leaderboard.submissions.copies import Label, Replies
-from introspect_bench.leaderboard.submissions.entries import Entry
-from introspect_bench.leaderboard.submissions.replies_compared import OWN_ORG
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
-from introspect_bench.leaderboard.verification.tiers import Standing as Ledgered
+from ...benchmark.metrics.bootstrap import ends
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from ..ranking.overall import Overall
+from ..ranking.standings import Standing
+from ..submissions.access import EntryAccess, entry_access
+from ..submissions.copies import Label, Replies
+from ..submissions.entries import Entry
+from ..submissions.replies_compared import OWN_ORG
+from ..submissions.schema import ENTRY_ID
+from ..verification.tiers import Standing as Ledgered
+from .board import Estimate, Layered, Row, TaskScore
+from .scored import ScoredRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,28 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench import benchmark
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import cache_dir
-from introspect_bench.benchmark.errors import IntrospectBenchError
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.metrics.descriptions import DescriptionTable
-from introspect_bench.benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
-from introspect_bench.benchmark.records import Described, Replied, Scored
-from introspect_bench.benchmark.registry import provided_tasks
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import (
-    grade_run,
-    headline_queries,
-    make_table,
-    score_graded,
-)
-from introspect_bench.benchmark.scoring.score import check_score
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.site.figures import shown
-from introspect_bench.leaderboard.site.shards import MAX_REPLY, Reply
+from ... import benchmark
+from ...benchmark import files
+from ...benchmark.cache import cache_dir
+from ...benchmark.errors import IntrospectBenchError
+from ...benchmark.export.titles import title
+from ...benchmark.metrics.descriptions import DescriptionTable
+from ...benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
+from ...benchmark.records import Described, Replied, Scored
+from ...benchmark.registry import provided_tasks
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.correct import is_right
+from ...benchmark.scoring.grade import grade_run, headline_queries, make_table, score_graded
+from ...benchmark.scoring.score import check_score
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from .figures import shown
+from .shards import MAX_REPLY, Reply
 
 RIGHT = 0.5
 """Score from which a description counts as right in the query browser, where it is shown."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.leaderboard.site.render import script_json
+from .render import script_json
 
 PER_SHARD = 50
 """Queries in a shard."""

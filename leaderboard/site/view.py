@@ -9,24 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from introspect_bench.benchmark.export.tables import NOTHING
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.records import (
-    ORACLE,
-    REPLAYS,
-    RUNS_TARGET,
-    UNDECLARED,
-    WORDS,
-)
-from introspect_bench.leaderboard.site import figures
-from introspect_bench.leaderboard.site.board import (
-    Column,
-    Estimate,
-    Kind,
-    Row,
-    SuiteBoard,
-)
-from introspect_bench.leaderboard.verification.tiers import TIERS
+from ...benchmark.export.tables import NOTHING
+from ...benchmark.export.titles import title
+from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
+from ..verification.tiers import TIERS
+from . import figures
+from .board import Column, Estimate, Kind, Row, SuiteBoard
 
 KIND_HELP: Mapping[Kind, str] = {
     "trained": "An explainer that learnt from training queries.",

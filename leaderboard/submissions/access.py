@@ -9,23 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.access import harness_access
-from introspect_bench.benchmark.records import (
-    ORACLE,
-    RANKED,
-    RUNS_TARGET,
-    UNDECLARED,
-    WORDS,
-)
-from introspect_bench.benchmark.runs.header import widest
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.leaderboard.submissions.checks import AGAIN, failed_check
-from introspect_bench.leaderboard.submissions.entries import Entry
-from introspect_bench.leaderboard.submissions.findings import Finding
-from introspect_bench.leaderboard.submissions.folders import ENTRY
-from introspect_bench.leaderboard.verification.tiers import Standing
+from ...benchmark.errors import UsageError
+from ...benchmark.evaluation.access import harness_access
+from ...benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
+from ...benchmark.runs.header import widest
+from ...benchmark.runs.run import Run
+from ...benchmark.scoring.score import about
+from ..verification.tiers import Standing
+from .checks import AGAIN, failed_check
+from .entries import Entry
+from .findings import Finding
+from .folders import ENTRY
 
 CUSTOM_KIND = "custom"
 """Kind of a user's own code, which the harness knows nothing of."""

@@ -8,22 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.registry import tasks
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.leaderboard.submissions.entries import Entry, body_digest
-from introspect_bench.leaderboard.submissions.findings import Finding, Level
-from introspect_bench.leaderboard.submissions.folders import ENTRY, NOTES, members
-from introspect_bench.leaderboard.submissions.privacy import (
-    FOOTER,
-    JUDGEMENT,
-    ROW,
-    header_problems,
-    row_problem,
-    secret,
-)
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
-from introspect_bench.leaderboard.submissions.text_rules import skeleton
+from ...benchmark.errors import CheckFailedError
+from ...benchmark.registry import tasks
+from ...benchmark.runs.run import Run
+from .entries import Entry, body_digest
+from .findings import Finding, Level
+from .folders import ENTRY, NOTES, members
+from .privacy import FOOTER, JUDGEMENT, ROW, header_problems, row_problem, secret
+from .schema import ENTRY_ID
+from .text_rules import skeleton
 
 SPLIT = "test"
 """The split that is submitted."""

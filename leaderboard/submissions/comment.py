@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""

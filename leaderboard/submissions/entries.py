@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, IntrospectBenchError
-from introspect_bench.leaderboard.submissions.findings import Finding, from_error, raise_worst
-from introspect_bench.leaderboard.submissions.folders import (
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError, IntrospectBenchError
+from .findings import Finding, from_error, raise_worst
+from .folders import (
     ENTRY,
     LISTED,
     MAX_ENTRY_BYTES,
@@ -29,8 +29,8 @@ from introspect_bench.leaderboard.submissions.folders import (
     folder_problem,
     members,
 )
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, field_problems, slug
-from introspect_bench.leaderboard.submissions.text_rules import text_problem
+from .schema import ENTRY_ID, field_problems, slug
+from .text_rules import text_problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

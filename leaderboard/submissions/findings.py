@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from introspect_bench.benchmark.errors import (
+from ...benchmark.errors import (
     CheckFailedError,
     IncompleteRunError,
     IntegrityError,

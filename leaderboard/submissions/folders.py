@@ -11,9 +11,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard.submissions.findings import Finding
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER
+from ...benchmark.errors import UsageError
+from .findings import Finding
+from .schema import ENTRY_ID, FOLDER
 
 ENTRY, NOTES, LEDGER = "entry.json", "NOTES.md", "ledger.jsonl"
 """Names of files that are no run files."""

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
+from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 MAX_LISTING_BYTES = 1 << 20
 """Longest list of changed files that is read."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from introspect_bench.leaderboard.submissions.text_rules import text_problem
+from .text_rules import text_problem
 
 MAX_RAW_BYTES = 4_096
 """Longest raw reply that is submitted, in bytes of UTF-8."""

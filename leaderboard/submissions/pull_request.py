@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.leaderboard.submissions.findings import Finding, worst_exit_code
-from introspect_bench.leaderboard.submissions.folders import (
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
+from .findings import Finding, worst_exit_code
+from .folders import (
     ENTRY,
     MAX_ENTRY_BYTES,
     MAX_FILES,
@@ -26,10 +26,10 @@ from introspect_bench.leaderboard.submissions.folders import (
     NOTES,
     RUN_FILE,
 )
-from introspect_bench.leaderboard.submissions.git_objects import Change, changed_files, git
-from introspect_bench.leaderboard.submissions.replies_compared import OWN_ORG, labels_of
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID, FOLDER
-from introspect_bench.leaderboard.submissions.validate import ROOT, check_entry
+from .git_objects import Change, changed_files, git
+from .replies_compared import OWN_ORG, labels_of
+from .schema import ENTRY_ID, FOLDER
+from .validate import ROOT, check_entry
 
 SCHEMA = "introspect-bench/pull-request/1"
 """Value of `schema` in a report."""

@@ -10,13 +10,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.correct import is_right
-from introspect_bench.benchmark.scoring.grade import grade
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.leaderboard.submissions.copies import Key, Label, Replies, find_labels
-from introspect_bench.leaderboard.submissions.entries import Entry, find_entries
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
+from ...benchmark.runs.run import read_run
+from ...benchmark.scoring.correct import is_right
+from ...benchmark.scoring.grade import grade
+from ...benchmark.scoring.score import about
+from .copies import Key, Label, Replies, find_labels
+from .entries import Entry, find_entries
+from .schema import ENTRY_ID
 
 OWN_ORG = "introspect-bench"
 """The benchmark's own organisation: its entries are merged by hand and its baselines never

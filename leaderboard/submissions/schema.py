@@ -12,14 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from introspect_bench.benchmark.records import ACCESS
-from introspect_bench.leaderboard.submissions.text_rules import (
-    bibtex_problem,
-    contact_problem,
-    link_problem,
-    name_problem,
-    text_problem,
-)
+from ...benchmark.records import ACCESS
+from .text_rules import bibtex_problem, contact_problem, link_problem, name_problem, text_problem
 
 SCHEMA = "introspect-bench/entry/1"
 """Value of `schema`."""

@@ -16,16 +16,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.scoring.score import validate
-from introspect_bench.leaderboard.submissions.access import submitted_access
-from introspect_bench.leaderboard.submissions.entries import body_digest
-from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
-from introspect_bench.leaderboard.submissions.folders import ENTRY, MAX_NOTES_BYTES, NOTES
-from introspect_bench.leaderboard.submissions.schema import DECLARED, ENTRY_ID, SCHEMA, slug
-from introspect_bench.leaderboard.submissions.validate import check_entry
+from ...benchmark import files
+from ...benchmark.errors import CheckFailedError, MissingPartError, UsageError
+from ...benchmark.runs.run import Run, read_run
+from ...benchmark.scoring.score import validate
+from .access import submitted_access
+from .entries import body_digest
+from .findings import Finding, raise_worst
+from .folders import ENTRY, MAX_NOTES_BYTES, NOTES
+from .schema import DECLARED, ENTRY_ID, SCHEMA, slug
+from .validate import check_entry
 
 _TOOL_SECONDS = 120
 

@@ -11,28 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntrospectBenchError, UsageError
-from introspect_bench.benchmark.export.titles import title
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.benchmark.scoring.judged import NotJudgedError
-from introspect_bench.benchmark.scoring.score import check_score, score, validate
-from introspect_bench.leaderboard.submissions.access import access_findings
-from introspect_bench.leaderboard.submissions.checks import (
-    content_findings,
-    failed_check,
-    run_findings,
-    text_findings,
-    together,
-)
-from introspect_bench.leaderboard.submissions.entries import (
-    Entry,
-    entry_folders,
-    entry_sha256,
-    inspect_entry,
-)
-from introspect_bench.leaderboard.submissions.findings import Finding, from_error, worst_exit_code
-from introspect_bench.leaderboard.submissions.folders import ENTRY, members
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
+from ...benchmark.errors import IntrospectBenchError, UsageError
+from ...benchmark.export.titles import title
+from ...benchmark.runs.run import Run, read_run
+from ...benchmark.scoring.judged import NotJudgedError
+from ...benchmark.scoring.score import check_score, score, validate
+from .access import access_findings
+from .checks import content_findings, failed_check, run_findings, text_findings, together
+from .entries import Entry, entry_folders, entry_sha256, inspect_entry
+from .findings import Finding, from_error, worst_exit_code
+from .folders import ENTRY, members
+from .schema import ENTRY_ID
 
 SCHEMA = "introspect-bench/report/1"
 """Value of `schema` in a report."""

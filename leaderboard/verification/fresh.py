@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.evaluation.run import OnQueries
-from introspect_bench.benchmark.evaluation.run import run as run_again
-from introspect_bench.benchmark.files import write_bytes_atomic
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.scoring.grade import score_run
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.benchmark.suite.find import find_suite
-from introspect_bench.benchmark.suite.freeze import write_manifest
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.leaderboard.verification.rerun import (
-    Recheck,
-    check_same_explainer,
-    request_again,
-)
+from ...benchmark.cache import OnAnswers, OnProgress
+from ...benchmark.errors import CheckFailedError, UsageError
+from ...benchmark.evaluation.run import OnQueries
+from ...benchmark.evaluation.run import run as run_again
+from ...benchmark.files import write_bytes_atomic
+from ...benchmark.runs.run import Run
+from ...benchmark.scoring.grade import score_run
+from ...benchmark.scoring.score import about
+from ...benchmark.suite.find import find_suite
+from ...benchmark.suite.freeze import write_manifest
+from ...benchmark.suite.suite import Suite
+from .rerun import Recheck, check_same_explainer, request_again
 
 SAME_TARGET = ("name", "weights_sha256", "tensors_sha256")
 """What a fresh suite's target must share with the public one's."""

@@ -17,10 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.leaderboard.submissions.schema import ENTRY_ID
-from introspect_bench.leaderboard.submissions.text_rules import name_problem, text_problem
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError
+from ..submissions.schema import ENTRY_ID
+from ..submissions.text_rules import name_problem, text_problem
 
 SCHEMA = "introspect-bench/ledger/1"
 """Value of `schema` in every line."""

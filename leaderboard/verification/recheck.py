@@ -14,22 +14,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.evaluation.run import OnQueries
-from introspect_bench.benchmark.runs.run import Run, read_run
-from introspect_bench.leaderboard.submissions.entries import Entry, entry_sha256, read_entry
-from introspect_bench.leaderboard.verification.fresh import ask_fresh
-from introspect_bench.leaderboard.verification.ledger import append_line
-from introspect_bench.leaderboard.verification.rerun import (
-    Agreement,
-    Recheck,
-    ask_again,
-    judge_again,
-)
-from introspect_bench.leaderboard.verification.tiers import AGREEMENT, WITHOUT_TARGET
-from introspect_bench.leaderboard.verification.without_target import ask_without_target
+from ...benchmark._version import __version__
+from ...benchmark.cache import OnAnswers, OnProgress, silent
+from ...benchmark.errors import CheckFailedError, UsageError
+from ...benchmark.evaluation.run import OnQueries
+from ...benchmark.runs.run import Run, read_run
+from ..submissions.entries import Entry, entry_sha256, read_entry
+from .fresh import ask_fresh
+from .ledger import append_line
+from .rerun import Agreement, Recheck, ask_again, judge_again
+from .tiers import AGREEMENT, WITHOUT_TARGET
+from .without_target import ask_without_target
 
 NONCE_BYTES = 8
 """Size of a fresh nonce."""

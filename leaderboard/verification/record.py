@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.leaderboard.submissions.findings import raise_worst
-from introspect_bench.leaderboard.submissions.validate import check_entry
-from introspect_bench.leaderboard.verification.ledger import append_line, read_ledger
-from introspect_bench.leaderboard.verification.rescore import scores_sha256
+from ...benchmark.errors import UsageError
+from ..submissions.findings import raise_worst
+from ..submissions.validate import check_entry
+from .ledger import append_line, read_ledger
+from .rescore import scores_sha256
 
 BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
 """Events that a person adds; checks are added by what checks."""

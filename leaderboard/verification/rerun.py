@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress
-from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.evaluation.run import OnQueries
-from introspect_bench.benchmark.evaluation.run import run as run_again
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.metrics.verdicts import normalise_content
-from introspect_bench.benchmark.records import Answer, Replied
-from introspect_bench.benchmark.registry import provided_tasks
-from introspect_bench.benchmark.runs.replies import read_replies
-from introspect_bench.benchmark.runs.run import MAX_ROWS, Run
-from introspect_bench.benchmark.scoring.score import about
+from ...benchmark.cache import OnAnswers, OnProgress
+from ...benchmark.errors import CheckFailedError, IntegrityError, UsageError
+from ...benchmark.evaluation.run import OnQueries
+from ...benchmark.evaluation.run import run as run_again
+from ...benchmark.evaluation.spec import RunRequest
+from ...benchmark.metrics.verdicts import normalise_content
+from ...benchmark.records import Answer, Replied
+from ...benchmark.registry import provided_tasks
+from ...benchmark.runs.replies import read_replies
+from ...benchmark.runs.run import MAX_ROWS, Run
+from ...benchmark.scoring.score import about
 
 SAMPLE = 20
 """Queries of each task that are asked again unless more are wanted."""
@@ -237,7 +237,7 @@ def _model(run: Run, given: str | None) -> str:
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     """Return the options of the run that its header keeps."""
-    from introspect_bench.benchmark.backends.injection.parse import read_injection
+    from ...benchmark.backends.injection.parse import read_injection
 
     settings = run.header["explainer"].get("settings")
     kept: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.leaderboard.submissions.findings import Finding
-from introspect_bench.leaderboard.submissions.validate import SCHEMA, validate_all
-from introspect_bench.leaderboard.verification.ledger import Line, read_ledger
+from ...benchmark import files
+from ...benchmark.errors import IntegrityError
+from ..submissions.findings import Finding
+from ..submissions.validate import SCHEMA, validate_all
+from .ledger import Line, read_ledger
 
 
 def rescore(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from introspect_bench.leaderboard.verification.ledger import Line
+from .ledger import Line
 
 TIERS: Mapping[int, tuple[str, str]] = {
     1: ("re-scored", "CI computed every number from the raw replies."),

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntrospectBenchError
-from introspect_bench.benchmark.files import write_json_atomic
-from introspect_bench.benchmark.models.withheld import WithheldError, guard_folders
-from introspect_bench.leaderboard.verification.recheck import recheck
-from introspect_bench.leaderboard.verification.rerun import Recheck
-from introspect_bench.leaderboard.verification.without_target import ANSWER, ORDER
+from ...benchmark.errors import IntrospectBenchError
+from ...benchmark.files import write_json_atomic
+from ...benchmark.models.withheld import WithheldError, guard_folders
+from .recheck import recheck
+from .rerun import Recheck
+from .without_target import ANSWER, ORDER
 
 
 def _answer(order: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,17 +16,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import errors
-from introspect_bench.benchmark.cache import CACHE_VARIABLE, cache_dir
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.files import read_json, write_json_atomic
-from introspect_bench.benchmark.models.fetch import prepared_dir, target_record
-from introspect_bench.benchmark.models.targets import TARGETS
-from introspect_bench.benchmark.models.withheld import Withheld
-from introspect_bench.benchmark.runs.run import Run
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.leaderboard.verification.rerun import Recheck
+from ...benchmark import errors
+from ...benchmark.cache import CACHE_VARIABLE, cache_dir
+from ...benchmark.errors import CheckFailedError, UsageError
+from ...benchmark.files import read_json, write_json_atomic
+from ...benchmark.models.fetch import prepared_dir, target_record
+from ...benchmark.models.targets import TARGETS
+from ...benchmark.models.withheld import Withheld
+from ...benchmark.runs.run import Run
+from ...benchmark.scoring.score import about
+from ...benchmark.suite.suite import Suite
+from .rerun import Recheck
 
 PROCESS = f"{__package__}.withheld_process"
 """The module that runs there."""

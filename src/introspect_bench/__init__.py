@@ -18,11 +18,11 @@ if not (Path(__file__).parent / "benchmark").is_dir():
     # a checkout: the folders that a wheel holds beside this file lie at its root
     __path__.append(str(Path(__file__).parents[2]))
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.registry import provide
+from .benchmark._version import __version__
+from .benchmark.registry import provide
 
 if TYPE_CHECKING:
-    from introspect_bench.api import (
+    from .api import (
         board_build,
         board_check,
         board_diff,
@@ -112,7 +112,7 @@ provide(tasks="introspect_bench.tasks", baselines="introspect_bench.baselines")
 def __getattr__(name: str) -> Any:
     """Import a verb when it is first used, so that `import introspect_bench` costs nothing."""
     if name in __all__:
-        from introspect_bench import api
+        from . import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'introspect_bench' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from introspect_bench.cli import run_command_line
+from .cli import run_command_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,20 +12,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.runs import provenance
+from .benchmark.cache import OnProgress, cache_dir, silent
+from .benchmark.runs import provenance
 
 if TYPE_CHECKING:
-    from introspect_bench.baselines.train_recipes import train_recipes
-    from introspect_bench.benchmark.backends.training.command import train
-    from introspect_bench.benchmark.cache import OnAnswers
-    from introspect_bench.benchmark.evaluation.plan import TaskPlan
-    from introspect_bench.benchmark.evaluation.run import OnQueries
-    from introspect_bench.benchmark.export.export import export
-    from introspect_bench.benchmark.metrics.card import data_metric_card
-    from introspect_bench.benchmark.runs.run import Run
-    from introspect_bench.benchmark.scoring.compare import compare
-    from introspect_bench.benchmark.scoring.score import (
+    from .baselines.train_recipes import train_recipes
+    from .benchmark.backends.training.command import train
+    from .benchmark.cache import OnAnswers
+    from .benchmark.evaluation.plan import TaskPlan
+    from .benchmark.evaluation.run import OnQueries
+    from .benchmark.export.export import export
+    from .benchmark.metrics.card import data_metric_card
+    from .benchmark.runs.run import Run
+    from .benchmark.scoring.compare import compare
+    from .benchmark.scoring.score import (
         check_score,
         has_truth,
         score,
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
         show,
         validate,
     )
-    from introspect_bench.citation import cite
-    from introspect_bench.leaderboard.report.curve import board_scaling
-    from introspect_bench.leaderboard.report.pairs import board_report
-    from introspect_bench.leaderboard.site.pages import board_build, board_check, board_diff
-    from introspect_bench.leaderboard.submissions.submit import submit
-    from introspect_bench.leaderboard.submissions.validate import validate_all
-    from introspect_bench.leaderboard.verification.recheck import recheck
-    from introspect_bench.leaderboard.verification.record import ledger_add, ledger_show
-    from introspect_bench.listing import ls
-    from introspect_bench.tasks.build.command import hold_out_data as data_hold_out
-    from introspect_bench.tasks.build.command import make_data as data_make
-    from introspect_bench.tasks.feature_descriptions.judge.command import judge, rate, show_judge
-    from introspect_bench.tasks.nulls.command import check_nulls, data_nulls
+    from .citation import cite
+    from .leaderboard.report.curve import board_scaling
+    from .leaderboard.report.pairs import board_report
+    from .leaderboard.site.pages import board_build, board_check, board_diff
+    from .leaderboard.submissions.submit import submit
+    from .leaderboard.submissions.validate import validate_all
+    from .leaderboard.verification.recheck import recheck
+    from .leaderboard.verification.record import ledger_add, ledger_show
+    from .listing import ls
+    from .tasks.build.command import hold_out_data as data_hold_out
+    from .tasks.build.command import make_data as data_make
+    from .tasks.feature_descriptions.judge.command import judge, rate, show_judge
+    from .tasks.nulls.command import check_nulls, data_nulls
 
 __all__ = [
     "board_build",
@@ -157,8 +157,8 @@ def run(
         MissingPartError: weights, hub, device or disk space are missing.
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
-    from introspect_bench.benchmark.evaluation.run import run as run_all
-    from introspect_bench.benchmark.evaluation.spec import RunRequest
+    from .benchmark.evaluation.run import run as run_all
+    from .benchmark.evaluation.spec import RunRequest
 
     return run_all(
         RunRequest(model=model, **options),
@@ -170,8 +170,8 @@ def run(
 
 def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
     """Say what `run` with the same arguments would do; loads no weights."""
-    from introspect_bench.benchmark.evaluation.plan import plan_run
-    from introspect_bench.benchmark.evaluation.spec import RunRequest
+    from .benchmark.evaluation.plan import plan_run
+    from .benchmark.evaluation.spec import RunRequest
 
     return plan_run(RunRequest(model=model, **options))
 
@@ -183,7 +183,7 @@ def load(path: Path | str) -> Run:
         UsageError: it can't be opened.
         IntegrityError: it is not a sound run file; the message starts with `file:line`.
     """
-    from introspect_bench.benchmark.runs.run import read_run
+    from .benchmark.runs.run import read_run
 
     return read_run(Path(path))
 
@@ -200,16 +200,16 @@ def doctor(
         UsageError: unknown target.
         MissingPartError: weights or device are missing.
     """
-    from introspect_bench.benchmark.models.fetch import prepare_target
-    from introspect_bench.benchmark.models.targets import resolve_target
+    from .benchmark.models.fetch import prepare_target
+    from .benchmark.models.targets import resolve_target
 
     spec = resolve_target(target)
-    from introspect_bench.benchmark.backends.models.pretrained import usable_device
+    from .benchmark.backends.models.pretrained import usable_device
 
     usable_device(device)  # before anything is downloaded
     prepare_target(spec, on_progress=on_fetch)
     on_fetch(f"testing interventions on {target}", 0, None)
-    from introspect_bench.benchmark.backends.interventions.selftests import run_doctor
+    from .benchmark.backends.interventions.selftests import run_doctor
 
     return [dataclasses.asdict(check) for check in run_doctor(target, device=device)]
 
@@ -233,7 +233,7 @@ def labels(
         MissingPartError: weights, truth or device are missing.
         IntegrityError: a file is corrupt.
     """
-    from introspect_bench.baselines.label_counts import reproduce, suite_about
+    from .baselines.label_counts import reproduce, suite_about
 
     found = suite or suite_about(target)
     return [] if found is None else reproduce(found, split=split, **options)
@@ -256,9 +256,9 @@ def data_verify(
         UsageError: unknown suite or task.
         IntegrityError: the first thing that is wrong; the message names the file.
     """
-    from introspect_bench.benchmark.suite.find import tasks_of
-    from introspect_bench.tasks import SUITES
-    from introspect_bench.tasks.build.verify import verify_suite
+    from .benchmark.suite.find import tasks_of
+    from .tasks import SUITES
+    from .tasks.build.verify import verify_suite
 
     rows = []
     for name in SUITES if suite is None else (suite,):
@@ -279,8 +279,8 @@ def data_verify(
 
 def data_path() -> dict[str, str]:
     """Say where suites and the cache are."""
-    from introspect_bench.benchmark.suite.find import shipped_tasks
-    from introspect_bench.tasks import SUITES, suite_root
+    from .benchmark.suite.find import shipped_tasks
+    from .tasks import SUITES, suite_root
 
     roots = {
         f"{name}/{task.name}": suite_root(name, task.name)

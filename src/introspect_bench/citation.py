@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.models.targets import TARGETS
-from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.sources import OTHERS, SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
+from .benchmark._version import __version__
+from .benchmark.errors import UsageError
+from .benchmark.models.targets import TARGETS
+from .benchmark.registry import suites
+from .benchmark.runs.run import read_run
+from .benchmark.suite.find import tasks_of
+from .sources import OTHERS, SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
 
 FORMATS = ("text", "bibtex", "cff")
 """Every format."""

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 import click
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.errors import IntrospectBenchError
-from introspect_bench.console import printable
+from .benchmark._version import __version__
+from .benchmark.errors import IntrospectBenchError
+from .console import printable
 
 VERBS = (
     "run",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from introspect_bench.baselines import BASELINES
-from introspect_bench.baselines.recipes import REFERENCES
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.models.targets import TARGETS, TargetSpec
-from introspect_bench.benchmark.registry import BASELINE, REFERENCE
-from introspect_bench.benchmark.runs import provenance
-from introspect_bench.benchmark.suite.find import tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks import SUITES, TASKS
+from .baselines import BASELINES
+from .baselines.recipes import REFERENCES
+from .benchmark.backends.injection.spec import Injection, Injections
+from .benchmark.errors import UsageError
+from .benchmark.models.targets import TARGETS, TargetSpec
+from .benchmark.registry import BASELINE, REFERENCE
+from .benchmark.runs import provenance
+from .benchmark.suite.find import tasks_of
+from .benchmark.suite.suite import Suite
+from .tasks import SUITES, TASKS
 
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:

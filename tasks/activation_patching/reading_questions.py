@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import SLOT, Query
-from introspect_bench.benchmark.task import ReadingQuestion
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
-from introspect_bench.tasks.templates import render_file
+from ...benchmark.errors import UsageError
+from ...benchmark.records import SLOT, Query
+from ...benchmark.task import ReadingQuestion
+from ..facts.fact_phrases import BY_RELATION
+from ..templates import render_file
 
 READING = Path(__file__).parent / "prompts" / "reading"
 """Folder of the questions' templates."""

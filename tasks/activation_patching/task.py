@@ -8,18 +8,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from introspect_bench.benchmark.records import SLOT, Query
-from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.activation_patching.reading_questions import reading_questions
-from introspect_bench.tasks.templates import prompts_sha256, render_prompt
-from introspect_bench.tasks.verdicts import (
-    FORM,
-    OPENINGS,
-    format_answer,
-    format_replayed,
-    parse_answer,
-    verdict_end,
-)
+from ...benchmark.records import SLOT, Query
+from ...benchmark.task import Rendered, Task
+from ..templates import prompts_sha256, render_prompt
+from ..verdicts import FORM, OPENINGS, format_answer, format_replayed, parse_answer, verdict_end
+from .reading_questions import reading_questions
 
 NAME = "activation-patching"
 """Name of the task."""

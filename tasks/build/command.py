@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.models.fetch import prepare_target
-from introspect_bench.benchmark.models.targets import TargetSpec, resolve_target
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite.find import find_suite, tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.build.make import FEATURES, RESERVE, builder, make_suite
-from introspect_bench.tasks.build.order import Order
-from introspect_bench.tasks.facts.facts import FACTS_SHA256
-from introspect_bench.tasks.nulls.command import encoder
+from ...benchmark import files
+from ...benchmark.cache import OnProgress, cache_dir, silent
+from ...benchmark.errors import MissingPartError, UsageError
+from ...benchmark.models.fetch import prepare_target
+from ...benchmark.models.targets import TargetSpec, resolve_target
+from ...benchmark.registry import get_task
+from ...benchmark.suite.find import find_suite, tasks_of
+from ...benchmark.suite.suite import Suite
+from ..facts.facts import FACTS_SHA256
+from ..nulls.command import encoder
+from .make import FEATURES, RESERVE, builder, make_suite
+from .order import Order
 
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
@@ -181,19 +181,19 @@ def _digest(
 
 
 def _check_device(name: str) -> None:
-    from introspect_bench.benchmark.backends.models.pretrained import usable_device
+    from ...benchmark.backends.models.pretrained import usable_device
 
     usable_device(name)
 
 
 def _load(folder: Path, device: str) -> Any:
-    from introspect_bench.benchmark.backends.models.target_model import load_target_model
+    from ...benchmark.backends.models.target_model import load_target_model
 
     return load_target_model(folder, device=device)
 
 
 def _load_rounded(folder: Path, device: str) -> Any:
-    from introspect_bench.benchmark.backends.models.target_model import with_rounded_weights
+    from ...benchmark.backends.models.target_model import with_rounded_weights
 
     model = _load(folder, device)
     with_rounded_weights(model)
@@ -232,7 +232,7 @@ def hold_out_data(
         IntegrityError: a file of the suite is corrupt.
         MissingPartError: the disk is full, or the folder can't be written.
     """
-    from introspect_bench.tasks.hold_out import hold_out
+    from ..hold_out import hold_out
 
     rows = []
     for task, found in tasks_of(suite, tasks):

@@ -13,26 +13,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark._version import __version__
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.files import write_error
-from introspect_bench.benchmark.journal import sole_writer
-from introspect_bench.benchmark.records import SPLITS
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite.freeze import Measured, measured, write_manifest, write_split
-from introspect_bench.benchmark.suite.suite import open_suite
-from introspect_bench.tasks.build.order import Made, NotFrozenError, Order, mini_ids
-from introspect_bench.tasks.build.statistics import (
-    Bar,
-    check_expressible,
-    describe_kinds,
-    missed,
-    require,
-)
-from introspect_bench.tasks.nulls import check_installed
+from ...benchmark._version import __version__
+from ...benchmark.errors import CheckFailedError, UsageError
+from ...benchmark.files import write_error
+from ...benchmark.journal import sole_writer
+from ...benchmark.records import SPLITS
+from ...benchmark.registry import get_task
+from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_split
+from ...benchmark.suite.suite import open_suite
+from ..nulls import check_installed
+from .order import Made, NotFrozenError, Order, mini_ids
+from .statistics import Bar, check_expressible, describe_kinds, missed, require
 
 if TYPE_CHECKING:
-    from introspect_bench.tasks.nulls.ablations import Embed
+    from ..nulls.ablations import Embed
 
 CALCULATOR_ROWS = 8
 """Rows of a batch in which every label is measured again: fewer than when it was made."""
@@ -155,10 +149,10 @@ def _fit_nulls(
     folder: Path,
 ) -> None:
     """Fit null models on train, or on the public suite's, and see which bars they break."""
-    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
-    from introspect_bench.benchmark.backends.interventions.origins import Places
-    from introspect_bench.tasks.nulls.bars import missed_bars
-    from introspect_bench.tasks.nulls.run import MEASURED, suite_nulls
+    from ...benchmark.backends.interventions.calculator import Calculator
+    from ...benchmark.backends.interventions.origins import Places
+    from ..nulls.bars import missed_bars
+    from ..nulls.run import MEASURED, suite_nulls
 
     splits = [split for split in MEASURED if split in made.counts]
     made.nulls = suite_nulls(
@@ -229,12 +223,8 @@ def _measure_features(
     folder: Path,
 ) -> Made:
     """Measure and write the features of every split, and have them judged."""
-    from introspect_bench.tasks.feature_descriptions.build.suite import (
-        judge_features,
-        judges_of,
-        make_features,
-    )
-    from introspect_bench.tasks.feature_descriptions.judge.quality import BARS
+    from ..feature_descriptions.build.suite import judge_features, judges_of, make_features
+    from ..feature_descriptions.judge.quality import BARS
 
     if order.folder is None:
         raise UsageError("features need the folder of the target's weights")
@@ -259,15 +249,15 @@ def _measure_features(
 def _builder(task: str) -> ModuleType:
     # Builders import torch; nothing else in this module does.
     if task == "activation-patching":
-        from introspect_bench.tasks.activation_patching.build import build as patching
+        from ..activation_patching.build import build as patching
 
         return patching
     if task == "input-ablations":
-        from introspect_bench.tasks.input_ablations.build import build as ablations
+        from ..input_ablations.build import build as ablations
 
         return ablations
     if task == FEATURES:
-        from introspect_bench.tasks.feature_descriptions.build import suite as features
+        from ..feature_descriptions.build import suite as features
 
         return features
     raise UsageError(f"task {task!r} cannot be built")
@@ -276,7 +266,7 @@ def _builder(task: str) -> ModuleType:
 def _doctor(target: Any) -> dict[str, str]:
     import torch
 
-    from introspect_bench.benchmark.backends.interventions.selftests import check_model
+    from ...benchmark.backends.interventions.selftests import check_model
 
     if target.device.type == "cpu":
         torch.set_num_threads(1)

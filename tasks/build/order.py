@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.files import read_jsonl
+from ...benchmark.errors import CheckFailedError
+from ...benchmark.files import read_jsonl
 
 MINI = 32
 """Queries of validation that form the mini split, or a few more: groups stay whole."""

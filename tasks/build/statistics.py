@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.records import Answer
-from introspect_bench.benchmark.suite.freeze import Measured
-from introspect_bench.tasks.verdicts import expressible
+from ...benchmark.errors import CheckFailedError
+from ...benchmark.records import Answer
+from ...benchmark.suite.freeze import Measured
+from ..verdicts import expressible
 
 NEAR = 0.99
 """Centred cosine from which on a vector counts as a training vector."""

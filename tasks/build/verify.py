@@ -11,19 +11,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError
-from introspect_bench.benchmark.suite.features import WINDOW, arrays, asked_id
-from introspect_bench.benchmark.suite.freeze import CANARY, measured
-from introspect_bench.benchmark.suite.manifest import MANIFEST
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.select import check_task
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.build.statistics import describe_kinds
-from introspect_bench.tasks.feature_descriptions.build.summary import (
-    describe_split,
-    nearest_train,
-)
+from ...benchmark.errors import CheckFailedError, IntegrityError
+from ...benchmark.suite.features import WINDOW, arrays, asked_id
+from ...benchmark.suite.freeze import CANARY, measured
+from ...benchmark.suite.manifest import MANIFEST
+from ...benchmark.suite.rows import checked_vectors
+from ...benchmark.suite.select import check_task
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+from ..feature_descriptions.build.summary import describe_split, nearest_train
+from .statistics import describe_kinds
 
 TOLERANCE = 1e-6
 """Margins, in logits, are written with six digits."""

@@ -16,9 +16,9 @@ from importlib import resources
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import read_jsonl
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
+from ...benchmark.errors import IntegrityError
+from ...benchmark.files import read_jsonl
+from .fact_phrases import BY_RELATION
 
 FACTS_SHA256 = "7a2bf409b4bf2a932cfea69ed32cbb73626541ed33701d61aa5b3d2567bc7f12"
 """Hash of the facts file these suites were written from."""

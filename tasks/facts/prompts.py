@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
-from introspect_bench.tasks.facts.facts import Fact, load_facts, split_of
+from .fact_phrases import BY_RELATION
+from .facts import Fact, load_facts, split_of
 
 MAX_SUBJECT_CHARACTERS = 48
 """Longer subjects make prompts unwieldy and are left out."""

@@ -13,8 +13,8 @@ import json
 from collections.abc import Container
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.files import canonical_json, write_bytes_atomic
+from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.files import canonical_json, write_bytes_atomic
 
 FOLDER = Path(__file__).parent / "text"
 """Where archives lie: `TARGET.jsonl.gz`, the text that everything is fitted on, and beside it

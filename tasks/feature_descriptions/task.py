@@ -10,10 +10,10 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-from introspect_bench.benchmark.records import SLOT, Description, Query
-from introspect_bench.benchmark.runs.reply_text import clean_reply, drop_label, drop_marks, unbox
-from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.templates import prompts_sha256, render_prompt
+from ...benchmark.records import SLOT, Description, Query
+from ...benchmark.runs.reply_text import clean_reply, drop_label, drop_marks, unbox
+from ...benchmark.task import Rendered, Task
+from ..templates import prompts_sha256, render_prompt
 
 NAME = "feature-descriptions"
 """Name of the task."""

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.files import canonical_json, parse_object
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.files import canonical_json, parse_object
+from ...benchmark.tensors import write_safetensors_atomic
 
 WINDOW = 32
 """Tokens of a window, without the token before it."""

@@ -11,19 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.metrics.verdicts import WHICH
-from introspect_bench.benchmark.records import Query
-from introspect_bench.benchmark.task import Rendered, Task
-from introspect_bench.tasks.templates import prompts_sha256, render_prompt
-from introspect_bench.tasks.verdicts import (
-    FORM,
-    OPENING,
-    OPENINGS,
-    format_either,
-    parse_either,
-    verdict_end,
-)
+from ...benchmark.errors import IntegrityError
+from ...benchmark.metrics.verdicts import WHICH
+from ...benchmark.records import Query
+from ...benchmark.task import Rendered, Task
+from ..templates import prompts_sha256, render_prompt
+from ..verdicts import FORM, OPENING, OPENINGS, format_either, parse_either, verdict_end
 
 NAME = "input-ablations"
 """Name of the task."""

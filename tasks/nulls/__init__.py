@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from introspect_bench.benchmark.errors import MissingPartError
+from ...benchmark.errors import MissingPartError
 
 
 def check_installed() -> None:

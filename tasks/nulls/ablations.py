@@ -14,27 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
-from introspect_bench.tasks.nulls import contents
-from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, Texts, folds, texts
-from introspect_bench.tasks.nulls.heads import (
-    Head,
-    boosted,
-    gram,
-    guesses,
-    logistic,
-    ranked,
-    scores,
-)
-from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
-from introspect_bench.tasks.nulls.text_features import (
-    ngrams,
-    numbered,
-    reduced,
-    relation,
-    with_marks,
-)
-from introspect_bench.tasks.nulls.which import fit_which
+from ...benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
+from . import contents
+from .columns import Columns, FloatArray, IntArray, Texts, folds, texts
+from .heads import Head, boosted, gram, guesses, logistic, ranked, scores
+from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
+from .text_features import ngrams, numbered, reduced, relation, with_marks
+from .which import fit_which
 
 FOLDS = 5
 """Folds of train on which rules are chosen."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from introspect_bench.benchmark.scoring.scale import CALCULATOR
-from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS
+from ...benchmark.scoring.scale import CALCULATOR
+from .null import RUNS_TARGET, WORDS
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 GUESSED = "coin"

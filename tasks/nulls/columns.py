@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.verdicts import normalise_content
-from introspect_bench.benchmark.suite.suite import Suite
+from ...benchmark.metrics.verdicts import normalise_content
+from ...benchmark.suite.suite import Suite
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

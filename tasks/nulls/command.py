@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.models.fetch import prepare_target
-from introspect_bench.benchmark.models.targets import resolve_target
-from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.suite.find import shipped_suite, tasks_of
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.nulls import check_installed
+from ...benchmark.cache import OnProgress, silent
+from ...benchmark.errors import CheckFailedError, UsageError
+from ...benchmark.models.fetch import prepare_target
+from ...benchmark.models.targets import resolve_target
+from ...benchmark.registry import suites
+from ...benchmark.suite.find import shipped_suite, tasks_of
+from ...benchmark.suite.suite import Suite
+from . import check_installed
 
 ABLATIONS = "input-ablations"
 TOLERANCE = 0.01
@@ -94,14 +94,14 @@ def check_nulls(rows: Sequence[dict[str, Any]]) -> None:
 def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, Any]]:
     # Imported here: the build extra and torch are needed for this alone.
     check_installed()
-    from introspect_bench.tasks.nulls.run import suite_nulls
+    from .run import suite_nulls
 
     # Nulls of a fresh test know the public train.
     train = suite if "train" in suite.splits else shipped_suite(suite.name, suite.task)
-    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
-    from introspect_bench.benchmark.backends.interventions.origins import Places
-    from introspect_bench.benchmark.backends.models.target_model import load_target_model
-    from introspect_bench.tasks.build.make import CALCULATOR_ROWS
+    from ...benchmark.backends.interventions.calculator import Calculator
+    from ...benchmark.backends.interventions.origins import Places
+    from ...benchmark.backends.models.target_model import load_target_model
+    from ..build.make import CALCULATOR_ROWS
 
     spec = resolve_target(suite.manifest["target"]["name"])
     target = load_target_model(prepare_target(spec, on_progress=on_fetch))
@@ -121,6 +121,6 @@ def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:
     Raises:
         MissingPartError: its weights cannot be got.
     """
-    from introspect_bench.benchmark.backends.models.embedding import fetch_embedder, load_embedder
+    from ...benchmark.backends.models.embedding import fetch_embedder, load_embedder
 
     return load_embedder(fetch_embedder(on_progress=on_fetch)).embed

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from introspect_bench.tasks.nulls.columns import BoolArray, Columns, IntArray, Texts, texts
-from introspect_bench.tasks.nulls.heads import TOP, ranked
+from .columns import BoolArray, Columns, IntArray, Texts, texts
+from .heads import TOP, ranked
 
 
 def commonest(

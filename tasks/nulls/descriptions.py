@@ -14,18 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.descriptions import METRICS
-from introspect_bench.benchmark.records import ORACLE, WORDS
-from introspect_bench.benchmark.scoring.scale import CALCULATOR
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.judge.exact import ExactJudge, exact_meaning
-from introspect_bench.tasks.feature_descriptions.judge.predictions import shuffled
-from introspect_bench.tasks.feature_descriptions.judge.quality import (
-    Reader,
-    Split,
-    read_split,
-)
-from introspect_bench.tasks.feature_descriptions.task import HEADLINE
+from ...benchmark.metrics.descriptions import METRICS
+from ...benchmark.records import ORACLE, WORDS
+from ...benchmark.scoring.scale import CALCULATOR
+from ...benchmark.suite.suite import Suite
+from ..feature_descriptions.judge.exact import ExactJudge, exact_meaning
+from ..feature_descriptions.judge.predictions import shuffled
+from ..feature_descriptions.judge.quality import Reader, Split, read_split
+from ..feature_descriptions.task import HEADLINE
 
 COMMONEST = 50
 """Commonest training descriptions among which the best constant is chosen."""

@@ -15,7 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from introspect_bench.tasks.nulls.columns import BoolArray, FloatArray, IntArray, Texts, texts
+from .columns import BoolArray, FloatArray, IntArray, Texts, texts
 
 TOP = 4
 """Guesses kept of a content, the likeliest first."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, Texts
-from introspect_bench.tasks.nulls.heads import first_other
-from introspect_bench.tasks.nulls.thresholds import Mixture, Thresholds, expected
+from .columns import BoolArray, Columns, FloatArray, Texts
+from .heads import first_other
+from .thresholds import Mixture, Thresholds, expected
 
 WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
 """Access classes, `benchmark.records.ACCESS`."""

@@ -9,23 +9,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from introspect_bench.tasks.nulls.columns import Columns, FloatArray
-from introspect_bench.tasks.nulls.heads import boosted, logistic, scores
-from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
-from introspect_bench.tasks.nulls.patching_contents import (
-    SOURCE_PROBE,
-    Seen,
-    changed_rules,
-    unchanged_rules,
-)
-from introspect_bench.tasks.nulls.text_features import (
-    numbered,
-    place,
-    reduced,
-    relation,
-)
-from introspect_bench.tasks.nulls.thresholds import expected
-from introspect_bench.tasks.nulls.vectors import group_ranks
+from .columns import Columns, FloatArray
+from .heads import boosted, logistic, scores
+from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
+from .patching_contents import SOURCE_PROBE, Seen, changed_rules, unchanged_rules
+from .text_features import numbered, place, reduced, relation
+from .thresholds import expected
+from .vectors import group_ranks
 
 SEED = 0
 """Of random projections."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.tasks.nulls import contents
-from introspect_bench.tasks.nulls.columns import Columns, IntArray, folds, texts
-from introspect_bench.tasks.nulls.heads import Grams, gram, guesses
-from introspect_bench.tasks.nulls.null import RUNS_TARGET, WORDS, Rule
-from introspect_bench.tasks.nulls.text_features import ngrams, relation, with_marks
-from introspect_bench.tasks.nulls.vectors import VectorViews
+from . import contents
+from .columns import Columns, IntArray, folds, texts
+from .heads import Grams, gram, guesses
+from .null import RUNS_TARGET, WORDS, Rule
+from .text_features import ngrams, relation, with_marks
+from .vectors import VectorViews
 
 FOLDS = 5
 """Folds of train on which rules are chosen."""

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.verdicts import normalise_content
-from introspect_bench.tasks.nulls.columns import Columns, texts
-from introspect_bench.tasks.nulls.heads import ranked
-from introspect_bench.tasks.nulls.null import REPLAYS, Null, Rule, Score, fit_null, pairs
+from ...benchmark.metrics.verdicts import normalise_content
+from .columns import Columns, texts
+from .heads import ranked
+from .null import REPLAYS, Null, Rule, Score, fit_null, pairs
 
 TUNED_ON = 250
 """Training groups that the rule is chosen on; the target runs on each of their queries."""

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.scoring.scale import CALCULATOR
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.calculate import calculated_metrics
-from introspect_bench.tasks.nulls.ablations import Embed, fit_ablations
-from introspect_bench.tasks.nulls.bars import ABLATIONS
-from introspect_bench.tasks.nulls.columns import Columns, read_columns
-from introspect_bench.tasks.nulls.null import REPLAYS, Null
-from introspect_bench.tasks.nulls.patching import fit_patching
-from introspect_bench.tasks.nulls.replays import Target, fit_replays, places
+from ...benchmark.registry import get_task
+from ...benchmark.scoring.scale import CALCULATOR
+from ...benchmark.suite.suite import Suite
+from ..calculate import calculated_metrics
+from .ablations import Embed, fit_ablations
+from .bars import ABLATIONS
+from .columns import Columns, read_columns
+from .null import REPLAYS, Null
+from .patching import fit_patching
+from .replays import Target, fit_replays, places
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.interventions.calculator import Calculator
+    from ...benchmark.backends.interventions.calculator import Calculator
 
 DIGITS = 4
 """Metrics are stored with so many digits."""

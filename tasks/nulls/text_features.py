@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from introspect_bench.tasks.nulls.columns import Columns, FloatArray, IntArray, Texts, texts
+from .columns import Columns, FloatArray, IntArray, Texts, texts
 
 FIELDS = ("layers", "relation", "token", "answer_form", "n_tokens", "position")
 """Fields that become indicators, where a query has them."""

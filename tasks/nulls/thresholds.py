@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.nulls.columns import BoolArray, FloatArray
+from .columns import BoolArray, FloatArray
 
 GRID = 100
 """Thresholds tried, at quantiles of the score."""

@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.nulls.columns import (
-    BoolArray,
-    Columns,
-    FloatArray,
-    IntArray,
-    Texts,
-    texts,
-)
-from introspect_bench.tasks.nulls.text_features import block, place, relation
+from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, texts
+from .text_features import block, place, relation
 
 COMPONENTS = 64
 """Principal components kept of the vectors of a block of layers."""

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from introspect_bench.tasks.nulls.columns import BoolArray, Columns, FloatArray, folds
-from introspect_bench.tasks.nulls.heads import Head, boosted, logistic, scores
-from introspect_bench.tasks.nulls.text_features import reduced
+from .columns import BoolArray, Columns, FloatArray, folds
+from .heads import Head, boosted, logistic, scores
+from .text_features import reduced
 
 LABELS = ("A", "B", "C", "D")
 """Names of the parts; which part has which is said by the query."""

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.autoencoders.train import Centring, StepSettings, Trainee
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from ..models.target_model import TargetModel
+from .train import Centring, StepSettings, Trainee
 
 ROWS = 8192
 """Residuals encoded at a time."""

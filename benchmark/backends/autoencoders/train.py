@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
-from introspect_bench.benchmark.errors import MissingPartError
+from ...errors import MissingPartError
 
 PARAMETERS = ("encoder.weight", "encoder.bias", "W_dec", "b_dec")
 """Names of the module's parameters."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from introspect_bench.benchmark.backends.explainer.chat import Encoded
+from .chat import Encoded
 
 PREFILL_TOKENS = 2048
 """Question tokens, padding included, that are read in one pass."""

@@ -28,22 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from jinja2 import TemplateError
 
-from introspect_bench.benchmark.backends.injection.quoted import (
-    mark_quoted,
-    offsets_of,
-    token_at,
-    unmark,
-)
-from introspect_bench.benchmark.backends.injection.spec import (
-    QUOTED,
-    REPLAY,
-    Injection,
-    names_token,
-    own_layers,
-)
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import SLOT, Prompt
-from introspect_bench.benchmark.runs.reply_text import THINK
+from ...errors import UsageError
+from ...records import SLOT, Prompt
+from ...runs.reply_text import THINK
+from ..injection.quoted import mark_quoted, offsets_of, token_at, unmark
+from ..injection.spec import QUOTED, REPLAY, Injection, names_token, own_layers
 
 QUESTION_MARK = "⟦question⟧"
 """Stands for the question while the chat template is rendered."""

@@ -18,33 +18,18 @@ from typing import Any
 
 import torch
 
-from introspect_bench.benchmark.backends.explainer.families import Family, find_family
-from introspect_bench.benchmark.backends.explainer.selfie_adapters import (
-    is_selfie_adapter,
-    open_selfie_adapter,
-)
-from introspect_bench.benchmark.backends.injection.learned import Learned, read_learned
-from introspect_bench.benchmark.backends.injection.spec import (
-    Injection,
-    Injections,
-    injections_from_json,
-    merged,
-)
-from introspect_bench.benchmark.backends.models.adapters import ADAPTER, merge_adapter
-from introspect_bench.benchmark.backends.models.pretrained import load_model, load_tokenizer
-from introspect_bench.benchmark.backends.models.twins import make_twin
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import read_json, sha256_file
-from introspect_bench.benchmark.models.fetch import prepare_target
-from introspect_bench.benchmark.models.targets import (
-    HubId,
-    TargetSpec,
-    find_name,
-    hub_snapshot,
-    locate,
-    weight_files,
-)
+from ...cache import OnProgress, silent
+from ...errors import UsageError
+from ...files import read_json, sha256_file
+from ...models.fetch import prepare_target
+from ...models.targets import HubId, TargetSpec, find_name, hub_snapshot, locate, weight_files
+from ..injection.learned import Learned, read_learned
+from ..injection.spec import Injection, Injections, injections_from_json, merged
+from ..models.adapters import ADAPTER, merge_adapter
+from ..models.pretrained import load_model, load_tokenizer
+from ..models.twins import make_twin
+from .families import Family, find_family
+from .selfie_adapters import is_selfie_adapter, open_selfie_adapter
 
 KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "validation_loss"})
 """Keys of `explainer.json`; all but the schema and the loss are read here."""

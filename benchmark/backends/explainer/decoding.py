@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from introspect_bench.benchmark.backends.explainer import attention as shared_head
-from introspect_bench.benchmark.backends.explainer.batch import grown, joined, padded, parts
-from introspect_bench.benchmark.backends.explainer.chat import Encoded
-from introspect_bench.benchmark.backends.injection.hooks import Injector, Slots
-from introspect_bench.benchmark.backends.models import kv_cache
-from introspect_bench.benchmark.errors import IntegrityError
+from ...errors import IntegrityError
+from ..injection.hooks import Injector, Slots
+from ..models import kv_cache
+from . import attention as shared_head
+from .batch import grown, joined, padded, parts
+from .chat import Encoded
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once fewer than this share of the stored rows is still growing."""

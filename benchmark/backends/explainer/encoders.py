@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from introspect_bench.benchmark.backends.explainer.chat import Encoder
-from introspect_bench.benchmark.backends.explainer.families import Family, FamilyEncoder
-from introspect_bench.benchmark.backends.injection.spec import Injection
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.spec import Injection
+from .chat import Encoder
+from .families import Family, FamilyEncoder
 
 
 def make_encoder(

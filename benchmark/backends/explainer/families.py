@@ -34,11 +34,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from introspect_bench.benchmark.backends.explainer.chat import CHAT_DATE, Encoded
-from introspect_bench.benchmark.backends.injection.quoted import offsets_of, token_at
-from introspect_bench.benchmark.backends.injection.spec import Injection, own_layers
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import SLOT, Prompt
+from ...errors import UsageError
+from ...records import SLOT, Prompt
+from ..injection.quoted import offsets_of, token_at
+from ..injection.spec import Injection, own_layers
+from .chat import CHAT_DATE, Encoded
 
 Name = Literal["paper", "activation-oracle", "latentqa", "selfie-adapter"]
 """What `--family` takes."""

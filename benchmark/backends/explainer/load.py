@@ -9,19 +9,16 @@ from collections.abc import Sequence
 
 import torch
 
-from introspect_bench.benchmark.backends.explainer.checkpoints import Place as Place
-from introspect_bench.benchmark.backends.explainer.checkpoints import find_model as find_model
-from introspect_bench.benchmark.backends.explainer.checkpoints import open_checkpoint
-from introspect_bench.benchmark.backends.explainer.local import (
-    AUTO_BATCH_SIZE,
-    LocalExplainer,
-)
-from introspect_bench.benchmark.backends.injection.spec import Injections, all_injections
-from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer, usable_device
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.records import GREEDY
+from ...cache import OnProgress, silent
+from ...errors import UsageError
+from ...explainer import ExplainerCard
+from ...records import GREEDY
+from ..injection.spec import Injections, all_injections
+from ..models.pretrained import load_tokenizer, usable_device
+from .checkpoints import Place as Place
+from .checkpoints import find_model as find_model
+from .checkpoints import open_checkpoint
+from .local import AUTO_BATCH_SIZE, LocalExplainer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of dtypes weights can be loaded in."""

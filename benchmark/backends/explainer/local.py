@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
-from introspect_bench.benchmark.backends.explainer.decoding import Decoder, Head, Written
-from introspect_bench.benchmark.backends.explainer.encoders import make_encoder
-from introspect_bench.benchmark.backends.explainer.families import Family
-from introspect_bench.benchmark.backends.injection.hooks import Injector
-from introspect_bench.benchmark.backends.injection.learned import Learned, check_learned
-from introspect_bench.benchmark.backends.injection.spec import Injections, injection_of, merged
-from introspect_bench.benchmark.backends.interventions.sampling import stop_tokens
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
-from introspect_bench.benchmark.records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
-from introspect_bench.benchmark.runs.reply_text import has_ended
+from ...errors import UsageError
+from ...prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
+from ...records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
+from ...runs.reply_text import has_ended
+from ..injection.hooks import Injector
+from ..injection.learned import Learned, check_learned
+from ..injection.spec import Injections, injection_of, merged
+from ..interventions.sampling import stop_tokens
+from .chat import Encoded, Encoder
+from .decoding import Decoder, Head, Written
+from .encoders import make_encoder
+from .families import Family
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in explainer tokens."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.explainer.load import load_local
-from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.explainer import ExplainerCard
-from introspect_bench.benchmark.judging.rubric import PROMPT_VERSION, Message
-from introspect_bench.benchmark.models.targets import locate
-from introspect_bench.benchmark.records import Prompt, Query
+from ...cache import OnProgress, silent
+from ...explainer import ExplainerCard
+from ...judging.rubric import PROMPT_VERSION, Message
+from ...models.targets import locate
+from ...records import Prompt, Query
+from .load import load_local
+from .local import LocalExplainer
 
 MAX_NEW_TOKENS = 32
 """Longest reply, in tokens."""

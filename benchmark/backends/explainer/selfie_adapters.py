@@ -23,11 +23,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from introspect_bench.benchmark.backends.explainer.families import FAMILIES, Family
-from introspect_bench.benchmark.backends.injection.projection import ALL, Projection
-from introspect_bench.benchmark.backends.injection.spec import Maps
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.records import SLOT
+from ...errors import IntegrityError, MissingPartError, UsageError
+from ...records import SLOT
+from ..injection.projection import ALL, Projection
+from ..injection.spec import Maps
+from .families import FAMILIES, Family
 
 TENSORS = {
     "scale_only": {"log_scale"},

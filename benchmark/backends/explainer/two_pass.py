@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
-from introspect_bench.benchmark.metrics.verdicts import normalise_content
-from introspect_bench.benchmark.records import Answer, Completion, Prompt
-from introspect_bench.benchmark.runs.reply_text import without_thinking
-from introspect_bench.benchmark.task import Task
+from ...metrics.verdicts import normalise_content
+from ...records import Answer, Completion, Prompt
+from ...runs.reply_text import without_thinking
+from ...task import Task
+from .local import LocalExplainer
 
 
 class Compared:

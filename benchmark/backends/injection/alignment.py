@@ -17,16 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.injection.projection import Projection
-from introspect_bench.benchmark.backends.injection.quoted import offsets_of
-from introspect_bench.benchmark.backends.injection.spec import Injection, matched_layer
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..models.pretrained import load_model, load_tokenizer, usable_device
+from .hooks import decoder_layers
+from .projection import Projection
+from .quoted import offsets_of
+from .spec import Injection, matched_layer
 
 RIDGE = {"aligned": 1e-6, "pulled-back": 1e-2}
 """Weight of the penalty on the maps, as a share of the mean variance of a coordinate."""

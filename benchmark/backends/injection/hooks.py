@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from introspect_bench.benchmark.backends.injection.learned import Learned, check_learned
-from introspect_bench.benchmark.backends.injection.spec import Injection, matched_layer
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from .learned import Learned, check_learned
+from .spec import Injection, matched_layer
 
 UNIT = 0.01
 """How far from 1 the length of a direction can be: float16 rounds it by less."""

@@ -16,24 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.explainer.load import find_model
-from introspect_bench.benchmark.backends.injection.alignment import (
-    PAIRS,
-    Moments,
-    OnText,
-    Reader,
-    fitted_projection,
-    paired_tokens,
-    read_states,
-)
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..explainer.load import find_model
+from ..models.pretrained import load_model, load_tokenizer, usable_device
+from .alignment import PAIRS, Moments, OnText, Reader, fitted_projection, paired_tokens, read_states
+from .hooks import decoder_layers
+from .spec import Injection, Maps
 
 InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
 """From directions (n, d_model), their layers and k to the k tokens that each responds to most, by

@@ -15,15 +15,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from introspect_bench.benchmark.backends.injection.projection import (
-    PROJECTION,
-    Projection,
-    load_projection,
-    write_projection,
-)
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections, all_injections
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ...errors import IntegrityError, MissingPartError, UsageError
+from ...tensors import write_safetensors_atomic
+from .projection import PROJECTION, Projection, load_projection, write_projection
+from .spec import Injection, Injections, all_injections
 
 LEARNED = "injection.safetensors"
 """Name of the file."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.spec import INJECTIONS
-from introspect_bench.benchmark.registry import get_task
+from ...errors import UsageError
+from ...evaluation.spec import INJECTIONS
+from ...registry import get_task
+from .spec import Injection, Injections
 
 
 def parse_injection(

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from introspect_bench.benchmark.backends.injection.spec import Maps
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ...errors import IntegrityError, UsageError
+from ...tensors import write_safetensors_atomic
+from .spec import Maps
 
 PROJECTION = "projection.safetensors"
 """Name of the file."""

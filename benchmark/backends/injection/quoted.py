@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection.spec import names_token
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from .spec import names_token
 
 _MARK = re.compile("⟦quoted:(\\d+)⟧")
 

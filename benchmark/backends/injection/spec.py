@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
 
 Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token", "replay"]
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one

@@ -13,17 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.explainer.checkpoints import find_model
-from introspect_bench.benchmark.backends.interventions.outputs import (
-    Output,
-    batches,
-    greedy,
-    letter_tokens,
-    letters,
-)
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
-from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
-from introspect_bench.benchmark.models.targets import weight_files
+from ...models.targets import weight_files
+from ..explainer.checkpoints import find_model
+from ..models.target_model import TargetModel, load_target_model
+from .outputs import Output, batches, greedy, letter_tokens, letters
+from .trace import Branch, Stem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

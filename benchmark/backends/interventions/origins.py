@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.backends.interventions.outputs import greedy
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, residuals
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from ..models.target_model import TargetModel
+from .outputs import greedy
+from .trace import Branch, Stem, residuals
 
 BATCH = 64
 """Prompts a forward pass."""

@@ -10,17 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from introspect_bench.benchmark.backends.interventions.trace import (
-    Branch,
-    Stem,
-    pad,
-    patched_forward,
-    position_ids,
-    start,
-    step,
-)
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..models.target_model import TargetModel
+from .trace import Branch, Stem, pad, patched_forward, position_ids, start, step
 
 DELIMITERS = frozenset('.,;:!?()[]"\n')
 """An answer ends before the first of these."""

@@ -15,14 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.explainer.load import find_model
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..explainer.load import find_model
+from ..injection.hooks import decoder_layers
+from ..models.pretrained import load_model, load_tokenizer, usable_device
 
 Readout = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.int64]]
 """From vectors (n, d_model) and k to the k likeliest token ids of each, best first, (n, k)."""

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.interventions import trace as interventions
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad, position_ids
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from ..models.target_model import TargetModel
+from . import trace as interventions
+from .trace import Branch, Stem, pad, position_ids
 
 TEXTS = (
     "The capital of France is Paris. The capital of Kenya is",

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..models.target_model import TargetModel
 
 Replace = Callable[[Tensor], Tensor]
 """Maps residuals, float32 (n, width, d_model), to what takes their place, same shape."""

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import DynamicLayer
 
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, start, step
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..models.target_model import TargetModel
+from .trace import Branch, Stem, start, step
 
 _LOOKS = (64, 1024)
 """Numbers of likeliest tokens looked at before all are sorted: they mostly hold the nucleus."""

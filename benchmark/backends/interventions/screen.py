@@ -14,18 +14,11 @@ from typing import Any
 
 import torch
 
-from introspect_bench.benchmark.backends.interventions.outputs import top2
-from introspect_bench.benchmark.backends.interventions.trace import (
-    Branch,
-    Stem,
-    pad,
-    position_ids,
-    slides,
-    start,
-)
-from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..models.kv_cache import cache_of, with_cache
+from ..models.target_model import TargetModel
+from .outputs import top2
+from .trace import Branch, Stem, pad, position_ids, slides, start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,19 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.interventions import trace as interventions
-from introspect_bench.benchmark.backends.interventions.reference_hooks import (
-    Ground,
-    blocks,
-    gap,
-    hooked_logits,
-    last_logits,
-    lay,
-    stems,
-    tolerance,
-)
-from introspect_bench.benchmark.backends.models.pretrained import usable_device
-from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
+from ..models.pretrained import usable_device
+from ..models.target_model import TargetModel, load_target_model
+from . import trace as interventions
+from .reference_hooks import Ground, blocks, gap, hooked_logits, last_logits, lay, stems, tolerance
 
 EFFECT = 1e-3
 """Smallest relative difference of logits that counts as a change."""
@@ -205,8 +196,8 @@ def run_doctor(name: str, *, device: str = "cpu") -> list[Check]:
         MissingPartError: its weights, its tokenizer or the device are missing.
         IntegrityError: its weights are corrupt.
     """
-    from introspect_bench.benchmark.models.fetch import prepare_target
-    from introspect_bench.benchmark.models.targets import resolve_target
+    from ...models.fetch import prepare_target
+    from ...models.targets import resolve_target
 
     usable_device(device)  # before anything is downloaded
     return check_model(load_target_model(prepare_target(resolve_target(name)), device=device))

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output, Probe, confirm
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.journal import Journal
+from ...errors import CheckFailedError
+from ...journal import Journal
+from ..models.target_model import TargetModel
+from .outputs import Output, Probe, confirm
 
 BATCH = 32
 """Batch size of the batched configurations."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import nnsight
 import torch
 
-from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from ..models.kv_cache import cache_of, with_cache
+from ..models.target_model import TargetModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.files import read_json
+from ...errors import IntegrityError, MissingPartError, UsageError
+from ...files import read_json
 
 ADAPTER = "adapter_config.json"
 """Marks a directory as a PEFT adapter."""

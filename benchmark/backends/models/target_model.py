@@ -13,13 +13,9 @@ import torch
 from nnsight import NNsight
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.hooks import decoder_layers
+from .pretrained import load_model, load_tokenizer, usable_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

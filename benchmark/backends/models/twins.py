@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.hooks import decoder_layers
 
 Twin = Literal["rotated", "random-init"]
 """What is changed about a base model before it is trained."""

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
+from ...errors import UsageError
+from ...files import canonical_json, sha256_bytes
 
 TOP = 10
 """Activation of a feature's most active token."""

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.simulator.examples import TrainingSettings
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.hooks import decoder_layers
+from .examples import TrainingSettings
 
 PROMPT_VERSION = 1
 """Version of the wording and of the layout of a row."""

@@ -19,23 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.explainer.load import find_model
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.models.adapters import ADAPTER, WEIGHTS, merge_adapter
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.backends.simulator.layout import (
-    PROMPT_VERSION,
-    Packed,
-    Wording,
-    pack,
-)
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from ... import files
+from ...cache import OnProgress, silent
+from ...errors import IntegrityError, UsageError
+from ..explainer.load import find_model
+from ..injection.hooks import decoder_layers
+from ..models.adapters import ADAPTER, WEIGHTS, merge_adapter
+from ..models.pretrained import load_model, load_tokenizer, usable_device
+from .layout import PROMPT_VERSION, Packed, Wording, pack
 
 CLASSES = 11
 """Classes of the head: activations 0 to 10."""

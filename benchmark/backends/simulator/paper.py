@@ -22,16 +22,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.explainer.load import DTYPES, find_model
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.models.targets import locate, weight_files
+from ... import files
+from ...cache import OnProgress, silent
+from ...errors import IntegrityError, UsageError
+from ...models.targets import locate, weight_files
+from ..explainer.load import DTYPES, find_model
+from ..models.pretrained import load_model, load_tokenizer, usable_device
 
 HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"
 """The published simulator of features of Llama-3.1-8B."""

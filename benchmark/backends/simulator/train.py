@@ -22,42 +22,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
-from introspect_bench.benchmark.backends.models.adapters import ADAPTER, WEIGHTS
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.backends.simulator.examples import (
-    Batch,
-    Floats,
-    Lessons,
-    TrainingSettings,
-    base_rate,
-    draw,
-    shares,
-    targets,
-)
-from introspect_bench.benchmark.backends.simulator.layout import (
-    PROMPT_VERSION,
-    Wording,
-    adapt,
-    lora_config,
-    pack,
-)
-from introspect_bench.benchmark.backends.simulator.model import (
-    HEAD,
-    RECORD,
-    SCHEMA,
-    class_logits,
-    make_head,
-    truncate,
-    weights_sha256,
-)
-from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from ... import files
+from ...errors import CheckFailedError, IntegrityError, UsageError
+from ...tensors import write_safetensors_atomic
+from ..injection.hooks import decoder_layers
+from ..models.adapters import ADAPTER, WEIGHTS
+from ..models.pretrained import load_model, load_tokenizer, usable_device
+from .examples import Batch, Floats, Lessons, TrainingSettings, base_rate, draw, shares, targets
+from .layout import PROMPT_VERSION, Wording, adapt, lora_config, pack
+from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate, weights_sha256
 
 CHECKPOINT = "checkpoint.safetensors"
 """Everything that the next step depends on, while training."""

@@ -10,27 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.backends.training.projection_start import (
-    OnAlign,
-    Start,
-    plan_projection,
-)
-from introspect_bench.benchmark.cache import OnProgress, silent
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.evaluation.explainers import named_target
-from introspect_bench.benchmark.files import read_json
-from introspect_bench.benchmark.models.targets import home_folder
-from introspect_bench.benchmark.runs import provenance
-from introspect_bench.benchmark.suite.find import tasks_of
+from ...cache import OnProgress, silent
+from ...errors import UsageError
+from ...evaluation.explainers import named_target
+from ...files import read_json
+from ...models.targets import home_folder
+from ...runs import provenance
+from ...suite.find import tasks_of
+from .projection_start import OnAlign, Start, plan_projection
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.explainer.chat import Encoder
-    from introspect_bench.benchmark.backends.injection.spec import Injection, Injections
-    from introspect_bench.benchmark.backends.training.dataset import Lesson
-    from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
-    from introspect_bench.benchmark.suite.subset import Amount
-    from introspect_bench.benchmark.suite.suite import Suite
-    from introspect_bench.benchmark.task import Task
+    from ...suite.subset import Amount
+    from ...suite.suite import Suite
+    from ...task import Task
+    from ..explainer.chat import Encoder
+    from ..injection.spec import Injection, Injections
+    from .dataset import Lesson
+    from .spec import ExplainerSettings
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """What can be computed in."""
@@ -95,11 +91,11 @@ def train(
         MissingPartError: weights, device or disk space are missing.
         IntegrityError: a file is corrupt.
     """
-    from introspect_bench.benchmark.backends.explainer.chat import Encoder
-    from introspect_bench.benchmark.backends.explainer.load import find_model
-    from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer
-    from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
-    from introspect_bench.benchmark.backends.training.train import PLAN, train_explainer
+    from ..explainer.chat import Encoder
+    from ..explainer.load import find_model
+    from ..models.pretrained import load_tokenizer
+    from .spec import ExplainerSettings
+    from .train import PLAN, train_explainer
 
     found = tasks_of(suite, tasks)
     folder = find_model(base, on_progress=on_fetch).directory
@@ -149,14 +145,14 @@ def _ways(
     found: Sequence[tuple[Task, Suite]], injection: Injections | None
 ) -> dict[str, Injection]:
     """How the vectors of each task that has some enter."""
-    from introspect_bench.benchmark.backends.injection.spec import injection_of
+    from ..injection.spec import injection_of
 
     return {task.name: injection_of(task.name, injection) for task, _ in found if task.uses_vector}
 
 
 def _stored(ways: Mapping[str, Injection]) -> Injections:
     """One injection where all tasks have the same."""
-    from introspect_bench.benchmark.backends.injection.spec import injection_of
+    from ..injection.spec import injection_of
 
     alike = set(ways.values())
     return dict(ways) if len(alike) > 1 else next(iter(alike), injection_of("", None))
@@ -166,9 +162,9 @@ def _target_tokenizer(
     injection: Injections, found: Sequence[tuple[Task, Suite]], on_fetch: OnProgress
 ) -> Any:
     """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
-    from introspect_bench.benchmark.backends.explainer.load import find_model
-    from introspect_bench.benchmark.backends.injection.spec import all_injections
-    from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer
+    from ..explainer.load import find_model
+    from ..injection.spec import all_injections
+    from ..models.pretrained import load_tokenizer
 
     target = named_target(found[0][1])
     if target is None or not any(way.quotes for way in all_injections(injection)):
@@ -183,9 +179,9 @@ def _lessons(
     n_train: Amount | None,
 ) -> tuple[list[Lesson], list[Lesson]]:
     """What is learnt from, and what training stops by."""
-    from introspect_bench.benchmark.backends.injection.spec import injection_of
-    from introspect_bench.benchmark.backends.training.dataset import make_lessons
-    from introspect_bench.benchmark.backends.training.reading import make_reading_lessons
+    from ..injection.spec import injection_of
+    from .dataset import make_lessons
+    from .reading import make_reading_lessons
 
     if settings.reading is not None and not any(task.reading for task, _ in found):
         raise UsageError(
@@ -214,7 +210,7 @@ def _in_bfloat16(precision: str, plan: Path, device: str) -> bool:
         return precision == "bfloat16"
     if plan.is_file():
         return bool(read_json(plan)["settings"]["bfloat16"])
-    from introspect_bench.benchmark.backends.training.train import bfloat16_is_faster
+    from .train import bfloat16_is_faster
 
     return bfloat16_is_faster(device)
 

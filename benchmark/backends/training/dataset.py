@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.prompts import build_prompt, render_all
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.subset import Amount, draw_groups
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ...errors import UsageError
+from ...prompts import build_prompt, render_all
+from ...records import Prompt
+from ...suite.rows import checked_vectors
+from ...suite.subset import Amount, draw_groups
+from ...suite.suite import Suite
+from ...task import Task
+from ..explainer.chat import Encoded, Encoder
 
 CHUNK = 8
 """Batches whose lessons are sorted by length together: little is padded, order stays random."""

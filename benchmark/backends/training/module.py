@@ -12,16 +12,12 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from introspect_bench.benchmark.backends.injection.hooks import Injector, Slots
-from introspect_bench.benchmark.backends.injection.learned import Learned
-from introspect_bench.benchmark.backends.injection.projection import Projection
-from introspect_bench.benchmark.backends.injection.spec import (
-    Injections,
-    all_injections,
-    injection_of,
-)
-from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
-from introspect_bench.benchmark.errors import UsageError
+from ...errors import UsageError
+from ..injection.hooks import Injector, Slots
+from ..injection.learned import Learned
+from ..injection.projection import Projection
+from ..injection.spec import Injections, all_injections, injection_of
+from ..models.kv_cache import cache_of, with_cache
 
 
 class TrainedExplainer(nn.Module):

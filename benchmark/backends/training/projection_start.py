@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from introspect_bench.benchmark.cache import OnProgress
-from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.models.targets import layers_and_width
-from introspect_bench.benchmark.registry import provided_tasks
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
+from ...cache import OnProgress
+from ...errors import MissingPartError, UsageError
+from ...files import canonical_json, sha256_bytes
+from ...models.targets import layers_and_width
+from ...registry import provided_tasks
+from ...suite.suite import Suite
+from ...task import Task
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
+    from ..injection.spec import Injection, Maps
 
 OnAlign = Callable[[int, int], None]
 """Told pairs of tokens read and pairs in all."""
@@ -88,7 +88,7 @@ def plan_projection(
             to align on.
         MissingPartError: the text file is not there.
     """
-    from introspect_bench.benchmark.backends.explainer.load import find_model
+    from ..explainer.load import find_model
 
     if start.kind not in STARTS:
         raise UsageError(f"projection {start.kind!r}: choose from {', '.join(STARTS)}")
@@ -192,7 +192,7 @@ def _place(mapped: Sequence[Injection]) -> Injection:
 
 def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
     """First and last layer of each map: the widest block that begins at each layer."""
-    from introspect_bench.benchmark.backends.injection.spec import own_layers
+    from ..injection.spec import own_layers
 
     widest: dict[int, int] = {}
     for suite in suites:
@@ -204,7 +204,7 @@ def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
 
 
 def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
-    from introspect_bench.benchmark.backends.injection.spec import Maps
+    from ..injection.spec import Maps
 
     deepest = max(last for _, last in blocks) + 1
     return Maps(
@@ -223,7 +223,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _random(maps: Maps, width: int, seed: int) -> Any:
-    from introspect_bench.benchmark.backends.injection.projection import random_projection
+    from ..injection.projection import random_projection
 
     return random_projection(maps, width, seed=seed)
 
@@ -240,6 +240,6 @@ def _fitted(
     told: OnAlign,
 ) -> Any:
     """Maps by least squares; the target is loaded beside the base model."""
-    from introspect_bench.benchmark.backends.injection.alignment import fit_base
+    from ..injection.alignment import fit_base
 
     return fit_base(start, model, base, target, injection, blocks, texts, device=device, told=told)

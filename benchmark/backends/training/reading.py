@@ -9,15 +9,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from introspect_bench.benchmark.backends.explainer.chat import Encoded, Encoder
-from introspect_bench.benchmark.backends.training.dataset import Lesson, encode_lesson
-from introspect_bench.benchmark.backends.training.spec import Reading
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import Prompt
-from introspect_bench.benchmark.suite.rows import checked_vectors
-from introspect_bench.benchmark.suite.subset import Amount, draw_groups
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import ReadingQuestion, Task
+from ...errors import UsageError
+from ...records import Prompt
+from ...suite.rows import checked_vectors
+from ...suite.subset import Amount, draw_groups
+from ...suite.suite import Suite
+from ...task import ReadingQuestion, Task
+from ..explainer.chat import Encoded, Encoder
+from .dataset import Lesson, encode_lesson
+from .spec import Reading
 
 
 class ContinuedEncoder(Encoder):

@@ -6,13 +6,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from introspect_bench.benchmark.backends.injection.spec import (
-    Injection,
-    Injections,
-    injections_as_json,
-)
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import DECODINGS, GREEDY
+from ...errors import UsageError
+from ...records import DECODINGS, GREEDY
+from ..injection.spec import Injection, Injections, injections_as_json
 
 READING = ("before", "beside", "both")
 """When reading is taught: in a phase of its own before the task, mixed with it, or half and half.

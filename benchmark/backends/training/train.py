@@ -19,29 +19,23 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, set_seed
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.injection.learned import write_learned
-from introspect_bench.benchmark.backends.injection.projection import Projection
-from introspect_bench.benchmark.backends.injection.spec import injections_as_json
-from introspect_bench.benchmark.backends.models.adapters import ADAPTER, WEIGHTS
-from introspect_bench.benchmark.backends.models.pretrained import (
-    load_model,
-    load_tokenizer,
-    usable_device,
-)
-from introspect_bench.benchmark.backends.models.twins import make_twin
-from introspect_bench.benchmark.backends.simulator.layout import adapt
-from introspect_bench.benchmark.backends.simulator.model import weights_sha256
-from introspect_bench.benchmark.backends.training.curve import loss_curve
-from introspect_bench.benchmark.backends.training.dataset import (
-    Lesson,
-    collate,
-    lessons_sha256,
-    plan_batches,
-)
-from introspect_bench.benchmark.backends.training.module import TrainedExplainer
-from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
-from introspect_bench.benchmark.backends.training.trainer import (
+from ... import files
+from ...errors import UsageError
+from ...records import GREEDY
+from ...tensors import write_safetensors_atomic
+from ..injection.learned import write_learned
+from ..injection.projection import Projection
+from ..injection.spec import injections_as_json
+from ..models.adapters import ADAPTER, WEIGHTS
+from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..models.twins import make_twin
+from ..simulator.layout import adapt
+from ..simulator.model import weights_sha256
+from .curve import loss_curve
+from .dataset import Lesson, collate, lessons_sha256, plan_batches
+from .module import TrainedExplainer
+from .spec import ExplainerSettings
+from .trainer import (
     ExplainerTrainer,
     Log,
     OnStep,
@@ -52,9 +46,6 @@ from introspect_bench.benchmark.backends.training.trainer import (
     n_processes,
     trainer_arguments,
 )
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.records import GREEDY
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
 SCHEMA = "introspect-bench/explainer/1"
 """Schema of `explainer.json`."""

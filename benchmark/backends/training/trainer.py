@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.training.dataset import Steps
-from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
-from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
+from ... import files
+from ...errors import CheckFailedError, IntegrityError, UsageError
+from .dataset import Steps
+from .spec import ExplainerSettings
 
 TRAINABLE = "trainable.safetensors"
 """What a checkpoint holds of the weights."""

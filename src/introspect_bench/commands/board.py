@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json, printable, progress
+from ..console import emit_json, printable, progress
 
 CHECK_FAILED = 1
 """Exit code when two boards differ."""
@@ -57,7 +57,7 @@ def build(
     as_json: bool,
 ) -> None:
     """Score all submissions and write the page: open its index.html in any browser."""
-    from introspect_bench import api
+    from .. import api
 
     with progress() as bar:
         made = api.board_build(
@@ -108,7 +108,7 @@ def report(
     as_json: bool,
 ) -> None:
     """Say what the submissions show: vectors against none, self against others, layers, kinds."""
-    from introspect_bench import api
+    from .. import api
 
     with progress() as bar:
         page = api.board_report(
@@ -145,7 +145,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 
     Explainers that differ in nothing but how much they learnt from are joined by a line.
     """
-    from introspect_bench import api
+    from .. import api
 
     points = api.board_scaling(runs, output, suite=suite)["points"]
     if as_json:
@@ -159,7 +159,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")
 def check(site: Path, as_json: bool) -> None:
     """Check a page: every file against its hash, the table against its board.json."""
-    from introspect_bench import api
+    from .. import api
 
     found = api.board_check(site)
     if as_json:
@@ -174,7 +174,7 @@ def check(site: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the differences.")
 def diff(old: Path, new: Path, as_json: bool) -> int:
     """Compare two boards (folders of pages, or board.json files); exit 1 if they differ."""
-    from introspect_bench import api
+    from .. import api
 
     lines = api.board_diff(old, new)
     if as_json:

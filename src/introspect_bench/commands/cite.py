@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from introspect_bench.console import emit_json
+from ..console import emit_json
 
 
 @click.command()
@@ -23,7 +23,7 @@ def command(what: tuple[str, ...], form: str, as_json: bool) -> None:
     WHAT is `package`, `paper`, the name of a suite (with what it is made of), of a target or of a
     single work, or a run file; without it, package, paper and everything that ships.
     """
-    from introspect_bench import api
+    from .. import api
 
     text = api.cite(what, form=form)
     if as_json:

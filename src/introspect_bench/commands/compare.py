@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json, progress
-from introspect_bench.leaderboard.report import differences
+from ..console import emit_json, progress
+from ..leaderboard.report import differences
 
 
 @click.command()
@@ -57,7 +57,7 @@ def command(
     a permutation test otherwise, the same by swapping whole groups, and the least difference that
     so many queries can show.
     """
-    from introspect_bench import api
+    from .. import api
 
     with progress() as bar:
         found = api.compare(

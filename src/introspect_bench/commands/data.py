@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable, progress
+from ..console import emit_json, emit_table, printable, progress
 
 
 @click.group()
@@ -22,7 +22,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
     """Hash every byte of the suites, and compare what the manifests say with the files."""
-    from introspect_bench import api
+    from .. import api
 
     with progress() as bar:
         found = api.data_verify(suite, tasks, on_progress=bar.items)
@@ -68,7 +68,7 @@ def nulls(
 
     Metrics are in percent. `--refit` runs the target and takes minutes.
     """
-    from introspect_bench import api
+    from .. import api
 
     with progress() as bar:
         rows = api.data_nulls(suite, tasks, split=split, refit=refit, on_fetch=bar.bytes)
@@ -109,7 +109,7 @@ def _percent(value: float | None) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def path(as_json: bool) -> None:
     """Say where the suites and the cache of target models are."""
-    from introspect_bench import api
+    from .. import api
 
     found = api.data_path()
     if as_json:
@@ -168,8 +168,8 @@ def make(
     Hours of computing; killed at any moment, the same command goes on where it was. Refuses to
     freeze a suite that misses its bars, but shows its statistics.
     """
-    from introspect_bench import api
-    from introspect_bench.tasks.build.order import NotFrozenError
+    from .. import api
+    from ..tasks.build.order import NotFrozenError
 
     if fresh is None and (split or suite):
         raise click.UsageError("--split and --suite go with --fresh")
@@ -238,7 +238,7 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
     The new suite's train is what is left of train, its validation the part held out; it has no
     test. Base texts and vectors of the two are disjoint; subjects that both speak of are counted.
     """
-    from introspect_bench import api
+    from .. import api
 
     rows = api.data_hold_out(suite, n, output, tasks=tasks)
     if as_json:
@@ -258,7 +258,7 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the figures alone.")
 def metric_card(as_json: bool) -> None:
     """Print what each metric makes of answers known to be worth something or nothing."""
-    from introspect_bench.benchmark.metrics.card import TASKS, data_metric_card, figures_of
+    from ..benchmark.metrics.card import TASKS, data_metric_card, figures_of
 
     if as_json:
         emit_json({task: figures_of(task) for task in TASKS})

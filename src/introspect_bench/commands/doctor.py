@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.console import emit_json, emit_labels, emit_table, progress
+from ..benchmark.errors import CheckFailedError
+from ..console import emit_json, emit_labels, emit_table, progress
 
 
 @click.command()
@@ -29,7 +29,7 @@ def command(
     measured again by carrying out each query's intervention on this machine; a label whose margin
     is small may differ on another one.
     """
-    from introspect_bench import api
+    from .. import api
 
     with progress() as bar:
         checks = api.doctor(target, device=device, on_fetch=bar.bytes)

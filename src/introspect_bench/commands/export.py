@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json
+from ..console import emit_json
 
 FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever")
 """Forms of `exporting.FORMS`."""
@@ -31,7 +31,7 @@ def command(run: Path, to: str, suite: str | None, out: Path | None, as_json: bo
     `datasets.load_dataset` reads; every-eval-ever is a folder in the layout of that project.
     Nothing is overwritten.
     """
-    from introspect_bench import api
+    from .. import api
 
     written = api.export(run, to, out=out, suite=suite)
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import Grouped, emit_json, grouped, progress
+from ..console import Grouped, emit_json, grouped, progress
 
 JUDGES = ("exact-predicates", "simulator")
 """What `--judge` takes."""
@@ -55,7 +55,7 @@ def command(
     shown beside the metrics, in `score --json`, and ranks nobody. It opens the ground truth, keeps
     replies raw, and fails if more than 2 % of them are malformed.
     """
-    from introspect_bench import api
+    from .. import api
 
     if model is None and (endpoint or key_variable or no_schema):
         raise click.UsageError("--endpoint, --key-variable and --no-schema go with --model")

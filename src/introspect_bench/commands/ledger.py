@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable
+from ..console import emit_json, emit_table, printable
 
 LEDGER = "submissions/ledger.jsonl"
 """Where it is in a checkout."""
@@ -23,7 +23,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(ledger: str, entry: str | None, as_json: bool) -> None:
     """Print the ledger, after checking that no line of it was changed."""
-    from introspect_bench import api
+    from .. import api
 
     lines = api.ledger_show(ledger, entry=entry)
     if as_json:
@@ -55,7 +55,7 @@ def add(
     as_json: bool,
 ) -> None:
     """Append a decision about an entry; nothing that is there is changed."""
-    from introspect_bench import api
+    from .. import api
 
     line = api.ledger_add(
         entry, event=event, reason=reason, by=by, commit=commit, suite=suite, ledger=ledger

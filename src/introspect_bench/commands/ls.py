@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from introspect_bench.console import emit_json, emit_table
+from ..console import emit_json, emit_table
 
 KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
 """What can be listed."""
@@ -16,7 +16,7 @@ KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(kind: str | None, suite: str | None, as_json: bool) -> None:
     """List suites, tasks, targets, baselines, reference explainers, versions; all without KIND."""
-    from introspect_bench import api
+    from .. import api
 
     kinds = KINDS if kind is None and suite is None else (kind or "suites",)
     found = {name: api.ls(name, suite=suite) for name in kinds}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable, progress
+from ..console import emit_json, emit_table, printable, progress
 
 
 @click.command()
@@ -53,9 +53,9 @@ def command(
     fails. Look at the code too: a table of replies, or a copy of the weights that it brings, passes
     (the former not with --fresh).
     """
-    from introspect_bench import api
-    from introspect_bench.leaderboard.verification.recheck import check_agreement
-    from introspect_bench.leaderboard.verification.rerun import Recheck
+    from .. import api
+    from ..leaderboard.verification.recheck import check_agreement
+    from ..leaderboard.verification.rerun import Recheck
 
     with progress() as bar:
         found = api.recheck(

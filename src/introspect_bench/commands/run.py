@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from introspect_bench.benchmark.evaluation.spec import RunRequest
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.console import (
+from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.export import tables as table
+from ..console import (
     Declared,
     Grouped,
     amount,
@@ -25,8 +25,8 @@ from introspect_bench.console import (
 )
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.evaluation.plan import TaskPlan
-    from introspect_bench.benchmark.runs.run import Run
+    from ..benchmark.evaluation.plan import TaskPlan
+    from ..benchmark.runs.run import Run
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest)}
 """Defaults of the options, by name."""
@@ -145,10 +145,10 @@ def command(
     replays where a vector stands at the quoted token or replies are decoded by comparison; each
     baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
-    from introspect_bench import api
-    from introspect_bench.benchmark.backends.injection.parse import parse_injection
-    from introspect_bench.benchmark.evaluation.custom import parse_arguments
-    from introspect_bench.benchmark.evaluation.run import RefusedTasksError
+    from .. import api
+    from ..benchmark.backends.injection.parse import parse_injection
+    from ..benchmark.evaluation.custom import parse_arguments
+    from ..benchmark.evaluation.run import RefusedTasksError
 
     options |= {
         "queries": None if queries is None else queries.split(","),
@@ -176,8 +176,8 @@ def command(
 
 def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
     """Print where the run files are and, as a step of its own, their scores."""
-    from introspect_bench import api
-    from introspect_bench.benchmark.scoring.judged import NotJudgedError
+    from .. import api
+    from ..benchmark.scoring.judged import NotJudgedError
 
     where = suite if Path(suite).is_dir() else None
     results = []

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from introspect_bench.benchmark.export import tables as table
-from introspect_bench.benchmark.export.readme import write_results
-from introspect_bench.benchmark.export.titles import TITLES
-from introspect_bench.console import emit_json, emit_labels, emit_table, printable, warn_unread
+from ..benchmark.export import tables as table
+from ..benchmark.export.readme import write_results
+from ..benchmark.export.titles import TITLES
+from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 
 
 @click.command()
@@ -41,7 +41,7 @@ def command(
     or whose answer cannot be read, is wrong. --check fails on partial and incomplete runs, drafts
     of suites, and claimed numbers that differ.
     """
-    from introspect_bench import api
+    from .. import api
 
     results = api.score_all(runs, suite=suite)
     warn_unread(results)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable, progress
+from ..console import emit_json, emit_table, printable, progress
 
 JUDGE = "judge"
 """Shown instead of a run."""
@@ -24,7 +24,7 @@ def command(reference: str, suite: str | None, measure: bool, device: str, as_js
     A line for each query of a run, or one query in full. `show judge` says what the suite's
     judge of descriptions makes of texts whose worth is known.
     """
-    from introspect_bench import api
+    from .. import api
 
     if reference == JUDGE:
         with progress() as bar:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, printable
+from ..console import emit_json, printable
 
 
 @click.command()
@@ -73,8 +73,8 @@ def command(
     has. Code of class words is ranked after maintainers ran it again without the target's weights,
     code of class replays at once, all other user code is shown without a rank.
     """
-    from introspect_bench import api
-    from introspect_bench.leaderboard.submissions.submit import Description, read_text
+    from .. import api
+    from ..leaderboard.submissions.submit import Description, read_text
 
     links = {"paper": paper_url, "code": code_url, "model": model_url}
     description = Description(

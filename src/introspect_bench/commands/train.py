@@ -8,14 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from introspect_bench.console import (
-    Grouped,
-    amount,
-    emit_json,
-    grouped,
-    injection_options,
-    progress,
-)
+from ..console import Grouped, amount, emit_json, grouped, injection_options, progress
 
 EXPLICIT = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 RECIPE = "By a recipe"
@@ -144,9 +137,9 @@ def command(
     opened. Killed at any moment, the same command goes on where it was. A recipe says how a
     reference explainer is made; its options can't be given with it.
     """
-    from introspect_bench import api
-    from introspect_bench.benchmark.backends.injection.parse import parse_injection
-    from introspect_bench.benchmark.backends.training.spec import Reading
+    from .. import api
+    from ..benchmark.backends.injection.parse import parse_injection
+    from ..benchmark.backends.training.spec import Reading
 
     if recipes:
         ctx = click.get_current_context()
@@ -190,8 +183,8 @@ def _train_recipes(
     options: dict[str, Any],
 ) -> None:
     """Train explainers by their recipes, and have them answer a split."""
-    from introspect_bench import api
-    from introspect_bench.baselines.train_recipes import EXPLAINERS
+    from .. import api
+    from ..baselines.train_recipes import EXPLAINERS
 
     own = ("epochs", "learning_rate", "evaluations")
     kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")

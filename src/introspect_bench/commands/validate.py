@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from introspect_bench.console import emit_json, emit_table, printable, progress
+from ..console import emit_json, emit_table, printable, progress
 
 
 @click.command()
@@ -32,9 +32,9 @@ def command(
     incomplete run is a sound file that cannot be submitted; --strict refuses it. Entries are held
     to everything CI holds them to, and their scores are computed again.
     """
-    from introspect_bench import api
-    from introspect_bench.benchmark.files import write_json_atomic
-    from introspect_bench.leaderboard.submissions.findings import Finding, raise_worst
+    from .. import api
+    from ..benchmark.files import write_json_atomic
+    from ..leaderboard.submissions.findings import Finding, raise_worst
 
     with progress() as bar:
         found = api.validate_all(

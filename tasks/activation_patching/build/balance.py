@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.metrics.verdicts import normalise_content
+from ....benchmark.metrics.verdicts import normalise_content
 
 GROUP_SIZE = 4
 """Members of a group."""

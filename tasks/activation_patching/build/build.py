@@ -12,35 +12,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.interventions.outputs import Probe
-from introspect_bench.benchmark.backends.interventions.stability import (
+from ....benchmark.backends.interventions.outputs import Probe
+from ....benchmark.backends.interventions.stability import (
     CONFIGURATIONS,
     Stability,
     judge,
     measure_again,
 )
-from introspect_bench.benchmark.backends.interventions.trace import Branch
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.benchmark.suite.freeze import Measured
-from introspect_bench.tasks.activation_patching.build import measure_patches as measure
-from introspect_bench.tasks.activation_patching.build import survey as reading
-from introspect_bench.tasks.activation_patching.build import trials
-from introspect_bench.tasks.activation_patching.build.balance import (
-    DISTANCES,
-    Candidate,
-    CandidateGroup,
-    distances,
-)
-from introspect_bench.tasks.activation_patching.build.collect import collect, fit
-from introspect_bench.tasks.activation_patching.build.contrast import trim
-from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
-from introspect_bench.tasks.activation_patching.build.nearness import with_nearest
-from introspect_bench.tasks.activation_patching.build.positions import blocks
-from introspect_bench.tasks.activation_patching.build.rules import fit_rules
-from introspect_bench.tasks.activation_patching.build.trials import Bench, Cell, SplitSize
-from introspect_bench.tasks.activation_patching.task import DISRUPTED, KINDS
-from introspect_bench.tasks.build.statistics import Bar
+from ....benchmark.backends.interventions.trace import Branch
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
+from ....benchmark.suite.freeze import Measured
+from ...build.statistics import Bar
+from ..task import DISRUPTED, KINDS
+from . import measure_patches as measure
+from . import survey as reading
+from . import trials
+from .balance import DISTANCES, Candidate, CandidateGroup, distances
+from .collect import collect, fit
+from .contrast import trim
+from .measure_patches import Patch, Progress
+from .nearness import with_nearest
+from .positions import blocks
+from .rules import fit_rules
+from .trials import Bench, Cell, SplitSize
 
 BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from introspect_bench.tasks.activation_patching.build import survey as reading
-from introspect_bench.tasks.activation_patching.build import trials
-from introspect_bench.tasks.activation_patching.build.balance import Candidate, CandidateGroup
-from introspect_bench.tasks.activation_patching.build.contrast import Selection
-from introspect_bench.tasks.activation_patching.build.probes import Probes, fit_probes
-from introspect_bench.tasks.activation_patching.build.rules import Rules
-from introspect_bench.tasks.activation_patching.build.trials import Bench, Cell, SplitSize
+from . import survey as reading
+from . import trials
+from .balance import Candidate, CandidateGroup
+from .contrast import Selection
+from .probes import Probes, fit_probes
+from .rules import Rules
+from .trials import Bench, Cell, SplitSize
 
 OUTCOME_CAP = 0.04
 """Largest share of one outcome among the queries of a split."""

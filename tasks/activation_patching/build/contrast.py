@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.activation_patching.build.balance import (
+from .balance import (
     GROUP_SIZE,
     STRICT,
     Candidate,

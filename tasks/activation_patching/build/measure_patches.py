@@ -17,15 +17,15 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output, batches, greedy
-from introspect_bench.benchmark.backends.interventions.screen import Screened, screen
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, residuals
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks
-from introspect_bench.tasks.activation_patching.task import KINDS
+from ....benchmark.backends.interventions.outputs import Output, batches, greedy
+from ....benchmark.backends.interventions.screen import Screened, screen
+from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.files import canonical_json, sha256_bytes
+from ....benchmark.journal import Journal
+from ....benchmark.tensors import write_safetensors_atomic
+from ..task import KINDS
+from .positions import Placed, blocks
 
 CLEAN_ROWS = 64
 """Prompts per batch of the clean pass."""

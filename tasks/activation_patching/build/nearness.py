@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.suite.freeze import Measured
+from ....benchmark.suite.freeze import Measured
 
 Cell = tuple[str, tuple[int, ...]]
 """Kind of place; first and last layer."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from introspect_bench.tasks.facts.prompts import OneShot, rank, token_spans, tokens_in
+from ...facts.prompts import OneShot, rank, token_spans, tokens_in
 
 N_BLOCKS = 5
 """Blocks the layers are cut into."""

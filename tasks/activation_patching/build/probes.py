@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.activation_patching.build.balance import PROBES, CandidateGroup
+from .balance import PROBES, CandidateGroup
 
 PENALTY, CELL_PENALTY = 1.0, 100.0
 """Ridge penalties, in mean variances of a coordinate."""

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from introspect_bench.benchmark.metrics.verdicts import normalise_content
-from introspect_bench.benchmark.suite.freeze import Measured
+from ....benchmark.metrics.verdicts import normalise_content
+from ....benchmark.suite.freeze import Measured
 
 RIDGE = 6.0
 """Penalty of the regression of verdicts; kernels are about 1 for equal rows, 5 times that for equal

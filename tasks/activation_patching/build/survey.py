@@ -13,24 +13,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output
-from introspect_bench.benchmark.backends.interventions.screen import Screened
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.activation_patching.build import measure_patches as measure
-from introspect_bench.tasks.activation_patching.build import trials
-from introspect_bench.tasks.activation_patching.build.balance import (
-    Candidate,
-    CandidateGroup,
-    overlap,
-)
-from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
-from introspect_bench.tasks.activation_patching.build.positions import blocks
-from introspect_bench.tasks.activation_patching.build.probes import Probes, no_probes
-from introspect_bench.tasks.activation_patching.build.rules import Rows, Rules, cell_name
-from introspect_bench.tasks.activation_patching.build.trials import LEAST, Bench, Cell, expressible
-from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts.prompts import OneShot
+from ....benchmark.backends.interventions.outputs import Output
+from ....benchmark.backends.interventions.screen import Screened
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
+from ...facts.prompts import OneShot
+from ..task import KINDS
+from . import measure_patches as measure
+from . import trials
+from .balance import Candidate, CandidateGroup, overlap
+from .measure_patches import Patch, Progress
+from .positions import blocks
+from .probes import Probes, no_probes
+from .rules import Rows, Rules, cell_name
+from .trials import LEAST, Bench, Cell, expressible
 
 READ = 4
 """Changed and unchanged candidates of a group whose whole answers are read, at most, each."""

@@ -14,23 +14,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output, cut
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.benchmark.records import Answer
-from introspect_bench.tasks.activation_patching.build import measure_patches as measure
-from introspect_bench.tasks.activation_patching.build.measure_patches import Patch, Progress
-from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
-from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts.prompts import (
-    facts_of,
-    interleave,
-    names_something,
-    one_shot,
-    other_fact,
-    rank,
-)
-from introspect_bench.tasks.verdicts import format_answer, parse_answer
+from ....benchmark.backends.interventions.outputs import Output, cut
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
+from ....benchmark.records import Answer
+from ...facts.prompts import facts_of, interleave, names_something, one_shot, other_fact, rank
+from ...verdicts import format_answer, parse_answer
+from ..task import KINDS
+from . import measure_patches as measure
+from .measure_patches import Patch, Progress
+from .positions import Placed, blocks, place
 
 SOURCES = 16
 """Sources screened per place, in every block, by the first token of the answer."""

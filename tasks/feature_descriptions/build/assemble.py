@@ -9,36 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.tasks.feature_descriptions.build.draft import (
-    ContextFeature,
-    Definition,
-)
-from introspect_bench.tasks.feature_descriptions.build.find import Described
-from introspect_bench.tasks.feature_descriptions.build.matched import (
-    Index,
-    bigram_keys,
-    match,
-    strong_level,
-    token_keys,
-)
-from introspect_bench.tasks.feature_descriptions.build.scored import (
-    Scored,
-    choose,
-    choose_random,
-)
-from introspect_bench.tasks.feature_descriptions.build.splits import (
-    Candidate,
-    Kind,
-    kept_as,
-    settled,
-    stored,
-)
-from introspect_bench.tasks.feature_descriptions.build.stages import folder_of
-from introspect_bench.tasks.feature_descriptions.build.table import TokenTable
-from introspect_bench.tasks.feature_descriptions.judge.wording import wordings_of
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+from ....benchmark.errors import CheckFailedError
+from ..judge.wording import wordings_of
+from ..predicates.lexicon import shipped_lexicon
+from ..windows import WINDOW
+from .draft import ContextFeature, Definition
+from .find import Described
+from .matched import Index, bigram_keys, match, strong_level, token_keys
+from .scored import Scored, choose, choose_random
+from .splits import Candidate, Kind, kept_as, settled, stored
+from .stages import folder_of
+from .table import TokenTable
 
 KEYS = {"bigram": bigram_keys, "context-token": token_keys}
 """What is equal in a pair of windows, by kind."""

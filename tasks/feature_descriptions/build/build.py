@@ -18,30 +18,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.benchmark.backends.autoencoders.tokenized import (
-    TokenizedSettings,
-    input_embeddings,
-)
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.files import read_jsonl, write_jsonl_atomic
-from introspect_bench.tasks.feature_descriptions.build import stages
-from introspect_bench.tasks.feature_descriptions.build.assemble import (
-    Layer,
-    Side,
-    candidates,
-    records,
-)
-from introspect_bench.tasks.feature_descriptions.build.draft import ContextFeature
-from introspect_bench.tasks.feature_descriptions.build.find import Described, describe
-from introspect_bench.tasks.feature_descriptions.build.splits import Kind, draw
-from introspect_bench.tasks.feature_descriptions.build.text import (
-    check_disjoint,
-    fitted_text,
-    scored_text,
-)
-from introspect_bench.tasks.feature_descriptions.judge.slots import Parts, make_parts
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.windows import Windows, bos_id, halves
+from ....benchmark.backends.autoencoders.tokenized import TokenizedSettings, input_embeddings
+from ....benchmark.errors import CheckFailedError
+from ....benchmark.files import read_jsonl, write_jsonl_atomic
+from ..judge.slots import Parts, make_parts
+from ..predicates.lexicon import shipped_lexicon
+from ..windows import Windows, bos_id, halves
+from . import stages
+from .assemble import Layer, Side, candidates, records
+from .draft import ContextFeature
+from .find import Described, describe
+from .splits import Kind, draw
+from .text import check_disjoint, fitted_text, scored_text
 
 Ids = npt.NDArray[np.int32]
 Report = Callable[[str, int], None]

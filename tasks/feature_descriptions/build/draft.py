@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import sha256_bytes, write_jsonl_atomic
-from introspect_bench.benchmark.suite.features import asked_id
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.feature_descriptions.build.find import Described
-from introspect_bench.tasks.feature_descriptions.build.table import capped
+from ....benchmark.errors import IntegrityError
+from ....benchmark.files import sha256_bytes, write_jsonl_atomic
+from ....benchmark.suite.features import asked_id
+from ....benchmark.tensors import write_safetensors_atomic
+from .find import Described
+from .table import capped
 
 Floats = npt.NDArray[np.float32]
 _SCORES = ("r_search", "r_held_out", "token_r", "bigram_r", "token_auroc", "bigram_auroc")

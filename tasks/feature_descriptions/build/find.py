@@ -13,21 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.tasks.feature_descriptions.build.matched import (
-    Index,
-    Matches,
-    bigram_keys,
-    flags_auroc,
-    match,
-    strong_level,
-    token_keys,
-)
-from introspect_bench.tasks.feature_descriptions.build.search import (
-    Conjunction,
-    ConjunctionSearch,
-)
-from introspect_bench.tasks.feature_descriptions.judge.slots import Parts, join
-from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+from ..judge.slots import Parts, join
+from ..windows import WINDOW
+from .matched import Index, Matches, bigram_keys, flags_auroc, match, strong_level, token_keys
+from .search import Conjunction, ConjunctionSearch
 
 LEAST_ACTIVE = 20
 """Tokens of each half on which a feature must be active."""

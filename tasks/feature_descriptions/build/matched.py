@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+from ..windows import WINDOW
 
 STRONGEST = 10
 """A strong activation is at least half the mean of so many largest ones."""

@@ -16,16 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.files import (
-    canonical_json,
-    read_json,
-    sha256_bytes,
-    write_json_atomic,
-)
-from introspect_bench.tasks.facts.facts import load_facts
-from introspect_bench.tasks.feature_descriptions.build.genres import GENRES
-from introspect_bench.tasks.feature_descriptions.build.topics import TOPICS
-from introspect_bench.tasks.feature_descriptions.windows import (
+from ....benchmark.files import canonical_json, read_json, sha256_bytes, write_json_atomic
+from ...facts.facts import load_facts
+from ..windows import (
     SAMPLED,
     WINDOW,
     Document,
@@ -36,9 +29,11 @@ from introspect_bench.tasks.feature_descriptions.windows import (
     encode,
     word_starts,
 )
+from .genres import GENRES
+from .topics import TOPICS
 
 if TYPE_CHECKING:
-    from introspect_bench.benchmark.backends.models.target_model import TargetModel
+    from ....benchmark.backends.models.target_model import TargetModel
 
 SCHEMA = "introspect-bench/sampled-batch/1"
 """Schema of a batch's file."""
@@ -198,7 +193,7 @@ class Sampler:
         self, requests: Sequence[Request], generators: Sequence[np.random.Generator]
     ) -> list[str]:
         """Documents as the target writes them, opening included."""
-        from introspect_bench.benchmark.backends.interventions.sampling import sample
+        from ....benchmark.backends.interventions.sampling import sample
 
         target, settings = self.target, self.settings
         prompts = [target.encode_chat(one.user, one.opening) for one in requests]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.feature_descriptions.build.matched import Matches
-from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+from ..windows import WINDOW
+from .matched import Matches
 
 PAIRS = 4
 """Matched pairs of a feature."""

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.tasks.feature_descriptions.build.find import Described
+from ....benchmark.errors import CheckFailedError
+from .find import Described
 
 MOST_TOKEN_R = 0.5
 """A feature that the current token predicts this well is none of context."""

@@ -16,15 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.files import write_bytes_atomic
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.feature_descriptions.build.table import (
-    TokenTable,
-    explained,
-    fit_table,
-)
-from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+from ....benchmark.errors import IntegrityError
+from ....benchmark.files import write_bytes_atomic
+from ....benchmark.tensors import write_safetensors_atomic
+from ..windows import WINDOW
+from .table import TokenTable, explained, fit_table
 
 BATCH = 64
 """Windows of one forward pass."""
@@ -67,7 +63,7 @@ def read_residuals(
     Raises:
         MissingPartError: the disk is full.
     """
-    from introspect_bench.benchmark.backends.interventions.residuals import residual_arrays
+    from ....benchmark.backends.interventions.residuals import residual_arrays
 
     maps = {layer: _map(folder, layer, (ids.size, target.d_model)) for layer in layers}
     note = folder / "residuals" / f"{first}.note"
@@ -154,10 +150,7 @@ def autoencoder(
         MissingPartError: sparsify is not installed, or the disk is full.
         IntegrityError: its file is damaged.
     """
-    from introspect_bench.benchmark.backends.autoencoders.tokenized import (
-        top_coefficients,
-        train_tokenized,
-    )
+    from ....benchmark.backends.autoencoders.tokenized import top_coefficients, train_tokenized
 
     path = folder / folder_of(layer, plain=plain) / "autoencoder.safetensors"
     if not path.is_file():
@@ -183,7 +176,7 @@ def left_of(residuals: npt.NDArray[np.floating], tokens: Ids, table: TokenTable)
 
 def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
     """Activations of all latents, float32 (n, latents), exactly 0 below the threshold."""
-    from introspect_bench.benchmark.backends.autoencoders.tokenized import coefficients
+    from ....benchmark.backends.autoencoders.tokenized import coefficients
 
     pieces = list(coefficients(left, weights, weights["threshold"]))
     rows = np.concatenate([start + rows for start, rows, _, _ in pieces])
@@ -232,7 +225,7 @@ def scored_activations(
     Returns:
         (n_windows * 32, latents) by name of the folder.
     """
-    from introspect_bench.benchmark.backends.interventions.residuals import residual_arrays
+    from ....benchmark.backends.interventions.residuals import residual_arrays
 
     numbers = sorted({number for number, _, _ in layers.values()})
     parts: dict[str, list[sparse.csr_matrix]] = {name: [] for name in layers}

@@ -13,28 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.backends.autoencoders.tokenized import TokenizedSettings
-from introspect_bench.benchmark.backends.models.embedding import fetch_embedder, load_embedder
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import write_jsonl_atomic
-from introspect_bench.benchmark.records import SPLITS
-from introspect_bench.benchmark.scoring.judged import EXACT
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.build.build import (
-    Built,
-    Sizes,
-    build,
-    shared_parts,
-)
-from introspect_bench.tasks.feature_descriptions.build.draft import write_split
-from introspect_bench.tasks.feature_descriptions.build.stages import folder_of
-from introspect_bench.tasks.feature_descriptions.build.summary import describe_split, layer_quality
-from introspect_bench.tasks.feature_descriptions.judge import quality
-from introspect_bench.tasks.feature_descriptions.judge.judges import KNOWN, Exact, exact_judge
-from introspect_bench.tasks.feature_descriptions.judge.slots import is_conjunction
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.task import NAME
-from introspect_bench.tasks.nulls.descriptions import Row, description_nulls
+from ....benchmark.backends.autoencoders.tokenized import TokenizedSettings
+from ....benchmark.backends.models.embedding import fetch_embedder, load_embedder
+from ....benchmark.errors import UsageError
+from ....benchmark.files import write_jsonl_atomic
+from ....benchmark.records import SPLITS
+from ....benchmark.scoring.judged import EXACT
+from ....benchmark.suite.suite import Suite
+from ...nulls.descriptions import Row, description_nulls
+from ..judge import quality
+from ..judge.judges import KNOWN, Exact, exact_judge
+from ..judge.slots import is_conjunction
+from ..predicates.lexicon import shipped_lexicon
+from ..task import NAME
+from .build import Built, Sizes, build, shared_parts
+from .draft import write_split
+from .stages import folder_of
+from .summary import describe_split, layer_quality
 
 BUILD = 2
 """Version of what is measured; another one starts a build anew."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.files import read_jsonl
-from introspect_bench.tasks.feature_descriptions.build.assemble import Layer
-from introspect_bench.tasks.feature_descriptions.build.find import Described
-from introspect_bench.tasks.feature_descriptions.build.splits import kept_as
-from introspect_bench.tasks.feature_descriptions.build.stages import load_residuals
-from introspect_bench.tasks.feature_descriptions.build.table import capped
+from ....benchmark.files import read_jsonl
+from .assemble import Layer
+from .find import Described
+from .splits import kept_as
+from .stages import load_residuals
+from .table import capped
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Quantiles in a split's statistics."""

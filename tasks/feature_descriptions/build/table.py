@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import UsageError
+from ....benchmark.errors import UsageError
 
 SHRINK = 10.0
 """Occurrences of a token at which its own mean and the map weigh the same."""

@@ -8,15 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.models.targets import weight_files
-from introspect_bench.tasks.feature_descriptions.build.sampling import (
-    Sampler,
-    Settings,
-    fact_subjects,
-)
-from introspect_bench.tasks.feature_descriptions.shipped_text import FOLDER, unpack_batches
-from introspect_bench.tasks.feature_descriptions.windows import (
+from ....benchmark.errors import CheckFailedError
+from ....benchmark.models.targets import weight_files
+from ..shipped_text import FOLDER, unpack_batches
+from ..windows import (
     Windows,
     concatenate,
     cut_documents,
@@ -25,6 +20,7 @@ from introspect_bench.tasks.feature_descriptions.windows import (
     without_duplicates,
     word_starts,
 )
+from .sampling import Sampler, Settings, fact_subjects
 
 Ids = npt.NDArray[np.int32]
 Report = Callable[[str, int], None]
@@ -108,7 +104,7 @@ def open_sampler(
         UsageError: unknown architecture.
         MissingPartError: the folder holds no safetensors.
     """
-    from introspect_bench.benchmark.backends.models.target_model import load_target_model
+    from ....benchmark.backends.models.target_model import load_target_model
 
     return Sampler(
         load_target_model(target_folder, device=device),

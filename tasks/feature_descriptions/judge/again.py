@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
-from introspect_bench.benchmark.runs.judgements import PREDICTED, stored_bytes
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.judged import Truths
-from introspect_bench.benchmark.suite.features import WINDOW, WINDOWS
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judge import judges as known
-from introspect_bench.tasks.feature_descriptions.judge.judges import Judge
-from introspect_bench.tasks.feature_descriptions.judge.run import BATCH, find_work
+from ....benchmark.cache import OnAnswers, OnProgress, silent
+from ....benchmark.runs.judgements import PREDICTED, stored_bytes
+from ....benchmark.runs.run import read_run
+from ....benchmark.scoring.judged import Truths
+from ....benchmark.suite.features import WINDOW, WINDOWS
+from ....benchmark.suite.suite import Suite
+from ....benchmark.task import Task
+from . import judges as known
+from .judges import Judge
+from .run import BATCH, find_work
 
 STEPS = 3
 """Largest difference of a stored byte (25.5 to a unit of activation) that rounding on another

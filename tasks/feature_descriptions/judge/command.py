@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
-from introspect_bench.benchmark.judging.rating import rate_run
-from introspect_bench.benchmark.registry import suites
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.scoring.judged import EXACT
-from introspect_bench.benchmark.scoring.score import about
-from introspect_bench.benchmark.suite.find import find_suite
-from introspect_bench.tasks.feature_descriptions.judge.run import judge as judge_descriptions
+from ....benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
+from ....benchmark.judging.rating import rate_run
+from ....benchmark.registry import suites
+from ....benchmark.runs.run import read_run
+from ....benchmark.scoring.judged import EXACT
+from ....benchmark.scoring.score import about
+from ....benchmark.suite.find import find_suite
+from .run import judge as judge_descriptions
 
 
 def judge(
@@ -91,13 +91,13 @@ def rate(
     task, where = about(found, suite)
     cache = cache_dir() / "judge"
     if endpoint is None:
-        from introspect_bench.benchmark.backends.explainer.local_judge import load_judge
+        from ....benchmark.backends.explainer.local_judge import load_judge
 
         local = load_judge(model, device=device, on_progress=on_fetch)
         return rate_run(
             Path(path), task=task, suite=where, judge=local, cache=cache, on_progress=on_fetch
         )
-    from introspect_bench.benchmark.judging.endpoint import EndpointJudge
+    from ....benchmark.judging.endpoint import EndpointJudge
 
     with EndpointJudge(
         endpoint, model, key_variable=key_variable, structured=structured
@@ -130,18 +130,15 @@ def show_judge(
         MissingPartError: weights or device are missing; only if it is measured.
         IntegrityError: a file is corrupt.
     """
-    from introspect_bench.tasks.feature_descriptions.task import NAME
+    from ..task import NAME
 
     found = find_suite(suites()[0] if suite is None else suite, NAME)
     named = {"judge": found.manifest["judges"][EXACT]}
     if not measure:
         return {**named, **found.manifest["statistics"]["judge"]["test"]}
-    from introspect_bench.tasks.feature_descriptions.judge.judges import open_exact
-    from introspect_bench.tasks.feature_descriptions.judge.quality import (
-        measure_judge,
-        read_split,
-    )
-    from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
+    from ..predicates.lexicon import shipped_lexicon
+    from .judges import open_exact
+    from .quality import measure_judge, read_split
 
     found.verify()
     judge = open_exact(found, device, on_fetch)

@@ -18,32 +18,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.benchmark.files import canonical_json, sha256_bytes
-from introspect_bench.tasks.feature_descriptions.judge.grammar import Reading, grammar, read
-from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
-    OPPOSITE,
-    THRESHOLD,
-    PhraseIndex,
-    TextEmbedder,
-    match,
-    phrase_index,
-)
-from introspect_bench.tasks.feature_descriptions.judge.slots import SLOTS, parts_of, slot
-from introspect_bench.tasks.feature_descriptions.judge.wording import (
-    clause_table,
-    inner,
-    wordings_of,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import (
-    LEXICON_SHA256,
-    Lexicon,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.names import parse
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import wording
-from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
-from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
+from ....benchmark.errors import UsageError
+from ....benchmark.files import canonical_json, sha256_bytes
+from ..predicates.evaluate import evaluate_named
+from ..predicates.lexicon import LEXICON_SHA256, Lexicon
+from ..predicates.names import parse
+from ..predicates.phrases import wording
+from ..predicates.predicate import Predicate
+from ..predicates.words import HasVocabulary
+from .grammar import Reading, grammar, read
+from .phrase_index import OPPOSITE, THRESHOLD, PhraseIndex, TextEmbedder, match, phrase_index
+from .slots import SLOTS, parts_of, slot
+from .wording import clause_table, inner, wordings_of
 
 TOP = 10.0
 """Prediction where a description holds; 0 elsewhere."""

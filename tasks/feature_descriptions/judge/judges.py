@@ -15,17 +15,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.cache import OnProgress, cache_dir, silent
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.runs.judgements import MAPPED, PREDICTED
-from introspect_bench.benchmark.scoring.judged import EXACT
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.judge.exact import ExactJudge
-from introspect_bench.tasks.feature_descriptions.judge.phrase_index import TextEmbedder
-from introspect_bench.tasks.feature_descriptions.judge.predictions import Simulator, quantise
-from introspect_bench.tasks.feature_descriptions.judge.slots import is_conjunction
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
+from ....benchmark.cache import OnProgress, cache_dir, silent
+from ....benchmark.errors import IntegrityError, UsageError
+from ....benchmark.runs.judgements import MAPPED, PREDICTED
+from ....benchmark.scoring.judged import EXACT
+from ....benchmark.suite.suite import Suite
+from ..predicates.lexicon import shipped_lexicon
+from ..predicates.words import HasVocabulary
+from .exact import ExactJudge
+from .phrase_index import TextEmbedder
+from .predictions import Simulator, quantise
+from .slots import is_conjunction
 
 KNOWN = "predicates.jsonl"
 """File of a suite with the names of the predicates that were searched, simple ones first, then the
@@ -163,7 +163,7 @@ def open_simulator(
         MissingPartError: weights, network or device are missing.
         IntegrityError: a part is corrupt.
     """
-    from introspect_bench.benchmark.backends.simulator.model import load_simulator
+    from ....benchmark.backends.simulator.model import load_simulator
 
     judges = suite.manifest["judges"]
     if "hub" in judges:  # the paper's simulator, or another one of its form
@@ -183,7 +183,7 @@ def _open_simulator(suite: Suite, device: str, on_progress: OnProgress) -> Judge
 
 
 def _target_folder(suite: Suite, on_progress: OnProgress) -> Path:
-    from introspect_bench.benchmark.backends.explainer.load import find_model
+    from ....benchmark.backends.explainer.load import find_model
 
     target = suite.manifest["target"]
     names = {
@@ -195,15 +195,15 @@ def _target_folder(suite: Suite, on_progress: OnProgress) -> Path:
 
 
 def _hub_simulator(name: str, device: str, on_progress: OnProgress) -> Simulator:
-    from introspect_bench.benchmark.backends.simulator.paper import load_paper_simulator
+    from ....benchmark.backends.simulator.paper import load_paper_simulator
 
     return load_paper_simulator(name, device=device, on_progress=on_progress)
 
 
 def open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Exact:
     """Load a suite's exact predicates; see `open_judges`."""
-    from introspect_bench.benchmark.backends.models.embedding import fetch_embedder, load_embedder
-    from introspect_bench.benchmark.backends.models.pretrained import load_tokenizer
+    from ....benchmark.backends.models.embedding import fetch_embedder, load_embedder
+    from ....benchmark.backends.models.pretrained import load_tokenizer
 
     rows = suite.read(KNOWN).decode().splitlines()
     return exact_judge(

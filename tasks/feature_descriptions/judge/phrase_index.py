@@ -17,11 +17,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark import files
-from introspect_bench.benchmark.cache import OnProgress, locked, silent
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
-from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
+from ....benchmark import files
+from ....benchmark.cache import OnProgress, locked, silent
+from ....benchmark.errors import IntegrityError
+from ....benchmark.tensors import write_safetensors_atomic
+from ..predicates.predicate import Predicate
 
 THRESHOLD = 0.6
 """Cosine to the nearest wording from which a description stands for its predicate.

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.errors import UsageError
+from ....benchmark.errors import UsageError
 
 STEPS = 25.5
 """Stored steps of one unit of activation: 0 to 10 becomes 0 to 255."""

@@ -14,20 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.records import FeatureTruth, Predicted, Query
-from introspect_bench.benchmark.scoring.judged import score_feature
-from introspect_bench.benchmark.suite.features import Arrays, arrays
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.build.statistics import Bar
-from introspect_bench.tasks.feature_descriptions.judge.exact import (
-    ExactJudge,
-    Meaning,
-    exact_meaning,
-)
-from introspect_bench.tasks.feature_descriptions.judge.predictions import shuffled
-from introspect_bench.tasks.feature_descriptions.judge.wording import denied
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.task import HEADLINE
+from ....benchmark.records import FeatureTruth, Predicted, Query
+from ....benchmark.scoring.judged import score_feature
+from ....benchmark.suite.features import Arrays, arrays
+from ....benchmark.suite.suite import Suite
+from ...build.statistics import Bar
+from ..predicates.lexicon import Lexicon
+from ..task import HEADLINE
+from .exact import ExactJudge, Meaning, exact_meaning
+from .predictions import shuffled
+from .wording import denied
 
 BARS = (
     Bar(name="train.queries", low=1500),

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.benchmark.cache import OnAnswers, OnProgress, silent
-from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.records import Description
-from introspect_bench.benchmark.runs.replies import read_replies
-from introspect_bench.benchmark.runs.run import read_run
-from introspect_bench.benchmark.runs.writer import RunWriter, open_judging
-from introspect_bench.benchmark.suite.features import arrays
-from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.task import Task
-from introspect_bench.tasks.feature_descriptions.judge import judges as known
-from introspect_bench.tasks.feature_descriptions.judge.judges import Judge
+from ....benchmark.cache import OnAnswers, OnProgress, silent
+from ....benchmark.errors import IntegrityError, UsageError
+from ....benchmark.records import Description
+from ....benchmark.runs.replies import read_replies
+from ....benchmark.runs.run import read_run
+from ....benchmark.runs.writer import RunWriter, open_judging
+from ....benchmark.suite.features import arrays
+from ....benchmark.suite.suite import Suite
+from ....benchmark.task import Task
+from . import judges as known
+from .judges import Judge
 
 BATCH = 28
 """Answers judged together and then written; fixed, so that a continued run is the same."""

@@ -14,17 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.library import (
-    build_library,
-    count_frequent,
-    prune,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.names import parse
-from introspect_bench.tasks.feature_descriptions.predicates.words import HasVocabulary
-from introspect_bench.tasks.feature_descriptions.windows import WINDOW
+from ....benchmark.errors import UsageError
+from ..predicates.evaluate import evaluate_named
+from ..predicates.lexicon import Lexicon
+from ..predicates.library import build_library, count_frequent, prune
+from ..predicates.names import parse
+from ..predicates.words import HasVocabulary
+from ..windows import WINDOW
 
 SLOTS = (
     *("thing", "previous", "second-previous", "lately", "sentence", "earlier", "topic"),

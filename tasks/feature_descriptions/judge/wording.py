@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-from introspect_bench.tasks.feature_descriptions.judge.slots import parts_of, slot
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.names import parse
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import wording
+from ..predicates.lexicon import Lexicon
+from ..predicates.names import parse
+from ..predicates.phrases import wording
+from .slots import parts_of, slot
 
 _PACKAGE = "introspect_bench.tasks.feature_descriptions.judge"
 Forms = tuple[str, str, str]

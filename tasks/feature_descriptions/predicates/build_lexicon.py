@@ -23,11 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.tasks.feature_descriptions.predicates.wordnet import (
-    Sense,
-    WordNet,
-    read_wordnet,
-)
+from .wordnet import Sense, WordNet, read_wordnet
 
 SCHEMA = "introspect-bench/lexicon/1"
 """Schema of the lexicon file."""

@@ -21,12 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from introspect_bench.tasks.feature_descriptions.predicates.genre_predicates import (
-    genres_of,
-    passage,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
-from introspect_bench.tasks.feature_descriptions.predicates.words import Units, normal
+from .genre_predicates import genres_of, passage
+from .wordings import wordings
+from .words import Units, normal
 
 _BRACKETS = {"(": "parentheses", "[": "square-brackets", "{": "braces"}
 _NAMELIKE = frozenset({"pos:proper-noun", "pos:noun", "pos:adjective"})

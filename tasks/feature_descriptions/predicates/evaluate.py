@@ -15,40 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from introspect_bench.tasks.feature_descriptions.predicates.context import unit_places
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import (
-    Lexicon,
-    shipped_lexicon,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.names import (
-    PLACE_FAMILIES,
-    RELATIONS,
-    Name,
-    parse,
-    split,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import wording
-from introspect_bench.tasks.feature_descriptions.predicates.pieces import (
-    piece_tokens,
-    token_places,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.predicate import (
-    Predicate,
-    joined_values,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.properties import properties
-from introspect_bench.tasks.feature_descriptions.predicates.relations import (
-    Frame,
-    related,
-    units_to_tokens,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
-from introspect_bench.tasks.feature_descriptions.predicates.words import (
-    LENGTH,
-    HasVocabulary,
-    Units,
-    annotate,
-)
+from .context import unit_places
+from .lexicon import Lexicon, shipped_lexicon
+from .names import PLACE_FAMILIES, RELATIONS, Name, parse, split
+from .phrases import wording
+from .pieces import piece_tokens, token_places
+from .predicate import Predicate, joined_values
+from .properties import properties
+from .relations import Frame, related, units_to_tokens
+from .wordings import wordings
+from .words import LENGTH, HasVocabulary, Units, annotate
 
 CHUNK = 2_000
 """Windows computed at a time; bounds memory, changes no value."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from introspect_bench.tasks.feature_descriptions.predicates.words import normal
+from .words import normal
 
 NEEDED = {"code": 4, "numbers": 3, "names": 4, "first-person": 2, "second-person": 2}
 """Units so far that a genre needs; 3 for what is not named here."""

@@ -20,8 +20,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.tasks.feature_descriptions.predicates.build_lexicon import SCHEMA
+from ....benchmark.errors import IntegrityError
+from .build_lexicon import SCHEMA
 
 LEXICON_SHA256 = "daa83731873d1b1579d0fc35c9d64f6288af520c7ed53d42dcc057109aa55489"
 """Hash of the lexicon file that is shipped."""

@@ -16,23 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.marks import KINDS, SCRIPTS
-from introspect_bench.tasks.feature_descriptions.predicates.names import (
-    PLACE_FAMILIES,
-    PROPERTY_FAMILIES,
-    parse,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
-from introspect_bench.tasks.feature_descriptions.predicates.pieces import encode
-from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
-from introspect_bench.tasks.feature_descriptions.predicates.properties import properties
-from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
-from introspect_bench.tasks.feature_descriptions.predicates.words import (
-    HasVocabulary,
-    annotate,
-)
+from ....benchmark.errors import CheckFailedError
+from .lexicon import Lexicon
+from .marks import KINDS, SCRIPTS
+from .names import PLACE_FAMILIES, PROPERTY_FAMILIES, parse
+from .phrases import phrases
+from .pieces import encode
+from .predicate import Predicate
+from .properties import properties
+from .wordings import wordings
+from .words import HasVocabulary, annotate
 
 LIMITS = {
     "": 3_000,

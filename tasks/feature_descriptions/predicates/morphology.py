@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
+from .lexicon import Lexicon
 
 _ENDINGS = {
     "n": (

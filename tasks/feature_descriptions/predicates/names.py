@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.errors import UsageError
+from ....benchmark.errors import UsageError
 
 PROPERTY_FAMILIES = (
     *("kind", "word", "clitic", "numeral", "mark", "break", "mark-kind", "number", "case"),

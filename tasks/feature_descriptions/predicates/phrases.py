@@ -7,18 +7,12 @@ Every predicate has a noun phrase for one thing that it holds for (`one`) and tw
 
 from __future__ import annotations
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.marks import KINDS, MARKS, SCRIPTS
-from introspect_bench.tasks.feature_descriptions.predicates.names import (
-    PIECE_FAMILIES,
-    PLACE_FAMILIES,
-    Name,
-    parse,
-    split,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.pieces import decode
-from introspect_bench.tasks.feature_descriptions.predicates.wordings import Wording, shown, wordings
+from ....benchmark.errors import UsageError
+from .lexicon import Lexicon
+from .marks import KINDS, MARKS, SCRIPTS
+from .names import PIECE_FAMILIES, PLACE_FAMILIES, Name, parse, split
+from .pieces import decode
+from .wordings import Wording, shown, wordings
 
 _SPLIT_MARK = "-run"
 

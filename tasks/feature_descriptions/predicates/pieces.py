@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from introspect_bench.tasks.feature_descriptions.predicates.words import LENGTH, Units
+from .words import LENGTH, Units
 
 
 def encode(piece: str) -> str:

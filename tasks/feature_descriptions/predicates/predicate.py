@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from scipy import sparse
 
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.names import join
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
+from .lexicon import Lexicon
+from .names import join
+from .phrases import phrases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 
-from introspect_bench.tasks.feature_descriptions.predicates.lexicon import Lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.marks import KINDS, SCRIPTS, mark_name
-from introspect_bench.tasks.feature_descriptions.predicates.morphology import Analysis, analyse
-from introspect_bench.tasks.feature_descriptions.predicates.words import normal
+from .lexicon import Lexicon
+from .marks import KINDS, SCRIPTS, mark_name
+from .morphology import Analysis, analyse
+from .words import normal
 
 AFFIX_LENGTHS = range(2, 6)
 """Letters of a prefix or suffix."""

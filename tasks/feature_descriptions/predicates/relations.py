@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks.feature_descriptions.predicates.words import LENGTH, Units
+from ....benchmark.errors import UsageError
+from .words import LENGTH, Units
 
 TOPIC_WORDS = 2
 """Content words of a category that a passage needs so far to be about it."""

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from introspect_bench.benchmark.errors import IntegrityError
+from ....benchmark.errors import IntegrityError
 
 PARTS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 """Part of speech and the ending of its files."""

@@ -10,26 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.suite.freeze import Measured
-from introspect_bench.tasks.build.statistics import Bar
-from introspect_bench.tasks.input_ablations.build import draw as drawing
-from introspect_bench.tasks.input_ablations.build import filter as filtering
-from introspect_bench.tasks.input_ablations.build import four_parts as four
-from introspect_bench.tasks.input_ablations.build.candidates import (
-    Chosen,
-    candidates_of,
-    four_candidates_of,
-)
-from introspect_bench.tasks.input_ablations.build.four_parts import FourCandidate
-from introspect_bench.tasks.input_ablations.build.measure_ablations import Progress
-from introspect_bench.tasks.input_ablations.build.pools import (
-    HEADLINE_KINDS,
-    TEST_ONLY_KINDS,
-    Tried,
-    measure_pool,
-)
-from introspect_bench.tasks.input_ablations.build.stable import keep_stable
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.suite.freeze import Measured
+from ...build.statistics import Bar
+from . import draw as drawing
+from . import filter as filtering
+from . import four_parts as four
+from .candidates import Chosen, candidates_of, four_candidates_of
+from .four_parts import FourCandidate
+from .measure_ablations import Progress
+from .pools import HEADLINE_KINDS, TEST_ONLY_KINDS, Tried, measure_pool
+from .stable import keep_stable
 
 BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would

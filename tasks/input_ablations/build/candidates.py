@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output, Probe
-from introspect_bench.benchmark.backends.interventions.trace import Branch
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.records import Answer
-from introspect_bench.benchmark.suite.freeze import Measured
-from introspect_bench.tasks.input_ablations.build.filter import Candidate
-from introspect_bench.tasks.input_ablations.build.four_parts import FourCandidate, labels_for
-from introspect_bench.tasks.input_ablations.build.hints import ANSWER_PREFIX, Ablation, FourParts
-from introspect_bench.tasks.input_ablations.build.pools import Tried, usable
-from introspect_bench.tasks.verdicts import expressible
+from ....benchmark.backends.interventions.outputs import Output, Probe
+from ....benchmark.backends.interventions.trace import Branch
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.records import Answer
+from ....benchmark.suite.freeze import Measured
+from ...verdicts import expressible
+from .filter import Candidate
+from .four_parts import FourCandidate, labels_for
+from .hints import ANSWER_PREFIX, Ablation, FourParts
+from .pools import Tried, usable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

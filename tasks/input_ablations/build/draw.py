@@ -11,14 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from introspect_bench.tasks.input_ablations.build.filter import (
-    BINS,
-    Bools,
-    Candidate,
-    Floats,
-    matched,
-    told_by,
-)
+from .filter import BINS, Bools, Candidate, Floats, matched, told_by
 
 GUESSED = {True: 0.12, False: 0.40}
 """Largest share of queries whose content the first guess hits, by whether the answer changes. Who

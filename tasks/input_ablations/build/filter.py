@@ -55,7 +55,7 @@ class Candidate:
 
 def folds_of(questions: Sequence[str]) -> npt.NDArray[np.int64]:
     """Fold of each question, by a hash of it, (n,)."""
-    from introspect_bench.tasks.facts.prompts import rank
+    from ...facts.prompts import rank
 
     return np.array([rank("fold", question) % FOLDS for question in questions], dtype=np.int64)
 

@@ -13,14 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.tasks.facts.prompts import rank
-from introspect_bench.tasks.input_ablations.build.filter import (
-    Bools,
-    Floats,
-    cross_fitted,
-    fitted,
-    folds_of,
-)
+from ...facts.prompts import rank
+from .filter import Bools, Floats, cross_fitted, fitted, folds_of
 
 LETTERS = "ABCD"
 """What the parts are called."""

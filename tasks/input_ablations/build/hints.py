@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from introspect_bench.benchmark.backends.interventions.outputs import LETTERS
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
-from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.prompts import rank
+from ....benchmark.backends.interventions.outputs import LETTERS
+from ...facts.fact_phrases import BY_RELATION
+from ...facts.facts import Fact
+from ...facts.prompts import rank
 
 ANSWER_PREFIX = "The answer is"
 """Beginning of the assistant's reply to a multiple-choice question; after a bare `Answer:` the

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from introspect_bench.benchmark.backends.interventions.outputs import (
+from ....benchmark.backends.interventions.outputs import (
     Output,
     batches,
     greedy,
     letter_tokens,
     letters,
 )
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.input_ablations.build.hints import ANSWER_PREFIX
+from ....benchmark.backends.interventions.trace import Branch, Stem
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
+from .hints import ANSWER_PREFIX
 
 ROWS = 96
 """Texts per batch."""

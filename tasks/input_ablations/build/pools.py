@@ -12,21 +12,15 @@ from itertools import islice
 from math import ceil
 from pathlib import Path
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output, cut
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.prompts import (
-    facts_of,
-    interleave,
-    names_something,
-    other_fact,
-    rank,
-)
-from introspect_bench.tasks.input_ablations.build import hints as wording
-from introspect_bench.tasks.input_ablations.build import measure_ablations as measure
-from introspect_bench.tasks.input_ablations.build.hints import Ablation, FourParts
-from introspect_bench.tasks.input_ablations.build.measure_ablations import Progress, Texts
+from ....benchmark.backends.interventions.outputs import Output, cut
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
+from ...facts.facts import Fact
+from ...facts.prompts import facts_of, interleave, names_something, other_fact, rank
+from . import hints as wording
+from . import measure_ablations as measure
+from .hints import Ablation, FourParts
+from .measure_ablations import Progress, Texts
 
 HEADLINE_KINDS = ("hint", "context", "which")
 """Kinds the headline is computed over."""

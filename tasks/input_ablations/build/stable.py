@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from introspect_bench.benchmark.backends.interventions.outputs import Output, Probe, confirm
-from introspect_bench.benchmark.backends.interventions.stability import BATCH, judge
-from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
-from introspect_bench.tasks.input_ablations.build import measure_ablations as measure
-from introspect_bench.tasks.input_ablations.build.candidates import Chosen
-from introspect_bench.tasks.input_ablations.build.measure_ablations import Progress
+from ....benchmark.backends.interventions.outputs import Output, Probe, confirm
+from ....benchmark.backends.interventions.stability import BATCH, judge
+from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
+from . import measure_ablations as measure
+from .candidates import Chosen
+from .measure_ablations import Progress
 
 CONFIGURATIONS = ("fp32-batch-32-right", "bf16-weights")
 """Without cache and stems, padded on the other side; and the same with rounded weights."""
