@@ -2,9 +2,8 @@
 
 Owns batching, padding, the two engines and the order of work. `shared-head` reads the head once
 and keeps keys and values; `plain` runs everything through the model again for each token, slowly,
-and serves models whose attention cannot share a head. Which one is used is settled by a probe when
-the model is loaded. Knows token ids and vectors, no text and no prompts. Nothing is drawn at
-random.
+and serves models whose attention cannot share a head. A probe chooses when the model is loaded.
+Knows token ids and vectors, no text and no prompts. Nothing is drawn at random.
 """
 
 from __future__ import annotations
