@@ -26,8 +26,8 @@ TARGET = "smollm2-135m"
 SHIPPED = Path(__file__).parent / "reference"
 """Where shipped weights lie."""
 NO_VECTOR = "-no-vector"
-"""How the name of the control ends that every recipe with vectors has: the same without them."""
-CHOSEN = "read-own-both"
+"""How the name of a control ends that any recipe with vectors has: the same without them."""
+CHOSEN = "read-own"
 """Cell of the study whose recipe the explainers of the board take."""
 
 Role = Literal["self", "control", "study"]

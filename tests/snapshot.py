@@ -25,10 +25,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TARGET = "smollm2-135m"
 TASKS = ("activation-patching", "feature-descriptions", "input-ablations")
-VERBS = {"board": ("board",), "reference": "reference/smollm2-self"}
+VERBS = {"board": ("board",)}
 PASSING = {
     "ms", "run_id", "created", "seconds", "commit", "dirty", "package", "env", "body_sha256",
     "tokens_per_second", "started", "finished", "time", "minutes", "sha256", "generation",
+    "eval_runtime", "eval_samples_per_second", "eval_steps_per_second",
 }  # fmt: skip
 """Keys that differ between two equal runs."""
 USAGE = 2

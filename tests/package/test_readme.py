@@ -82,11 +82,6 @@ def test_every_verb_it_names_is_one(page: Path) -> None:
                 command = found
 
 
-def test_has_each_results_marker_once() -> None:
-    text = README.read_text()
-    assert text.count("<!-- results:begin -->") == text.count("<!-- results:end -->") == 1
-
-
 def test_the_custom_explainer_is_short_and_runs(suite_folder: Path, tmp_path: Path) -> None:
     source = next(block for block in blocks("python") if "class " in block)
     assert len(source.splitlines()) <= 20

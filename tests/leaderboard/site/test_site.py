@@ -52,7 +52,7 @@ write_site(board, [make_sheet(board.suites[0], n=60)], pathlib.Path(sys.argv[2])
 
 def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
     first = files_of(built(tmp_path / "a"))
-    source = str(Path(__file__).parents[2])
+    source = str(Path(__file__).parents[2] / "helpers")
     environment = os.environ | {"PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     command = [sys.executable, "-c", BUILD, source, str(tmp_path / "b")]
     subprocess.run(command, env=environment, check=True, timeout=120)
