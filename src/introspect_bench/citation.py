@@ -1,19 +1,20 @@
-"""What to cite, as BibTeX, CFF or text; the works are literals in `sources`."""
+"""What to cite, as BibTeX, CFF or text; works of others stand in `sources.json`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .benchmark._version import __version__
 from .benchmark.errors import UsageError
+from .benchmark.files import read_json
 from .benchmark.models.targets import TARGETS
 from .benchmark.registry import suites
 from .benchmark.runs.run import read_run
 from .benchmark.suite.find import tasks_of
-from .sources import SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
 
 FORMATS = ("text", "bibtex", "cff")
 """Every format."""
@@ -21,6 +22,53 @@ PACKAGE = "package"
 """Name of the package itself."""
 TITLE = "introspect-bench: can a language model tell the truth about its own computation?"
 """Title of the package, as in `CITATION.cff`."""
+
+Kind = Literal["software", "dataset", "article", "proceedings", "report", "book"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One work."""
+
+    key: str
+    """BibTeX key."""
+    kind: Kind
+    """What it is."""
+    title: str
+    """Title, as printed."""
+    authors: str
+    """As BibTeX has them: `Family, Given and ... and others`; an organisation is in braces."""
+    year: int | None = None
+    """Year of publication; None for what is cited by its version."""
+    venue: str | None = None
+    """Journal, proceedings or publisher."""
+    volume: str | None = None
+    """Volume and number, such as `38(11)`."""
+    pages: str | None = None
+    """First and last page."""
+    arxiv: str | None = None
+    """Number on arXiv."""
+    doi: str | None = None
+    """Digital object identifier."""
+    url: str | None = None
+    """Address of what has neither."""
+    version: str | None = None
+    """Version, and what else tells its bytes."""
+    licence: str | None = None
+    """SPDX identifier, if something of it is shipped or downloaded."""
+    used: str = ""
+    """What it is used for here: one phrase."""
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Given and family name of each author, but for `others`; organisations have no given."""
+        split = (name.partition(", ") for name in self.authors.split(" and "))
+        return [(given, family.strip("{}")) for family, _, given in split if family != "others"]
+
+
+_FILE = read_json(Path(__file__).with_name("sources.json"))
+SOURCES = {name: Source(**work) for name, work in _FILE["works"].items()}
+"""Works of others by the name they are asked for with."""
 
 _AUTHOR = "{The introspect-bench contributors}"
 _BIBTEX = {
@@ -59,7 +107,7 @@ def _works(name: str) -> list[Source]:
     if name in SOURCES:
         return [SOURCES[name]]
     works = _suite(name) if name in suites() else []
-    works += [SOURCES[key] for key in TARGET_SOURCES.get(name, ())]
+    works += [SOURCES[key] for key in _FILE["targets"].get(name, ())]
     if works:
         return works
     if not Path(name).is_file():
@@ -71,7 +119,7 @@ def _works(name: str) -> list[Source]:
     works = [_package(), SOURCES["paper"]]
     if about["suite"] in suites():  # the header's word is never taken as a path
         works += _suite(about["suite"], about["id"])
-        works += [SOURCES[key] for key in TARGET_SOURCES.get(about["suite"], ())]
+        works += [SOURCES[key] for key in _FILE["targets"].get(about["suite"], ())]
     return works
 
 
@@ -99,7 +147,7 @@ def _suite(name: str, *tasks: str) -> list[Source]:
             licence="Apache-2.0",
             used="queries and ground truth",
         )
-        works += [own, *(SOURCES[key] for key in TASK_SOURCES[task.name])]
+        works += [own, *(SOURCES[key] for key in _FILE["tasks"][task.name])]
     return works
 
 

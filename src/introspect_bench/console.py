@@ -5,6 +5,7 @@ Text that a model or a file wrote passes through `printable` first.
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -79,6 +80,56 @@ def output(
         type=click.Path(path_type=Path, file_okay=file, dir_okay=not file),
         help=help,
     )
+
+
+def _read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
+    """Take a file's values as defaults of the command, by the names of its options."""
+    import yaml
+
+    if path is None:
+        return
+    try:
+        node = yaml.compose(text := path.read_text("utf-8"), yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise click.UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise click.UsageError(f"{path}: expected `option: value`, one a line")
+    names = [key.value for key, _ in node.value]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise click.UsageError(f"{path}: {', '.join(twice)} is said twice")
+    options = {
+        name.lstrip("-"): option
+        for option in ctx.command.params
+        for name in (*option.opts, *([option.name] if option.name else []))
+        if isinstance(option, click.Option) and option.expose_value
+    }
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if (option := options.get(str(name).replace("_", "-")) or options.get(str(name))) is None:
+            near = difflib.get_close_matches(str(name), options, n=1)
+            hint = f"; is {near[0]} meant" if near else ""
+            raise click.UsageError(f"{path}: there is no option {name}{hint}")
+        if isinstance(value, dict):
+            value = [f"{key}={own}" for key, own in value.items()]
+        if isinstance(value, list) != option.multiple:
+            if isinstance(value, list):
+                raise click.UsageError(f"{path}: {name} takes one value")
+            value = [value]
+        found[str(option.name)] = value
+    ctx.default_map = {**(ctx.default_map or {}), **found}
+
+
+config_option = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="YAML file of these options; the command line goes before it.",
+)
+"""Declares `--config`."""
 
 
 def injection_options(title: str) -> Callable[[Declared], Declared]:
@@ -215,7 +266,14 @@ def progress() -> Iterator[Bar]:
         yield Bar(None)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns: list[Any] = [
         SpinnerColumn(),
@@ -223,6 +281,7 @@ def progress() -> Iterator[Bar]:
         BarColumn(),
         TextColumn("{task.fields[amount]}", markup=False),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),  # of the step
     ]
     # the stream itself, not whatever `sys.stderr` is at the moment: libraries are silenced by
     # redirecting that

@@ -17,6 +17,7 @@ from ..console import (
     Declared,
     Grouped,
     amount,
+    config_option,
     emit_json,
     emit_labels,
     emit_table,
@@ -61,6 +62,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     metavar="MODEL",
     help="baseline/NAME, a folder, a hub id, a target's name, or py:module:Class.",
 )
+@config_option
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @option("--split", metavar="NAME", help="train, validation, test, or mini.")
 @option("--suite", metavar="NAME", help="Name or folder of a suite.")

@@ -15,6 +15,7 @@ from ..console import (
     Grouped,
     amount,
     choice,
+    config_option,
     emit,
     emit_json,
     grouped,
@@ -23,7 +24,11 @@ from ..console import (
     progress,
 )
 
-EXPLICIT = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+EXPLICIT = (
+    ParameterSource.COMMANDLINE,
+    ParameterSource.ENVIRONMENT,
+    ParameterSource.DEFAULT_MAP,
+)
 RECIPE = "By a recipe"
 VECTORS = "How vectors enter"
 READING = "Teaching to read vectors"
@@ -35,6 +40,7 @@ WITH_RECIPE = {
 
 
 @click.command(cls=Grouped)
+@config_option
 @click.option("--base", "-b", metavar="MODEL", help="Folder, hub id or target.")
 @click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
