@@ -127,7 +127,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The machine and the libraries' versions; None for a library that is not there."""
+    """The machine and the libraries; None for a library that is not there."""
 
     python: str
     """Version of Python."""
@@ -138,11 +138,17 @@ class Environment:
     device: str | None
     """Compute device; None if nothing is computed on one."""
     torch: str | None
+    """Version."""
     transformers: str | None
+    """Version."""
     nnsight: str | None
+    """Version."""
     peft: str | None
+    """Version."""
     numpy: str | None
+    """Version."""
     safetensors: str | None
+    """Version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import Declared, emit, emit_json, output, printable, progress
 
 CHECK_FAILED = 1
@@ -54,7 +53,7 @@ def build(submissions: Path, output: Path, no_cache: bool, as_json: bool, **opti
     """Score all submissions and write the page: open its index.html in any browser."""
     with progress() as bar:
         on_entry = partial(bar.items, "scoring runs")
-        made = ib.board_build(
+        made = api.board_build(
             submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
         )
     emit(made, str(output / "index.html"), as_json=as_json)
@@ -74,7 +73,7 @@ def report(
     """Say what the submissions show: vectors against none, self against others, layers, kinds."""
     with progress() as bar:
         on_entry = partial(bar.items, "scoring runs")
-        page = ib.board_report(
+        page = api.board_report(
             submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
         )
     if as_json:
@@ -95,7 +94,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 
     Explainers that differ in nothing but how much they learnt from are joined by a line.
     """
-    points = ib.board_scaling(runs, output, suite=suite)["points"]
+    points = api.board_scaling(runs, output, suite=suite)["points"]
     emit({"path": str(output), "points": points}, str(output), as_json=as_json)
 
 
@@ -104,7 +103,7 @@ def scaling(runs: tuple[Path, ...], output: Path, suite: str | None, as_json: bo
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: what was checked.")
 def check(site: Path, as_json: bool) -> None:
     """Check a page: every file against its hash, the table against its board.json."""
-    found = ib.board_check(site)
+    found = api.board_check(site)
     said = f"{found['files']} files and {found['entries']} entries are as they were built"
     emit(found, said, as_json=as_json)
 
@@ -115,7 +114,7 @@ def check(site: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: the differences.")
 def diff(old: Path, new: Path, as_json: bool) -> int:
     """Compare two boards (folders of pages, or board.json files); exit 1 if they differ."""
-    lines = ib.board_diff(old, new)
+    lines = api.board_diff(old, new)
     if as_json:
         emit_json({"differences": lines})
     else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json
 
 FORMATS = ("text", "bibtex", "cff")
@@ -22,7 +21,7 @@ def command(what: tuple[str, ...], form: str, as_json: bool) -> None:
     WHAT is `package`, `paper`, the name of a suite (with what it is made of), of a target or of a
     single work, or a run file; without it, package, paper and everything that ships.
     """
-    text = ib.cite(what, form=form)
+    text = api.cite(what, form=form)
     if as_json:
         emit_json({"format": form, "text": text})
     else:

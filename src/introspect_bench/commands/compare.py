@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import choice, emit_json, progress
 from ..leaderboard.report import differences
 
@@ -44,7 +43,7 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool, **options: Any) ->
     so many queries can show.
     """
     with progress() as bar:
-        found = ib.compare(runs, on_read=bar.items, **options)
+        found = api.compare(runs, on_read=bar.items, **options)
     if as_json or form == "json":
         emit_json(found)
     else:

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json, emit_table, output, printable, progress
 
 
@@ -25,7 +24,7 @@ def command() -> None:
 def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
     """Hash every byte of the suites, and compare what the manifests say with the files."""
     with progress() as bar:
-        found = ib.data_verify(suite, tasks, on_progress=bar.items)
+        found = api.data_verify(suite, tasks, on_progress=bar.items)
     if as_json:
         emit_json({"suites": found})
         return
@@ -51,7 +50,7 @@ def nulls(split: str, markdown: bool, as_json: bool, **options: Any) -> None:
     Metrics are in percent. `--refit` runs the target and takes minutes.
     """
     with progress() as bar:
-        rows = ib.data_nulls(split=split, on_fetch=bar.bytes, **options)
+        rows = api.data_nulls(split=split, on_fetch=bar.bytes, **options)
     names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     cells = [[_percent(row["metrics"].get(name)) for name in names] for row in rows]
     if as_json:
@@ -66,7 +65,7 @@ def nulls(split: str, markdown: bool, as_json: bool, **options: Any) -> None:
             for row, values in zip(rows, cells, strict=True)
         ]
         emit_table(("suite", "task", "access", *names, "null"), said)
-    ib.check_nulls(rows)
+    api.check_nulls(rows)
 
 
 def _percent(value: float | None) -> str:
@@ -77,7 +76,7 @@ def _percent(value: float | None) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def path(as_json: bool) -> None:
     """Say where the suites and the cache of target models are."""
-    found = ib.data_path()
+    found = api.data_path()
     if as_json:
         emit_json(found)
     else:
@@ -131,7 +130,7 @@ def make(
         raise click.UsageError("give --fresh N or --seed N; both name the seed")
     try:
         with progress() as bar:
-            where, manifest = ib.data_make(
+            where, manifest = api.data_make(
                 target,
                 seed=(seed or 0) if fresh is None else fresh,
                 fresh_of=None if fresh is None else suite or target,
@@ -181,7 +180,7 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
     The new suite's train is what is left of train, its validation the part held out; it has no
     test. Base texts and vectors of the two are disjoint; subjects that both speak of are counted.
     """
-    rows = ib.data_hold_out(suite, n, output, tasks=tasks)
+    rows = api.data_hold_out(suite, n, output, tasks=tasks)
     if as_json:
         emit_json({"held_out": rows})
         return

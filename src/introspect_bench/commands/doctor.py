@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..benchmark.errors import CheckFailedError
 from ..console import emit_json, emit_labels, emit_table, progress
 
@@ -27,9 +26,9 @@ def command(target: str, device: str, as_json: bool, **options: Any) -> None:
     is small may differ on another one.
     """
     with progress() as bar:
-        checks = ib.doctor(target, device=device, on_fetch=bar.bytes)
+        checks = api.doctor(target, device=device, on_fetch=bar.bytes)
         on_queries = bar.counted("measuring")
-        counts = ib.labels(
+        counts = api.labels(
             target, device=device, on_fetch=bar.bytes, on_queries=on_queries, **options
         )
     if as_json:

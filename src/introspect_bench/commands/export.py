@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit
 
 FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever")
@@ -33,5 +32,5 @@ def command(run: Path, to: str, suite: str | None, out: Path | None, as_json: bo
     `datasets.load_dataset` reads; every-eval-ever is a folder in the layout of that project.
     Nothing is overwritten.
     """
-    written = str(ib.export(run, to, out=out, suite=suite))
+    written = str(api.export(run, to, out=out, suite=suite))
     emit({"form": to, "path": written}, written, as_json=as_json)

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import Grouped, emit_json, grouped, progress
 
 JUDGES = ("exact-predicates", "simulator")
@@ -72,9 +71,9 @@ def command(
         options["on_fetch"], asking = bar.bytes, bar.counted("asking")
         for path in runs:
             if model is None:
-                appended = ib.judge(path, judges=judges, on_answers=asking, **options)
+                appended = api.judge(path, judges=judges, on_answers=asking, **options)
             else:
-                appended = ib.rate(path, model=model, **server, **options)
+                appended = api.rate(path, model=model, **server, **options)
             rows.append({"path": str(path), name: appended})
     if as_json:
         emit_json({"runs": rows})

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit, emit_json, emit_table
 
 LEDGER = "submissions/ledger.jsonl"
@@ -26,7 +25,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(ledger: str, entry: str | None, as_json: bool) -> None:
     """Print the ledger, after checking that no line of it was changed."""
-    lines = ib.ledger_show(ledger, entry=entry)
+    lines = api.ledger_show(ledger, entry=entry)
     if as_json:
         emit_json({"lines": lines})
     elif lines:
@@ -47,5 +46,5 @@ def show(ledger: str, entry: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def add(entry: Path, ledger: str, as_json: bool, **options: Any) -> None:
     """Append a decision about an entry; nothing that is there is changed."""
-    line = ib.ledger_add(entry, ledger=ledger, **options)
+    line = api.ledger_add(entry, ledger=ledger, **options)
     emit(line, f"{ledger}:{line['number']}: {line['event']} {line['entry']}", as_json=as_json)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json, emit_table
 
 KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
@@ -19,7 +18,7 @@ KINDS = ("suites", "tasks", "targets", "baselines", "references", "versions")
 def command(kind: str | None, suite: str | None, as_json: bool) -> None:
     """List suites, tasks, targets, baselines, reference explainers, versions; all without KIND."""
     kinds = KINDS if kind is None and suite is None else (kind or "suites",)
-    found = {name: ib.ls(name, suite=suite) for name in kinds}
+    found = {name: api.ls(name, suite=suite) for name in kinds}
     if as_json:
         emit_json(found)
         return

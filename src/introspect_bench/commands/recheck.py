@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json, emit_table, printable, progress
 
 
@@ -60,7 +59,7 @@ def command(
 
     check, written = Recheck(**options), None if no_ledger else ledger
     with progress() as bar:
-        found = ib.recheck(entry, check, ledger=written, by=by, **bar.of_run())
+        found = api.recheck(entry, check, ledger=written, by=by, **bar.of_run())
     if as_json:
         emit_json(found)
     elif found["event"] == "fresh":

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..benchmark.evaluation.spec import RunRequest
 from ..benchmark.export import tables as table
 from ..console import (
@@ -158,11 +157,11 @@ def command(
         "judge": not no_judge,
     }
     if dry_run:
-        _emit_plans(ib.plan(**options), as_json)
+        _emit_plans(api.plan(**options), as_json)
         return
     try:
         with progress() as bar:
-            runs = ib.run(**options, **bar.of_run())
+            runs = api.run(**options, **bar.of_run())
     except RefusedTasksError as error:
         if error.runs:
             _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
@@ -180,7 +179,7 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
     for run in runs if score else ():
         if has_truth(run.path, suite=where):
             try:
-                results.append(ib.score(run.path, suite=where))
+                results.append(api.score(run.path, suite=where))
             except NotJudgedError as error:
                 click.echo(f"not scored: {error}", err=True)
         else:

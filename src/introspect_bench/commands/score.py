@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..benchmark.export import tables as table
 from ..benchmark.export.tables import write_results
 from ..benchmark.export.titles import TITLES
@@ -43,7 +42,7 @@ def command(
     or whose answer cannot be read, is wrong. --check fails on partial and incomplete runs, drafts
     of suites, and claimed numbers that differ.
     """
-    results = ib.score_all(runs, suite=suite)
+    results = api.score_all(runs, suite=suite)
     warn_unread(results)
     text = table.markdown(results)
     if readme is not None:
@@ -60,7 +59,7 @@ def command(
             emit_details(result)
     if check:
         for path, result in zip(runs, results, strict=True):
-            ib.check_score(path, result)
+            api.check_score(path, result)
 
 
 def emit_details(result: dict[str, Any]) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json, emit_table, printable, progress
 
 JUDGE = "judge"
@@ -28,12 +27,12 @@ def command(reference: str, suite: str | None, measure: bool, device: str, as_js
     """
     if reference == JUDGE:
         with progress() as bar:
-            found = ib.show_judge(suite, measure=measure, device=device, on_fetch=bar.bytes)
+            found = api.show_judge(suite, measure=measure, device=device, on_fetch=bar.bytes)
         _emit_quality(found, as_json)
         return
     if measure:
         raise click.UsageError("--measure goes with `show judge`")
-    rows = ib.show(reference, suite=suite)
+    rows = api.show(reference, suite=suite)
     if as_json:
         emit_json({"queries": rows})
     elif ":" in reference and len(rows) == 1:

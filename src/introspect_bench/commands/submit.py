@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json, output, printable
 
 
@@ -74,7 +73,7 @@ def command(
         links={name: link for name, link in links.items() if link is not None},
         bibtex="" if bibtex is None else read_text(bibtex),
     )
-    made = ib.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
+    made = api.submit(runs, description, notes=notes, output=output, suite=suite, open_pr=open_pr)
     if as_json:
         emit_json(made.as_json())
         return

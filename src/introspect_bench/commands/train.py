@@ -9,8 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import (
     Grouped,
     amount,
@@ -165,7 +164,7 @@ def command(
         options.pop("evaluations")
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     with progress() as bar:
-        folder = ib.train(
+        folder = api.train(
             **options,
             injection=parse_injection(*vectors),
             on_fetch=bar.bytes,
@@ -184,7 +183,7 @@ def _train_recipes(
     own = ("epochs", "learning_rate", "evaluations")
     kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")
     with progress() as bar:
-        found = ib.train_recipes(
+        found = api.train_recipes(
             names,
             **{name: options[name] for name in kept},
             split=answer,

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-import introspect_bench as ib
-
+from .. import api
 from ..console import emit_json, emit_table, printable, progress
 
 
@@ -40,7 +39,7 @@ def command(
 
     with progress() as bar:
         on_entry = partial(bar.items, "checking entries")
-        found = ib.validate_all(paths, strict=strict, suite=suite, on_entry=on_entry)
+        found = api.validate_all(paths, strict=strict, suite=suite, on_entry=on_entry)
     rows = [*found["findings"], *(row for one in found["entries"] for row in one["findings"])]
     findings = [Finding(**row) for row in rows]
     if report is not None:
