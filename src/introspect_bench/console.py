@@ -120,16 +120,18 @@ def _read_config(ctx: click.Context, _param: click.Parameter, path: Path | None)
     ctx.default_map = {**(ctx.default_map or {}), **found}
 
 
-config_option = click.option(
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    is_eager=True,
-    expose_value=False,
-    callback=_read_config,
-    help="YAML file of these options; the command line goes before it.",
-)
-"""Declares `--config`."""
+def config_option(title: str = "") -> Callable[[Declared], Declared]:
+    """Declare `--config`."""
+    return grouped(
+        title,
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="YAML file of these options; the command line goes before it.",
+    )
 
 
 def injection_options(title: str) -> Callable[[Declared], Declared]:

@@ -61,7 +61,6 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     metavar="MODEL",
     help="baseline/NAME, a folder, a hub id, a target's name, or py:module:Class.",
 )
-@config_option
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @option("--split", metavar="NAME", help="train, validation, test, or mini.")
 @option("--suite", metavar="NAME", help="Name or folder of a suite.")
@@ -121,6 +120,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     metavar="KEY=VALUE",
     help="Argument of a py:module:Class; may be repeated.",
 )
+@config_option(MORE)
 @grouped(MORE, "--queries", metavar="ID,...", help="Only these queries (partial run).")
 @option("--resume", title=MORE, metavar="WHEN", help="Continue a run file: auto, never or require.")
 @grouped(MORE, "--no-judge", is_flag=True, help="Do not have descriptions judged afterwards.")

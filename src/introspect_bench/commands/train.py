@@ -39,7 +39,7 @@ WITH_RECIPE = {
 
 
 @click.command(cls=Grouped)
-@config_option
+@config_option()
 @click.option("--base", "-b", metavar="MODEL", help="Folder, hub id or target.")
 @click.option("--suite", default="smollm2-135m", show_default=True, metavar="NAME")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all, mixed.")
