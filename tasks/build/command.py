@@ -26,8 +26,7 @@ from .order import Order
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
 
-OnStage = Callable[[str, int], None]
-"""Told `(stage, items done in it)`."""
+OnStage = Callable[[str, int], None]  # told `(stage, items done in it)`
 
 
 def make_data(
@@ -46,30 +45,13 @@ def make_data(
 ) -> tuple[Path, dict[str, Any]]:
     """Make the suite of a task for a target from nothing, or go on where a killed build was.
 
-    Args:
-        target: a named target, a folder, or `org/model@commit`.
-        task: name of the task.
-        seed: chooses prompts, demonstrations and sources.
-        device: a torch device.
-        out_dir: gets `SUITE/TASK/VERSION`; `--suite OUT_DIR/SUITE` then runs it.
-        draft: write it even if bars are missed, marked as not frozen.
-        accept_misses: freeze it even if bars are missed, with the bars in the manifest.
-        fresh_of: a shipped suite or a folder of suites: only a test split is made, of facts that
-            none of its splits has, and nulls are fitted on its train. A whole suite if None.
-        sizes: other sizes than the task's own.
-        on_fetch: told what is downloaded.
-        on_stage: told what is measured.
-
     Returns:
         Folder of the new suite, and its manifest.
 
-    Raises:
-        UsageError: unknown target, task or device, a hub id without a commit, the suite exists, or
-            another process is building it.
-        MissingPartError: weights or device are missing, or the disk is full.
-        IntegrityError: weights are corrupt.
-        CheckFailedError: a self-test or a bar failed; nothing is frozen. If bars were missed it is
-            a `NotFrozenError`, with the statistics.
+    Raises UsageError: unknown target, task or device, a hub id without a commit, the suite exists,
+    or another process is building it; MissingPartError: weights or device are missing, or the disk
+    is full; IntegrityError: weights are corrupt; CheckFailedError: a self-test or a bar failed;
+    nothing is frozen. If bars were missed it is a `NotFrozenError`, with the statistics.
     """
     version = get_task(task).version
     _check_device(device)  # before anything is downloaded
@@ -122,12 +104,7 @@ def make_data(
 def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
     """Return what a suite's manifest says of its target.
 
-    Args:
-        spec: the target.
-        folder: where it was prepared.
-
-    Raises:
-        MissingPartError: it has no `tokenizer.json`.
+    Raises MissingPartError: it has no `tokenizer.json`.
     """
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
@@ -217,20 +194,12 @@ def hold_out_data(
 ) -> list[dict[str, Any]]:
     """Hold a part of a suite's train out as the validation split of a suite of its own.
 
-    Args:
-        suite: name or folder of a suite.
-        n: queries of each task to hold out, whole contrast groups.
-        out_dir: gets `TASK/VERSION`; `--suite OUT_DIR` then runs it.
-        tasks: names of tasks; all causal ones of the suite if empty.
-
     Returns:
         For each task `task`, `path`, `queries` by split and what `held_out` says.
 
-    Raises:
-        UsageError: unknown suite or task, one without interventions, the folder is there, or train
-            has not so many queries.
-        IntegrityError: a file of the suite is corrupt.
-        MissingPartError: the disk is full, or the folder can't be written.
+    Raises UsageError: unknown suite or task, one without interventions, the folder is there, or
+    train has not so many queries; IntegrityError: a file of the suite is corrupt; MissingPartError:
+    the disk is full, or the folder can't be written.
     """
     from ..hold_out import hold_out
 

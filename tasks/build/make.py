@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 CALCULATOR_ROWS = 8
 """Rows of a batch in which every label is measured again: fewer than when it was made."""
-RESERVE = "reserve"
-"""Split of the facts that fresh test splits are made from."""
-FEATURES = "feature-descriptions"
-"""Name of the task whose queries are features."""
+RESERVE = "reserve"  # split of the facts that fresh test splits are made from
+FEATURES = "feature-descriptions"  # name of the task whose queries are features
 
 
 def make_suite(
@@ -45,18 +43,10 @@ def make_suite(
 ) -> dict[str, Any]:
     """Measure and freeze one suite; returns its manifest.
 
-    Args:
-        order: what to make.
-        load: gives the target model (`benchmark.backends.target_model.TargetModel`), float32.
-        load_rounded: gives it with weights rounded to bf16.
-        report: told a stage and how many items it just finished.
-        encoder: gives a sentence encoder, for a null of input ablations; left out if None.
-
-    Raises:
-        UsageError: `order.out` exists, the task cannot be built, or another process builds it.
-        NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given.
-        CheckFailedError: a self-test failed, or there was nothing to choose from.
-        MissingPartError: the disk is full, a folder can't be written, or scikit-learn is missing.
+    Raises UsageError: `order.out` exists, the task cannot be built, or another process builds it;
+    NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given;
+    CheckFailedError: a self-test failed, or there was nothing to choose from; MissingPartError: the
+    disk is full, a folder can't be written, or scikit-learn is missing.
     """
     if order.out.exists():
         raise UsageError(
@@ -69,8 +59,7 @@ def make_suite(
 def builder(task: str) -> dict[str, Any]:
     """Say what measures a task: package, its version, and the version of what is measured.
 
-    Raises:
-        UsageError: the task cannot be built.
+    Raises UsageError: the task cannot be built.
     """
     return {
         "package": "introspect-bench",

@@ -12,10 +12,8 @@ from ...benchmark.records import Answer
 from ...benchmark.suite.freeze import Measured
 from ..verdicts import expressible
 
-NEAR = 0.99
-"""Centred cosine from which on a vector counts as a training vector."""
-TOP = 5
-"""Commonest outcomes listed."""
+NEAR = 0.99  # centred cosine from which on a vector counts as a training vector
+TOP = 5  # commonest outcomes listed
 
 
 def ceiling(groups: Sequence[Sequence[Measured]]) -> dict[str, float]:
@@ -41,8 +39,7 @@ def ceiling(groups: Sequence[Sequence[Measured]]) -> dict[str, float]:
 def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     """Counts and shares of one split, JSON-ready.
 
-    Raises:
-        CheckFailedError: there is no group.
+    Raises CheckFailedError: there is no group.
     """
     if not groups:
         raise CheckFailedError("a split has no group: more facts or a larger pool are needed")
@@ -74,8 +71,7 @@ def describe_kinds(
 ) -> dict[str, Any]:
     """Return `describe` of the headline's kinds, and of each kind under `by_kind`.
 
-    Raises:
-        CheckFailedError: no group is of a headline kind.
+    Raises CheckFailedError: no group is of a headline kind.
     """
     kinds = sorted({group[0].kind for group in groups})
     main = [group for group in groups if headline is None or group[0].kind in headline]
@@ -175,12 +171,9 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 class Bar:
     """One requirement on a number of the statistics."""
 
-    name: str
-    """Key in the statistics of a split."""
-    low: float = float("-inf")
-    """Smallest value allowed."""
-    high: float = float("inf")
-    """Largest value allowed."""
+    name: str  # key in the statistics of a split
+    low: float = float("-inf")  # smallest value allowed
+    high: float = float("inf")  # largest value allowed
 
 
 def missed(statistics: dict[str, Any], bars: Sequence[Bar]) -> list[str]:
@@ -198,8 +191,7 @@ def missed(statistics: dict[str, Any], bars: Sequence[Bar]) -> list[str]:
 def require(misses: Sequence[str]) -> None:
     """Refuse to freeze.
 
-    Raises:
-        CheckFailedError: naming every missed bar.
+    Raises CheckFailedError: naming every missed bar.
     """
     if misses:
         raise CheckFailedError("not frozen, bars missed: " + "; ".join(misses))
@@ -208,8 +200,7 @@ def require(misses: Sequence[str]) -> None:
 def check_expressible(split: str, groups: Sequence[Sequence[Measured]]) -> None:
     """Refuse to freeze outcomes that no reply can say.
 
-    Raises:
-        CheckFailedError: there are some, such as an outcome without a letter or digit.
+    Raises CheckFailedError: there are some, such as an outcome without a letter or digit.
     """
     answers = [
         Answer(changed=one.clean != one.outcome, content=one.outcome)

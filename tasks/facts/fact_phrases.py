@@ -13,14 +13,10 @@ from dataclasses import dataclass
 class Phrase:
     """Wording of one relation."""
 
-    relation: str
-    """Name in the facts file."""
-    cloze: str
-    """Open sentence with `{s}` for the subject; the object follows after a space."""
-    key: str
-    """The word of `cloze` that names the relation; it is a patched position."""
+    relation: str  # name in the facts file
+    cloze: str  # open sentence with `{s}` for the subject; the object follows after a space
+    key: str  # the word of `cloze` that names the relation; it is a patched position
     question: str
-    """Question with `{s}`."""
 
     def open(self, subject: str) -> str:
         """Open sentence about a subject."""

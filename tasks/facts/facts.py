@@ -35,11 +35,8 @@ class Fact:
     """One relation of one subject."""
 
     relation: str
-    """Name in `phrases.BY_RELATION`."""
-    subject: str
-    """Name of the subject, in its original script."""
-    objects: tuple[str, ...]
-    """All accepted answers, first one preferred."""
+    subject: str  # name of the subject, in its original script
+    objects: tuple[str, ...]  # all accepted answers, first one preferred
 
 
 def normalise(name: str) -> str:
@@ -95,8 +92,7 @@ def near_duplicates(names: Collection[str]) -> set[str]:
 def load_facts() -> tuple[Fact, ...]:
     """All usable facts: phrased relations, near-duplicate subjects removed, in a fixed order.
 
-    Raises:
-        IntegrityError: the facts file is not the one this version was written for.
+    Raises IntegrityError: the facts file is not the one this version was written for.
     """
     with resources.as_file(resources.files(__package__) / "wikidata_facts.jsonl") as path:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

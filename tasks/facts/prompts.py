@@ -14,8 +14,7 @@ from typing import Any
 from .fact_phrases import BY_RELATION
 from .facts import Fact, load_facts, split_of
 
-MAX_SUBJECT_CHARACTERS = 48
-"""Longer subjects make prompts unwieldy and are left out."""
+MAX_SUBJECT_CHARACTERS = 48  # longer subjects make prompts unwieldy and are left out
 
 GENERIC = frozenset(
     [
@@ -52,12 +51,9 @@ GENERIC = frozenset(
 class OneShot:
     """A prompt and the character spans that matter in it."""
 
-    fact: Fact
-    """Fact asked for by the open sentence."""
-    shown: Fact
-    """Fact of the solved sentence; same relation, same split."""
-    text: str
-    """What the target reads."""
+    fact: Fact  # fact asked for by the open sentence
+    shown: Fact  # fact of the solved sentence; same relation, same split
+    text: str  # what the target reads
     spans: dict[str, tuple[int, int]]
     """Character spans [start, end) of `shown` (its answer), `subject` and `key` (relation word)."""
 

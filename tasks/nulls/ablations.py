@@ -22,29 +22,19 @@ from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
 from .text_features import ngrams, numbered, reduced, relation, with_marks
 from .which import fit_which
 
-FOLDS = 5
-"""Folds of train on which rules are chosen."""
-COMPONENTS = 48
-"""Singular components of n-grams that trees see."""
-SEED = 0
-"""Of random projections."""
+FOLDS = 5  # folds of train on which rules are chosen
+COMPONENTS = 48  # singular components of n-grams that trees see
+SEED = 0  # of random projections
 VIEWS = ("text", "removed", "rest")
 """What is read: the shown text, the removable part, the text without it."""
 
-Embed = Callable[[Sequence[str]], Any]
-"""Texts to unit vectors, (n, width)."""
+Embed = Callable[[Sequence[str]], Any]  # texts to unit vectors, (n, width)
 
 
 def fit_ablations(
     train: Columns, others: Mapping[str, Columns], embed: Embed | None = None
 ) -> list[Null]:
-    """Fit every null on train and measure it on the other splits.
-
-    Args:
-        train: training queries.
-        others: queries of other splits by name.
-        embed: a sentence encoder, for the null that reads with it; left out if None.
-    """
+    """Fit every null on train and measure it on the other splits."""
     everything = {"train": train, **others}
     by_kind = {
         kind: fit_kind({name: _of(part, kind) for name, part in everything.items()}, embed)

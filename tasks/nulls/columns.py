@@ -15,32 +15,22 @@ from ...benchmark.suite.suite import Suite
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
-Texts = npt.NDArray[np.object_]
-"""Strings, (n,) or (n, TOP)."""
+Texts = npt.NDArray[np.object_]  # Strings, (n,) or (n, TOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """Columns of equal length; contents are normalised as scoring does it."""
 
-    fields: Sequence[Mapping[str, Any]]
-    """What prompts may use."""
+    fields: Sequence[Mapping[str, Any]]  # what prompts may use
     kind: Texts
-    """Kind of query."""
-    group: IntArray
-    """Number of the contrast group."""
+    group: IntArray  # number of the contrast group
     text: Texts
-    """The shown text."""
-    clean: Texts
-    """Output without the intervention."""
-    outcome: Texts
-    """Output with it."""
-    part: Texts
-    """Letter of the right part (kind `which`), else empty."""
-    source: Texts
-    """The source prompt's own answer (patching), else empty."""
-    vector: npt.NDArray[np.float32] | None = None
-    """(n, d_target)."""
+    clean: Texts  # output without the intervention
+    outcome: Texts  # output with it
+    part: Texts  # letter of the right part (kind `which`), else empty
+    source: Texts  # the source prompt's own answer (patching), else empty
+    vector: npt.NDArray[np.float32] | None = None  # (n, d_target)
     original: npt.NDArray[np.float32] | None = None
     """The unpatched activation at the query's place, (n, d_target), where somebody measured it."""
 
@@ -72,14 +62,7 @@ def read_columns(
 ) -> Columns:
     """Read a split of a causal task.
 
-    Args:
-        suite: the suite.
-        split: the split.
-        original: unpatched activations in the order of the queries, (n, d_target).
-
-    Raises:
-        UsageError: no such split.
-        IntegrityError: a file is not what the manifest says.
+    Raises UsageError: no such split; IntegrityError: a file is not what the manifest says.
     """
     queries = suite.queries(split)
     truth, told = suite.truth(split), suite.oracle(split)

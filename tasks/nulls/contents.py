@@ -21,15 +21,7 @@ def commonest(
     used: BoolArray,
     fold: IntArray,
 ) -> list[Texts]:
-    """Guess the commonest contents of train under the same key, then of all.
-
-    Args:
-        parts: train, then others.
-        keys: what must agree, for each part.
-        contents: of train.
-        used: which training queries count.
-        fold: of train; a fold's guesses come from the others.
-    """
+    """Guess the commonest contents of train under the same key, then of all."""
     train = np.empty((len(parts[0]), TOP), dtype=object)
     for one in np.unique(fold):
         out = fold == one
@@ -65,12 +57,7 @@ def by_vote(index: IntArray, contents: Texts) -> Texts:
 
 
 def copied(contents: Texts, views: Sequence[Texts]) -> list[Texts]:
-    """Guess contents of train that stand in a text as whole words, the last one first.
-
-    Args:
-        contents: of train.
-        views: the texts to look in, for each part.
-    """
+    """Guess contents of train that stand in a text as whole words, the last one first."""
     known = sorted(set(contents))
     found = []
     for view in views:

@@ -23,10 +23,8 @@ from ..feature_descriptions.judge.predictions import shuffled
 from ..feature_descriptions.judge.quality import Reader, Split, read_split
 from ..feature_descriptions.task import HEADLINE
 
-COMMONEST = 50
-"""Commonest training descriptions among which the best constant is chosen."""
-DIGITS = 4
-"""Metrics are stored with so many digits."""
+COMMONEST = 50  # commonest training descriptions among which the best constant is chosen
+DIGITS = 4  # metrics are stored with so many digits
 
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float32]
@@ -42,15 +40,7 @@ def description_nulls(
 ) -> dict[str, list[Row]]:
     """Return what every null scores on the headline's kinds: by split, rows as manifests hold them.
 
-    Args:
-        suite: a suite of features, whose truth is opened.
-        judge: its judge.
-        readers: of tokens, by name.
-        splits: what they are measured on.
-        seed: deals descriptions to other features.
-
-    Raises:
-        IntegrityError: a file is not what the manifest says.
+    Raises IntegrityError: a file is not what the manifest says.
     """
     train = read_split(suite, "train").of(HEADLINE)
     vectors = {split: _vectors(suite, split) for split in ("train", *splits)}
@@ -96,15 +86,7 @@ def nearest(
     *,
     pooled: bool,
 ) -> list[int]:
-    """Place of the training feature with the largest cosine, never the feature itself.
-
-    Args:
-        vectors: of the features, by query id.
-        features: whose nearest ones are wanted.
-        known: vectors of training features, by query id.
-        train: the training features.
-        pooled: whether other layers count.
-    """
+    """Place of the training feature with the largest cosine, never the feature itself."""
     one = np.stack([vectors[query.id] for query in features.queries])
     other = np.stack([known[query.id] for query in train.queries])
     layers = [np.array([q.fields["layer"] for q in part.queries]) for part in (features, train)]

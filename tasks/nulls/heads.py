@@ -17,10 +17,8 @@ from sklearn.linear_model import LogisticRegression
 
 from .columns import BoolArray, FloatArray, IntArray, Texts, texts
 
-TOP = 4
-"""Guesses kept of a content, the likeliest first."""
-RIDGE = 1.0
-"""Penalty of the regression on contents."""
+TOP = 4  # guesses kept of a content, the likeliest first
+RIDGE = 1.0  # penalty of the regression on contents
 
 Grams = npt.NDArray[np.float32]
 
@@ -54,14 +52,7 @@ def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
 def scores(
     head: Head, rows: Sequence[Any], labels: npt.NDArray[Any], fold: IntArray
 ) -> list[FloatArray]:
-    """Return scores of train, out of fold, and of the other parts.
-
-    Args:
-        head: what is fitted.
-        rows: features of train, then of the others.
-        labels: of train.
-        fold: of train.
-    """
+    """Return scores of train, out of fold, and of the other parts."""
     train = np.zeros(len(labels))
     for one in np.unique(fold):
         out = fold == one
@@ -70,12 +61,7 @@ def scores(
 
 
 def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
-    """Return inner products with the rows of train, float32 (n, n_train) for each part.
-
-    Args:
-        rows: features of train, then of the others.
-        keys: rows of one part and of equal key are equal, and multiplied once.
-    """
+    """Return inner products with the rows of train, float32 (n, n_train) for each part."""
     firsts, places = zip(
         *(np.unique(key, return_index=True, return_inverse=True)[1:] for key in keys), strict=True
     )
@@ -91,14 +77,7 @@ def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
 def guesses(
     grams: Sequence[Grams], contents: Texts, used: BoolArray, fold: IntArray
 ) -> list[Texts]:
-    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each.
-
-    Args:
-        grams: of train, then of the others, see `gram`.
-        contents: of train.
-        used: which training queries are fitted on.
-        fold: of train.
-    """
+    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each."""
     train = np.empty((len(contents), TOP), dtype=object)
     for one in np.unique(fold):
         out = fold == one

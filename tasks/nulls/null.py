@@ -29,13 +29,9 @@ class Score:
     """How likely a change is, for train (out of fold) and the other parts."""
 
     name: str
-    """Name of the null."""
     access: str
-    """Access class."""
-    values: Sequence[FloatArray]
-    """Train, then the others."""
-    vector: bool
-    """Whether the null sees the vector, and so may use rules that do."""
+    values: Sequence[FloatArray]  # Train, then the others
+    vector: bool  # whether the null sees the vector, and so may use rules that do
     refit: Refit | None = None
     """The head that made it, or None if it is a number that nothing was fitted for."""
 
@@ -44,14 +40,10 @@ class Score:
 class Rule:
     """Ranked guesses of a content for train (out of fold) and the other parts."""
 
-    name: str
-    """What it does."""
-    guessed: Sequence[Texts]
-    """(n, TOP) each."""
-    vector: bool = False
-    """Whether it looks at the vector."""
-    access: str = WORDS
-    """Who can use it."""
+    name: str  # what it does
+    guessed: Sequence[Texts]  # (n, TOP) each
+    vector: bool = False  # whether it looks at the vector
+    access: str = WORDS  # who can use it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +51,21 @@ class Null:
     """A fitted null and what it scores."""
 
     name: str
-    """Name."""
     access: str
-    """Access class."""
-    rule: str
-    """What was chosen on train."""
-    metrics: Mapping[str, Mapping[str, float | None]]
-    """By split, `train` (out of fold) among them."""
+    rule: str  # what was chosen on train
+    metrics: Mapping[str, Mapping[str, float | None]]  # by split, `train` (out of fold) among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """What is said after either verdict, and where it is the outcome."""
 
-    rule: str
-    """Names of both rules."""
-    access: str
-    """Who can use it."""
-    vector: bool
-    """Whether it looks at the vector."""
+    rule: str  # names of both rules
+    access: str  # who can use it
+    vector: bool  # whether it looks at the vector
     right_changed: Sequence[BoolArray]
     """Whether the content given with `changed` is right, train, then the others."""
-    right_unchanged: Sequence[BoolArray]
-    """The same with `unchanged`."""
+    right_unchanged: Sequence[BoolArray]  # the same with `unchanged`
 
 
 def pairs(
@@ -91,11 +75,6 @@ def pairs(
 
     Who runs the target knows the clean answer, and gives another one with `changed`. Who does not
     guesses it, and may do the same.
-
-    Args:
-        columns: train, then the others.
-        changed: rules for the content after a change.
-        unchanged: rules for the clean answer.
     """
     found = []
     for one in changed:
@@ -138,14 +117,7 @@ class _Choice:
 
 
 def fit_null(score: Score, parts: Mapping[str, Columns], pairs: Sequence[Pair]) -> Null:
-    """Choose contents and thresholds for a score on train and measure them on every part.
-
-    Args:
-        score: the score.
-        parts: `train`, then others, in the order of all values.
-        pairs: contents; used are those of the score's class, and without its vector if it sees
-            none.
-    """
+    """Choose contents and thresholds for a score on train and measure them on every part."""
     changed = next(iter(parts.values())).changed
     access = WORDS if score.access == WORDS else RUNS_TARGET
     signs = (1.0,) if score.refit else (1.0, -1.0)  # nobody said which way a distance points

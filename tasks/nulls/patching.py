@@ -17,8 +17,7 @@ from .text_features import numbered, place, reduced, relation
 from .thresholds import expected
 from .vectors import group_ranks
 
-SEED = 0
-"""Of random projections."""
+SEED = 0  # of random projections
 RANKED = (
     "vector norm",
     "distance to the training mean",
@@ -30,12 +29,7 @@ RANKED = (
 
 
 def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
-    """Fit every null on train and measure it on the other splits.
-
-    Args:
-        train: training queries, with vectors.
-        others: queries of other splits by name, with vectors.
-    """
+    """Fit every null on train and measure it on the other splits."""
     parts = {"train": train, **others}
     seen = Seen.of([*parts.values()])
     changed, unchanged = [*changed_rules(seen)], [*unchanged_rules(seen)]

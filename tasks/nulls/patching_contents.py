@@ -16,8 +16,7 @@ from .null import RUNS_TARGET, WORDS, Rule
 from .text_features import ngrams, relation, with_marks
 from .vectors import VectorViews
 
-FOLDS = 5
-"""Folds of train on which rules are chosen."""
+FOLDS = 5  # folds of train on which rules are chosen
 SOURCE_PROBE = "source's answer by a probe on the vector"
 
 

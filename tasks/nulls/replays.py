@@ -52,13 +52,7 @@ def places(columns: Columns) -> tuple[list[str], list[int], list[tuple[int, int]
 
 
 def fit_replays(train: Columns, others: Mapping[str, Columns], target: Target) -> Null:
-    """Fit the map on train, choose the rule on a part of it, and measure it elsewhere.
-
-    Args:
-        train: training queries, with vectors.
-        others: queries of other splits by name.
-        target: the target.
-    """
+    """Fit the map on train, choose the rule on a part of it, and measure it elsewhere."""
     shown, _, layers = places(train)
     read = target.token_lens(sorted(set(shown)), sorted(set(layers)))
     parts = {"train": train.take(train.group < TUNED_ON), **others}

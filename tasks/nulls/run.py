@@ -22,10 +22,8 @@ from .replays import Target, fit_replays, places
 if TYPE_CHECKING:
     from ...benchmark.backends.interventions.calculator import Calculator
 
-DIGITS = 4
-"""Metrics are stored with so many digits."""
-MEASURED = ("validation", "test")
-"""Splits that nulls are measured on."""
+DIGITS = 4  # metrics are stored with so many digits
+MEASURED = ("validation", "test")  # splits that nulls are measured on
 
 Row = dict[str, Any]
 
@@ -41,17 +39,7 @@ def suite_nulls(
 ) -> dict[str, list[Row]]:
     """Return what every null scores: by split, rows of `name`, `access`, `rule`, `metrics`.
 
-    Args:
-        suite: a suite of a causal task.
-        splits: what they are measured on.
-        train: the suite whose train they are fitted on; its own if None.
-        target: runs the target, for nulls that need its activations or more answers; these are
-            left out if None.
-        embed: a sentence encoder, for the null that reads with it; left out if None.
-        calculator: the target, for the ceiling; left out if None.
-
-    Raises:
-        IntegrityError: a file is not what the manifest says.
+    Raises IntegrityError: a file is not what the manifest says.
     """
     kinds = get_task(suite.task).headline_kinds
     learnt = _read(train or suite, "train", kinds)

@@ -43,12 +43,7 @@ def numbered(train: Texts, *others: Texts) -> list[IntArray]:
 
 
 def ngrams(parts: Sequence[Columns], views: Sequence[str] = ("text",)) -> list[Any]:
-    """Return characters and words of texts as sparse tf-idf rows; the first part is train.
-
-    Args:
-        parts: train, then others.
-        views: `text`, `removed`, `rest`: the shown text, the removable part, the text without it.
-    """
+    """Return characters and words of texts as sparse tf-idf rows; the first part is train."""
     blocks: list[list[Any]] = [[] for _ in parts]
     for view in views:
         shown = [[_view(columns, i, view) for i in range(len(columns))] for columns in parts]
@@ -68,13 +63,7 @@ def ngrams(parts: Sequence[Columns], views: Sequence[str] = ("text",)) -> list[A
 
 
 def with_marks(rows: Sequence[Any], parts: Sequence[Columns], *, clean: bool) -> list[Any]:
-    """Return sparse rows with the fields of queries beside them, as indicators.
-
-    Args:
-        rows: rows of train, then of the others.
-        parts: the queries.
-        clean: whether the clean answer is known.
-    """
+    """Return sparse rows with the fields of queries beside them, as indicators."""
     marks = [[_marks(columns, i, clean) for i in range(len(columns))] for columns in parts]
     reader = CountVectorizer(analyzer=list, binary=True)
     reader.fit(marks[0])

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from .columns import BoolArray, FloatArray
 
-GRID = 100
-"""Thresholds tried, at quantiles of the score."""
+GRID = 100  # thresholds tried, at quantiles of the score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +23,9 @@ class Mixture:
     """Says `changed` above `low` or above `high`, by a coin."""
 
     low: float
-    """The lower threshold."""
     high: float
-    """The higher threshold."""
-    weight: float
-    """How often the lower one is used."""
-    value: float
-    """Balanced exact match where it was chosen."""
+    weight: float  # how often the lower one is used
+    value: float  # balanced exact match where it was chosen
 
     def says_changed(self, score: FloatArray) -> FloatArray:
         """Return the chance of the verdict `changed` for each query, (n,)."""
@@ -50,12 +45,7 @@ class Thresholds:
         self._below = (~above[:, ~changed]).astype(np.float32)
 
     def choose(self, right_changed: BoolArray, right_unchanged: BoolArray) -> Mixture:
-        """Return the mixture with the largest balanced exact match.
-
-        Args:
-            right_changed: whether the content given with the verdict `changed` is right, (n,).
-            right_unchanged: the same of the verdict `unchanged`, (n,).
-        """
+        """Return the mixture with the largest balanced exact match."""
         hits = _shares(self._above, right_changed[self._changed])
         rest = _shares(self._below, right_unchanged[~self._changed])
         # A product of two linear functions of the weight: a parabola, whose top is inside [0, 1]
@@ -84,14 +74,7 @@ def expected(
     right_unchanged: BoolArray,
     changed: BoolArray,
 ) -> dict[str, float | None]:
-    """Return what a rule with a coin scores on average, None where there is no such query.
-
-    Args:
-        says_changed: chance of the verdict `changed`, (n,).
-        right_changed: whether the content given with the verdict `changed` is the outcome, (n,).
-        right_unchanged: the same of the verdict `unchanged`, (n,).
-        changed: whether the output changed, (n,).
-    """
+    """Return what a rule with a coin scores on average, None where there is no such query."""
     exact = np.where(changed, says_changed * right_changed, (1 - says_changed) * right_unchanged)
     content = says_changed * right_changed + (1 - says_changed) * right_unchanged
     on_changed, on_unchanged = _mean(exact[changed]), _mean(exact[~changed])

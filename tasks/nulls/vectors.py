@@ -14,12 +14,9 @@ import numpy.typing as npt
 from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, texts
 from .text_features import block, place, relation
 
-COMPONENTS = 64
-"""Principal components kept of the vectors of a block of layers."""
-FEW = 24
-"""Of them, those that trees see."""
-NEAREST = 15
-"""Neighbours that vote."""
+COMPONENTS = 64  # principal components kept of the vectors of a block of layers
+FEW = 24  # of them, those that trees see
+NEAREST = 15  # neighbours that vote
 
 
 class VectorViews:
@@ -65,8 +62,7 @@ class VectorViews:
     def numbers(self, *, target: bool) -> dict[str, list[FloatArray]]:
         """Return norms, distances and votes by name; with `target`, also of unpatched activations.
 
-        Raises:
-            ValueError: some parts have unpatched activations and others have none.
+        Raises ValueError: some parts have unpatched activations and others have none.
         """
         found: dict[str, list[FloatArray]] = {}
         for part, rows, index, cosine in zip(
@@ -218,14 +214,6 @@ def neighbours(
     same: Sequence[tuple[Texts, Texts]] = (),
 ) -> tuple[IntArray, FloatArray]:
     """Return the training rows of the largest cosine, -1 and -inf where there are fewer.
-
-    Args:
-        train: training queries.
-        train_rows: their rows, (n_train, d).
-        columns: queries; rows of equal text are no neighbours, nor, within train, equal rows.
-        rows: their rows, (n, d).
-        used: which training rows count.
-        same: pairs of names, of train and of the queries, that must agree.
 
     Returns:
         Indices and cosines, (n, NEAREST) each.

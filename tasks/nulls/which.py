@@ -13,13 +13,10 @@ from .columns import BoolArray, Columns, FloatArray, folds
 from .heads import Head, boosted, logistic, scores
 from .text_features import reduced
 
-LABELS = ("A", "B", "C", "D")
-"""Names of the parts; which part has which is said by the query."""
+LABELS = ("A", "B", "C", "D")  # names of the parts; which part has which is said by the query
 N = len(LABELS)
-FOLDS = 5
-"""Folds of train."""
-COMPONENTS = 48
-"""Singular components of n-grams that trees see."""
+FOLDS = 5  # folds of train
+COMPONENTS = 48  # singular components of n-grams that trees see
 
 Embed = Callable[[Sequence[str]], Any]
 
@@ -27,12 +24,7 @@ Embed = Callable[[Sequence[str]], Any]
 def fit_which(
     parts: Mapping[str, Columns], embed: Embed | None
 ) -> dict[str, dict[str, float | None]]:
-    """Return the accuracy of each null by split: a head scores every part, the best one is named.
-
-    Args:
-        parts: queries of this kind: train, then others by name.
-        embed: a sentence encoder; left out if None.
-    """
+    """Return the accuracy of each null by split: a head scores every part, the best is named."""
     columns = [*parts.values()]
     fold = np.repeat(folds(columns[0], FOLDS), N)
     right = [_right(part) for part in columns]

@@ -16,14 +16,12 @@ import numpy.typing as npt
 
 from ....benchmark.metrics.verdicts import normalise_content
 
-GROUP_SIZE = 4
-"""Members of a group."""
+GROUP_SIZE = 4  # members of a group
 DISTANCES = ("to_original", "to_group_mean", "probe", "probe_of_cell", "rules", "norm", "to_mean")
 """Euclidean: from the activation that stood there; from the mean of the group's four vectors; two
 linear probes of the verdict (`probes.py`); a regression of it on the queries of train (`rules.py`);
 the vector's length; from the mean vector of the cell."""
-PROBES = 2
-"""How many of them are probes."""
+PROBES = 2  # how many of them are probes
 STRICT = 5
 """The first five of `DISTANCES` must stay balanced; the others are balanced where it costs nothing.
 """
@@ -35,42 +33,28 @@ WEIGHTS = np.array([3.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0])
 class Candidate:
     """One measured patch that might be kept."""
 
-    changed: bool
-    """Whether the answer changed."""
-    outcome: str
-    """Answer after the patch."""
-    source: str
-    """The source prompt's own answer."""
-    guessed: bool
-    """Whether the text alone or a clean run of it suggests the answer."""
-    vector: npt.NDArray[np.float32]
-    """What was written, shape (d,)."""
-    payload: Any
-    """Whatever the caller needs to write the query."""
+    changed: bool  # whether the answer changed
+    outcome: str  # answer after the patch
+    source: str  # the source prompt's own answer
+    guessed: bool  # whether the text alone or a clean run of it suggests the answer
+    vector: npt.NDArray[np.float32]  # what was written, shape (d,)
+    payload: Any  # whatever the caller needs to write the query
     verdict: float = 0.0
     """What rules fitted on train say of a change, in spreads; 0 if there are none."""
-    ruled: bool = False
-    """Whether they guess the answer."""
+    ruled: bool = False  # whether they guess the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateGroup:
     """Patches of one text at one place and block."""
 
-    cell: str
-    """Kind and block."""
-    relation: str
-    """Relation of the base prompt."""
-    original: npt.NDArray[np.float32]
-    """Block mean of the activation that stood there, shape (d,)."""
-    mean: npt.NDArray[np.float32]
-    """Mean vector of the cell, shape (d,)."""
-    spread: float
-    """Typical distance in the cell, to make gaps comparable."""
-    probes: npt.NDArray[np.float64]
-    """Directions of the cell's linear probes, shape (`PROBES`, d)."""
+    cell: str  # kind and block
+    relation: str  # relation of the base prompt
+    original: npt.NDArray[np.float32]  # block mean of the activation that stood there, shape (d,)
+    mean: npt.NDArray[np.float32]  # mean vector of the cell, shape (d,)
+    spread: float  # typical distance in the cell, to make gaps comparable
+    probes: npt.NDArray[np.float64]  # directions of the cell's linear probes, shape (`PROBES`, d)
     members: tuple[Candidate, ...]
-    """Candidates."""
 
 
 def overlap(one: str, other: str) -> bool:
@@ -134,12 +118,9 @@ def cost(ranks: npt.NDArray[np.int64], gaps: npt.NDArray[np.float64]) -> npt.NDA
 class Fours:
     """Every choice of four from a group, with what it would add to a tally."""
 
-    members: Sequence[tuple[int, ...]]
-    """Indices; changed members first."""
-    ranks: npt.NDArray[np.int64]
-    """(choices, distances, ranks)."""
-    gaps: npt.NDArray[np.float64]
-    """(choices, distances)."""
+    members: Sequence[tuple[int, ...]]  # Indices; changed members first
+    ranks: npt.NDArray[np.int64]  # (choices, distances, ranks)
+    gaps: npt.NDArray[np.float64]  # (choices, distances)
 
 
 def fours(group: CandidateGroup) -> Fours:

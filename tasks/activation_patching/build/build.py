@@ -42,16 +42,12 @@ BUILD = 2
 be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
 KNOWS_TRAIN = True
 """`make_split` is given the groups of train: the others are chosen against rules fitted on them."""
-SPARE = 1.05
-"""Groups put through the stability test for each group wanted."""
-SURVEY_POOL = 200
-"""Training prompts written for the survey of cells."""
-SURVEY_GROUPS = 8
-"""Groups the survey tries per cell."""
+SPARE = 1.05  # groups put through the stability test for each group wanted
+SURVEY_POOL = 200  # training prompts written for the survey of cells
+SURVEY_GROUPS = 8  # groups the survey tries per cell
 NEITHER = 0.9
 """Cells in which at least this share of patches gives neither prompt's answer are disrupted."""
-INERT = 0.1
-"""Cells in which a smaller share of patches changes the answer are not used."""
+INERT = 0.1  # cells in which a smaller share of patches changes the answer are not used
 
 _MATCHED = {"low": 0.45, "high": 0.55}
 BARS = {
@@ -73,8 +69,7 @@ BARS_ALL = (
     Bar(name="least_share_of_block", low=0.05),
 )
 """Bars of every split."""
-BARS_KIND: dict[str, tuple[Bar, ...]] = {}
-"""Bars of single kinds: none."""
+BARS_KIND: dict[str, tuple[Bar, ...]] = {}  # bars of single kinds: none
 
 
 SIZES = {
@@ -92,13 +87,7 @@ def keep_stable(
     groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
     rounded: Callable[[], TargetModel],
 ) -> tuple[list[tuple[CandidateGroup, tuple[Candidate, ...]]], Stability]:
-    """Measure chosen groups again; keep those whose every label is stable.
-
-    Args:
-        bench: the split.
-        groups: chosen groups.
-        rounded: gives the target with weights rounded to bf16.
-    """
+    """Measure chosen groups again; keep those whose every label is stable."""
     probes: list[Probe] = []
     for _, four in groups:
         base = four[0].payload[0].base
@@ -202,19 +191,7 @@ def make_split(
     facts: str | None = None,
     known: Sequence[Sequence[Measured]] = (),
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
-    """Measured groups of one split, and a report: `tried` and (not of train) its stability.
-
-    Args:
-        target: the target model, float32.
-        split: `train`, `validation` or `test`.
-        seed: chooses prompts, demonstrations and sources.
-        work: folder for journals of this split.
-        report: progress callback.
-        rounded: gives the target with bf16-rounded weights.
-        sizes: how much to make.
-        facts: split of the facts, if not `split`: a fresh test is made from `reserve`.
-        known: groups of train, for the others.
-    """
+    """Measured groups of one split, and a report: `tried` and (not of train) its stability."""
     size = sizes[split]
     main, disrupted, surveyed = usable_cells(target, seed, work.parent / "survey", report)
     bench = trials.prepare(target, facts or split, size.pool, seed, work, report)

@@ -16,16 +16,11 @@ from .probes import Probes, fit_probes
 from .rules import Rules
 from .trials import Bench, Cell, SplitSize
 
-OUTCOME_CAP = 0.04
-"""Largest share of one outcome among the queries of a split."""
-ROUND = 10
-"""Places of one kind tried in one round."""
-PROBED = 5
-"""Rounds of every kind of train that probes are fitted on."""
-LEAST_ROUNDS = 8
-"""Rounds of every kind before the more fruitful kinds are preferred."""
-CELL_CAP = 0.12
-"""Largest share of groups from one cell, unless the others run out."""
+OUTCOME_CAP = 0.04  # largest share of one outcome among the queries of a split
+ROUND = 10  # places of one kind tried in one round
+PROBED = 5  # rounds of every kind of train that probes are fitted on
+LEAST_ROUNDS = 8  # rounds of every kind before the more fruitful kinds are preferred
+CELL_CAP = 0.12  # largest share of groups from one cell, unless the others run out
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +28,6 @@ class Kept:
     """Groups of one part of a split (headline or disrupted) and what was tried for them."""
 
     groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
-    """Chosen groups."""
     tried: dict[str, Counter[str]] = field(default_factory=dict)
     """Counts by cell: groups, patches screened, patches read, groups that could be chosen from,
     groups kept."""

@@ -27,12 +27,9 @@ from ....benchmark.tensors import write_safetensors_atomic
 from ..task import KINDS
 from .positions import Placed, blocks
 
-CLEAN_ROWS = 64
-"""Prompts per batch of the clean pass."""
-PATCH_ROWS = 120
-"""Branches per batch of patched runs."""
-SCREEN_ROWS = 640
-"""Branches per batch of first tokens; they run block by block."""
+CLEAN_ROWS = 64  # prompts per batch of the clean pass
+PATCH_ROWS = 120  # branches per batch of patched runs
+SCREEN_ROWS = 640  # branches per batch of first tokens; they run block by block
 
 Progress = Callable[[str, int], None]
 """Called with a stage name and the number of items just finished."""
@@ -42,14 +39,10 @@ Progress = Callable[[str, int], None]
 class Patch:
     """One patched run to be measured."""
 
-    base: int
-    """Index of the base prompt."""
-    source: int
-    """Index of the source prompt."""
-    kind: str
-    """Position kind, in both prompts."""
-    block: int
-    """Index of the block of layers."""
+    base: int  # index of the base prompt
+    source: int  # index of the source prompt
+    kind: str  # position kind, in both prompts
+    block: int  # index of the block of layers
 
 
 def output_of(row: dict[str, object]) -> Output:

@@ -9,18 +9,15 @@ from typing import Any
 
 from ...facts.prompts import OneShot, rank, token_spans, tokens_in
 
-N_BLOCKS = 5
-"""Blocks the layers are cut into."""
+N_BLOCKS = 5  # blocks the layers are cut into
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """One token of one prompt."""
 
-    position: int
-    """0-based index in the target's tokenisation."""
-    token: str
-    """The characters it covers."""
+    position: int  # 0-based index in the target's tokenisation
+    token: str  # the characters it covers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +25,8 @@ class Placed:
     """A prompt with its tokens and the places where it may be patched."""
 
     prompt: OneShot
-    """The prompt."""
     ids: tuple[int, ...]
-    """Target tokens."""
-    places: dict[str, Place]
-    """Kind to place; kinds the prompt does not have are absent."""
+    places: dict[str, Place]  # kind to place; kinds the prompt does not have are absent
 
 
 def blocks(n_layers: int) -> tuple[tuple[int, int], ...]:

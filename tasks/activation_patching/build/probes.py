@@ -16,10 +16,8 @@ import numpy.typing as npt
 
 from .balance import PROBES, CandidateGroup
 
-PENALTY, CELL_PENALTY = 1.0, 100.0
-"""Ridge penalties, in mean variances of a coordinate."""
-LEAST = 60
-"""Candidates of a cell below which it has no probe of its own."""
+PENALTY, CELL_PENALTY = 1.0, 100.0  # ridge penalties, in mean variances of a coordinate
+LEAST = 60  # candidates of a cell below which it has no probe of its own
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,8 +26,7 @@ Floats = npt.NDArray[np.float64]
 class Probes:
     """Directions of length 1 / spread within groups, so that scores of all cells compare."""
 
-    everywhere: Floats
-    """Of all cells, shape (d,)."""
+    everywhere: Floats  # of all cells, shape (d,)
     cells: Mapping[str, tuple[Floats, float]]
     """Of each cell its own direction, and its scale of the direction of all."""
 
@@ -40,11 +37,7 @@ class Probes:
 
 
 def fit_probes(groups: Sequence[CandidateGroup]) -> Probes | None:
-    """Fit on measured candidates; None where they cannot tell anything.
-
-    Args:
-        groups: candidates of train; those of which all or none change the answer tell nothing.
-    """
+    """Fit on measured candidates; None where they cannot tell anything."""
     by_cell: dict[str, list[tuple[Floats, Floats]]] = {}
     for group in groups:
         verdicts = np.array([member.changed for member in group.members], dtype=np.float64)

@@ -24,10 +24,8 @@ RIDGE = 6.0
 relations and clean answers."""
 SHARED = 2.0
 """How much more two vectors have in common if the relation is the same, or the clean answer."""
-CONTENT_RIDGE = 0.3
-"""The same of contents."""
-BUCKETS = 2**16
-"""Columns that n-grams of words are hashed into."""
+CONTENT_RIDGE = 0.3  # the same of contents
+BUCKETS = 2**16  # columns that n-grams of words are hashed into
 
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.str_]
@@ -37,14 +35,10 @@ Texts = npt.NDArray[np.str_]
 class Rows:
     """Queries as the regressions see them."""
 
-    cells: Sequence[str]
-    """Kind and block of each."""
+    cells: Sequence[str]  # kind and block of each
     relations: Sequence[str]
-    """Relation of each."""
-    texts: Sequence[str]
-    """Shown text of each."""
-    vectors: npt.NDArray[np.float32]
-    """(n, d_model)."""
+    texts: Sequence[str]  # shown text of each
+    vectors: npt.NDArray[np.float32]  # (n, d_model)
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -55,13 +49,7 @@ class Rules:
     """Fitted on the queries of train that were kept."""
 
     def __init__(self, train: Rows, clean: Sequence[str], outcomes: Sequence[str]) -> None:
-        """Fit everything, a second or two for 6,000 queries.
-
-        Args:
-            train: the queries.
-            clean: answers without the patch.
-            outcomes: answers with it.
-        """
+        """Fit everything, a second or two for 6,000 queries."""
         before, after = _normalised(clean), _normalised(outcomes)
         self._places = _Places(train)
         changed = before != after

@@ -28,22 +28,18 @@ from .probes import Probes, no_probes
 from .rules import Rows, Rules, cell_name
 from .trials import LEAST, Bench, Cell, expressible
 
-READ = 4
-"""Changed and unchanged candidates of a group whose whole answers are read, at most, each."""
+READ = 4  # changed and unchanged candidates of a group whose whole answers are read, at most, each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Centre:
     """Where the vectors of a cell lie."""
 
-    mean: npt.NDArray[np.float32]
-    """Their mean, shape (d_model,)."""
-    spread: float
-    """Their mean distance from it."""
+    mean: npt.NDArray[np.float32]  # their mean, shape (d_model,)
+    spread: float  # their mean distance from it
     probes: npt.NDArray[np.float64]
     """Directions of linear probes of the verdict, shape (2, d_model)."""
-    rules: Rules | None = None
-    """What was fitted on the queries of train, where they are known."""
+    rules: Rules | None = None  # what was fitted on the queries of train, where they are known
 
 
 def centre(bench: Bench, cell: Cell, probes: Probes | None, rules: Rules | None = None) -> Centre:
@@ -112,12 +108,6 @@ def measured(
     bench: Bench, places: Sequence[Sequence[Patch]], centres: Mapping[Cell, Centre], *, both: bool
 ) -> tuple[list[list[CandidateGroup]], dict[str, Counter[str]]]:
     """Screen places of one kind, read what is worth it.
-
-    Args:
-        bench: the split.
-        places: patches of each place.
-        centres: where the vectors of each cell lie.
-        both: whether a group needs changed and unchanged answers.
 
     Returns:
         For each place the groups that can be chosen from, at most one a block; counts by cell.
@@ -227,10 +217,8 @@ def _ruled(
 class Surveyed:
     """What patches of a cell do, by first tokens."""
 
-    neither: float
-    """Share of patches after which the answer begins like neither prompt's own."""
-    changed: float
-    """Share of patches after which it begins unlike the base prompt's own."""
+    neither: float  # share of patches after which the answer begins like neither prompt's own
+    changed: float  # share of patches after which it begins unlike the base prompt's own
 
 
 def survey(

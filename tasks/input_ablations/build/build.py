@@ -66,14 +66,11 @@ SIZES: dict[str, dict[str, int]] = {
 PER_QUESTION = {"train": 4}
 """Queries that one question may give; one in the other splits, so that no other query of it gives
 anything away."""
-LEAST_POOL = 48
-"""Questions tried at least, whatever the sizes."""
-SPARE = 1.05
-"""Queries put through the stability test for each one wanted."""
+LEAST_POOL = 48  # questions tried at least, whatever the sizes
+SPARE = 1.05  # queries put through the stability test for each one wanted
 OUTCOME_CAP = {"hint": 0.05, "context": 0.05, "demonstration": 0.08, "word": 0.08, "option": 0.40}
 """Largest share of one answer without the part, by kind; options have four answers only."""
-MARGIN = 0.1
-"""Least gap of logits of every answer in validation and test."""
+MARGIN = 0.1  # least gap of logits of every answer in validation and test
 
 BARS = {
     "train": (Bar(name="queries", low=6_000),),
@@ -81,8 +78,7 @@ BARS = {
     "test": (Bar(name="queries", low=1_000),),
 }
 """Bars of single splits, over the headline kinds."""
-BARS_ALL: tuple[Bar, ...] = ()
-"""Bars of every split: none; see `BARS_KIND`."""
+BARS_ALL: tuple[Bar, ...] = ()  # bars of every split: none; see `BARS_KIND`
 BARS_KIND = {
     **{
         kind: (
@@ -111,17 +107,6 @@ def make_split(
     facts: str | None = None,
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
     """Measured queries of one split, a group each base text, and the stability report by kind.
-
-    Args:
-        target: the target model, float32.
-        split: `train`, `validation` or `test`.
-        seed: chooses questions, hints, sentences and demonstrations.
-        work: folder for journals of this split; those of the other splits lie beside it.
-        report: progress callback.
-        rounded: gives the target with bf16-rounded weights.
-        sizes: queries wanted, by split and kind; pools shrink in proportion.
-        facts: split whose subjects are asked about, `split` if not given. With `reserve` a test
-            split is made alone: its regressions are fitted on its own questions only, in folds.
 
     Returns:
         Groups, and for each kind what stability runs gave (empty for train).

@@ -21,27 +21,16 @@ from .pools import Tried, usable
 class Chosen:
     """A query as it would be written, and all the answers it rests on."""
 
-    question: str
-    """Base text; queries of one are a group."""
+    question: str  # base text; queries of one are a group
     query: Measured
-    """The query."""
-    probes: tuple[Probe, ...]
-    """Every text that was read, with its answer."""
-    letter: bool
-    """Whether the answers are letters."""
+    probes: tuple[Probe, ...]  # every text that was read, with its answer
+    letter: bool  # whether the answers are letters
 
 
 def candidates_of(
     target: TargetModel, split: str, pool: Sequence[Tried], margin: float
 ) -> list[Candidate]:
-    """Candidates with one removable part.
-
-    Args:
-        target: reads whether an answer is complete.
-        split: split they would belong to.
-        pool: measured questions of one kind.
-        margin: least gap of logits of both answers.
-    """
+    """Candidates with one removable part."""
     found = []
     for tried in pool:
         for ablation in tried.ablations:

@@ -17,22 +17,17 @@ GUESSED = {True: 0.12, False: 0.40}
 """Largest share of queries whose content the first guess hits, by whether the answer changes. Who
 guesses so and tosses a coin for the verdict scores half the root of the product: 11."""
 
-THINNED = 8
-"""Bins in which later splits are matched on what regressions tell."""
+THINNED = 8  # bins in which later splits are matched on what regressions tell
 
 
 @dataclass(slots=True, kw_only=True)
 class Ration:
     """What one split may still take."""
 
-    size: int
-    """Queries drawn."""
-    wanted: int
-    """Queries that will be left of them; caps are shares of it."""
-    per_question: int
-    """Queries one question may give."""
-    outcome_cap: float
-    """Largest share of one outcome, of what is wanted."""
+    size: int  # queries drawn
+    wanted: int  # queries that will be left of them; caps are shares of it
+    per_question: int  # queries one question may give
+    outcome_cap: float  # largest share of one outcome, of what is wanted
     outcomes: dict[str, int] = field(default_factory=dict)
     questions: dict[str, int] = field(default_factory=dict)
     guessed: dict[bool, int] = field(default_factory=dict)
@@ -64,12 +59,6 @@ def draw_in_turn(
 
     What is kept of train is what others will fit rules on: later splits are matched on what a
     regression on the split before tells, too.
-
-    Args:
-        candidates: of all splits.
-        likely: probability of *changed* for each, by regressions on candidates.
-        hits: whether the first guess of its content is right.
-        rations: by split, in order.
     """
     drawn: list[Candidate] = []
     for name, ration in rations.items():
@@ -95,14 +84,7 @@ def _thinned(candidates: Sequence[Candidate], tells: Floats) -> npt.NDArray[np.i
 def draw(
     candidates: Sequence[Candidate], likely: Floats, hits: Bools, ration: Ration
 ) -> list[Candidate]:
-    """Pairs of a changed and an unchanged candidate of like probability, within a ration.
-
-    Args:
-        candidates: of one split.
-        likely: probability of *changed* for each.
-        hits: whether the first guess of its content is right.
-        ration: what may be taken; counts what is.
-    """
+    """Pairs of a changed and an unchanged candidate of like probability, within a ration."""
     order = np.argsort(likely, kind="stable").tolist()
     n_bins = max(1, min(BINS, len(order) // 8))
     bins = [part.tolist() for part in np.array_split(np.array(order, dtype=np.int64), n_bins)]

@@ -18,12 +18,9 @@ import numpy.typing as npt
 
 FOLDS = 5
 """Parts that questions are cut into; a candidate's probability is fitted on the other parts."""
-ROUNDS = 4
-"""Regressions fitted one after the other, at most."""
-BINS = 16
-"""Bins of the probability in the first round; later rounds have a quarter."""
-CHANCE = 0.03
-"""Distance of AUROC from 0.5 at which nothing is left to tell."""
+ROUNDS = 4  # regressions fitted one after the other, at most
+BINS = 16  # bins of the probability in the first round; later rounds have a quarter
+CHANCE = 0.03  # distance of AUROC from 0.5 at which nothing is left to tell
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -34,23 +31,15 @@ class Candidate:
     """A measured query that might be frozen."""
 
     split: str
-    """Its split."""
-    question: str
-    """Base text; candidates of one question are never in two folds."""
-    changed: bool
-    """Whether the answer changes."""
-    outcome: str
-    """The answer after the removal."""
-    text: str
-    """What regressions read: the text with the removable part marked."""
-    part: str
-    """The removable part alone."""
+    question: str  # base text; candidates of one question are never in two folds
+    changed: bool  # whether the answer changes
+    outcome: str  # the answer after the removal
+    text: str  # what regressions read: the text with the removable part marked
+    part: str  # the removable part alone
     fields: tuple[str, ...]
     """Categories, such as `relation=capital`; a reader of the text may know them or not."""
-    guesses: tuple[tuple[str, str], ...]
-    """(role, answer) of answers that a reader might guess."""
-    payload: Any = field(compare=False)
-    """Whatever the caller needs to write the query."""
+    guesses: tuple[tuple[str, str], ...]  # (role, answer) of answers that a reader might guess
+    payload: Any = field(compare=False)  # whatever the caller needs to write the query
 
 
 def folds_of(questions: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -176,10 +165,6 @@ def undecidable(
 
     The split that regressions are fitted on is scored in folds, once: within a set that is already
     matched, what is left out is the mirror image of what is fitted on.
-
-    Args:
-        candidates: of one kind, of all splits.
-        fitted_on: the split whose candidates regressions are fitted on.
 
     Returns:
         Their indices, the probability of *changed* by the last regression that counted for each,

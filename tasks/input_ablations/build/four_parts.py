@@ -16,12 +16,10 @@ import numpy as np
 from ...facts.prompts import rank
 from .filter import Bools, Floats, cross_fitted, fitted, folds_of
 
-LETTERS = "ABCD"
-"""What the parts are called."""
+LETTERS = "ABCD"  # what the parts are called
 RANK_CAP = 0.32
 """Largest share, among lists and among sources, of active parts with one place in the ranking."""
-SHARE_CAP = 0.30
-"""Largest share of one role or one position among active parts, of the same."""
+SHARE_CAP = 0.30  # largest share of one role or one position among active parts, of the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +27,14 @@ class FourCandidate:
     """A measured text of which exactly one part is active."""
 
     split: str
-    """Its split."""
-    question: str
-    """Base text."""
-    relation: str
-    """Relation of the fact asked for."""
+    question: str  # base text
+    relation: str  # relation of the fact asked for
     parts: tuple[tuple[str, str], ...]
     """(role, named answer) of each part, in the order of the text."""
     known: tuple[str, ...]
     """Answers a reader may compare with: of the demonstration, and the true one."""
-    active: int
-    """Index of the part whose removal changes the answer."""
-    payload: Any
-    """Whatever the caller needs to write the query."""
+    active: int  # index of the part whose removal changes the answer
+    payload: Any  # whatever the caller needs to write the query
 
     @property
     def cell(self) -> tuple[str, bool]:
@@ -98,15 +91,7 @@ def choose(
     per_question: int,
     known: Sequence[FourCandidate] = (),
 ) -> list[FourCandidate]:
-    """Up to `size` queries of one split, balanced over ranks, role and position.
-
-    Args:
-        candidates: of all splits, on which the regression is fitted.
-        split: whose queries are wanted.
-        size: how many.
-        per_question: queries one question may give.
-        known: queries of train, on which a second regression is fitted; none if empty.
-    """
+    """Up to `size` queries of one split, balanced over ranks, role and position."""
     first = ranks_of(candidates)
     second = ranks_by(known, candidates) if known else [0] * len(candidates)
     kept: list[FourCandidate] = []

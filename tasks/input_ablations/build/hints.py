@@ -35,8 +35,7 @@ SOURCES = {
     "doubt": "Perhaps {option}.",
 }
 """Who says it, by role: the four removable parts of half of the `which` texts, one of each."""
-OPTION = "option"
-"""Role of all four parts of the other half: a list of options."""
+OPTION = "option"  # role of all four parts of the other half: a list of options
 
 DOUBTS = ("Some say that ", "It is false that ", "It is not known whether ")
 """Beginnings of a doubtful sentence."""
@@ -51,19 +50,12 @@ class Ablation:
     """One text and the span to be removed from it."""
 
     kind: str
-    """Ablation kind."""
-    text: str
-    """Text with the span."""
-    span: tuple[int, int]
-    """Character span [start, end) that is removed."""
-    chat: bool
-    """Whether the text is a user turn (else plain text)."""
-    relation: str
-    """Relation of the fact asked for."""
-    role: str = ""
-    """What the span is, such as `doubt`."""
-    named: str = ""
-    """Answer that the span names."""
+    text: str  # text with the span
+    span: tuple[int, int]  # character span [start, end) that is removed
+    chat: bool  # whether the text is a user turn (else plain text)
+    relation: str  # relation of the fact asked for
+    role: str = ""  # what the span is, such as `doubt`
+    named: str = ""  # answer that the span names
 
     @property
     def removed(self) -> str:
@@ -86,15 +78,11 @@ class FourParts:
     """One text with four parts, each of which can be removed."""
 
     text: str
-    """Text with all four."""
     spans: tuple[tuple[int, int], ...]
     """Character spans [start, end) of the parts, in the order of the text."""
-    roles: tuple[str, ...]
-    """Role of each part: a key of `SOURCES`, or `OPTION`."""
-    named: tuple[str, ...]
-    """Answer that each part names."""
-    relation: str
-    """Relation of the fact asked for."""
+    roles: tuple[str, ...]  # role of each part: a key of `SOURCES`, or `OPTION`
+    named: tuple[str, ...]  # answer that each part names
+    relation: str  # relation of the fact asked for
 
     def without(self, part: int) -> str:
         """Text without one part."""

@@ -21,8 +21,7 @@ from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
 from .hints import ANSWER_PREFIX
 
-ROWS = 96
-"""Texts per batch."""
+ROWS = 96  # texts per batch
 
 Progress = Callable[[str, int], None]
 """Called with a stage name and the number of items just finished."""
@@ -32,12 +31,9 @@ Progress = Callable[[str, int], None]
 class Texts:
     """The distinct texts of one group, tokenised."""
 
-    rows: tuple[tuple[int, ...], ...]
-    """Token ids of each text."""
-    index: dict[str, int]
-    """Text to row."""
-    letter: bool
-    """Whether the answers are letters."""
+    rows: tuple[tuple[int, ...], ...]  # token ids of each text
+    index: dict[str, int]  # text to row
+    letter: bool  # whether the answers are letters
 
 
 def tokenise(target: TargetModel, texts: Iterable[str], *, chat: bool) -> Texts:

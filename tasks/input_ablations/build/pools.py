@@ -22,14 +22,12 @@ from . import measure_ablations as measure
 from .hints import Ablation, FourParts
 from .measure_ablations import Progress, Texts
 
-HEADLINE_KINDS = ("hint", "context", "which")
-"""Kinds the headline is computed over."""
+HEADLINE_KINDS = ("hint", "context", "which")  # kinds the headline is computed over
 TEST_ONLY_KINDS = ("demonstration", "option", "word")
 """Kinds that occur in test alone and are reported apart."""
 SHARES = (("hint", 36), ("context", 34), ("which", 30))
 """Percent of a split's subjects that each headline kind may ask about; no subject serves two."""
-ROUND = 120
-"""Base texts measured at a time."""
+ROUND = 120  # base texts measured at a time
 DRAWS = {True: 4, False: 2}
 """Arrangements tried for each question of kind `which`: of a list of options, and of sources, which
 cost twice as much. Further laps give as many again."""
@@ -40,17 +38,12 @@ class Tried:
     """What was tried with one question, and what the target answered."""
 
     fact: Fact
-    """The fact asked for."""
-    ablations: tuple[Ablation, ...]
-    """Texts with one removable part; empty for kind `which`."""
-    fours: tuple[FourParts, ...]
-    """Texts with four; empty for other kinds."""
+    ablations: tuple[Ablation, ...]  # texts with one removable part; empty for kind `which`
+    fours: tuple[FourParts, ...]  # texts with four; empty for other kinds
     guesses: tuple[str, ...]
     """Answers named by the text or true: what a reader of the text might guess."""
     texts: Texts
-    """Distinct texts."""
-    outputs: tuple[Output, ...]
-    """Answer to each text."""
+    outputs: tuple[Output, ...]  # answer to each text
 
     def output(self, text: str) -> Output:
         """Answer to one of the texts."""
@@ -169,18 +162,7 @@ def measure_pool(
     report: Progress,
     laps: float = 1.0,
 ) -> list[Tried]:
-    """Ask the first `n_texts` questions of a kind, or as many as there are, once a lap.
-
-    Args:
-        target: the target model, float32.
-        kind: ablation kind.
-        split: `train`, `validation`, `test` or `reserve`.
-        n_texts: questions to ask.
-        seed: chooses questions, hints, sentences and demonstrations.
-        work: folder for the journal.
-        report: progress callback.
-        laps: see `questions`.
-    """
+    """Ask the first `n_texts` questions of a kind, or as many as there are, once a lap."""
     journal = Journal(work / f"{kind}.jsonl")
     tried: list[Tried] = []
     for lap in range(ceil(laps)):

@@ -26,15 +26,7 @@ def keep_stable(
     report: Progress,
     rounded: Callable[[], TargetModel],
 ) -> tuple[list[Chosen], dict[str, Any]]:
-    """Queries all of whose answers are stable, and the stability report.
-
-    Args:
-        target: the target model, float32.
-        chosen: queries of one answer form.
-        work: folder for journals.
-        report: progress callback.
-        rounded: gives the target with bf16-rounded weights.
-    """
+    """Queries all of whose answers are stable, and the stability report."""
     distinct = {_key(probe): probe for one in chosen for probe in one.probes}
     probes = list(distinct.values())
     letter = bool(chosen) and chosen[0].letter
