@@ -28,9 +28,8 @@ KEPT = ("target", "frozen", "prompt_sha256", "builder", "seed", "doctor")
 def hold_out(suite: Suite, n: int, out: Path) -> dict[str, Any]:
     """Write a suite whose train and validation are parts of another suite's train.
 
-    Returns:
-        Its manifest. `held_out` says what it was derived from, how many queries were left out and
-        what both parts still share.
+    Return its manifest: `held_out` says what it was derived from, how many queries were left out
+    and what both parts still share.
 
     Raises UsageError: the folder exists, the task describes features, or train has not so many;
     IntegrityError: a file of the suite is corrupt; MissingPartError: the disk is full, or the

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ...benchmark import files
 from ...benchmark.cache import OnProgress, cache_dir, silent
@@ -29,6 +29,14 @@ WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 OnStage = Callable[[str, int], None]  # told `(stage, items done in it)`
 
 
+class MakeOptions(TypedDict, total=False):
+    """What may be said of a suite besides what is made, for which target, and where."""
+
+    draft: bool  # write it even if bars are missed, marked as not frozen
+    accept_misses: bool  # freeze it even if bars are missed, with the bars in the manifest
+    on_stage: OnStage | None  # told what is measured
+
+
 def make_data(
     target: str,
     task: str,
@@ -36,17 +44,16 @@ def make_data(
     seed: int = 0,
     device: str = "cpu",
     out_dir: Path = Path("suites"),
-    draft: bool = False,
-    accept_misses: bool = False,
     fresh_of: str | None = None,
-    sizes: Mapping[str, Any] | None = None,
     on_fetch: OnProgress = silent,
-    on_stage: OnStage | None = None,
+    **options: Unpack[MakeOptions],
 ) -> tuple[Path, dict[str, Any]]:
     """Make the suite of a task for a target from nothing, or go on where a killed build was.
 
-    Returns:
-        Folder of the new suite, and its manifest.
+    Return its folder and manifest. `target` is a named target, a folder, or `org/model@commit`;
+    `out_dir` gets `SUITE/TASK/VERSION`, and `--suite OUT_DIR/SUITE` then runs it. With `fresh_of`,
+    a shipped suite or a folder of suites, only a test split is made, of facts that none of its
+    splits has, and nulls are fitted on its train.
 
     Raises UsageError: unknown target, task or device, a hub id without a commit, the suite exists,
     or another process is building it; MissingPartError: weights or device are missing, or the disk
@@ -64,15 +71,7 @@ def make_data(
     name = spec.name.rpartition("/")[2].lower()
     if public is not None:
         _check_target(public, description)
-    digest = _digest(
-        description,
-        task,
-        version=version,
-        seed=seed,
-        device=device,
-        sizes=sizes or {},
-        fresh=public is not None,
-    )
+    digest = _digest(description, task, seed=seed, device=device, fresh=public is not None)
     order = Order(
         suite=name,
         task=task,
@@ -81,24 +80,28 @@ def make_data(
         seed=seed,
         out=out_dir / name / task / version,
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",
-        sizes=sizes,
-        draft=draft,
-        accept_misses=accept_misses,
+        draft=options.get("draft", False),
+        accept_misses=options.get("accept_misses", False),
         public=None if public is None else public.root,
         device=device,
     )
+    return order.out, _made(order, options.get("on_stage"), on_fetch)
+
+
+def _made(order: Order, on_stage: OnStage | None, on_fetch: OnProgress) -> dict[str, Any]:
     try:
         order.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.write_error(order.out, error) from error
-    manifest = make_suite(
+    assert order.folder is not None
+    folder = order.folder
+    return make_suite(
         order,
-        lambda: _load(folder, device),
-        lambda: _load_rounded(folder, device),
+        lambda: _load(folder, order.device),
+        lambda: _load_rounded(folder, order.device),
         _summed(on_stage),
         lambda: encoder(on_fetch),
     )
-    return order.out, manifest
 
 
 def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
@@ -130,21 +133,12 @@ def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
             raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
 
 
-def _digest(
-    target: Mapping[str, Any],
-    task: str,
-    *,
-    version: str,
-    seed: int,
-    device: str,
-    sizes: Mapping[str, Any],
-    fresh: bool,
-) -> str:
+def _digest(target: Mapping[str, Any], task: str, *, seed: int, device: str, fresh: bool) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
         "target": {name: target[name] for name in WEIGHTS},
         "task": task,
-        "version": version,
+        "version": get_task(task).version,
         "seed": seed,
         "build": builder(task)["build"],
         "facts_sha256": FACTS_SHA256,
@@ -152,8 +146,8 @@ def _digest(
     }
     if fresh:
         identity["facts"] = RESERVE
-    if task == FEATURES:  # the journals of causal tasks serve all sizes
-        identity["sizes"] = {key: str(value) for key, value in sizes.items()}
+    if task == FEATURES:  # its journals are of one set of sizes, here the task's own
+        identity["sizes"] = {}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
 
 

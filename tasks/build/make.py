@@ -22,7 +22,7 @@ from ...benchmark.registry import get_task
 from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_split
 from ...benchmark.suite.suite import open_suite
 from ..nulls import check_installed
-from .order import Made, NotFrozenError, Order, mini_ids
+from .order import Made, NotFrozenError, Order, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed, require
 
 if TYPE_CHECKING:
@@ -177,15 +177,15 @@ def _measure(
     for split in splits:
         if getattr(build, "KNOWS_TRAIN", False) and split != "train":
             options["known"] = (known | groups)["train"]
-        groups[split], flips = build.make_split(
-            target,
-            split,
+        job = SplitJob(
+            target=target,
+            split=split,
             seed=order.seed,
             work=order.work / split,
             report=lambda stage, n, split=split: report(f"{split}: {stage}", n),
             rounded=load_rounded,
-            **options,
         )
+        groups[split], flips = build.make_split(job, **options)
         if tried := flips.pop("tried", None):
             made.extra.setdefault("tried", {})[split] = tried
         if flips:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,18 @@ class Order:
     and nulls are fitted on that suite's train. None makes a whole suite."""
     nulls: bool = True
     """Whether null models are fitted; a test's tiny suites have nothing to fit them on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitJob:
+    """One split to be measured."""
+
+    target: Any  # `TargetModel`, float32
+    split: str
+    seed: int  # chooses prompts, demonstrations, sources, hints and sentences
+    work: Path  # folder for journals of this split; those of the other splits lie beside it
+    report: Callable[[str, int], None]  # told a stage and how many items it just finished
+    rounded: Callable[[], Any]  # gives the target with weights rounded to bf16
 
 
 @dataclass(slots=True)

@@ -9,9 +9,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from .columns import BoolArray, Columns, FloatArray, folds
+from .columns import BoolArray, Columns, FloatArray, folds, reduced
 from .heads import Head, boosted, logistic, scores
-from .text_features import reduced
 
 LABELS = ("A", "B", "C", "D")  # names of the parts; which part has which is said by the query
 N = len(LABELS)

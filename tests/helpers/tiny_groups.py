@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from introspect_bench.tasks.activation_patching.build.balance import Candidate, CandidateGroup
+from introspect_bench.tasks.activation_patching.build.balance import (
+    Candidate,
+    CandidateGroup,
+    no_probes,
+)
 from introspect_bench.tasks.activation_patching.build.contrast import Selection
-from introspect_bench.tasks.activation_patching.build.probes import no_probes
 
 WIDTH = 32
 

@@ -37,9 +37,12 @@ from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_c
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
-from introspect_bench.tasks.activation_patching.build.measure_patches import PATCH_ROWS
-from introspect_bench.tasks.activation_patching.build.positions import blocks, place
-from introspect_bench.tasks.facts.prompts import facts_of, interleave, one_shot, other_fact
+from introspect_bench.tasks.activation_patching.build.measure_patches import (
+    PATCH_ROWS,
+    blocks,
+    place,
+)
+from introspect_bench.tasks.facts.facts import facts_of, interleave, one_shot, other_fact
 
 MEMBERS = 6
 """Items that share a prompt and a place, as in a build."""

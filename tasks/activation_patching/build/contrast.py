@@ -155,7 +155,7 @@ class Selection:
 
 def _keeps(tally: Tally, ranks: npt.NDArray[np.int64], limit: float) -> npt.NDArray[np.bool_]:
     """Whether each choice leaves every strict lean within a limit, or nearer to it."""
-    before = np.abs(tally.leans[:STRICT])
+    before = np.abs(lean(tally.ranks)[:STRICT])
     after = np.abs(lean(tally.ranks + ranks)[:, :STRICT])
     return np.asarray(((after <= limit) | (after < before)).all(-1))
 
@@ -190,4 +190,5 @@ def _tallied(
 
 def _relief(tally: Tally, own: Fours) -> float:
     """How much less unlike changed and unchanged members are without a group."""
-    return tally.cost() - float(cost(tally.ranks - own.ranks[0], tally.gaps - own.gaps[0]))
+    rest = cost(tally.ranks - own.ranks[0], tally.gaps - own.gaps[0])
+    return float(cost(tally.ranks, tally.gaps)) - float(rest)

@@ -17,14 +17,12 @@ from ....benchmark.backends.interventions.outputs import Output
 from ....benchmark.backends.interventions.screen import Screened
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
-from ...facts.prompts import OneShot
+from ...facts.facts import OneShot
 from ..task import KINDS
 from . import measure_patches as measure
 from . import trials
-from .balance import Candidate, CandidateGroup, overlap
-from .measure_patches import Patch, Progress
-from .positions import blocks
-from .probes import Probes, no_probes
+from .balance import Candidate, CandidateGroup, Probes, no_probes, overlap
+from .measure_patches import Patch, Progress, blocks
 from .rules import Rows, Rules, cell_name
 from .trials import LEAST, Bench, Cell, expressible
 

@@ -18,12 +18,11 @@ from ....benchmark.backends.interventions.outputs import Output, cut
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
 from ....benchmark.records import Answer
-from ...facts.prompts import facts_of, interleave, names_something, one_shot, other_fact, rank
-from ...verdicts import format_answer, parse_answer
+from ...facts.facts import facts_of, interleave, names_something, one_shot, other_fact, rank
+from ...verdicts import expressible as sayable
 from ..task import KINDS
 from . import measure_patches as measure
-from .measure_patches import Patch, Progress
-from .positions import Placed, blocks, place
+from .measure_patches import Patch, Placed, Progress, blocks, place
 
 SOURCES = 16  # sources screened per place, in every block, by the first token of the answer
 POOL = 120  # possible sources looked at for one place, at most
@@ -104,12 +103,7 @@ def all_cells(target: TargetModel) -> list[Cell]:
 
 def expressible(text: str) -> bool:
     """Whether an answer has a letter or digit and a reply can say it."""
-    answer = Answer(changed=True, content=text)
-    return (
-        "\ufffd" not in text
-        and any(map(str.isalnum, text))
-        and parse_answer(format_answer(answer)) == answer
-    )
+    return "\ufffd" not in text and sayable(Answer(changed=True, content=text))
 
 
 def usable_bases(bench: Bench) -> list[int]:

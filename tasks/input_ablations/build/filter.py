@@ -9,12 +9,16 @@ the answers that a reader might guess.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ....benchmark.metrics.activations import auroc as pair_auroc
+from ...facts.facts import rank
 
 FOLDS = 5
 """Parts that questions are cut into; a candidate's probability is fitted on the other parts."""
@@ -44,8 +48,6 @@ class Candidate:
 
 def folds_of(questions: Sequence[str]) -> npt.NDArray[np.int64]:
     """Fold of each question, by a hash of it, (n,)."""
-    from ...facts.prompts import rank
-
     return np.array([rank("fold", question) % FOLDS for question in questions], dtype=np.int64)
 
 
@@ -128,8 +130,6 @@ def guessed(candidates: Sequence[Candidate]) -> Bools:
 
 def _common_outcomes(candidates: Sequence[Candidate]) -> dict[str, list[tuple[str, str]]]:
     """The four commonest outcomes under the first field (the relation)."""
-    from collections import Counter
-
     tables: dict[str, Counter[str]] = {}
     for one in candidates:
         tables.setdefault(one.fields[0], Counter())[one.outcome] += 1
@@ -140,17 +140,8 @@ def _common_outcomes(candidates: Sequence[Candidate]) -> dict[str, list[tuple[st
 
 
 def auroc(scores: Floats, labels: Bools) -> float:
-    """Chance that a random true row scores above a random false one, ties half; 0.5 without both.
-
-    The Mann-Whitney statistic over the product of the two counts.
-    """
-    from scipy.stats import rankdata
-
-    n_true, n_false = int(labels.sum()), int((~labels).sum())
-    if not n_true or not n_false:
-        return 0.5
-    ranks = rankdata(scores)
-    return float((ranks[labels].sum() - n_true * (n_true + 1) / 2) / (n_true * n_false))
+    """Chance that a true row scores above a false one, ties half; 0.5 without both."""
+    return 0.5 if labels.all() or not labels.any() else pair_auroc(scores[labels], scores[~labels])
 
 
 def nothing_known(candidates: Sequence[Candidate]) -> tuple[Floats, Bools]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from ....benchmark.backends.interventions.outputs import LETTERS
 from ...facts.fact_phrases import BY_RELATION
-from ...facts.facts import Fact
-from ...facts.prompts import rank
+from ...facts.facts import Fact, rank
 
 ANSWER_PREFIX = "The answer is"
 """Beginning of the assistant's reply to a multiple-choice question; after a bare `Answer:` the

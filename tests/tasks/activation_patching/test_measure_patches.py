@@ -13,11 +13,14 @@ from tiny_targets import Patch as SlowPatch
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
 from introspect_bench.tasks.activation_patching.build import measure_patches as measure
-from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
-from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build.measure_patches import (
+    Patch,
+    Placed,
+    blocks,
+    place,
+)
 from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.prompts import one_shot
+from introspect_bench.tasks.facts.facts import Fact, one_shot
 
 NAMES = ("Kenya", "東京", "Oman", "K", "Côte d'Ivoire", "Peru")
 

@@ -9,8 +9,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from tiny_groups import WIDTH, group, many, selected
 
-from introspect_bench.tasks.activation_patching.build.balance import Candidate, CandidateGroup
-from introspect_bench.tasks.activation_patching.build.probes import fit_probes
+from introspect_bench.tasks.activation_patching.build.balance import (
+    Candidate,
+    CandidateGroup,
+    fit_probes,
+)
 
 
 def probed(kept: list[tuple[CandidateGroup, tuple[Candidate, ...]]]) -> float:
