@@ -188,8 +188,7 @@ def hold_out_data(
 ) -> list[dict[str, Any]]:
     """Hold a part of a suite's train out as the validation split of a suite of its own.
 
-    Returns:
-        For each task `task`, `path`, `queries` by split and what `held_out` says.
+    Return for each task `task`, `path`, `queries` by split and what `held_out` says.
 
     Raises UsageError: unknown suite or task, one without interventions, the folder is there, or
     train has not so many queries; IntegrityError: a file of the suite is corrupt; MissingPartError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -182,7 +183,7 @@ def _measure(
             split=split,
             seed=order.seed,
             work=order.work / split,
-            report=lambda stage, n, split=split: report(f"{split}: {stage}", n),
+            report=partial(_of_split, report, split),
             rounded=load_rounded,
         )
         groups[split], flips = build.make_split(job, **options)
@@ -201,6 +202,10 @@ def _measure(
         check_expressible(split, groups[split])
         made.counts[split] = write_split(folder / split, order.task, groups[split])
     return made
+
+
+def _of_split(report: Callable[[str, int], None], split: str, stage: str, n: int) -> None:
+    report(f"{split}: {stage}", n)
 
 
 def _measure_features(

@@ -53,7 +53,9 @@ class Columns:
         """Return the columns of some rows."""
         chosen = np.arange(len(self))[rows]
         own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "fields"}
-        taken = {name: None if value is None else value[chosen] for name, value in own.items()}
+        taken: dict[str, Any] = {
+            name: None if value is None else value[chosen] for name, value in own.items()
+        }
         return Columns(fields=[self.fields[i] for i in chosen], **taken)
 
 

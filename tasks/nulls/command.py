@@ -33,9 +33,8 @@ def data_nulls(
 ) -> list[dict[str, Any]]:
     """Return every null's score on a split of suites.
 
-    Returns:
-        A row a null: `suite`, `task`, `version`, `name`, `access`, `rule`, `metrics`, and with
-        `refit` the manifest's metrics as `said`, None where it has no such null.
+    A row a null: `suite`, `task`, `version`, `name`, `access`, `rule`, `metrics`, and with `refit`
+    the manifest's metrics as `said`, None where it has no such null.
 
     Raises UsageError: unknown suite, task or split, or no suite has nulls; IntegrityError: a file
     is corrupt; MissingPartError: the target's weights or scikit-learn are missing (`refit` only).

@@ -8,9 +8,9 @@ token in the patched one's place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from .null import REPLAYS, Null, Rule, Score, fit_null, pairs
 from .patching import fit_patching
 
 if TYPE_CHECKING:
-    from ...benchmark.backends.interventions.calculator import Calculator
+    from ...benchmark.backends.interventions.calculator import Calculator, Places
 
 TUNED_ON = 250
 """Training groups that the rule is chosen on; the target runs on each of their queries."""
@@ -37,33 +37,13 @@ Floats = npt.NDArray[np.float32]
 Layers = Sequence[tuple[int, int]]
 
 
-class Target(Protocol):
-    """A target as null models ask it: `benchmark.backends.places.Places`."""
-
-    def unpatched(self, texts: Sequence[str], positions: Sequence[int], layers: Layers) -> Floats:
-        """Return what stands at places of clean runs, (n, d_model)."""
-        ...
-
-    def token_lens(
-        self, texts: Sequence[str], blocks: Layers
-    ) -> Callable[[Floats, Layers], list[int]]:
-        """Return what reads tokens off vectors."""
-        ...
-
-    def answers_with_tokens(
-        self, texts: Sequence[str], positions: Sequence[int], tokens: Sequence[int]
-    ) -> list[str]:
-        """Return answers after one token of each prompt was replaced."""
-        ...
-
-
 def places(columns: Columns) -> tuple[list[str], list[int], list[tuple[int, int]]]:
     """Return text, position and layers of each query."""
     layers = [(int(f["layers"][0]), int(f["layers"][1])) for f in columns.fields]
     return [*columns.text], [int(f["position"]) for f in columns.fields], layers
 
 
-def fit_replays(train: Columns, others: Mapping[str, Columns], target: Target) -> Null:
+def fit_replays(train: Columns, others: Mapping[str, Columns], target: Places) -> Null:
     """Fit the map on train, choose the rule on a part of it, and measure it elsewhere."""
     shown, _, layers = places(train)
     read = target.token_lens(sorted(set(shown)), sorted(set(layers)))
@@ -73,17 +53,11 @@ def fit_replays(train: Columns, others: Mapping[str, Columns], target: Target) -
         assert part.vector is not None
         where = places(part)
         tokens = read(part.vector, where[2])
-        answers.append(
-            texts(
-                [
-                    normalise_content(x)
-                    for x in target.answers_with_tokens(where[0], where[1], tokens)
-                ]
-            )
-        )
+        said = target.answers_with_tokens(where[0], where[1], tokens)
+        answers.append(texts([normalise_content(x) for x in said]))
     differs = [
-        np.asarray(said != part.clean, dtype=np.float64)
-        for said, part in zip(answers, parts.values(), strict=True)
+        np.asarray(own != part.clean, dtype=np.float64)
+        for own, part in zip(answers, parts.values(), strict=True)
     ]
     score = Score(
         name="source's token read off and put into the text",
@@ -106,7 +80,7 @@ def suite_nulls(
     *,
     splits: Sequence[str] = MEASURED,
     train: Suite | None = None,
-    target: Target | None = None,
+    target: Places | None = None,
     embed: Embed | None = None,
     calculator: Calculator | None = None,
 ) -> dict[str, list[Row]]:
@@ -127,7 +101,7 @@ def fit_nulls(
     task: str,
     train: Columns,
     others: Mapping[str, Columns],
-    target: Target | None = None,
+    target: Places | None = None,
     embed: Embed | None = None,
 ) -> list[Null]:
     """Fit every null of a causal task."""
@@ -152,7 +126,7 @@ def _calculated(calculator: Calculator, suite: Suite, splits: Sequence[str]) -> 
     )
 
 
-def with_originals(columns: Columns, target: Target) -> Columns:
+def with_originals(columns: Columns, target: Places) -> Columns:
     """Return the columns with what stood at each query's place in the clean run."""
     return replace(columns, original=target.unpatched(*places(columns)))
 

@@ -102,6 +102,11 @@ class Patch:
     kind: str  # position kind, in both prompts
     block: int  # index of the block of layers
 
+    @property
+    def cell(self) -> tuple[str, int]:
+        """Kind and block."""
+        return self.kind, self.block
+
 
 def clean_outputs(
     target: TargetModel, prompts: Sequence[Sequence[int]], journal: Journal, report: Progress

@@ -18,11 +18,12 @@ from ....benchmark.backends.interventions.outputs import Output, cut
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
 from ....benchmark.records import Answer
+from ...build.answers import Progress
 from ...facts.facts import facts_of, interleave, names_something, one_shot, other_fact, rank
 from ...verdicts import expressible as sayable
 from ..task import KINDS
 from . import measure_patches as measure
-from .measure_patches import Patch, Placed, Progress, blocks, place
+from .measure_patches import Patch, Placed, blocks, place
 
 SOURCES = 16  # sources screened per place, in every block, by the first token of the answer
 POOL = 120  # possible sources looked at for one place, at most

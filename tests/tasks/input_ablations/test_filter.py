@@ -205,10 +205,7 @@ def test_what_is_kept_of_train_tells_no_active_part_of_test() -> None:
 
     # alike in all candidates, so that only a regression on what was kept finds the cue
     found, known = naming(0.5, 900), naming(1.0, 300)
-    plain, matched = (
-        drawing.choose(found, "test", 200, 1),
-        drawing.choose(found, "test", 200, 1, known),
-    )
+    plain, matched = (drawing.choose(found, "test", 200, 1, one) for one in ((), known))
     assert len(matched) > 100
     assert told(matched) <= drawing.RANK_CAP + 0.03
     assert told(matched) <= told(plain) + 0.01
