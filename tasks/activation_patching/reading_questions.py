@@ -77,18 +77,6 @@ def _answer(group: Sequence[Read], place: int) -> Asked | None:
     return {**one.layers, "relation": one.relation}, one.answer
 
 
-def _relation(group: Sequence[Read], place: int) -> Asked | None:
-    return {}, group[place].relation
-
-
-def _layers(group: Sequence[Read], place: int) -> Asked | None:
-    return {}, "{first} to {last}".format(**group[place].layers)
-
-
-def _position(group: Sequence[Read], place: int) -> Asked | None:
-    return {}, str(group[place].position + 1)
-
-
 def _pair(group: Sequence[Read], place: int) -> tuple[Read, Read] | None:
     """The two members of a group that are told apart; None if one is left over or they are one."""
     first = place - place % 2
@@ -139,9 +127,9 @@ ASKED: Mapping[str, Callable[[Sequence[Read], int], Asked | None]] = {
     "token": _token,
     "subject": _subject,
     "answer": _answer,
-    "relation": _relation,
-    "layers": _layers,
-    "position": _position,
+    "relation": lambda group, place: ({}, group[place].relation),
+    "layers": lambda group, place: ({}, "{first} to {last}".format(**group[place].layers)),
+    "position": lambda group, place: ({}, str(group[place].position + 1)),
     "stood": _stood,
     "which": _which,
 }

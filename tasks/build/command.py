@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 from ...benchmark import files
 from ...benchmark.cache import OnProgress, cache_dir, silent
@@ -29,12 +30,14 @@ WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 OnStage = Callable[[str, int], None]  # told `(stage, items done in it)`
 
 
-class MakeOptions(TypedDict, total=False):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeOptions:
     """What may be said of a suite besides what is made, for which target, and where."""
 
-    draft: bool  # write it even if bars are missed, marked as not frozen
-    accept_misses: bool  # freeze it even if bars are missed, with the bars in the manifest
-    on_stage: OnStage | None  # told what is measured
+    draft: bool = False  # write it even if bars are missed, marked as not frozen
+    accept_misses: bool = False  # freeze it even if bars are missed, with the bars in the manifest
+    sizes: Mapping[str, Any] | None = None  # other sizes than the task's own
+    on_stage: OnStage | None = None  # told what is measured
 
 
 def make_data(
@@ -46,21 +49,21 @@ def make_data(
     out_dir: Path = Path("suites"),
     fresh_of: str | None = None,
     on_fetch: OnProgress = silent,
-    **options: Unpack[MakeOptions],
+    **options: Any,
 ) -> tuple[Path, dict[str, Any]]:
     """Make the suite of a task for a target from nothing, or go on where a killed build was.
 
     Return its folder and manifest. `target` is a named target, a folder, or `org/model@commit`;
     `out_dir` gets `SUITE/TASK/VERSION`, and `--suite OUT_DIR/SUITE` then runs it. With `fresh_of`,
     a shipped suite or a folder of suites, only a test split is made, of facts that none of its
-    splits has, and nulls are fitted on its train.
+    splits has, and nulls are fitted on its train. Other options are those of `MakeOptions`.
 
     Raises UsageError: unknown target, task or device, a hub id without a commit, the suite exists,
     or another process is building it; MissingPartError: weights or device are missing, or the disk
     is full; IntegrityError: weights are corrupt; CheckFailedError: a self-test or a bar failed;
     nothing is frozen. If bars were missed it is a `NotFrozenError`, with the statistics.
     """
-    version = get_task(task).version
+    more, version = MakeOptions(**options), get_task(task).version
     _check_device(device)  # before anything is downloaded
     public = None if fresh_of is None else find_suite(fresh_of, task)
     if public is not None and public.describes:
@@ -71,7 +74,8 @@ def make_data(
     name = spec.name.rpartition("/")[2].lower()
     if public is not None:
         _check_target(public, description)
-    digest = _digest(description, task, seed=seed, device=device, fresh=public is not None)
+    fresh = public is not None
+    digest = _digest(description, task, seed, device, more.sizes or {}, fresh=fresh)
     order = Order(
         suite=name,
         task=task,
@@ -80,12 +84,13 @@ def make_data(
         seed=seed,
         out=out_dir / name / task / version,
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",
-        draft=options.get("draft", False),
-        accept_misses=options.get("accept_misses", False),
+        sizes=more.sizes,
+        draft=more.draft,
+        accept_misses=more.accept_misses,
         public=None if public is None else public.root,
         device=device,
     )
-    return order.out, _made(order, options.get("on_stage"), on_fetch)
+    return order.out, _made(order, more.on_stage, on_fetch)
 
 
 def _made(order: Order, on_stage: OnStage | None, on_fetch: OnProgress) -> dict[str, Any]:
@@ -133,7 +138,15 @@ def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
             raise UsageError(f"{public.root}: its target has another {name} than {target['name']}")
 
 
-def _digest(target: Mapping[str, Any], task: str, *, seed: int, device: str, fresh: bool) -> str:
+def _digest(
+    target: Mapping[str, Any],
+    task: str,
+    seed: int,
+    device: str,
+    sizes: Mapping[str, Any],
+    *,
+    fresh: bool,
+) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
         "target": {name: target[name] for name in WEIGHTS},
@@ -146,8 +159,8 @@ def _digest(target: Mapping[str, Any], task: str, *, seed: int, device: str, fre
     }
     if fresh:
         identity["facts"] = RESERVE
-    if task == FEATURES:  # its journals are of one set of sizes, here the task's own
-        identity["sizes"] = {}
+    if task == FEATURES:  # the journals of causal tasks serve all sizes
+        identity["sizes"] = {key: str(value) for key, value in sizes.items()}
     return files.sha256_bytes(files.canonical_json(identity).encode())[:12]
 
 

@@ -27,7 +27,7 @@ from .order import Made, NotFrozenError, Order, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed, require
 
 if TYPE_CHECKING:
-    from ..nulls.ablations import Embed
+    from ..nulls.which import Embed
 
 CALCULATOR_ROWS = 8
 """Rows of a batch in which every label is measured again: fewer than when it was made."""

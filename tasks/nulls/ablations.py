@@ -7,7 +7,7 @@ of kind `which` are scored part by part: a head learns from train which of four 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,15 +41,10 @@ from .heads import (
     shown,
 )
 from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, fitted_score, pairs
-from .which import fit_which
+from .which import COMPONENTS, Embed, fit_which
 
-FOLDS = 5  # folds of train on which rules are chosen
-COMPONENTS = 48  # singular components of n-grams that trees see
-SEED = 0  # of random projections
 VIEWS = ("text", "removed", "rest")
 """What is read: the shown text, the removable part, the text without it."""
-
-Embed = Callable[[Sequence[str]], Any]  # texts to unit vectors, (n, width)
 
 
 def fit_ablations(
@@ -105,7 +100,7 @@ def _join(
 def fit_kind(parts: Mapping[str, Columns], embed: Embed | None) -> dict[tuple[str, str], Null]:
     """Fit every null of one kind with verdict and content; returns them by name and class."""
     columns = [*parts.values()]
-    train, fold = columns[0], folds(columns[0], FOLDS)
+    train, fold = columns[0], folds(columns[0])
     every = np.ones(len(train), dtype=bool)
     found: dict[tuple[str, str], Null] = {}
     read = ngrams(columns, VIEWS)
@@ -139,7 +134,7 @@ def _verdicts(
     flat = [np.zeros(len(part)) for part in columns]
     yield Score(name="constant", access=access, values=flat, vector=False)
     yield fitted("text regression", logistic, words)
-    latent = reduced(words, COMPONENTS, SEED)
+    latent = reduced(words, COMPONENTS)
     about = numbered(*map(relation, columns))
     own = [np.column_stack([a, b]) for a, b in zip(latent, about, strict=True)]
     yield fitted("boosted trees", boosted, own)

@@ -22,6 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.object_]  # Strings, (n,) or (n, TOP)
+FOLDS = 5  # folds of train on which rules are chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def texts(values: Sequence[str]) -> Texts:
     return found
 
 
-def folds(columns: Columns, n: int) -> IntArray:
+def folds(columns: Columns, n: int = FOLDS) -> IntArray:
     """Return a fold for each query; queries of one text or one group are never in two.
 
     Folds are dealt to texts in the order in which they first appear, so nothing is left to chance.
@@ -187,10 +188,10 @@ def _marks(columns: Columns, i: int, clean: bool) -> list[str]:
     return found
 
 
-def reduced(rows: Sequence[Any], n: int, seed: int) -> list[FloatArray]:
+def reduced(rows: Sequence[Any], n: int) -> list[FloatArray]:
     """Return sparse rows as their largest singular components, (n_rows, n) each."""
     n = min(n, min(rows[0].shape) - 1)
     if n < 1:
         return [part.toarray().astype(np.float64) for part in rows]
-    svd = TruncatedSVD(n, random_state=seed).fit(rows[0])
+    svd = TruncatedSVD(n, random_state=0).fit(rows[0])
     return [svd.transform(part) for part in rows]

@@ -46,18 +46,17 @@ def description_nulls(
     vectors = {split: _vectors(suite, split) for split in ("train", *splits)}
     constant = _best_constant(train, judge)
     pooled = _best_neighbour(train, vectors["train"], judge)
+    among = f"training feature of {'any layer' if pooled else 'the same layer'}"
     found = {}
     for split in splits:
         own = read_split(suite, split).of(HEADLINE)
         texts = [one.descriptions[0] for one in own.truth]
         others = shuffled([one.predicate for one in own.truth], np.random.default_rng(seed))
         near = nearest(vectors[split], own, vectors["train"], train, pooled=pooled)
+        neighbours = [train.truth[place].descriptions[0] for place in near]
         said = {
             "constant": ([constant] * len(texts), f"always: {constant}"),
-            "nearest-neighbour": (
-                [train.truth[place].descriptions[0] for place in near],
-                f"description of the nearest training feature of {_among(pooled)}",
-            ),
+            "nearest-neighbour": (neighbours, f"description of the nearest {among}"),
             "shuffled": ([texts[place] for place in others], "another feature's description"),
         }
         rows = [
@@ -104,10 +103,7 @@ def _best_constant(train: Split, judge: ExactJudge) -> str:
     names = Counter(one.predicate for one in train.truth)
     texts = {one.predicate: one.descriptions[0] for one in reversed(train.truth)}
     tried = sorted(names, key=lambda name: (-names[name], name))[:COMMONEST]
-    values = []
-    for name in tried:
-        predicted = judge.predict([texts[name]] * len(train.truth), train.own["ids"])
-        values.append(_metrics(train, predicted)["matched_auroc"])
+    values = [_on_train(train, judge, [texts[name]] * len(train.truth)) for name in tried]
     return texts[tried[int(np.argmax(values))]]
 
 
@@ -117,13 +113,13 @@ def _best_neighbour(train: Split, vectors: Mapping[str, Floats], judge: ExactJud
     for pooled in (False, True):
         near = nearest(vectors, train, vectors, train, pooled=pooled)
         replies = [train.truth[place].descriptions[0] for place in near]
-        predicted = judge.predict(replies, train.own["ids"])
-        values.append(_metrics(train, predicted)["matched_auroc"])
+        values.append(_on_train(train, judge, replies))
     return values[1] > values[0]
 
 
-def _among(pooled: bool) -> str:
-    return "any layer" if pooled else "the same layer"
+def _on_train(train: Split, judge: ExactJudge, replies: Sequence[str]) -> float:
+    predicted = judge.predict(replies, train.own["ids"])
+    return _metrics(train, predicted)["matched_auroc"]
 
 
 def _vectors(suite: Suite, split: str) -> dict[str, Floats]:

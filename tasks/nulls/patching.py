@@ -37,9 +37,7 @@ from .heads import (
 from .null import RUNS_TARGET, WORDS, Null, Rule, Score, expected, fit_null, fitted_score, pairs
 from .vectors import VectorViews, group_ranks
 
-FOLDS = 5  # folds of train on which rules are chosen
 SOURCE_PROBE = "source's answer by a probe on the vector"
-SEED = 0  # of random projections
 RANKED = (
     "vector norm",
     "distance to the training mean",
@@ -55,7 +53,7 @@ class Seen:
 
     def __init__(self, parts: list[Columns]) -> None:
         """Take queries with vectors, train first."""
-        self.parts, self.fold = parts, folds(parts[0], FOLDS)
+        self.parts, self.fold = parts, folds(parts[0])
         read = ngrams(parts)
         self.words, self.words_clean = (
             with_marks(read, parts, clean=clean) for clean in (False, True)
@@ -216,7 +214,7 @@ def _probes(seen: Seen, access: str, known: Rule) -> Iterator[Score]:
             numbered(*map(place, seen.parts)), numbered(*map(relation, seen.parts)), strict=True
         )
     ]
-    latent = reduced(words, 16, SEED)
+    latent = reduced(words, 16)
     more = [
         _against_clean(part, rows) if target else np.zeros((len(part), 0))
         for part, rows in zip(seen.parts, known.guessed, strict=True)

@@ -20,12 +20,13 @@ from ...benchmark.registry import get_task
 from ...benchmark.scoring.scale import CALCULATOR
 from ...benchmark.suite.suite import Suite
 from ..calculate import calculated_metrics
-from .ablations import Embed, fit_ablations
+from .ablations import fit_ablations
 from .bars import ABLATIONS
 from .columns import Columns, read_columns, texts
 from .heads import ranked
 from .null import REPLAYS, Null, Rule, Score, fit_null, pairs
 from .patching import fit_patching
+from .which import Embed
 
 if TYPE_CHECKING:
     from ...benchmark.backends.interventions.calculator import Calculator, Places

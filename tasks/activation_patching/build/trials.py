@@ -1,6 +1,6 @@
 """Which prompts are patched, where and from which sources.
 
-Owns the proposals of one split; what comes out is `reading.py`, which groups are kept is
+Owns the proposals of one split; what comes out is `survey.py`, which groups are kept is
 `contrast.py` and `collect.py`. What is proposed depends on no choice made before.
 """
 
