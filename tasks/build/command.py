@@ -65,9 +65,7 @@ def make_data(
     """
     more, version = MakeOptions(**options), get_task(task).version
     _check_device(device)  # before anything is downloaded
-    public = None if fresh_of is None else find_suite(fresh_of, task)
-    if public is not None and public.describes:
-        raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
+    public = None if fresh_of is None else _public(fresh_of, task)
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, on_progress=on_fetch)
     description = describe(spec, folder)
@@ -129,6 +127,14 @@ def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
         "tensors_sha256": spec.tensors_sha256,
         "tokenizer_sha256": files.sha256_file(tokenizer),
     }
+
+
+def _public(suite: str, task: str) -> Suite:
+    """The suite whose test is made anew."""
+    public = find_suite(suite, task)
+    if public.describes:
+        raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
+    return public
 
 
 def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
