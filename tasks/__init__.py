@@ -17,13 +17,10 @@ from .input_ablations.task import make_task as make_ablations
 if TYPE_CHECKING:
     from ..benchmark.suite.suite import Suite
 
-TASKS: tuple[Task, ...] = (make_descriptions(), make_patching(), make_ablations())
-"""Every task."""
+TASKS: tuple[Task, ...] = (make_descriptions(), make_patching(), make_ablations())  # every task
 
-SUITES = ("smollm2-135m",)
-"""Every frozen suite that ships with the package."""
-FOLDER = Path(__file__).parent / "suites"
-"""Where they lie."""
+SUITES = ("smollm2-135m",)  # every frozen suite that ships with the package
+FOLDER = Path(__file__).parent / "suites"  # where they lie
 SUMS = FOLDER / "SHA256SUMS"
 """A line a manifest, which ties every byte of the suites to this package."""
 _SUM = re.compile(r"[0-9a-f]{64}  [a-z0-9.-]+/[a-z-]+/v\d+/manifest\.json")
@@ -39,8 +36,7 @@ def pins() -> dict[str, str]:
 
     The file has the form that `sha256sum` writes and checks.
 
-    Raises:
-        IntegrityError: a line is not of that form.
+    Raises IntegrityError: a line is not of that form.
     """
     found = {}
     for line in SUMS.read_text("utf-8").splitlines():

@@ -30,13 +30,7 @@ def calculate(
 ) -> list[Answer | Choice | None]:
     """Return each query's answer; None where no part's removal changes the output.
 
-    Args:
-        target: the target.
-        queries: of one causal task.
-        vectors: of each query, (d_target,); None of a task without vectors.
-
-    Raises:
-        UsageError: a vector is left out.
+    Raises UsageError: a vector is left out.
     """
     if queries and "layers" in queries[0].fields:
         return _patched(target, queries, vectors)

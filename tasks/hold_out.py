@@ -19,8 +19,7 @@ from ..benchmark.suite.suite import Suite
 from .build.order import mini_ids
 from .build.statistics import describe_kinds
 
-Group = Sequence[Measured]
-"""Members of one contrast group."""
+Group = Sequence[Measured]  # members of one contrast group
 
 KEPT = ("target", "frozen", "prompt_sha256", "builder", "seed", "doctor")
 """Fields of a manifest that are true of every part of its suite."""
@@ -29,19 +28,12 @@ KEPT = ("target", "frozen", "prompt_sha256", "builder", "seed", "doctor")
 def hold_out(suite: Suite, n: int, out: Path) -> dict[str, Any]:
     """Write a suite whose train and validation are parts of another suite's train.
 
-    Args:
-        suite: of a causal task; nothing but its train is read.
-        n: queries to hold out.
-        out: folder of the new suite; must not exist.
+    Return its manifest: `held_out` says what it was derived from, how many queries were left out
+    and what both parts still share.
 
-    Returns:
-        Its manifest. `held_out` says what it was derived from, how many queries were left out and
-        what both parts still share.
-
-    Raises:
-        UsageError: the folder exists, the task describes features, or train has not so many.
-        IntegrityError: a file of the suite is corrupt.
-        MissingPartError: the disk is full, or the folder can't be written.
+    Raises UsageError: the folder exists, the task describes features, or train has not so many;
+    IntegrityError: a file of the suite is corrupt; MissingPartError: the disk is full, or the
+    folder can't be written.
     """
     if out.exists():
         raise UsageError(f"{out} exists; choose another -o")

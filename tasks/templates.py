@@ -32,8 +32,7 @@ def _environment(folder: Path) -> Environment:
 def n_templates(folder: Path) -> int:
     """Number of templates in a prompts folder.
 
-    Raises:
-        IntegrityError: the files are not `1..N`, each with instructions and a question.
+    Raises IntegrityError: the files are not `1..N`, each with instructions and a question.
     """
     names = {path.name for path in folder.glob("*.jinja")}
     count = len(names) // 2
@@ -58,14 +57,7 @@ def template_number(query_id: str, count: int) -> int:
 def render_prompt(folder: Path, *, task: str, query_id: str, values: Mapping[str, Any]) -> Rendered:
     """Render one query with the template its id selects.
 
-    Args:
-        folder: the task's `prompts` folder.
-        task: name of the task, for the template id.
-        query_id: id of the query.
-        values: what the question may use; the instructions use nothing.
-
-    Raises:
-        jinja2.UndefinedError: the template uses a value that is not given.
+    Raises jinja2.UndefinedError: the template uses a value that is not given.
     """
     number = template_number(query_id, n_templates(folder))
     return Rendered(
@@ -78,8 +70,7 @@ def render_prompt(folder: Path, *, task: str, query_id: str, values: Mapping[str
 def render_file(folder: Path, name: str, values: Mapping[str, Any]) -> str:
     """Render the template `NAME.jinja` of a folder.
 
-    Raises:
-        jinja2.UndefinedError: the template uses a value that is not given.
+    Raises jinja2.UndefinedError: the template uses a value that is not given.
     """
     return _environment(folder).get_template(f"{name}.jinja").render(values)
 

@@ -27,14 +27,11 @@ from ..benchmark.records import Answer, Choice
 from ..benchmark.runs.reply_text import clean_reply, drop_label, is_label, unbox, without_thinking
 from ..benchmark.scoring.correct import letter_form, normalise_content
 
-OPENINGS = ("unchanged:", "changed:")
-"""How the short form of an answer begins."""
+OPENINGS = ("unchanged:", "changed:")  # how the short form of an answer begins
 
-FORM = "one line, `unchanged: X` or `changed: Y`"
-"""What a reply has to look like, in words."""
+FORM = "one line, `unchanged: X` or `changed: Y`"  # what a reply has to look like, in words
 
-MAX_LINE = 1000
-"""Longest line that is read, in characters; a longer one has no answer."""
+MAX_LINE = 1000  # longest line that is read, in characters; a longer one has no answer
 
 _VERDICT = re.compile(r"(?<![^\W_])(?:un)?changed[*_`]*\s*:", re.IGNORECASE)
 _SHORT = re.compile(r"[*_`]*(?P<un>un)?changed[*_`]*\s*:[*_`]*(?P<content>.*)", re.IGNORECASE)
@@ -172,8 +169,7 @@ def format_answer(answer: Answer) -> str:
     return plain if parse_answer(plain) == answer else f'{verdict}: "{answer.content}"'
 
 
-OPENING = "part:"
-"""How a choice begins."""
+OPENING = "part:"  # how a choice begins
 
 _CHOICE = re.compile(
     r"[*_`\"']*part[*_`]*\s*:\s*[*_`\"'(\[]*(?P<part>[A-D])[*_`\"')\]]*\.?[*_`\"']*",

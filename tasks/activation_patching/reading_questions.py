@@ -21,8 +21,7 @@ from ...benchmark.task import ReadingQuestion
 from ..facts.fact_phrases import BY_RELATION
 from ..templates import render_file
 
-READING = Path(__file__).parent / "prompts" / "reading"
-"""Folder of the questions' templates."""
+READING = Path(__file__).parent / "prompts" / "reading"  # folder of the questions' templates
 ORIGIN = ("text", "position", "token", "subject", "relation")
 """What an oracle row says of where a vector was read."""
 
@@ -32,19 +31,12 @@ class Read:
     """A training query and where its vector was read."""
 
     query: Query
-    """The query."""
-    answer: str
-    """What the target writes after the text that the vector was read in."""
+    answer: str  # what the target writes after the text that the vector was read in
     text: str
-    """That text."""
-    position: int
-    """0-based index of the token in it."""
+    position: int  # 0-based index of the token in it
     token: str
-    """The token."""
-    subject: str
-    """Whom or what the text asks about."""
-    relation: str
-    """Name of the relation it asks for."""
+    subject: str  # whom or what the text asks about
+    relation: str  # name of the relation it asks for
 
     @property
     def layers(self) -> dict[str, int]:
@@ -61,8 +53,7 @@ class Read:
         return phrase is not None and phrase.cloze.index("{s}") < phrase.cloze.index(phrase.key)
 
 
-Asked = tuple[dict[str, Any], str]
-"""What a template is filled with, and the right reply."""
+Asked = tuple[dict[str, Any], str]  # what a template is filled with, and the right reply
 
 
 def _differ(group: Sequence[Read], name: str) -> bool:
@@ -84,18 +75,6 @@ def _answer(group: Sequence[Read], place: int) -> Asked | None:
     if not one.knows_subject or not _differ(group, "answer"):
         return None
     return {**one.layers, "relation": one.relation}, one.answer
-
-
-def _relation(group: Sequence[Read], place: int) -> Asked | None:
-    return {}, group[place].relation
-
-
-def _layers(group: Sequence[Read], place: int) -> Asked | None:
-    return {}, "{first} to {last}".format(**group[place].layers)
-
-
-def _position(group: Sequence[Read], place: int) -> Asked | None:
-    return {}, str(group[place].position + 1)
 
 
 def _pair(group: Sequence[Read], place: int) -> tuple[Read, Read] | None:
@@ -148,9 +127,9 @@ ASKED: Mapping[str, Callable[[Sequence[Read], int], Asked | None]] = {
     "token": _token,
     "subject": _subject,
     "answer": _answer,
-    "relation": _relation,
-    "layers": _layers,
-    "position": _position,
+    "relation": lambda group, place: ({}, group[place].relation),
+    "layers": lambda group, place: ({}, "{first} to {last}".format(**group[place].layers)),
+    "position": lambda group, place: ({}, str(group[place].position + 1)),
     "stood": _stood,
     "which": _which,
 }
@@ -170,12 +149,7 @@ def reading_questions(
 ) -> list[ReadingQuestion]:
     """Ask all that can be asked of training vectors, one question of a kind and query at most.
 
-    Args:
-        queries: training queries.
-        told: their oracle rows by query id.
-
-    Raises:
-        UsageError: a row does not say where the vector was read.
+    Raises UsageError: a row does not say where the vector was read.
     """
     groups: dict[str, list[Read]] = {}
     for query in sorted(queries, key=_order):

@@ -15,7 +15,6 @@ from ..verdicts import FORM, OPENINGS, format_answer, format_replayed, parse_ans
 from .reading_questions import reading_questions
 
 NAME = "activation-patching"
-"""Name of the task."""
 
 KINDS = ("last-subject", "other-subject", "relation", "demonstration", "last")
 """Position kinds: last token of the subject; another token of the subject; a token of the word that
@@ -24,8 +23,7 @@ names the relation; last token of the demonstration's answer; last token of the 
 DISRUPTED = "disrupted"
 """Kind of queries at places where nine of ten patches give neither prompt's own answer."""
 
-PROMPTS = Path(__file__).parent / "prompts"
-"""Folder of its templates."""
+PROMPTS = Path(__file__).parent / "prompts"  # folder of its templates
 
 
 def render(query: Query) -> Rendered:

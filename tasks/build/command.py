@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,17 @@ from .order import Order
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
 
-OnStage = Callable[[str, int], None]
-"""Told `(stage, items done in it)`."""
+OnStage = Callable[[str, int], None]  # told `(stage, items done in it)`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeOptions:
+    """What may be said of a suite besides what is made, for which target, and where."""
+
+    draft: bool = False  # write it even if bars are missed, marked as not frozen
+    accept_misses: bool = False  # freeze it even if bars are missed, with the bars in the manifest
+    sizes: Mapping[str, Any] | None = None  # other sizes than the task's own
+    on_stage: OnStage | None = None  # told what is measured
 
 
 def make_data(
@@ -37,60 +47,33 @@ def make_data(
     seed: int = 0,
     device: str = "cpu",
     out_dir: Path = Path("suites"),
-    draft: bool = False,
-    accept_misses: bool = False,
     fresh_of: str | None = None,
-    sizes: Mapping[str, Any] | None = None,
     on_fetch: OnProgress = silent,
-    on_stage: OnStage | None = None,
+    **options: Any,
 ) -> tuple[Path, dict[str, Any]]:
     """Make the suite of a task for a target from nothing, or go on where a killed build was.
 
-    Args:
-        target: a named target, a folder, or `org/model@commit`.
-        task: name of the task.
-        seed: chooses prompts, demonstrations and sources.
-        device: a torch device.
-        out_dir: gets `SUITE/TASK/VERSION`; `--suite OUT_DIR/SUITE` then runs it.
-        draft: write it even if bars are missed, marked as not frozen.
-        accept_misses: freeze it even if bars are missed, with the bars in the manifest.
-        fresh_of: a shipped suite or a folder of suites: only a test split is made, of facts that
-            none of its splits has, and nulls are fitted on its train. A whole suite if None.
-        sizes: other sizes than the task's own.
-        on_fetch: told what is downloaded.
-        on_stage: told what is measured.
+    Return its folder and manifest. `target` is a named target, a folder, or `org/model@commit`;
+    `out_dir` gets `SUITE/TASK/VERSION`, and `--suite OUT_DIR/SUITE` then runs it. With `fresh_of`,
+    a shipped suite or a folder of suites, only a test split is made, of facts that none of its
+    splits has, and nulls are fitted on its train. Other options are those of `MakeOptions`.
 
-    Returns:
-        Folder of the new suite, and its manifest.
-
-    Raises:
-        UsageError: unknown target, task or device, a hub id without a commit, the suite exists, or
-            another process is building it.
-        MissingPartError: weights or device are missing, or the disk is full.
-        IntegrityError: weights are corrupt.
-        CheckFailedError: a self-test or a bar failed; nothing is frozen. If bars were missed it is
-            a `NotFrozenError`, with the statistics.
+    Raises UsageError: unknown target, task or device, a hub id without a commit, the suite exists,
+    or another process is building it; MissingPartError: weights or device are missing, or the disk
+    is full; IntegrityError: weights are corrupt; CheckFailedError: a self-test or a bar failed;
+    nothing is frozen. If bars were missed it is a `NotFrozenError`, with the statistics.
     """
-    version = get_task(task).version
+    more, version = MakeOptions(**options), get_task(task).version
     _check_device(device)  # before anything is downloaded
-    public = None if fresh_of is None else find_suite(fresh_of, task)
-    if public is not None and public.describes:
-        raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
+    public = None if fresh_of is None else _public(fresh_of, task)
     spec = resolve_target(target, pinned=True)
     folder = prepare_target(spec, on_progress=on_fetch)
     description = describe(spec, folder)
     name = spec.name.rpartition("/")[2].lower()
     if public is not None:
         _check_target(public, description)
-    digest = _digest(
-        description,
-        task,
-        version=version,
-        seed=seed,
-        device=device,
-        sizes=sizes or {},
-        fresh=public is not None,
-    )
+    fresh = public is not None
+    digest = _digest(description, task, seed, device, more.sizes or {}, fresh=fresh)
     order = Order(
         suite=name,
         task=task,
@@ -99,35 +82,35 @@ def make_data(
         seed=seed,
         out=out_dir / name / task / version,
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",
-        sizes=sizes,
-        draft=draft,
-        accept_misses=accept_misses,
+        sizes=more.sizes,
+        draft=more.draft,
+        accept_misses=more.accept_misses,
         public=None if public is None else public.root,
         device=device,
     )
+    return order.out, _made(order, more.on_stage, on_fetch)
+
+
+def _made(order: Order, on_stage: OnStage | None, on_fetch: OnProgress) -> dict[str, Any]:
     try:
         order.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.write_error(order.out, error) from error
-    manifest = make_suite(
+    assert order.folder is not None
+    folder = order.folder
+    return make_suite(
         order,
-        lambda: _load(folder, device),
-        lambda: _load_rounded(folder, device),
+        lambda: _load(folder, order.device),
+        lambda: _load_rounded(folder, order.device),
         _summed(on_stage),
         lambda: encoder(on_fetch),
     )
-    return order.out, manifest
 
 
 def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
     """Return what a suite's manifest says of its target.
 
-    Args:
-        spec: the target.
-        folder: where it was prepared.
-
-    Raises:
-        MissingPartError: it has no `tokenizer.json`.
+    Raises MissingPartError: it has no `tokenizer.json`.
     """
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
@@ -146,6 +129,14 @@ def describe(spec: TargetSpec, folder: Path) -> dict[str, Any]:
     }
 
 
+def _public(suite: str, task: str) -> Suite:
+    """The suite whose test is made anew."""
+    public = find_suite(suite, task)
+    if public.describes:
+        raise UsageError(f"{task}: no fresh test split can be made, its features are the target's")
+    return public
+
+
 def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
     """Refuse a fresh split for another target than the suite's."""
     for name in ("weights_sha256", "tensors_sha256"):
@@ -156,18 +147,17 @@ def _check_target(public: Suite, target: Mapping[str, Any]) -> None:
 def _digest(
     target: Mapping[str, Any],
     task: str,
-    *,
-    version: str,
     seed: int,
     device: str,
     sizes: Mapping[str, Any],
+    *,
     fresh: bool,
 ) -> str:
     """Hash of all that rows of a journal depend on besides their key, in 12 hexadecimal digits."""
     identity = {
         "target": {name: target[name] for name in WEIGHTS},
         "task": task,
-        "version": version,
+        "version": get_task(task).version,
         "seed": seed,
         "build": builder(task)["build"],
         "facts_sha256": FACTS_SHA256,
@@ -217,20 +207,11 @@ def hold_out_data(
 ) -> list[dict[str, Any]]:
     """Hold a part of a suite's train out as the validation split of a suite of its own.
 
-    Args:
-        suite: name or folder of a suite.
-        n: queries of each task to hold out, whole contrast groups.
-        out_dir: gets `TASK/VERSION`; `--suite OUT_DIR` then runs it.
-        tasks: names of tasks; all causal ones of the suite if empty.
+    Return for each task `task`, `path`, `queries` by split and what `held_out` says.
 
-    Returns:
-        For each task `task`, `path`, `queries` by split and what `held_out` says.
-
-    Raises:
-        UsageError: unknown suite or task, one without interventions, the folder is there, or train
-            has not so many queries.
-        IntegrityError: a file of the suite is corrupt.
-        MissingPartError: the disk is full, or the folder can't be written.
+    Raises UsageError: unknown suite or task, one without interventions, the folder is there, or
+    train has not so many queries; IntegrityError: a file of the suite is corrupt; MissingPartError:
+    the disk is full, or the folder can't be written.
     """
     from ..hold_out import hold_out
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,18 +24,16 @@ from ...benchmark.registry import get_task
 from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_split
 from ...benchmark.suite.suite import open_suite
 from ..nulls import check_installed
-from .order import Made, NotFrozenError, Order, mini_ids
+from .order import Made, NotFrozenError, Order, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed, require
 
 if TYPE_CHECKING:
-    from ..nulls.ablations import Embed
+    from ..nulls.which import Embed
 
 CALCULATOR_ROWS = 8
 """Rows of a batch in which every label is measured again: fewer than when it was made."""
-RESERVE = "reserve"
-"""Split of the facts that fresh test splits are made from."""
-FEATURES = "feature-descriptions"
-"""Name of the task whose queries are features."""
+RESERVE = "reserve"  # split of the facts that fresh test splits are made from
+FEATURES = "feature-descriptions"  # name of the task whose queries are features
 
 
 def make_suite(
@@ -45,32 +45,35 @@ def make_suite(
 ) -> dict[str, Any]:
     """Measure and freeze one suite; returns its manifest.
 
-    Args:
-        order: what to make.
-        load: gives the target model (`benchmark.backends.target_model.TargetModel`), float32.
-        load_rounded: gives it with weights rounded to bf16.
-        report: told a stage and how many items it just finished.
-        encoder: gives a sentence encoder, for a null of input ablations; left out if None.
-
-    Raises:
-        UsageError: `order.out` exists, the task cannot be built, or another process builds it.
-        NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given.
-        CheckFailedError: a self-test failed, or there was nothing to choose from.
-        MissingPartError: the disk is full, a folder can't be written, or scikit-learn is missing.
+    Raises UsageError: `order.out` exists, the task cannot be built, or another process builds it;
+    NotFrozenError: a bar was missed; every missed bar is named, and the statistics are given;
+    CheckFailedError: a self-test failed, or there was nothing to choose from; MissingPartError: the
+    disk is full, a folder can't be written, or scikit-learn is missing.
     """
     if order.out.exists():
         raise UsageError(
             f"{order.out} exists: frozen suites are never rewritten, choose another -o"
         )
     with sole_writer(order.work):
-        return _make(order, load, load_rounded, report, encoder)
+        if order.nulls and order.task != FEATURES:
+            check_installed()
+        target = load()
+        build = _Build(
+            order=order,
+            target=target,
+            doctor=_doctor(target),
+            load_rounded=load_rounded,
+            report=report,
+            encoder=encoder,
+            folder=order.out.with_name(order.out.name + ".partial"),
+        )
+        return build.run()
 
 
 def builder(task: str) -> dict[str, Any]:
     """Say what measures a task: package, its version, and the version of what is measured.
 
-    Raises:
-        UsageError: the task cannot be built.
+    Raises UsageError: the task cannot be built.
     """
     return {
         "package": "introspect-bench",
@@ -79,170 +82,154 @@ def builder(task: str) -> dict[str, Any]:
     }
 
 
-def _make(
-    order: Order,
-    load: Callable[[], Any],
-    load_rounded: Callable[[], Any],
-    report: Callable[[str, int], None],
-    encoder: Callable[[], Embed] | None,
-) -> dict[str, Any]:
-    if order.nulls and order.task != FEATURES:
-        check_installed()
-    target = load()
-    doctor = _doctor(target)
-    partial = order.out.with_name(order.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if order.task == FEATURES:
-        made = _measure_features(order, target, doctor, report, partial)
-    else:
-        made = _measure(order, target, load_rounded, report, partial)
-        _write(order, made, doctor, partial)
-        if order.nulls:
-            _fit_nulls(order, made, target, encoder, report, partial)
-    if not (order.draft or order.accept_misses):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Build:
+    """A build under way."""
+
+    order: Order
+    target: Any
+    doctor: Mapping[str, str]
+    load_rounded: Callable[[], Any]
+    report: Callable[[str, int], None]
+    encoder: Callable[[], Embed] | None
+    folder: Path  # gets what is made, until it is whole
+    made: Made = field(default_factory=Made)
+
+    def run(self) -> dict[str, Any]:
+        order, made = self.order, self.made
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if order.task == FEATURES:
+            self.measure_features()
+        else:
+            self.measure()
+            self.write()
+            if order.nulls:
+                self.fit_nulls()
+        if not (order.draft or order.accept_misses):
+            try:
+                require(made.misses)
+            except CheckFailedError as error:
+                shutil.rmtree(self.folder)  # what is refused leaves nothing behind
+                raise NotFrozenError(str(error), statistics=made.statistics) from error
+        manifest = self.write()
         try:
-            require(made.misses)
-        except CheckFailedError as error:
-            shutil.rmtree(partial)  # what is refused leaves nothing behind
-            raise NotFrozenError(str(error), statistics=made.statistics) from error
-    manifest = _write(order, made, doctor, partial)
-    try:
-        partial.rename(order.out)
-    except OSError as error:
-        raise write_error(order.out, error) from error
-    return manifest
+            self.folder.rename(order.out)
+        except OSError as error:
+            raise write_error(order.out, error) from error
+        return manifest
 
-
-def _write(order: Order, made: Made, doctor: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    """Write the manifest with what is known so far."""
-    task = get_task(order.task)
-    validation = folder / "validation" / "queries.jsonl"
-    return write_manifest(
-        folder,
-        {
-            "suite": order.suite,
-            "task": order.task,
-            "version": task.version,
-            "frozen": not made.misses or (order.accept_misses and not order.draft),
-            "target": dict(order.target),
-            "splits": made.counts,
-            "mini": mini_ids(validation) if "validation" in made.counts else [],
-            "prompt_sha256": task.prompt_sha256,
-            "builder": {**builder(order.task), "device": order.device},
-            "seed": order.seed,
-            "doctor": doctor,
-            "statistics": made.statistics,
-            "stability": made.stability,
-            "nulls": made.nulls,
-            "bars_missed": [f"{miss}." for miss in made.misses],
-            **made.extra,
-        },
-    )
-
-
-def _fit_nulls(
-    order: Order,
-    made: Made,
-    target: Any,
-    encoder: Callable[[], Embed] | None,
-    report: Callable[[str, int], None],
-    folder: Path,
-) -> None:
-    """Fit null models on train, or on the public suite's, and see which bars they break."""
-    from ...benchmark.backends.interventions.calculator import Calculator, Places
-    from ..nulls.bars import missed_bars
-    from ..nulls.run import MEASURED, suite_nulls
-
-    splits = [split for split in MEASURED if split in made.counts]
-    made.nulls = suite_nulls(
-        open_suite(folder),
-        splits=splits,
-        train=None if order.public is None else open_suite(order.public),
-        target=Places(target),
-        embed=None if encoder is None else encoder(),
-        calculator=Calculator(target, CALCULATOR_ROWS),
-    )
-    for split in splits:
-        made.misses += [f"{split}: {miss}" for miss in missed_bars(order.task, made.nulls[split])]
-        report(f"{split}: nulls measured", len(made.nulls[split]))
-
-
-def _measure(
-    order: Order,
-    target: Any,
-    load_rounded: Callable[[], Any],
-    report: Callable[[str, int], None],
-    folder: Path,
-) -> Made:
-    """Measure and write every split."""
-    build = _builder(order.task)
-    options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
-    public = None if order.public is None else open_suite(order.public)
-    splits: Sequence[str] = SPLITS
-    known: dict[str, Sequence[Sequence[Measured]]] = {}
-    if public is not None:
-        options["facts"] = RESERVE
-        splits, known = ("test",), {"train": measured(public, "train")}
-    made = Made()
-    groups: dict[str, Sequence[Sequence[Measured]]] = {}
-    for split in splits:
-        if getattr(build, "KNOWS_TRAIN", False) and split != "train":
-            options["known"] = (known | groups)["train"]
-        groups[split], flips = build.make_split(
-            target,
-            split,
-            seed=order.seed,
-            work=order.work / split,
-            report=lambda stage, n, split=split: report(f"{split}: {stage}", n),
-            rounded=load_rounded,
-            **options,
+    def write(self) -> dict[str, Any]:
+        """Write the manifest with what is known so far."""
+        order, made, task = self.order, self.made, get_task(self.order.task)
+        validation = self.folder / "validation" / "queries.jsonl"
+        return write_manifest(
+            self.folder,
+            {
+                "suite": order.suite,
+                "task": order.task,
+                "version": task.version,
+                "frozen": not made.misses or (order.accept_misses and not order.draft),
+                "target": dict(order.target),
+                "splits": made.counts,
+                "mini": mini_ids(validation) if "validation" in made.counts else [],
+                "prompt_sha256": task.prompt_sha256,
+                "builder": {**builder(order.task), "device": order.device},
+                "seed": order.seed,
+                "doctor": self.doctor,
+                "statistics": made.statistics,
+                "stability": made.stability,
+                "nulls": made.nulls,
+                "bars_missed": [f"{miss}." for miss in made.misses],
+                **made.extra,
+            },
         )
-        if tried := flips.pop("tried", None):
-            made.extra.setdefault("tried", {})[split] = tried
-        if flips:
-            made.stability[split] = flips
-    if hasattr(build, "finish"):  # what depends on the training vectors
-        finished = build.finish(known | groups)
-        groups = {split: finished[split] for split in groups}
-    for split in (split for split in SPLITS if split in groups):
-        made.statistics[split] = describe_kinds(groups[split], get_task(order.task).headline_kinds)
-        made.misses += [
-            f"{split}: {miss}" for miss in _misses(build, split, made.statistics[split])
-        ]
-        check_expressible(split, groups[split])
-        made.counts[split] = write_split(folder / split, order.task, groups[split])
-    return made
 
+    def fit_nulls(self) -> None:
+        """Fit null models on train, or on the public suite's, and see which bars they break."""
+        from ...benchmark.backends.interventions.calculator import Calculator, Places
+        from ..nulls.bars import missed_bars
+        from ..nulls.run import MEASURED, suite_nulls
 
-def _measure_features(
-    order: Order,
-    target: Any,
-    doctor: Mapping[str, str],
-    report: Callable[[str, int], None],
-    folder: Path,
-) -> Made:
-    """Measure and write the features of every split, and have them judged."""
-    from ..feature_descriptions.build.suite import judge_features, judges_of, make_features
-    from ..feature_descriptions.judge.quality import BARS
+        order, made = self.order, self.made
+        splits = [split for split in MEASURED if split in made.counts]
+        made.nulls = suite_nulls(
+            open_suite(self.folder),
+            splits=splits,
+            train=None if order.public is None else open_suite(order.public),
+            target=Places(self.target),
+            embed=None if self.encoder is None else self.encoder(),
+            calculator=Calculator(self.target, CALCULATOR_ROWS),
+        )
+        for split in splits:
+            missed = missed_bars(order.task, made.nulls[split])
+            made.misses += [f"{split}: {miss}" for miss in missed]
+            self.report(f"{split}: nulls measured", len(made.nulls[split]))
 
-    if order.folder is None:
-        raise UsageError("features need the folder of the target's weights")
-    found = make_features(
-        target,
-        order.folder,
-        folder,
-        work=order.work,
-        seed=order.seed,
-        report=report,
-        sizes=order.sizes,
-    )
-    made = Made(counts=dict(found.counts), statistics=dict(found.statistics))
-    made.extra = {"truth": "descriptions", "judges": judges_of(found)}
-    _write(order, made, doctor, folder)
-    more, made.nulls = judge_features(open_suite(folder), found, seed=order.seed, report=report)
-    made.statistics |= more
-    made.misses = missed(made.statistics, BARS)
-    return made
+    def measure(self) -> None:
+        """Measure and write every split."""
+        order, made, build = self.order, self.made, _builder(self.order.task)
+        options: dict[str, Any] = {} if order.sizes is None else {"sizes": order.sizes}
+        splits: Sequence[str] = SPLITS
+        known: dict[str, Sequence[Sequence[Measured]]] = {}
+        if order.public is not None:
+            options["facts"] = RESERVE
+            splits, known = ("test",), {"train": measured(open_suite(order.public), "train")}
+        groups: dict[str, Sequence[Sequence[Measured]]] = {}
+        for split in splits:
+            if getattr(build, "KNOWS_TRAIN", False) and split != "train":
+                options["known"] = (known | groups)["train"]
+            job = SplitJob(
+                target=self.target,
+                split=split,
+                seed=order.seed,
+                work=order.work / split,
+                report=partial(self.report_split, split),
+                rounded=self.load_rounded,
+            )
+            groups[split], flips = build.make_split(job, **options)
+            if tried := flips.pop("tried", None):
+                made.extra.setdefault("tried", {})[split] = tried
+            if flips:
+                made.stability[split] = flips
+        if hasattr(build, "finish"):  # what depends on the training vectors
+            finished = build.finish(known | groups)
+            groups = {split: finished[split] for split in groups}
+        headline = get_task(order.task).headline_kinds
+        for split, own in groups.items():
+            made.statistics[split] = describe_kinds(own, headline)
+            misses = _misses(build, split, made.statistics[split])
+            made.misses += [f"{split}: {miss}" for miss in misses]
+            check_expressible(split, own)
+            made.counts[split] = write_split(self.folder / split, order.task, own)
+
+    def report_split(self, split: str, stage: str, n: int) -> None:
+        self.report(f"{split}: {stage}", n)
+
+    def measure_features(self) -> None:
+        """Measure and write the features of every split, and have them judged."""
+        from ..feature_descriptions.build.suite import judge_features, judges_of, make_features
+        from ..feature_descriptions.judge.quality import BARS
+
+        order, made, seed, report = self.order, self.made, self.order.seed, self.report
+        if order.folder is None:
+            raise UsageError("features need the folder of the target's weights")
+        found = make_features(
+            self.target,
+            order.folder,
+            self.folder,
+            work=order.work,
+            seed=seed,
+            report=report,
+            sizes=order.sizes,
+        )
+        made.counts |= found.counts
+        made.statistics |= found.statistics
+        made.extra |= {"truth": "descriptions", "judges": judges_of(found)}
+        self.write()
+        suite = open_suite(self.folder)
+        more, made.nulls = judge_features(suite, found, seed=seed, report=report)
+        made.statistics |= more
+        made.misses += missed(made.statistics, BARS)
 
 
 def _builder(task: str) -> ModuleType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 from ...benchmark.errors import CheckFailedError
 from ...benchmark.files import read_jsonl
 
-MINI = 32
-"""Queries of validation that form the mini split, or a few more: groups stay whole."""
+MINI = 32  # queries of validation that form the mini split, or a few more: groups stay whole
 
 
 class NotFrozenError(CheckFailedError):
@@ -28,26 +27,18 @@ class Order:
     """What is to be made."""
 
     suite: str
-    """Name of the suite."""
     task: str
-    """Name of the task."""
     target: Mapping[str, Any]
     """Description of the target for the manifest: name, source, revision, hashes."""
-    seed: int
-    """Chooses prompts, demonstrations, sources, hints and sentences."""
-    out: Path
-    """Folder to be made; must not exist, for what is frozen stays."""
-    folder: Path | None = None
-    """Folder of the target's weights; features need it, to sample text."""
+    seed: int  # chooses prompts, demonstrations, sources, hints and sentences
+    out: Path  # folder to be made; must not exist, for what is frozen stays
+    folder: Path | None = None  # folder of the target's weights; features need it, to sample text
     work: Path
     """Folder of journals; kept, so that a killed build goes on. Belongs to one version of the
     builder, one model and one device."""
-    device: str = "cpu"
-    """What the model computes on, for the manifest."""
-    sizes: Mapping[str, Any] | None = None
-    """Other sizes than the task's own, for drafts."""
-    draft: bool = False
-    """Write even if bars are missed, marked as not frozen."""
+    device: str = "cpu"  # what the model computes on, for the manifest
+    sizes: Mapping[str, Any] | None = None  # other sizes than the task's own, for drafts
+    draft: bool = False  # write even if bars are missed, marked as not frozen
     accept_misses: bool = False
     """Freeze even if bars are missed, every one of them named in the manifest."""
     public: Path | None = None
@@ -55,6 +46,18 @@ class Order:
     and nulls are fitted on that suite's train. None makes a whole suite."""
     nulls: bool = True
     """Whether null models are fitted; a test's tiny suites have nothing to fit them on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitJob:
+    """One split to be measured."""
+
+    target: Any  # `TargetModel`, float32
+    split: str
+    seed: int  # chooses prompts, demonstrations, sources, hints and sentences
+    work: Path  # folder for journals of this split; those of the other splits lie beside it
+    report: Callable[[str, int], None]  # told a stage and how many items it just finished
+    rounded: Callable[[], Any]  # gives the target with weights rounded to bf16
 
 
 @dataclass(slots=True)

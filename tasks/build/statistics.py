@@ -12,19 +12,15 @@ from ...benchmark.records import Answer
 from ...benchmark.suite.freeze import Measured
 from ..verdicts import expressible
 
-NEAR = 0.99
-"""Centred cosine from which on a vector counts as a training vector."""
-TOP = 5
-"""Commonest outcomes listed."""
+NEAR = 0.99  # centred cosine from which on a vector counts as a training vector
+TOP = 5  # commonest outcomes listed
 
 
 def ceiling(groups: Sequence[Sequence[Measured]]) -> dict[str, float]:
-    """Best score of a reader who gives one answer per group, exactly.
+    """Best score of a reader who gives one answer per group: mean share of its commonest truth.
 
-    Returns:
-        For exact match (verdict and content), content and verdict: mean over groups of the share of
-        the commonest truth in the group. Nobody who does not look at what differs within a group
-        can be above it.
+    For exact match (verdict and content), content and verdict. Nobody who does not look at what
+    differs within a group can be above it.
     """
     keys = {
         "exact_match": lambda m: (m.clean != m.outcome, m.outcome),
@@ -41,8 +37,7 @@ def ceiling(groups: Sequence[Sequence[Measured]]) -> dict[str, float]:
 def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     """Counts and shares of one split, JSON-ready.
 
-    Raises:
-        CheckFailedError: there is no group.
+    Raises CheckFailedError: there is no group.
     """
     if not groups:
         raise CheckFailedError("a split has no group: more facts or a larger pool are needed")
@@ -74,8 +69,7 @@ def describe_kinds(
 ) -> dict[str, Any]:
     """Return `describe` of the headline's kinds, and of each kind under `by_kind`.
 
-    Raises:
-        CheckFailedError: no group is of a headline kind.
+    Raises CheckFailedError: no group is of a headline kind.
     """
     kinds = sorted({group[0].kind for group in groups})
     main = [group for group in groups if headline is None or group[0].kind in headline]
@@ -101,7 +95,7 @@ def _matching(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     by_block: dict[str, list[Sequence[Measured]]] = {}
     by_cell: dict[str, list[Sequence[Measured]]] = {}
     for group in groups:
-        block = "{:02d}-{:02d}".format(*group[0].fields["layers"])
+        block = _block(group[0])
         by_block.setdefault(block, []).append(group)
         by_cell.setdefault(f"{group[0].kind} {block}", []).append(group)
     return {
@@ -114,12 +108,10 @@ def _matching(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
 def aurocs(groups: Sequence[Sequence[Measured]]) -> dict[str, float | None]:
     """AUROC of each distance for "changed", over pairs of members of one group.
 
-    Returns:
-        By distance, the share of pairs in which the changed member is the farther one, a tie half;
-        None if no group has both.
+    It is the share of pairs whose changed member is the farther one, a tie half; None if no group
+    has both.
     """
-    names = list((groups[0][0].distances or {}).keys())
-    return {name: _auroc(groups, name) for name in names}
+    return {name: _auroc(groups, name) for name in groups[0][0].distances or {}}
 
 
 def _auroc(groups: Sequence[Sequence[Measured]], name: str) -> float | None:
@@ -138,7 +130,7 @@ def _where(queries: Sequence[Measured]) -> dict[str, Any]:
     """Shares that only patches have: by block, by kind and block, and by whose answer comes out."""
     if any("layers" not in m.fields for m in queries):
         return {}
-    blocks = ["{:02d}-{:02d}".format(*m.fields["layers"]) for m in queries]
+    blocks = [_block(m) for m in queries]
     cells = [f"{m.kind} {block}" for m, block in zip(queries, blocks, strict=True)]
     origins = [_origin(m) for m in queries]
     return {
@@ -154,12 +146,16 @@ def _where(queries: Sequence[Measured]) -> dict[str, Any]:
     }
 
 
+def _block(query: Measured) -> str:
+    return "{:02d}-{:02d}".format(*query.fields["layers"])
+
+
 def _origin(query: Measured) -> str:
     """Whose own answer the outcome is: the base prompt's, the source prompt's, both, neither."""
     clean, source = query.outcome == query.clean, query.outcome == query.source
-    return {(True, True): "both", (True, False): "clean", (False, True): "source"}.get(
-        (clean, source), "neither"
-    )
+    if clean and source:
+        return "both"
+    return "clean" if clean else "source" if source else "neither"
 
 
 def _shares(names: Sequence[str]) -> dict[str, float]:
@@ -175,12 +171,9 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 class Bar:
     """One requirement on a number of the statistics."""
 
-    name: str
-    """Key in the statistics of a split."""
-    low: float = float("-inf")
-    """Smallest value allowed."""
-    high: float = float("inf")
-    """Largest value allowed."""
+    name: str  # key in the statistics of a split
+    low: float = float("-inf")  # smallest value allowed
+    high: float = float("inf")  # largest value allowed
 
 
 def missed(statistics: dict[str, Any], bars: Sequence[Bar]) -> list[str]:
@@ -198,8 +191,7 @@ def missed(statistics: dict[str, Any], bars: Sequence[Bar]) -> list[str]:
 def require(misses: Sequence[str]) -> None:
     """Refuse to freeze.
 
-    Raises:
-        CheckFailedError: naming every missed bar.
+    Raises CheckFailedError: naming every missed bar.
     """
     if misses:
         raise CheckFailedError("not frozen, bars missed: " + "; ".join(misses))
@@ -208,8 +200,7 @@ def require(misses: Sequence[str]) -> None:
 def check_expressible(split: str, groups: Sequence[Sequence[Measured]]) -> None:
     """Refuse to freeze outcomes that no reply can say.
 
-    Raises:
-        CheckFailedError: there are some, such as an outcome without a letter or digit.
+    Raises CheckFailedError: there are some, such as an outcome without a letter or digit.
     """
     answers = [
         Answer(changed=one.clean != one.outcome, content=one.outcome)

@@ -22,10 +22,8 @@ from ...benchmark.task import Task
 from ..feature_descriptions.build.summary import describe_split, nearest_train
 from .statistics import describe_kinds
 
-TOLERANCE = 1e-6
-"""Margins, in logits, are written with six digits."""
-COSINE = 1e-4
-"""Cosines are computed in float32, in another order on another machine."""
+TOLERANCE = 1e-6  # Margins, in logits, are written with six digits
+COSINE = 1e-4  # cosines are computed in float32, in another order on another machine
 UNORDERED = "commonest_outcomes"
 """The statistic whose names depend on the order of queries where outcomes are equally common."""
 
@@ -35,13 +33,7 @@ def verify_suite(
 ) -> None:
     """Check every byte of a suite, every cross-reference, and what its manifest says of its files.
 
-    Args:
-        task: the task it is for.
-        suite: the suite.
-        on_progress: called with file name, files done and files in all.
-
-    Raises:
-        IntegrityError: the first thing that is wrong, naming the file.
+    Raises IntegrityError: the first thing that is wrong, naming the file.
     """
     check_task(task, suite)
     suite.verify(on_progress)

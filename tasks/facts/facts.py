@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 
@@ -29,24 +30,27 @@ SHARES = (("train", 0.50), ("validation", 0.08), ("test", 0.21), ("reserve", 0.2
 SIMILARITY = 0.75
 """Subjects whose character trigrams have at least this Jaccard similarity are near-duplicates."""
 
+MAX_SUBJECT_CHARACTERS = 48  # longer subjects make prompts unwieldy and are left out
+
+GENERIC = frozenset(
+    {"a", "an", "one", "that", "this", "it", "is", "was"}
+    | {"not", "also", "still", "very", "now", "so", "such", "well", "known", "used"}
+    | {"in", "on", "at", "to", "of", "as"}
+)
+"""First words of an output that names nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One relation of one subject."""
 
     relation: str
-    """Name in `phrases.BY_RELATION`."""
-    subject: str
-    """Name of the subject, in its original script."""
-    objects: tuple[str, ...]
-    """All accepted answers, first one preferred."""
+    subject: str  # name of the subject, in its original script
+    objects: tuple[str, ...]  # all accepted answers, first one preferred
 
 
 def normalise(name: str) -> str:
-    """Name without case, accents and punctuation, words sorted.
-
-    Trivial variants of one name become equal.
-    """
+    """Name without case, accents and punctuation, words sorted: trivial variants are equal."""
     plain = unicodedata.normalize("NFKD", name.casefold())
     letters = "".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c))
     return " ".join(sorted(letters.split())) or name
@@ -95,8 +99,7 @@ def near_duplicates(names: Collection[str]) -> set[str]:
 def load_facts() -> tuple[Fact, ...]:
     """All usable facts: phrased relations, near-duplicate subjects removed, in a fixed order.
 
-    Raises:
-        IntegrityError: the facts file is not the one this version was written for.
+    Raises IntegrityError: the facts file is not the one this version was written for.
     """
     with resources.as_file(resources.files(__package__) / "wikidata_facts.jsonl") as path:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -111,3 +114,103 @@ def load_facts() -> tuple[Fact, ...]:
     dropped = near_duplicates({fact.subject for fact in facts})
     kept = [fact for fact in facts if fact.subject not in dropped and fact.objects]
     return tuple(sorted(kept, key=lambda fact: (fact.relation, fact.subject)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneShot:
+    """A prompt and the character spans that matter in it."""
+
+    fact: Fact  # fact asked for by the open sentence
+    shown: Fact  # fact of the solved sentence; same relation, same split
+    text: str  # what the target reads
+    spans: dict[str, tuple[int, int]]
+    """Character spans [start, end) of `shown` (its answer), `subject` and `key` (relation word)."""
+
+
+def rank(*parts: str) -> int:
+    """A number that depends on its parts alone, to sort in an order that no machine changes."""
+    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big")
+
+
+def facts_of(split: str, seed: int) -> dict[str, list[Fact]]:
+    """Facts of one split by relation, each list in a seeded hash order."""
+    found: dict[str, list[Fact]] = {}
+    for fact in load_facts():
+        if split_of(fact.subject) == split and len(fact.subject) <= MAX_SUBJECT_CHARACTERS:
+            found.setdefault(fact.relation, []).append(fact)
+    for relation, facts in found.items():
+        facts.sort(key=lambda fact: rank(str(seed), relation, fact.subject))
+    return found
+
+
+def interleave(lists: dict[str, list[Fact]]) -> list[Fact]:
+    """Facts in turn from each relation, one fact a subject."""
+    names = sorted(lists)
+    taken: set[str] = set()
+    order = []
+    for turn in range(max((len(facts) for facts in lists.values()), default=0)):
+        for name in names:
+            if turn < len(lists[name]) and lists[name][turn].subject not in taken:
+                taken.add(lists[name][turn].subject)
+                order.append(lists[name][turn])
+    return order
+
+
+def other_fact(fact: Fact, among: Sequence[Fact], salt: str) -> Fact | None:
+    """Another subject's fact, chosen by hash; None if there is none."""
+    rest = [other for other in among if other.subject != fact.subject]
+    if not rest:
+        return None
+    return rest[rank(salt, fact.relation, fact.subject) % len(rest)]
+
+
+def one_shot(fact: Fact, shown: Fact) -> OneShot:
+    """The prompt that shows one fact and asks for another."""
+    phrase = BY_RELATION[fact.relation]
+    solved = phrase.closed(shown.subject, shown.objects[0])
+    text = f"{solved} {phrase.open(fact.subject)}"
+    start = len(solved) + 1
+    before = phrase.cloze.index("{s}")
+    key = phrase.cloze.index(phrase.key)
+    if key > before:
+        key += len(fact.subject) - len("{s}")
+    answer_end = len(solved) - 1
+    return OneShot(
+        fact=fact,
+        shown=shown,
+        text=text,
+        spans={
+            "shown": (answer_end - len(shown.objects[0]), answer_end),
+            "subject": (start + before, start + before + len(fact.subject)),
+            "key": (start + key, start + key + len(phrase.key)),
+        },
+    )
+
+
+def token_spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """Character span [start, end) of each token of a text; special tokens get an empty span."""
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    return [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
+
+
+def tokens_in(spans: Sequence[tuple[int, int]], where: tuple[int, int]) -> list[int]:
+    """Indices of the tokens that share a character with a span."""
+    return [
+        index
+        for index, (start, end) in enumerate(spans)
+        if start < where[1] and end > where[0] and end > start
+    ]
+
+
+def names_something(text: str, ended: bool) -> bool:
+    """Whether an output is usable as an entity.
+
+    It must be complete, short, and not a phrase such as `a type of`.
+    """
+    words = text.split()
+    if not ended or not words or len(words) > 4 or "\ufffd" in text:
+        return False
+    first, rest = words[0].lower(), words[1:]
+    if first in GENERIC or not any(c.isalnum() for c in text):
+        return False
+    return not (first == "the" and (not rest or not rest[0][:1].isupper()))

@@ -19,7 +19,6 @@ from ..templates import prompts_sha256, render_prompt
 from ..verdicts import FORM, OPENING, OPENINGS, format_either, parse_either, verdict_end
 
 NAME = "input-ablations"
-"""Name of the task."""
 
 PROMPTS = Path(__file__).parent / "prompts"
 """Folder of its templates; those of kind `which` are in a folder of that name."""
@@ -31,8 +30,7 @@ ANSWER_FORMS = {"letter": "one letter", "text": "a short text"}
 def mark(text: str, span: tuple[int, int]) -> str:
     """Put `[[` and `]]` around a span of characters, leaving its outer whitespace outside.
 
-    Raises:
-        IntegrityError: the span is empty, blank or not inside the text.
+    Raises IntegrityError: the span is empty, blank or not inside the text.
     """
     start, end = span
     if not (0 <= start < end <= len(text)) or not text[start:end].strip():
@@ -48,8 +46,7 @@ def mark(text: str, span: tuple[int, int]) -> str:
 def mark_parts(text: str, parts: Sequence[Mapping[str, Any]]) -> str:
     """Put `[[B: ` and `]]` around every part, B being its label; parts are in the text's order.
 
-    Raises:
-        IntegrityError: as `mark`.
+    Raises IntegrityError: as `mark`.
     """
     for part in reversed(parts):
         start, end = part["span"]
@@ -61,8 +58,7 @@ def mark_parts(text: str, parts: Sequence[Mapping[str, Any]]) -> str:
 def render(query: Query) -> Rendered:
     """Query to text: the input with what may be removed marked, and the form of the answer.
 
-    Raises:
-        IntegrityError: a span does not fit the text, or its answer form is unknown.
+    Raises IntegrityError: a span does not fit the text, or its answer form is unknown.
     """
     fields = query.fields
     form = fields["answer_form"]

@@ -10,8 +10,7 @@ from ...benchmark.errors import MissingPartError
 def check_installed() -> None:
     """Say what is missing before anything is measured.
 
-    Raises:
-        MissingPartError: scikit-learn is not installed.
+    Raises MissingPartError: scikit-learn is not installed.
     """
     if importlib.util.find_spec("sklearn") is None:
         raise MissingPartError(

@@ -7,7 +7,7 @@ of kind `which` are scored part by part: a head learns from train which of four 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,36 +15,42 @@ from typing import Any
 import numpy as np
 
 from ...benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
-from . import contents
-from .columns import Columns, FloatArray, IntArray, Texts, folds, texts
-from .heads import Head, boosted, gram, guesses, logistic, ranked, scores
-from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
-from .text_features import ngrams, numbered, reduced, relation, with_marks
-from .which import fit_which
+from .columns import (
+    Columns,
+    FloatArray,
+    IntArray,
+    Texts,
+    folds,
+    ngrams,
+    numbered,
+    reduced,
+    relation,
+    texts,
+    with_marks,
+)
+from .heads import (
+    Head,
+    boosted,
+    commonest,
+    copied,
+    gram,
+    guesses,
+    joined,
+    logistic,
+    ranked,
+    shown,
+)
+from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, fitted_score, pairs
+from .which import COMPONENTS, Embed, fit_which
 
-FOLDS = 5
-"""Folds of train on which rules are chosen."""
-COMPONENTS = 48
-"""Singular components of n-grams that trees see."""
-SEED = 0
-"""Of random projections."""
 VIEWS = ("text", "removed", "rest")
 """What is read: the shown text, the removable part, the text without it."""
-
-Embed = Callable[[Sequence[str]], Any]
-"""Texts to unit vectors, (n, width)."""
 
 
 def fit_ablations(
     train: Columns, others: Mapping[str, Columns], embed: Embed | None = None
 ) -> list[Null]:
-    """Fit every null on train and measure it on the other splits.
-
-    Args:
-        train: training queries.
-        others: queries of other splits by name.
-        embed: a sentence encoder, for the null that reads with it; left out if None.
-    """
+    """Fit every null on train and measure it on the other splits."""
     everything = {"train": train, **others}
     by_kind = {
         kind: fit_kind({name: _of(part, kind) for name, part in everything.items()}, embed)
@@ -94,22 +100,21 @@ def _join(
 def fit_kind(parts: Mapping[str, Columns], embed: Embed | None) -> dict[tuple[str, str], Null]:
     """Fit every null of one kind with verdict and content; returns them by name and class."""
     columns = [*parts.values()]
-    fold = folds(columns[0], FOLDS)
+    train, fold = columns[0], folds(columns[0])
+    every = np.ones(len(train), dtype=bool)
     found: dict[tuple[str, str], Null] = {}
     read = ngrams(columns, VIEWS)
     for access in (WORDS, RUNS_TARGET):
         words = with_marks(read, columns, clean=access == RUNS_TARGET)
-        changed = [*_changed_rules(columns, fold, words)]
+        own = gram(words, [np.arange(len(part)) for part in columns])
+        changed = [*_rules(columns, train.outcome, train.changed, fold, own)]
+        on_all = guesses(own, train.outcome, every, fold)
+        changed.append(Rule(name="text regression on all outcomes", guessed=on_all))
         if access == RUNS_TARGET and all(_has_siblings(part) for part in columns):
-            changed.append(
-                Rule(
-                    name="siblings' clean answers",
-                    access=access,
-                    vector=True,
-                    guessed=[siblings_answers(part) for part in columns],
-                )
-            )
-        unchanged = [*_clean_rules(columns, fold, words)] if access == WORDS else []
+            answers = [siblings_answers(part) for part in columns]
+            name = "siblings' clean answers"
+            changed.append(Rule(name=name, access=access, vector=True, guessed=answers))
+        unchanged = [*_rules(columns, train.clean, every, fold, own)] if access == WORDS else []
         said = pairs(columns, changed, unchanged)
         for score in _verdicts(columns, fold, words, access, embed):
             found[score.name, access] = fit_null(score, parts, said)
@@ -124,14 +129,12 @@ def _verdicts(
     embed: Embed | None,
 ) -> Iterator[Score]:
     def fitted(name: str, head: Head, rows: Sequence[Any]) -> Score:
-        refit = partial(scores, head, rows, fold=fold)
-        values = refit(columns[0].changed)
-        return Score(name=name, access=access, values=values, vector=False, refit=refit)
+        return fitted_score(name, access, head, rows, columns[0].changed, fold, vector=False)
 
     flat = [np.zeros(len(part)) for part in columns]
     yield Score(name="constant", access=access, values=flat, vector=False)
     yield fitted("text regression", logistic, words)
-    latent = reduced(words, COMPONENTS, SEED)
+    latent = reduced(words, COMPONENTS)
     about = numbered(*map(relation, columns))
     own = [np.column_stack([a, b]) for a, b in zip(latent, about, strict=True)]
     yield fitted("boosted trees", boosted, own)
@@ -150,31 +153,29 @@ def _has_siblings(columns: Columns) -> bool:
     return len(columns) > 0 and bool(np.bincount(columns.group)[columns.group].min() > 1)
 
 
+def _siblings(columns: Columns) -> list[tuple[str, list[str]]]:
+    """Each query's clean answer, and those of its group."""
+    rows = list(zip(columns.group.tolist(), columns.clean, strict=True))
+    members: dict[int, list[str]] = {}
+    for group, clean in rows:
+        members.setdefault(group, []).append(clean)
+    return [(clean, members[group]) for group, clean in rows]
+
+
 def siblings_answers(columns: Columns) -> Texts:
     """Guess the clean answers of the group's other queries, the commonest first."""
-    members: dict[int, list[str]] = {}
-    for group, clean in zip(columns.group.tolist(), columns.clean, strict=True):
-        members.setdefault(group, []).append(clean)
     return ranked(
         [
-            [x for x, _ in Counter(members[group]).most_common() if x != clean] or [clean]
-            for group, clean in zip(columns.group.tolist(), columns.clean, strict=True)
+            [x for x, _ in Counter(group).most_common() if x != clean] or [clean]
+            for clean, group in _siblings(columns)
         ]
     )
 
 
 def _agreement(columns: Columns) -> FloatArray:
     """How many of the group have the query's clean answer, and how many answers the group has."""
-    members: dict[int, list[str]] = {}
-    for group, clean in zip(columns.group.tolist(), columns.clean, strict=True):
-        members.setdefault(group, []).append(clean)
-    return np.array(
-        [
-            [members[group].count(clean), len(set(members[group]))]
-            for group, clean in zip(columns.group.tolist(), columns.clean, strict=True)
-        ],
-        dtype=np.float64,
-    ).reshape(-1, 2)
+    rows = [[group.count(clean), len(set(group))] for clean, group in _siblings(columns)]
+    return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
 
 def _embedded(columns: Columns, embed: Embed, *, clean: bool) -> Any:
@@ -186,44 +187,20 @@ def _embedded(columns: Columns, embed: Embed, *, clean: bool) -> Any:
     return np.concatenate(rows, axis=1)
 
 
-def _changed_rules(
-    columns: Sequence[Columns], fold: IntArray, words: Sequence[Any]
-) -> Iterator[Rule]:
-    """Guesses of the answer without the part, where that changes it."""
-    train = columns[0]
-    used = train.changed
-    own = gram(words, [np.arange(len(part)) for part in columns])
-    yield from _rules(columns, train.outcome, used, fold, own)
-    every = np.ones(len(train), dtype=bool)
-    yield Rule(
-        name="text regression on all outcomes", guessed=guesses(own, train.outcome, every, fold)
-    )
-
-
-def _clean_rules(
-    columns: Sequence[Columns], fold: IntArray, words: Sequence[Any]
-) -> Iterator[Rule]:
-    """Guesses of the clean answer."""
-    train = columns[0]
-    every = np.ones(len(train), dtype=bool)
-    own = gram(words, [np.arange(len(part)) for part in columns])
-    yield from _rules(columns, train.clean, every, fold, own)
-
-
 def _rules(
     columns: Sequence[Columns], wanted: Texts, used: Any, fold: IntArray, own: Sequence[Any]
 ) -> Iterator[Rule]:
     same = [texts([""] * len(part)) for part in columns]
     about = [relation(part) for part in columns]
-    count = partial(contents.commonest, columns, contents=wanted, used=used, fold=fold)
+    count = partial(commonest, columns, contents=wanted, used=used, fold=fold)
     yield Rule(name="commonest", guessed=count(same))
     yield Rule(name="commonest of the relation", guessed=count(about))
     regressed = guesses(own, wanted, used, fold)
     yield Rule(name="text regression", guessed=regressed)
     removed = [texts([str(f["removed"]) for f in part.fields]) for part in columns]
-    for name, views in (("removed part", removed), ("rest", [contents.shown(p) for p in columns])):
-        copied = contents.copied(wanted, views)
+    for name, views in (("removed part", removed), ("rest", [shown(p) for p in columns])):
+        found = copied(wanted, views)
         yield Rule(
             name=f"copied from the {name}",
-            guessed=[contents.joined(a, b) for a, b in zip(copied, regressed, strict=True)],
+            guessed=[joined(a, b) for a, b in zip(found, regressed, strict=True)],
         )

@@ -13,32 +13,21 @@ PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 GUESSED = "coin"
 """The null of class `runs-target` that sees no vector: its contents are those that can be guessed
 without one."""
-PATCHING_WORDS = 0.10
-"""Largest balanced exact match of a null of class `words`."""
-PATCHING_TARGET = 0.20
-"""The same of class `runs-target`, or else `ABOVE_COIN` above a coin."""
+PATCHING_WORDS = 0.10  # largest balanced exact match of a null of class `words`
+PATCHING_TARGET = 0.20  # the same of class `runs-target`, or else `ABOVE_COIN` above a coin
 ABOVE_COIN = 0.03
 """How much more than 0.5 sqrt(p) it may be, p the share of changed contents that are guessed."""
-ABLATIONS_WORDS = 0.15
-"""Largest mean over kinds of a null of class `words`."""
-AUROC = (0.40, 0.60)
-"""Allowed AUROC of a regression for the verdict."""
-WHICH = 0.35
-"""Largest accuracy on `which`."""
+ABLATIONS_WORDS = 0.15  # largest mean over kinds of a null of class `words`
+AUROC = (0.40, 0.60)  # allowed AUROC of a regression for the verdict
+WHICH = 0.35  # largest accuracy on `which`
 
-CALCULATED = 0.995
-"""Least headline of the calculator, in batches of another size."""
+CALCULATED = 0.995  # least headline of the calculator, in batches of another size
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def missed_bars(task: str, rows: Rows) -> list[str]:
-    """Return one sentence for each bar that the nulls of a split break.
-
-    Args:
-        task: name of the task.
-        rows: nulls as the manifest holds them.
-    """
+    """Return one sentence for each bar that the nulls of a split break."""
     if task in (PATCHING, ABLATIONS) and not rows:
         return ["no null model could be measured"]
     if task == PATCHING:

@@ -1,13 +1,19 @@
-"""Queries of one split with their truth, as columns: what null models read."""
+"""Queries of one split with their truth, as columns: what null models read, and its features.
+
+Everything that is learnt here without labels (vocabularies, components) is learnt on train.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from ...benchmark.metrics.verdicts import normalise_content
 from ...benchmark.suite.suite import Suite
@@ -15,32 +21,23 @@ from ...benchmark.suite.suite import Suite
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
-Texts = npt.NDArray[np.object_]
-"""Strings, (n,) or (n, TOP)."""
+Texts = npt.NDArray[np.object_]  # Strings, (n,) or (n, TOP)
+FOLDS = 5  # folds of train on which rules are chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """Columns of equal length; contents are normalised as scoring does it."""
 
-    fields: Sequence[Mapping[str, Any]]
-    """What prompts may use."""
+    fields: Sequence[Mapping[str, Any]]  # what prompts may use
     kind: Texts
-    """Kind of query."""
-    group: IntArray
-    """Number of the contrast group."""
+    group: IntArray  # number of the contrast group
     text: Texts
-    """The shown text."""
-    clean: Texts
-    """Output without the intervention."""
-    outcome: Texts
-    """Output with it."""
-    part: Texts
-    """Letter of the right part (kind `which`), else empty."""
-    source: Texts
-    """The source prompt's own answer (patching), else empty."""
-    vector: npt.NDArray[np.float32] | None = None
-    """(n, d_target)."""
+    clean: Texts  # output without the intervention
+    outcome: Texts  # output with it
+    part: Texts  # letter of the right part (kind `which`), else empty
+    source: Texts  # the source prompt's own answer (patching), else empty
+    vector: npt.NDArray[np.float32] | None = None  # (n, d_target)
     original: npt.NDArray[np.float32] | None = None
     """The unpatched activation at the query's place, (n, d_target), where somebody measured it."""
 
@@ -56,15 +53,11 @@ class Columns:
     def take(self, rows: IntArray | BoolArray) -> Columns:
         """Return the columns of some rows."""
         chosen = np.arange(len(self))[rows]
-        return Columns(
-            fields=[self.fields[i] for i in chosen],
-            vector=None if self.vector is None else self.vector[chosen],
-            original=None if self.original is None else self.original[chosen],
-            **{
-                name: getattr(self, name)[chosen]
-                for name in ("kind", "group", "text", "clean", "outcome", "part", "source")
-            },
-        )
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "fields"}
+        taken: dict[str, Any] = {
+            name: None if value is None else value[chosen] for name, value in own.items()
+        }
+        return Columns(fields=[self.fields[i] for i in chosen], **taken)
 
 
 def read_columns(
@@ -72,14 +65,7 @@ def read_columns(
 ) -> Columns:
     """Read a split of a causal task.
 
-    Args:
-        suite: the suite.
-        split: the split.
-        original: unpatched activations in the order of the queries, (n, d_target).
-
-    Raises:
-        UsageError: no such split.
-        IntegrityError: a file is not what the manifest says.
+    Raises UsageError: no such split; IntegrityError: a file is not what the manifest says.
     """
     queries = suite.queries(split)
     truth, told = suite.truth(split), suite.oracle(split)
@@ -107,7 +93,7 @@ def texts(values: Sequence[str]) -> Texts:
     return found
 
 
-def folds(columns: Columns, n: int) -> IntArray:
+def folds(columns: Columns, n: int = FOLDS) -> IntArray:
     """Return a fold for each query; queries of one text or one group are never in two.
 
     Folds are dealt to texts in the order in which they first appear, so nothing is left to chance.
@@ -122,3 +108,90 @@ def folds(columns: Columns, n: int) -> IntArray:
         by_text.setdefault(text, fold)
         by_group.setdefault(group, fold)
     return np.array([by_text[text] for text in columns.text], dtype=np.int64)
+
+
+FIELDS = ("layers", "relation", "token", "answer_form", "n_tokens", "position")
+"""Fields that become indicators, where a query has them."""
+
+
+def place(columns: Columns) -> Texts:
+    """Return kind and layers of each query as one text."""
+    return texts(
+        [f"{k}/{f.get('layers')}" for k, f in zip(columns.kind, columns.fields, strict=True)]
+    )
+
+
+def block(columns: Columns) -> Texts:
+    """Return the layers of each query as text."""
+    return texts([str(f.get("layers")) for f in columns.fields])
+
+
+def relation(columns: Columns) -> Texts:
+    """Return the relation of each query, empty where it has none."""
+    return texts([str(f.get("relation", "")) for f in columns.fields])
+
+
+def numbered(train: Texts, *others: Texts) -> list[IntArray]:
+    """Return names as numbers, -1 for those that train does not have."""
+    known = {name: i for i, name in enumerate(sorted(set(train)))}
+    return [np.array([known.get(x, -1) for x in part], dtype=np.int64) for part in (train, *others)]
+
+
+def ngrams(parts: Sequence[Columns], views: Sequence[str] = ("text",)) -> list[Any]:
+    """Return characters and words of texts as sparse tf-idf rows; the first part is train."""
+    blocks: list[list[Any]] = [[] for _ in parts]
+    for view in views:
+        shown = [[_view(columns, i, view) for i in range(len(columns))] for columns in parts]
+        # queries share texts, and each is read once
+        read = [np.unique(np.array(part, dtype=str), return_inverse=True) for part in shown]
+        for options in (
+            {"analyzer": "char_wb", "ngram_range": (2, 4)},
+            {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
+        ):
+            reader = TfidfVectorizer(
+                max_features=30_000, sublinear_tf=True, lowercase=False, **options
+            )
+            reader.fit(read[0][0])
+            for found, (distinct, place) in zip(blocks, read, strict=True):
+                found.append(reader.transform(distinct)[place])
+    return [sparse.hstack(found, format="csr") for found in blocks]
+
+
+def with_marks(rows: Sequence[Any], parts: Sequence[Columns], *, clean: bool) -> list[Any]:
+    """Return sparse rows with the fields of queries beside them, as indicators."""
+    marks = [[_marks(columns, i, clean) for i in range(len(columns))] for columns in parts]
+    reader = CountVectorizer(analyzer=list, binary=True)
+    reader.fit(marks[0])
+    return [
+        sparse.hstack([part, 0.5 * reader.transform(own)], format="csr")
+        for part, own in zip(rows, marks, strict=True)
+    ]
+
+
+def _view(columns: Columns, i: int, view: str) -> str:
+    text, removed = str(columns.text[i]), str(columns.fields[i].get("removed", ""))
+    return {"text": text, "removed": removed, "rest": text.replace(removed, " ", 1)}[view]
+
+
+def _marks(columns: Columns, i: int, clean: bool) -> list[str]:
+    fields = columns.fields[i]
+    found = [f"kind={columns.kind[i]}"]
+    found += [f"{name}={fields[name]}" for name in FIELDS if name in fields]
+    if "layers" in fields:
+        found.append(f"place={columns.kind[i]}/{fields['layers']}")
+    if clean:
+        answer = columns.clean[i]
+        found += [f"clean={answer}", f"clean={answer}&relation={fields.get('relation')}"]
+        for view in ("removed", "rest"):
+            inside = _view(columns, i, view)
+            found += [f"clean in {view}={answer in inside}", f"{view}&{answer}:{inside[-12:]}"]
+    return found
+
+
+def reduced(rows: Sequence[Any], n: int) -> list[FloatArray]:
+    """Return sparse rows as their largest singular components, (n_rows, n) each."""
+    n = min(n, min(rows[0].shape) - 1)
+    if n < 1:
+        return [part.toarray().astype(np.float64) for part in rows]
+    svd = TruncatedSVD(n, random_state=0).fit(rows[0])
+    return [svd.transform(part) for part in rows]

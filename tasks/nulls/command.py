@@ -33,21 +33,11 @@ def data_nulls(
 ) -> list[dict[str, Any]]:
     """Return every null's score on a split of suites.
 
-    Args:
-        suite: a shipped suite or a folder of suites; every shipped suite if None.
-        tasks: names of tasks; all that there are if empty.
-        split: `validation` or `test`.
-        refit: fit them again, and compare with what the manifests say.
-        on_fetch: told what is downloaded.
+    A row a null: `suite`, `task`, `version`, `name`, `access`, `rule`, `metrics`, and with `refit`
+    the manifest's metrics as `said`, None where it has no such null.
 
-    Returns:
-        A row a null: `suite`, `task`, `version`, `name`, `access`, `rule`, `metrics`, and with
-        `refit` the manifest's metrics as `said`, None where it has no such null.
-
-    Raises:
-        UsageError: unknown suite, task or split, or no suite has nulls.
-        IntegrityError: a file is corrupt.
-        MissingPartError: the target's weights or scikit-learn are missing (`refit` only).
+    Raises UsageError: unknown suite, task or split, or no suite has nulls; IntegrityError: a file
+    is corrupt; MissingPartError: the target's weights or scikit-learn are missing (`refit` only).
     """
     rows = []
     for name in suites() if suite is None else (suite,):
@@ -76,8 +66,7 @@ def said_nulls(suite: Suite, split: str) -> list[dict[str, Any]]:
 def check_nulls(rows: Sequence[dict[str, Any]]) -> None:
     """Fail unless nulls fitted again score what the manifests say.
 
-    Raises:
-        CheckFailedError: a metric is more than `TOLERANCE` away.
+    Raises CheckFailedError: a metric is more than `TOLERANCE` away.
     """
     for row in rows:
         for name, value in (row.get("said") or {}).items():
@@ -117,8 +106,7 @@ def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, 
 def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:
     """Load the package's sentence encoder.
 
-    Raises:
-        MissingPartError: its weights cannot be got.
+    Raises MissingPartError: its weights cannot be got.
     """
     from ...benchmark.backends.models.embedding import fetch_embedder, load_embedder
 

@@ -23,10 +23,8 @@ from ..feature_descriptions.judge.predictions import shuffled
 from ..feature_descriptions.judge.quality import Reader, Split, read_split
 from ..feature_descriptions.task import HEADLINE
 
-COMMONEST = 50
-"""Commonest training descriptions among which the best constant is chosen."""
-DIGITS = 4
-"""Metrics are stored with so many digits."""
+COMMONEST = 50  # commonest training descriptions among which the best constant is chosen
+DIGITS = 4  # metrics are stored with so many digits
 
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float32]
@@ -42,32 +40,23 @@ def description_nulls(
 ) -> dict[str, list[Row]]:
     """Return what every null scores on the headline's kinds: by split, rows as manifests hold them.
 
-    Args:
-        suite: a suite of features, whose truth is opened.
-        judge: its judge.
-        readers: of tokens, by name.
-        splits: what they are measured on.
-        seed: deals descriptions to other features.
-
-    Raises:
-        IntegrityError: a file is not what the manifest says.
+    Raises IntegrityError: a file is not what the manifest says.
     """
     train = read_split(suite, "train").of(HEADLINE)
     vectors = {split: _vectors(suite, split) for split in ("train", *splits)}
     constant = _best_constant(train, judge)
     pooled = _best_neighbour(train, vectors["train"], judge)
+    among = f"training feature of {'any layer' if pooled else 'the same layer'}"
     found = {}
     for split in splits:
         own = read_split(suite, split).of(HEADLINE)
         texts = [one.descriptions[0] for one in own.truth]
         others = shuffled([one.predicate for one in own.truth], np.random.default_rng(seed))
         near = nearest(vectors[split], own, vectors["train"], train, pooled=pooled)
+        neighbours = [train.truth[place].descriptions[0] for place in near]
         said = {
             "constant": ([constant] * len(texts), f"always: {constant}"),
-            "nearest-neighbour": (
-                [train.truth[place].descriptions[0] for place in near],
-                f"description of the nearest training feature of {_among(pooled)}",
-            ),
+            "nearest-neighbour": (neighbours, f"description of the nearest {among}"),
             "shuffled": ([texts[place] for place in others], "another feature's description"),
         }
         rows = [
@@ -96,15 +85,7 @@ def nearest(
     *,
     pooled: bool,
 ) -> list[int]:
-    """Place of the training feature with the largest cosine, never the feature itself.
-
-    Args:
-        vectors: of the features, by query id.
-        features: whose nearest ones are wanted.
-        known: vectors of training features, by query id.
-        train: the training features.
-        pooled: whether other layers count.
-    """
+    """Place of the training feature with the largest cosine, never the feature itself."""
     one = np.stack([vectors[query.id] for query in features.queries])
     other = np.stack([known[query.id] for query in train.queries])
     layers = [np.array([q.fields["layer"] for q in part.queries]) for part in (features, train)]
@@ -122,10 +103,7 @@ def _best_constant(train: Split, judge: ExactJudge) -> str:
     names = Counter(one.predicate for one in train.truth)
     texts = {one.predicate: one.descriptions[0] for one in reversed(train.truth)}
     tried = sorted(names, key=lambda name: (-names[name], name))[:COMMONEST]
-    values = []
-    for name in tried:
-        predicted = judge.predict([texts[name]] * len(train.truth), train.own["ids"])
-        values.append(_metrics(train, predicted)["matched_auroc"])
+    values = [_on_train(train, judge, [texts[name]] * len(train.truth)) for name in tried]
     return texts[tried[int(np.argmax(values))]]
 
 
@@ -135,13 +113,13 @@ def _best_neighbour(train: Split, vectors: Mapping[str, Floats], judge: ExactJud
     for pooled in (False, True):
         near = nearest(vectors, train, vectors, train, pooled=pooled)
         replies = [train.truth[place].descriptions[0] for place in near]
-        predicted = judge.predict(replies, train.own["ids"])
-        values.append(_metrics(train, predicted)["matched_auroc"])
+        values.append(_on_train(train, judge, replies))
     return values[1] > values[0]
 
 
-def _among(pooled: bool) -> str:
-    return "any layer" if pooled else "the same layer"
+def _on_train(train: Split, judge: ExactJudge, replies: Sequence[str]) -> float:
+    predicted = judge.predict(replies, train.own["ids"])
+    return _metrics(train, predicted)["matched_auroc"]
 
 
 def _vectors(suite: Suite, split: str) -> dict[str, Floats]:

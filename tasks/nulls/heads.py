@@ -1,11 +1,12 @@
-"""Supervised heads of null models: a score for the verdict, ranked guesses of a content.
+"""What null models fit: scores for the verdict, and rules that rank guesses of a content.
 
 Each gives out-of-fold values on train, on which rules are chosen, and values on other splits from
-a head fitted on all of train.
+all of train.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,12 +16,10 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from .columns import BoolArray, FloatArray, IntArray, Texts, texts
+from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, texts
 
-TOP = 4
-"""Guesses kept of a content, the likeliest first."""
-RIDGE = 1.0
-"""Penalty of the regression on contents."""
+TOP = 4  # guesses kept of a content, the likeliest first
+RIDGE = 1.0  # penalty of the regression on contents
 
 Grams = npt.NDArray[np.float32]
 
@@ -54,14 +53,7 @@ def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
 def scores(
     head: Head, rows: Sequence[Any], labels: npt.NDArray[Any], fold: IntArray
 ) -> list[FloatArray]:
-    """Return scores of train, out of fold, and of the other parts.
-
-    Args:
-        head: what is fitted.
-        rows: features of train, then of the others.
-        labels: of train.
-        fold: of train.
-    """
+    """Return scores of train, out of fold, and of the other parts."""
     train = np.zeros(len(labels))
     for one in np.unique(fold):
         out = fold == one
@@ -70,12 +62,7 @@ def scores(
 
 
 def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
-    """Return inner products with the rows of train, float32 (n, n_train) for each part.
-
-    Args:
-        rows: features of train, then of the others.
-        keys: rows of one part and of equal key are equal, and multiplied once.
-    """
+    """Return inner products with the rows of train, float32 (n, n_train) for each part."""
     firsts, places = zip(
         *(np.unique(key, return_index=True, return_inverse=True)[1:] for key in keys), strict=True
     )
@@ -91,14 +78,7 @@ def gram(rows: Sequence[Any], keys: Sequence[npt.NDArray[Any]]) -> list[Grams]:
 def guesses(
     grams: Sequence[Grams], contents: Texts, used: BoolArray, fold: IntArray
 ) -> list[Texts]:
-    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each.
-
-    Args:
-        grams: of train, then of the others, see `gram`.
-        contents: of train.
-        used: which training queries are fitted on.
-        fold: of train.
-    """
+    """Return the likeliest contents by ridge regression on indicators, (n, TOP) each."""
     train = np.empty((len(contents), TOP), dtype=object)
     for one in np.unique(fold):
         out = fold == one
@@ -145,3 +125,85 @@ def first_other(guessed: Texts, known: Texts) -> Texts:
     fits = np.asarray((guessed != known[:, None]) & (guessed != ""), dtype=bool)
     found = guessed[np.arange(len(guessed)), fits.argmax(1)]
     return np.where(fits.any(1), found, "").astype(object)
+
+
+def commonest(
+    parts: Sequence[Columns],
+    keys: Sequence[Texts],
+    contents: Texts,
+    used: BoolArray,
+    fold: IntArray,
+) -> list[Texts]:
+    """Guess the commonest contents of train under the same key, then of all."""
+    train = np.empty((len(parts[0]), TOP), dtype=object)
+    for one in np.unique(fold):
+        out = fold == one
+        train[out] = _commonest(keys[0][~out & used], contents[~out & used], keys[0][out])
+    return [
+        train,
+        *(_commonest(keys[0][used], contents[used], key) for key in keys[1:]),
+    ]
+
+
+def _commonest(names: Texts, contents: Texts, asked: Texts) -> Texts:
+    overall = [name for name, _ in Counter(contents).most_common(TOP)]
+    tables: dict[str, Counter[str]] = {}
+    for name, content in zip(names, contents, strict=True):
+        tables.setdefault(name, Counter())[content] += 1
+    best = {k: [x for x, _ in table.most_common(TOP)] + overall for k, table in tables.items()}
+    return ranked([best.get(name, overall) for name in asked])
+
+
+def from_neighbours(index: IntArray, contents: Texts) -> Texts:
+    """Guess the contents of neighbours, the nearest first; -1 is none."""
+    return ranked([[contents[i] for i in row if i >= 0] for row in index])
+
+
+def by_vote(index: IntArray, contents: Texts) -> Texts:
+    """Guess the commonest contents among neighbours, the nearest of equals first."""
+    return ranked(
+        [
+            [x for x, _ in Counter(contents[i] for i in row if i >= 0).most_common(TOP)]
+            for row in index
+        ]
+    )
+
+
+def copied(contents: Texts, views: Sequence[Texts]) -> list[Texts]:
+    """Guess contents of train that stand in a text as whole words, the last one first."""
+    known = sorted(set(contents))
+    found = []
+    for view in views:
+        inside = {text: _inside(text, known) for text in set(view)}
+        found.append(ranked([inside[text] for text in view]))
+    return found
+
+
+def _inside(text: str, known: Sequence[str]) -> list[str]:
+    places = []
+    for name in known:
+        start = text.rfind(name)
+        if start < 0:
+            continue
+        end = start + len(name)
+        whole = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+        if whole:
+            places.append((-end, -len(name), name))
+    return [name for *_, name in sorted(places)]
+
+
+def joined(*guessed: Texts) -> Texts:
+    """Return the guesses of the first rule, then those of the next where there is room."""
+    return ranked([[x for part in rows for x in part] for rows in zip(*guessed, strict=True)])
+
+
+def shown(columns: Columns) -> Texts:
+    """Return the shown text without the removable part."""
+    return texts(
+        [
+            str(text).replace(str(fields.get("removed", "")), " ", 1)
+            if fields.get("removed")
+            else str(text)
+            for text, fields in zip(columns.text, columns.fields, strict=True)
+        ]
+    )

@@ -1,21 +1,106 @@
 """One null model: a score for the verdict and rules for both contents, chosen on train.
 
-Every score meets every content rule that its access class allows; on train, out of fold, the pair
-and the mixture of thresholds with the largest balanced exact match are kept, and that one rule is
-measured elsewhere.
+Balanced exact match is the root of a product of two shares, one of queries whose output changed and
+one of those whose output did not. Each is linear in how often a rule says `changed` where, so the
+best rule for a score mixes at most two thresholds (minus and plus infinity among them: a coin that
+looks at nothing). Every score meets every content rule that its access class allows; on train, out
+of fold, the pair and the mixture with the largest balanced exact match are kept and measured
+elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from .columns import BoolArray, Columns, FloatArray, Texts
-from .heads import first_other
-from .thresholds import Mixture, Thresholds, expected
+from .columns import BoolArray, Columns, FloatArray, IntArray, Texts
+from .heads import Head, first_other, scores
+
+GRID = 100  # thresholds tried, at quantiles of the score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Says `changed` above `low` or above `high`, by a coin."""
+
+    low: float
+    high: float
+    weight: float  # how often the lower one is used
+    value: float  # balanced exact match where it was chosen
+
+    def says_changed(self, score: FloatArray) -> FloatArray:
+        """Return the chance of the verdict `changed` for each query, (n,)."""
+        return self.weight * (score > self.low) + (1 - self.weight) * (score > self.high)
+
+
+class Thresholds:
+    """Thresholds on one score, to be mixed for any pair of content rules."""
+
+    def __init__(self, score: FloatArray, changed: BoolArray) -> None:
+        """Take a score, the larger the likelier a change, and what changed, (n,) each."""
+        levels = np.quantile(score, np.linspace(0, 1, GRID), method="lower")
+        self._levels = np.unique(np.concatenate([[-np.inf], levels, [np.inf]]))
+        above = score[None, :] > self._levels[:, None]
+        self._changed = changed
+        self._above = above[:, changed].astype(np.float32)  # sums stay below 2 ** 24: exact
+        self._below = (~above[:, ~changed]).astype(np.float32)
+
+    def choose(self, right_changed: BoolArray, right_unchanged: BoolArray) -> Mixture:
+        """Return the mixture with the largest balanced exact match."""
+        hits = _shares(self._above, right_changed[self._changed])
+        rest = _shares(self._below, right_unchanged[~self._changed])
+        # A product of two linear functions of the weight: a parabola, whose top is inside [0, 1]
+        # or at an end.
+        a0, b0 = hits[None, :], rest[None, :]
+        da, db = hits[:, None] - a0, rest[:, None] - b0
+        curve = da * db
+        top = np.divide(-(a0 * db + b0 * da), 2 * curve, out=np.ones_like(curve), where=curve < 0)
+        weight = np.clip(top, 0.0, 1.0)
+        product = (a0 + weight * da) * (b0 + weight * db)
+        i, j = np.unravel_index(int(np.argmax(product)), product.shape)
+        value, share = float(np.sqrt(product[i, j])), float(weight[i, j])
+        low, high = float(self._levels[i]), float(self._levels[j])
+        if low > high:
+            low, high, share = high, low, 1 - share
+        return Mixture(low=low, high=high, weight=share, value=value)
+
+
+def _shares(said: npt.NDArray[np.float32], right: BoolArray) -> FloatArray:
+    return (said @ right.astype(np.float32)).astype(np.float64) / max(len(right), 1)
+
+
+def expected(
+    says_changed: FloatArray,
+    right_changed: BoolArray,
+    right_unchanged: BoolArray,
+    changed: BoolArray,
+) -> dict[str, float | None]:
+    """Return what a rule with a coin scores on average, None where there is no such query."""
+    exact = np.where(changed, says_changed * right_changed, (1 - says_changed) * right_unchanged)
+    content = says_changed * right_changed + (1 - says_changed) * right_unchanged
+    on_changed, on_unchanged = _mean(exact[changed]), _mean(exact[~changed])
+    balanced = None
+    if on_changed is not None and on_unchanged is not None:
+        balanced = float(np.sqrt(on_changed * on_unchanged))
+    return {
+        "balanced_exact_match": balanced,
+        "exact_match": _mean(exact),
+        "exact_match_changed": on_changed,
+        "exact_match_unchanged": on_unchanged,
+        "content_match_changed": _mean(content[changed]),
+        "verdict_accuracy": _mean(np.where(changed, says_changed, 1 - says_changed)),
+    }
+
+
+def _mean(values: FloatArray) -> float | None:
+    return float(values.mean()) if len(values) else None
+
 
 WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
 """Access classes, `benchmark.records.ACCESS`."""
@@ -29,29 +114,36 @@ class Score:
     """How likely a change is, for train (out of fold) and the other parts."""
 
     name: str
-    """Name of the null."""
     access: str
-    """Access class."""
-    values: Sequence[FloatArray]
-    """Train, then the others."""
-    vector: bool
-    """Whether the null sees the vector, and so may use rules that do."""
+    values: Sequence[FloatArray]  # Train, then the others
+    vector: bool  # whether the null sees the vector, and so may use rules that do
     refit: Refit | None = None
     """The head that made it, or None if it is a number that nothing was fitted for."""
+
+
+def fitted_score(
+    name: str,
+    access: str,
+    head: Head,
+    rows: Sequence[Any],
+    changed: BoolArray,
+    fold: IntArray,
+    *,
+    vector: bool,
+) -> Score:
+    """Score of a head fitted on the rows of train, which are followed by those of the others."""
+    refit = partial(scores, head, rows, fold=fold)
+    return Score(name=name, access=access, values=refit(changed), vector=vector, refit=refit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """Ranked guesses of a content for train (out of fold) and the other parts."""
 
-    name: str
-    """What it does."""
-    guessed: Sequence[Texts]
-    """(n, TOP) each."""
-    vector: bool = False
-    """Whether it looks at the vector."""
-    access: str = WORDS
-    """Who can use it."""
+    name: str  # what it does
+    guessed: Sequence[Texts]  # (n, TOP) each
+    vector: bool = False  # whether it looks at the vector
+    access: str = WORDS  # who can use it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +151,21 @@ class Null:
     """A fitted null and what it scores."""
 
     name: str
-    """Name."""
     access: str
-    """Access class."""
-    rule: str
-    """What was chosen on train."""
-    metrics: Mapping[str, Mapping[str, float | None]]
-    """By split, `train` (out of fold) among them."""
+    rule: str  # what was chosen on train
+    metrics: Mapping[str, Mapping[str, float | None]]  # by split, `train` (out of fold) among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """What is said after either verdict, and where it is the outcome."""
 
-    rule: str
-    """Names of both rules."""
-    access: str
-    """Who can use it."""
-    vector: bool
-    """Whether it looks at the vector."""
+    rule: str  # names of both rules
+    access: str  # who can use it
+    vector: bool  # whether it looks at the vector
     right_changed: Sequence[BoolArray]
     """Whether the content given with `changed` is right, train, then the others."""
-    right_unchanged: Sequence[BoolArray]
-    """The same with `unchanged`."""
+    right_unchanged: Sequence[BoolArray]  # the same with `unchanged`
 
 
 def pairs(
@@ -91,11 +175,6 @@ def pairs(
 
     Who runs the target knows the clean answer, and gives another one with `changed`. Who does not
     guesses it, and may do the same.
-
-    Args:
-        columns: train, then the others.
-        changed: rules for the content after a change.
-        unchanged: rules for the clean answer.
     """
     found = []
     for one in changed:
@@ -138,26 +217,19 @@ class _Choice:
 
 
 def fit_null(score: Score, parts: Mapping[str, Columns], pairs: Sequence[Pair]) -> Null:
-    """Choose contents and thresholds for a score on train and measure them on every part.
-
-    Args:
-        score: the score.
-        parts: `train`, then others, in the order of all values.
-        pairs: contents; used are those of the score's class, and without its vector if it sees
-            none.
-    """
+    """Choose contents and thresholds for a score on train and measure them on every part."""
     changed = next(iter(parts.values())).changed
     access = WORDS if score.access == WORDS else RUNS_TARGET
     signs = (1.0,) if score.refit else (1.0, -1.0)  # nobody said which way a distance points
     best: _Choice | None = None
-    for scores in ([sign * values for values in score.values] for sign in signs):
-        thresholds = Thresholds(scores[0], changed)
+    for signed in ([sign * values for values in score.values] for sign in signs):
+        thresholds = Thresholds(signed[0], changed)
         for pair in pairs:
             if pair.access != access or (pair.vector and not score.vector):
                 continue
             mixture = thresholds.choose(pair.right_changed[0], pair.right_unchanged[0])
             if best is None or mixture.value > best.mixture.value:
-                best = _Choice(scores=scores, pair=pair, mixture=mixture, rule=pair.rule)
+                best = _Choice(scores=signed, pair=pair, mixture=mixture, rule=pair.rule)
     assert best is not None
     if score.refit is not None:
         best = _better_verdict(score.refit, changed, best)
@@ -176,12 +248,12 @@ def _better_verdict(refit: Refit, changed: BoolArray, best: _Choice) -> _Choice:
     """Try the odds that `changed` is wholly right against those that `unchanged` is."""
     right_changed, right_unchanged = best.pair.right_changed[0], best.pair.right_unchanged[0]
     wins, stays = refit(changed & right_changed), refit(~changed & right_unchanged)
-    scores = [a - b for a, b in zip(wins, stays, strict=True)]
-    mixture = Thresholds(scores[0], changed).choose(right_changed, right_unchanged)
+    odds = [a - b for a, b in zip(wins, stays, strict=True)]
+    mixture = Thresholds(odds[0], changed).choose(right_changed, right_unchanged)
     if mixture.value <= best.mixture.value:
         return best
     rule = f"{best.rule}; verdict where the content is likely right"
-    return _Choice(scores=scores, pair=best.pair, mixture=mixture, rule=rule)
+    return _Choice(scores=odds, pair=best.pair, mixture=mixture, rule=rule)
 
 
 def auroc(changed: BoolArray, score: FloatArray) -> float | None:

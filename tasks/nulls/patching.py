@@ -1,4 +1,4 @@
-"""Null models of activation patching: what scores a verdict."""
+"""Null models of activation patching: what scores a verdict and what guesses a content."""
 
 from __future__ import annotations
 
@@ -9,16 +9,35 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .columns import Columns, FloatArray
-from .heads import boosted, logistic, scores
-from .null import RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
-from .patching_contents import SOURCE_PROBE, Seen, changed_rules, unchanged_rules
-from .text_features import numbered, place, reduced, relation
-from .thresholds import expected
-from .vectors import group_ranks
+from .columns import (
+    Columns,
+    FloatArray,
+    IntArray,
+    folds,
+    ngrams,
+    numbered,
+    place,
+    reduced,
+    relation,
+    texts,
+    with_marks,
+)
+from .heads import (
+    Head,
+    boosted,
+    by_vote,
+    commonest,
+    copied,
+    from_neighbours,
+    gram,
+    guesses,
+    joined,
+    logistic,
+)
+from .null import RUNS_TARGET, WORDS, Null, Rule, Score, expected, fit_null, fitted_score, pairs
+from .vectors import VectorViews, group_ranks
 
-SEED = 0
-"""Of random projections."""
+SOURCE_PROBE = "source's answer by a probe on the vector"
 RANKED = (
     "vector norm",
     "distance to the training mean",
@@ -29,15 +48,126 @@ RANKED = (
 """Numbers that are also compared within the group (transductive)."""
 
 
-def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
-    """Fit every null on train and measure it on the other splits.
+class Seen:
+    """What several nulls look at; lists are train, then the others."""
 
-    Args:
-        train: training queries, with vectors.
-        others: queries of other splits by name, with vectors.
-    """
+    def __init__(self, parts: list[Columns]) -> None:
+        """Take queries with vectors, train first."""
+        self.parts, self.fold = parts, folds(parts[0])
+        read = ngrams(parts)
+        self.words, self.words_clean = (
+            with_marks(read, parts, clean=clean) for clean in (False, True)
+        )
+        self.vectors = VectorViews(parts)
+        groups = [part.group for part in parts]  # whose members share all words
+        self.by_words, self.by_words_clean = (
+            gram(self.words, groups),
+            gram(self.words_clean, groups),
+        )
+        self.by_vector = gram(self.vectors.linear, [np.arange(len(part)) for part in parts])
+
+
+def changed_rules(seen: Seen) -> Iterator[Rule]:
+    """Guesses of the outcome of a query whose output changes."""
+    yield from _guessed(seen)
+    yield from _read_off(seen)
+
+
+def _guessed(seen: Seen) -> Iterator[Rule]:
+    """Guesses without the vector."""
+    parts, fold, train = seen.parts, seen.fold, seen.parts[0]
+    used, every = train.changed, np.ones(len(train), dtype=bool)
+    same = [texts([""] * len(part)) for part in parts]
+    about = [relation(part) for part in parts]
+    clean = [
+        texts([f"{r}/{c}" for r, c in zip(a, p.clean, strict=True)])
+        for a, p in zip(about, parts, strict=True)
+    ]
+    count = partial(commonest, parts, contents=train.outcome, used=used, fold=fold)
+    probed = partial(guesses, contents=train.outcome, used=used, fold=fold)
+    answers = commonest(parts, about, train.clean, every, fold)
+    for name, access, guessed in (
+        ("commonest", WORDS, count(same)),
+        ("commonest of the relation", WORDS, count(about)),
+        ("commonest of relation and clean answer", RUNS_TARGET, count(clean)),
+        ("text regression", WORDS, probed(seen.by_words)),
+        ("text regression, clean answer known", RUNS_TARGET, probed(seen.by_words_clean)),
+        ("commonest clean answer of the relation", WORDS, answers),
+    ):
+        yield Rule(name=name, access=access, guessed=guessed)
+
+
+def _read_off(seen: Seen) -> Iterator[Rule]:
+    """The same, with the vector."""
+    train, fold, views = seen.parts[0], seen.fold, seen.vectors
+    outcome, source = train.outcome, train.source
+    probed = partial(guesses, contents=outcome, used=train.changed, fold=fold)
+    for name, rule, near, content in (
+        ("outcome of nearest training vector", from_neighbours, views.near_changed, outcome),
+        ("outcome of the same in the relation", from_neighbours, views.near_relation, outcome),
+        ("vote of the nearest training vectors", by_vote, views.near_changed, outcome),
+        ("source's answer of the nearest training vector", from_neighbours, views.near, source),
+        ("vote of the nearest training sources", by_vote, views.near, source),
+    ):
+        yield Rule(name=name, vector=True, guessed=[rule(rows, content) for rows in near])
+    sources = guesses(seen.by_vector, source, np.ones(len(train), dtype=bool), fold)
+    yield Rule(name=SOURCE_PROBE, vector=True, guessed=sources)
+    yield Rule(name="outcome by a probe on the vector", vector=True, guessed=probed(seen.by_vector))
+    for known, words, access in (
+        ("words", seen.by_words, WORDS),
+        ("words and clean answer", seen.by_words_clean, RUNS_TARGET),
+    ):
+        name = f"outcome by a probe on vector, {known}"
+        both = [a + b for a, b in zip(seen.by_vector, words, strict=True)]
+        yield Rule(name=name, vector=True, access=access, guessed=probed(both))
+
+
+def unchanged_rules(seen: Seen) -> Iterator[Rule]:
+    """Guesses of the clean answer from the words."""
+    parts, fold = seen.parts, seen.fold
+    train = parts[0]
+    every = np.ones(len(train), dtype=bool)
+    first = np.zeros(len(train), dtype=bool)  # a text's queries share the answer
+    first[np.unique(train.text.astype(str), return_index=True)[1]] = True
+    about = [relation(part) for part in parts]
+    same = [texts([""] * len(part)) for part in parts]
+    count = partial(commonest, parts, contents=train.clean, used=every, fold=fold)
+    yield Rule(name="commonest", guessed=count(same))
+    yield Rule(name="commonest of the relation", guessed=count(about))
+    regressed = guesses(seen.by_words, train.clean, first, fold)
+    yield Rule(name="text regression", guessed=regressed)
+    found = copied(train.clean, [part.text for part in parts])
+    yield Rule(
+        name="copied from the text",
+        guessed=[joined(a, b) for a, b in zip(found, regressed, strict=True)],
+    )
+    yield Rule(
+        name="nearest text of the relation",
+        guessed=[from_neighbours(rows, train.clean) for rows in nearest_texts(seen)],
+    )
+
+
+def nearest_texts(seen: Seen) -> list[IntArray]:
+    """Return the nearest training texts by n-grams, the nearest first, (n, 3)."""
+    train = seen.words[0]
+    known = seen.parts[0].text
+    found = []
+    for part, rows in zip(seen.parts, seen.words, strict=True):
+        distinct, where = np.unique(part.text.astype(str), return_inverse=True)
+        one = [int(np.flatnonzero(where == i)[0]) for i in range(len(distinct))]
+        index = np.zeros((len(distinct), 3), dtype=np.int64)
+        for i, row in enumerate(one):
+            cosine = (rows[row] @ train.T).toarray()[0]
+            cosine[known == part.text[row]] = -1.0
+            index[i] = np.argsort(-cosine, kind="stable")[:3]
+        found.append(index[where])
+    return found
+
+
+def fit_patching(train: Columns, others: Mapping[str, Columns]) -> list[Null]:
+    """Fit every null on train and measure it on the other splits."""
     parts = {"train": train, **others}
-    seen = Seen.of([*parts.values()])
+    seen = Seen([*parts.values()])
     changed, unchanged = [*changed_rules(seen)], [*unchanged_rules(seen)]
     known = next(rule for rule in changed if rule.name == SOURCE_PROBE)
     said = pairs(seen.parts, changed, unchanged)
@@ -84,7 +214,7 @@ def _probes(seen: Seen, access: str, known: Rule) -> Iterator[Score]:
             numbered(*map(place, seen.parts)), numbered(*map(relation, seen.parts)), strict=True
         )
     ]
-    latent = reduced(words, 16, SEED)
+    latent = reduced(words, 16)
     more = [
         _against_clean(part, rows) if target else np.zeros((len(part), 0))
         for part, rows in zip(seen.parts, known.guessed, strict=True)
@@ -112,12 +242,10 @@ def _against_clean(part: Columns, guessed: Any) -> FloatArray:
 
 
 def _fitted(
-    name: str, access: str, head: Any, rows: Sequence[Any], seen: Seen, *, vector: bool = True
+    name: str, access: str, head: Head, rows: Sequence[Any], seen: Seen, *, vector: bool = True
 ) -> Score:
-    refit = partial(scores, head, rows, fold=seen.fold)
-    return Score(
-        name=name, access=access, values=refit(seen.parts[0].changed), vector=vector, refit=refit
-    )
+    changed = seen.parts[0].changed
+    return fitted_score(name, access, head, rows, changed, seen.fold, vector=vector)
 
 
 def _fixed(parts: Mapping[str, Columns]) -> Iterator[Null]:

@@ -1,4 +1,10 @@
-"""Nulls of a suite: fitted on its train, or on another suite's, measured on other splits."""
+"""Nulls of a suite: fitted on its train, or on another suite's, measured on other splits.
+
+The strongest rule without words (class `replays`) is here: the source's token is read off the
+vector and put into the text. A linear map from vectors to token embeddings is fitted on clean runs
+of the training texts, in which every token is known; then the target answers the text with that
+token in the patched one's place.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +13,65 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ...benchmark.metrics.verdicts import normalise_content
 from ...benchmark.registry import get_task
 from ...benchmark.scoring.scale import CALCULATOR
 from ...benchmark.suite.suite import Suite
 from ..calculate import calculated_metrics
-from .ablations import Embed, fit_ablations
+from .ablations import fit_ablations
 from .bars import ABLATIONS
-from .columns import Columns, read_columns
-from .null import REPLAYS, Null
+from .columns import Columns, read_columns, texts
+from .heads import ranked
+from .null import REPLAYS, Null, Rule, Score, fit_null, pairs
 from .patching import fit_patching
-from .replays import Target, fit_replays, places
+from .which import Embed
 
 if TYPE_CHECKING:
-    from ...benchmark.backends.interventions.calculator import Calculator
+    from ...benchmark.backends.interventions.calculator import Calculator, Places
 
-DIGITS = 4
-"""Metrics are stored with so many digits."""
-MEASURED = ("validation", "test")
-"""Splits that nulls are measured on."""
+TUNED_ON = 250
+"""Training groups that the rule is chosen on; the target runs on each of their queries."""
+
+Floats = npt.NDArray[np.float32]
+Layers = Sequence[tuple[int, int]]
+
+
+def places(columns: Columns) -> tuple[list[str], list[int], list[tuple[int, int]]]:
+    """Return text, position and layers of each query."""
+    layers = [(int(f["layers"][0]), int(f["layers"][1])) for f in columns.fields]
+    return [*columns.text], [int(f["position"]) for f in columns.fields], layers
+
+
+def fit_replays(train: Columns, others: Mapping[str, Columns], target: Places) -> Null:
+    """Fit the map on train, choose the rule on a part of it, and measure it elsewhere."""
+    shown, _, layers = places(train)
+    read = target.token_lens(sorted(set(shown)), sorted(set(layers)))
+    parts = {"train": train.take(train.group < TUNED_ON), **others}
+    answers = []
+    for part in parts.values():
+        assert part.vector is not None
+        where = places(part)
+        tokens = read(part.vector, where[2])
+        said = target.answers_with_tokens(where[0], where[1], tokens)
+        answers.append(texts([normalise_content(x) for x in said]))
+    differs = [
+        np.asarray(own != part.clean, dtype=np.float64)
+        for own, part in zip(answers, parts.values(), strict=True)
+    ]
+    score = Score(
+        name="source's token read off and put into the text",
+        access=REPLAYS,
+        values=differs,
+        vector=True,
+    )
+    rule = Rule(name="the target's answer", guessed=[ranked([[x] for x in a]) for a in answers])
+    return fit_null(score, parts, pairs([*parts.values()], [rule], []))
+
+
+DIGITS = 4  # metrics are stored with so many digits
+MEASURED = ("validation", "test")  # splits that nulls are measured on
 
 Row = dict[str, Any]
 
@@ -35,23 +81,13 @@ def suite_nulls(
     *,
     splits: Sequence[str] = MEASURED,
     train: Suite | None = None,
-    target: Target | None = None,
+    target: Places | None = None,
     embed: Embed | None = None,
     calculator: Calculator | None = None,
 ) -> dict[str, list[Row]]:
     """Return what every null scores: by split, rows of `name`, `access`, `rule`, `metrics`.
 
-    Args:
-        suite: a suite of a causal task.
-        splits: what they are measured on.
-        train: the suite whose train they are fitted on; its own if None.
-        target: runs the target, for nulls that need its activations or more answers; these are
-            left out if None.
-        embed: a sentence encoder, for the null that reads with it; left out if None.
-        calculator: the target, for the ceiling; left out if None.
-
-    Raises:
-        IntegrityError: a file is not what the manifest says.
+    Raises IntegrityError: a file is not what the manifest says.
     """
     kinds = get_task(suite.task).headline_kinds
     learnt = _read(train or suite, "train", kinds)
@@ -66,7 +102,7 @@ def fit_nulls(
     task: str,
     train: Columns,
     others: Mapping[str, Columns],
-    target: Target | None = None,
+    target: Places | None = None,
     embed: Embed | None = None,
 ) -> list[Null]:
     """Fit every null of a causal task."""
@@ -91,7 +127,7 @@ def _calculated(calculator: Calculator, suite: Suite, splits: Sequence[str]) -> 
     )
 
 
-def with_originals(columns: Columns, target: Target) -> Columns:
+def with_originals(columns: Columns, target: Places) -> Columns:
     """Return the columns with what stood at each query's place in the clean run."""
     return replace(columns, original=target.unpatched(*places(columns)))
 

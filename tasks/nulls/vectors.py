@@ -11,15 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, texts
-from .text_features import block, place, relation
+from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, block, place, relation, texts
 
-COMPONENTS = 64
-"""Principal components kept of the vectors of a block of layers."""
-FEW = 24
-"""Of them, those that trees see."""
-NEAREST = 15
-"""Neighbours that vote."""
+COMPONENTS = 64  # principal components kept of the vectors of a block of layers
+FEW = 24  # of them, those that trees see
+NEAREST = 15  # neighbours that vote
 
 
 class VectorViews:
@@ -47,26 +43,45 @@ class VectorViews:
     def _neighbours(
         self, used: BoolArray, *names: Callable[[Columns], Texts]
     ) -> tuple[list[IntArray], list[FloatArray]]:
-        """Neighbours of every part among the used training rows of equal names."""
-        train = self._parts[0]
-        pairs = [
-            neighbours(
-                train,
-                self._scaled[0],
-                part,
-                rows,
-                used=used,
-                same=[(name(train), name(part)) for name in names],
-            )
-            for part, rows in zip(self._parts, self._scaled, strict=True)
+        """Indices and cosines of the nearest used training rows of equal names, for every part."""
+        keys = [
+            texts(["\0".join(row) for row in zip(*(name(part) for name in names), strict=True)])
+            for part in self._parts
         ]
+        pairs = [self._nearest(i, keys, used) for i in range(len(keys))]
         return [index for index, _ in pairs], [cosine for _, cosine in pairs]
+
+    def _nearest(
+        self, which: int, keys: Sequence[Texts], used: BoolArray
+    ) -> tuple[IntArray, FloatArray]:
+        """Training rows of the largest cosine, (n, NEAREST), -1 and -inf where there are fewer.
+
+        Rows of equal text are no neighbours, nor, within train, equal rows.
+        """
+        train, columns = self._parts[0], self._parts[which]
+        found = np.full((len(columns), NEAREST), -1, dtype=np.int64)
+        cosines = np.full((len(columns), NEAREST), -np.inf)
+        left, right = _unit(self._scaled[0]), _unit(self._scaled[which])
+        for key in sorted(set(keys[which])):
+            mine = np.flatnonzero(keys[which] == key)
+            theirs = np.flatnonzero((keys[0] == key) & used)
+            if not len(theirs):
+                continue
+            cosine = (right[mine] @ left[theirs].T).astype(np.float64)
+            cosine[columns.text[mine][:, None] == train.text[theirs][None, :]] = -np.inf
+            if which == 0:
+                cosine[cosine > 1 - 1e-6] = -np.inf
+            n = min(NEAREST, len(theirs))
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :n]
+            best = np.take_along_axis(cosine, order, axis=1)
+            found[mine, :n] = np.where(np.isfinite(best), theirs[order], -1)
+            cosines[mine, :n] = best
+        return found, cosines
 
     def numbers(self, *, target: bool) -> dict[str, list[FloatArray]]:
         """Return norms, distances and votes by name; with `target`, also of unpatched activations.
 
-        Raises:
-            ValueError: some parts have unpatched activations and others have none.
+        Raises ValueError: some parts have unpatched activations and others have none.
         """
         found: dict[str, list[FloatArray]] = {}
         for part, rows, index, cosine in zip(
@@ -206,55 +221,6 @@ def group_ranks(columns: Columns, score: FloatArray) -> FloatArray:
             same = (score[rows][None, :] == score[rows][:, None]).sum(1) - 1
             found[rows] = (less + 0.5 * same) / (len(rows) - 1)
     return found
-
-
-def neighbours(
-    train: Columns,
-    train_rows: npt.NDArray[np.float32],
-    columns: Columns,
-    rows: npt.NDArray[np.float32],
-    *,
-    used: BoolArray,
-    same: Sequence[tuple[Texts, Texts]] = (),
-) -> tuple[IntArray, FloatArray]:
-    """Return the training rows of the largest cosine, -1 and -inf where there are fewer.
-
-    Args:
-        train: training queries.
-        train_rows: their rows, (n_train, d).
-        columns: queries; rows of equal text are no neighbours, nor, within train, equal rows.
-        rows: their rows, (n, d).
-        used: which training rows count.
-        same: pairs of names, of train and of the queries, that must agree.
-
-    Returns:
-        Indices and cosines, (n, NEAREST) each.
-    """
-    found = np.full((len(columns), NEAREST), -1, dtype=np.int64)
-    cosines = np.full((len(columns), NEAREST), -np.inf)
-    keys = [
-        _joined([pair[0] for pair in same], len(train)),
-        _joined([p[1] for p in same], len(rows)),
-    ]
-    left, right = _unit(train_rows), _unit(rows)
-    for name in sorted(set(keys[1])):
-        mine, theirs = np.flatnonzero(keys[1] == name), np.flatnonzero((keys[0] == name) & used)
-        if not len(theirs):
-            continue
-        cosine = (right[mine] @ left[theirs].T).astype(np.float64)
-        cosine[columns.text[mine][:, None] == train.text[theirs][None, :]] = -np.inf
-        if columns is train:
-            cosine[cosine > 1 - 1e-6] = -np.inf
-        n = min(NEAREST, len(theirs))
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, :n]
-        best = np.take_along_axis(cosine, order, axis=1)
-        found[mine, :n] = np.where(np.isfinite(best), theirs[order], -1)
-        cosines[mine, :n] = best
-    return found, cosines
-
-
-def _joined(names: Sequence[Texts], n: int) -> Texts:
-    return texts(["\0".join(str(part[i]) for part in names) for i in range(n)])
 
 
 def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -9,38 +9,28 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from .columns import BoolArray, Columns, FloatArray, folds
+from .columns import BoolArray, Columns, FloatArray, folds, reduced
 from .heads import Head, boosted, logistic, scores
-from .text_features import reduced
 
-LABELS = ("A", "B", "C", "D")
-"""Names of the parts; which part has which is said by the query."""
+LABELS = ("A", "B", "C", "D")  # names of the parts; which part has which is said by the query
 N = len(LABELS)
-FOLDS = 5
-"""Folds of train."""
-COMPONENTS = 48
-"""Singular components of n-grams that trees see."""
+COMPONENTS = 48  # singular components of n-grams that trees see
 
-Embed = Callable[[Sequence[str]], Any]
+Embed = Callable[[Sequence[str]], Any]  # texts to unit vectors, (n, width)
 
 
 def fit_which(
     parts: Mapping[str, Columns], embed: Embed | None
 ) -> dict[str, dict[str, float | None]]:
-    """Return the accuracy of each null by split: a head scores every part, the best one is named.
-
-    Args:
-        parts: queries of this kind: train, then others by name.
-        embed: a sentence encoder; left out if None.
-    """
+    """Return the accuracy of each null by split: a head scores every part, the best is named."""
     columns = [*parts.values()]
-    fold = np.repeat(folds(columns[0], FOLDS), N)
+    fold = np.repeat(folds(columns[0]), N)
     right = [_right(part) for part in columns]
     marks = [_marks(part) for part in columns]
     words = [
         sparse.hstack(rows, format="csr") for rows in zip(_ngrams(columns), marks, strict=True)
     ]
-    trees = zip(reduced(words, COMPONENTS, 0), marks, strict=True)
+    trees = zip(reduced(words, COMPONENTS), marks, strict=True)
     heads: dict[str, tuple[Head, list[Any]]] = {
         "text regression": (logistic, words),
         "boosted trees": (boosted, [np.column_stack(rows) for rows in trees]),
@@ -51,37 +41,21 @@ def fit_which(
             for part, own in zip(columns, marks, strict=True)
         ]
         heads["sentence embeddings"] = (logistic, read)
-    found = {"constant": _constant(parts, right, marks)}
-    for name, (head, rows) in heads.items():
-        values = scores(head, rows, right[0], fold)
-        found[name] = {
-            split: _accuracy(score, own)
-            for split, score, own in zip(parts, values, right, strict=True)
-        }
-    return found
-
-
-def _constant(
-    parts: Mapping[str, Columns], right: Sequence[BoolArray], marks: Sequence[FloatArray]
-) -> dict[str, float | None]:
-    """Always the place or the label that is right most often in train."""
+    # always the place or the label that is right most often in train
     best = int((marks[0] * right[0][:, None]).sum(0).argmax())
+    values = {"constant": [own[:, best] for own in marks]}
+    values |= {name: scores(head, rows, right[0], fold) for name, (head, rows) in heads.items()}
     return {
-        split: _accuracy(own[:, best], true)
-        for split, own, true in zip(parts, marks, right, strict=True)
+        name: dict(zip(parts, map(_accuracy, score, right), strict=True))
+        for name, score in values.items()
     }
 
 
 def _right(columns: Columns) -> BoolArray:
     """Whether each part of each query is the right one, (4 n,)."""
-    return np.array(
-        [
-            part["label"] == label
-            for fields, label in zip(columns.fields, columns.part, strict=True)
-            for part in fields["parts"]
-        ],
-        dtype=bool,
-    )
+    pairs = zip(columns.fields, columns.part, strict=True)
+    right = [part["label"] == label for fields, label in pairs for part in fields["parts"]]
+    return np.array(right, dtype=bool)
 
 
 def _marks(columns: Columns) -> FloatArray:
@@ -114,11 +88,9 @@ def _ngrams(columns: Sequence[Columns]) -> list[Any]:
     views = [_views(part) for part in columns]
     blocks: list[list[Any]] = [[] for _ in columns]
     for which in (0, 1):
+        pattern = r"(?u)\b\w+\b|\S"
         reader = TfidfVectorizer(
-            ngram_range=(1, 2),
-            token_pattern=r"(?u)\b\w+\b|\S",
-            lowercase=False,
-            sublinear_tf=True,
+            ngram_range=(1, 2), token_pattern=pattern, lowercase=False, sublinear_tf=True
         )
         reader.fit(views[0][which])
         for found, view in zip(blocks, views, strict=True):

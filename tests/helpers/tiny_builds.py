@@ -26,7 +26,7 @@ from introspect_bench.tasks.activation_patching.build import survey as reading
 from introspect_bench.tasks.activation_patching.build.trials import SplitSize
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.build.order import Order
-from introspect_bench.tasks.facts import prompts
+from introspect_bench.tasks.facts import facts as prompts
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.input_ablations.build import build as ablations
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from introspect_bench.tasks.activation_patching.build import balance
 from introspect_bench.tasks.activation_patching.build.balance import Candidate, CandidateGroup
 from introspect_bench.tasks.activation_patching.build.contrast import Selection
-from introspect_bench.tasks.activation_patching.build.probes import no_probes
 
 WIDTH = 32
 
@@ -27,7 +27,7 @@ def group(rng: np.random.Generator, cell: str, *, slope: float = 2.0) -> Candida
         original=original.astype(np.float32),
         mean=np.zeros(WIDTH, np.float32),
         spread=float(np.sqrt(WIDTH)),
-        probes=no_probes(WIDTH),
+        probes=balance.no_probes(WIDTH),
         members=tuple(
             Candidate(
                 changed=bool(one),

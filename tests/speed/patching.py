@@ -37,9 +37,9 @@ from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_c
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
-from introspect_bench.tasks.activation_patching.build.measure_patches import PATCH_ROWS
-from introspect_bench.tasks.activation_patching.build.positions import blocks, place
-from introspect_bench.tasks.facts.prompts import facts_of, interleave, one_shot, other_fact
+from introspect_bench.tasks.activation_patching.build import measure_patches as measure
+from introspect_bench.tasks.activation_patching.build.measure_patches import blocks, place
+from introspect_bench.tasks.facts.facts import facts_of, interleave, one_shot, other_fact
 
 MEMBERS = 6
 """Items that share a prompt and a place, as in a build."""
@@ -84,7 +84,7 @@ def make_stems(target: TargetModel, n_groups: int) -> list[Stem]:
 def engine(target: TargetModel, stems: Sequence[Stem]) -> list[tuple[int, ...]]:
     """Answers as the builder measures them; tokens of each item, in order."""
     found: dict[int, list[tuple[int, ...]]] = {}
-    for chosen in batches(stems, PATCH_ROWS):
+    for chosen in batches(stems, measure.PATCH_ROWS):
         outputs = iter(greedy(target, [stems[i] for i in chosen]))
         for i in chosen:
             found[i] = [next(outputs).ids for _ in stems[i].branches]

@@ -23,6 +23,8 @@ from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
 from ....benchmark.suite.freeze import Measured
+from ...build.answers import Progress
+from ...build.order import SplitJob
 from ...build.statistics import Bar
 from ..task import DISRUPTED, KINDS
 from . import measure_patches as measure
@@ -31,9 +33,8 @@ from . import trials
 from .balance import DISTANCES, Candidate, CandidateGroup, distances
 from .collect import collect, fit
 from .contrast import trim
-from .measure_patches import Patch, Progress
+from .measure_patches import Patch, blocks
 from .nearness import with_nearest
-from .positions import blocks
 from .rules import fit_rules
 from .trials import Bench, Cell, SplitSize
 
@@ -42,16 +43,12 @@ BUILD = 2
 be wrong under their key: blocks of layers, positions, wording, delimiters, how outputs are read."""
 KNOWS_TRAIN = True
 """`make_split` is given the groups of train: the others are chosen against rules fitted on them."""
-SPARE = 1.05
-"""Groups put through the stability test for each group wanted."""
-SURVEY_POOL = 200
-"""Training prompts written for the survey of cells."""
-SURVEY_GROUPS = 8
-"""Groups the survey tries per cell."""
+SPARE = 1.05  # groups put through the stability test for each group wanted
+SURVEY_POOL = 200  # training prompts written for the survey of cells
+SURVEY_GROUPS = 8  # groups the survey tries per cell
 NEITHER = 0.9
 """Cells in which at least this share of patches gives neither prompt's answer are disrupted."""
-INERT = 0.1
-"""Cells in which a smaller share of patches changes the answer are not used."""
+INERT = 0.1  # cells in which a smaller share of patches changes the answer are not used
 
 _MATCHED = {"low": 0.45, "high": 0.55}
 BARS = {
@@ -73,8 +70,7 @@ BARS_ALL = (
     Bar(name="least_share_of_block", low=0.05),
 )
 """Bars of every split."""
-BARS_KIND: dict[str, tuple[Bar, ...]] = {}
-"""Bars of single kinds: none."""
+BARS_KIND: dict[str, tuple[Bar, ...]] = {}  # bars of single kinds: none
 
 
 SIZES = {
@@ -92,13 +88,7 @@ def keep_stable(
     groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
     rounded: Callable[[], TargetModel],
 ) -> tuple[list[tuple[CandidateGroup, tuple[Candidate, ...]]], Stability]:
-    """Measure chosen groups again; keep those whose every label is stable.
-
-    Args:
-        bench: the split.
-        groups: chosen groups.
-        rounded: gives the target with weights rounded to bf16.
-    """
+    """Measure chosen groups again; keep those whose every label is stable."""
     probes: list[Probe] = []
     for _, four in groups:
         base = four[0].payload[0].base
@@ -191,59 +181,47 @@ def usable_cells(
 
 
 def make_split(
-    target: TargetModel,
-    split: str,
+    job: SplitJob,
     *,
-    seed: int,
-    work: Path,
-    report: Progress,
-    rounded: Callable[[], TargetModel],
     sizes: Mapping[str, SplitSize] = SIZES,
     facts: str | None = None,
     known: Sequence[Sequence[Measured]] = (),
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
     """Measured groups of one split, and a report: `tried` and (not of train) its stability.
 
-    Args:
-        target: the target model, float32.
-        split: `train`, `validation` or `test`.
-        seed: chooses prompts, demonstrations and sources.
-        work: folder for journals of this split.
-        report: progress callback.
-        rounded: gives the target with bf16-rounded weights.
-        sizes: how much to make.
-        facts: split of the facts, if not `split`: a fresh test is made from `reserve`.
-        known: groups of train, for the others.
+    `facts` is the split of the facts, if not the job's: a fresh test is made from `reserve`.
+    `known` are the groups of train, for the others.
     """
-    size = sizes[split]
-    main, disrupted, surveyed = usable_cells(target, seed, work.parent / "survey", report)
-    bench = trials.prepare(target, facts or split, size.pool, seed, work, report)
-    salt = f"{split}:{seed}"
-    spare = SPARE if split != "train" else 1.0
-    learnt = bench
-    if split != "train":
-        place = work.parent / "train"
-        learnt = trials.prepare(target, "train", sizes["train"].pool, seed, place, report)
+    split, seed, size = job.split, job.seed, sizes[job.split]
+    main, disrupted, surveyed = usable_cells(
+        job.target, seed, job.work.parent / "survey", job.report
+    )
+
+    def prepared(facts_from: str, name: str) -> Bench:
+        place = job.work.parent / "train" if name != split else job.work
+        return trials.prepare(job.target, facts_from, sizes[name].pool, seed, place, job.report)
+
+    bench = prepared(facts or split, split)
+    learnt = bench if split == "train" else prepared("train", "train")
     probes = fit(learnt, main, sizes["train"], f"train:{seed}")
     rules = fit_rules(known) if known else None
-    kept = collect(bench, main, round(size.groups * spare), size, salt, probes=probes, rules=rules)
+    spare = SPARE if split != "train" else 1.0
+    salt, wanted = f"{split}:{seed}", round(size.groups * spare)
+    kept = collect(bench, main, wanted, size, salt, probes=probes, rules=rules)
     wanted = round(size.disrupted * spare)
     more = collect(bench, disrupted, wanted, size, f"more:{salt}", both=False)
     cells = {name: dict(counts) for name, counts in (kept.tried | more.tried).items()}
     told: dict[str, Any] = {"tried": {"survey": surveyed, "cells": cells}}
-    if split != "train" and kept.groups:
-        stable, verdict = keep_stable(bench, [*kept.groups, *more.groups], rounded)
+    chosen, others = kept.groups, more.groups
+    if split != "train" and chosen:
+        stable, verdict = keep_stable(bench, [*chosen, *others], job.rounded)
         told |= verdict.report()
         sure = {id(group) for group, _ in stable}
-        kept.groups = trim([g for g in kept.groups if id(g[0]) in sure], size.groups)
-        more.groups = [g for g in more.groups if id(g[0]) in sure][: size.disrupted]
-    groups = [freeze_group(bench, *group) for group in kept.groups]
-    groups += [freeze_group(bench, *group, kind=DISRUPTED) for group in more.groups]
+        chosen = trim([g for g in chosen if id(g[0]) in sure], size.groups)
+        others = [g for g in others if id(g[0]) in sure][: size.disrupted]
+    groups = [freeze_group(bench, *group) for group in chosen]
+    groups += [freeze_group(bench, *group, kind=DISRUPTED) for group in others]
     return groups, told
 
 
-def finish(
-    groups: Mapping[str, Sequence[Sequence[Measured]]],
-) -> dict[str, list[list[Measured]]]:
-    """Groups of all splits with what depends on the training vectors."""
-    return with_nearest(groups)
+finish = with_nearest  # what depends on the training vectors of all splits

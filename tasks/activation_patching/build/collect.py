@@ -3,40 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import survey as reading
 from . import trials
-from .balance import Candidate, CandidateGroup
+from .balance import Candidate, CandidateGroup, Probes, fit_probes
 from .contrast import Selection
-from .probes import Probes, fit_probes
+from .measure_patches import Patch
 from .rules import Rules
+from .survey import Centre
 from .trials import Bench, Cell, SplitSize
 
-OUTCOME_CAP = 0.04
-"""Largest share of one outcome among the queries of a split."""
-ROUND = 10
-"""Places of one kind tried in one round."""
-PROBED = 5
-"""Rounds of every kind of train that probes are fitted on."""
-LEAST_ROUNDS = 8
-"""Rounds of every kind before the more fruitful kinds are preferred."""
-CELL_CAP = 0.12
-"""Largest share of groups from one cell, unless the others run out."""
+OUTCOME_CAP = 0.04  # largest share of one outcome among the queries of a split
+ROUND = 10  # places of one kind tried in one round
+PROBED = 5  # rounds of every kind of train that probes are fitted on
+LEAST_ROUNDS = 8  # rounds of every kind before the more fruitful kinds are preferred
+CELL_CAP = 0.12  # largest share of groups from one cell, unless the others run out
 
 
 @dataclass(slots=True, kw_only=True)
 class Kept:
-    """Groups of one part of a split (headline or disrupted) and what was tried for them."""
+    """Groups of one part of a split (headline or disrupted), what was tried and what refused."""
 
-    groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
-    """Chosen groups."""
+    selection: Selection
+    uses: int  # groups that are kept of one base, at most
+    both: bool  # whether a group needs changed and unchanged answers
+    quota: int = 1  # groups that are kept of one cell, at most
     tried: dict[str, Counter[str]] = field(default_factory=dict)
     """Counts by cell: groups, patches screened, patches read, groups that could be chosen from,
     groups kept."""
+    used: Counter[int] = field(default_factory=Counter)
+    refused: list[tuple[int, CandidateGroup]] = field(default_factory=list)
+
+    @property
+    def groups(self) -> list[tuple[CandidateGroup, tuple[Candidate, ...]]]:
+        """Chosen groups."""
+        return self.selection.groups
+
+    def try_places(
+        self, bench: Bench, places: Sequence[Sequence[Patch]], centres: Mapping[Cell, Centre]
+    ) -> int:
+        """Measure places of one kind; return how many groups of theirs were kept."""
+        found, tried = reading.measured(bench, places, centres, both=self.both)
+        for cell, counts in tried.items():
+            self.tried.setdefault(cell, Counter()).update(counts)
+        before = len(self.groups)
+        for place, groups in zip(places, found, strict=True):
+            for group in sorted(groups, key=lambda g: self.selection.cells[g.cell]):
+                self.offer(place[0].base, group)
+        return len(self.groups) - before
+
+    def offer(self, base: int, group: CandidateGroup) -> None:
+        """Keep a group of a base if there is room; remember it if it is refused."""
+        chosen = self.selection
+        room = chosen.cells[group.cell] < self.quota and len(chosen.groups) < chosen.size
+        offer = chosen.offer if self.both else chosen.offer_any
+        if room and self.used[base] < self.uses and offer(group):
+            self.used[base] += 1
+            self.tried[group.cell]["groups_kept"] += 1
+        else:
+            self.refused.append((base, group))
+
+    def offer_again(self) -> None:
+        """Offer what was refused while that helps: what is kept meanwhile may balance it."""
+        self.quota, before = self.selection.size, -1
+        while before < len(self.groups) < self.selection.size:
+            before, again = len(self.groups), self.refused
+            self.refused = []
+            for base, group in again:
+                self.offer(base, group)
 
 
 def collect(
@@ -58,73 +96,30 @@ def collect(
     selection = Selection(
         size=wanted, outcome_cap=OUTCOME_CAP, slack=size.slack, ruled_changed=size.ruled_changed
     )
-    kept = Kept(groups=selection.groups)
-    table = _Table(selection=selection, kept=kept, uses=size.uses, both=both)
-    table.quota = max(1, int(CELL_CAP * wanted))
+    quota = max(1, int(CELL_CAP * wanted))
+    kept = Kept(selection=selection, uses=size.uses, both=both, quota=quota)
     queues = trials.queues(bench, cells, size.tries, salt, size.more)
-    centres = {
-        cell: reading.centre(bench, cell, probes, rules) for cell in cells if queues[cell[0]]
-    }
+    centres = {c: reading.centre(bench, c, probes, rules) for c in cells if queues[c[0]]}
     names = {kind: [f"{k}/{block}" for k, block in cells if k == kind] for kind in queues}
     gains: dict[str, list[int]] = {kind: [] for kind in queues}
-    while len(selection.groups) < wanted and any(queues.values()):
+    while len(kept.groups) < wanted and any(queues.values()):
         going = [
             kind
             for kind, queue in reversed(queues.items())
-            if queue and any(selection.cells[name] < table.quota for name in names[kind])
+            if queue and any(selection.cells[name] < kept.quota for name in names[kind])
         ]
         if not going:
-            table.quota += max(1, table.quota // 4)
+            kept.quota += max(1, kept.quota // 4)
             continue
         kind = max(going, key=lambda one: _worth(gains[one]))
         now, queues[kind] = queues[kind][:ROUND], queues[kind][ROUND:]
-        found, tried = reading.measured(bench, now, centres, both=both)
-        for cell, counts in tried.items():
-            kept.tried.setdefault(cell, Counter()).update(counts)
-        before = len(selection.groups)
-        for place, groups in zip(now, found, strict=True):
-            for group in sorted(groups, key=lambda g: selection.cells[g.cell]):
-                table.offer(place[0].base, group)
-        gains[kind].append(len(selection.groups) - before)
-        bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
-    table.offer_again()
-    bench.report(f"groups chosen: {len(selection.groups)} of {wanted}", 0)
+        gains[kind].append(kept.try_places(bench, now, centres))
+        bench.report(f"groups chosen: {len(kept.groups)} of {wanted}", 0)
+    kept.offer_again()
+    bench.report(f"groups chosen: {len(kept.groups)} of {wanted}", 0)
     for (cell, reason), n in sorted(selection.rejected.items()):
         kept.tried[cell][f"rejected: {reason}"] = n
     return kept
-
-
-@dataclass(slots=True, kw_only=True)
-class _Table:
-    """Where groups are offered, and what was refused."""
-
-    selection: Selection
-    kept: Kept
-    uses: int
-    both: bool
-    quota: int = 1
-    used: Counter[int] = field(default_factory=Counter)
-    refused: list[tuple[int, CandidateGroup]] = field(default_factory=list)
-
-    def offer(self, base: int, group: CandidateGroup) -> None:
-        """Keep a group of a base if there is room; remember it if it is refused."""
-        chosen = self.selection
-        room = chosen.cells[group.cell] < self.quota and len(chosen.groups) < chosen.size
-        offer = chosen.offer if self.both else chosen.offer_any
-        if room and self.used[base] < self.uses and offer(group):
-            self.used[base] += 1
-            self.kept.tried[group.cell]["groups_kept"] += 1
-        else:
-            self.refused.append((base, group))
-
-    def offer_again(self) -> None:
-        """Offer what was refused while that helps: what is kept meanwhile may balance it."""
-        self.quota, before = self.selection.size, -1
-        while before < len(self.selection.groups) < self.selection.size:
-            before, again = len(self.selection.groups), self.refused
-            self.refused = []
-            for base, group in again:
-                self.offer(base, group)
 
 
 def fit(bench: Bench, cells: Sequence[Cell], size: SplitSize, salt: str) -> Probes | None:

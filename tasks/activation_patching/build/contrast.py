@@ -31,43 +31,33 @@ from .balance import (
 LEAN = 6.0
 """Largest lean of a cell in a strict distance: ranks of its changed members minus ranks of its
 unchanged ones, summed; a group whose changed members are its two farthest adds 4."""
-LEAN_ALL = 12.0
-"""The same over the split."""
+LEAN_ALL = 12.0  # the same over the split
 RELATION_CAPS = {True: 0.10, False: 0.30}
 """Largest share of one answer among the changed and among the unchanged members of a relation,
 beyond `FREE`: what a reader of the relation can guess."""
-FREE = 4
-"""Members that may have one answer whatever its share."""
+FREE = 4  # members that may have one answer whatever its share
 GUESSES = 0.15
 """Largest share of changed members of a cell whose answer can be guessed without the vector."""
-RULED = 0.18
-"""Largest share of the unchanged members whose answer rules fitted on train guess."""
+RULED = 0.18  # largest share of the unchanged members whose answer rules fitted on train guess
 
 
 @dataclass(slots=True, kw_only=True)
 class Selection:
     """Groups kept so far, with the running counts that steer the choice."""
 
-    size: int
-    """Number of groups wanted, for the cap."""
-    outcome_cap: float
-    """Largest share of one answer among the queries."""
-    slack: float = 1.0
-    """By how much the bounds of leans are widened."""
+    size: int  # number of groups wanted, for the cap
+    outcome_cap: float  # largest share of one answer among the queries
+    slack: float = 1.0  # by how much the bounds of leans are widened
     ruled_changed: float = 0.08
     """Largest share of the changed members whose answer rules fitted on train guess."""
     groups: list[tuple[CandidateGroup, tuple[Candidate, ...]]] = field(default_factory=list)
-    """What was kept."""
-    cells: Counter[str] = field(default_factory=Counter)
-    """Groups kept per cell."""
+    cells: Counter[str] = field(default_factory=Counter)  # groups kept per cell
     tallies: dict[str, Tally] = field(default_factory=dict)
     """By cell; the split's is under the empty string."""
-    outcomes: Counter[str] = field(default_factory=Counter)
-    """Queries per answer."""
+    outcomes: Counter[str] = field(default_factory=Counter)  # queries per answer
     by_relation: Counter[tuple[str, bool, str]] = field(default_factory=Counter)
     """Members per relation, verdict and answer."""
-    relations: Counter[str] = field(default_factory=Counter)
-    """Groups per relation."""
+    relations: Counter[str] = field(default_factory=Counter)  # groups per relation
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Groups not kept, per cell and reason: no two and two, caps, balance."""
     guessed: Counter[str] = field(default_factory=Counter)
@@ -165,7 +155,7 @@ class Selection:
 
 def _keeps(tally: Tally, ranks: npt.NDArray[np.int64], limit: float) -> npt.NDArray[np.bool_]:
     """Whether each choice leaves every strict lean within a limit, or nearer to it."""
-    before = np.abs(tally.leans[:STRICT])
+    before = np.abs(lean(tally.ranks)[:STRICT])
     after = np.abs(lean(tally.ranks + ranks)[:, :STRICT])
     return np.asarray(((after <= limit) | (after < before)).all(-1))
 
@@ -200,4 +190,5 @@ def _tallied(
 
 def _relief(tally: Tally, own: Fours) -> float:
     """How much less unlike changed and unchanged members are without a group."""
-    return tally.cost() - float(cost(tally.ranks - own.ranks[0], tally.gaps - own.gaps[0]))
+    rest = cost(tally.ranks - own.ranks[0], tally.gaps - own.gaps[0])
+    return float(cost(tally.ranks, tally.gaps)) - float(rest)

@@ -8,53 +8,104 @@ the residual stream at the matching position of the base prompt in every layer o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 
-from ....benchmark.backends.interventions.outputs import Output, batches, greedy
+from ....benchmark.backends.interventions.outputs import Output, greedy
 from ....benchmark.backends.interventions.screen import Screened, screen
 from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.files import canonical_json, sha256_bytes
 from ....benchmark.journal import Journal
 from ....benchmark.tensors import write_safetensors_atomic
+from ...build.answers import Progress, answers, journaled
+from ...facts.facts import OneShot, rank, token_spans, tokens_in
 from ..task import KINDS
-from .positions import Placed, blocks
 
-CLEAN_ROWS = 64
-"""Prompts per batch of the clean pass."""
-PATCH_ROWS = 120
-"""Branches per batch of patched runs."""
-SCREEN_ROWS = 640
-"""Branches per batch of first tokens; they run block by block."""
+CLEAN_ROWS = 64  # prompts per batch of the clean pass
+PATCH_ROWS = 120  # branches per batch of patched runs
+SCREEN_ROWS = 640  # branches per batch of first tokens; they run block by block
 
-Progress = Callable[[str, int], None]
-"""Called with a stage name and the number of items just finished."""
+N_BLOCKS = 5  # blocks the layers are cut into
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One token of one prompt."""
+
+    position: int  # 0-based index in the target's tokenisation
+    token: str  # the characters it covers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A prompt with its tokens and the places where it may be patched."""
+
+    prompt: OneShot
+    ids: tuple[int, ...]
+    places: dict[str, Place]  # kind to place; kinds the prompt does not have are absent
+
+
+def blocks(n_layers: int) -> tuple[tuple[int, int], ...]:
+    """First and last layer of each block, inclusive; blocks are as equal as they can be."""
+    count = min(N_BLOCKS, n_layers)
+    edges = [round(i * n_layers / count) for i in range(count + 1)]
+    return tuple((low, high - 1) for low, high in pairwise(edges))
+
+
+def place(tokenizer: Any, prompt: OneShot) -> Placed:
+    """Find the places of a prompt. The first token is never one: it is the attention sink."""
+    ids = tuple(tokenizer(prompt.text)["input_ids"])
+    spans = token_spans(tokenizer, prompt.text)
+    subject = tokens_in(spans, prompt.spans["subject"])
+    last = len(ids) - 1
+    found: dict[str, int] = {"last": last}
+    if subject:
+        found["last-subject"] = subject[-1]
+        if len(subject) > 1:
+            salt = rank("other-subject", prompt.text)
+            found["other-subject"] = subject[salt % (len(subject) - 1)]
+    for kind, span in (("relation", "key"), ("demonstration", "shown")):
+        tokens = tokens_in(spans, prompt.spans[span])
+        if tokens:
+            found[kind] = tokens[-1]
+    return Placed(
+        prompt=prompt,
+        ids=ids,
+        places={
+            kind: Place(position=index, token=_text(prompt.text, spans[index]))
+            for kind, index in found.items()
+            if index > 0 and (index < last or kind == "last")
+        },
+    )
+
+
+def _text(text: str, span: Sequence[int]) -> str:
+    return text[span[0] : span[1]].strip() or text[span[0] : span[1]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """One patched run to be measured."""
 
-    base: int
-    """Index of the base prompt."""
-    source: int
-    """Index of the source prompt."""
-    kind: str
-    """Position kind, in both prompts."""
-    block: int
-    """Index of the block of layers."""
+    base: int  # index of the base prompt
+    source: int  # index of the source prompt
+    kind: str  # position kind, in both prompts
+    block: int  # index of the block of layers
 
-
-def output_of(row: dict[str, object]) -> Output:
-    """Output from its journal row."""
-    return Output(text=str(row["text"]), ids=tuple(row["ids"]), margin=float(row["margin"]))  # type: ignore[arg-type]
+    @property
+    def cell(self) -> tuple[str, int]:
+        """Kind and block."""
+        return self.kind, self.block
 
 
 def clean_outputs(
@@ -62,16 +113,14 @@ def clean_outputs(
 ) -> list[Output]:
     """Greedy answers of prompts without any intervention, in order."""
     stems = [Stem(ids=(), branches=(Branch(ids=tuple(ids)),)) for ids in prompts]
-    found: dict[int, Output] = {}
-    for chosen in batches(stems, CLEAN_ROWS):
-
-        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
-            return [asdict(output) for output in greedy(target, [stems[i] for i in chosen])]
-
-        rows = journal.run(["clean", [list(prompts[i]) for i in chosen]], compute)
-        found.update({i: output_of(row) for i, row in zip(chosen, rows, strict=True)})
-        report("clean outputs", len(chosen))
-    return [found[i] for i in range(len(prompts))]
+    batched = journaled(
+        stems,
+        CLEAN_ROWS,
+        journal,
+        lambda chosen: ["clean", [list(prompts[i]) for i in chosen]],
+        lambda few: greedy(target, few),
+    )
+    return [one for (one,) in answers(stems, batched, partial(report, "clean outputs"))]
 
 
 def source_vectors(
@@ -146,12 +195,12 @@ def stems_of(
     return stems
 
 
-def _asked(prompts: Sequence[Placed], groups: Sequence[Sequence[Patch]]) -> list[list[object]]:
-    return [
-        [prompts[p.base].prompt.text, prompts[p.source].prompt.text, p.kind, p.block]
-        for group in groups
-        for p in group
-    ]
+def _asked(
+    what: str, prompts: Sequence[Placed], groups: Sequence[Sequence[Patch]], chosen: Sequence[int]
+) -> list[Any]:
+    patches = [patch for i in chosen for patch in groups[i]]
+    texts = [prompt.prompt.text for prompt in prompts]
+    return [what, [[texts[p.base], texts[p.source], p.kind, p.block] for p in patches]]
 
 
 def first_tokens(
@@ -165,19 +214,13 @@ def first_tokens(
     """First answer tokens, clean and after each patch; a group shares base and kind."""
     stems = stems_of(target, prompts, vectors, groups)
     found: dict[int, Screened] = {}
-    for chosen in batches(stems, SCREEN_ROWS):
-
-        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
-            return [asdict(one) for one in screen(target, [stems[i] for i in chosen])]
-
-        asked = ["screened", _asked(prompts, [groups[i] for i in chosen])]
-        rows = journal.run(asked, compute)
-        for i, row in zip(chosen, rows, strict=True):
-            found[i] = Screened(
-                clean=(row["clean"][0], row["clean"][1]),
-                tokens=tuple(row["tokens"]),
-                gaps=tuple(row["gaps"]),
-            )
+    asked = partial(_asked, "screened", prompts, groups)
+    read = partial(screen, target)
+    for chosen, rows in journaled(stems, SCREEN_ROWS, journal, asked, read):
+        found |= {
+            i: Screened(**{name: tuple(values) for name, values in row.items()})
+            for i, row in zip(chosen, rows, strict=True)
+        }
         report("patches screened", sum(len(groups[i]) for i in chosen))
     return [found[i] for i in range(len(groups))]
 
@@ -192,18 +235,6 @@ def patched_outputs(
 ) -> list[list[Output]]:
     """Greedy answers after each patch, group by group; a group shares base and kind."""
     stems = stems_of(target, prompts, vectors, groups)
-    found: dict[int, list[Output]] = {}
-    for chosen in batches(stems, PATCH_ROWS):
-
-        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, object]]:
-            return [asdict(output) for output in greedy(target, [stems[i] for i in chosen])]
-
-        asked = ["patched", _asked(prompts, [groups[i] for i in chosen])]
-        rows = journal.run(asked, compute)
-        cursor = 0
-        for i in chosen:
-            size = len(groups[i])
-            found[i] = [output_of(row) for row in rows[cursor : cursor + size]]
-            cursor += size
-        report("patched outputs", len(rows))
-    return [found[i] for i in range(len(groups))]
+    asked = partial(_asked, "patched", prompts, groups)
+    batched = journaled(stems, PATCH_ROWS, journal, asked, lambda few: greedy(target, few))
+    return answers(stems, batched, partial(report, "patched outputs"))

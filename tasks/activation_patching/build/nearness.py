@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from ....benchmark.suite.freeze import Measured
 
-Cell = tuple[str, tuple[int, ...]]
-"""Kind of place; first and last layer."""
+Cell = tuple[str, tuple[int, ...]]  # kind of place; first and last layer
 
 
 def cell_of(query: Measured) -> Cell:

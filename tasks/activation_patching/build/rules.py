@@ -9,7 +9,7 @@ that a suite is measured with are others (`tasks/nulls`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,8 @@ RIDGE = 6.0
 relations and clean answers."""
 SHARED = 2.0
 """How much more two vectors have in common if the relation is the same, or the clean answer."""
-CONTENT_RIDGE = 0.3
-"""The same of contents."""
-BUCKETS = 2**16
-"""Columns that n-grams of words are hashed into."""
+CONTENT_RIDGE = 0.3  # the same of contents
+BUCKETS = 2**16  # columns that n-grams of words are hashed into
 
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.str_]
@@ -37,14 +35,10 @@ Texts = npt.NDArray[np.str_]
 class Rows:
     """Queries as the regressions see them."""
 
-    cells: Sequence[str]
-    """Kind and block of each."""
+    cells: Sequence[str]  # kind and block of each
     relations: Sequence[str]
-    """Relation of each."""
-    texts: Sequence[str]
-    """Shown text of each."""
-    vectors: npt.NDArray[np.float32]
-    """(n, d_model)."""
+    texts: Sequence[str]  # shown text of each
+    vectors: npt.NDArray[np.float32]  # (n, d_model)
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -55,13 +49,7 @@ class Rules:
     """Fitted on the queries of train that were kept."""
 
     def __init__(self, train: Rows, clean: Sequence[str], outcomes: Sequence[str]) -> None:
-        """Fit everything, a second or two for 6,000 queries.
-
-        Args:
-            train: the queries.
-            clean: answers without the patch.
-            outcomes: answers with it.
-        """
+        """Fit everything, a second or two for 6,000 queries."""
         before, after = _normalised(clean), _normalised(outcomes)
         self._places = _Places(train)
         changed = before != after
@@ -137,14 +125,7 @@ class _Seen:
     vectors: Floats
 
     def take(self, rows: npt.NDArray[np.int64]) -> _Seen:
-        return _Seen(
-            blocks=self.blocks[rows],
-            cells=self.cells[rows],
-            relations=self.relations[rows],
-            clean=self.clean[rows],
-            words=self.words[rows],
-            vectors=self.vectors[rows],
-        )
+        return _Seen(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
 
 class _Places:
@@ -185,19 +166,15 @@ def _blocks(rows: Rows) -> Texts:
     return np.array([name.rsplit("/", 1)[1] for name in rows.cells])
 
 
-def _vector_kernel(one: _Seen, other: _Seen) -> Floats:
-    """Products and Gaussians of vectors of the same block, Gaussians of the same cell."""
-    return _kernel(one, other, 1.0)
-
-
 def _verdict_kernel(one: _Seen, other: _Seen) -> Floats:
-    """The same, more so where relations or clean answers are equal."""
+    """That of vectors, more so where relations or clean answers are equal."""
     relation = one.relations[:, None] == other.relations[None]
     clean = one.clean[:, None] == other.clean[None]
     return _kernel(one, other, 1.0 + SHARED * relation + SHARED * clean)
 
 
-def _kernel(one: _Seen, other: _Seen, weight: Floats | float) -> Floats:
+def _kernel(one: _Seen, other: _Seen, weight: Floats | float = 1.0) -> Floats:
+    """Products and Gaussians of vectors of the same block, Gaussians of the same cell."""
     product = one.vectors @ other.vectors.T
     near = np.exp(-cdist(one.vectors, other.vectors, "sqeuclidean"))
     block = one.blocks[:, None] == other.blocks[None]
@@ -213,7 +190,7 @@ def _word_kernel(one: _Seen, other: _Seen) -> Floats:
 
 def _content_kernels(one: _Seen, other: _Seen) -> list[Floats]:
     """Words; words and clean answer; each with the vector."""
-    words, vectors = _word_kernel(one, other), _vector_kernel(one, other)
+    words, vectors = _word_kernel(one, other), _kernel(one, other)
     clean = words + (one.clean[:, None] == other.clean[None])
     return [words, clean, words + vectors, clean + vectors]
 

@@ -17,33 +17,28 @@ from ....benchmark.backends.interventions.outputs import Output
 from ....benchmark.backends.interventions.screen import Screened
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
-from ...facts.prompts import OneShot
+from ...build.answers import Progress
+from ...facts.facts import OneShot
 from ..task import KINDS
 from . import measure_patches as measure
 from . import trials
-from .balance import Candidate, CandidateGroup, overlap
-from .measure_patches import Patch, Progress
-from .positions import blocks
-from .probes import Probes, no_probes
+from .balance import Candidate, CandidateGroup, Probes, no_probes, overlap
+from .measure_patches import Patch, blocks
 from .rules import Rows, Rules, cell_name
 from .trials import LEAST, Bench, Cell, expressible
 
-READ = 4
-"""Changed and unchanged candidates of a group whose whole answers are read, at most, each."""
+READ = 4  # changed and unchanged candidates of a group whose whole answers are read, at most, each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Centre:
     """Where the vectors of a cell lie."""
 
-    mean: npt.NDArray[np.float32]
-    """Their mean, shape (d_model,)."""
-    spread: float
-    """Their mean distance from it."""
+    mean: npt.NDArray[np.float32]  # their mean, shape (d_model,)
+    spread: float  # their mean distance from it
     probes: npt.NDArray[np.float64]
     """Directions of linear probes of the verdict, shape (2, d_model)."""
-    rules: Rules | None = None
-    """What was fitted on the queries of train, where they are known."""
+    rules: Rules | None = None  # what was fitted on the queries of train, where they are known
 
 
 def centre(bench: Bench, cell: Cell, probes: Probes | None, rules: Rules | None = None) -> Centre:
@@ -64,7 +59,7 @@ def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> l
     Those come first whose distances are where changed and unchanged ones meet.
     """
     first = group[0]
-    cell = cell_of(first)
+    cell = first.cell
     original = bench.stack([first.base], cell)
     gaps = np.linalg.norm(bench.stack([p.source for p in group], cell) - original, axis=-1)
     clear = [i for i, gap in enumerate(screened.gaps) if gap >= trials.MARGIN]
@@ -111,16 +106,9 @@ def by_block(place: Sequence[Patch], screened: Screened) -> Iterator[tuple[list[
 def measured(
     bench: Bench, places: Sequence[Sequence[Patch]], centres: Mapping[Cell, Centre], *, both: bool
 ) -> tuple[list[list[CandidateGroup]], dict[str, Counter[str]]]:
-    """Screen places of one kind, read what is worth it.
+    """Screen places of one kind and read what is worth it.
 
-    Args:
-        bench: the split.
-        places: patches of each place.
-        centres: where the vectors of each cell lie.
-        both: whether a group needs changed and unchanged answers.
-
-    Returns:
-        For each place the groups that can be chosen from, at most one a block; counts by cell.
+    Return for each place the groups that can be chosen from, at most one a block; counts by cell.
     """
     journal = Journal(bench.work / "patched" / f"{places[0][0].kind}.jsonl")
     args = (bench.target, bench.prompts, bench.vectors)
@@ -131,14 +119,13 @@ def measured(
         read: list[Patch] = []
         for group, own in by_block(place_, one):
             few = worth_reading(bench, group, own) if both else distinct(group, own)
-            tried.setdefault(name_of(cell_of(group[0])), Counter()).update(
+            tried.setdefault(name_of(group[0].cell), Counter()).update(
                 groups=1, patches=len(group), groups_read=bool(few), patches_read=len(few)
             )
             read += few
         chosen.append(read)
-    outputs = iter(
-        measure.patched_outputs(*args, [few for few in chosen if few], journal, bench.report)
-    )
+    asked = [few for few in chosen if few]
+    outputs = iter(measure.patched_outputs(*args, asked, journal, bench.report))
     found: list[list[CandidateGroup]] = []
     for few, one in zip(chosen, screened, strict=True):
         answers = list(zip(few, next(outputs) if few else (), strict=True))
@@ -148,11 +135,6 @@ def measured(
             where = centres[few[0].kind, block]
             found[-1].append(candidates(bench, own_answers, one.clean[1], where))
     return found, tried
-
-
-def cell_of(patch: Patch) -> Cell:
-    """The cell of a patch."""
-    return patch.kind, patch.block
 
 
 def name_of(cell: Cell) -> str:
@@ -165,7 +147,7 @@ def candidates(
 ) -> CandidateGroup:
     """Patches whose answers are clear, can be said, and are the clean one or unlike it."""
     first = answers[0][0]
-    cell = cell_of(first)
+    cell = first.cell
     clean, prompt = bench.clean[first.base], bench.prompts[first.base].prompt
     members = []
     for patch, output in answers:
@@ -215,11 +197,10 @@ def _ruled(
         vectors=np.stack([member.vector for member in members]),
     )
     hits = rules.guessed(rows, [clean] * n, [member.outcome for member in members])
+    said = rules.verdicts(rows, [clean] * n)
     return [
         replace(member, verdict=float(verdict), ruled=hit)
-        for member, verdict, hit in zip(
-            members, rules.verdicts(rows, [clean] * n), hits, strict=True
-        )
+        for member, verdict, hit in zip(members, said, hits, strict=True)
     ]
 
 
@@ -227,10 +208,8 @@ def _ruled(
 class Surveyed:
     """What patches of a cell do, by first tokens."""
 
-    neither: float
-    """Share of patches after which the answer begins like neither prompt's own."""
-    changed: float
-    """Share of patches after which it begins unlike the base prompt's own."""
+    neither: float  # share of patches after which the answer begins like neither prompt's own
+    changed: float  # share of patches after which it begins unlike the base prompt's own
 
 
 def survey(
@@ -260,13 +239,10 @@ def _surveyed(
     for place_, one in zip(places, screened, strict=True):
         for patch, token in zip(place_, one.tokens, strict=True):
             own = bench.clean[patch.source].ids[0]
-            seen.setdefault((patch.kind, patch.block), []).append(
-                (token not in (one.clean[0], own), token != one.clean[0])
-            )
+            told = token not in (one.clean[0], own), token != one.clean[0]
+            seen.setdefault(patch.cell, []).append(told)
+    means = {cell: np.mean(pairs, axis=0) for cell, pairs in seen.items()}
     return {
-        cell: Surveyed(
-            neither=float(np.mean([neither for neither, _ in pairs])),
-            changed=float(np.mean([changed for _, changed in pairs])),
-        )
-        for cell, pairs in seen.items()
+        cell: Surveyed(neither=float(neither), changed=float(changed))
+        for cell, (neither, changed) in means.items()
     }

@@ -1,6 +1,6 @@
 """Which prompts are patched, where and from which sources.
 
-Owns the proposals of one split; what comes out is `reading.py`, which groups are kept is
+Owns the proposals of one split; what comes out is `survey.py`, which groups are kept is
 `contrast.py` and `collect.py`. What is proposed depends on no choice made before.
 """
 
@@ -18,19 +18,16 @@ from ....benchmark.backends.interventions.outputs import Output, cut
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
 from ....benchmark.records import Answer
-from ...facts.prompts import facts_of, interleave, names_something, one_shot, other_fact, rank
-from ...verdicts import format_answer, parse_answer
+from ...build.answers import Progress
+from ...facts.facts import facts_of, interleave, names_something, one_shot, other_fact, rank
+from ...verdicts import expressible as sayable
 from ..task import KINDS
 from . import measure_patches as measure
-from .measure_patches import Patch, Progress
-from .positions import Placed, blocks, place
+from .measure_patches import Patch, Placed, blocks, place
 
-SOURCES = 16
-"""Sources screened per place, in every block, by the first token of the answer."""
-POOL = 120
-"""Possible sources looked at for one place, at most."""
-LEAST = 2
-"""Changed and unchanged candidates that a group needs, each."""
+SOURCES = 16  # sources screened per place, in every block, by the first token of the answer
+POOL = 120  # possible sources looked at for one place, at most
+LEAST = 2  # changed and unchanged candidates that a group needs, each
 MARGIN = 0.1
 """Smallest gap in logits between the two likeliest tokens, anywhere in the answers, clean and
 patched."""
@@ -38,31 +35,23 @@ FOREIGN = frozenset({"relation"})
 """Kinds whose sources are of other relations than the base: the word that names the relation
 changes nothing when it comes from the same relation. All other kinds stay within the relation."""
 
-Cell = tuple[str, int]
-"""Kind and index of the block."""
+Cell = tuple[str, int]  # kind and index of the block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSize:
     """How much of a split to make."""
 
-    groups: int
-    """Groups of four wanted."""
-    disrupted: int = 0
-    """Groups wanted besides these from disrupted cells."""
-    pool: int
-    """Prompts prepared as bases and sources, at most."""
-    tries: int
-    """Kinds of place in which a prompt is tried as base, at most."""
-    more: int = 0
-    """Kinds in which it is tried besides, once every prompt has been."""
-    uses: int
-    """Groups that are kept of one base, at most; 1 keeps groups independent of each other."""
+    groups: int  # groups of four wanted
+    disrupted: int = 0  # groups wanted besides these from disrupted cells
+    pool: int  # prompts prepared as bases and sources, at most
+    tries: int  # kinds of place in which a prompt is tried as base, at most
+    more: int = 0  # kinds in which it is tried besides, once every prompt has been
+    uses: int  # groups that are kept of one base, at most; 1 keeps groups independent of each other
     slack: float = 1.0
     """By how much the bounds of leans are widened (`matching`); train, which nobody is scored on,
     would else give out before it is full."""
-    ruled_changed: float = 0.08
-    """Largest share of changed answers that rules fitted on train guess."""
+    ruled_changed: float = 0.08  # largest share of changed answers that rules fitted on train guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +59,11 @@ class Bench:
     """One split at work: target, prompts, clean outputs and vectors."""
 
     target: TargetModel
-    """The target model."""
     work: Path
-    """Folder of journals."""
     report: Progress
-    """Progress callback."""
-    prompts: tuple[Placed, ...]
-    """Base and source prompts."""
-    clean: tuple[Output, ...]
-    """Their clean outputs."""
-    vectors: npt.NDArray[np.float16]
-    """float16 (n_prompts, n_kinds, n_blocks, d_model)."""
+    prompts: tuple[Placed, ...]  # base and source prompts
+    clean: tuple[Output, ...]  # their clean outputs
+    vectors: npt.NDArray[np.float16]  # float16 (n_prompts, n_kinds, n_blocks, d_model)
 
     def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
         """Vectors of prompts at a cell, float32 (n, d_model)."""
@@ -92,16 +75,7 @@ class Bench:
 def prepare(
     target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Progress
 ) -> Bench:
-    """Write prompts, keep those the target answers with an entity, and read their vectors.
-
-    Args:
-        target: the target model.
-        facts_from: split of the facts.
-        pool: prompts written, at most.
-        seed: chooses facts and demonstrations.
-        work: folder of journals.
-        report: progress callback.
-    """
+    """Write prompts, keep those the target answers with an entity, and read their vectors."""
     facts = facts_of(facts_from, seed)
     placed = []
     for fact in islice(interleave(facts), pool):
@@ -130,12 +104,7 @@ def all_cells(target: TargetModel) -> list[Cell]:
 
 def expressible(text: str) -> bool:
     """Whether an answer has a letter or digit and a reply can say it."""
-    answer = Answer(changed=True, content=text)
-    return (
-        "\ufffd" not in text
-        and any(map(str.isalnum, text))
-        and parse_answer(format_answer(answer)) == answer
-    )
+    return "\ufffd" not in text and sayable(Answer(changed=True, content=text))
 
 
 def usable_bases(bench: Bench) -> list[int]:

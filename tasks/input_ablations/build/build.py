@@ -6,21 +6,17 @@ and nothing measured depends on the choice, so that a changed choice costs minut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.suite.freeze import Measured
+from ...build.order import SplitJob
 from ...build.statistics import Bar
 from . import draw as drawing
 from . import filter as filtering
-from . import four_parts as four
-from .candidates import Chosen, candidates_of, four_candidates_of
-from .four_parts import FourCandidate
-from .measure_ablations import Progress
+from .candidates import Chosen, candidates_of, four_candidates_of, keep_stable
+from .draw import FourCandidate
 from .pools import HEADLINE_KINDS, TEST_ONLY_KINDS, Tried, measure_pool
-from .stable import keep_stable
 
 BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would
@@ -66,14 +62,11 @@ SIZES: dict[str, dict[str, int]] = {
 PER_QUESTION = {"train": 4}
 """Queries that one question may give; one in the other splits, so that no other query of it gives
 anything away."""
-LEAST_POOL = 48
-"""Questions tried at least, whatever the sizes."""
-SPARE = 1.05
-"""Queries put through the stability test for each one wanted."""
+LEAST_POOL = 48  # questions tried at least, whatever the sizes
+SPARE = 1.05  # queries put through the stability test for each one wanted
 OUTCOME_CAP = {"hint": 0.05, "context": 0.05, "demonstration": 0.08, "word": 0.08, "option": 0.40}
 """Largest share of one answer without the part, by kind; options have four answers only."""
-MARGIN = 0.1
-"""Least gap of logits of every answer in validation and test."""
+MARGIN = 0.1  # least gap of logits of every answer in validation and test
 
 BARS = {
     "train": (Bar(name="queries", low=6_000),),
@@ -81,8 +74,7 @@ BARS = {
     "test": (Bar(name="queries", low=1_000),),
 }
 """Bars of single splits, over the headline kinds."""
-BARS_ALL: tuple[Bar, ...] = ()
-"""Bars of every split: none; see `BARS_KIND`."""
+BARS_ALL: tuple[Bar, ...] = ()  # bars of every split: none; see `BARS_KIND`
 BARS_KIND = {
     **{
         kind: (
@@ -100,59 +92,43 @@ BARS_KIND = {
 
 
 def make_split(
-    target: TargetModel,
-    split: str,
+    job: SplitJob,
     *,
-    seed: int,
-    work: Path,
-    report: Progress,
-    rounded: Callable[[], TargetModel],
     sizes: Mapping[str, Mapping[str, int]] = SIZES,
     facts: str | None = None,
 ) -> tuple[list[list[Measured]], dict[str, Any]]:
     """Measured queries of one split, a group each base text, and the stability report by kind.
 
-    Args:
-        target: the target model, float32.
-        split: `train`, `validation` or `test`.
-        seed: chooses questions, hints, sentences and demonstrations.
-        work: folder for journals of this split; those of the other splits lie beside it.
-        report: progress callback.
-        rounded: gives the target with bf16-rounded weights.
-        sizes: queries wanted, by split and kind; pools shrink in proportion.
-        facts: split whose subjects are asked about, `split` if not given. With `reserve` a test
-            split is made alone: its regressions are fitted on its own questions only, in folds.
-
-    Returns:
-        Groups, and for each kind what stability runs gave (empty for train).
+    `sizes` are queries wanted, by split and kind; pools shrink in proportion. `facts` is the split
+    whose subjects are asked about, if not the job's: with `reserve` a test split is made alone, and
+    its regressions are fitted on its own questions only, in folds. Nothing of train is tested for
+    stability.
     """
+    split = job.split
     groups: list[list[Measured]] = []
     reports: dict[str, Any] = {}
     for kind, wanted in sizes[split].items():
-        splits = (split,) if facts is not None else _filtered_with(kind, split, sizes)
+        # regressions are fitted on the pools of all splits that have the kind
+        splits = [name for name in sizes if kind in sizes[name] or name == split]
         pools = {
             name: measure_pool(
-                target,
+                job,
                 kind,
                 facts or name,
                 _pool_size(name, kind, sizes),
-                seed=seed,
-                work=work if name == split else work.parent / name,
-                report=report,
+                work=job.work if name == split else job.work.parent / name,
                 laps=LAPS.get((name, kind), 1.0),
             )
-            for name in splits
+            for name in ((split,) if facts is not None else splits)
         }
-        chosen = _choose(target, kind, split, pools, sizes)
+        chosen = _choose(job, kind, pools, {name: sizes[name][kind] for name in pools})
         if split != "train":
-            chosen, reports[kind] = keep_stable(target, chosen, work / kind, report, rounded)
-        groups += _grouped(chosen, wanted)
+            chosen, reports[kind] = keep_stable(job, kind, chosen)
+        by_question: dict[str, list[Measured]] = {}
+        for one in chosen[:wanted]:
+            by_question.setdefault(one.question, []).append(one.query)
+        groups += by_question.values()
     return groups, reports
-
-
-def _filtered_with(kind: str, split: str, sizes: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Splits whose pools the regressions are fitted on: all that have the kind."""
-    return [name for name in sizes if kind in sizes[name] or name == split]
 
 
 def _pool_size(split: str, kind: str, sizes: Mapping[str, Mapping[str, int]]) -> int:
@@ -161,40 +137,36 @@ def _pool_size(split: str, kind: str, sizes: Mapping[str, Mapping[str, int]]) ->
 
 
 def _choose(
-    target: TargetModel,
-    kind: str,
-    split: str,
-    pools: Mapping[str, Sequence[Tried]],
-    sizes: Mapping[str, Mapping[str, int]],
+    job: SplitJob, kind: str, pools: Mapping[str, Sequence[Tried]], wanted: Mapping[str, int]
 ) -> list[Chosen]:
     """Queries of one split that no regression on the text can tell: those wanted and spare ones.
 
     What is kept of train is known first: others are matched on what a regression on it tells, too.
     """
     margins = {name: 0.0 if name == "train" else MARGIN for name in pools}
-    wanted = {name: sizes[name][kind] for name in pools}
     drawn = {name: n if name == "train" else round(SPARE * n) for name, n in wanted.items()}
+    in_turn = [name for name in dict.fromkeys(("train", job.split)) if name in pools]
     if kind == "which":
         fours = [
             one
             for name, pool in pools.items()
-            for one in four_candidates_of(target, name, pool, margins[name])
+            for one in four_candidates_of(job.target, name, pool, margins[name])
         ]
         fours = [*{one.payload.query.fields["text"]: one for one in fours}.values()]
         known: list[FourCandidate] = []
-        for name in dict.fromkeys(("train", split)):
-            if name in pools:
-                known = four.choose(fours, name, drawn[name], PER_QUESTION.get(name, 1), known)
+        for name in in_turn:
+            known = drawing.choose(fours, name, drawn[name], PER_QUESTION.get(name, 1), known)
         return [one.payload for one in known]
     found = [
         one
         for name, pool in pools.items()
-        for one in candidates_of(target, name, pool, margins[name])
+        for one in candidates_of(job.target, name, pool, margins[name])
     ]
     found = [*{one.text: one for one in found}.values()]  # laps may come to the same text
     likely, hits = filtering.nothing_known(found)
     if kind in HEADLINE_KINDS:
-        left, likely, _ = filtering.undecidable(found, _fitted_on(pools))
+        fitted_on = "train" if "train" in pools else next(iter(pools))
+        left, likely, _ = filtering.undecidable(found, fitted_on)
         hits = filtering.guessed(found)[left]
         found = [found[i] for i in left]
     rations = {
@@ -204,19 +176,6 @@ def _choose(
             per_question=PER_QUESTION.get(name, 1),
             outcome_cap=OUTCOME_CAP[kind],
         )
-        for name in dict.fromkeys(("train", split))
-        if name in pools
+        for name in in_turn
     }
     return [one.payload for one in drawing.draw_in_turn(found, likely, hits, rations)]
-
-
-def _fitted_on(pools: Mapping[str, Sequence[Tried]]) -> str:
-    return "train" if "train" in pools else next(iter(pools))
-
-
-def _grouped(chosen: Sequence[Chosen], wanted: int) -> list[list[Measured]]:
-    """The first queries wanted, those of one base text together."""
-    groups: dict[str, list[Measured]] = {}
-    for one in chosen[:wanted]:
-        groups.setdefault(one.question, []).append(one.query)
-    return list(groups.values())

@@ -1,63 +1,64 @@
-"""Measured answers to candidate queries: what may be frozen at all, and what regressions read."""
+"""Measured answers to candidate queries: what may be frozen at all, and what regressions read.
+
+Every answer of a chosen query is measured again; that owns its journal, which no other choice
+spoils.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from ....benchmark.backends.interventions.outputs import Output, Probe
+from ....benchmark.backends.interventions.outputs import Output, Probe, confirm
+from ....benchmark.backends.interventions.stability import BATCH, judge
 from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.journal import Journal
 from ....benchmark.records import Answer
 from ....benchmark.suite.freeze import Measured
+from ...build.answers import output_of
+from ...build.order import SplitJob
 from ...verdicts import expressible
+from .draw import FourCandidate, labels_for
 from .filter import Candidate
-from .four_parts import FourCandidate, labels_for
 from .hints import ANSWER_PREFIX, Ablation, FourParts
-from .pools import Tried, usable
+from .pools import Tried, letter_ids, usable
+
+CONFIGURATIONS = ("fp32-batch-32-right", "bf16-weights")
+"""Without cache and stems, padded on the other side; and the same with rounded weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
     """A query as it would be written, and all the answers it rests on."""
 
-    question: str
-    """Base text; queries of one are a group."""
+    question: str  # base text; queries of one are a group
     query: Measured
-    """The query."""
-    probes: tuple[Probe, ...]
-    """Every text that was read, with its answer."""
-    letter: bool
-    """Whether the answers are letters."""
+    probes: tuple[Probe, ...]  # every text that was read, with its answer
+    letter: bool  # whether the answers are letters
 
 
 def candidates_of(
     target: TargetModel, split: str, pool: Sequence[Tried], margin: float
 ) -> list[Candidate]:
-    """Candidates with one removable part.
-
-    Args:
-        target: reads whether an answer is complete.
-        split: split they would belong to.
-        pool: measured questions of one kind.
-        margin: least gap of logits of both answers.
-    """
+    """Candidates with one removable part."""
     found = []
     for tried in pool:
-        for ablation in tried.ablations:
+        for ablation in tried.question.ablations:
             clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
             if not _may_be_frozen(target, (clean, outcome), margin, letter=ablation.letter):
                 continue
             found.append(
                 Candidate(
                     split=split,
-                    question=f"{ablation.kind}:{tried.fact.subject}",
+                    question=f"{ablation.kind}:{tried.question.fact.subject}",
                     changed=clean.text != outcome.text,
                     outcome=outcome.text,
                     text=_marked(ablation),
                     part=ablation.removed,
-                    fields=_fields(ablation, tried.guesses),
-                    guesses=_guesses(ablation, tried.guesses),
+                    fields=_fields(ablation, tried.question.guesses),
+                    guesses=_guesses(ablation, tried.question.guesses),
                     payload=_chosen(tried, ablation),
                 )
             )
@@ -71,9 +72,7 @@ def _may_be_frozen(
     if min(output.margin for output in outputs) < margin:
         return False
     texts = {output.text for output in outputs}
-    if letter:
-        return True
-    return (
+    return letter or (
         all(usable(target, output) for output in outputs)
         and all(_expressible(text) for text in texts)
         and not any(_inside(a, b) for a in texts for b in texts if a != b)
@@ -145,7 +144,7 @@ def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
         margin=min(clean.margin, outcome.margin),
     )
     return Chosen(
-        question=f"{ablation.kind}:{tried.fact.subject}",
+        question=f"{ablation.kind}:{tried.question.fact.subject}",
         query=query,
         probes=_probes(tried, (ablation.text, ablation.without)),
         letter=ablation.letter,
@@ -158,7 +157,7 @@ def four_candidates_of(
     """Texts of four parts, exactly one of which is active; arguments as `candidates_of`."""
     found = []
     for tried in pool:
-        for parts in dict.fromkeys(tried.fours):  # two draws can give one order
+        for parts in dict.fromkeys(tried.question.fours):  # two draws can give one order
             outputs = [tried.output(text) for text in parts.texts]
             active = [i for i, one in enumerate(outputs[1:]) if one.text != outputs[0].text]
             if len(active) == 1 and _may_be_frozen(target, outputs, margin, letter=False):
@@ -191,15 +190,58 @@ def _four(
         margin=min(output.margin for output in outputs),
         part=letters[active],
     )
-    question = f"which:{tried.fact.subject}"
+    question = f"which:{tried.question.fact.subject}"
     return FourCandidate(
         split=split,
         question=question,
         relation=parts.relation,
         parts=tuple(zip(parts.roles, parts.named, strict=True)),
-        known=(tried.guesses[0], tried.guesses[1]),
+        known=(tried.question.guesses[0], tried.question.guesses[1]),
         active=active,
         payload=Chosen(
             question=question, query=query, probes=_probes(tried, parts.texts), letter=False
         ),
     )
+
+
+def keep_stable(
+    job: SplitJob, kind: str, chosen: Sequence[Chosen]
+) -> tuple[list[Chosen], dict[str, Any]]:
+    """Queries (of one answer form) all of whose answers are stable, and the stability report."""
+    distinct = {_key(probe): probe for one in chosen for probe in one.probes}
+    probes = list(distinct.values())
+    letters = letter_ids(job.target) if chosen and chosen[0].letter else ()
+    again = {name: _again(job, kind, probes, name, letters) for name in CONFIGURATIONS}
+    verdict = judge(probes, again)
+    stable = dict(zip(distinct, verdict.stable, strict=True))
+    kept = [one for one in chosen if all(stable[_key(probe)] for probe in one.probes)]
+    return kept, verdict.report()
+
+
+def _key(probe: Probe) -> str:
+    return " ".join(map(str, (*probe.ids, "to", *probe.output.ids)))
+
+
+def _again(
+    job: SplitJob, kind: str, probes: Sequence[Probe], name: str, letter_ids: Sequence[int]
+) -> list[Output]:
+    target = job.target if name.startswith("fp32") else job.rounded()
+    journal = Journal(job.work / kind / f"{name}.jsonl")
+    known = {row["key"]: row["output"] for rows in journal.batches.values() for row in rows}
+    new = [probe for probe in probes if _key(probe) not in known]
+    new.sort(key=lambda probe: (len(probe.ids), probe.ids))
+    side = "right" if name.endswith("right") else "left"
+    for first in range(0, len(new), BATCH):
+        few = new[first : first + BATCH]
+
+        def compute(few: Sequence[Probe] = few) -> list[dict[str, Any]]:
+            outputs = confirm(target, few, side=side, letter_ids=letter_ids)
+            return [
+                {"key": _key(probe), "output": asdict(output)}
+                for probe, output in zip(few, outputs, strict=True)
+            ]
+
+        rows = journal.run([_key(probe) for probe in few], compute)
+        known |= {row["key"]: row["output"] for row in rows}
+        job.report(f"stability {name}", len(few))
+    return [output_of(known[_key(probe)]) for probe in probes]

@@ -9,6 +9,7 @@ the answers that a reader might guess.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,14 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....benchmark.metrics.activations import auroc as pair_auroc
+from ...facts.facts import rank
+
 FOLDS = 5
 """Parts that questions are cut into; a candidate's probability is fitted on the other parts."""
-ROUNDS = 4
-"""Regressions fitted one after the other, at most."""
-BINS = 16
-"""Bins of the probability in the first round; later rounds have a quarter."""
-CHANCE = 0.03
-"""Distance of AUROC from 0.5 at which nothing is left to tell."""
+ROUNDS = 4  # regressions fitted one after the other, at most
+BINS = 16  # bins of the probability in the first round; later rounds have a quarter
+CHANCE = 0.03  # distance of AUROC from 0.5 at which nothing is left to tell
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -34,29 +35,19 @@ class Candidate:
     """A measured query that might be frozen."""
 
     split: str
-    """Its split."""
-    question: str
-    """Base text; candidates of one question are never in two folds."""
-    changed: bool
-    """Whether the answer changes."""
-    outcome: str
-    """The answer after the removal."""
-    text: str
-    """What regressions read: the text with the removable part marked."""
-    part: str
-    """The removable part alone."""
+    question: str  # base text; candidates of one question are never in two folds
+    changed: bool  # whether the answer changes
+    outcome: str  # the answer after the removal
+    text: str  # what regressions read: the text with the removable part marked
+    part: str  # the removable part alone
     fields: tuple[str, ...]
     """Categories, such as `relation=capital`; a reader of the text may know them or not."""
-    guesses: tuple[tuple[str, str], ...]
-    """(role, answer) of answers that a reader might guess."""
-    payload: Any = field(compare=False)
-    """Whatever the caller needs to write the query."""
+    guesses: tuple[tuple[str, str], ...]  # (role, answer) of answers that a reader might guess
+    payload: Any = field(compare=False)  # whatever the caller needs to write the query
 
 
 def folds_of(questions: Sequence[str]) -> npt.NDArray[np.int64]:
     """Fold of each question, by a hash of it, (n,)."""
-    from ...facts.prompts import rank
-
     return np.array([rank("fold", question) % FOLDS for question in questions], dtype=np.int64)
 
 
@@ -139,8 +130,6 @@ def guessed(candidates: Sequence[Candidate]) -> Bools:
 
 def _common_outcomes(candidates: Sequence[Candidate]) -> dict[str, list[tuple[str, str]]]:
     """The four commonest outcomes under the first field (the relation)."""
-    from collections import Counter
-
     tables: dict[str, Counter[str]] = {}
     for one in candidates:
         tables.setdefault(one.fields[0], Counter())[one.outcome] += 1
@@ -151,17 +140,8 @@ def _common_outcomes(candidates: Sequence[Candidate]) -> dict[str, list[tuple[st
 
 
 def auroc(scores: Floats, labels: Bools) -> float:
-    """Chance that a random true row scores above a random false one, ties half; 0.5 without both.
-
-    The Mann-Whitney statistic over the product of the two counts.
-    """
-    from scipy.stats import rankdata
-
-    n_true, n_false = int(labels.sum()), int((~labels).sum())
-    if not n_true or not n_false:
-        return 0.5
-    ranks = rankdata(scores)
-    return float((ranks[labels].sum() - n_true * (n_true + 1) / 2) / (n_true * n_false))
+    """Chance that a true row scores above a false one, ties half; 0.5 without both."""
+    return 0.5 if labels.all() or not labels.any() else pair_auroc(scores[labels], scores[~labels])
 
 
 def nothing_known(candidates: Sequence[Candidate]) -> tuple[Floats, Bools]:
@@ -176,10 +156,6 @@ def undecidable(
 
     The split that regressions are fitted on is scored in folds, once: within a set that is already
     matched, what is left out is the mirror image of what is fitted on.
-
-    Args:
-        candidates: of one kind, of all splits.
-        fitted_on: the split whose candidates regressions are fitted on.
 
     Returns:
         Their indices, the probability of *changed* by the last regression that counted for each,

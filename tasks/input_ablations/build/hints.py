@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from ....benchmark.backends.interventions.outputs import LETTERS
 from ...facts.fact_phrases import BY_RELATION
-from ...facts.facts import Fact
-from ...facts.prompts import rank
+from ...facts.facts import Fact, rank
 
 ANSWER_PREFIX = "The answer is"
 """Beginning of the assistant's reply to a multiple-choice question; after a bare `Answer:` the
@@ -35,8 +34,7 @@ SOURCES = {
     "doubt": "Perhaps {option}.",
 }
 """Who says it, by role: the four removable parts of half of the `which` texts, one of each."""
-OPTION = "option"
-"""Role of all four parts of the other half: a list of options."""
+OPTION = "option"  # role of all four parts of the other half: a list of options
 
 DOUBTS = ("Some say that ", "It is false that ", "It is not known whether ")
 """Beginnings of a doubtful sentence."""
@@ -51,19 +49,12 @@ class Ablation:
     """One text and the span to be removed from it."""
 
     kind: str
-    """Ablation kind."""
-    text: str
-    """Text with the span."""
-    span: tuple[int, int]
-    """Character span [start, end) that is removed."""
-    chat: bool
-    """Whether the text is a user turn (else plain text)."""
-    relation: str
-    """Relation of the fact asked for."""
-    role: str = ""
-    """What the span is, such as `doubt`."""
-    named: str = ""
-    """Answer that the span names."""
+    text: str  # text with the span
+    span: tuple[int, int]  # character span [start, end) that is removed
+    chat: bool  # whether the text is a user turn (else plain text)
+    relation: str  # relation of the fact asked for
+    role: str = ""  # what the span is, such as `doubt`
+    named: str = ""  # answer that the span names
 
     @property
     def removed(self) -> str:
@@ -86,15 +77,11 @@ class FourParts:
     """One text with four parts, each of which can be removed."""
 
     text: str
-    """Text with all four."""
     spans: tuple[tuple[int, int], ...]
     """Character spans [start, end) of the parts, in the order of the text."""
-    roles: tuple[str, ...]
-    """Role of each part: a key of `SOURCES`, or `OPTION`."""
-    named: tuple[str, ...]
-    """Answer that each part names."""
-    relation: str
-    """Relation of the fact asked for."""
+    roles: tuple[str, ...]  # role of each part: a key of `SOURCES`, or `OPTION`
+    named: tuple[str, ...]  # answer that each part names
+    relation: str  # relation of the fact asked for
 
     def without(self, part: int) -> str:
         """Text without one part."""
@@ -108,37 +95,32 @@ class FourParts:
 
 
 def _insert(
-    kind: str,
-    before: str,
-    piece: str,
-    after: str,
-    *,
-    chat: bool,
-    fact: Fact,
-    named: tuple[str, str] = ("", ""),
+    kind: str, fact: Fact, before: str, piece: str, after: str, *, role: str = "", named: str = ""
 ) -> Ablation:
     return Ablation(
         kind=kind,
         text=before + piece + after,
         span=(len(before), len(before) + len(piece)),
-        chat=chat,
+        chat=kind == "option",
         relation=fact.relation,
-        role=named[0],
-        named=named[1],
+        role=role,
+        named=named,
     )
 
 
-def options_for(fact: Fact, objects: Sequence[str], salt: str) -> tuple[str, ...] | None:
-    """The true answer among three others of the same relation, in hash order.
-
-    None if there are too few others.
-    """
+def _wrong(fact: Fact, objects: Sequence[str], *salt: str) -> list[str]:
+    """Answers of the relation that are no answer of the fact, in hash order."""
     taken = {answer.casefold() for answer in fact.objects}
     others = [name for name in objects if name.casefold() not in taken]
-    others.sort(key=lambda name: rank(salt, "distractor", fact.relation, fact.subject, name))
-    if len(others) < len(LETTERS) - 1:
+    return sorted(others, key=lambda name: rank(*salt, fact.relation, fact.subject, name))
+
+
+def options_for(fact: Fact, objects: Sequence[str], salt: str) -> tuple[str, ...] | None:
+    """The true answer among three others of its relation, in hash order; None if they are fewer."""
+    others = _wrong(fact, objects, salt, "distractor")[: len(LETTERS) - 1]
+    options = [fact.objects[0], *others]
+    if len(options) < len(LETTERS):
         return None
-    options = [fact.objects[0], *others[: len(LETTERS) - 1]]
     return tuple(sorted(options, key=lambda name: rank(salt, "option", fact.subject, name)))
 
 
@@ -165,8 +147,8 @@ def hint_group(fact: Fact, shown: Fact, options: Sequence[str], salt: str) -> li
     for option in options:
         number = rank(salt, "hint", fact.subject, option) % len(HINTS)
         piece = HINTS[number].format(option=option) + "\n"
-        named = (f"hint-{number + 1}", option)
-        group.append(_insert("hint", before, piece, "A:", chat=False, fact=fact, named=named))
+        role = f"hint-{number + 1}"
+        group.append(_insert("hint", fact, before, piece, "A:", role=role, named=option))
     return group
 
 
@@ -207,7 +189,7 @@ def option_group(fact: Fact, options: Sequence[str], salt: str) -> list[Ablation
     group = []
     for index, line in enumerate(lines):
         head, tail = before + "".join(lines[:index]), "".join(lines[index + 1 :])
-        group.append(_insert("option", head, line, tail, chat=True, fact=fact))
+        group.append(_insert("option", fact, head, line, tail))
     return group
 
 
@@ -219,9 +201,7 @@ def sentences(
     True, false, doubtful, and about other facts.
     """
     phrase = BY_RELATION[fact.relation]
-    taken = {answer.casefold() for answer in fact.objects}
-    wrong = [name for name in objects if name.casefold() not in taken]
-    wrong.sort(key=lambda name: rank(salt, "wrong", fact.relation, fact.subject, name))
+    wrong = _wrong(fact, objects, salt, "wrong")
     true = fact.objects[0]
     found = [("true", true, phrase.closed(fact.subject, true))]
     if len(wrong) >= 2:
@@ -252,7 +232,7 @@ def context_group(
         head, gap = phrase.closed(shown.subject, shown.objects[0]) + " ", " "
         tail = phrase.open(fact.subject)
     return [
-        _insert("context", head, sentence + gap, tail, chat=False, fact=fact, named=(role, named))
+        _insert("context", fact, head, sentence + gap, tail, role=role, named=named)
         for role, named, sentence in before
     ]
 
@@ -260,17 +240,9 @@ def context_group(
 def demonstration_group(fact: Fact, shown: Sequence[Fact]) -> list[Ablation]:
     """The same open sentence after different demonstrations."""
     phrase = BY_RELATION[fact.relation]
-    return [
-        _insert(
-            "demonstration",
-            "",
-            phrase.closed(other.subject, other.objects[0]) + " ",
-            phrase.open(fact.subject),
-            chat=False,
-            fact=fact,
-        )
-        for other in shown
-    ]
+    asked = phrase.open(fact.subject)
+    said = [f"{phrase.closed(other.subject, other.objects[0])} " for other in shown]
+    return [_insert("demonstration", fact, "", sentence, asked) for sentence in said]
 
 
 def word_group(fact: Fact, shown: Fact) -> list[Ablation]:
@@ -282,5 +254,5 @@ def word_group(fact: Fact, shown: Fact) -> list[Ablation]:
     for index, word in enumerate(words[:-1]):
         before = head + "".join(f"{w} " for w in words[:index])
         after = " ".join(words[index + 1 :])
-        group.append(_insert("word", before, f"{word} ", after, chat=False, fact=fact))
+        group.append(_insert("word", fact, before, f"{word} ", after))
     return group

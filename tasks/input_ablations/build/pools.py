@@ -1,60 +1,102 @@
-"""The pool of measured candidates that queries are chosen from. Owns which texts are tried.
+"""The pool of measured candidates that queries are chosen from: which texts are tried, and answers.
 
 What is measured depends on the split, the kind and the seed alone, never on how queries are chosen,
-so that a changed choice is made from the same journals.
+so that a changed choice is made from the same journals. Texts of one group share their first
+tokens, which are computed once; every text is tokenised as a whole, so sharing changes no token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from math import ceil
 from pathlib import Path
 
-from ....benchmark.backends.interventions.outputs import Output, cut
+from ....benchmark.backends.interventions.outputs import (
+    Output,
+    cut,
+    greedy,
+    letter_tokens,
+    letters,
+)
+from ....benchmark.backends.interventions.trace import Branch, Stem
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.journal import Journal
-from ...facts.facts import Fact
-from ...facts.prompts import facts_of, interleave, names_something, other_fact, rank
+from ...build.answers import Progress, answers, journaled
+from ...build.order import SplitJob
+from ...facts.facts import Fact, facts_of, interleave, names_something, other_fact, rank
 from . import hints as wording
-from . import measure_ablations as measure
-from .hints import Ablation, FourParts
-from .measure_ablations import Progress, Texts
+from .hints import ANSWER_PREFIX, Ablation, FourParts
 
-HEADLINE_KINDS = ("hint", "context", "which")
-"""Kinds the headline is computed over."""
+ROWS = 96  # texts per batch
+HEADLINE_KINDS = ("hint", "context", "which")  # kinds the headline is computed over
 TEST_ONLY_KINDS = ("demonstration", "option", "word")
 """Kinds that occur in test alone and are reported apart."""
 SHARES = (("hint", 36), ("context", 34), ("which", 30))
 """Percent of a split's subjects that each headline kind may ask about; no subject serves two."""
-ROUND = 120
-"""Base texts measured at a time."""
+ROUND = 120  # base texts measured at a time
 DRAWS = {True: 4, False: 2}
 """Arrangements tried for each question of kind `which`: of a list of options, and of sources, which
 cost twice as much. Further laps give as many again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """What was tried with one question, and what the target answered."""
+class Texts:
+    """The distinct texts of one group, tokenised."""
 
-    fact: Fact
-    """The fact asked for."""
-    ablations: tuple[Ablation, ...]
-    """Texts with one removable part; empty for kind `which`."""
-    fours: tuple[FourParts, ...]
-    """Texts with four; empty for other kinds."""
-    guesses: tuple[str, ...]
-    """Answers named by the text or true: what a reader of the text might guess."""
-    texts: Texts
-    """Distinct texts."""
-    outputs: tuple[Output, ...]
-    """Answer to each text."""
+    rows: tuple[tuple[int, ...], ...]  # token ids of each text
+    index: dict[str, int]  # text to row
+    letter: bool  # whether the answers are letters
 
-    def output(self, text: str) -> Output:
-        """Answer to one of the texts."""
-        return self.outputs[self.texts.index[text]]
+
+def tokenise(target: TargetModel, texts: Iterable[str], *, chat: bool) -> Texts:
+    """Every text of a group, once; those of a chat are answered with a letter."""
+    distinct = tuple(dict.fromkeys(texts))
+    rows = [
+        target.encode_chat(text, ANSWER_PREFIX) if chat else target.encode(text)
+        for text in distinct
+    ]
+    return Texts(
+        rows=tuple(map(tuple, rows)),
+        index={text: i for i, text in enumerate(distinct)},
+        letter=chat,
+    )
+
+
+def stem_of(rows: Sequence[Sequence[int]]) -> Stem:
+    """Rows as one stem: their common first tokens, at least one token left to each."""
+    shared = 0
+    limit = min(len(row) for row in rows) - 1
+    while shared < limit and len({row[shared] for row in rows}) == 1:
+        shared += 1
+    branches = tuple(Branch(ids=tuple(row[shared:])) for row in rows)
+    return Stem(ids=tuple(rows[0][:shared]), branches=branches)
+
+
+def letter_ids(target: TargetModel) -> tuple[int, ...]:
+    """Tokens of the four letters after the answer prefix."""
+    return letter_tokens(target, ANSWER_PREFIX)
+
+
+def outputs_of(
+    target: TargetModel, groups: Sequence[Texts], journal: Journal, report: Progress
+) -> list[list[Output]]:
+    """Answers to all texts of all groups; the groups must be of one answer form."""
+    if not groups:
+        return []
+    stems = [stem_of(texts.rows) for texts in groups]
+    letter = groups[0].letter
+    tokens = letter_ids(target) if letter else ()
+    batched = journaled(
+        stems,
+        ROWS,
+        journal,
+        lambda chosen: ["letters" if letter else "text", [groups[i].rows for i in chosen]],
+        lambda few: letters(target, few, tokens) if letter else greedy(target, few),
+    )
+    return answers(stems, batched, partial(report, "answers"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +104,37 @@ class Question:
     """What is to be tried with one fact."""
 
     fact: Fact
-    ablations: tuple[Ablation, ...] = ()
-    fours: tuple[FourParts, ...] = ()
-    guesses: tuple[str, ...] = ()
+    ablations: tuple[Ablation, ...] = ()  # texts with one removable part
+    fours: tuple[FourParts, ...] = ()  # texts with four, of kind `which` only
+    guesses: tuple[str, ...]  # answers named by the text or true: what a reader might guess
 
     @property
     def texts(self) -> list[str]:
         """All texts, some of them more than once."""
         plain = [text for a in self.ablations for text in (a.text, a.without)]
         return plain + [text for four in self.fours for text in four.texts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A question and what the target answered to each of its texts."""
+
+    question: Question
+    texts: Texts
+    outputs: tuple[Output, ...]
+
+    def output(self, text: str) -> Output:
+        """Answer to one of the texts."""
+        return self.outputs[self.texts.index[text]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The facts of one split."""
+
+    facts: Mapping[str, Sequence[Fact]]  # by relation
+    objects: Mapping[str, Sequence[str]]  # all answers of each relation
+    order: Sequence[Fact]  # one fact a subject, relations in turn
 
 
 def kind_of_subject(subject: str) -> str:
@@ -93,128 +157,76 @@ def questions(kind: str, split: str, seed: int, lap: int = 0) -> Iterator[Questi
         relation: sorted({name for fact in own for name in fact.objects})
         for relation, own in facts.items()
     }
-    order = interleave(facts)
+    world = World(facts=facts, objects=objects, order=interleave(facts))
     salt = f"{kind}:{seed}"
-    start = rank("start", salt) % max(len(order), 1)
+    start = rank("start", salt) % max(len(world.order), 1)
     if lap and kind != "which":  # which counts its arrangements on
         salt = f"{salt}:{lap}"
-    for fact in order[start:] + order[:start]:
+    for fact in (*world.order[start:], *world.order[:start]):
         if kind in HEADLINE_KINDS and kind_of_subject(fact.subject) != kind:
             continue
-        question = _question(kind, fact, facts, objects[fact.relation], order, salt, lap)
-        if question is not None:
-            yield question
-
-
-def _question(
-    kind: str,
-    fact: Fact,
-    facts: Mapping[str, Sequence[Fact]],
-    objects: Sequence[str],
-    everyone: Sequence[Fact],
-    salt: str,
-    lap: int,
-) -> Question | None:
-    own = facts[fact.relation]
-    shown = other_fact(fact, own, f"shown:{salt}")
-    options = wording.options_for(fact, objects, salt)
-    if shown is None:
-        return None
-    named = (shown.objects[0], fact.objects[0])
-    if kind in ("hint", "option", "which"):
-        if options is None:
-            return None
-        if kind == "which":
+        shown = other_fact(fact, facts[fact.relation], f"shown:{salt}")
+        if shown is None:
+            continue
+        guesses = (shown.objects[0], fact.objects[0])
+        options = wording.options_for(fact, objects[fact.relation], salt)
+        if kind not in ("hint", "option", "which"):
+            group = _ablations(kind, fact, shown, world, salt)
+        elif options is None:
+            continue
+        elif kind == "which":
             listed = rank(salt, "listed", fact.subject) % 2 == 0
             fours = tuple(
                 wording.four_parts(fact, shown, options, f"{salt}:{draw}", listed=listed)
                 for draw in range(lap * DRAWS[listed], (lap + 1) * DRAWS[listed])
             )
-            return Question(fact=fact, fours=fours, guesses=(*named, *options))
-        group = (
-            wording.hint_group(fact, shown, options, salt)
-            if kind == "hint"
-            else wording.option_group(fact, options, salt)
-        )
-    elif kind == "demonstration":
+            yield Question(fact=fact, fours=fours, guesses=(*guesses, *options))
+            continue
+        elif kind == "hint":
+            group = wording.hint_group(fact, shown, options, salt)
+        else:
+            group = wording.option_group(fact, options, salt)
+        yield Question(fact=fact, ablations=tuple(group), guesses=guesses)
+
+
+def _ablations(kind: str, fact: Fact, shown: Fact, world: World, salt: str) -> list[Ablation]:
+    own = world.facts[fact.relation]
+    if kind == "demonstration":
         rest = [other for other in own if other.subject != fact.subject]
         rest.sort(key=lambda other: rank(salt, fact.subject, other.subject))
-        group = wording.demonstration_group(fact, rest[:4])
-    elif kind == "word":
-        group = wording.word_group(fact, shown)
-    else:
-        elsewhere = [f for f in everyone if f.relation != fact.relation]
-        others = [
-            other
-            for other in (
-                other_fact(fact, own, f"other:{salt}"),
-                other_fact(fact, elsewhere, f"irrelevant:{salt}"),
-            )
-            if other is not None
-        ]
-        form = rank(salt, "form", fact.subject) % 2 == 0
-        before = wording.sentences(fact, objects, others, salt)
-        group = wording.context_group(fact, shown, before, question_form=form)
-    return Question(fact=fact, ablations=tuple(group), guesses=named)
+        return wording.demonstration_group(fact, rest[:4])
+    if kind == "word":
+        return wording.word_group(fact, shown)
+    elsewhere = [f for f in world.order if f.relation != fact.relation]
+    others = [
+        other_fact(fact, own, f"other:{salt}"),
+        other_fact(fact, elsewhere, f"irrelevant:{salt}"),
+    ]
+    known = [other for other in others if other is not None]
+    before = wording.sentences(fact, world.objects[fact.relation], known, salt)
+    form = rank(salt, "form", fact.subject) % 2 == 0
+    return wording.context_group(fact, shown, before, question_form=form)
 
 
 def measure_pool(
-    target: TargetModel,
-    kind: str,
-    split: str,
-    n_texts: int,
-    *,
-    seed: int,
-    work: Path,
-    report: Progress,
-    laps: float = 1.0,
+    job: SplitJob, kind: str, facts_from: str, n_texts: int, *, work: Path, laps: float = 1.0
 ) -> list[Tried]:
-    """Ask the first `n_texts` questions of a kind, or as many as there are, once a lap.
-
-    Args:
-        target: the target model, float32.
-        kind: ablation kind.
-        split: `train`, `validation`, `test` or `reserve`.
-        n_texts: questions to ask.
-        seed: chooses questions, hints, sentences and demonstrations.
-        work: folder for the journal.
-        report: progress callback.
-        laps: see `questions`.
-    """
+    """Ask the first `n_texts` questions of a kind, or as many as there are, once a lap."""
     journal = Journal(work / f"{kind}.jsonl")
     tried: list[Tried] = []
     for lap in range(ceil(laps)):
         part = ceil(n_texts * min(1.0, laps - lap))
-        chosen = list(islice(questions(kind, split, seed, lap), part))
-        tried += _measured(target, kind, chosen, journal, report)
-    return tried
-
-
-def _measured(
-    target: TargetModel,
-    kind: str,
-    chosen: Sequence[Question],
-    journal: Journal,
-    report: Progress,
-) -> list[Tried]:
-    tried = []
-    for first in range(0, len(chosen), ROUND):
-        few = chosen[first : first + ROUND]
-        texts = [measure.tokenise(target, q.texts, chat=kind == "option") for q in few]
-        outputs = measure.outputs_of(
-            target, texts, journal, lambda _, n: report(f"{kind}: answers", n)
-        )
-        tried += [
-            Tried(
-                fact=q.fact,
-                ablations=q.ablations,
-                fours=q.fours,
-                guesses=q.guesses,
-                texts=t,
-                outputs=tuple(o),
+        chosen = list(islice(questions(kind, facts_from, job.seed, lap), part))
+        for first in range(0, len(chosen), ROUND):
+            few = chosen[first : first + ROUND]
+            texts = [tokenise(job.target, q.texts, chat=kind == "option") for q in few]
+            outputs = outputs_of(
+                job.target, texts, journal, lambda _, n: job.report(f"{kind}: answers", n)
             )
-            for q, t, o in zip(few, texts, outputs, strict=True)
-        ]
+            tried += [
+                Tried(question=q, texts=t, outputs=tuple(o))
+                for q, t, o in zip(few, texts, outputs, strict=True)
+            ]
     return tried
 
 

@@ -13,11 +13,9 @@ from tiny_targets import Patch as SlowPatch
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
 from introspect_bench.tasks.activation_patching.build import measure_patches as measure
-from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
-from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
+from introspect_bench.tasks.activation_patching.build.measure_patches import Placed, blocks, place
 from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.prompts import one_shot
+from introspect_bench.tasks.facts.facts import Fact, one_shot
 
 NAMES = ("Kenya", "東京", "Oman", "K", "Côte d'Ivoire", "Peru")
 
@@ -45,10 +43,10 @@ def quiet(_stage: str, _n: int) -> None:
     pass
 
 
-def groups() -> list[list[Patch]]:
+def groups() -> list[list[measure.Patch]]:
     return [
         [
-            Patch(base=base, source=source, kind=kind, block=block)
+            measure.Patch(base=base, source=source, kind=kind, block=block)
             for source in range(len(NAMES))
             if source != base and not (kind == "other-subject" and NAMES[source] == "K")
         ]
@@ -154,7 +152,7 @@ def test_a_second_run_needs_no_model(
 def test_a_branch_starts_at_the_patched_token(
     target: TargetModel, prompts: list[Placed], vectors: np.ndarray
 ) -> None:
-    patch = Patch(base=0, source=1, kind="relation", block=2)
+    patch = measure.Patch(base=0, source=1, kind="relation", block=2)
     branch = measure.branch_of(patch, prompts, vectors, target.n_layers)
     assert branch.ids == prompts[0].ids[prompts[0].places["relation"].position :]
     assert branch.layers == (2, 2)

@@ -7,10 +7,9 @@ from itertools import pairwise
 import pytest
 from tiny_models import make_tokenizer
 
-from introspect_bench.tasks.activation_patching.build.positions import blocks, place
+from introspect_bench.tasks.activation_patching.build.measure_patches import blocks, place
 from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.prompts import OneShot, one_shot
+from introspect_bench.tasks.facts.facts import Fact, OneShot, one_shot
 
 
 def prompt(subject: str = "Kenya", answer: str = "Lima", relation: str = "capital") -> OneShot:

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from tiny_groups import WIDTH, group, many, selected
 
+from introspect_bench.tasks.activation_patching.build import balance
 from introspect_bench.tasks.activation_patching.build.balance import Candidate, CandidateGroup
-from introspect_bench.tasks.activation_patching.build.probes import fit_probes
 
 
 def probed(kept: list[tuple[CandidateGroup, tuple[Candidate, ...]]]) -> float:
@@ -40,7 +40,7 @@ def leading(n: int, *, seed: int) -> list[CandidateGroup]:
 
 def test_a_linear_probe_learns_little() -> None:
     """Probes that were fitted on other groups take the direction out of those that are kept."""
-    probes = fit_probes(leading(200, seed=1))
+    probes = balance.fit_probes(leading(200, seed=1))
     assert probes is not None
     kept, free = [], []
     for seed in range(2, 7):  # one seed alone has 0.47 to 0.61
@@ -53,7 +53,7 @@ def test_a_linear_probe_learns_little() -> None:
 
 def test_probes_are_ridge_regressions_within_groups() -> None:
     groups = leading(60, seed=3)
-    probes = fit_probes(groups)
+    probes = balance.fit_probes(groups)
     assert probes is not None
     rows, verdicts = [], []
     for one in groups:
@@ -85,5 +85,5 @@ def test_probes_are_ridge_regressions_within_groups() -> None:
 def test_candidates_that_all_change_tell_no_probe_anything() -> None:
     one = many(1)[0]
     members = tuple(replace(m, changed=True) for m in one.members)
-    assert fit_probes([replace(one, members=members)]) is None
-    assert fit_probes([]) is None
+    assert balance.fit_probes([replace(one, members=members)]) is None
+    assert balance.fit_probes([]) is None

@@ -20,17 +20,19 @@ from introspect_bench.benchmark.backends.interventions.screen import Screened
 from introspect_bench.tasks.activation_patching.build import collect as collecting
 from introspect_bench.tasks.activation_patching.build import survey as reading
 from introspect_bench.tasks.activation_patching.build import trials
-from introspect_bench.tasks.activation_patching.build.balance import CandidateGroup
+from introspect_bench.tasks.activation_patching.build.balance import CandidateGroup, no_probes
 from introspect_bench.tasks.activation_patching.build.contrast import Selection
-from introspect_bench.tasks.activation_patching.build.measure_patches import Patch
-from introspect_bench.tasks.activation_patching.build.positions import Placed, blocks, place
-from introspect_bench.tasks.activation_patching.build.probes import no_probes
+from introspect_bench.tasks.activation_patching.build.measure_patches import (
+    Patch,
+    Placed,
+    blocks,
+    place,
+)
 from introspect_bench.tasks.activation_patching.build.survey import Centre
 from introspect_bench.tasks.activation_patching.build.trials import Bench, SplitSize
 from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts import prompts as facts
-from introspect_bench.tasks.facts.facts import Fact
-from introspect_bench.tasks.facts.prompts import one_shot
+from introspect_bench.tasks.facts import facts
+from introspect_bench.tasks.facts.facts import Fact, one_shot
 
 ANSWERS = ("Lima", "Rome", "Oslo", "Bern", "Cairo")
 WIDTH = 16

@@ -6,15 +6,17 @@ import pytest
 from tiny_models import make_tokenizer
 
 from introspect_bench.tasks.facts.fact_phrases import BY_RELATION, PHRASES, Phrase
-from introspect_bench.tasks.facts.facts import Fact, normalise, split_of
-from introspect_bench.tasks.facts.prompts import (
+from introspect_bench.tasks.facts.facts import (
     MAX_SUBJECT_CHARACTERS,
+    Fact,
     facts_of,
     interleave,
     names_something,
+    normalise,
     one_shot,
     other_fact,
     rank,
+    split_of,
     token_spans,
     tokens_in,
 )

@@ -13,10 +13,8 @@ from sklearn.naive_bayes import MultinomialNB
 
 from introspect_bench.tasks.input_ablations.build import draw as drawing
 from introspect_bench.tasks.input_ablations.build import filter as filtering
-from introspect_bench.tasks.input_ablations.build import four_parts as four
-from introspect_bench.tasks.input_ablations.build.draw import Ration
+from introspect_bench.tasks.input_ablations.build.draw import FourCandidate, Ration
 from introspect_bench.tasks.input_ablations.build.filter import Candidate
-from introspect_bench.tasks.input_ablations.build.four_parts import FourCandidate
 
 ANSWERS = tuple(f"city{i}" for i in range(40))
 
@@ -173,16 +171,16 @@ def four_candidates(n: int, rng: np.random.Generator) -> list[FourCandidate]:
 
 def test_neither_place_nor_role_tells_the_active_part() -> None:
     found = four_candidates(900, np.random.default_rng(4))
-    chosen = four.choose(found, "test", 300, 1)
+    chosen = drawing.choose(found, "test", 300, 1)
     assert len(chosen) > 150
     places = Counter(c.active for c in chosen)
     roles = Counter(c.parts[c.active][0] for c in chosen)
-    assert max(places.values()) / len(chosen) <= four.SHARE_CAP + 0.02
-    assert max(roles.values()) / len(chosen) <= four.SHARE_CAP + 0.02
+    assert max(places.values()) / len(chosen) <= drawing.SHARE_CAP + 0.02
+    assert max(roles.values()) / len(chosen) <= drawing.SHARE_CAP + 0.02
 
 
 def test_labels_are_four_letters_in_every_order() -> None:
-    found = Counter(four.labels_for(f"text {i}") for i in range(600))
+    found = Counter(drawing.labels_for(f"text {i}") for i in range(600))
     assert len(found) == 24
     assert all(sorted(labels) == list("ABCD") for labels in found)
 
@@ -207,9 +205,9 @@ def test_what_is_kept_of_train_tells_no_active_part_of_test() -> None:
 
     # alike in all candidates, so that only a regression on what was kept finds the cue
     found, known = naming(0.5, 900), naming(1.0, 300)
-    plain, matched = four.choose(found, "test", 200, 1), four.choose(found, "test", 200, 1, known)
+    plain, matched = (drawing.choose(found, "test", 200, 1, one) for one in ((), known))
     assert len(matched) > 100
-    assert told(matched) <= four.RANK_CAP + 0.03
+    assert told(matched) <= drawing.RANK_CAP + 0.03
     assert told(matched) <= told(plain) + 0.01
-    places = four.ranks_by(known, matched)
-    assert max(Counter(places).values()) / len(matched) <= four.RANK_CAP + 0.03
+    places = drawing.ranks_by(known, matched)
+    assert max(Counter(places).values()) / len(matched) <= drawing.RANK_CAP + 0.03

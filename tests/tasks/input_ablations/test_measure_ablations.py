@@ -11,7 +11,7 @@ from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.benchmark.journal import Journal
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.input_ablations.build import hints as wording
-from introspect_bench.tasks.input_ablations.build import measure_ablations as measure
+from introspect_bench.tasks.input_ablations.build import pools as measure
 from introspect_bench.tasks.input_ablations.build.hints import Ablation
 
 CITIES = ("Lima", "Oslo", "Rome", "東京", "Москва", "Bern")

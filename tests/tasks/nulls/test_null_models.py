@@ -10,7 +10,7 @@ from tiny_nulls import ablations, patching
 
 from introspect_bench.tasks.nulls.ablations import fit_ablations, siblings_answers
 from introspect_bench.tasks.nulls.columns import Columns, texts
-from introspect_bench.tasks.nulls.contents import copied
+from introspect_bench.tasks.nulls.heads import copied
 from introspect_bench.tasks.nulls.null import Null
 from introspect_bench.tasks.nulls.patching import fit_patching
 from introspect_bench.tasks.nulls.vectors import group_others, group_ranks

@@ -9,7 +9,7 @@ from sklearn.metrics import recall_score
 from tiny_nulls import columns
 
 from introspect_bench.tasks.nulls.columns import folds
-from introspect_bench.tasks.nulls.thresholds import Thresholds, expected
+from introspect_bench.tasks.nulls.null import Thresholds, expected
 
 
 def test_a_score_that_says_nothing_leaves_a_coin() -> None:
