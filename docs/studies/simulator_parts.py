@@ -32,8 +32,8 @@ from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.suite.find import find_suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.judge import quality
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import clause_table
 from introspect_bench.tasks.feature_descriptions.judge.grammar import Reading, read
-from introspect_bench.tasks.feature_descriptions.judge.wording import clause_table
 from introspect_bench.tasks.feature_descriptions.task import NAME
 
 Ids = npt.NDArray[np.int32]

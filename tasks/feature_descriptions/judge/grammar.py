@@ -1,7 +1,7 @@
 """Takes a description apart into a thing and its contexts, by a small grammar of English phrases.
 
-Owns the connectives ("right after", "in a sentence that has already had", ...) and what is dropped
-around them. What the phrases between them mean is `judge.py`'s concern. Pure text.
+Connectives ("right after", "in a sentence that has already had", ...) and what is dropped around
+them stand here. What the phrases between them mean is `exact.py`'s concern. Pure text.
 """
 
 from __future__ import annotations
@@ -64,31 +64,21 @@ _EDGE = re.compile(
 class Context:
     """One context of a description."""
 
-    slot: str | None
-    """Relation that it states; None for a place, such as "inside a quotation"."""
-    phrase: str
-    """What stands there, or the place."""
+    slot: str | None  # relation that it states; None for a place, such as "inside a quotation"
+    phrase: str  # what stands there, or the place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """A description taken apart."""
 
-    thing: str
-    """What the token is; may be empty."""
-    contexts: tuple[Context, ...]
-    """Its contexts in the order of the text."""
-    denied: bool
-    """Whether the contexts (or the thing, if there are none) must not hold."""
+    thing: str  # what the token is; may be empty
+    contexts: tuple[Context, ...]  # its contexts in the order of the text
+    denied: bool  # whether the contexts (or the thing, if there are none) must not hold
 
 
 def read(description: str, places: Sequence[str]) -> Reading:
-    """Take a description apart.
-
-    Args:
-        description: any text.
-        places: phrases that are a context by themselves, lower case.
-    """
+    """Take a description apart; `places` are phrases, lower case, that are contexts alone."""
     text = " ".join(description.split()).strip(" .")
     text = text[_OPENING.match(text).end() :]  # type: ignore[union-attr]
     denial = _DENIAL.search(text)
@@ -151,11 +141,9 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
 
 
 def _bounded(text: str, start: int, end: int) -> bool:
-    """Whether a stretch of a text begins and ends with a word."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (before.isalnum() or after.isalnum())
 
 
 def _trimmed(text: str) -> str:
-    """A phrase without what joins it to others."""
     return _EDGE.sub("", text)

@@ -3,8 +3,8 @@
     python -m introspect_bench.tasks.feature_descriptions.predicates.build_lexicon \
         WORDNET_DIR EMPATH_FILE -o FILE
 
-`WORDNET_DIR` is the folder of the plain-text database (Debian's package ``wordnet-base`` puts it in
-``/usr/share/wordnet``); `EMPATH_FILE` is ``empath/data/categories.tsv`` of the package ``empath``.
+`WORDNET_DIR` is the folder of the plain-text database (Debian's package `wordnet-base` puts it in
+`/usr/share/wordnet`); `EMPATH_FILE` is `empath/data/categories.tsv` of the package `empath`.
 
 Which words belong to a category: a word counts by its commonest sense of the part of speech, and by
 every sense that has at least a quarter of that part's tags in WordNet's concordances. A category of
@@ -131,7 +131,7 @@ def _categories(net: WordNet, index: Mapping[str, int]) -> dict[str, dict[str, A
 
 
 def _files(net: WordNet, index: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Words by lexicographer file: ``noun-file``, ``verb-file``."""
+    """Words by lexicographer file: `noun-file`, `verb-file`."""
     groups: dict[str, dict[str, set[str]]] = {"noun-file": {}, "verb-file": {}}
     for part in ("n", "v"):
         for word, senses in net.senses[part].items():

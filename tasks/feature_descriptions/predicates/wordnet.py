@@ -1,7 +1,7 @@
 """Reads the plain-text database of WordNet 3.0: senses of single words and their relations.
 
-Format: wndb(5WN), senseidx(5WN) and cntlist(5WN) of WordNet 3.0. Owns no choice of categories;
-see `build_lexicon` for those. Only words of ASCII letters are kept.
+Format: wndb(5WN), senseidx(5WN) and cntlist(5WN) of WordNet 3.0. Only words of ASCII letters are
+kept.
 """
 
 from __future__ import annotations
@@ -37,44 +37,35 @@ _SENSE_TYPES = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 class Synset:
     """One meaning."""
 
-    key: str
-    """Part of speech and offset, such as ``n00004475``; satellites count as adjectives."""
-    file: str
-    """Lexicographer file."""
+    key: str  # part of speech and offset, such as `n00004475`; satellites count as adjectives
+    file: str  # lexicographer file
     lemmas: tuple[str, ...]
     """All its words in original case, spaces for underscores; the first is the commonest."""
     pointers: tuple[tuple[str, str, int, int], ...]
     """(symbol, key of the other synset, number of the word here, number of the word there)."""
-    satellite: bool
-    """Whether it is an adjective grouped around another one."""
+    satellite: bool  # whether it is an adjective grouped around another one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sense:
     """One meaning of one word."""
 
-    synset: str
-    """Key of the synset."""
-    number: int
-    """Place among the senses of the lower-case word, from 1 (commonest)."""
-    count: int
-    """Times this sense was tagged in WordNet's concordances."""
+    synset: str  # key of the synset
+    number: int  # place among the senses of the lower-case word, from 1 (commonest)
+    count: int  # times this sense was tagged in WordNet's concordances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordNet:
     """What the database says about single words."""
 
-    synsets: dict[str, Synset]
-    """All synsets by key."""
+    synsets: dict[str, Synset]  # all synsets by key
     senses: dict[str, dict[str, tuple[Sense, ...]]]
     """Senses by part of speech and word in original case, commonest first."""
-    exceptions: dict[str, dict[str, str]]
-    """Base form of irregular forms by part of speech."""
+    exceptions: dict[str, dict[str, str]]  # base form of irregular forms by part of speech
 
 
 def _synset(line: str, part: str) -> Synset:
-    """Synset of one line of a data file."""
     fields = line.split(" | ", 1)[0].split()
     n_words = int(fields[3], 16)
     lemmas = tuple(
@@ -115,11 +106,7 @@ def _counts(folder: Path) -> dict[tuple[str, str, int], int]:
 
 
 def read_wordnet(folder: Path) -> WordNet:
-    """The database in a folder such as Debian's ``/usr/share/wordnet``.
-
-    Raises:
-        IntegrityError: if a file is missing.
-    """
+    """The database in a folder such as Debian's `/usr/share/wordnet`."""
     counts = _counts(folder)
     synsets: dict[str, Synset] = {}
     senses: dict[str, dict[str, tuple[Sense, ...]]] = {}

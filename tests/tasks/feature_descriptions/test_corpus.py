@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.tasks.feature_descriptions.build.sampling import Settings
-from introspect_bench.tasks.feature_descriptions.build.text import open_sampler
+from introspect_bench.tasks.feature_descriptions.build.sampling import Settings, open_sampler
 
 
 @pytest.fixture(scope="module")

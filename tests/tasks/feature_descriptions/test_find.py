@@ -10,15 +10,18 @@ import pytest
 from scipy import sparse
 
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.tasks.feature_descriptions.build.find import Described, describe
-from introspect_bench.tasks.feature_descriptions.build.search import ConjunctionSearch
+from introspect_bench.tasks.feature_descriptions.build.search import (
+    ConjunctionSearch,
+    Described,
+    describe,
+)
 from introspect_bench.tasks.feature_descriptions.build.splits import (
     Candidate,
     draw,
     kept_as,
     settled,
 )
-from introspect_bench.tasks.feature_descriptions.judge.slots import (
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import (
     SLOTS,
     Parts,
     join,

@@ -18,13 +18,14 @@ from introspect_bench.benchmark.backends.autoencoders.train import (
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.build import stages
-from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, Side, records
+from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, records
 from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     derive,
     write_split,
 )
-from introspect_bench.tasks.feature_descriptions.build.find import Described
+from introspect_bench.tasks.feature_descriptions.build.matched import Side
+from introspect_bench.tasks.feature_descriptions.build.search import Described
 from introspect_bench.tasks.feature_descriptions.build.splits import Candidate
 
 LAYERS = (0, 2)
