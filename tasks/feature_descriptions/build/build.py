@@ -167,5 +167,7 @@ def described_layer(
         rows = [asdict(one).items() for one in found]
         known = [{name: None if value != value else value for name, value in row} for row in rows]
         write_jsonl_atomic(path, known)
-    read = (row for _, row in read_jsonl(path))
-    return [Described(**{k: nan if v is None else v for k, v in row.items()}) for row in read]
+    read: list[dict[str, Any]] = [row for _, row in read_jsonl(path)]
+    for row in read:
+        row |= {name: nan for name, value in row.items() if value is None}
+    return [Described(**row) for row in read]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -163,10 +163,14 @@ def open_judges(
         raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(NAMES)}")
     if not suite.describes:
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
-    judges = []
+    judges: list[DescriptionJudge] = []
     for name in sorted(set(names), key=NAMES.index):
         on_progress(f"loading the judge {name}", 0, None)
-        judge = _OPEN[name](suite, device, on_progress)
+        judge: DescriptionJudge
+        if name == EXACT:
+            judge = open_exact(suite, device, on_progress)
+        else:
+            judge = Simulating(open_simulator(suite, device=device, on_progress=on_progress))
         wanted = suite.manifest["judges"].get(name)
         if wanted is not None and judge.id != wanted:
             raise IntegrityError(f"the suite is judged by {wanted}, this is {judge.id}")
@@ -191,10 +195,6 @@ def open_simulator(
         raise UsageError(f"the simulator {name} is not at {place}")
     base = _target_folder(suite, on_progress)
     return load_simulator(place, name=name, base=base, device=device)
-
-
-def _open_simulator(suite: Suite, device: str, on_progress: OnProgress) -> DescriptionJudge:
-    return Simulating(open_simulator(suite, device=device, on_progress=on_progress))
 
 
 def _target_folder(suite: Suite, on_progress: OnProgress) -> Path:
@@ -226,9 +226,3 @@ def open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Exact:
         load_embedder(fetch_embedder(on_progress=on_progress), device=device),
         load_tokenizer(_target_folder(suite, on_progress)),
     )
-
-
-_OPEN: dict[str, Callable[[Suite, str, OnProgress], DescriptionJudge]] = {
-    EXACT: open_exact,
-    SIMULATOR: _open_simulator,
-}
