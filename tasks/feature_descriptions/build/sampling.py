@@ -8,6 +8,7 @@ folder as one file each: a killed build loses one batch at most, and several pro
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +34,6 @@ from ..windows import (
     without_duplicates,
     word_starts,
 )
-from .genres import GENRES, TOPICS
 
 if TYPE_CHECKING:
     from ....benchmark.backends.models.target_model import TargetModel
@@ -49,6 +49,26 @@ LONGEST_RUN = 12
 
 Report = Callable[[str, int], None]
 """Told a stage and the number of items just finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Genre:
+    """One kind of text."""
+
+    name: str
+    asks: tuple[str, ...]  # wordings of the request, `{s}` is the subject
+    openings: tuple[str, ...]  # beginnings of the text, put into the target's mouth
+
+
+_READ = tomllib.loads(Path(__file__).with_name("genres.toml").read_text("utf-8"))
+GENRES = tuple(
+    Genre(name=name, asks=tuple(one["asks"]), openings=tuple(one["begins"]))
+    for name, one in _READ["genres"].items()
+)
+TOPICS = tuple(
+    " ".join(topic.split()) for field in _READ["topics"].values() for topic in field.split(";")
+)
+"""Common topics, besides the subjects of the facts, as they fit after "about"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,9 @@ from introspect_bench.benchmark.backends.interventions.sampling import draw, sam
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, wrap
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.tasks.feature_descriptions.build import sampling
-from introspect_bench.tasks.feature_descriptions.build.genres import GENRES, TOPICS
 from introspect_bench.tasks.feature_descriptions.build.sampling import (
+    GENRES,
+    TOPICS,
     Sampler,
     Settings,
     is_degenerate,
