@@ -60,13 +60,13 @@ class Genre:
     openings: tuple[str, ...]  # beginnings of the text, put into the target's mouth
 
 
-_READ = tomllib.loads(Path(__file__).with_name("genres.toml").read_text("utf-8"))
+_TABLES = tomllib.loads(Path(__file__).with_name("genres.toml").read_text("utf-8"))
 GENRES = tuple(
     Genre(name=name, asks=tuple(one["asks"]), openings=tuple(one["begins"]))
-    for name, one in _READ["genres"].items()
+    for name, one in _TABLES["genres"].items()
 )
 TOPICS = tuple(
-    " ".join(topic.split()) for field in _READ["topics"].values() for topic in field.split(";")
+    " ".join(topic.split()) for field in _TABLES["topics"].values() for topic in field.split(";")
 )
 """Common topics, besides the subjects of the facts, as they fit after "about"."""
 

@@ -26,7 +26,7 @@ def judge(
     on_fetch: OnProgress = silent,
     on_answers: OnAnswers | None = None,
 ) -> int:
-    """Have the descriptions of a complete run judged, as `run` does at its end; return how many were.
+    """Have the descriptions of a complete run judged, as `run` does at its end; returns how many.
 
     Judgements are appended to the run file, those that are there are kept.
 

@@ -23,7 +23,7 @@ from ....benchmark.files import canonical_json, sha256_bytes
 from ..predicates.evaluate import evaluate_named
 from ..predicates.lexicon import LEXICON_SHA256, Lexicon
 from ..predicates.names import parse
-from ..predicates.phrases import phrases
+from ..predicates.phrases import wording
 from ..predicates.words import HasVocabulary
 from ..windows import Floats
 from .conjunctions import clause_table, inner, parts_of, slot, wordings_of
@@ -76,7 +76,7 @@ class Vocabulary:
                 bases[f"piece:{parts.argument}"] = None
             elif slot(name) == "thing" or parts.relation:
                 bases[parts.base] = None
-        self.wordings = {base: phrases(base, lexicon) for base in bases}
+        self.wordings = {base: wording(base, lexicon) for base in bases}
         self.exact: dict[str, str] = {}
         for base, wordings in self.wordings.items():
             for phrase in wordings:
