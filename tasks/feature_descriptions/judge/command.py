@@ -28,15 +28,10 @@ def judge(
 ) -> int:
     """Have the descriptions of a complete run judged, as `run` does at its end; returns how many.
 
-    Judgements are appended to the run file, those that are there are kept.
-
-    Args:
-        path: the run file.
-        suite: folder of suites, for a suite that is not in the package.
-        judges: `exact-predicates`, `simulator`; the first if empty.
-        device: a torch device.
-        on_fetch: told what is downloaded and prepared.
-        on_answers: told judge, descriptions judged, descriptions in all.
+    Judgements are appended to the run file, those that are there are kept. `suite` is a folder of
+    suites, for one that is not in the package; `judges` are of `exact-predicates` and `simulator`,
+    the first if empty. `on_fetch` is told what is downloaded and prepared, `on_answers` the judge,
+    descriptions judged and descriptions in all.
     """
     path = Path(path)
     task, where = about(read_run(path), suite)
@@ -61,15 +56,10 @@ def rate(
     Ratings are appended to the run file, those that are there are kept; returns how many. If more
     than 2 % of the replies are malformed (`CheckFailedError`), nothing is appended.
 
-    Args:
-        path: the run file.
-        suite: folder of suites, for a suite that is not in the package.
-        endpoint: address of an OpenAI-compatible server; None loads a local model.
-        model: name of the model at the server, or a folder, hub id or target's name.
-        key_variable: environment variable that holds the server's key.
-        structured: ask the server to hold replies to a JSON schema.
-        device: a torch device, for a local model.
-        on_fetch: told what is going on.
+    `suite` is a folder of suites, for one that is not in the package. `endpoint` is the address of
+    an OpenAI-compatible server, which `model` is a name at, with the environment variable that
+    holds its key, and `structured` to have it hold replies to a JSON schema; without one `model` is
+    a folder, hub id or target's name, loaded on a device.
     """
     path = Path(path)
     task, where = about(read_run(path), suite)
@@ -101,14 +91,9 @@ def show_judge(
 ) -> dict[str, Any]:
     """Say what a suite's judge makes of descriptions whose worth is known, on the test split.
 
-    Returns `judge`, its id, and what `measure_judge` of the task's `judge/quality.py` gives, as the
-    suite says it or measured again.
-
-    Args:
-        suite: a shipped suite or a folder of suites; the first shipped one if None.
-        measure: measure it again.
-        device: a torch device, for measuring.
-        on_fetch: told what is downloaded and prepared.
+    `suite` is a shipped suite or a folder of suites; the first shipped one if None. Returns
+    `judge`, its id, and what `measure_judge` of `judge/quality.py` gives, as the suite says it or
+    measured again on a device.
     """
     from ..task import NAME
 

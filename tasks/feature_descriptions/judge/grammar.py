@@ -116,13 +116,10 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
             rest = rest[:place] + "\0" * len(phrase) + rest[place + len(phrase) :]
     for slot, pattern in WITH:
         for match in re.finditer(rf"\b(?:with|and) ([^\0]+?) {pattern}", rest, re.IGNORECASE):
-            inner = match[1]
-            start = match.start()
-            if " with " in inner:
-                start, inner = (
-                    match.start(1) + inner.rindex(" with ") + 1,
-                    inner.rsplit(" with ")[-1],
-                )
+            start, inner = match.start(), match[1]
+            before, with_, last = inner.rpartition(" with ")
+            if with_:
+                start, inner = match.start(1) + len(before) + 1, last
             found.append((start, match.end(), slot, inner))
             rest = rest[:start] + "\0" * (match.end() - start) + rest[match.end() :]
     starts: list[tuple[int, int, str]] = []
@@ -133,17 +130,13 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
     edges = sorted([start for start, *_ in starts] + [start for start, *_ in found] + [len(text)])
     for start, end, slot in starts:
         until = next(edge for edge in edges if edge > start)
-        found.append((start, until, slot, _trimmed(text[end:until])))
+        found.append((start, until, slot, _EDGE.sub("", text[end:until])))
     found.sort()
     head = text[: edges[0]]
     contexts = tuple(Context(slot=slot, phrase=phrase) for _, _, slot, phrase in found if phrase)
-    return _trimmed(head), contexts
+    return _EDGE.sub("", head), contexts
 
 
 def _bounded(text: str, start: int, end: int) -> bool:
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (before.isalnum() or after.isalnum())
-
-
-def _trimmed(text: str) -> str:
-    return _EDGE.sub("", text)

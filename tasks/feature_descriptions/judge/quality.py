@@ -170,12 +170,8 @@ class TableReader:
 
     def __call__(self, features: Split) -> Floats:
         """Predict; a token that the text lacks counts 0, a bigram that it lacks as its token."""
-        return np.stack(
-            [
-                self._read(query.id, ids)
-                for query, ids in zip(features.queries, features.own["ids"], strict=True)
-            ]
-        )
+        pairs = zip(features.queries, features.own["ids"], strict=True)
+        return np.stack([self._read(query.id, ids) for query, ids in pairs])
 
     def _read(self, qid: str, ids: npt.NDArray[np.int32]) -> Floats:
         values, found = self._activations(qid).astype(np.float64), np.full(ids.shape, np.nan)

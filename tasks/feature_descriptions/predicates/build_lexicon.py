@@ -18,7 +18,7 @@ import argparse
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,11 @@ TOO_BROAD = frozenset({"entity", "physical entity", "abstraction", "thing", "obj
 """Categories that say nothing."""
 
 
-def chosen(senses: Iterable[Sense]) -> tuple[Sense, ...]:
-    """Senses that a word counts by, commonest first."""
-    ordered = tuple(senses)
-    total = sum(sense.count for sense in ordered)
-    return tuple(
-        sense
-        for place, sense in enumerate(ordered)
-        if place == 0 or (total > 0 and sense.count >= SHARE * total)
-    )
+def chosen(senses: Sequence[Sense]) -> list[Sense]:
+    """Of senses of a word, commonest first, those that it counts by."""
+    total = sum(sense.count for sense in senses)
+    more = [one for one in senses[1:] if total > 0 and one.count >= SHARE * total]
+    return [*senses[:1], *more]
 
 
 def _ancestors(net: WordNet, key: str, memo: dict[str, frozenset[str]]) -> frozenset[str]:
@@ -75,14 +71,10 @@ def _shown(net: WordNet, key: str) -> str:
     return f"{lemma} ({net.synsets[parents[0]].lemmas[0]})"
 
 
-Groups = dict[str, set[str]]
-"""Words by key of a synset."""
-
-
-def _groups(net: WordNet) -> dict[str, Groups]:
-    """Candidate members of every category, by family."""
+def _groups(net: WordNet) -> dict[str, dict[str, set[str]]]:
+    """Candidate members of every category, by family and key of a synset."""
     memo: dict[str, frozenset[str]] = {}
-    found: dict[str, Groups] = {family: defaultdict(set) for family in SMALLEST}
+    found: dict[str, dict[str, set[str]]] = {family: defaultdict(set) for family in SMALLEST}
     for part, words in net.senses.items():
         for word, senses in words.items():
             for sense in chosen(senses):

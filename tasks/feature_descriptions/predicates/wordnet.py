@@ -37,7 +37,6 @@ _SENSE_TYPES = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 class Synset:
     """One meaning."""
 
-    key: str  # part of speech and offset, such as `n00004475`; satellites count as adjectives
     file: str  # lexicographer file
     lemmas: tuple[str, ...]
     """All its words in original case, spaces for underscores; the first is the commonest."""
@@ -65,7 +64,7 @@ class WordNet:
     exceptions: dict[str, dict[str, str]]  # base form of irregular forms by part of speech
 
 
-def _synset(line: str, part: str) -> Synset:
+def _synset(line: str) -> Synset:
     fields = line.split(" | ", 1)[0].split()
     n_words = int(fields[3], 16)
     lemmas = tuple(
@@ -78,7 +77,6 @@ def _synset(line: str, part: str) -> Synset:
         kind = "a" if kind == "s" else kind
         pointers.append((symbol, kind + offset, int(ends[:2], 16), int(ends[2:], 16)))
     return Synset(
-        key=part + fields[0],
         file=FILES[int(fields[1])],
         lemmas=lemmas,
         pointers=tuple(pointers),
@@ -113,8 +111,7 @@ def read_wordnet(folder: Path) -> WordNet:
     exceptions: dict[str, dict[str, str]] = {}
     for part, ending in PARTS.items():
         for line in _lines(folder / f"data.{ending}"):
-            synset = _synset(line, part)
-            synsets[synset.key] = synset
+            synsets[part + line.split()[0]] = _synset(line)
         found: dict[str, list[Sense]] = defaultdict(list)
         for line in _lines(folder / f"index.{ending}"):
             fields = line.split()
@@ -122,11 +119,9 @@ def read_wordnet(folder: Path) -> WordNet:
                 continue
             offsets = fields[len(fields) - int(fields[2]) :]
             for number, offset in enumerate(offsets, 1):
-                synset = synsets[part + offset]
-                spelled = {w for w in synset.lemmas if w.lower() == fields[0]}
-                count = counts.get((part, fields[0], number), 0)
-                for word in sorted(spelled):
-                    found[word].append(Sense(synset=synset.key, number=number, count=count))
+                key, count = part + offset, counts.get((part, fields[0], number), 0)
+                for word in sorted({w for w in synsets[key].lemmas if w.lower() == fields[0]}):
+                    found[word].append(Sense(synset=key, number=number, count=count))
         senses[part] = {word: tuple(found[word]) for word in sorted(found)}
         exceptions[part] = {}
         for line in _lines(folder / f"{ending}.exc"):
