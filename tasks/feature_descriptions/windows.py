@@ -56,7 +56,6 @@ class Windows:
             raise IntegrityError("windows: the documents' numbers are out of order")
 
     def __len__(self) -> int:
-        """Return the number of windows."""
         return len(self.ids)
 
     def take(self, rows: npt.NDArray[np.intp] | Mask) -> Windows:

@@ -13,9 +13,9 @@ from ..judge.conjunctions import wordings_of
 from ..predicates.lexicon import shipped_lexicon
 from ..windows import Floats
 from .draft import ContextFeature, Definition
-from .matched import Scored, Side, strong_level
+from .matched import ScoredWindows, Side, strong_level
 from .search import Described
-from .splits import Candidate, Kind, kept_as, settled, stored
+from .splits import FeatureCandidate, Kind, kept_as, settled, stored
 from .stages import folder_of
 from .table import TokenTable
 
@@ -46,11 +46,11 @@ class Layer:
 class _Chosen:
     """A feature of a split with its windows."""
 
-    one: Candidate
+    one: FeatureCandidate
     kind: Kind
     layer: Layer
     side: Side
-    windows: Scored
+    windows: ScoredWindows
 
 
 def candidates(
@@ -60,7 +60,7 @@ def candidates(
     *,
     least_r: float,
     seed: int,
-) -> list[Candidate]:
+) -> list[FeatureCandidate]:
     """Return the features that are kept, and whether there are windows to score each on."""
     found = []
     for layer, rows in zip(layers, described, strict=True):
@@ -75,7 +75,7 @@ def candidates(
                 for kind in kinds
             }
             found.append(
-                Candidate(
+                FeatureCandidate(
                     layer=layer.number,
                     direction=layer.weights["directions"][one.feature],
                     described=one,
@@ -87,7 +87,7 @@ def candidates(
 
 
 def records(
-    found: Sequence[Candidate],
+    found: Sequence[FeatureCandidate],
     splits: Mapping[str, Sequence[tuple[int, Kind]]],
     layers: Sequence[Layer],
     *,

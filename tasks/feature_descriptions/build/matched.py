@@ -86,7 +86,7 @@ class Side:
         column = np.asarray(self.activations[:, [latent]].todense(), dtype=np.float32)
         return column.reshape(-1, WINDOW)[windows]
 
-    def scored(self, latent: int, kind: str, *, level: float, seed: int) -> Scored | None:
+    def scored(self, latent: int, kind: str, *, level: float, seed: int) -> ScoredWindows | None:
         """Choose windows of a latent, strong from `level` on; None if there are too few.
 
         Features of kind `token` have random windows alone; for the others kind `bigram` says that
@@ -172,7 +172,7 @@ def flags_auroc(matches: Matches, flags: npt.NDArray[np.bool_]) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoredWindows:
     """Windows of one feature, matched ones first, each strong one before its silent one."""
 
     windows: Rows  # numbers of the windows, (16,)
@@ -183,7 +183,9 @@ class Scored:
     """Share of the text's windows that a random window stands for, 0 for matched ones, (16,)."""
 
 
-def choose(matches: Matches | None, peaks: Floats, *, rng: np.random.Generator) -> Scored | None:
+def choose(
+    matches: Matches | None, peaks: Floats, *, rng: np.random.Generator
+) -> ScoredWindows | None:
     """Choose the windows of a feature, or None if it has too few; random ones alone if no matches.
 
     `peaks` are its largest activation in each window of the text, (n_windows,).
@@ -197,7 +199,7 @@ def choose(matches: Matches | None, peaks: Floats, *, rng: np.random.Generator) 
     drawn, weights = _random(peaks, each, rng)
     none = np.full(2 * each, -1)
     group = np.repeat([numbers[pair[0]] for pair in pairs], 2)
-    return Scored(
+    return ScoredWindows(
         windows=np.concatenate([rows // WINDOW, drawn]),
         marks=np.concatenate([rows % WINDOW, none]).astype(np.int8),
         strong=np.array([True, False] * len(pairs) + [False] * 2 * each, dtype=np.bool_),

@@ -72,7 +72,7 @@ TOPICS = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class SamplingSettings:
     """Everything besides the target that decides sampled text."""
 
     seed: int
@@ -127,7 +127,7 @@ class Sampler:
         folder: Path,
         *,
         weights: dict[str, str],
-        settings: Settings,
+        settings: SamplingSettings,
         subjects: Sequence[str],
     ) -> None:
         """Bind; nothing is written before a batch is asked for.
@@ -192,7 +192,7 @@ def _added(tokenizer: Any, prompt: Sequence[int], written: Sequence[int]) -> str
     return text
 
 
-def open_sampler(target_folder: Path, work: Path, *, settings: Settings) -> Sampler:
+def open_sampler(target_folder: Path, work: Path, *, settings: SamplingSettings) -> Sampler:
     """Load a target and prepare to sample from it; batches lie in the folder `sampled` of `work`.
 
     Texts can be about the subjects of all facts.
@@ -242,7 +242,7 @@ def _sampled(
 ) -> Windows:
     for archive in sorted(FOLDER.glob("*.gz")):  # batches of another target are never used
         unpack_batches(archive, work / "sampled")
-    sampler = open_sampler(target_folder, work, settings=Settings(seed=seed))
+    sampler = open_sampler(target_folder, work, settings=SamplingSettings(seed=seed))
     tokenizer = sampler.target.tokenizer
     starts = word_starts(tokenizer)
     parts = []

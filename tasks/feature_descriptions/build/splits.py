@@ -48,7 +48,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class FeatureCandidate:
     """A described feature of one layer."""
 
     layer: int  # 0-based decoder layer
@@ -92,7 +92,7 @@ def kept_as(
 
 
 def draw(
-    found: Sequence[Candidate],
+    found: Sequence[FeatureCandidate],
     sizes: Mapping[str, Mapping[Kind, int]],
     *,
     seed: int,
@@ -136,7 +136,7 @@ def draw(
 
 
 def _drawn(
-    found: Sequence[Candidate],
+    found: Sequence[FeatureCandidate],
     usable: Sequence[int],
     cluster: Places,
     taken: set[int],
@@ -155,7 +155,9 @@ def _drawn(
     return drawn
 
 
-def _relatives(found: Sequence[Candidate], rest: Sequence[int], drawn: Sequence[int]) -> set[int]:
+def _relatives(
+    found: Sequence[FeatureCandidate], rest: Sequence[int], drawn: Sequence[int]
+) -> set[int]:
     """Places of the rest that lie near a drawn feature with the same description."""
     by_name: dict[str, list[int]] = {}
     for place in drawn:
@@ -168,7 +170,7 @@ def _relatives(found: Sequence[Candidate], rest: Sequence[int], drawn: Sequence[
     return near
 
 
-def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]:
+def settled(train: Sequence[FeatureCandidate], drawn: Sequence[FeatureCandidate]) -> list[int]:
     """Places of training features without those that give a drawn one's description away.
 
     That is the nearest one of a drawn feature, if it has the same description; then again, until
@@ -191,12 +193,12 @@ def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]
     return kept
 
 
-def stored(found: Sequence[Candidate]) -> Floats:
+def stored(found: Sequence[FeatureCandidate]) -> Floats:
     """Directions as a suite stores them, float32 (n, d_model)."""
     return np.stack([one.direction for one in found]).astype(np.float16).astype(np.float32)
 
 
-def _turns(found: Sequence[Candidate], seed: int) -> list[int]:
+def _turns(found: Sequence[FeatureCandidate], seed: int) -> list[int]:
     """Places in hashed order, layers in turn."""
 
     def rank(place: int) -> str:

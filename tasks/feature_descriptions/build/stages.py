@@ -7,7 +7,7 @@ may read residuals of different windows into one folder. The order of the stages
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ....benchmark.errors import IntegrityError
 from ....benchmark.files import write_bytes_atomic
 from ....benchmark.tensors import write_safetensors_atomic
 from ..windows import WINDOW, Floats, Ids
+from .sampling import Report
 from .table import TokenTable, explained, fit_table
 
 BATCH = 64
@@ -30,8 +31,6 @@ STRONGEST = 20
 THRESHOLD = 0.25
 """That share. Under TopK some latents are forced to be active on every token; below it a
 coefficient counts as silence."""
-
-Report = Callable[[str, int], None]
 
 
 def read_residuals(

@@ -44,7 +44,7 @@ ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class MadeSuite:
     """What was measured and written, and who judges it."""
 
     counts: Mapping[str, Mapping[str, int]]  # queries and groups by split
@@ -62,7 +62,7 @@ def make_features(
     seed: int,
     report: Report,
     sizes: Mapping[str, Any] | None = None,
-) -> Made:
+) -> MadeSuite:
     """Measure features and write everything of a suite's folder but the manifest.
 
     The target is the model in float32, with the folder of its weights. A killed build goes on in
@@ -87,7 +87,7 @@ def make_features(
         "least_r": built.least_r,
         "predicates_known": len(known),
     }
-    return Made(
+    return MadeSuite(
         counts=counts,
         statistics=statistics,
         judge=exact_judge(known, load_embedder(fetch_embedder()), target.tokenizer),
@@ -96,7 +96,7 @@ def make_features(
 
 
 def judge_features(
-    suite: Suite, made: Made, *, seed: int, report: Report
+    suite: Suite, made: MadeSuite, *, seed: int, report: Report
 ) -> tuple[dict[str, Any], dict[str, list[Row]]]:
     """Say what the judge makes of known texts, and what readers of tokens and nulls reach.
 
@@ -113,7 +113,7 @@ def judge_features(
     return found, description_nulls(suite, judge, made.readers, splits=SCORED, seed=seed)
 
 
-def judges_of(made: Made) -> dict[str, str]:
+def judges_of(made: MadeSuite) -> dict[str, str]:
     """Return what a manifest says of judges."""
     return {EXACT: made.judge.id}
 

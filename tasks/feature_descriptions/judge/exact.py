@@ -27,7 +27,7 @@ from ..predicates.phrases import wording
 from ..predicates.words import HasVocabulary
 from ..windows import Floats
 from .conjunctions import clause_table, inner, parts_of, slot, wordings_of
-from .grammar import Reading, grammar, read
+from .grammar import ParsedDescription, grammar, read
 from .phrase_index import OPPOSITE, THRESHOLD, TextEmbedder, match, phrase_index
 
 TOP = 10.0
@@ -62,7 +62,6 @@ class Vocabulary:
     """The phrases of known single predicates."""
 
     def __init__(self, names: Sequence[str], lexicon: Lexicon) -> None:
-        """Collect them."""
         self.places = {
             form: name for name, forms in clause_table("place").items() for form in forms
         }
@@ -97,7 +96,7 @@ class Vocabulary:
             return None
         return f"{where}-{base}"
 
-    def meaning(self, reading: Reading, known: dict[str, str | None]) -> Meaning | None:
+    def meaning(self, reading: ParsedDescription, known: dict[str, str | None]) -> Meaning | None:
         """What a reading stands for, None if one of its phrases stands for nothing."""
         contexts = []
         for one in reading.contexts:

@@ -69,7 +69,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ParsedDescription:
     """A description taken apart."""
 
     thing: str  # what the token is; may be empty
@@ -77,7 +77,7 @@ class Reading:
     denied: bool  # whether the contexts (or the thing, if there are none) must not hold
 
 
-def read(description: str, places: Sequence[str]) -> Reading:
+def read(description: str, places: Sequence[str]) -> ParsedDescription:
     """Take a description apart; `places` are phrases, lower case, that are contexts alone."""
     text = " ".join(description.split()).strip(" .")
     text = text[_OPENING.match(text).end() :]  # type: ignore[union-attr]
@@ -86,12 +86,12 @@ def read(description: str, places: Sequence[str]) -> Reading:
         thing, contexts = _split(text[: denial.start()], places)
         _, denied = _split(" " + text[denial.end() :], places)
         if not contexts and denied:
-            return Reading(thing=thing, contexts=denied, denied=True)
+            return ParsedDescription(thing=thing, contexts=denied, denied=True)
     elif denial:
         thing, contexts = _split(text[denial.end() :], places)
-        return Reading(thing=thing, contexts=contexts, denied=True)
+        return ParsedDescription(thing=thing, contexts=contexts, denied=True)
     thing, contexts = _split(text, places)
-    return Reading(thing=thing, contexts=contexts, denied=False)
+    return ParsedDescription(thing=thing, contexts=contexts, denied=False)
 
 
 _EVERYTHING = frozenset(

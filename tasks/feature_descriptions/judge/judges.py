@@ -46,7 +46,6 @@ class DescriptionJudge(Protocol):
 
     def find(self, texts: Sequence[str], windows: Ids) -> Sequence[Mapping[str, str]]:
         """Return fields of a judgement of each description and its windows, (n, 16, 32)."""
-        ...
 
 
 class Simulator(Protocol):
@@ -55,23 +54,19 @@ class Simulator(Protocol):
     @property
     def name(self) -> str:
         """What it is called."""
-        ...
 
     @property
     def sha256(self) -> str:
         """Hash of everything its predictions depend on."""
-        ...
 
     def predict(self, descriptions: Sequence[str], windows: Ids) -> Floats:
         """Activations 0 to 10, (n, w, 32), of windows, (n, w, 32)."""
-        ...
 
 
 class Exact:
     """Exact predicates as a judge: predicted activations, and how each description was read."""
 
     def __init__(self, judge: ExactJudge) -> None:
-        """Wrap it."""
         self.id = judge_id(EXACT, judge.name, judge.sha256)
         self.judge = judge
 
@@ -89,7 +84,6 @@ class Simulating:
     """A simulator as a judge."""
 
     def __init__(self, simulator: Simulator) -> None:
-        """Wrap it."""
         self.id = judge_id(SIMULATOR, simulator.name, simulator.sha256)
         self._simulator = simulator
 

@@ -36,7 +36,6 @@ LIMITS = {
 
 AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800, "word-family": 800}
 """The same for families that are many and alike."""
-
 _SMALL = ("kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list", "pos")
 _RELATED = {
     "previous": ("word", *_SMALL, "noun-file", "verb-file", "script"),
@@ -47,18 +46,14 @@ _RELATED = {
     "earlier": ("word", "list", "about", "domain", "noun-file", "mark"),
 }
 """Families of properties that relations are applied to."""
-
 TOPIC_MEMBERS = 60
 """Words from which a category of nouns is a topic."""
-
 _COUNTED = ("word", "numeral", "lemma", "word-family", "suffix", "prefix", "mark")
 """Families whose members are those that are frequent in the windows."""
-
 _YEARS = (
     *(f"year-{century}xx" for century in range(10, 21)),
     *(f"year-{decade}x" for decade in range(170, 210)),
 )
-
 _DISTINCT = {"lemma": 2, "word-family": 3, "suffix": 4, "prefix": 4}
 """Distinct frequent words that a member of these families needs."""
 

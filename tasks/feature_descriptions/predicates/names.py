@@ -18,9 +18,7 @@ PROPERTY_FAMILIES = (
     *("word-family", "noun-file", "verb-file", "attribute", "adjective-kind", "noun-category"),
     *("verb-category", "about", "domain"),
 )
-PLACE_FAMILIES = (
-    *("piece-place", "place", "inside", "line", "repeat", "name", "genre", "language"),
-)
+PLACE_FAMILIES = ("piece-place", "place", "inside", "line", "repeat", "name", "genre", "language")
 PIECE_FAMILIES = ("piece", "previous-piece")
 
 RELATIONS = {

@@ -21,12 +21,12 @@ from introspect_bench.tasks.feature_descriptions.build.sampling import (
     GENRES,
     TOPICS,
     Sampler,
-    Settings,
+    SamplingSettings,
     is_degenerate,
     request,
 )
 
-SETTINGS = Settings(seed=3, max_new_tokens=48, batch_size=6)
+SETTINGS = SamplingSettings(seed=3, max_new_tokens=48, batch_size=6)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_finished_batches_are_read_not_written_again(
     with pytest.raises(AssertionError, match="written again"):
         other.batch(0)
     with pytest.raises(AssertionError, match="written again"):
-        sampler(target, tmp_path, settings=Settings(seed=4)).batch(0)
+        sampler(target, tmp_path, settings=SamplingSettings(seed=4)).batch(0)
 
 
 def test_a_lost_batch_is_made_again_as_it_was(target: TargetModel, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_uniforms_are_of_each_document_alone(
 
     monkeypatch.setattr("introspect_bench.benchmark.backends.interventions.sampling.sample", spy)
     for size in (6, 3):
-        changed = Settings(seed=3, max_new_tokens=48, batch_size=size)
+        changed = SamplingSettings(seed=3, max_new_tokens=48, batch_size=size)
         for number in range(6 // size):
             sampler(target, tmp_path, settings=changed).batch(number)
     assert (np.concatenate(seen[1:]) == seen[0]).all()
