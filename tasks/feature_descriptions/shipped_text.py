@@ -20,8 +20,7 @@ FOLDER = Path(__file__).parent / "text"
 """Where archives lie: `TARGET.jsonl.gz`, the text that everything is fitted on, and beside it
 `TARGET.scored.jsonl.gz`, later batches, whose windows validation and test are scored on. A build
 reads all and samples what it lacks."""
-_DIGITS = 6
-"""A batch's name begins with its number, of so many digits."""
+_DIGITS = 6  # a batch's name begins with its number, of so many digits
 
 
 def pack_batches(folder: Path, archive: Path, *, numbers: Container[int] | None = None) -> int:

@@ -21,13 +21,11 @@ from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.files import canonical_json, parse_object
 from ...benchmark.tensors import write_safetensors_atomic
 
-WINDOW = 32
-"""Tokens of a window, without the token before it."""
+WINDOW = 32  # tokens of a window, without the token before it
 SCHEMAS = ("introspect-bench/windows/2", "introspect-bench/windows/1")
 """Schemas of the file: what is written, and an earlier one with more tensors, which are ignored."""
 
-_TOGETHER = 256
-"""Documents encoded in one call."""
+_TOGETHER = 256  # documents encoded in one call
 
 Ids = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]

@@ -25,8 +25,7 @@ from ..windows import Floats
 from .search import Described
 from .table import capped
 
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-"""Quantiles in a split's statistics."""
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # quantiles in a split's statistics
 _SCORES = ("r_search", "r_held_out", "token_r", "bigram_r", "token_auroc", "bigram_auroc")
 _SPREAD = ("r_held_out", "token_r", "bigram_r", "nearest_train")
 

@@ -17,16 +17,11 @@ from scipy import sparse
 
 from ..windows import WINDOW, Floats, Ids
 
-STRONGEST = 10
-"""A strong activation is at least half the mean of so many largest ones."""
-EARLIEST = 2
-"""First position of a window that is matched: before it there is no context."""
-PAIRS = 4
-"""Matched pairs of a feature."""
-RANDOM = 4
-"""Random windows in which it is active, and in which it is not."""
-A_KEY = 2
-"""Pairs of one key that are taken while other keys have some left."""
+STRONGEST = 10  # a strong activation is at least half the mean of so many largest ones
+EARLIEST = 2  # first position of a window that is matched: before it there is no context
+PAIRS = 4  # matched pairs of a feature
+RANDOM = 4  # random windows in which it is active, and in which it is not
+A_KEY = 2  # pairs of one key that are taken while other keys have some left
 
 Rows = npt.NDArray[np.int64]
 
@@ -44,8 +39,7 @@ def bigram_keys(ids: Ids) -> Rows:
     return keys.ravel()
 
 
-KEYS = {"token": token_keys, "bigram": bigram_keys}
-"""What is equal in a pair of occurrences."""
+KEYS = {"token": token_keys, "bigram": bigram_keys}  # what is equal in a pair of occurrences
 
 
 class Index:

@@ -38,17 +38,14 @@ from ..windows import (
 if TYPE_CHECKING:
     from ....benchmark.backends.models.target_model import TargetModel
 
-SCHEMA = "introspect-bench/sampled-batch/1"
-"""Schema of a batch's file."""
-LEAST_TOKENS = WINDOW + 1
-"""A document with fewer tokens is dropped."""
+SCHEMA = "introspect-bench/sampled-batch/1"  # schema of a batch's file
+LEAST_TOKENS = WINDOW + 1  # a document with fewer tokens is dropped
 LEAST_VARIETY = 0.5
 """A document is dropped if a smaller share of its runs of three tokens is distinct."""
 LONGEST_RUN = 12
 """A document is dropped if it repeats one token more often than this without a break."""
 
-Report = Callable[[str, int], None]
-"""Told a stage and the number of items just finished."""
+Report = Callable[[str, int], None]  # told a stage and the number of items just finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,21 +21,15 @@ from ..judge.conjunctions import Parts, join
 from ..windows import WINDOW, Floats, Ids
 from .matched import KEYS, Rows, Side, flags_auroc, match, strong_level
 
-BEAM = (12, 3)
-"""Best single predicates, and best pairs, that are extended."""
-GAIN = 0.02
-"""How much one more part must add to the correlation."""
-WORTHWHILE = 0.25
-"""Correlation below which a conjunction is not extended."""
-LEAST = 15
-"""Tokens on which a conjunction must hold."""
-LEAST_ACTIVE = 20
-"""Tokens of each half on which a feature must be active."""
+BEAM = (12, 3)  # best single predicates, and best pairs, that are extended
+GAIN = 0.02  # how much one more part must add to the correlation
+WORTHWHILE = 0.25  # correlation below which a conjunction is not extended
+LEAST = 15  # tokens on which a conjunction must hold
+LEAST_ACTIVE = 20  # tokens of each half on which a feature must be active
 WITHIN = {"token": 0.3, "bigram": 0.3}
 """What telling strong from silent occurrences of one token, and of one bigram, weighs beside the
 correlation when a description is chosen."""
-LEAST_PAIRS = 4
-"""Pairs from which it counts."""
+LEAST_PAIRS = 4  # pairs from which it counts
 
 Counts = npt.NDArray[np.float64]
 Rates = Callable[[Counts, Counts], Counts]

@@ -23,24 +23,18 @@ from ....benchmark.errors import CheckFailedError
 from ..windows import Floats
 from .search import Described
 
-MOST_TOKEN_R = 0.5
-"""A feature that the current token predicts this well is none of context."""
-LEAST_R = 0.5
-"""Least held-out correlation of its description."""
+MOST_TOKEN_R = 0.5  # a feature that the current token predicts this well is none of context
+LEAST_R = 0.5  # least held-out correlation of its description
 LEAST_AUROC = {"bigram": 0.7, "context-token": 0.7}
 """Least chance that its description tells strong from silent occurrences of one token (bigram)."""
 DRAWN_AUROC = {"bigram": 0.8, "context-token": 0.88}
 """The same of features that are drawn: what was measured on the fitted text falls on another."""
-LEAST_PAIRS = {"bigram": 4, "context-token": 8}
-"""Pairs that this must be known from."""
-PREDICATE_SHARE = 0.03
-"""Largest share of one description in a drawn kind."""
+LEAST_PAIRS = {"bigram": 4, "context-token": 8}  # pairs that this must be known from
+PREDICATE_SHARE = 0.03  # largest share of one description in a drawn kind
 RELATIVE = 0.5
 """Cosine from which a training feature with the same description is too near a drawn one."""
-TRAIN_TOKEN = 500
-"""Most training features of kind `token`."""
-NEAR = 0.9
-"""Cosine above which two vectors are near-duplicates."""
+TRAIN_TOKEN = 500  # most training features of kind `token`
+NEAR = 0.9  # cosine above which two vectors are near-duplicates
 _ROWS = 1024
 
 Kind = Literal["bigram", "context-token", "token"]

@@ -22,12 +22,9 @@ from ..windows import WINDOW, Floats, Ids
 from .sampling import Report
 from .table import TokenTable, explained, fit_table
 
-BATCH = 64
-"""Windows of one forward pass."""
-SHARD = 1024
-"""Windows of one file of activations."""
-STRONGEST = 20
-"""Largest coefficients whose mean a latent's threshold is a share of."""
+BATCH = 64  # windows of one forward pass
+SHARD = 1024  # windows of one file of activations
+STRONGEST = 20  # largest coefficients whose mean a latent's threshold is a share of
 THRESHOLD = 0.25
 """That share. Under TopK some latents are forced to be active on every token; below it a
 coefficient counts as silence."""

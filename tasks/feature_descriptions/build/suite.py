@@ -35,12 +35,9 @@ from .splits import kept_as
 from .stages import folder_of, load_residuals
 from .table import capped
 
-BUILD = 2
-"""Version of what is measured; another one starts a build anew."""
-SCORED = ("validation", "test")
-"""Splits that descriptions are scored on."""
-ROWS = 16_384
-"""Tokens that explained variance is measured on, spread over the fitted text."""
+BUILD = 2  # version of what is measured; another one starts a build anew
+SCORED = ("validation", "test")  # splits that descriptions are scored on
+ROWS = 16_384  # tokens that explained variance is measured on, spread over the fitted text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

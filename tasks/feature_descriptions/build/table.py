@@ -16,10 +16,8 @@ import numpy.typing as npt
 from ....benchmark.errors import UsageError
 from ..windows import Floats, Ids
 
-SHRINK = 10.0
-"""Occurrences of a token at which its own mean and the map weigh the same."""
-CAP = 3.0
-"""Cap of a centred residual's length, in median lengths."""
+SHRINK = 10.0  # occurrences of a token at which its own mean and the map weigh the same
+CAP = 3.0  # cap of a centred residual's length, in median lengths
 _RIDGE = 1e-3
 _ROWS = 1 << 16
 

@@ -31,8 +31,7 @@ SLOTS = (
     *("piece", "place", "inside", "line", "repeat", "name", "genre"),
 )
 """Where a part stands: what the token is, a relation to what precedes, or a kind of place."""
-AT_LEAST = 25
-"""Tokens of the searched half on which a predicate must hold."""
+AT_LEAST = 25  # tokens of the searched half on which a predicate must hold
 
 _THINGS = frozenset(
     (
@@ -43,8 +42,7 @@ _THINGS = frozenset(
 )
 _PLACES = {name: name for name in ("place", "inside", "line", "repeat", "name", "genre")}
 _PLACES |= {"piece-place": "piece", "language": "genre"}
-_CUT = ("place:token-", "place:tokens-")
-"""Places that are an artefact of where a window was cut."""
+_CUT = ("place:token-", "place:tokens-")  # places that are an artefact of where a window was cut
 _AHEAD = (
     *("place:line-end", "place:sentence-last-word", "inside:question", "inside:exclamation"),
     *("name:first", "name:part", "name:single", "piece-place:last", "piece-place:whole"),

@@ -30,8 +30,7 @@ from .conjunctions import clause_table, inner, parts_of, slot, wordings_of
 from .grammar import ParsedDescription, grammar, read
 from .phrase_index import OPPOSITE, THRESHOLD, TextEmbedder, match, phrase_index
 
-TOP = 10.0
-"""Prediction where a description holds; 0 elsewhere."""
+TOP = 10.0  # prediction where a description holds; 0 elsewhere
 _GENERIC = frozenset(
     (
         *("", "whatever", "anything", "something", "everything", "token", "tokens", "text"),

@@ -33,8 +33,7 @@ conjunctions that describe training features."""
 SIMULATOR = "simulator"
 NAMES = (EXACT, SIMULATOR)
 """Kinds of judges: the first is the suite's own and ranks; a suite may name one of the second."""
-STEPS = 25.5
-"""Stored steps of one unit of activation: 0 to 10 becomes 0 to 255."""
+STEPS = 25.5  # stored steps of one unit of activation: 0 to 10 becomes 0 to 255
 
 
 class DescriptionJudge(Protocol):

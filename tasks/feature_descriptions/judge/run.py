@@ -34,8 +34,7 @@ from ..windows import Ids
 from . import judges as known
 from .judges import DescriptionJudge
 
-BATCH = 28
-"""Answers judged together and then written; fixed, so that a continued run is the same."""
+BATCH = 28  # answers judged together and then written; fixed, so that a continued run is the same
 STEPS = 3
 """Largest difference of a stored byte (25.5 to a unit of activation) that rounding on another
 machine can make; a float32 differs in far less than one."""

@@ -25,11 +25,9 @@ from typing import Any
 
 from .wordnet import Sense, WordNet, read_wordnet
 
-SCHEMA = "introspect-bench/lexicon/1"
-"""Schema of the lexicon file."""
+SCHEMA = "introspect-bench/lexicon/1"  # schema of the lexicon file
 
-SHARE = 0.25
-"""Share of a word's tags from which a sense that is not the commonest one counts."""
+SHARE = 0.25  # share of a word's tags from which a sense that is not the commonest one counts
 
 SMALLEST = {
     "noun-category": 12,

@@ -48,8 +48,7 @@ _NAMELIKE = frozenset({"pos:proper-noun", "pos:noun", "pos:adjective"})
 _CLOSERS = {")": "parentheses", "]": "square-brackets", "}": "braces"}
 
 
-Found = list[set[str]]
-"""Names that hold, by unit of one window."""
+Found = list[set[str]]  # names that hold, by unit of one window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

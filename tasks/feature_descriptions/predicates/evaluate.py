@@ -23,10 +23,8 @@ from .phrases import wording
 from .properties import properties
 from .words import LENGTH, HasVocabulary, Ints, Units, annotate, piece_tokens, ranges, token_places
 
-CHUNK = 2_000
-"""Windows computed at a time; bounds memory, changes no value."""
-TOPIC_WORDS = 2
-"""Content words of a category that a passage needs so far to be about it."""
+CHUNK = 2_000  # windows computed at a time; bounds memory, changes no value
+TOPIC_WORDS = 2  # content words of a category that a passage needs so far to be about it
 TOPIC_SHARE = 4
 """A passage is about a category if one in so many content words so far belongs to it."""
 

@@ -159,8 +159,7 @@ _ENDINGS = {
 _WEIGHTS = {"base": 1.0, "s": 0.25, "ing": 0.15, "past": 0.3, "er": 0.1, "est": 0.1}
 """Rough share of a base form's uses that an inflected form has; not fitted to anything."""
 
-POSSIBLE = 0.25
-"""Share of the weight from which a part of speech counts as possible."""
+POSSIBLE = 0.25  # share of the weight from which a part of speech counts as possible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,7 @@ _RELATED = {
     "earlier": ("word", "list", "about", "domain", "noun-file", "mark"),
 }
 """Families of properties that relations are applied to."""
-TOPIC_MEMBERS = 60
-"""Words from which a category of nouns is a topic."""
+TOPIC_MEMBERS = 60  # words from which a category of nouns is a topic
 _COUNTED = ("word", "numeral", "lemma", "word-family", "suffix", "prefix", "mark")
 """Families whose members are those that are frequent in the windows."""
 _YEARS = (

@@ -13,11 +13,9 @@ from .lexicon import Analysis, Lexicon, analyse
 from .marks import KINDS, SCRIPTS, mark_name
 from .words import normal
 
-AFFIX_LENGTHS = range(2, 6)
-"""Letters of a prefix or suffix."""
+AFFIX_LENGTHS = range(2, 6)  # letters of a prefix or suffix
 
-STEM = 3
-"""Letters that a word must have beyond its prefix, or beyond its suffix."""
+STEM = 3  # letters that a word must have beyond its prefix, or beyond its suffix
 
 _NOUNS = ("noun-file", "noun-category")
 _VERBS = ("verb-file", "verb-category")

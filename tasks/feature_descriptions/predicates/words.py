@@ -30,8 +30,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-LENGTH = 32
-"""Tokens in a window."""
+LENGTH = 32  # tokens in a window
 
 _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u0dff\u0e31-\u0eff])"
 _CLITIC = rf"(?i:s|re|ve|ll|d|m)(?!{_LETTER})"
