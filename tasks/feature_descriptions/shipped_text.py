@@ -67,7 +67,6 @@ def shipped_texts(target: str) -> list[str]:
 
 
 def _read(archive: Path) -> dict[str, str]:
-    """Contents of batches by name."""
     try:
         with gzip.open(archive) as stream:
             rows = [json.loads(line) for line in stream]

@@ -146,7 +146,6 @@ def _arrays(ordered: Sequence[ContextFeature]) -> Mapping[str, dict[str, npt.NDA
 
 
 def _check(one: ContextFeature) -> None:
-    """Refuse what no suite may hold."""
     where = f"feature {one.group} of {one.kind}"
     if len(set(one.descriptions)) < 3:
         raise IntegrityError(f"{where}: fewer than three wordings of its description")
@@ -205,7 +204,6 @@ def _cosines(root: Path, split: str) -> Floats:
 
 
 def _layers(queries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Queries by layer."""
     counts = Counter(row["fields"]["layer"] for row in queries)
     return {str(layer): counts[layer] for layer in sorted(counts)}
 

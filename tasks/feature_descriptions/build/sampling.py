@@ -161,7 +161,6 @@ class Sampler:
     def _write(
         self, requests: Sequence[Request], generators: Sequence[np.random.Generator]
     ) -> list[str]:
-        """Documents as the target writes them, opening included."""
         from ....benchmark.backends.interventions.sampling import sample
 
         target, settings = self.target, self.settings

@@ -76,7 +76,6 @@ def explained(table: TokenTable, residuals: npt.NDArray[np.floating], tokens: Id
 
 
 def _parts(n: int) -> Iterator[slice]:
-    """Slices of rows that are worked on together."""
     return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
 
 

@@ -106,7 +106,6 @@ def grammar() -> list[object]:
 
 
 def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
-    """Thing and contexts of a text without a denial."""
     found: list[tuple[int, int, str | None, str]] = []  # start, end, slot, phrase if known
     rest = text
     for phrase in sorted(places, key=len, reverse=True):

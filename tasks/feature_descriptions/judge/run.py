@@ -1,13 +1,11 @@
 """Judging a run: judges append what they find to the run file, or find it again.
 
-The loop over answers continues where a killed one was. Queries and windows of the suite are opened;
-its truth only to compare what judgements score.
-
-A judgement is kept so that scoring needs no model, and whoever sends a run file could write another
-one: predictions that are the true activations would score a perfect correlation for any text. The
-frozen judges find the same again from the text alone, up to the last bits of another machine. Bytes
-that are close are not enough: a correlation does not change with scale, so that a few steps in the
-right places turn a flat prediction into a perfect one. What is compared is what the bytes score.
+The loop over answers continues where a killed one was. The suite's truth is opened only to compare
+what judgements score: whoever sends a run file could write predictions that are the true
+activations, a perfect correlation for any text. The frozen judges find the same again from the text
+alone, up to the last bits of another machine. Bytes that are close are not enough: a correlation
+does not change with scale, so that a few steps in the right places turn a flat prediction into a
+perfect one. What is compared is what the bytes score.
 """
 
 from __future__ import annotations
@@ -45,11 +43,11 @@ are tied."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What one run's judges read."""
+    """What one run's judges read: answered queries, their descriptions, their windows (n, 16, 32)."""
 
-    qids: Sequence[str]  # queries with an answer
-    texts: Sequence[str]  # their descriptions
-    windows: Ids  # their windows, (n, 16, 32)
+    qids: Sequence[str]
+    texts: Sequence[str]
+    windows: Ids
 
 
 def judge(

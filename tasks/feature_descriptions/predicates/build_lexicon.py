@@ -102,7 +102,6 @@ def _category(shown: str, words: Iterable[str], index: Mapping[str, int]) -> dic
 
 
 def _categories(net: WordNet, index: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Categories of WordNet by family and name."""
     sets: dict[str, dict[str, Any]] = {}
     for family, groups in _groups(net).items():
         kept: dict[frozenset[str], tuple[int, int, str, str]] = {}

@@ -80,7 +80,6 @@ def _type(kind: str, text: str, names: Set[str]) -> _Type:
 
 
 def _ends(units: Sequence[_Type]) -> list[bool]:
-    """Which units end a sentence."""
     ends = []
     for n, unit in enumerate(units):
         stop = unit.kind == "mark" and unit.text[0] in ".!?\u2026"
@@ -94,7 +93,7 @@ def _ends(units: Sequence[_Type]) -> list[bool]:
 
 
 def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
-    """Adds what depends on sentences; returns the number of each unit's sentence."""
+    """Adds what depends on sentences, as the scans below do; returns each unit's sentence."""
     sentence, place, commas = 0, -1, 0
     numbers, last_word = [], -1
     for n, (unit, end) in enumerate(zip(units, _ends(units), strict=True)):
@@ -126,7 +125,6 @@ def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
 
 
 def _enclosed(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on brackets, quotations and tags."""
     depth = dict.fromkeys(_BRACKETS.values(), 0)
     quoted = tag = False
     for n, unit in enumerate(units):
@@ -155,7 +153,6 @@ def _enclosed(units: Sequence[_Type], found: Found) -> None:
 
 
 def _lines(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on lines."""
     below, start, kind = False, True, ""
     for n, unit in enumerate(units):
         if unit.kind == "newline":
@@ -181,7 +178,6 @@ def _lines(units: Sequence[_Type], found: Found) -> None:
 
 
 def _repeats(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on earlier occurrences in the passage."""
     seen: set[str] = set()
     pairs: set[tuple[str, str]] = set()
     before, repeated = "", False
@@ -205,7 +201,6 @@ def _repeats(units: Sequence[_Type], found: Found) -> None:
 
 
 def _names(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on neighbouring capitalised words."""
     for n, unit in enumerate(units):
         if not unit.name:
             continue
@@ -235,7 +230,6 @@ def genres_of(kind: str, text: str, names: Set[str]) -> tuple[str, ...]:
 
 
 def _passage(units: Sequence[_Type], found: Found) -> None:
-    """Adds genres and languages of the passage so far."""
     counts: Counter[str] = Counter()
     for n, unit in enumerate(units):
         counts.update(unit.genres)

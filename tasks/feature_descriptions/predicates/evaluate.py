@@ -40,7 +40,6 @@ class Frame:
 
 
 def _flags(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Matrix of uint8 with 1 at some places."""
     ones = np.ones(len(rows), dtype=np.uint8)
     return sparse.csr_matrix((ones, (rows, columns)), shape=shape)
 
@@ -75,7 +74,6 @@ def _shifted(table: sparse.csr_matrix, frame: Frame, steps: int) -> sparse.csr_m
 
 
 def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The same with every entry 1."""
     matrix.data[:] = 1
     return matrix
 

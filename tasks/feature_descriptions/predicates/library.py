@@ -106,7 +106,6 @@ def count_frequent(
 
 
 def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
-    """Arguments of a family of properties in the library."""
     if family in frequent.members:
         found = frequent.members[family]
         if relation == "earlier" and family == "word":
@@ -126,7 +125,6 @@ def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent)
 
 
 def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
-    """Names of all predicates, simple ones first."""
     for family in PROPERTY_FAMILIES:
         for argument in _arguments(family, "", lexicon, frequent):
             yield f"{family}:{argument}"
