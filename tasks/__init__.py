@@ -56,7 +56,7 @@ def judge(path: Path, task: Task, suite: Suite, **options: Any) -> int:
 
 def judge_again(path: Path, task: Task, suite: Suite, **options: Any) -> Mapping[str, bool]:
     """By query, whether its judges find again what a run of descriptions says."""
-    from .feature_descriptions.judge.again import judge_again as again
+    from .feature_descriptions.judge.run import judge_again as again
 
     return again(path, task, suite, **options)
 

@@ -43,8 +43,8 @@ from introspect_bench.benchmark.suite.find import find_suite
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.judge import quality
-from introspect_bench.tasks.feature_descriptions.judge.predictions import quantise, shuffled
-from introspect_bench.tasks.feature_descriptions.judge.wording import denied
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied
+from introspect_bench.tasks.feature_descriptions.judge.judges import quantise, shuffled
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.task import HEADLINE, NAME
 

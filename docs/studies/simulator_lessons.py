@@ -22,7 +22,7 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.build.stages import folder_of
 from introspect_bench.tasks.feature_descriptions.build.table import TokenTable
 from introspect_bench.tasks.feature_descriptions.judge import quality
-from introspect_bench.tasks.feature_descriptions.judge.wording import denied
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 from introspect_bench.tasks.feature_descriptions.windows import bos_id
 

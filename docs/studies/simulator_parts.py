@@ -32,8 +32,8 @@ from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.suite.find import find_suite
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.judge import quality
-from introspect_bench.tasks.feature_descriptions.judge.grammar import Reading, read
-from introspect_bench.tasks.feature_descriptions.judge.wording import clause_table
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import clause_table
+from introspect_bench.tasks.feature_descriptions.judge.grammar import ParsedDescription, read
 from introspect_bench.tasks.feature_descriptions.task import NAME
 
 Ids = npt.NDArray[np.int32]
@@ -85,7 +85,7 @@ class Parts(nn.Module):
                 part.weight.uniform_(-bound, bound, generator=generator)
                 part.bias.zero_()
 
-    def readings(self, texts: Sequence[str]) -> list[Reading]:
+    def readings(self, texts: Sequence[str]) -> list[ParsedDescription]:
         """Take texts apart, and embed the phrases that are new."""
         found = [read(text, self._places) for text in texts]
         phrases = {one.thing for one in found} | {c.phrase for one in found for c in one.contexts}
@@ -93,13 +93,13 @@ class Parts(nn.Module):
             self._known |= dict(zip(new, self._embedder.embed(new), strict=True))
         return found
 
-    def chances(self, readings: Sequence[Reading], ids: Ids) -> Tensor:
+    def chances(self, readings: Sequence[ParsedDescription], ids: Ids) -> Tensor:
         """Chance that each description holds at a token, (n, w, 32), 0 for one of no parts."""
         looks = self._tokens[torch.from_numpy(ids.astype(np.int64))]
         seen = self.token(torch.cat([looks, nn.functional.pad(looks, (0, 0, 1, -1))], dim=-1))
         return torch.stack([self._chance(*pair) for pair in zip(readings, seen, strict=True)])
 
-    def _chance(self, reading: Reading, seen: Tensor) -> Tensor:
+    def _chance(self, reading: ParsedDescription, seen: Tensor) -> Tensor:
         things = [("thing", reading.thing)] if reading.thing else []
         contexts = [(one.slot or "place", one.phrase) for one in reading.contexts]
         if not things + contexts:

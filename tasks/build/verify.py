@@ -19,7 +19,7 @@ from ...benchmark.suite.rows import checked_vectors
 from ...benchmark.suite.select import check_task
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..feature_descriptions.build.summary import describe_split, nearest_train
+from ..feature_descriptions.build.draft import describe_split, nearest_train
 from .statistics import describe_kinds
 
 TOLERANCE = 1e-6  # Margins, in logits, are written with six digits

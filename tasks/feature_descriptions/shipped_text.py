@@ -1,6 +1,6 @@
 """Text that a named target wrote, as shipped with the package: a build need not sample it again.
 
-Owns the archive: finished batches of `sampling.py`, one line of gzipped JSON each, under the names
+An archive holds finished batches of `sampling.py`, one line of gzipped JSON each, under the names
 they have in a work folder. A name holds a hash of weights, settings and requests, so a batch that
 does not fit a build is never used by it.
 """
@@ -20,22 +20,13 @@ FOLDER = Path(__file__).parent / "text"
 """Where archives lie: `TARGET.jsonl.gz`, the text that everything is fitted on, and beside it
 `TARGET.scored.jsonl.gz`, later batches, whose windows validation and test are scored on. A build
 reads all and samples what it lacks."""
-_DIGITS = 6
-"""A batch's name begins with its number, of so many digits."""
+_DIGITS = 6  # a batch's name begins with its number, of so many digits
 
 
 def pack_batches(folder: Path, archive: Path, *, numbers: Container[int] | None = None) -> int:
-    """Write an archive of finished batches of a folder; returns how many there are.
+    """Write an archive of a folder's finished batches, or of some; returns how many.
 
     Equal batches give equal bytes.
-
-    Args:
-        folder: of the batches.
-        archive: gets them.
-        numbers: which batches; all if None.
-
-    Raises:
-        MissingPartError: the disk is full or the path can't be written.
     """
     paths = [
         path
@@ -52,12 +43,7 @@ def pack_batches(folder: Path, archive: Path, *, numbers: Container[int] | None 
 
 
 def unpack_batches(archive: Path, folder: Path) -> int:
-    """Write those batches of an archive that a folder lacks; returns how many were written.
-
-    Raises:
-        IntegrityError: the archive is damaged.
-        MissingPartError: the disk is full or the folder can't be written.
-    """
+    """Write those batches of an archive that a folder lacks; returns how many were written."""
     written = 0
     for name, content in _read(archive).items():
         if Path(name).name != name:
@@ -69,12 +55,7 @@ def unpack_batches(archive: Path, folder: Path) -> int:
 
 
 def shipped_texts(target: str) -> list[str]:
-    """Return all texts of a target's archive, in its order.
-
-    Raises:
-        UsageError: no text of this target ships with the package.
-        IntegrityError: the archive is damaged.
-    """
+    """Return all texts of a target's archive, in its order."""
     archive = FOLDER / f"{target}.jsonl.gz"
     if not archive.is_file():
         raise UsageError(f"no text of target {target} ships with the package; give a text file")
@@ -86,7 +67,6 @@ def shipped_texts(target: str) -> list[str]:
 
 
 def _read(archive: Path) -> dict[str, str]:
-    """Contents of batches by name."""
     try:
         with gzip.open(archive) as stream:
             rows = [json.loads(line) for line in stream]

@@ -15,12 +15,10 @@ from ...benchmark.runs.reply_text import clean_reply, drop_label, drop_marks, un
 from ...benchmark.task import Rendered, Task
 from ..templates import prompts_sha256, render_prompt
 
-NAME = "feature-descriptions"
-"""Name of the task."""
+NAME = "feature-descriptions"  # name of the task
 HEADLINE = ("bigram", "context-token")
 """Kinds whose headline counts: features of context. Those of the current token are apart."""
-PROMPTS = Path(__file__).parent / "prompts"
-"""Folder of its templates."""
+PROMPTS = Path(__file__).parent / "prompts"  # folder of its templates
 MAX_CHARACTERS = 400
 """Longest description that is read; a longer one is cut off behind its last whole word."""
 

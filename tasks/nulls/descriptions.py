@@ -19,7 +19,7 @@ from ...benchmark.records import ORACLE, WORDS
 from ...benchmark.scoring.scale import CALCULATOR
 from ...benchmark.suite.suite import Suite
 from ..feature_descriptions.judge.exact import ExactJudge, exact_meaning
-from ..feature_descriptions.judge.predictions import shuffled
+from ..feature_descriptions.judge.judges import shuffled
 from ..feature_descriptions.judge.quality import Reader, Split, read_split
 from ..feature_descriptions.task import HEADLINE
 

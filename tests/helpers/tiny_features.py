@@ -18,12 +18,12 @@ from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     Definition,
+    describe_split,
     write_split,
 )
-from introspect_bench.tasks.feature_descriptions.build.find import Described
-from introspect_bench.tasks.feature_descriptions.build.summary import describe_split
+from introspect_bench.tasks.feature_descriptions.build.search import Described
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import join
 from introspect_bench.tasks.feature_descriptions.judge.judges import KNOWN, judge_id, stored
-from introspect_bench.tasks.feature_descriptions.judge.slots import join
 
 NAME = "feature-descriptions"
 D_TARGET = 4

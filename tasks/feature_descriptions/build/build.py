@@ -1,44 +1,40 @@
 """Builds features of context from a target: text, tables, autoencoders, descriptions, windows.
 
-Owns the order of the work and its sizes. Descriptions are found on one half of the fitted text and
-kept by the other; windows of validation and test are of other text, which neither fitted nor chose
+The order of the work and its sizes. Descriptions are found on one half of the fitted text and kept
+by the other; windows of validation and test are of other text, which neither fitted nor chose
 anything. Every long stage keeps what it made in the work folder (`stages.py`), so a killed build
 goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from ....benchmark.backends.autoencoders.train import TokenizedSettings, input_embeddings
 from ....benchmark.errors import CheckFailedError
 from ....benchmark.files import read_jsonl, write_jsonl_atomic
-from ..judge.slots import Parts, make_parts
+from ..judge.conjunctions import Parts, make_parts
 from ..predicates.lexicon import shipped_lexicon
-from ..windows import Windows, bos_id, halves
+from ..windows import Ids, Windows, bos_id, halves
 from . import stages
-from .assemble import Layer, Side, candidates, records
+from .assemble import Layer, candidates, records
 from .draft import ContextFeature
-from .find import Described, describe
+from .matched import Side
+from .sampling import Report, check_disjoint, fitted_text, scored_text
+from .search import Described, describe
 from .splits import Kind, draw
-from .text import check_disjoint, fitted_text, scored_text
-
-Ids = npt.NDArray[np.int32]
-Report = Callable[[str, int], None]
 
 DRAWN: Mapping[str, Mapping[Kind, int]] = {
     "test": {"bigram": 400, "context-token": 200, "token": 100},
     "validation": {"bigram": 120, "context-token": 60, "token": 20},
 }
-"""Features of each kind in the splits that are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +47,8 @@ class Sizes:
     """Layers of these with an autoencoder of whole residuals besides, for kind `token`."""
     fitted_batches: int = 48
     """Batches of sampled text that tables, autoencoders and descriptions are made on."""
-    scored_batches: int = 48
-    """Further ones, for the windows that are scored."""
+    scored_batches: int = 48  # further ones, for the windows that are scored
     training: TokenizedSettings = field(default_factory=TokenizedSettings)
-    """How autoencoders are trained."""
     least_r: tuple[float, ...] = (0.5, 0.4)
     """Least held-out correlation of a description; the next one if too few features have it."""
     drawn: Mapping[str, Mapping[Kind, int]] = field(default_factory=lambda: DRAWN)
@@ -66,56 +60,26 @@ class Built:
     """What was measured."""
 
     splits: Mapping[str, Sequence[ContextFeature]]
-    """Features by split."""
     layers: Sequence[Layer]
-    """What was fitted at each layer."""
-    described: Sequence[Sequence[Described]]
-    """Descriptions of each one's latents."""
-    fitted: Windows
-    """The text that everything was made on."""
-    scored: Ids
-    """The text that validation and test are scored on, (n_windows, 32)."""
-    least_r: float
-    """Least held-out correlation of a description that was kept."""
+    described: Sequence[Sequence[Described]]  # of each layer's latents
+    fitted: Windows  # the text that everything was made on
+    scored: Ids  # the text that validation and test are scored on, (n_windows, 32)
+    least_r: float  # least held-out correlation of a description that was kept
 
 
 def build(
-    target: Any,
-    target_folder: Path,
-    work: Path,
-    *,
-    seed: int,
-    report: Report,
-    sizes: Sizes | None = None,
+    target: Any, target_folder: Path, work: Path, *, seed: int, report: Report, sizes: Sizes
 ) -> Built:
     """Measure everything, or go on where a killed build was.
 
-    Args:
-        target: the target model, float32.
-        target_folder: where its weights are.
-        work: folder of the build.
-        seed: decides all draws.
-        report: progress callback.
-        sizes: how much; the suite's own if None.
-
-    Raises:
-        CheckFailedError: too few features fit, or windows are both fitted and scored.
-        MissingPartError: sparsify or disk space is missing.
-        IntegrityError: a file of the work folder is damaged.
+    The target is the model in float32, with the folder of its weights; the seed decides all draws.
+    `CheckFailedError`: too few features fit, or windows are both fitted and scored.
     """
-    sizes = sizes or Sizes()
-    fitted = fitted_text(
-        target_folder, work, seed=seed, report=report, batches=range(sizes.fitted_batches)
-    )
+    middle = sizes.fitted_batches
+    batches = range(middle), range(middle, middle + sizes.scored_batches)
+    fitted = fitted_text(target_folder, work, seed=seed, report=report, batches=batches[0])
     layers, described = fit(target, fitted, work, seed=seed, report=report, sizes=sizes)
-    text = scored_text(
-        target_folder,
-        work,
-        fitted,
-        seed=seed,
-        report=report,
-        batches=range(sizes.fitted_batches, sizes.fitted_batches + sizes.scored_batches),
-    )
+    text = scored_text(target_folder, work, fitted, seed=seed, report=report, batches=batches[1])
     weights = {one.name: (one.number, one.table, one.weights) for one in layers}
     scored = stages.scored_activations(
         target, text, work, bos=bos_id(target.tokenizer), layers=weights, report=report
@@ -144,53 +108,31 @@ def build(
 def fit(
     target: Any, fitted: Windows, work: Path, *, seed: int, report: Report, sizes: Sizes
 ) -> tuple[list[Layer], list[Sequence[Described]]]:
-    """Everything that is made on the fitted text: layers, and descriptions of their latents.
-
-    Raises:
-        MissingPartError: sparsify or disk space is missing.
-        IntegrityError: a file of the work folder is damaged.
-    """
-    ids, bos = fitted.ids, bos_id(target.tokenizer)
+    """Everything that is made on the fitted text: layers, and descriptions of their latents."""
+    ids, tokens, bos = fitted.ids, fitted.ids.ravel(), bos_id(target.tokenizer)
     if not stages.residuals_done(work, len(ids)):
         stages.read_residuals(target, ids, work, bos=bos, layers=sizes.layers, report=report)
     embeddings = input_embeddings(target)
     parts = shared_parts(work, fitted, target.tokenizer)
     layers, described = [], []
-    wanted = [(number, False) for number in sizes.layers] + [(n, True) for n in sizes.plain]
-    for number, plain in wanted:
-        layer = fitted_layer(
-            work, number, ids, embeddings, plain=plain, settings=sizes.training, seed=seed
+    for number, plain in [(n, False) for n in sizes.layers] + [(n, True) for n in sizes.plain]:
+        table, share = stages.token_table(work, number, tokens, embeddings, plain=plain)
+        weights = stages.autoencoder(
+            work, number, tokens, table, settings=sizes.training, seed=seed, plain=plain
+        )
+        activations = stages.fitted_activations(work, number, tokens, table, weights, plain=plain)
+        layer = Layer(
+            number=number,
+            plain=plain,
+            table=table,
+            share=share,
+            weights=weights,
+            activations=activations,
         )
         report("layers fitted", 1)
         layers.append(layer)
         described.append(described_layer(work, layer, parts, fitted, report=report))
     return layers, described
-
-
-def fitted_layer(
-    work: Path,
-    number: int,
-    ids: Ids,
-    embeddings: npt.NDArray[np.float32],
-    *,
-    plain: bool,
-    settings: TokenizedSettings,
-    seed: int,
-) -> Layer:
-    """Table, autoencoder and activations of one layer on the fitted text."""
-    tokens = ids.ravel()
-    table, share = stages.token_table(work, number, tokens, embeddings, plain=plain)
-    weights = stages.autoencoder(
-        work, number, tokens, table, settings=settings, seed=seed, plain=plain
-    )
-    return Layer(
-        number=number,
-        plain=plain,
-        table=table,
-        share=share,
-        weights=weights,
-        activations=stages.fitted_activations(work, number, tokens, table, weights, plain=plain),
-    )
 
 
 def shared_parts(work: Path, fitted: Windows, tokenizer: Any) -> Parts:
@@ -212,7 +154,7 @@ def shared_parts(work: Path, fitted: Windows, tokenizer: Any) -> Parts:
 def described_layer(
     work: Path, layer: Layer, parts: Parts, fitted: Windows, *, report: Report
 ) -> Sequence[Described]:
-    """Descriptions of a layer's latents, kept on disk."""
+    """Descriptions of a layer's latents, kept on disk, where NaN is null."""
     path = work / layer.name / "described.jsonl"
     if not path.is_file():
         found = describe(
@@ -222,15 +164,10 @@ def described_layer(
             halves(fitted),
             report=lambda _done: report("latents searched", 64),
         )
-        write_jsonl_atomic(path, [_row(one) for one in found])
-    return [_described(row) for _, row in read_jsonl(path)]
-
-
-def _row(one: Described) -> dict[str, Any]:
-    """Fields of a description; JSON has no NaN, so what is not known is null."""
-    return {name: None if value != value else value for name, value in asdict(one).items()}
-
-
-def _described(row: Mapping[str, Any]) -> Described:
-    known: dict[str, Any] = {name: nan if value is None else value for name, value in row.items()}
-    return Described(**known)
+        rows = [asdict(one).items() for one in found]
+        known = [{name: None if value != value else value for name, value in row} for row in rows]
+        write_jsonl_atomic(path, known)
+    read: list[dict[str, Any]] = [row for _, row in read_jsonl(path)]
+    for row in read:
+        row |= {name: nan for name, value in row.items() if value is None}
+    return [Described(**row) for row in read]

@@ -1,14 +1,15 @@
-"""Features of context as they are written, and read again.
+"""Features of context as they are written, and what a split that was written looks like.
 
-Owns the record and a split's files. Row `i` of every array is line `i` of `queries.jsonl`. Files:
-`queries.jsonl` and `vectors` (what is asked), `windows` (for judges: tokens, marks, which marks are
-compared, weights of random windows), `truth.jsonl` and `activations` (truth), `definitions` (what
-computes the activations again from the target alone).
+Row `i` of every array is line `i` of `queries.jsonl`. Files of a split: `queries.jsonl` and
+`vectors` (what is asked), `windows` (for judges: tokens, marks, which marks are compared, weights
+of random windows), `truth.jsonl` and `activations` (truth), `definitions` (what computes the
+activations again from the target alone).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,30 +18,27 @@ import numpy as np
 import numpy.typing as npt
 
 from ....benchmark.errors import IntegrityError
-from ....benchmark.files import sha256_bytes, write_jsonl_atomic
+from ....benchmark.files import read_jsonl, sha256_bytes, write_jsonl_atomic
 from ....benchmark.suite.features import asked_id
 from ....benchmark.tensors import write_safetensors_atomic
-from .find import Described
+from ..windows import Floats
+from .search import Described
 from .table import capped
 
-Floats = npt.NDArray[np.float32]
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # quantiles in a split's statistics
 _SCORES = ("r_search", "r_held_out", "token_r", "bigram_r", "token_auroc", "bigram_auroc")
+_SPREAD = ("r_held_out", "token_r", "bigram_r", "nearest_train")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """What computes a feature's activations on its windows from residuals."""
 
-    mean: Floats
-    """Mean residual of the layer, (d_model,)."""
-    cap: float
-    """Greatest length of a centred residual."""
-    encoder: Floats
-    """Its row of the encoder, times the gain, (d_model,)."""
-    bias: float
-    """Added to the product."""
-    threshold: float
-    """An activation below it is 0."""
+    mean: Floats  # mean residual of the layer, (d_model,)
+    cap: float  # greatest length of a centred residual
+    encoder: Floats  # its row of the encoder, times the gain, (d_model,)
+    bias: float  # added to the product
+    threshold: float  # an activation below it is 0
     token: Floats
     """The token table's part, its row times `encoder`, at every token of the windows, (16, 32)."""
 
@@ -49,34 +47,20 @@ class Definition:
 class ContextFeature:
     """A described feature about to be frozen."""
 
-    kind: str
-    """`bigram`, `context-token` or `token`."""
-    layer: int
-    """0-based decoder layer."""
-    group: str
-    """Names its cluster of near-duplicate vectors."""
-    vector: npt.NDArray[np.float16]
-    """Unit direction, (d_model,)."""
-    descriptions: tuple[str, ...]
-    """Three wordings of the reference description."""
-    described: Described
-    """Name of its conjunction, and its scores."""
-    nearest_train: float
-    """Largest cosine with another vector of the training split."""
-    ids: npt.NDArray[np.int32]
-    """Windows, (16, 32), matched ones first."""
-    activations: npt.NDArray[np.float16]
-    """True activations there, (16, 32)."""
-    marks: npt.NDArray[np.int8]
-    """Position of the scored token, -1 in random windows, (16,)."""
-    strong: npt.NDArray[np.bool_]
-    """Whether it is strong, (16,)."""
-    pair_group: npt.NDArray[np.int8]
-    """Number of the marked token or bigram, -1 in random windows, (16,)."""
-    weights: Floats
-    """What a random window stands for, 0 for matched ones, (16,)."""
-    definition: Definition
-    """What computes the activations again."""
+    kind: str  # `bigram`, `context-token` or `token`
+    layer: int  # 0-based decoder layer
+    group: str  # names its cluster of near-duplicate vectors
+    vector: npt.NDArray[np.float16]  # unit direction, (d_model,)
+    descriptions: tuple[str, ...]  # three wordings of the reference description
+    described: Described  # name of its conjunction, and its scores
+    nearest_train: float  # largest cosine with another vector of the training split
+    ids: npt.NDArray[np.int32]  # windows, (16, 32), matched ones first
+    activations: npt.NDArray[np.float16]  # true activations there, (16, 32)
+    marks: npt.NDArray[np.int8]  # position of the scored token, -1 in random windows, (16,)
+    strong: npt.NDArray[np.bool_]  # whether it is strong, (16,)
+    pair_group: npt.NDArray[np.int8]  # number of the marked token or bigram, or -1, (16,)
+    weights: Floats  # what a random window stands for, 0 for matched ones, (16,)
+    definition: Definition  # what computes the activations again
 
     def qid(self, task: str) -> str:
         """Content hash of the query."""
@@ -84,15 +68,10 @@ class ContextFeature:
 
 
 def derive(residuals: npt.NDArray[np.floating], definition: Definition, token: Floats) -> Floats:
-    """Compute activations again.
+    """Compute activations again, (n,).
 
-    Args:
-        residuals: of the target after the feature's layer, (n, d_model).
-        definition: of the feature.
-        token: the table's part at each, (n,).
-
-    Returns:
-        float32 (n,).
+    Residuals are the target's after the feature's layer, (n, d_model); `token` is the table's part
+    at each, (n,).
     """
     given = capped(residuals, definition.mean, definition.cap)
     raw = given @ definition.encoder - token + definition.bias
@@ -103,29 +82,25 @@ def derive(residuals: npt.NDArray[np.floating], definition: Definition, token: F
 def write_split(root: Path, task: str, features: Sequence[ContextFeature]) -> dict[str, int]:
     """Write one split's files and return its counts.
 
-    Raises:
-        IntegrityError: two features are the same query, a number is not finite, a description has
-            fewer than three wordings, or a silent mark is not silent.
-        MissingPartError: the disk is full or the folder can't be written.
+    Refuses two features that are the same query, numbers that are not finite, descriptions of fewer
+    than three wordings, and silent marks that are not silent.
     """
     for one in features:
         _check(one)
     ordered = sorted(features, key=lambda one: (_group(one), one.qid(task)))
     if len({one.qid(task) for one in ordered}) < len(ordered):
         raise IntegrityError(f"{task}: two queries of {root.name} are the same query")
-    write_jsonl_atomic(
-        root / "queries.jsonl",
-        [
-            {
-                "id": one.qid(task),
-                "group": _group(one),
-                "kind": one.kind,
-                "vector": row,
-                "fields": {"layer": one.layer},
-            }
-            for row, one in enumerate(ordered)
-        ],
-    )
+    queries = [
+        {
+            "id": one.qid(task),
+            "group": _group(one),
+            "kind": one.kind,
+            "vector": row,
+            "fields": {"layer": one.layer},
+        }
+        for row, one in enumerate(ordered)
+    ]
+    write_jsonl_atomic(root / "queries.jsonl", queries)
     write_jsonl_atomic(root / "truth.jsonl", [_truth(task, one) for one in ordered])
     for name, tensors in _arrays(ordered).items():
         write_safetensors_atomic(root / f"{name}.safetensors", tensors)
@@ -148,36 +123,29 @@ def _truth(task: str, one: ContextFeature) -> dict[str, Any]:
     }
 
 
+def _stacked(rows: Iterable[Any], *names: str) -> dict[str, npt.NDArray[Any]]:
+    rows = list(rows)
+    return {name: np.stack([getattr(one, name) for one in rows]) for name in names}
+
+
 def _arrays(ordered: Sequence[ContextFeature]) -> Mapping[str, dict[str, npt.NDArray[Any]]]:
-    definitions = [one.definition for one in ordered]
-    layers = sorted({one.layer for one in ordered})
     by_layer = {one.layer: one.definition for one in ordered}
+    layers = sorted(by_layer)
+    truth = _stacked(ordered, "activations", "strong")
+    own = _stacked((one.definition for one in ordered), "encoder", "bias", "threshold", "token")
+    of_layers = _stacked((by_layer[layer] for layer in layers), "mean", "cap")
     return {
         "vectors": {"vectors": np.stack([one.vector for one in ordered])},
-        "windows": {
-            "ids": np.stack([one.ids for one in ordered]),
-            "marks": np.stack([one.marks for one in ordered]),
-            "pair_group": np.stack([one.pair_group for one in ordered]),
-            "weights": np.stack([one.weights for one in ordered]),
-        },
-        "activations": {
-            "activations": np.stack([one.activations for one in ordered]),
-            "strong": np.stack([one.strong for one in ordered]).astype(np.uint8),
-        },
+        "windows": _stacked(ordered, "ids", "marks", "pair_group", "weights"),
+        "activations": truth | {"strong": truth["strong"].astype(np.uint8)},
         "definitions": {
-            "encoder": np.stack([one.encoder for one in definitions]).astype(np.float32),
-            "bias": np.array([one.bias for one in definitions], dtype=np.float32),
-            "threshold": np.array([one.threshold for one in definitions], dtype=np.float32),
-            "token": np.stack([one.token for one in definitions]),
+            **{name: value.astype(np.float32) for name, value in (own | of_layers).items()},
             "layers": np.array(layers, dtype=np.int32),
-            "mean": np.stack([by_layer[layer].mean for layer in layers]),
-            "cap": np.array([by_layer[layer].cap for layer in layers], dtype=np.float32),
         },
     }
 
 
 def _check(one: ContextFeature) -> None:
-    """Refuse what no suite may hold."""
     where = f"feature {one.group} of {one.kind}"
     if len(set(one.descriptions)) < 3:
         raise IntegrityError(f"{where}: fewer than three wordings of its description")
@@ -187,3 +155,58 @@ def _check(one: ContextFeature) -> None:
     values = one.activations[rows, one.marks[rows]]
     if not ((values > 0) == one.strong[rows]).all():
         raise IntegrityError(f"{where}: a silent mark is not silent, or a strong one is")
+
+
+def describe_split(root: Path, split: str) -> dict[str, Any]:
+    """Say what a split of a suite's folder looks like, by kind of feature.
+
+    Returns `queries`, `layers`, and for each kind `queries`, `layers`, `distinct` predicates, the
+    share of the `commonest` one and quantiles of the scores of truth; for splits that are scored
+    also `nearest_means_the_same`: features whose nearest training vector has the same predicate.
+    """
+    queries, truth = _rows(root / split / "queries.jsonl"), _rows(root / split / "truth.jsonl")
+    found: dict[str, Any] = {"queries": len(queries), "layers": _layers(queries)}
+    for kind in sorted({row["kind"] for row in queries}):
+        places = [place for place, row in enumerate(queries) if row["kind"] == kind]
+        names = Counter(truth[place]["predicate"] for place in places)
+        found[kind] = {
+            "queries": len(places),
+            "layers": _layers([queries[place] for place in places]),
+            "distinct": len(names),
+            "commonest": max(names.values()) / len(places),
+        }
+        for name in _SPREAD:
+            values = np.quantile([truth[place][name] for place in places], QUANTILES)
+            rounded = [round(float(value), 6) for value in values]
+            found[kind][f"{name}_quantiles"] = dict(zip(map(str, QUANTILES), rounded, strict=True))
+    if split != "train":
+        best = _cosines(root, split).argmax(axis=1).tolist()
+        train = _rows(root / "train" / "truth.jsonl")
+        pairs = zip((train[place] for place in best), truth, strict=True)
+        found["nearest_means_the_same"] = sum(a["predicate"] == b["predicate"] for a, b in pairs)
+    return found
+
+
+def nearest_train(root: Path, split: str) -> Floats:
+    """Largest cosine of each vector of a split with another one of the training split, (n,)."""
+    cosines = np.sort(_cosines(root, split), axis=1)
+    return np.asarray(cosines[:, -2 if split == "train" else -1])
+
+
+def _cosines(root: Path, split: str) -> Floats:
+    from safetensors.numpy import load_file
+
+    own, train = (
+        load_file(root / name / "vectors.safetensors")["vectors"].astype(np.float32)
+        for name in (split, "train")
+    )
+    return np.asarray(own @ train.T)
+
+
+def _layers(queries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counts = Counter(row["fields"]["layer"] for row in queries)
+    return {str(layer): counts[layer] for layer in sorted(counts)}
+
+
+def _rows(path: Path) -> Sequence[dict[str, Any]]:
+    return [row for _, row in read_jsonl(path)]

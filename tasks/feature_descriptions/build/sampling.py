@@ -1,6 +1,6 @@
 """Text that the target writes itself: many kinds of text about many subjects, seeded, resumable.
 
-Owns what the target is asked, which replies are kept, and the folder of finished batches; drawing
+A build has two texts: what everything is fitted on, and what features are scored on alone. Drawing
 tokens is `benchmark/backends/interventions/sampling.py`. Everything drawn for a document comes from
 a generator of its own, seeded with the seed and the document's number. Finished batches lie in the
 folder as one file each: a killed build loses one batch at most, and several processes can fill it.
@@ -8,7 +8,8 @@ folder as one file each: a killed build loses one batch at most, and several pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,50 +17,65 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ....benchmark.errors import CheckFailedError
 from ....benchmark.files import canonical_json, read_json, sha256_bytes, write_json_atomic
+from ....benchmark.models.targets import weight_files
 from ...facts.facts import load_facts
+from ..shipped_text import FOLDER, unpack_batches
 from ..windows import (
-    SAMPLED,
     WINDOW,
-    Document,
     Ids,
     Windows,
     concatenate,
     cut_documents,
     encode,
+    load_windows,
+    save_windows,
+    without_duplicates,
     word_starts,
 )
-from .genres import GENRES
-from .topics import TOPICS
 
 if TYPE_CHECKING:
     from ....benchmark.backends.models.target_model import TargetModel
 
-SCHEMA = "introspect-bench/sampled-batch/1"
-"""Schema of a batch's file."""
-LEAST_TOKENS = WINDOW + 1
-"""A document with fewer tokens is dropped."""
+SCHEMA = "introspect-bench/sampled-batch/1"  # schema of a batch's file
+LEAST_TOKENS = WINDOW + 1  # a document with fewer tokens is dropped
 LEAST_VARIETY = 0.5
 """A document is dropped if a smaller share of its runs of three tokens is distinct."""
 LONGEST_RUN = 12
 """A document is dropped if it repeats one token more often than this without a break."""
 
-Progress = Callable[[str, int], None]
-"""Called with a stage name and the number of items just finished."""
+Report = Callable[[str, int], None]  # told a stage and the number of items just finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Genre:
+    """One kind of text."""
+
+    name: str
+    asks: tuple[str, ...]  # wordings of the request, `{s}` is the subject
+    openings: tuple[str, ...]  # beginnings of the text, put into the target's mouth
+
+
+_TABLES = tomllib.loads(Path(__file__).with_name("genres.toml").read_text("utf-8"))
+GENRES = tuple(
+    Genre(name=name, asks=tuple(one["asks"]), openings=tuple(one["begins"]))
+    for name, one in _TABLES["genres"].items()
+)
+TOPICS = tuple(
+    " ".join(topic.split()) for field in _TABLES["topics"].values() for topic in field.split(";")
+)
+"""Common topics, besides the subjects of the facts, as they fit after "about"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSettings:
     """Everything besides the target that decides sampled text."""
 
     seed: int
-    """Seed of all draws."""
     temperature: float = 0.9
-    """Logits are divided by it."""
-    top_p: float = 0.95
-    """Probability of the nucleus that tokens are drawn from."""
+    top_p: float = 0.95  # probability of the nucleus that tokens are drawn from
     max_new_tokens: int = 160
-    """Longest reply, in tokens."""
     batch_size: int = 64
     """Documents written together; it changes the last bits of the arithmetic, so it counts."""
 
@@ -68,23 +84,15 @@ class Settings:
 class Request:
     """What the target is asked for one document."""
 
-    genre: str
-    """Name in `GENRES`."""
-    user: str
-    """The user's turn."""
-    opening: str
-    """How the reply is made to begin; the document begins so too."""
+    genre: str  # name in `GENRES`
+    user: str  # the user's turn
+    opening: str  # how the reply is made to begin; the document begins so too
 
 
 def request(number: int, seed: int, subjects: Sequence[str]) -> tuple[Request, np.random.Generator]:
     """Draw what is asked for one document; the generator returned draws its tokens.
 
     Half of the subjects are drawn from `TOPICS`, half from the others given.
-
-    Args:
-        number: the document's number, from 0.
-        seed: seed of the corpus.
-        subjects: names that texts can be about, besides `TOPICS`.
     """
     rng = np.random.default_rng([seed, number])
     genre = GENRES[rng.integers(len(GENRES))]
@@ -95,17 +103,8 @@ def request(number: int, seed: int, subjects: Sequence[str]) -> tuple[Request, n
     return Request(genre=genre.name, user=ask.format(s=subject), opening=opening), rng
 
 
-def fact_subjects() -> tuple[str, ...]:
-    """Return the subjects of all facts, without repeats, in sorted order."""
-    return tuple(sorted({fact.subject for fact in load_facts()}))
-
-
 def is_degenerate(ids: Ids) -> bool:
-    """Return whether a document is dropped: too short, or it repeats itself.
-
-    Args:
-        ids: its token ids, int32 (n_tokens,).
-    """
+    """Return whether a document of these tokens is dropped: too short, or it repeats itself."""
     if len(ids) < LEAST_TOKENS:
         return True
     changes = np.flatnonzero(np.diff(ids)) + 1
@@ -125,27 +124,19 @@ class Sampler:
         folder: Path,
         *,
         weights: dict[str, str],
-        settings: Settings,
+        settings: SamplingSettings,
         subjects: Sequence[str],
     ) -> None:
         """Bind; nothing is written before a batch is asked for.
 
-        Args:
-            target: the model that writes.
-            folder: where finished batches lie.
-            weights: hash of each weight file of the target; batches of another are not reused.
-            settings: how text is sampled.
-            subjects: names that texts can be about, besides `TOPICS`.
+        `weights` holds the hash of each weight file of the target; batches of another are not
+        reused. `subjects` are names that texts can be about, besides `TOPICS`.
         """
         self.target, self.folder, self.settings = target, folder, settings
         self._weights, self._subjects = weights, tuple(subjects)
 
-    def batch(self, number: int) -> list[Document]:
-        """Return the kept documents of one batch, from its file or from the target.
-
-        Args:
-            number: the batch's number, from 0.
-        """
+    def batch(self, number: int) -> list[str]:
+        """Return the kept documents of one batch, from its file or from the target."""
         size = self.settings.batch_size
         drawn = [
             request(index, self.settings.seed, self._subjects)
@@ -165,34 +156,11 @@ class Sampler:
             write_json_atomic(path, {"schema": SCHEMA, "batch": number, "texts": texts})
         texts = read_json(path)["texts"]
         kept = zip(texts, encode(self.target.tokenizer, texts), strict=True)
-        return [Document(source=SAMPLED, text=text) for text, ids in kept if not is_degenerate(ids)]
-
-    def fill(self, batches: Iterable[int], report: Progress) -> None:
-        """Write batches ahead of need, for instance every second one in a second process."""
-        for number in batches:
-            report("sampled documents", len(self.batch(number)))
-
-    def windows(self, n_tokens: int, report: Progress) -> Windows:
-        """Return the windows of the first batches that together have this many tokens or more.
-
-        Args:
-            n_tokens: tokens in windows, 32 to each.
-            report: told how many tokens more there are after each batch.
-        """
-        starts = word_starts(self.target.tokenizer)
-        parts = [cut_documents([], self.target.tokenizer, starts=starts)]
-        found = number = 0
-        while found < n_tokens:
-            part = cut_documents(self.batch(number), self.target.tokenizer, starts=starts)
-            parts.append(part)
-            found, number = found + part.ids.size, number + 1
-            report("sampled tokens", part.ids.size)
-        return concatenate(parts)
+        return [text for text, ids in kept if not is_degenerate(ids)]
 
     def _write(
         self, requests: Sequence[Request], generators: Sequence[np.random.Generator]
     ) -> list[str]:
-        """Documents as the target writes them, opening included."""
         from ....benchmark.backends.interventions.sampling import sample
 
         target, settings = self.target, self.settings
@@ -201,11 +169,7 @@ class Sampler:
             [rng.random(settings.max_new_tokens) for rng in generators]
         )
         written = sample(
-            target,
-            prompts,
-            uniforms,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
+            target, prompts, uniforms, temperature=settings.temperature, top_p=settings.top_p
         )
         return [
             one.opening + _added(target.tokenizer, prompt, ids)
@@ -222,3 +186,70 @@ def _added(tokenizer: Any, prompt: Sequence[int], written: Sequence[int]) -> str
     )
     text: str = after[len(before) :].rstrip("\ufffd")
     return text
+
+
+def open_sampler(target_folder: Path, work: Path, *, settings: SamplingSettings) -> Sampler:
+    """Load a target and prepare to sample from it; batches lie in the folder `sampled` of `work`.
+
+    Texts can be about the subjects of all facts.
+    """
+    from ....benchmark.backends.models.target_model import load_target_model
+
+    return Sampler(
+        load_target_model(target_folder),
+        work / "sampled",
+        weights=weight_files(target_folder),
+        settings=settings,
+        subjects=sorted({fact.subject for fact in load_facts()}),
+    )
+
+
+def fitted_text(
+    target_folder: Path, work: Path, *, seed: int, report: Report, batches: Sequence[int]
+) -> Windows:
+    """Windows that everything is made on, sampled or from the package's archive."""
+    path = work / "fitted.windows.safetensors"
+    if not path.is_file():
+        sampled = _sampled(target_folder, work, batches, seed=seed, report=report)
+        save_windows(path, without_duplicates(sampled))
+    return load_windows(path)
+
+
+def scored_text(
+    target_folder: Path,
+    work: Path,
+    fitted: Windows,
+    *,
+    seed: int,
+    report: Report,
+    batches: Sequence[int],
+) -> Ids:
+    """Windows that are scored on alone, (n_windows, 32): later batches, less what was fitted."""
+    path = work / "scored.windows.safetensors"
+    if not path.is_file():
+        sampled = _sampled(target_folder, work, batches, seed=seed, report=report)
+        whole = without_duplicates(concatenate([fitted, sampled]))
+        save_windows(path, whole.take(np.arange(len(fitted), len(whole))))
+    return load_windows(path).ids
+
+
+def _sampled(
+    target_folder: Path, work: Path, batches: Sequence[int], *, seed: int, report: Report
+) -> Windows:
+    for archive in sorted(FOLDER.glob("*.gz")):  # batches of another target are never used
+        unpack_batches(archive, work / "sampled")
+    sampler = open_sampler(target_folder, work, settings=SamplingSettings(seed=seed))
+    tokenizer = sampler.target.tokenizer
+    starts = word_starts(tokenizer)
+    parts = []
+    for number in batches:
+        parts.append(cut_documents(sampler.batch(number), tokenizer, starts=starts))
+        report("sampled tokens", parts[-1].ids.size)
+    return concatenate(parts)
+
+
+def check_disjoint(fitted: Ids, scored: Ids) -> None:
+    """Refuse windows of one text that stand in the other too."""
+    both = {row.tobytes() for row in fitted} & {row.tobytes() for row in scored}
+    if both:
+        raise CheckFailedError(f"{len(both)} windows are both fitted and scored")

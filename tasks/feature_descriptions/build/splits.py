@@ -1,8 +1,8 @@
 """Which features of context are kept, and which split each goes into.
 
-Owns the bars of a kept feature, the draw of test and validation (layers in turn, no predicate too
-often, near-duplicates never apart) and what training must leave out so that no feature of a drawn
-split has a near relative with the same description there. Pure; the draw is by hash.
+The bars of a kept feature, the draw of test and validation (layers in turn, no predicate too often,
+near-duplicates never apart) and what training must leave out so that no feature of a drawn split
+has a near relative with the same description there. Pure; the draw is by hash.
 """
 
 from __future__ import annotations
@@ -20,42 +20,35 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ....benchmark.errors import CheckFailedError
-from .find import Described
+from ..windows import Floats
+from .search import Described
 
-MOST_TOKEN_R = 0.5
-"""A feature that the current token predicts this well is none of context."""
-LEAST_R = 0.5
-"""Least held-out correlation of its description."""
+MOST_TOKEN_R = 0.5  # a feature that the current token predicts this well is none of context
+LEAST_R = 0.5  # least held-out correlation of its description
 LEAST_AUROC = {"bigram": 0.7, "context-token": 0.7}
 """Least chance that its description tells strong from silent occurrences of one token (bigram)."""
 DRAWN_AUROC = {"bigram": 0.8, "context-token": 0.88}
 """The same of features that are drawn: what was measured on the fitted text falls on another."""
-LEAST_PAIRS = {"bigram": 4, "context-token": 8}
-"""Pairs that this must be known from."""
-PREDICATE_SHARE = 0.03
-"""Largest share of one description in a drawn kind."""
+LEAST_PAIRS = {"bigram": 4, "context-token": 8}  # pairs that this must be known from
+PREDICATE_SHARE = 0.03  # largest share of one description in a drawn kind
 RELATIVE = 0.5
 """Cosine from which a training feature with the same description is too near a drawn one."""
-
-TRAIN_TOKEN = 500
-"""Most training features of kind `token`."""
+TRAIN_TOKEN = 500  # most training features of kind `token`
+NEAR = 0.9  # cosine above which two vectors are near-duplicates
+_ROWS = 1024
 
 Kind = Literal["bigram", "context-token", "token"]
-Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class FeatureCandidate:
     """A described feature of one layer."""
 
-    layer: int
-    """0-based decoder layer."""
-    direction: Floats
-    """Unit direction, (d_model,)."""
-    described: Described
-    """Its description and scores."""
-    windows: Mapping[Kind, bool]
-    """Whether there are windows to score it on, by kind."""
+    layer: int  # 0-based decoder layer
+    direction: Floats  # unit direction, (d_model,)
+    described: Described  # its description and scores
+    windows: Mapping[Kind, bool]  # whether there are windows to score it on, by kind
     plain: bool = False
     """Whether it is of an autoencoder of whole residuals, no token table taken off."""
 
@@ -93,26 +86,17 @@ def kept_as(
 
 
 def draw(
-    found: Sequence[Candidate],
+    found: Sequence[FeatureCandidate],
     sizes: Mapping[str, Mapping[Kind, int]],
     *,
     seed: int,
     least_r: float = LEAST_R,
 ) -> dict[str, list[tuple[int, Kind]]]:
-    """Put features into splits.
+    """Put features that are kept as some kind into splits, in an order that the seed chooses.
 
-    Args:
-        found: features that are kept as some kind.
-        sizes: features of each kind in the drawn splits, in the order of drawing.
-        seed: chooses the order.
-        least_r: least held-out correlation.
-
-    Returns:
-        By split the places in `found`, each with its kind; what is not drawn is `train`, less the
-        relatives of what is.
-
-    Raises:
-        CheckFailedError: a split can't be filled.
+    Sizes are features of each kind in the drawn splits, in the order of drawing; if one can't be
+    filled, `CheckFailedError`. Returns by split the places in `found`, each with its kind; what is
+    not drawn is `train`, less the relatives of what is.
     """
     cluster = clusters(np.stack([one.direction for one in found]))
     kinds, good = (
@@ -136,9 +120,8 @@ def draw(
                     "text or features are needed"
                 )
             result[split] += [(place, kind) for place in sorted(drawn)]
-    drawn_places = [place for rows in result.values() for place, _ in rows]
     rest = [place for place in range(len(found)) if int(cluster[place]) not in taken]
-    near = _relatives(found, rest, drawn_places)
+    near = _relatives(found, rest, [place for rows in result.values() for place, _ in rows])
     free = set(rest) - near
     of_token = [place for place in order if place in free and kinds[place][0] == "token"]
     left_out = near | set(of_token[TRAIN_TOKEN:])
@@ -147,9 +130,9 @@ def draw(
 
 
 def _drawn(
-    found: Sequence[Candidate],
+    found: Sequence[FeatureCandidate],
     usable: Sequence[int],
-    cluster: npt.NDArray[np.int64],
+    cluster: Places,
     taken: set[int],
     size: int,
 ) -> list[int]:
@@ -167,8 +150,8 @@ def _drawn(
 
 
 def _relatives(
-    found: Sequence[Candidate], rest: Sequence[int], drawn: Sequence[int]
-) -> frozenset[int]:
+    found: Sequence[FeatureCandidate], rest: Sequence[int], drawn: Sequence[int]
+) -> set[int]:
     """Places of the rest that lie near a drawn feature with the same description."""
     by_name: dict[str, list[int]] = {}
     for place in drawn:
@@ -178,10 +161,10 @@ def _relatives(
         for other in by_name.get(found[place].described.name, ()):
             if float(found[place].direction @ found[other].direction) >= RELATIVE:
                 near.add(place)
-    return frozenset(near)
+    return near
 
 
-def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]:
+def settled(train: Sequence[FeatureCandidate], drawn: Sequence[FeatureCandidate]) -> list[int]:
     """Places of training features without those that give a drawn one's description away.
 
     That is the nearest one of a drawn feature, if it has the same description; then again, until
@@ -204,12 +187,12 @@ def settled(train: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[int]
     return kept
 
 
-def stored(found: Sequence[Candidate]) -> Floats:
+def stored(found: Sequence[FeatureCandidate]) -> Floats:
     """Directions as a suite stores them, float32 (n, d_model)."""
     return np.stack([one.direction for one in found]).astype(np.float16).astype(np.float32)
 
 
-def _turns(found: Sequence[Candidate], seed: int) -> list[int]:
+def _turns(found: Sequence[FeatureCandidate], seed: int) -> list[int]:
     """Places in hashed order, layers in turn."""
 
     def rank(place: int) -> str:
@@ -223,22 +206,10 @@ def _turns(found: Sequence[Candidate], seed: int) -> list[int]:
     return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
 
 
-NEAR = 0.9
-"""Cosine above which two vectors are near-duplicates."""
-_ROWS = 1024
+def clusters(directions: Floats, *, near: float = NEAR) -> Places:
+    """Number of each unit vector's cluster, (n,): chains of vectors whose cosine is above `near`.
 
-Directions = npt.NDArray[np.float32]
-
-
-def clusters(directions: Directions, *, near: float = NEAR) -> npt.NDArray[np.int64]:
-    """Number of each vector's cluster, (n,): chains of vectors whose cosine is above `near`.
-
-    Args:
-        directions: unit vectors, float32 (n, d_target), of any layers.
-        near: the cosine.
-
-    Raises:
-        ValueError: a vector is not of length 1 within 1e-3.
+    Directions are (n, d_target), of any layers.
     """
     if np.abs(np.linalg.norm(directions, axis=1) - 1).max(initial=0) > 1e-3:
         raise ValueError("a vector is not of length 1")

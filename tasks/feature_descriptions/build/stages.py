@@ -1,14 +1,13 @@
 """The long stages of building features of context, each kept on disk, each resumable.
 
-Owns the files of a work folder: windows, residuals of the fitted text (float16, one memory map a
-layer), the token table and the autoencoder of each layer, and activations as sparse matrices.
-Several processes may read residuals of different windows into one folder. The order of the stages
-is `build.py`'s.
+Files of a work folder: windows, residuals of the fitted text (float16, one memory map a layer), the
+token table and the autoencoder of each layer, and activations as sparse matrices. Several processes
+may read residuals of different windows into one folder. The order of the stages is `build.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,16 @@ from scipy import sparse
 from ....benchmark.errors import IntegrityError
 from ....benchmark.files import write_bytes_atomic
 from ....benchmark.tensors import write_safetensors_atomic
-from ..windows import WINDOW
+from ..windows import WINDOW, Floats, Ids
+from .sampling import Report
 from .table import TokenTable, explained, fit_table
 
-BATCH = 64
-"""Windows of one forward pass."""
-SHARD = 1024
-"""Windows of one file of activations."""
-STRONGEST = 20
-"""Largest coefficients whose mean a latent's threshold is a share of."""
+BATCH = 64  # windows of one forward pass
+SHARD = 1024  # windows of one file of activations
+STRONGEST = 20  # largest coefficients whose mean a latent's threshold is a share of
 THRESHOLD = 0.25
 """That share. Under TopK some latents are forced to be active on every token; below it a
 coefficient counts as silence."""
-
-Ids = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
-Report = Callable[[str, int], None]
 
 
 def read_residuals(
@@ -48,20 +41,10 @@ def read_residuals(
     first: int = 0,
     last: int | None = None,
 ) -> None:
-    """Read residuals of windows into memory maps, or go on where a killed process was.
+    """Read residuals of windows (n_windows, 32) into memory maps, or go on where it was killed.
 
-    Args:
-        target: the target model.
-        ids: windows, (n_windows, 32).
-        folder: gets `residuals/LAYER.npy` and, for every process, a note of what it has read.
-        bos: token read before every window.
-        layers: 0-based decoder layers.
-        report: progress callback.
-        first: first window to read.
-        last: window behind the last one to read; all if None.
-
-    Raises:
-        MissingPartError: the disk is full.
+    Of the windows from `first` to before `last`. The folder gets `residuals/LAYER.npy` and, for
+    every process, a note of what it has read.
     """
     from ....benchmark.backends.interventions.trace import residual_arrays
 
@@ -92,20 +75,14 @@ def load_residuals(folder: Path, layer: int) -> npt.NDArray[np.float16]:
 
 
 def folder_of(layer: int, *, plain: bool = False) -> str:
-    """Name of a layer's folder."""
+    """Name of a layer's folder; in a plain one the table takes nothing off but the mean."""
     return f"{'plain' if plain else 'layers'}.{layer}"
 
 
 def token_table(
     folder: Path, layer: int, tokens: Ids, embeddings: Floats, *, plain: bool = False
 ) -> tuple[TokenTable, float]:
-    """Fit a layer's table, or load it; with the share of variance that it holds.
-
-    A plain one takes nothing off but the mean.
-
-    Raises:
-        IntegrityError: its file is damaged.
-    """
+    """Fit a layer's table, or load it; with the share of variance that it holds."""
     path = folder / folder_of(layer, plain=plain) / "table.safetensors"
     if not path.is_file():
         residuals = load_residuals(folder, layer)
@@ -134,21 +111,9 @@ def autoencoder(
 ) -> dict[str, Floats]:
     """Train a layer's autoencoder on what its table leaves, or load it.
 
-    Args:
-        folder: of the build.
-        layer: 0-based decoder layer.
-        tokens: id of the token at each residual, (n,).
-        table: of the layer.
-        settings: `benchmark.backends.tokenized.TokenizedSettings`.
-        seed: with the layer decides initial weights and order.
-        plain: whether the table takes off nothing.
-
-    Returns:
-        Its weights, and `threshold` (latents,).
-
-    Raises:
-        MissingPartError: sparsify is not installed, or the disk is full.
-        IntegrityError: its file is damaged.
+    Tokens are those at each residual, (n,), settings `TokenizedSettings` of the backend; the seed
+    with the layer decides initial weights and order. Returns its weights, and `threshold`
+    (latents,).
     """
     from ....benchmark.backends.autoencoders.train import top_coefficients, train_tokenized
 
@@ -165,13 +130,9 @@ def autoencoder(
 
 def left_of(residuals: npt.NDArray[np.floating], tokens: Ids, table: TokenTable) -> Floats:
     """Return what a table leaves of many residuals, float32 (n, d_model)."""
-    parts = [
-        table.left(
-            residuals[start : start + SHARD * WINDOW], tokens[start : start + SHARD * WINDOW]
-        )
-        for start in range(0, len(tokens), SHARD * WINDOW)
-    ]
-    return np.concatenate(parts)
+    rows = SHARD * WINDOW
+    parts = [slice(start, start + rows) for start in range(0, len(tokens), rows)]
+    return np.concatenate([table.left(residuals[part], tokens[part]) for part in parts])
 
 
 def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
@@ -212,18 +173,10 @@ def scored_activations(
     layers: Mapping[str, tuple[int, TokenTable, dict[str, Floats]]],
     report: Report,
 ) -> dict[str, sparse.csc_matrix]:
-    """Activations on the text that is scored, read in float32; shards are kept on disk.
+    """Activations on the text that is scored, (n_windows * 32, latents) by name of the folder.
 
-    Args:
-        target: the target model.
-        ids: windows, (n_windows, 32).
-        folder: gets `scored.FIRST.npz` in every layer's folder.
-        bos: token read before every window.
-        layers: decoder layer, table and weights by name of the folder.
-        report: progress callback.
-
-    Returns:
-        (n_windows * 32, latents) by name of the folder.
+    Read in float32. Layers are decoder layer, table and weights by name of the folder, each of
+    which gets shards `scored.FIRST.npz`.
     """
     from ....benchmark.backends.interventions.trace import residual_arrays
 

@@ -1,11 +1,11 @@
 """Makes a suite of features of context: measured, written, judged.
 
-Owns the order of the last steps and what a suite says of itself; `build.py` measures.
+The order of the last steps and what a suite says of itself; `build.py` measures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,35 +22,32 @@ from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.suite import Suite
 from ...nulls.descriptions import Row, description_nulls
 from ..judge import quality
+from ..judge.conjunctions import is_conjunction
 from ..judge.judges import KNOWN, Exact, exact_judge
-from ..judge.slots import is_conjunction
 from ..predicates.lexicon import shipped_lexicon
 from ..task import NAME
+from .assemble import Layer
 from .build import Built, Sizes, build, shared_parts
-from .draft import write_split
-from .stages import folder_of
-from .summary import describe_split, layer_quality
+from .draft import describe_split, write_split
+from .sampling import Report
+from .search import Described
+from .splits import kept_as
+from .stages import folder_of, load_residuals
+from .table import capped
 
-BUILD = 2
-"""Version of what is measured; another one starts a build anew."""
-SCORED = ("validation", "test")
-"""Splits that descriptions are scored on."""
-
-Progress = Callable[[str, int], None]
+BUILD = 2  # version of what is measured; another one starts a build anew
+SCORED = ("validation", "test")  # splits that descriptions are scored on
+ROWS = 16_384  # tokens that explained variance is measured on, spread over the fitted text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class MadeSuite:
     """What was measured and written, and who judges it."""
 
-    counts: Mapping[str, Mapping[str, int]]
-    """Queries and groups by split."""
-    statistics: Mapping[str, Any]
-    """What the suite says of itself: by split, of its layers and of its text."""
+    counts: Mapping[str, Mapping[str, int]]  # queries and groups by split
+    statistics: Mapping[str, Any]  # of each split, of layers and of the text
     judge: Exact
-    """The suite's judge."""
-    readers: Mapping[str, quality.Reader]
-    """Readers of one and of two tokens, by name."""
+    readers: Mapping[str, quality.Reader]  # of one and of two tokens, by name
 
 
 def make_features(
@@ -60,25 +57,13 @@ def make_features(
     *,
     work: Path,
     seed: int,
-    report: Progress,
+    report: Report,
     sizes: Mapping[str, Any] | None = None,
-) -> Made:
-    """Measure features and write everything but the manifest.
+) -> MadeSuite:
+    """Measure features and write everything of a suite's folder but the manifest.
 
-    Args:
-        target: the target model (`benchmark.backends.target_model.TargetModel`), float32.
-        target_folder: where its weights are.
-        root: folder of the suite.
-        work: folder of the build; a killed one goes on.
-        seed: decides all draws.
-        report: progress callback.
-        sizes: fields of `build.Sizes`; the suite's own if None.
-
-    Raises:
-        CheckFailedError: too few features fit, or the text is not parted.
-        UsageError: an unknown size, or a folder belongs to another build.
-        MissingPartError: network, a library or disk space is missing.
-        IntegrityError: a file of a folder is damaged.
+    The target is the model in float32, with the folder of its weights. A killed build goes on in
+    its work folder. The seed decides all draws; sizes are fields of `build.Sizes`.
     """
     wanted = read_sizes(sizes)
     built = build(target, target_folder, work, seed=seed, report=report, sizes=wanted)
@@ -99,7 +84,7 @@ def make_features(
         "least_r": built.least_r,
         "predicates_known": len(known),
     }
-    return Made(
+    return MadeSuite(
         counts=counts,
         statistics=statistics,
         judge=exact_judge(known, load_embedder(fetch_embedder()), target.tokenizer),
@@ -108,22 +93,12 @@ def make_features(
 
 
 def judge_features(
-    suite: Suite, made: Made, *, seed: int, report: Progress
+    suite: Suite, made: MadeSuite, *, seed: int, report: Report
 ) -> tuple[dict[str, Any], dict[str, list[Row]]]:
     """Say what the judge makes of known texts, and what readers of tokens and nulls reach.
 
-    Args:
-        suite: what was written.
-        made: who judges, and readers.
-        seed: deals descriptions to other features.
-        report: progress callback.
-
-    Returns:
-        Statistics, `readers` and `judge` by split, and nulls by split.
-
-    Raises:
-        UsageError: most features of a split mean the same.
-        IntegrityError: a file is not what the manifest says.
+    Returns statistics, `readers` and `judge` by split, and nulls by split. The seed deals
+    descriptions to other features.
     """
     found: dict[str, Any] = {"readers": {}, "judge": {}}
     judge = made.judge.judge
@@ -135,7 +110,7 @@ def judge_features(
     return found, description_nulls(suite, judge, made.readers, splits=SCORED, seed=seed)
 
 
-def judges_of(made: Made) -> dict[str, str]:
+def judges_of(made: MadeSuite) -> dict[str, str]:
     """Return what a manifest says of judges."""
     return {EXACT: made.judge.id}
 
@@ -161,12 +136,43 @@ def token_readers(built: Built) -> dict[str, quality.Reader]:
     }
 
 
-def read_sizes(sizes: Mapping[str, Any] | None) -> Sizes:
-    """Return sizes that were given by name; `training` is a mapping of its own.
+def layer_quality(
+    work: Path,
+    layer: Layer,
+    described: Sequence[Described],
+    ids: npt.NDArray[np.int32],
+    *,
+    least_r: float,
+) -> dict[str, float]:
+    """Measure a layer on the fitted text, (n_windows, 32).
 
-    Raises:
-        UsageError: one is unknown.
+    Returns `table_share` and `explained`: shares of the variance of centred and capped residuals
+    that the token table holds, and that table and autoencoder hold together, with activations as
+    they are used, 0 below the threshold; `l0`, latents active at a token; `dead`, the share of
+    latents that are active nowhere; numbers of latents `described` and `kept`.
     """
+    activations, weights = layer.activations, layer.weights
+    rows = np.arange(0, ids.size, max(1, ids.size // ROWS))
+    residuals, tokens = load_residuals(work, layer.number)[rows], ids.ravel()[rows]
+    whole = capped(residuals, layer.table.mean, layer.table.cap)
+    told = weights["center"] + activations.tocsr()[rows] @ weights["directions"]
+    missing = layer.table.left(residuals, tokens) - told
+    return {
+        "table_share": round(layer.share, 6),
+        "explained": round(1 - _power(missing) / _power(whole), 6),
+        "l0": round(activations.nnz / ids.size, 4),
+        "dead": round(float((np.diff(activations.indptr) == 0).mean()), 6),
+        "described": len(described),
+        "kept": sum(bool(kept_as(one, plain=layer.plain, least_r=least_r)) for one in described),
+    }
+
+
+def _power(values: npt.NDArray[np.floating]) -> float:
+    return float(np.square(values, dtype=np.float64).sum())
+
+
+def read_sizes(sizes: Mapping[str, Any] | None) -> Sizes:
+    """Return sizes that were given by name; `training` is a mapping of its own."""
     given = dict(sizes or {})
     known = sorted(field.name for field in fields(Sizes))
     for name in given:

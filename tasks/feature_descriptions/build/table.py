@@ -1,36 +1,32 @@
 """What the current token alone says of a residual: a frozen vector for every token.
 
-Owns the token table of one layer, after Dooms and Wilhelm 2024, "Tokenized SAEs": the mean residual
-of each token, shrunk to a linear map of its embedding. A feature of what is left is a feature of
-the context. Pure: arrays in, arrays out.
+The token table of one layer, after Dooms and Wilhelm 2024, "Tokenized SAEs": the mean residual of
+each token, shrunk to a linear map of its embedding. A feature of what is left is a feature of the
+context. Pure: arrays in, arrays out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ....benchmark.errors import UsageError
+from ..windows import Floats, Ids
 
-SHRINK = 10.0
-"""Occurrences of a token at which its own mean and the map weigh the same."""
-CAP = 3.0
-"""Cap of a centred residual's length, in median lengths."""
+SHRINK = 10.0  # occurrences of a token at which its own mean and the map weigh the same
+CAP = 3.0  # cap of a centred residual's length, in median lengths
 _RIDGE = 1e-3
 _ROWS = 1 << 16
-
-Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenTable:
     """A layer's mean and cap, and what each token says."""
 
-    mean: Floats
-    """Mean residual, (d_model,)."""
+    mean: Floats  # mean residual, (d_model,)
     cap: float
     """Greatest length of a centred residual; a few tokens carry residuals a hundred times as long
     as all others."""
@@ -38,12 +34,7 @@ class TokenTable:
     """What to subtract from a centred and capped residual, by token id, (vocabulary, d_model)."""
 
     def left(self, residuals: npt.NDArray[np.floating], tokens: Ids) -> Floats:
-        """Return what a token does not say, float32 (n, d_model).
-
-        Args:
-            residuals: (n, d_model).
-            tokens: id of the token at each, (n,).
-        """
+        """Return what tokens, (n,), do not say of residuals, (n, d_model)."""
         left: Floats = capped(residuals, self.mean, self.cap) - self.rows[tokens]
         return left
 
@@ -56,23 +47,11 @@ def capped(residuals: npt.NDArray[np.floating], mean: Floats, cap: float) -> Flo
     return shortened
 
 
-def fit_table(
-    residuals: npt.NDArray[np.floating],
-    tokens: Ids,
-    embeddings: Floats,
-    *,
-    shrink: float = SHRINK,
-) -> TokenTable:
+def fit_table(residuals: npt.NDArray[np.floating], tokens: Ids, embeddings: Floats) -> TokenTable:
     """Fit the table of one layer.
 
-    Args:
-        residuals: of the fitted text, (n, d_model).
-        tokens: id of the token at each, (n,).
-        embeddings: input embeddings, (vocabulary, d_embedding).
-        shrink: weight of the map, in occurrences.
-
-    Raises:
-        UsageError: the arrays are not about the same tokens.
+    Residuals are of the fitted text, (n, d_model), tokens those at each, (n,), embeddings the
+    target's input embeddings, (vocabulary, d_embedding).
     """
     if len(residuals) != len(tokens) or not len(tokens):
         raise UsageError(f"{len(residuals)} residuals of {len(tokens)} tokens")
@@ -80,22 +59,24 @@ def fit_table(
     vocabulary, width = len(embeddings), residuals.shape[1]
     sums = np.zeros((vocabulary, width), dtype=np.float64)
     counts = np.bincount(tokens, minlength=vocabulary).astype(np.float64)
-    for start in range(0, len(tokens), _ROWS):
-        part = slice(start, start + _ROWS)
+    for part in _parts(len(tokens)):
         np.add.at(sums, tokens[part], capped(residuals[part], mean, cap))
     mapped = _mapped(sums, counts, embeddings)
-    rows = (sums + shrink * mapped) / (counts[:, None] + shrink)
+    rows = (sums + SHRINK * mapped) / (counts[:, None] + SHRINK)
     return TokenTable(mean=mean, cap=cap, rows=rows.astype(np.float32))
 
 
 def explained(table: TokenTable, residuals: npt.NDArray[np.floating], tokens: Ids) -> float:
     """Share of the variance of centred and capped residuals that the table holds."""
     left = total = 0.0
-    for start in range(0, len(tokens), _ROWS):
-        part = slice(start, start + _ROWS)
+    for part in _parts(len(tokens)):
         total += float(np.square(capped(residuals[part], table.mean, table.cap)).sum(dtype=float))
         left += float(np.square(table.left(residuals[part], tokens[part])).sum(dtype=float))
     return 1.0 - left / total
+
+
+def _parts(n: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
 
 
 def _centring(residuals: npt.NDArray[np.floating]) -> tuple[Floats, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ....benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
 from ....benchmark.judging.rating import rate_run
+from ....benchmark.judging.rubric import Judge as LanguageJudge
 from ....benchmark.registry import suites
 from ....benchmark.runs.run import read_run
 from ....benchmark.scoring.judged import EXACT
@@ -25,33 +26,17 @@ def judge(
     on_fetch: OnProgress = silent,
     on_answers: OnAnswers | None = None,
 ) -> int:
-    """Have the descriptions of a complete run judged, as `run` does at its end.
+    """Have the descriptions of a complete run judged, as `run` does at its end; returns how many.
 
-    Args:
-        path: the run file; judgements are appended to it, those that are there are kept.
-        suite: folder of suites, for a suite that is not in the package.
-        judges: `exact-predicates`, `simulator`; the first if empty.
-        device: a torch device.
-        on_fetch: told what is downloaded and prepared.
-        on_answers: told judge, descriptions judged, descriptions in all.
-
-    Returns:
-        How many judgements were appended.
-
-    Raises:
-        UsageError: unknown judge, an incomplete run, or answers that need no judge.
-        MissingPartError: weights, network, device or disk space are missing.
-        IntegrityError: a file is corrupt, or a judge is not the suite's own.
+    Judgements are appended to the run file, those that are there are kept. `suite` is a folder of
+    suites, for one that is not in the package; `judges` are of `exact-predicates` and `simulator`,
+    the first if empty. `on_fetch` is told what is downloaded and prepared, `on_answers` the judge,
+    descriptions judged and descriptions in all.
     """
-    task, where = about(read_run(Path(path)), suite)
+    path = Path(path)
+    task, where = about(read_run(path), suite)
     return judge_descriptions(
-        Path(path),
-        task,
-        where,
-        names=judges,
-        device=device,
-        on_fetch=on_fetch,
-        on_answers=on_answers,
+        path, task, where, names=judges, device=device, on_fetch=on_fetch, on_answers=on_answers
     )
 
 
@@ -68,43 +53,33 @@ def rate(
 ) -> int:
     """Have a language model rate the descriptions of a complete run against the references.
 
-    Args:
-        path: the run file; ratings are appended to it, those that are there are kept.
-        suite: folder of suites, for a suite that is not in the package.
-        endpoint: address of an OpenAI-compatible server; None loads a local model.
-        model: name of the model at the server, or a folder, hub id or target's name.
-        key_variable: environment variable that holds the server's key.
-        structured: ask the server to hold replies to a JSON schema.
-        device: a torch device, for a local model.
-        on_fetch: told what is going on.
+    Ratings are appended to the run file, those that are there are kept; returns how many. If more
+    than 2 % of the replies are malformed (`CheckFailedError`), nothing is appended.
 
-    Returns:
-        How many ratings were appended.
-
-    Raises:
-        CheckFailedError: more than 2 % of the replies are malformed; nothing is appended.
-        UsageError: an incomplete run, answers that are no descriptions, or a request refused.
-        MissingPartError: the judge cannot be reached or loaded.
-        IntegrityError: a file is corrupt.
+    `suite` is a folder of suites, for one that is not in the package. `endpoint` is the address of
+    an OpenAI-compatible server, which `model` is a name at, with the environment variable that
+    holds its key, and `structured` to have it hold replies to a JSON schema; without one `model` is
+    a folder, hub id or target's name, loaded on a device.
     """
-    found = read_run(Path(path))
-    task, where = about(found, suite)
-    cache = cache_dir() / "judge"
+    path = Path(path)
+    task, where = about(read_run(path), suite)
+
+    def rated(judge: LanguageJudge) -> int:
+        cache = cache_dir() / "judge"
+        return rate_run(
+            path, task=task, suite=where, judge=judge, cache=cache, on_progress=on_fetch
+        )
+
     if endpoint is None:
         from ....benchmark.backends.explainer.load import load_judge
 
-        local = load_judge(model, device=device, on_progress=on_fetch)
-        return rate_run(
-            Path(path), task=task, suite=where, judge=local, cache=cache, on_progress=on_fetch
-        )
+        return rated(load_judge(model, device=device, on_progress=on_fetch))
     from ....benchmark.judging.endpoint import EndpointJudge
 
     with EndpointJudge(
         endpoint, model, key_variable=key_variable, structured=structured
     ) as judge_there:
-        return rate_run(
-            Path(path), task=task, suite=where, judge=judge_there, cache=cache, on_progress=on_fetch
-        )
+        return rated(judge_there)
 
 
 def show_judge(
@@ -116,19 +91,9 @@ def show_judge(
 ) -> dict[str, Any]:
     """Say what a suite's judge makes of descriptions whose worth is known, on the test split.
 
-    Args:
-        suite: a shipped suite or a folder of suites; the first shipped one if None.
-        measure: measure it again instead of reading what the suite says.
-        device: a torch device, for measuring.
-        on_fetch: told what is downloaded and prepared.
-
-    Returns:
-        `judge`, its id, and what `measure_judge` of the task's `judge/quality.py` gives.
-
-    Raises:
-        UsageError: unknown suite, or it has no such task.
-        MissingPartError: weights or device are missing; only if it is measured.
-        IntegrityError: a file is corrupt.
+    `suite` is a shipped suite or a folder of suites; the first shipped one if None. Returns
+    `judge`, its id, and what `measure_judge` of `judge/quality.py` gives, as the suite says it or
+    measured again on a device.
     """
     from ..task import NAME
 

@@ -1,6 +1,6 @@
 """Judges descriptions by exact predicates: free text to a known conjunction, then to its values.
 
-A description is taken apart by the grammar of `reading.py`; each phrase stands for a known
+A description is taken apart by the grammar of `grammar.py`; each phrase stands for a known
 predicate with that wording, or else for the nearest wording by sentence embedding. A description of
 which a phrase stands for nothing is mapped as a whole to the nearest wording of a known
 conjunction. One that is near none predicts the same everywhere. Deterministic; no training, no
@@ -24,15 +24,13 @@ from ..predicates.evaluate import evaluate_named
 from ..predicates.lexicon import LEXICON_SHA256, Lexicon
 from ..predicates.names import parse
 from ..predicates.phrases import wording
-from ..predicates.predicate import Predicate
 from ..predicates.words import HasVocabulary
-from .grammar import Reading, grammar, read
-from .phrase_index import OPPOSITE, THRESHOLD, PhraseIndex, TextEmbedder, match, phrase_index
-from .slots import SLOTS, parts_of, slot
-from .wording import clause_table, inner, wordings_of
+from ..windows import Floats
+from .conjunctions import clause_table, inner, parts_of, slot, wordings_of
+from .grammar import ParsedDescription, grammar, read
+from .phrase_index import OPPOSITE, THRESHOLD, TextEmbedder, match, phrase_index
 
-TOP = 10.0
-"""Prediction where a description holds; 0 elsewhere."""
+TOP = 10.0  # prediction where a description holds; 0 elsewhere
 _GENERIC = frozenset(
     (
         *("", "whatever", "anything", "something", "everything", "token", "tokens", "text"),
@@ -60,36 +58,62 @@ class Meaning:
 
 
 class Vocabulary:
-    """The phrases of known predicates."""
+    """The phrases of known single predicates."""
 
     def __init__(self, names: Sequence[str], lexicon: Lexicon) -> None:
-        """Collect them.
-
-        Args:
-            names: known predicates that are not joined (`library.Parts.names`).
-            lexicon: what is known about words.
-        """
         self.places = {
             form: name for name, forms in clause_table("place").items() for form in forms
         }
         bases: dict[str, None] = {}
-        topics: dict[str, str] = {}
+        self.topics: dict[str, str] = {}
         for name in names:
-            parts, where = parse(name), slot(name)
+            parts = parse(name)
             if parts.relation == "topic":
-                topics[normal(inner(name, lexicon))] = name
+                self.topics[normal(inner(name, lexicon))] = name
             elif parts.family == "previous-piece":
                 bases[f"piece:{parts.argument}"] = None
-            elif where == "thing" or parts.relation:
+            elif slot(name) == "thing" or parts.relation:
                 bases[parts.base] = None
-        self.topics = topics
-        self.predicates = [
-            Predicate(name=base, family="known", phrases=wording(base, lexicon)) for base in bases
-        ]
+        self.wordings = {base: wording(base, lexicon) for base in bases}
         self.exact: dict[str, str] = {}
-        for one in self.predicates:
-            for phrase in one.phrases:
-                self.exact.setdefault(normal(phrase), one.name)
+        for base, wordings in self.wordings.items():
+            for phrase in wordings:
+                self.exact.setdefault(normal(phrase), base)
+
+    def related(self, where: str, phrase: str, known: dict[str, str | None]) -> str | None:
+        """Name of the context that a relation to a phrase is, if there is one."""
+        if where == "topic":
+            return self.topics.get(normal(phrase))
+        base = known[phrase]
+        if base is None:
+            return None
+        if base.startswith("piece:"):
+            return f"previous-{base}" if where == "previous" else None
+        try:
+            parse(f"{where}-{base}")
+        except UsageError:
+            return None
+        return f"{where}-{base}"
+
+    def meaning(self, reading: ParsedDescription, known: dict[str, str | None]) -> Meaning | None:
+        """What a reading stands for, None if one of its phrases stands for nothing."""
+        contexts = []
+        for one in reading.contexts:
+            if one.slot is None:
+                name: str | None = self.places[one.phrase]
+            else:
+                name = self.related(one.slot, one.phrase, known)
+            if name is None:
+                return None
+            contexts.append(name)
+        generic = normal(reading.thing) in _GENERIC
+        thing = None if generic else known[reading.thing]
+        if (thing is None and not generic) or not (thing or contexts):
+            return None
+        things = () if thing is None else (thing,)
+        return Meaning(
+            things=things, contexts=tuple(contexts), denied=reading.denied, how="grammar"
+        )
 
 
 class ExactJudge:
@@ -108,26 +132,15 @@ class ExactJudge:
         lexicon: Lexicon,
         folder: Path,
     ) -> None:
-        """Embed the wordings, or read them if that was done before.
+        """Embed the wordings of known predicates and conjunctions, simple ones first.
 
-        Args:
-            names: known predicates that are not joined, simple ones first.
-            conjunctions: known conjunctions, such as those of training features.
-            embedder: makes the vectors.
-            tokenizer: the target's.
-            lexicon: what is known about words.
-            folder: where vectors are kept.
+        `tokenizer` is the target's; vectors are kept in the folder.
         """
         self._vocabulary = Vocabulary(names, lexicon)
         self._embedder, self._tokenizer, self._lexicon = embedder, tokenizer, lexicon
-        whole = [
-            Predicate(name=name, family="known", phrases=wordings_of(name, lexicon))
-            for name in dict.fromkeys((*names, *conjunctions))
-        ]
-        self._phrases: PhraseIndex = phrase_index(
-            self._vocabulary.predicates, embedder, folder=folder
-        )
-        self._whole: PhraseIndex = phrase_index(whole, embedder, folder=folder)
+        whole = {name: wordings_of(name, lexicon) for name in (*names, *conjunctions)}
+        self._phrases = phrase_index(self._vocabulary.wordings, embedder, folder=folder)
+        self._whole = phrase_index(whole, embedder, folder=folder)
         known = {
             "phrases": self._phrases.sha256,
             "whole": self._whole.sha256,
@@ -143,34 +156,25 @@ class ExactJudge:
     def meanings(self, descriptions: Sequence[str]) -> list[Meaning | None]:
         """Say what descriptions stand for; None for nothing."""
         readings = [read(text, list(self._vocabulary.places)) for text in descriptions]
-        phrases = {one.thing for one in readings} | {
+        asked = {one.thing for one in readings} | {
             context.phrase for one in readings for context in one.contexts
         }
-        known = self._known(sorted(phrases))
-        found: list[Meaning | None] = [_grammar(one, known, self._vocabulary) for one in readings]
+        known = self._known(sorted(asked))
+        found = [self._vocabulary.meaning(one, known) for one in readings]
         open_ = [n for n, one in enumerate(found) if one is None and descriptions[n].strip()]
         if open_:
             near = match([descriptions[n] for n in open_], self._whole, self._embedder)
             for n, one in zip(open_, near, strict=True):
                 if one.name is not None:
-                    found[n] = _nearest(one.name, denied=one.opposite or readings[n].denied)
+                    opposite = one.opposite or readings[n].denied
+                    found[n] = exact_meaning(one.name, denied=opposite, how="nearest")
         return found
 
-    def predict(
-        self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.float32]:
-        """Predicted activations of each description's own windows.
+    def predict(self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]) -> Floats:
+        """Predicted activations of each description's own windows, (n_descriptions, n_windows, 32).
 
-        Args:
-            descriptions: any texts.
-            windows: token ids, int (n_descriptions, n_windows, 32).
-
-        Returns:
-            float32 (n_descriptions, n_windows, 32): `TOP` where the description holds, else 0; 0
-            everywhere if it stands for nothing.
-
-        Raises:
-            ValueError: the windows have another shape.
+        Returns that shape: `TOP` where the description holds, else 0; 0 everywhere if it stands for
+        nothing.
         """
         if windows.ndim != 3 or len(windows) != len(descriptions):
             raise ValueError(f"{len(descriptions)} descriptions, windows {windows.shape}")
@@ -178,7 +182,7 @@ class ExactJudge:
 
     def predict_meanings(
         self, meanings: Sequence[Meaning | None], windows: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.float32]:
+    ) -> Floats:
         """Predict as `predict` does, from meanings."""
         found = np.zeros(windows.shape, dtype=np.float32)
         names = sorted({name for one in meanings if one for name in (*one.things, *one.contexts)})
@@ -206,9 +210,9 @@ class ExactJudge:
     def _known(self, phrases: Sequence[str]) -> dict[str, str | None]:
         """Property that each phrase stands for."""
         found: dict[str, str | None] = {}
+        exact = self._vocabulary.exact
         for phrase in phrases:
             words = normal(phrase)
-            exact = self._vocabulary.exact
             found[phrase] = exact.get(words) or exact.get(f"word {words}")
         rest = [p for p in phrases if found[p] is None and normal(p) not in _GENERIC]
         if rest:
@@ -223,57 +227,9 @@ def normal(phrase: str) -> str:
     return _ARTICLE.sub("", plain)
 
 
-def exact_meaning(name: str, *, denied: bool = False) -> Meaning:
-    """What the reference conjunction itself stands for."""
-    return _nearest(name, denied=denied, how="grammar")
-
-
-def _nearest(name: str, *, denied: bool, how: How = "nearest") -> Meaning:
+def exact_meaning(name: str, *, denied: bool = False, how: How = "grammar") -> Meaning:
+    """What a conjunction itself stands for, by its name."""
     parts = parts_of(name)
     things = tuple(part for part in parts if slot(part) == "thing")
-    return Meaning(
-        things=things,
-        contexts=tuple(part for part in parts if part not in things),
-        denied=denied,
-        how=how,
-    )
-
-
-def _grammar(
-    reading: Reading, known: dict[str, str | None], vocabulary: Vocabulary
-) -> Meaning | None:
-    """What a reading stands for, None if one of its phrases stands for nothing."""
-    contexts = []
-    for one in reading.contexts:
-        if one.slot is None:
-            contexts.append(vocabulary.places[one.phrase])
-            continue
-        name = _related(one.slot, one.phrase, known, vocabulary)
-        if name is None:
-            return None
-        contexts.append(name)
-    generic = normal(reading.thing) in _GENERIC
-    thing = None if generic else known[reading.thing]
-    if (thing is None and not generic) or not (thing or contexts):
-        return None
-    things = () if thing is None else (thing,)
-    return Meaning(things=things, contexts=tuple(contexts), denied=reading.denied, how="grammar")
-
-
-def _related(
-    where: str, phrase: str, known: dict[str, str | None], vocabulary: Vocabulary
-) -> str | None:
-    """Name of the context that a relation to a phrase is."""
-    assert where in SLOTS
-    if where == "topic":
-        return vocabulary.topics.get(normal(phrase))
-    base = known[phrase]
-    if base is None:
-        return None
-    if base.startswith("piece:"):
-        return f"previous-{base}" if where == "previous" else None
-    try:
-        parse(f"{where}-{base}")
-    except UsageError:
-        return None
-    return f"{where}-{base}"
+    contexts = tuple(part for part in parts if part not in things)
+    return Meaning(things=things, contexts=contexts, denied=denied, how=how)

@@ -1,7 +1,7 @@
 """Takes a description apart into a thing and its contexts, by a small grammar of English phrases.
 
-Owns the connectives ("right after", "in a sentence that has already had", ...) and what is dropped
-around them. What the phrases between them mean is `judge.py`'s concern. Pure text.
+Connectives ("right after", "in a sentence that has already had", ...) and what is dropped around
+them stand here. What the phrases between them mean is `exact.py`'s concern. Pure text.
 """
 
 from __future__ import annotations
@@ -64,31 +64,21 @@ _EDGE = re.compile(
 class Context:
     """One context of a description."""
 
-    slot: str | None
-    """Relation that it states; None for a place, such as "inside a quotation"."""
-    phrase: str
-    """What stands there, or the place."""
+    slot: str | None  # relation that it states; None for a place, such as "inside a quotation"
+    phrase: str  # what stands there, or the place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ParsedDescription:
     """A description taken apart."""
 
-    thing: str
-    """What the token is; may be empty."""
-    contexts: tuple[Context, ...]
-    """Its contexts in the order of the text."""
-    denied: bool
-    """Whether the contexts (or the thing, if there are none) must not hold."""
+    thing: str  # what the token is; may be empty
+    contexts: tuple[Context, ...]  # its contexts in the order of the text
+    denied: bool  # whether the contexts (or the thing, if there are none) must not hold
 
 
-def read(description: str, places: Sequence[str]) -> Reading:
-    """Take a description apart.
-
-    Args:
-        description: any text.
-        places: phrases that are a context by themselves, lower case.
-    """
+def read(description: str, places: Sequence[str]) -> ParsedDescription:
+    """Take a description apart; `places` are phrases, lower case, that are contexts alone."""
     text = " ".join(description.split()).strip(" .")
     text = text[_OPENING.match(text).end() :]  # type: ignore[union-attr]
     denial = _DENIAL.search(text)
@@ -96,12 +86,12 @@ def read(description: str, places: Sequence[str]) -> Reading:
         thing, contexts = _split(text[: denial.start()], places)
         _, denied = _split(" " + text[denial.end() :], places)
         if not contexts and denied:
-            return Reading(thing=thing, contexts=denied, denied=True)
+            return ParsedDescription(thing=thing, contexts=denied, denied=True)
     elif denial:
         thing, contexts = _split(text[denial.end() :], places)
-        return Reading(thing=thing, contexts=contexts, denied=True)
+        return ParsedDescription(thing=thing, contexts=contexts, denied=True)
     thing, contexts = _split(text, places)
-    return Reading(thing=thing, contexts=contexts, denied=False)
+    return ParsedDescription(thing=thing, contexts=contexts, denied=False)
 
 
 _EVERYTHING = frozenset(
@@ -116,7 +106,6 @@ def grammar() -> list[object]:
 
 
 def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
-    """Thing and contexts of a text without a denial."""
     found: list[tuple[int, int, str | None, str]] = []  # start, end, slot, phrase if known
     rest = text
     for phrase in sorted(places, key=len, reverse=True):
@@ -126,13 +115,10 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
             rest = rest[:place] + "\0" * len(phrase) + rest[place + len(phrase) :]
     for slot, pattern in WITH:
         for match in re.finditer(rf"\b(?:with|and) ([^\0]+?) {pattern}", rest, re.IGNORECASE):
-            inner = match[1]
-            start = match.start()
-            if " with " in inner:
-                start, inner = (
-                    match.start(1) + inner.rindex(" with ") + 1,
-                    inner.rsplit(" with ")[-1],
-                )
+            start, inner = match.start(), match[1]
+            before, with_, last = inner.rpartition(" with ")
+            if with_:
+                start, inner = match.start(1) + len(before) + 1, last
             found.append((start, match.end(), slot, inner))
             rest = rest[:start] + "\0" * (match.end() - start) + rest[match.end() :]
     starts: list[tuple[int, int, str]] = []
@@ -143,19 +129,13 @@ def _split(text: str, places: Sequence[str]) -> tuple[str, tuple[Context, ...]]:
     edges = sorted([start for start, *_ in starts] + [start for start, *_ in found] + [len(text)])
     for start, end, slot in starts:
         until = next(edge for edge in edges if edge > start)
-        found.append((start, until, slot, _trimmed(text[end:until])))
+        found.append((start, until, slot, _EDGE.sub("", text[end:until])))
     found.sort()
     head = text[: edges[0]]
     contexts = tuple(Context(slot=slot, phrase=phrase) for _, _, slot, phrase in found if phrase)
-    return _trimmed(head), contexts
+    return _EDGE.sub("", head), contexts
 
 
 def _bounded(text: str, start: int, end: int) -> bool:
-    """Whether a stretch of a text begins and ends with a word."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (before.isalnum() or after.isalnum())
-
-
-def _trimmed(text: str) -> str:
-    """A phrase without what joins it to others."""
-    return _EDGE.sub("", text)

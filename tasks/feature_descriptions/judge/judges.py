@@ -1,14 +1,14 @@
 """Judges of descriptions, as the suite names them: exact predicates, and simulators.
 
-Owns what each finds, as fields of a judgement, and how a suite's judges are loaded. No truth is
-opened.
+What each finds, as fields of a judgement, how a suite's judges are loaded, and descriptions dealt
+to other features. No truth is opened. A simulator's model is `benchmark.backends.simulator`'s.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -22,10 +22,10 @@ from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.suite import Suite
 from ..predicates.lexicon import shipped_lexicon
 from ..predicates.words import HasVocabulary
+from ..windows import Floats, Ids
+from .conjunctions import is_conjunction
 from .exact import ExactJudge
 from .phrase_index import TextEmbedder
-from .predictions import Simulator, quantise
-from .slots import is_conjunction
 
 KNOWN = "predicates.jsonl"
 """File of a suite with the names of the predicates that were searched, simple ones first, then the
@@ -33,11 +33,10 @@ conjunctions that describe training features."""
 SIMULATOR = "simulator"
 NAMES = (EXACT, SIMULATOR)
 """Kinds of judges: the first is the suite's own and ranks; a suite may name one of the second."""
+STEPS = 25.5  # stored steps of one unit of activation: 0 to 10 becomes 0 to 255
 
-Ids = npt.NDArray[np.int32]
 
-
-class Judge(Protocol):
+class DescriptionJudge(Protocol):
     """Finds something about descriptions."""
 
     @property
@@ -45,20 +44,28 @@ class Judge(Protocol):
         """`KIND/NAME@` and 12 digits of a hash of all that its findings depend on."""
 
     def find(self, texts: Sequence[str], windows: Ids) -> Sequence[Mapping[str, str]]:
-        """Return fields of judgements, one for each text.
+        """Return fields of a judgement of each description and its windows, (n, 16, 32)."""
 
-        Args:
-            texts: descriptions.
-            windows: of each, int32 (n, 16, 32).
-        """
-        ...
+
+class Simulator(Protocol):
+    """Predicts activations from descriptions."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything its predictions depend on."""
+
+    def predict(self, descriptions: Sequence[str], windows: Ids) -> Floats:
+        """Activations 0 to 10, (n, w, 32), of windows, (n, w, 32)."""
 
 
 class Exact:
     """Exact predicates as a judge: predicted activations, and how each description was read."""
 
     def __init__(self, judge: ExactJudge) -> None:
-        """Wrap it."""
         self.id = judge_id(EXACT, judge.name, judge.sha256)
         self.judge = judge
 
@@ -76,7 +83,6 @@ class Simulating:
     """A simulator as a judge."""
 
     def __init__(self, simulator: Simulator) -> None:
-        """Wrap it."""
         self.id = judge_id(SIMULATOR, simulator.name, simulator.sha256)
         self._simulator = simulator
 
@@ -85,8 +91,15 @@ class Simulating:
         return [{PREDICTED: stored(row)} for row in self._simulator.predict(texts, windows)]
 
 
-def stored(predicted: npt.NDArray[np.float32]) -> str:
-    """Predicted activations as they are stored: base64 of uint8, 25.5 for each unit."""
+def quantise(predicted: Floats) -> npt.NDArray[np.uint8]:
+    """Turn activations 0 to 10 of any shape into the bytes that are stored; refuses others."""
+    if not bool(((predicted >= 0) & (predicted <= 10)).all()):
+        raise UsageError("a predicted activation is not a number from 0 to 10")
+    return np.round(predicted.astype(np.float64) * STEPS).astype(np.uint8)
+
+
+def stored(predicted: Floats) -> str:
+    """Predicted activations as they are stored: base64 of uint8."""
     return base64.b64encode(quantise(predicted).tobytes()).decode()
 
 
@@ -95,18 +108,27 @@ def judge_id(kind: str, name: str, sha256: str) -> str:
     return f"{kind}/{name}@{sha256[:12]}"
 
 
-def exact_judge(names: Sequence[str], embedder: TextEmbedder, tokenizer: HasVocabulary) -> Exact:
-    """Make the judge of a suite.
+def shuffled(names: Sequence[str], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Give every feature the place of another one whose description means something else.
 
-    Args:
-        names: what its file `KNOWN` holds.
-        embedder: the encoder of sentences.
-        tokenizer: the target's.
-
-    Raises:
-        MissingPartError: the cache can't be written.
-        IntegrityError: a file there is damaged.
+    `names` say what each description means. Returns a permutation, (n,), with
+    `names[permutation[i]] != names[i]` for every i; there is none (`UsageError`) if more than half
+    mean the same.
     """
+    kinds, meaning = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
+    largest = int(np.bincount(meaning).max()) if len(names) else 1
+    if 2 * largest > len(names):
+        raise UsageError(f"{largest} of {len(names)} descriptions mean the same")
+    # Equal meanings side by side in random order; moving on by at least the largest group, and by
+    # as much less than the whole, leaves no feature within its own.
+    order = np.lexsort((rng.permutation(len(names)), rng.permutation(len(kinds))[meaning]))
+    found = np.zeros(len(names), dtype=np.int64)
+    found[order] = np.roll(order, int(rng.integers(largest, len(names) - largest + 1)))
+    return found
+
+
+def exact_judge(names: Sequence[str], embedder: TextEmbedder, tokenizer: HasVocabulary) -> Exact:
+    """Make the judge of a suite from what its file `KNOWN` holds and the target's tokenizer."""
     judge = ExactJudge(
         [name for name in names if not is_conjunction(name)],
         [name for name in names if is_conjunction(name)],
@@ -124,28 +146,24 @@ def open_judges(
     names: Sequence[str] = (EXACT,),
     device: str = "cpu",
     on_progress: OnProgress = silent,
-) -> list[Judge]:
-    """Load the judges of a suite.
+) -> list[DescriptionJudge]:
+    """Load judges of a suite, of `NAMES`.
 
-    Args:
-        suite: names them in its manifest.
-        names: some of `NAMES`.
-        device: a torch device.
-        on_progress: told what is fetched and loaded.
-
-    Raises:
-        UsageError: unknown name, the suite has no such judge, or its simulator is not here.
-        MissingPartError: weights, network or device are missing.
-        IntegrityError: a part is corrupt, or a judge is not the one the suite names.
+    `UsageError`: unknown name, the suite has no such judge, or its simulator is not here;
+    `IntegrityError`: a judge is not the one that the suite's manifest names.
     """
     if unknown := sorted(set(names) - set(NAMES)):
         raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(NAMES)}")
     if not suite.describes:
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
-    judges = []
+    judges: list[DescriptionJudge] = []
     for name in sorted(set(names), key=NAMES.index):
         on_progress(f"loading the judge {name}", 0, None)
-        judge = _OPEN[name](suite, device, on_progress)
+        judge: DescriptionJudge
+        if name == EXACT:
+            judge = open_exact(suite, device, on_progress)
+        else:
+            judge = Simulating(open_simulator(suite, device=device, on_progress=on_progress))
         wanted = suite.manifest["judges"].get(name)
         if wanted is not None and judge.id != wanted:
             raise IntegrityError(f"the suite is judged by {wanted}, this is {judge.id}")
@@ -156,13 +174,7 @@ def open_judges(
 def open_simulator(
     suite: Suite, *, device: str = "cpu", on_progress: OnProgress = silent
 ) -> Simulator:
-    """Load the simulator of a suite: one that lies beside the suite, or is on a hub.
-
-    Raises:
-        UsageError: the suite names none, or it is not here.
-        MissingPartError: weights, network or device are missing.
-        IntegrityError: a part is corrupt.
-    """
+    """Load the simulator of a suite: one that lies beside the suite, or is on a hub."""
     from ....benchmark.backends.simulator.model import load_simulator
 
     judges = suite.manifest["judges"]
@@ -176,10 +188,6 @@ def open_simulator(
         raise UsageError(f"the simulator {name} is not at {place}")
     base = _target_folder(suite, on_progress)
     return load_simulator(place, name=name, base=base, device=device)
-
-
-def _open_simulator(suite: Suite, device: str, on_progress: OnProgress) -> Judge:
-    return Simulating(open_simulator(suite, device=device, on_progress=on_progress))
 
 
 def _target_folder(suite: Suite, on_progress: OnProgress) -> Path:
@@ -211,9 +219,3 @@ def open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Exact:
         load_embedder(fetch_embedder(on_progress=on_progress), device=device),
         load_tokenizer(_target_folder(suite, on_progress)),
     )
-
-
-_OPEN: dict[str, Callable[[Suite, str, OnProgress], Judge]] = {
-    EXACT: open_exact,
-    SIMULATOR: _open_simulator,
-}

@@ -1,15 +1,14 @@
 """Texts mapped to the known predicate whose wording they read most like.
 
-Owns wordings as vectors, and which predicate a text stands for. The wordings of all predicates are
-embedded once; a text is the predicate of the nearest of them, and one that is near none stands for
-nothing. An embedding hardly sees a negation, so the plain ways to say "everything except X" are
-read apart from X; subtler ones read as X.
+The wordings of all predicates are embedded once; a text is the predicate of the nearest of them,
+and one that is near none stands for nothing. An embedding hardly sees a negation, so the plain ways
+to say "everything except X" are read apart from X; subtler ones read as X.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ....benchmark import files
-from ....benchmark.cache import OnProgress, locked, silent
+from ....benchmark.cache import locked
 from ....benchmark.errors import IntegrityError
 from ....benchmark.tensors import write_safetensors_atomic
-from ..predicates.predicate import Predicate
+from ..windows import Floats
 
 THRESHOLD = 0.6
 """Cosine to the nearest wording from which a description stands for its predicate.
@@ -41,12 +40,12 @@ _TOGETHER = 2_048
 
 
 class TextEmbedder(Protocol):
-    """Turns texts into unit vectors; `benchmark.backends.embedding.Embedder` is one."""
+    """Turns texts into unit vectors; `benchmark.backends.models.embedding` has one."""
 
     sha256: str
     """Hash of all that a vector depends on besides the text."""
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> Floats:
         """Return unit rows, float32 (n_texts, width)."""
 
 
@@ -54,58 +53,40 @@ class TextEmbedder(Protocol):
 class PhraseIndex:
     """The wordings of known predicates as vectors."""
 
-    names: tuple[str, ...]
-    """Names of the predicates, simple ones first."""
-    vectors: npt.NDArray[np.float32]
-    """Unit vector of each wording, float32 (n_phrases, width)."""
-    owner: npt.NDArray[np.int32]
-    """Predicate of each wording, as a place in `names`, never falling, int32 (n_phrases,)."""
-    sha256: str
-    """Hash of names, wordings and embedder."""
+    names: tuple[str, ...]  # of the predicates, simple ones first
+    vectors: Floats  # unit vector of each wording, (n_phrases, width)
+    owner: npt.NDArray[np.int32]  # place in `names` of each, never falling, (n_phrases,)
+    sha256: str  # hash of names, wordings and embedder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """What a description stands for."""
 
-    name: str | None
-    """Name of the predicate; None if the description stands for none."""
-    opposite: bool
-    """Whether the description means all but that predicate."""
-    cosine: float
-    """Cosine to the nearest wording, rounded to 4 decimals, -1 to 1."""
+    name: str | None  # of the predicate, None if the description stands for none
+    opposite: bool  # whether the description means all but that predicate
+    cosine: float  # to the nearest wording, rounded to 4 decimals
 
 
 def phrase_index(
-    predicates: Sequence[Predicate],
-    embedder: TextEmbedder,
-    *,
-    folder: Path,
-    on_progress: OnProgress = silent,
+    wordings: Mapping[str, Sequence[str]], embedder: TextEmbedder, *, folder: Path
 ) -> PhraseIndex:
-    """Embed all wordings, or read them if that was done before.
+    """Embed the wordings of predicates, simple ones first, or read them from the folder.
 
-    Args:
-        predicates: known predicates, simple ones first; joined ones may be among them.
-        embedder: makes the vectors.
-        folder: where indices are kept, each under its hash.
-        on_progress: told how far it is.
-
-    Raises:
-        MissingPartError: the folder can't be written.
-        IntegrityError: a file there is not what its name says.
+    Indices are kept there, each under its hash.
     """
-    texts = [phrase for predicate in predicates for phrase in predicate.phrases]
-    lengths = [len(predicate.phrases) for predicate in predicates]
-    names = tuple(predicate.name for predicate in predicates)
+    texts = [phrase for phrases in wordings.values() for phrase in phrases]
+    lengths = [len(phrases) for phrases in wordings.values()]
+    names = tuple(wordings)
     known = {"names": names, "phrases": texts, "lengths": lengths, "embedder": embedder.sha256}
     sha256 = files.sha256_bytes(files.canonical_json(known).encode())
     path = folder / f"phrases-{sha256[:24]}.safetensors"
     if not path.exists():
-        with locked(path, on_progress):
+        with locked(path):
             if not path.exists():
-                vectors = _embedded(texts, embedder, on_progress)
-                write_safetensors_atomic(path, {"vectors": vectors})
+                starts = range(0, len(texts), _TOGETHER)
+                parts = [embedder.embed(texts[start : start + _TOGETHER]) for start in starts]
+                write_safetensors_atomic(path, {"vectors": np.concatenate(parts)})
     owner = np.repeat(np.arange(len(names), dtype=np.int32), lengths)
     return PhraseIndex(names=names, vectors=_read(path, len(texts)), owner=owner, sha256=sha256)
 
@@ -137,34 +118,21 @@ def match(
     return found
 
 
-def _embedded(
-    texts: Sequence[str], embedder: TextEmbedder, on_progress: OnProgress
-) -> npt.NDArray[np.float32]:
-    parts = []
-    for start in range(0, len(texts), _TOGETHER):
-        on_progress(f"embedding wordings of predicates, {start} of {len(texts)}", 0, None)
-        parts.append(embedder.embed(texts[start : start + _TOGETHER]))
-    return np.concatenate(parts)
-
-
-def _read(path: Path, n_phrases: int) -> npt.NDArray[np.float32]:
+def _read(path: Path, n_phrases: int) -> Floats:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     advice = "remove it to have it made again"
     try:
-        vectors = load(path.read_bytes())["vectors"]
+        vectors: Floats = load(path.read_bytes())["vectors"]
     except (SafetensorError, KeyError) as error:
         raise IntegrityError(f"{path}: holds no vectors; {advice}") from error
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != n_phrases:
         raise IntegrityError(f"{path}: {vectors.dtype} {vectors.shape}; {advice}")
-    found: npt.NDArray[np.float32] = vectors
-    return found
+    return vectors
 
 
-def _nearest(
-    rows: npt.NDArray[np.float32], vectors: npt.NDArray[np.float32]
-) -> list[tuple[int, float]]:
+def _nearest(rows: Floats, vectors: Floats) -> list[tuple[int, float]]:
     """Place and rounded cosine of the nearest vector of every row; the first of equals."""
     best = np.full(len(rows), -2.0, dtype=np.float64)
     place = np.zeros(len(rows), dtype=np.int64)

@@ -1,7 +1,7 @@
 """What a split of features of context is worth, and what its judge makes of known texts.
 
-Owns the numbers that the bars are about: the exact predicate, its wordings, another feature's, an
-empty text, the context denied, and readers of one and of two tokens.
+The numbers that the bars are about: the exact predicate, its wordings, another feature's, an empty
+text, the context denied, and readers of one and of two tokens.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from ....benchmark.suite.suite import Suite
 from ...build.statistics import Bar
 from ..predicates.lexicon import Lexicon
 from ..task import HEADLINE
+from ..windows import Floats
+from .conjunctions import denied
 from .exact import ExactJudge, Meaning, exact_meaning
-from .predictions import shuffled
-from .wording import denied
+from .judges import shuffled
 
 BARS = (
     Bar(name="train.queries", low=1500),
@@ -42,19 +43,14 @@ BARS = (
 )
 """What a suite must reach to be frozen; the judge's are over both kinds of the headline."""
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """Features of a split with all that is known about them; rows are queries."""
 
-    queries: Sequence[Query]
-    """The queries."""
-    truth: Sequence[FeatureTruth]
-    """Descriptions, predicates and their scores."""
-    own: Arrays
-    """Tensors of `windows` and `activations`."""
+    queries: Sequence[Query]  # the queries
+    truth: Sequence[FeatureTruth]  # descriptions, predicates and their scores
+    own: Arrays  # tensors of `windows` and `activations`
 
     def of(self, kinds: Sequence[str]) -> Split:
         """Return the features of some kinds."""
@@ -81,12 +77,7 @@ Reader = Callable[[Split], Floats]
 
 
 def read_split(suite: Suite, split: str) -> Split:
-    """Open a split with its truth.
-
-    Raises:
-        UsageError: no such split.
-        IntegrityError: a file is not what the manifest says.
-    """
+    """Open a split with its truth."""
     return Split(
         queries=suite.queries(split),
         truth=list(suite.feature_truth(split).values()),
@@ -98,9 +89,6 @@ def scores(features: Split, predicted: Iterable[npt.NDArray[Any]]) -> dict[str, 
     """Mean pairwise AUROC at the marks, and mean weighted correlation over random windows.
 
     Features of kind `token` have no marks; of them alone only the correlation is known.
-
-    Raises:
-        ValueError: there is no feature.
     """
     if not features.queries:
         raise ValueError("no features: a mean over nothing has no value")
@@ -115,15 +103,8 @@ def judge_quality(
 ) -> dict[str, Any]:
     """Score the exact predicate, and the judge on texts whose worth is known.
 
-    Args:
-        features: of one split.
-        judge: maps texts to predicates.
-        lexicon: what is known about words.
-        rng: pairs features with others' descriptions.
-
-    Returns:
-        For `exact`, `wording`, `shuffled`, `empty` and `denied` what `scores` says; `mapped`: the
-        share of wordings read by the grammar, and by the nearest wording.
+    Returns for `exact`, `wording`, `shuffled` (dealt by `rng`), `empty` and `denied` what `scores`
+    says; `mapped`: the share of wordings read by the grammar, and by the nearest wording.
     """
     names = [one.predicate for one in features.truth]
     texts = [one.descriptions[0] for one in features.truth]
@@ -158,13 +139,7 @@ def measure_judge(
 def measure_readers(
     features: Split, judge: ExactJudge, readers: Mapping[str, Reader]
 ) -> dict[str, Any]:
-    """Score the exact predicate and readers of tokens, by kind of feature.
-
-    Args:
-        features: of one split.
-        judge: evaluates predicates.
-        readers: by name, such as `token_reader`.
-    """
+    """Score the exact predicate and readers of tokens by name, by kind of feature."""
     found: dict[str, Any] = {}
     for kind in kinds_of(features):
         own = features.of((kind,))
@@ -185,12 +160,9 @@ class TableReader:
     def __init__(
         self, ids: npt.NDArray[np.int32], activations: Callable[[str], Floats], *, tokens: int
     ) -> None:
-        """Take a text and what features do on it.
+        """Take a text, (n_windows, 32), and what features do on it, by query id, (n_windows * 32,).
 
-        Args:
-            ids: windows, (n_windows, 32).
-            activations: of a query's feature, by its id, (n_windows * 32,).
-            tokens: 1 or 2.
+        `tokens` is 1 or 2.
         """
         self._activations = activations
         # by two tokens where they occur, else by one
@@ -198,12 +170,8 @@ class TableReader:
 
     def __call__(self, features: Split) -> Floats:
         """Predict; a token that the text lacks counts 0, a bigram that it lacks as its token."""
-        return np.stack(
-            [
-                self._read(query.id, ids)
-                for query, ids in zip(features.queries, features.own["ids"], strict=True)
-            ]
-        )
+        pairs = zip(features.queries, features.own["ids"], strict=True)
+        return np.stack([self._read(query.id, ids) for query, ids in pairs])
 
     def _read(self, qid: str, ids: npt.NDArray[np.int32]) -> Floats:
         values, found = self._activations(qid).astype(np.float64), np.full(ids.shape, np.nan)

@@ -1,46 +1,53 @@
-"""Judging a run: judges append what they find to the run file.
+"""Judging a run: judges append what they find to the run file, or find it again.
 
-Owns the loop over answers, which continues where a killed one was. Queries and windows of the suite
-are opened, its truth never. Which judges there are is `judges.py`.
+The loop over answers continues where a killed one was. The suite's truth is opened only to compare
+what judgements score: whoever sends a run file could write predictions that are the true
+activations, a perfect correlation for any text. The frozen judges find the same again from the text
+alone, up to the last bits of another machine. Bytes that are close are not enough: a correlation
+does not change with scale, so that a few steps in the right places turn a flat prediction into a
+perfect one. What is compared is what the bytes score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ....benchmark.cache import OnAnswers, OnProgress, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.records import Description
+from ....benchmark.runs.judgements import PREDICTED, stored_bytes
 from ....benchmark.runs.replies import read_replies
 from ....benchmark.runs.run import read_run
 from ....benchmark.runs.writer import RunWriter, open_judging
-from ....benchmark.suite.features import arrays
+from ....benchmark.scoring.judged import Truths
+from ....benchmark.suite.features import WINDOW, WINDOWS, arrays
 from ....benchmark.suite.suite import Suite
 from ....benchmark.task import Task
+from ..windows import Ids
 from . import judges as known
-from .judges import Judge
+from .judges import DescriptionJudge
 
-BATCH = 28
-"""Answers judged together and then written; fixed, so that a continued run is the same."""
-Ids = npt.NDArray[np.int32]
+BATCH = 28  # answers judged together and then written; fixed, so that a continued run is the same
+STEPS = 3
+"""Largest difference of a stored byte (25.5 to a unit of activation) that rounding on another
+machine can make; a float32 differs in far less than one."""
+SCORES = 0.02
+"""Largest difference of a correlation; four times as much of 2 AUROC - 1, which jumps where tokens
+are tied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What one run's judges read."""
+    """What one run's judges read: answered queries, their descriptions, their windows (n, 16, 32)."""
 
     qids: Sequence[str]
-    """Queries with an answer."""
     texts: Sequence[str]
-    """Their descriptions."""
     windows: Ids
-    """Their windows, int32 (n, 16, 32)."""
 
 
 def judge(
@@ -53,21 +60,9 @@ def judge(
     on_fetch: OnProgress = silent,
     on_answers: OnAnswers | None = None,
 ) -> int:
-    """Append to a run what judges find in its descriptions; return how many judgements.
+    """Append to a complete run what judges find in its descriptions; return how many judgements.
 
-    Args:
-        path: a complete run file.
-        task: the task it is about.
-        suite: the suite it is about; its truth is not opened.
-        names: which judges; the suite's own if empty.
-        device: a torch device.
-        on_fetch: told what is downloaded and prepared.
-        on_answers: told how far each judge is.
-
-    Raises:
-        UsageError: unknown judge, an incomplete run, or answers that need no judge.
-        MissingPartError: weights, network, device or disk space are missing.
-        IntegrityError: a file is corrupt, or a judge is not the suite's own.
+    The suite's own judge if no names are given.
     """
     judges = known.open_judges(
         suite, names=names or known.NAMES[:1], device=device, on_progress=on_fetch
@@ -80,26 +75,13 @@ def judge_run(
     *,
     task: Task,
     suite: Suite,
-    judges: Sequence[Judge],
+    judges: Sequence[DescriptionJudge],
     on_answers: OnAnswers | None = None,
 ) -> int:
-    """Append the judgements that a complete run lacks.
+    """Append the judgements that a complete run lacks, judge by judge; return how many.
 
-    Args:
-        path: the run file.
-        task: the task it is about.
-        suite: the suite it is about.
-        judges: who judges, in this order.
-        on_answers: told how far each judge is.
-
-    Returns:
-        How many judgements were appended.
-
-    Raises:
-        UsageError: the run is incomplete, answers to the task need no judges, or another process
-            has the file.
-        IntegrityError: the run is corrupt or about another suite, or was judged on other texts.
-        MissingPartError: the file can't be written.
+    Refuses with `UsageError` an incomplete run, answers that need no judge and a file that another
+    process has; with `IntegrityError` a run about another suite or judged on other texts.
     """
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} need no judge; score it as it is")
@@ -109,11 +91,7 @@ def judge_run(
 
 
 def find_work(path: Path, task: Task, suite: Suite) -> Work:
-    """Read what judges of a run read: its answers and their windows, no truth.
-
-    Raises:
-        IntegrityError: the run is corrupt or about another suite, or was judged on other texts.
-    """
+    """Read what judges of a run read: its answers and their windows, no truth."""
     run = read_run(path)
     texts = {
         reply.query.id: reply.answer.text
@@ -129,7 +107,9 @@ def find_work(path: Path, task: Task, suite: Suite) -> Work:
     return Work(qids=list(texts), texts=list(texts.values()), windows=windows)
 
 
-def _judge(writer: RunWriter, judge: Judge, work: Work, on_answers: OnAnswers | None) -> int:
+def _judge(
+    writer: RunWriter, judge: DescriptionJudge, work: Work, on_answers: OnAnswers | None
+) -> int:
     total, appended = len(work.qids), 0
     for start in range(0, total, BATCH):
         here = slice(start, start + BATCH)
@@ -139,14 +119,82 @@ def _judge(writer: RunWriter, judge: Judge, work: Work, on_answers: OnAnswers | 
             continue
         if on_answers:
             on_answers(judge.id, start, total)
+        found = judge.find(texts, work.windows[here])
         rows: list[dict[str, Any]] = [
-            {"qid": qid, "judge": judge.id, "text": text, **found}
-            for qid, text, found in zip(
-                qids, texts, judge.find(texts, work.windows[here]), strict=True
-            )
+            {"qid": qid, "judge": judge.id, "text": text, **one}
+            for qid, text, one in zip(qids, texts, found, strict=True)
         ]
         writer.judge([row for row in rows if row["qid"] in lacking])
         appended += len(lacking)
     if on_answers:
         on_answers(judge.id, total, total)
     return appended
+
+
+def judge_again(
+    path: Path,
+    task: Task,
+    suite: Suite,
+    *,
+    qids: Sequence[str],
+    device: str = "cpu",
+    on_fetch: OnProgress = silent,
+    on_answers: OnAnswers | None = None,
+) -> dict[str, bool]:
+    """By query, whether the suite's own judge finds again what a run says; see `rejudge`."""
+    opened = known.open_judges(suite, names=known.NAMES[:1], device=device, on_progress=on_fetch)
+    found = rejudge(path, task=task, suite=suite, judges=opened, qids=qids, on_answers=on_answers)
+    return {qid: same for (_, qid), same in found.items()}
+
+
+def rejudge(
+    path: Path,
+    *,
+    task: Task,
+    suite: Suite,
+    judges: Sequence[DescriptionJudge],
+    qids: Sequence[str],
+    on_answers: OnAnswers | None = None,
+) -> dict[tuple[str, str], bool]:
+    """By id of judge and query, whether judges find again what a run says; it is not changed.
+
+    Opens the suite's truth. Queries without an answer are left out.
+    """
+    run, work = read_run(path), find_work(path, task, suite)
+    chosen = [place for place, qid in enumerate(work.qids) if qid in set(qids)]
+    truths = Truths(suite, run.header["task"]["split"])
+    found = {}
+    for judge in judges:
+        for start in range(0, len(chosen), BATCH):
+            rows = chosen[start : start + BATCH]
+            again = judge.find([work.texts[row] for row in rows], work.windows[rows])
+            for row, new in zip(rows, again, strict=True):
+                qid = work.qids[row]
+                where = f"{path}: {judge.id}, query {qid}"
+                old = run.judgements.get((judge.id, qid), {})
+                found[judge.id, qid] = _same(truths, qid, old, new, where)
+            if on_answers:
+                on_answers(judge.id, start + len(rows), len(chosen))
+    return found
+
+
+def _same(
+    truths: Truths, qid: str, old: Mapping[str, Any], new: Mapping[str, str], where: str
+) -> bool:
+    """Whether two findings say the same of how a text was read, are close, and score the same."""
+    if old.get("mapped") != new.get("mapped"):
+        return False
+    a, b = (stored_bytes(one.get(PREDICTED, ""), where) for one in (old, new))
+    if a == b:
+        return True
+    if len(a) != len(b):
+        return False
+    # wide enough for every difference
+    values = [
+        np.frombuffer(data, np.uint8).astype(np.int64).reshape(WINDOWS, WINDOW) for data in (a, b)
+    ]
+    if np.abs(values[0] - values[1]).max() > STEPS:
+        return False
+    one, other = (truths.score(qid, value) for value in values)
+    areas = abs((one.matched_auroc or 0) - (other.matched_auroc or 0))
+    return areas <= 4 * SCORES and abs(one.weighted_r - other.weighted_r) <= SCORES

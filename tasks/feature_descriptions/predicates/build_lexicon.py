@@ -3,8 +3,8 @@
     python -m introspect_bench.tasks.feature_descriptions.predicates.build_lexicon \
         WORDNET_DIR EMPATH_FILE -o FILE
 
-`WORDNET_DIR` is the folder of the plain-text database (Debian's package ``wordnet-base`` puts it in
-``/usr/share/wordnet``); `EMPATH_FILE` is ``empath/data/categories.tsv`` of the package ``empath``.
+`WORDNET_DIR` is the folder of the plain-text database (Debian's package `wordnet-base` puts it in
+`/usr/share/wordnet`); `EMPATH_FILE` is `empath/data/categories.tsv` of the package `empath`.
 
 Which words belong to a category: a word counts by its commonest sense of the part of speech, and by
 every sense that has at least a quarter of that part's tags in WordNet's concordances. A category of
@@ -18,18 +18,16 @@ import argparse
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from .wordnet import Sense, WordNet, read_wordnet
 
-SCHEMA = "introspect-bench/lexicon/1"
-"""Schema of the lexicon file."""
+SCHEMA = "introspect-bench/lexicon/1"  # schema of the lexicon file
 
-SHARE = 0.25
-"""Share of a word's tags from which a sense that is not the commonest one counts."""
+SHARE = 0.25  # share of a word's tags from which a sense that is not the commonest one counts
 
 SMALLEST = {
     "noun-category": 12,
@@ -44,15 +42,11 @@ TOO_BROAD = frozenset({"entity", "physical entity", "abstraction", "thing", "obj
 """Categories that say nothing."""
 
 
-def chosen(senses: Iterable[Sense]) -> tuple[Sense, ...]:
-    """Senses that a word counts by, commonest first."""
-    ordered = tuple(senses)
-    total = sum(sense.count for sense in ordered)
-    return tuple(
-        sense
-        for place, sense in enumerate(ordered)
-        if place == 0 or (total > 0 and sense.count >= SHARE * total)
-    )
+def chosen(senses: Sequence[Sense]) -> list[Sense]:
+    """Of senses of a word, commonest first, those that it counts by."""
+    total = sum(sense.count for sense in senses)
+    more = [one for one in senses[1:] if total > 0 and one.count >= SHARE * total]
+    return [*senses[:1], *more]
 
 
 def _ancestors(net: WordNet, key: str, memo: dict[str, frozenset[str]]) -> frozenset[str]:
@@ -75,14 +69,10 @@ def _shown(net: WordNet, key: str) -> str:
     return f"{lemma} ({net.synsets[parents[0]].lemmas[0]})"
 
 
-Groups = dict[str, set[str]]
-"""Words by key of a synset."""
-
-
-def _groups(net: WordNet) -> dict[str, Groups]:
-    """Candidate members of every category, by family."""
+def _groups(net: WordNet) -> dict[str, dict[str, set[str]]]:
+    """Candidate members of every category, by family and key of a synset."""
     memo: dict[str, frozenset[str]] = {}
-    found: dict[str, Groups] = {family: defaultdict(set) for family in SMALLEST}
+    found: dict[str, dict[str, set[str]]] = {family: defaultdict(set) for family in SMALLEST}
     for part, words in net.senses.items():
         for word, senses in words.items():
             for sense in chosen(senses):
@@ -112,7 +102,6 @@ def _category(shown: str, words: Iterable[str], index: Mapping[str, int]) -> dic
 
 
 def _categories(net: WordNet, index: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Categories of WordNet by family and name."""
     sets: dict[str, dict[str, Any]] = {}
     for family, groups in _groups(net).items():
         kept: dict[frozenset[str], tuple[int, int, str, str]] = {}
@@ -131,7 +120,7 @@ def _categories(net: WordNet, index: Mapping[str, int]) -> dict[str, dict[str, A
 
 
 def _files(net: WordNet, index: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Words by lexicographer file: ``noun-file``, ``verb-file``."""
+    """Words by lexicographer file: `noun-file`, `verb-file`."""
     groups: dict[str, dict[str, set[str]]] = {"noun-file": {}, "verb-file": {}}
     for part in ("n", "v"):
         for word, senses in net.senses[part].items():

@@ -2,32 +2,53 @@
 
 Only what the window shows counts. In particular:
 
-- A sentence ends at ``.``, ``!``, ``?``, ``...`` (or a run of one) and at a line break; not at a
-  full stop after a single capital letter or an abbreviation, nor where the next word or number on
-  the line begins with a small letter. The window's first word starts no sentence, for what
-  precedes is unknown. A word here is a word or number.
+- A sentence ends at `.`, `!`, `?`, `...` (or a run of one) and at a line break; not at a full stop
+  after a single capital letter or an abbreviation, nor where the next word or number on the line
+  begins with a small letter. The window's first word starts no sentence, for what precedes is
+  unknown. A word here is a word or number.
 - Inside a bracket or quotation: after an opening mark in the window, up to before its closing one
   (or the window's end); both marks stay outside. A straight quote opens and closes by turns. A line
   break closes everything.
 - A line is a heading or list item if it begins so after a line break, or at the window's start.
-- The passage so far is the window up to and including the unit; see `genres`.
+- The passage so far is the window up to and including the unit. A genre or language holds if at
+  least a number of units so far (`NEEDED`) and a share of them (`SHARE`) count for it. The past and
+  the present tense need two verbs each, and more than the other has.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .genre_predicates import genres_of, passage
-from .wordings import wordings
-from .words import Units, normal
+from .phrases import wordings
+from .words import Ints, Units, normal
 
+NEEDED = {"code": 4, "numbers": 3, "names": 4, "first-person": 2, "second-person": 2}
+"""Units so far that a genre needs; 3 for what is not named here."""
+SHARE = {"code": 0.2, "numbers": 0.2, "names": 0.3, "first-person": 0.08, "second-person": 0.08}
+"""Share of the units so far that a genre needs; 0.2 for what is not named here."""
+
+_LANGUAGES = {
+    "french": "le la les des du un une et est dans pour que qui sur avec au aux"
+    " ce cette il elle ne pas",
+    "spanish": "el la los las de del un una y es en por que con para se su como al lo más pero",
+    "german": "der die das den dem ein eine und ist nicht mit von zu auf für im auch sich es wie",
+    "italian": "il lo la gli le di del della un una e è che per con non si nel alla da sono",
+    "latin": "et est non ad cum ut sed qui quae quod ex ab aut esse sunt enim atque nec",
+}
+_LANGUAGE_WORDS = {name: frozenset(text.split()) for name, text in _LANGUAGES.items()}
+_PAST = frozenset({"list:past-auxiliary", "pos:past-verb"})
+_PRESENT = frozenset({"list:present-auxiliary", "pos:s-verb"})
+_RIVALS = {"genre:past": "genre:present", "genre:present": "genre:past"}
 _BRACKETS = {"(": "parentheses", "[": "square-brackets", "{": "braces"}
 _NAMELIKE = frozenset({"pos:proper-noun", "pos:noun", "pos:adjective"})
 _CLOSERS = {")": "parentheses", "]": "square-brackets", "}": "braces"}
+
+
+Found = list[set[str]]  # names that hold, by unit of one window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +57,15 @@ class _Type:
 
     kind: str
     text: str
-    word: bool
-    """Whether it is a word or number."""
-    small: bool
-    """Whether it begins with a small letter."""
-    content: bool
-    """Whether it is a content word."""
-    name: bool
-    """Whether it has a capital and can be part of a name: a noun, adjective or unknown word."""
-    abbreviation: bool
-    """Whether a full stop after it ends no sentence."""
-    genres: tuple[str, ...]
-    """Genres and languages that it counts for."""
+    word: bool  # whether it is a word or number
+    small: bool  # whether it begins with a small letter
+    content: bool  # whether it is a content word
+    name: bool  # whether it has a capital and is a noun, adjective or unknown word
+    abbreviation: bool  # whether a full stop after it ends no sentence
+    genres: tuple[str, ...]  # genres and languages that it counts for
 
 
 def _type(kind: str, text: str, names: Set[str]) -> _Type:
-    """What the scan needs to know about a distinct unit with its properties."""
     word = kind in ("word", "number")
     return _Type(
         kind=kind,
@@ -65,12 +79,7 @@ def _type(kind: str, text: str, names: Set[str]) -> _Type:
     )
 
 
-Found = list[set[str]]
-"""Names that hold, by unit of one window."""
-
-
 def _ends(units: Sequence[_Type]) -> list[bool]:
-    """Which units end a sentence."""
     ends = []
     for n, unit in enumerate(units):
         stop = unit.kind == "mark" and unit.text[0] in ".!?\u2026"
@@ -84,7 +93,7 @@ def _ends(units: Sequence[_Type]) -> list[bool]:
 
 
 def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
-    """Adds what depends on sentences; returns the number of each unit's sentence."""
+    """Adds what depends on sentences, as the scans below do; returns each unit's sentence."""
     sentence, place, commas = 0, -1, 0
     numbers, last_word = [], -1
     for n, (unit, end) in enumerate(zip(units, _ends(units), strict=True)):
@@ -116,7 +125,6 @@ def _sentences(units: Sequence[_Type], found: Found) -> list[int]:
 
 
 def _enclosed(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on brackets, quotations and tags."""
     depth = dict.fromkeys(_BRACKETS.values(), 0)
     quoted = tag = False
     for n, unit in enumerate(units):
@@ -145,7 +153,6 @@ def _enclosed(units: Sequence[_Type], found: Found) -> None:
 
 
 def _lines(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on lines."""
     below, start, kind = False, True, ""
     for n, unit in enumerate(units):
         if unit.kind == "newline":
@@ -171,7 +178,6 @@ def _lines(units: Sequence[_Type], found: Found) -> None:
 
 
 def _repeats(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on earlier occurrences in the passage."""
     seen: set[str] = set()
     pairs: set[tuple[str, str]] = set()
     before, repeated = "", False
@@ -195,7 +201,6 @@ def _repeats(units: Sequence[_Type], found: Found) -> None:
 
 
 def _names(units: Sequence[_Type], found: Found) -> None:
-    """Adds what depends on neighbouring capitalised words."""
     for n, unit in enumerate(units):
         if not unit.name:
             continue
@@ -207,18 +212,43 @@ def _names(units: Sequence[_Type], found: Found) -> None:
             found[n].add("name:single")
 
 
-def unit_places(
-    units: Units, names: Sequence[Set[str]]
-) -> tuple[Mapping[str, NDArray[np.int64]], NDArray[np.int64]]:
-    """Units for which every place on units holds, and every unit's sentence.
+def genres_of(kind: str, text: str, names: Set[str]) -> tuple[str, ...]:
+    """Genres and languages that a unit with its properties counts for."""
+    tests = {
+        "genre:code": "mark-kind:code" in names,
+        "genre:non-latin": "script:non-latin" in names,
+        "genre:numbers": kind == "number",
+        "genre:names": "case:any-capital" in names,
+        "genre:first-person": "list:first-person" in names,
+        "genre:second-person": "list:second-person" in names,
+        "genre:past": bool(names & _PAST),
+        "genre:present": bool(names & _PRESENT),
+    }
+    word = normal(text)
+    spoken = [f"language:{name}" for name, words in _LANGUAGE_WORDS.items() if word in words]
+    return (*(name for name, holds in tests.items() if holds), *spoken)
 
-    Args:
-        units: units of windows.
-        names: properties of every distinct unit.
 
-    Returns:
-        Indices of units by predicate, ascending; and a number for each unit, (n_units,), equal for
-        the units of one sentence of one window.
+def _passage(units: Sequence[_Type], found: Found) -> None:
+    counts: Counter[str] = Counter()
+    for n, unit in enumerate(units):
+        counts.update(unit.genres)
+        for name, count in counts.items():
+            short = name.partition(":")[2]
+            needed, share = NEEDED.get(short, 3), SHARE.get(short, 0.2)
+            if name in _RIVALS:
+                holds = count >= 2 and count > counts[_RIVALS[name]]
+            else:
+                holds = count >= needed and count >= share * (n + 1)
+            if holds:
+                found[n].add(name)
+
+
+def unit_places(units: Units, names: Sequence[Set[str]]) -> tuple[Mapping[str, Ints], Ints]:
+    """Units for which every place on units holds, ascending; and a number of every unit's sentence.
+
+    `names` are the properties of every distinct unit. Sentences, (n_units,), are equal for the
+    units of one sentence of one window.
     """
     types = [_type(*each, names[n]) for n, each in enumerate(units.types)]
     bounds = np.searchsorted(units.window_of, np.arange(units.n_windows + 1))
@@ -230,10 +260,8 @@ def unit_places(
         found: Found = [set() for _ in row]
         # far more than a window can hold
         sentences += [window * 4096 + number for number in _sentences(row, found)]
-        for scan in (_enclosed, _lines, _repeats, _names):
+        for scan in (_enclosed, _lines, _repeats, _names, _passage):
             scan(row, found)
-        for n, names_so_far in enumerate(passage([unit.genres for unit in row])):
-            found[n].update(names_so_far)
         for n, each in enumerate(found):
             for name in each:
                 held[name].append(start + n)

@@ -1,7 +1,12 @@
-"""Loads the lexicon: what is known about words, from WordNet, empath and hand-made lists.
+"""What is known about words: WordNet, empath and hand-made lists, and what a word form can be.
 
-The file is made by `build_lexicon`, the hand-made lists are `lists.toml`. A capital in a word of
-the lexicon means something: ``Turkey`` is a country, ``turkey`` a bird. Owns no predicate.
+The lexicon's file is made by `build_lexicon`, the hand-made lists are `lists.toml`. A capital in a
+word of the lexicon means something: `Turkey` is a country, `turkey` a bird.
+
+A word form has analyses, by the lexicon and regular endings, each with a weight: tags of the base
+form in WordNet's concordances plus one half, times what share of a base form's uses the ending has,
+roughly. The dominant part of speech is the one of the largest summed weight; a part counts as
+possible from a quarter of the total.
 """
 
 from __future__ import annotations
@@ -17,7 +22,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from ....benchmark.errors import IntegrityError
@@ -33,28 +37,20 @@ _COUNT = re.compile(r"([nvar])(\d+)")
 class Category:
     """A named set of words."""
 
-    name: str
-    """Name as phrases show it."""
-    proper: bool
-    """Whether most of its words are proper names."""
-    n_words: int
-    """Number of words."""
+    name: str  # name as phrases show it
+    proper: bool  # whether most of its words are proper names
+    n_words: int  # number of words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordList:
     """A hand-made list."""
 
-    one: str
-    """Noun phrase for one of its words."""
-    many: tuple[str, str]
-    """Two noun phrases for its words."""
-    words: frozenset[str]
-    """Its words in lower case."""
-    capital: bool
-    """Whether only words with a capital count."""
-    closed: bool
-    """Whether it is a closed class of grammar."""
+    one: str  # noun phrase for one of its words
+    many: tuple[str, str]  # two noun phrases for its words
+    words: frozenset[str]  # its words in lower case
+    capital: bool  # whether only words with a capital count
+    closed: bool  # whether it is a closed class of grammar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,28 +59,19 @@ class Lexicon:
 
     counts: Mapping[str, Mapping[str, int]]
     """Tags in WordNet's concordances by word and part of speech (n, v, a, r)."""
-    exceptions: Mapping[str, Mapping[str, str]]
-    """Base form of irregular forms by part of speech."""
+    exceptions: Mapping[str, Mapping[str, str]]  # base form of irregular forms by part of speech
     derived: Mapping[str, tuple[str, ...]]
     """Words that WordNet links as derived from or to a word, in order."""
-    categories: Mapping[str, Mapping[str, Category]]
-    """Categories by family and name."""
+    categories: Mapping[str, Mapping[str, Category]]  # categories by family and name
     members: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Names of a word's categories by family and word."""
-    lists: Mapping[str, WordList]
-    """Hand-made lists by name."""
-    lists_of: Mapping[str, tuple[str, ...]]
-    """Names of a word's hand-made lists."""
-    closed: frozenset[str]
-    """Words of all closed classes."""
+    lists: Mapping[str, WordList]  # hand-made lists by name
+    lists_of: Mapping[str, tuple[str, ...]]  # names of a word's hand-made lists
+    closed: frozenset[str]  # words of all closed classes
 
 
 def read_lists(text: str) -> dict[str, WordList]:
-    """Hand-made lists from their file.
-
-    Raises:
-        IntegrityError: if an entry lacks a field or has an unknown one.
-    """
+    """Hand-made lists from the text of their file."""
     lists = {}
     for name, entry in tomllib.loads(text).items():
         unknown = set(entry) - {"one", "many", "words", "case", "class"}
@@ -110,7 +97,6 @@ def _inverse(sets: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _lexicon(stored: Mapping[str, Any], lists: Mapping[str, WordList]) -> Lexicon:
-    """The lexicon of a stored file."""
     words: list[str] = stored["words"]
     derived: dict[str, list[str]] = defaultdict(list)
     for a, b in stored["derived"]:
@@ -140,42 +126,113 @@ def _lexicon(stored: Mapping[str, Any], lists: Mapping[str, WordList]) -> Lexico
     )
 
 
-def read_lexicon(raw: bytes, lists: str) -> Lexicon:
-    """A lexicon from the bytes of its file and the text of the hand-made lists.
-
-    Raises:
-        IntegrityError: if the file is of another schema.
-    """
+def read_lexicon(raw: bytes) -> Lexicon:
+    """A lexicon from the bytes of its file, with the shipped hand-made lists."""
     stored = json.loads(gzip.decompress(raw))
     if stored.get("schema") != SCHEMA:
         raise IntegrityError(f"lexicon: schema must be {SCHEMA}, not {stored.get('schema')!r}")
-    return _lexicon(stored, read_lists(lists))
-
-
-def load_lexicon(path: Path) -> Lexicon:
-    """A lexicon from a file made by `build_lexicon`, with the shipped hand-made lists.
-
-    Raises:
-        IntegrityError: if the file is of another schema.
-    """
-    return read_lexicon(path.read_bytes(), _shipped("lists.toml").decode())
+    return _lexicon(stored, read_lists(_shipped("lists.toml").decode()))
 
 
 def _shipped(name: str) -> bytes:
-    """Bytes of a file beside this module."""
     package = "introspect_bench.tasks.feature_descriptions.predicates"
     return resources.files(package).joinpath(name).read_bytes()
 
 
 @cache
 def shipped_lexicon() -> Lexicon:
-    """The lexicon of this package.
-
-    Raises:
-        IntegrityError: if its file is not the one this code was written for.
-    """
+    """The lexicon of this package; refuses a file other than the one this code was written for."""
     raw = _shipped("lexicon.json.gz")
     found = hashlib.sha256(raw).hexdigest()
     if found != LEXICON_SHA256:
         raise IntegrityError(f"lexicon.json.gz: sha256 must be {LEXICON_SHA256}, not {found}")
-    return read_lexicon(raw, _shipped("lists.toml").decode())
+    return read_lexicon(raw)
+
+
+_ENDINGS = {
+    "n": "s: ses:s xes:x zes:z ches:ch shes:sh men:man ies:y",
+    "v": "s: ies:y es:e es: ed:e ed: ing:e ing:",
+    "a": "er: est: er:e est:e",
+}
+"""Regular endings and what they replace. Source: morphy(7WN) of WordNet 3.0."""
+
+_WEIGHTS = {"base": 1.0, "s": 0.25, "ing": 0.15, "past": 0.3, "er": 0.1, "est": 0.1}
+"""Rough share of a base form's uses that an inflected form has; not fitted to anything."""
+
+POSSIBLE = 0.25  # share of the weight from which a part of speech counts as possible
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """What a word form can be."""
+
+    key: str | None  # entry of the lexicon of the form itself, None if there is none
+    parts: dict[str, float]
+    """Share of each part of speech (n, v, a, r), empty if unknown or a closed-class word."""
+    lemmas: dict[str, str]  # base form by part of speech, of the heaviest analysis
+    forms: dict[str, str]
+    """How that base form is inflected, by part of speech: base, s, ing, past, er, est."""
+
+    @property
+    def dominant(self) -> str | None:
+        """Part of speech of the largest share, None if unknown."""
+        return max(self.parts, key=lambda part: self.parts[part]) if self.parts else None
+
+    def can_be(self, part: str) -> bool:
+        """Whether the word is a given part of speech often enough."""
+        return self.parts.get(part, 0.0) >= POSSIBLE
+
+
+def key_of(text: str, lexicon: Lexicon) -> str | None:
+    """Entry of a word form: as it is written, else in lower case, else with a capital only."""
+    spellings = [text, text.lower()]
+    if text.isupper() and len(text) > 1:
+        spellings.append(text.capitalize())
+    return next((spelling for spelling in spellings if spelling in lexicon.counts), None)
+
+
+def _form(part: str, ending: str) -> str:
+    """Name of the inflection that an irregular form or an ending is."""
+    if part == "n":
+        return "s"
+    if part == "v":
+        return next((tail for tail in ("ing", "s") if ending.endswith(tail)), "past")
+    return "est" if ending.endswith("st") else "er"
+
+
+def _bases(form: str, lexicon: Lexicon) -> list[tuple[str, str, str]]:
+    """(part of speech, base form, inflection) of an inflected form in lower case."""
+    found = []
+    for part, irregular in lexicon.exceptions.items():
+        if form in irregular:
+            found.append((part, irregular[form], _form(part, form)))
+    for part, endings in _ENDINGS.items():
+        for ending, _, replaced in (rule.partition(":") for rule in endings.split()):
+            base = form[: -len(ending)] + replaced
+            if form.endswith(ending) and len(base) > 2 and not form.endswith("ss"):
+                found.append((part, base, _form(part, ending)))
+    return [each for each in found if each[0] in lexicon.counts.get(each[1], {})]
+
+
+def analyse(text: str, lexicon: Lexicon) -> Analysis:
+    """What a word form can be; closed-class words are nothing here."""
+    lower = text.lower()
+    if lower in lexicon.closed:
+        return Analysis(key=None, parts={}, lemmas={}, forms={})
+    key = key_of(text, lexicon)
+    found = [(part, key, "base") for part in lexicon.counts.get(key, {})] if key else []
+    if key is None or key == lower:
+        found += _bases(lower, lexicon)
+    weights: dict[str, float] = defaultdict(float)
+    best: dict[str, tuple[float, str, str]] = {}
+    for part, base, form in found:
+        weight = _WEIGHTS[form] * (lexicon.counts[base][part] + 0.5)
+        weights[part] += weight
+        best[part] = max(best.get(part, (0.0, "", "")), (weight, form, base))
+    total = sum(weights.values())
+    return Analysis(
+        key=key,
+        parts={part: weight / total for part, weight in weights.items()},
+        lemmas={part: base for part, (_, _, base) in best.items()},
+        forms={part: form for part, (_, form, _) in best.items()},
+    )

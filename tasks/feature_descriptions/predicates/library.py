@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,10 @@ from scipy import sparse
 
 from ....benchmark.errors import CheckFailedError
 from .lexicon import Lexicon
-from .marks import KINDS, SCRIPTS
 from .names import PLACE_FAMILIES, PROPERTY_FAMILIES, parse
-from .phrases import phrases
-from .pieces import encode
-from .predicate import Predicate
+from .phrases import phrases, wordings
 from .properties import properties
-from .wordings import wordings
-from .words import HasVocabulary, annotate
+from .words import HasVocabulary, annotate, encode
 
 LIMITS = {
     "": 3_000,
@@ -40,7 +36,6 @@ LIMITS = {
 
 AFFIX_LIMITS = {"prefix": 400, "suffix": 400, "lemma": 800, "word-family": 800}
 """The same for families that are many and alike."""
-
 _SMALL = ("kind", "clitic", "mark", "break", "mark-kind", "number", "case", "list", "pos")
 _RELATED = {
     "previous": ("word", *_SMALL, "noun-file", "verb-file", "script"),
@@ -51,13 +46,13 @@ _RELATED = {
     "earlier": ("word", "list", "about", "domain", "noun-file", "mark"),
 }
 """Families of properties that relations are applied to."""
-
-TOPIC_MEMBERS = 60
-"""Words from which a category of nouns is a topic."""
-
+TOPIC_MEMBERS = 60  # words from which a category of nouns is a topic
 _COUNTED = ("word", "numeral", "lemma", "word-family", "suffix", "prefix", "mark")
 """Families whose members are those that are frequent in the windows."""
-
+_YEARS = (
+    *(f"year-{century}xx" for century in range(10, 21)),
+    *(f"year-{decade}x" for decade in range(170, 210)),
+)
 _DISTINCT = {"lemma": 2, "word-family": 3, "suffix": 4, "prefix": 4}
 """Distinct frequent words that a member of these families needs."""
 
@@ -73,21 +68,16 @@ class Frequent:
 
 
 def _ranked(counts: Counter[str], at_least: int) -> tuple[str, ...]:
-    """Keys that occur often enough, most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(key for key, count in ordered if count >= at_least)
 
 
 def count_frequent(
-    windows: NDArray[np.integer], tokenizer: HasVocabulary, lexicon: Lexicon, *, at_least: int = 20
+    windows: NDArray[np.integer], tokenizer: HasVocabulary, lexicon: Lexicon, *, at_least: int
 ) -> Frequent:
-    """What occurs at least so many times in windows.
+    """What occurs at least so many times in windows of token ids, (n_windows, 32).
 
-    Args:
-        windows: token ids, (n_windows, 32).
-        tokenizer: the tokenizer that made them.
-        lexicon: what is known about words.
-        at_least: occurrences; an affix, lemma or word family also needs several frequent words.
+    An affix, lemma or word family also needs several frequent words.
     """
     units = annotate(windows, tokenizer)
     totals = np.bincount(units.type_of, minlength=len(units.types)).tolist()
@@ -116,7 +106,6 @@ def count_frequent(
 
 
 def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
-    """Arguments of a family of properties in the library."""
     if family in frequent.members:
         found = frequent.members[family]
         if relation == "earlier" and family == "word":
@@ -131,33 +120,23 @@ def _arguments(family: str, relation: str, lexicon: Lexicon, frequent: Frequent)
     else:
         fixed = (name.partition(":") for name in wordings("property"))
         yield from (argument for other, _, argument in fixed if other == family)
-
-
-def _extra(family: str) -> Iterator[str]:
-    """Arguments of families that are neither in the lexicon nor of fixed wording."""
-    if family == "mark-kind":
-        yield from KINDS
-    elif family == "script":
-        yield from SCRIPTS
-    elif family == "number":
-        yield from (f"year-{century}xx" for century in range(10, 21))
-        yield from (f"year-{decade}x" for decade in range(170, 210))
+    if family == "number":
+        yield from _YEARS
 
 
 def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
-    """Names of all predicates, simple ones first."""
     for family in PROPERTY_FAMILIES:
-        arguments = [*_arguments(family, "", lexicon, frequent), *_extra(family)]
-        yield from (f"{family}:{argument}" for argument in arguments)
+        for argument in _arguments(family, "", lexicon, frequent):
+            yield f"{family}:{argument}"
     for piece in frequent.pieces[: LIMITS[""]]:
         yield f"piece:{piece}"
     for level in ("token", "unit"):
-        places = wordings(level)
-        ordered = sorted(places, key=lambda name: PLACE_FAMILIES.index(name.split(":")[0]))
-        yield from ordered
+        yield from sorted(
+            wordings(level), key=lambda name: PLACE_FAMILIES.index(parse(name).family)
+        )
     for relation, families in _RELATED.items():
         for family in families:
-            for argument in [*_arguments(family, relation, lexicon, frequent), *_extra(family)]:
+            for argument in _arguments(family, relation, lexicon, frequent):
                 yield f"{relation}-{family}:{argument}"
     for piece in frequent.pieces[: LIMITS["previous"]]:
         yield f"previous-piece:{piece}"
@@ -167,48 +146,26 @@ def _names(lexicon: Lexicon, frequent: Frequent) -> Iterator[str]:
                 yield f"topic-{family}:{argument}"
 
 
-def build_library(lexicon: Lexicon, frequent: Frequent) -> tuple[Predicate, ...]:
-    """All predicates, simple ones first; the same for the same arguments.
-
-    Raises:
-        CheckFailedError: if two predicates share a name or a wording.
-    """
-    library = []
+def build_library(lexicon: Lexicon, frequent: Frequent) -> dict[str, tuple[str, ...]]:
+    """Wordings of all predicates by name, simple ones first; no two share one."""
+    library: dict[str, tuple[str, ...]] = {}
     owner: dict[str, str] = {}
     for name in _names(lexicon, frequent):
-        found = phrases(name, lexicon)
-        for phrase in found:
+        if name in library:
+            raise CheckFailedError(f"two predicates of the library are called {name!r}")
+        library[name] = phrases(name, lexicon)
+        for phrase in library[name]:
             if owner.setdefault(phrase, name) != name:
                 raise CheckFailedError(f"{owner[phrase]!r} and {name!r} are both {phrase!r}")
-        library.append(Predicate(name=name, family=parse(name).kind, phrases=found))
-    if len({predicate.name for predicate in library}) != len(library):
-        raise CheckFailedError("two predicates of the library share a name")
-    return tuple(library)
+    return library
 
 
-def prune(
-    library: Sequence[Predicate],
-    values: sparse.csc_matrix,
-    *,
-    at_least: int = 50,
-    share: float = 0.5,
-) -> tuple[int, ...]:
-    """Which predicates to keep: neither too rare nor too common, and no two with the same values.
+def prune(values: sparse.csc_matrix, *, at_least: int, share: float = 0.5) -> list[int]:
+    """Columns to keep, ascending: neither too rare nor too common, and of equal ones the first.
 
-    Args:
-        library: predicates, simple ones first.
-        values: their values on some windows, uint8 (n_positions, n_predicates).
-        at_least: positions at which a predicate must hold.
-        share: share of positions at which it may hold at most.
-
-    Returns:
-        Places in the library, ascending. Of predicates with equal values the first is kept.
-
-    Raises:
-        ValueError: if the values do not belong to the library.
+    Values are uint8 (n_positions, n_predicates), simple predicates first. One is kept if it holds
+    at so many positions `at_least` and at no larger `share` of them.
     """
-    if values.shape[1] != len(library):
-        raise ValueError(f"{len(library)} predicates need as many columns, not {values.shape[1]}")
     values.sort_indices()
     counts = np.diff(values.indptr)
     seen: set[bytes] = set()
@@ -219,4 +176,4 @@ def prune(
         if digest not in seen:
             seen.add(digest)
             kept.append(int(place))
-    return tuple(kept)
+    return kept

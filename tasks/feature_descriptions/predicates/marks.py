@@ -58,100 +58,35 @@ MARKS = {
 """Name, singular and plural noun phrase of marks."""
 
 KINDS = {
-    "sentence-end": (
-        ".!?\u2026",
-        "a mark that ends a sentence",
-        "marks that end sentences",
-        "full stops, question marks and exclamation marks",
-    ),
-    "pause": (
-        ",;:",
-        "a comma, semicolon or colon",
-        "commas, semicolons and colons",
-        "marks that make a pause inside a sentence",
-    ),
-    "opening-bracket": (
-        "([{",
-        "an opening bracket",
-        "opening brackets of any shape",
-        "brackets that open, such as ( or [",
-    ),
-    "closing-bracket": (
-        ")]}",
-        "a closing bracket",
-        "closing brackets of any shape",
-        "brackets that close, such as ) or ]",
-    ),
-    "bracket": ("()[]{}", "a bracket", "brackets, opening or closing", "all kinds of brackets"),
-    "angle": ("<>", "an angle bracket", "angle brackets", "the signs < and >"),
-    "quote": (
-        "'\"`\u2018\u2019\u201c\u201d",
-        "a quotation mark",
-        "quotation marks of any kind",
-        "quotes, single or double",
-    ),
-    "double-quotes": (
-        '"\u201c\u201d',
-        "a double quotation mark",
-        "double quotation marks",
-        "double quotes, straight or curly",
-    ),
-    "dash": ("-\u2013\u2014", "a dash or hyphen", "dashes and hyphens", "dashes of any length"),
-    "long-dash": ("\u2013\u2014", "a long dash", "long dashes", "en and em dashes"),
-    "currency": (
-        "$\u00a3\u20ac\u00a5",
-        "a currency sign",
-        "currency signs",
-        "signs for money, such as $",
-    ),
-    "math": (
-        "+=<>\u00d7\u00f7\u00b1^\u2212\u2264\u2265",
-        "a mathematical sign",
-        "mathematical signs",
-        "signs of arithmetic, such as + or =",
-    ),
-    "code": (
-        "{}[]<>=_;/\\|#*&@$^~`",
-        "a mark typical of code",
-        "marks typical of code",
-        "marks such as {, =, _ or ; that programs use",
-    ),
+    "sentence-end": ".!?\u2026",
+    "pause": ",;:",
+    "opening-bracket": "([{",
+    "closing-bracket": ")]}",
+    "bracket": "()[]{}",
+    "angle": "<>",
+    "quote": "'\"`\u2018\u2019\u201c\u201d",
+    "double-quotes": '"\u201c\u201d',
+    "dash": "-\u2013\u2014",
+    "long-dash": "\u2013\u2014",
+    "currency": "$\u00a3\u20ac\u00a5",
+    "math": "+=<>\u00d7\u00f7\u00b1^\u2212\u2264\u2265",
+    "code": "{}[]<>=_;/\\|#*&@$^~`",
 }
-"""First characters, singular and two plural noun phrases of kinds of marks."""
+"""First characters of kinds of marks."""
 
 SCRIPTS = {
-    "accented": (
-        "LATIN",
-        "a word with accented Latin letters",
-        "words with accented letters",
-        "words with letters such as \u00e9 or \u00fc",
-    ),
-    "greek": ("GREEK", "Greek letters", "text in Greek letters", "the Greek alphabet"),
-    "cyrillic": (
-        "CYRILLIC",
-        "Cyrillic letters",
-        "text in Cyrillic letters",
-        "the Cyrillic alphabet",
-    ),
-    "hebrew": ("HEBREW", "Hebrew letters", "text in Hebrew letters", "the Hebrew alphabet"),
-    "arabic": ("ARABIC", "Arabic letters", "text in Arabic letters", "the Arabic script"),
-    "devanagari": (
-        "DEVANAGARI",
-        "Devanagari letters",
-        "text in Devanagari letters",
-        "the Devanagari script",
-    ),
-    "thai": ("THAI", "Thai letters", "text in Thai letters", "the Thai script"),
-    "han": ("CJK", "Chinese characters", "text in Chinese characters", "Chinese or Han script"),
-    "kana": (
-        "HIRAGANA KATAKANA",
-        "Japanese kana",
-        "text in Japanese kana",
-        "hiragana and katakana",
-    ),
-    "hangul": ("HANGUL", "Korean letters", "text in Korean letters", "the Korean alphabet"),
+    "accented": "LATIN",
+    "greek": "GREEK",
+    "cyrillic": "CYRILLIC",
+    "hebrew": "HEBREW",
+    "arabic": "ARABIC",
+    "devanagari": "DEVANAGARI",
+    "thai": "THAI",
+    "han": "CJK",
+    "kana": "HIRAGANA KATAKANA",
+    "hangul": "HANGUL",
 }
-"""First words of Unicode names, singular and two plural noun phrases of scripts."""
+"""First words of Unicode names of the letters of scripts."""
 
 
 def mark_name(text: str) -> str:

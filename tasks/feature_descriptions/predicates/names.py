@@ -1,10 +1,9 @@
 """Names of predicates: how they are put together and taken apart.
 
-A *property* is true of a unit by its text: ``family:argument``, such as ``word:during``. A relation
-before it moves it elsewhere: ``previous-word:the`` holds right after the word ``the``. *Places* are
-properties of a position, such as ``inside:quotation``, and take no relation. ``piece:X`` and
-``previous-piece:X`` speak about single tokens. ``and(A,B)`` and ``or(A,B)`` join two names that are
-not themselves joined. Arguments hold no comma and only balanced parentheses.
+A *property* is true of a unit by its text: `family:argument`, such as `word:during`. A relation
+before it moves it elsewhere: `previous-word:the` holds right after the word `the`. *Places* are
+properties of a position, such as `inside:quotation`, and take no relation. `piece:X` and
+`previous-piece:X` speak about single tokens. Arguments hold no semicolon.
 """
 
 from __future__ import annotations
@@ -19,15 +18,8 @@ PROPERTY_FAMILIES = (
     *("word-family", "noun-file", "verb-file", "attribute", "adjective-kind", "noun-category"),
     *("verb-category", "about", "domain"),
 )
-"""Families of properties."""
-
-PLACE_FAMILIES = (
-    *("piece-place", "place", "inside", "line", "repeat", "name", "genre", "language"),
-)
-"""Families of places."""
-
+PLACE_FAMILIES = ("piece-place", "place", "inside", "line", "repeat", "name", "genre", "language")
 PIECE_FAMILIES = ("piece", "previous-piece")
-"""Families of single tokens."""
 
 RELATIONS = {
     "previous": "the unit right before it has the property",
@@ -40,20 +32,14 @@ RELATIONS = {
 }
 """Relations and when they hold for a unit; spaces are no units."""
 
-JOINS = ("and", "or")
-"""Ways to join two predicates."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """Parts of the name of a predicate that is not joined."""
+    """Parts of a predicate's name."""
 
-    relation: str
-    """One of `RELATIONS`, or empty."""
+    relation: str  # one of `RELATIONS`, or empty
     family: str
-    """Family of the property, place or piece."""
     argument: str
-    """What comes after the colon."""
 
     @property
     def base(self) -> str:
@@ -67,13 +53,9 @@ class Name:
 
 
 def parse(name: str) -> Name:
-    """Parts of a name.
-
-    Raises:
-        UsageError: if it is no name of a predicate, or a joined one.
-    """
+    """Parts of a name, or `UsageError` if it is no name of a predicate."""
     head, colon, argument = name.partition(":")
-    if colon and argument and not name.startswith(tuple(f"{join}(" for join in JOINS)):
+    if colon and argument:
         if head in (*PROPERTY_FAMILIES, *PLACE_FAMILIES, *PIECE_FAMILIES):
             return Name(relation="", family=head, argument=argument)
         for relation in RELATIONS:
@@ -81,35 +63,3 @@ def parse(name: str) -> Name:
             if family != head and family in PROPERTY_FAMILIES:
                 return Name(relation=relation, family=family, argument=argument)
     raise UsageError(f"{name!r} is not the name of a predicate")
-
-
-def join(kind: str, a: str, b: str) -> str:
-    """Name of two joined predicates; their order does not matter.
-
-    Raises:
-        UsageError: if the kind is unknown, the two are the same or one is joined itself.
-    """
-    if kind not in JOINS:
-        raise UsageError(f"predicates are joined by {' or '.join(JOINS)}, not {kind!r}")
-    parse(a)
-    parse(b)
-    if a == b:
-        raise UsageError(f"{a!r} cannot be joined with itself")
-    return f"{kind}({min(a, b)},{max(a, b)})"
-
-
-def split(name: str) -> tuple[str, str, str] | None:
-    """Kind and two names of a joined name, None if it is not joined.
-
-    Raises:
-        UsageError: if it begins as a joined name and is none.
-    """
-    kind, bracket, rest = name.partition("(")
-    if kind not in JOINS or not bracket:
-        return None
-    body, depth = rest[:-1], 0
-    for n, character in enumerate(body):
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0 and join(kind, body[:n], body[n + 1 :]) == name:
-            return kind, body[:n], body[n + 1 :]
-    raise UsageError(f"{name!r} is not two names joined in alphabetical order")

@@ -1,4 +1,4 @@
-"""English wordings of predicates, made from their names.
+"""English wordings of predicates, made from their names and `wordings.toml`.
 
 Every predicate has a noun phrase for one thing that it holds for (`one`) and two for all of them
 (`many`, `also`); the wordings are made of those three. No two predicates share a wording, which
@@ -7,18 +7,41 @@ Every predicate has a noun phrase for one thing that it holds for (`one`) and tw
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
 from ....benchmark.errors import UsageError
 from .lexicon import Lexicon
-from .marks import KINDS, MARKS, SCRIPTS
-from .names import PIECE_FAMILIES, PLACE_FAMILIES, Name, parse, split
-from .pieces import decode
-from .wordings import Wording, shown, wordings
+from .marks import MARKS
+from .names import PIECE_FAMILIES, PLACE_FAMILIES, Name, parse
+from .words import decode
+
+Wording = tuple[str, str, str]
+"""Noun phrase for one thing that a predicate holds for, and two noun phrases for all of them."""
 
 _SPLIT_MARK = "-run"
 
 
-def _filled(templates: tuple[str, ...], text: str) -> Wording:
-    """A wording of three templates."""
+@cache
+def _tables() -> Mapping[str, Any]:
+    package = "introspect_bench.tasks.feature_descriptions.predicates"
+    return tomllib.loads(resources.files(package).joinpath("wordings.toml").read_text("utf-8"))
+
+
+@cache
+def wordings(table: str) -> Mapping[str, Wording]:
+    """Wordings or templates of one table.
+
+    Tables: `unit` and `token` (places by name), `property` (properties by name), `family`,
+    `relation` and `topic` (templates).
+    """
+    return {name: (one, many, also) for name, (one, many, also) in _tables()[table].items()}
+
+
+def _filled(templates: Wording, text: str) -> Wording:
     one, many, also = (template.format(text) for template in templates)
     return one, many, also
 
@@ -26,8 +49,9 @@ def _filled(templates: tuple[str, ...], text: str) -> Wording:
 def _shown(name: Name, lexicon: Lexicon) -> str:
     """What stands in the templates for the argument of a name."""
     argument = name.argument
-    if argument in shown(name.family):
-        return shown(name.family)[argument]
+    known: Mapping[str, str] = _tables()["shown"].get(name.family, {})
+    if argument in known:
+        return known[argument]
     if name.family in PIECE_FAMILIES:
         return repr(decode(argument))
     if name.family in lexicon.categories:
@@ -38,7 +62,6 @@ def _shown(name: Name, lexicon: Lexicon) -> str:
 
 
 def _mark(argument: str) -> Wording:
-    """Wording of a mark by its name."""
     for name, one, many in MARKS.values():
         if argument == name:
             return one, many, f"occurrences of {one}"
@@ -51,23 +74,18 @@ def _mark(argument: str) -> Wording:
 
 
 def _year(argument: str) -> Wording:
-    """Wording of years of a century (``year-19xx``) or decade (``year-198x``)."""
+    """Wording of years of a century (`year-19xx`) or decade (`year-198x`)."""
     digits = argument.removeprefix("year-").rstrip("x")
     if len(digits) == 3:
         return f"a year of the {digits}0s", f"years from {digits}0 to {digits}9", f"the {digits}0s"
     return (
         f"a year from {digits}00 to {digits}99",
         f"years that begin with {digits}",
-        (f"years of the century from {digits}00 on"),
+        f"years of the century from {digits}00 on",
     )
 
 
 def _property(name: Name, lexicon: Lexicon) -> Wording:
-    """Wording of a property of a unit.
-
-    Raises:
-        UsageError: if the argument is not one of the family.
-    """
     fixed = wordings("property")
     if name.base in fixed:
         return fixed[name.base]
@@ -78,9 +96,6 @@ def _property(name: Name, lexicon: Lexicon) -> Wording:
         return _mark(name.argument)
     if name.family == "number" and name.argument.startswith("year-"):
         return _year(name.argument)
-    for family, table in (("mark-kind", KINDS), ("script", SCRIPTS)):
-        if name.family == family and name.argument in table:
-            return table[name.argument][1:]
     text = _shown(name, lexicon)
     family = name.family
     if family == "noun-category" and lexicon.categories[family][name.argument].proper:
@@ -91,11 +106,7 @@ def _property(name: Name, lexicon: Lexicon) -> Wording:
 
 
 def wording(text: str, lexicon: Lexicon) -> Wording:
-    """Noun phrases of a predicate that is not joined: one thing, all of them, all of them again.
-
-    Raises:
-        UsageError: if there is no such predicate.
-    """
+    """Noun phrases of a predicate by its name, or `UsageError` if there is no such predicate."""
     name = parse(text)
     if name.family in PLACE_FAMILIES:
         for level in ("unit", "token"):
@@ -108,33 +119,10 @@ def wording(text: str, lexicon: Lexicon) -> Wording:
         if name.family not in wordings("topic"):
             raise UsageError(f"{text!r}: no topics of the family {name.family}")
         return _filled(wordings("topic")[name.family], _shown(name, lexicon))
-    one = _property(name, lexicon)[0]
-    return _filled(wordings("relation")[name.relation], one)
+    return _filled(wordings("relation")[name.relation], _property(name, lexicon)[0])
 
 
 def phrases(text: str, lexicon: Lexicon) -> tuple[str, ...]:
-    """Wordings of a predicate, joined or not; four of one, three of two joined."""
-    joined = split(text)
-    if joined is None:
-        one, many, also = wording(text, lexicon)
-        found = (many, also, f"activates on {many}", f"fires at {one}")
-        return tuple(dict.fromkeys(found))
-    kind, a, b = joined
-    (one_a, many_a, also_a), (one_b, many_b, also_b) = wording(a, lexicon), wording(b, lexicon)
-    if kind == "and":
-        return (
-            f"anything that is both {one_a} and {one_b}",
-            f"{many_a}, but only where that is also {one_b}",
-            f"activates on what is {one_a} and at the same time {one_b}",
-        )
-    return (
-        f"{many_a}, and also {many_b}",
-        f"anything that is either {one_a} or {one_b}",
-        f"activates on {also_a} as well as on {also_b}",
-    )
-
-
-def reversed_phrases(text: str, lexicon: Lexicon) -> tuple[str, ...]:
-    """Wordings of the opposite of a predicate."""
-    many, also = phrases(text, lexicon)[:2]
-    return (f"everything except {many}", f"all tokens other than {also}", f"anything but {many}")
+    """Distinct wordings of a predicate, up to four."""
+    one, many, also = wording(text, lexicon)
+    return tuple(dict.fromkeys((many, also, f"activates on {many}", f"fires at {one}")))

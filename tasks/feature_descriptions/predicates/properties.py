@@ -1,7 +1,7 @@
 """What is true of a unit by its text alone: the names of all predicates that hold for it.
 
 This is the one definition of the truth of word-level predicates; names carry all parameters. A word
-is compared in lower case except where casing is what is asked. See the functions for each family.
+is compared in lower case except where casing is what is asked.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 
-from .lexicon import Lexicon
+from .lexicon import Analysis, Lexicon, analyse
 from .marks import KINDS, SCRIPTS, mark_name
-from .morphology import Analysis, analyse
 from .words import normal
 
-AFFIX_LENGTHS = range(2, 6)
-"""Letters of a prefix or suffix."""
+AFFIX_LENGTHS = range(2, 6)  # letters of a prefix or suffix
 
-STEM = 3
-"""Letters that a word must have beyond its prefix, or beyond its suffix."""
+STEM = 3  # letters that a word must have beyond its prefix, or beyond its suffix
 
 _NOUNS = ("noun-file", "noun-category")
 _VERBS = ("verb-file", "verb-category")
@@ -26,7 +23,7 @@ _ADJECTIVES = ("adjective-kind", "attribute")
 
 
 def _casing(text: str) -> Iterator[str]:
-    """``case:``: lower, capitalised, all-caps (2 letters or more), single-capital, mixed."""
+    """`case:`; all-caps needs two letters."""
     if text.lower() == text.upper():
         return
     if text.islower():
@@ -44,7 +41,7 @@ def _casing(text: str) -> Iterator[str]:
 
 
 def _spelling(word: str) -> Iterator[str]:
-    """``prefix:`` and ``suffix:`` of 2 to 5 letters, ``initial:``, ``final:``, ``length:``."""
+    """`prefix:` and `suffix:` of 2 to 5 letters, `initial:`, `final:`, `length:`."""
     if not (word.isascii() and word.isalpha()):
         return
     yield f"initial:{word[0]}"
@@ -61,18 +58,18 @@ def _spelling(word: str) -> Iterator[str]:
 
 
 def _script(text: str) -> Iterator[str]:
-    """``script:`` by the Unicode names of the letters that are not ASCII."""
+    """`script:` by the Unicode names of the letters that are not ASCII."""
     if text.isascii():
         return
     names = {unicodedata.name(c, "").split(" ")[0] for c in text if not c.isascii()}
-    found = [name for name, entry in SCRIPTS.items() if names & set(entry[0].split())]
+    found = [name for name, entry in SCRIPTS.items() if names & set(entry.split())]
     yield from (f"script:{name}" for name in found)
     if any(name != "accented" for name in found):
         yield "script:non-latin"
 
 
 def _parts_of_speech(text: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
-    """``pos:`` of a word by its dominant part of speech in the lexicon; see `morphology`.
+    """`pos:` of a word by its dominant part of speech in the lexicon.
 
     A proper noun has a capital, and is unknown, or known with a capital, or in a list of names.
     """
@@ -101,7 +98,7 @@ def _parts_of_speech(text: str, analysis: Analysis, lexicon: Lexicon) -> Iterato
 
 
 def _meanings(analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
-    """``lemma:``, ``word-family:`` and the categories of WordNet.
+    """`lemma:`, `word-family:` and the categories of WordNet.
 
     A word is in a category of nouns (verbs, adjectives) if it can be a noun (verb, adjective) and
     its base form is in it. A word family is a word, the words that WordNet links to it as derived,
@@ -124,7 +121,7 @@ def _meanings(analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
 
 
 def _about(word: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
-    """``about:``: lists of empath, which hold the word or one of its base forms."""
+    """`about:`: lists of empath, which hold the word or one of its base forms."""
     if word in lexicon.closed:
         return
     about = lexicon.members.get("about", {})
@@ -134,7 +131,6 @@ def _about(word: str, analysis: Analysis, lexicon: Lexicon) -> Iterator[str]:
 
 
 def _word(text: str, lexicon: Lexicon) -> Iterator[str]:
-    """Everything about a word."""
     word = normal(text)
     yield f"word:{word}"
     yield from _casing(text)
@@ -150,7 +146,7 @@ def _word(text: str, lexicon: Lexicon) -> Iterator[str]:
 
 
 def _number(text: str) -> Iterator[str]:
-    """``numeral:`` the number itself, ``number:`` its kinds."""
+    """`numeral:` the number itself, `number:` its kinds."""
     yield f"numeral:{text.lower()}"
     if text[-1].isalpha():
         yield "number:ordinal"
@@ -177,10 +173,10 @@ def _number(text: str) -> Iterator[str]:
 
 
 def _mark(text: str) -> Iterator[str]:
-    """``mark:`` the mark itself, ``mark-kind:`` its kinds by its first character."""
+    """`mark:` the mark itself, `mark-kind:` its kinds by its first character."""
     yield f"mark:{mark_name(text)}"
     for name, entry in KINDS.items():
-        if text[0] in entry[0]:
+        if text[0] in entry:
             yield f"mark-kind:{name}"
     if len(text) > 1:
         yield "mark-kind:run"

@@ -1,7 +1,7 @@
 """Reads the plain-text database of WordNet 3.0: senses of single words and their relations.
 
-Format: wndb(5WN), senseidx(5WN) and cntlist(5WN) of WordNet 3.0. Owns no choice of categories;
-see `build_lexicon` for those. Only words of ASCII letters are kept.
+Format: wndb(5WN), senseidx(5WN) and cntlist(5WN) of WordNet 3.0. Only words of ASCII letters are
+kept.
 """
 
 from __future__ import annotations
@@ -37,44 +37,34 @@ _SENSE_TYPES = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 class Synset:
     """One meaning."""
 
-    key: str
-    """Part of speech and offset, such as ``n00004475``; satellites count as adjectives."""
-    file: str
-    """Lexicographer file."""
+    file: str  # lexicographer file
     lemmas: tuple[str, ...]
     """All its words in original case, spaces for underscores; the first is the commonest."""
     pointers: tuple[tuple[str, str, int, int], ...]
     """(symbol, key of the other synset, number of the word here, number of the word there)."""
-    satellite: bool
-    """Whether it is an adjective grouped around another one."""
+    satellite: bool  # whether it is an adjective grouped around another one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sense:
     """One meaning of one word."""
 
-    synset: str
-    """Key of the synset."""
-    number: int
-    """Place among the senses of the lower-case word, from 1 (commonest)."""
-    count: int
-    """Times this sense was tagged in WordNet's concordances."""
+    synset: str  # key of the synset
+    number: int  # place among the senses of the lower-case word, from 1 (commonest)
+    count: int  # times this sense was tagged in WordNet's concordances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordNet:
     """What the database says about single words."""
 
-    synsets: dict[str, Synset]
-    """All synsets by key."""
+    synsets: dict[str, Synset]  # all synsets by key
     senses: dict[str, dict[str, tuple[Sense, ...]]]
     """Senses by part of speech and word in original case, commonest first."""
-    exceptions: dict[str, dict[str, str]]
-    """Base form of irregular forms by part of speech."""
+    exceptions: dict[str, dict[str, str]]  # base form of irregular forms by part of speech
 
 
-def _synset(line: str, part: str) -> Synset:
-    """Synset of one line of a data file."""
+def _synset(line: str) -> Synset:
     fields = line.split(" | ", 1)[0].split()
     n_words = int(fields[3], 16)
     lemmas = tuple(
@@ -87,7 +77,6 @@ def _synset(line: str, part: str) -> Synset:
         kind = "a" if kind == "s" else kind
         pointers.append((symbol, kind + offset, int(ends[:2], 16), int(ends[2:], 16)))
     return Synset(
-        key=part + fields[0],
         file=FILES[int(fields[1])],
         lemmas=lemmas,
         pointers=tuple(pointers),
@@ -115,19 +104,14 @@ def _counts(folder: Path) -> dict[tuple[str, str, int], int]:
 
 
 def read_wordnet(folder: Path) -> WordNet:
-    """The database in a folder such as Debian's ``/usr/share/wordnet``.
-
-    Raises:
-        IntegrityError: if a file is missing.
-    """
+    """The database in a folder such as Debian's `/usr/share/wordnet`."""
     counts = _counts(folder)
     synsets: dict[str, Synset] = {}
     senses: dict[str, dict[str, tuple[Sense, ...]]] = {}
     exceptions: dict[str, dict[str, str]] = {}
     for part, ending in PARTS.items():
         for line in _lines(folder / f"data.{ending}"):
-            synset = _synset(line, part)
-            synsets[synset.key] = synset
+            synsets[part + line.split()[0]] = _synset(line)
         found: dict[str, list[Sense]] = defaultdict(list)
         for line in _lines(folder / f"index.{ending}"):
             fields = line.split()
@@ -135,11 +119,9 @@ def read_wordnet(folder: Path) -> WordNet:
                 continue
             offsets = fields[len(fields) - int(fields[2]) :]
             for number, offset in enumerate(offsets, 1):
-                synset = synsets[part + offset]
-                spelled = {w for w in synset.lemmas if w.lower() == fields[0]}
-                count = counts.get((part, fields[0], number), 0)
-                for word in sorted(spelled):
-                    found[word].append(Sense(synset=synset.key, number=number, count=count))
+                key, count = part + offset, counts.get((part, fields[0], number), 0)
+                for word in sorted({w for w in synsets[key].lemmas if w.lower() == fields[0]}):
+                    found[word].append(Sense(synset=key, number=number, count=count))
         senses[part] = {word: tuple(found[word]) for word in sorted(found)}
         exceptions[part] = {}
         for line in _lines(folder / f"{ending}.exc"):

@@ -1,34 +1,36 @@
 """Puts the tokens of windows back together into units: words, numbers, marks, line breaks.
 
-A *unit* is the smallest thing a predicate speaks about. The text of a window is cut, left to right:
+A *unit* is the smallest thing most predicates speak about. The text of a window is cut, left to
+right:
 
-- ``newline``: a run of line breaks;
-- ``number``: ASCII digits with inner points and commas, and an ordinal ending (``1,250.5``,
-  ``21st``);
-- ``clitic``: ``'s 're 've 'll 'd 'm`` after a letter or digit;
-- ``word``: a run of letters, joined by inner apostrophes unless a clitic follows (``doesn't``,
-  ``o'clock``); hyphens part words;
-- ``fragment``: bytes that are no text, as when a window cuts a character in two;
-- ``mark``: a run of one and the same other visible character (``...`` is one mark, ``."`` is two).
+- `newline`: a run of line breaks;
+- `number`: ASCII digits with inner points and commas, and an ordinal ending (`1,250.5`, `21st`);
+- `clitic`: `'s 're 've 'll 'd 'm` after a letter or digit;
+- `word`: a run of letters, joined by inner apostrophes unless a clitic follows (`doesn't`,
+  `o'clock`); hyphens part words;
+- `fragment`: bytes that are no text, as when a window cuts a character in two;
+- `mark`: a run of one and the same other visible character (`...` is one mark, `."` is two).
 
 Spaces belong to no unit. A token belongs to every unit it shares a byte with: most tokens to one, a
-token such as ``."`` to two, a token of spaces to none. Only the tokens of the window count: a word
+token such as `."` to two, a token of spaces to none. Only the tokens of the window count: a word
 that the window cuts is what is visible of it. Words are compared in lower case by `str.lower`, the
-curly apostrophe equal to the straight one. Nothing here knows any predicate.
+curly apostrophe equal to the straight one.
+
+Besides, where single tokens stand: a word or number of several tokens is *split*.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-LENGTH = 32
-"""Tokens in a window."""
+LENGTH = 32  # tokens in a window
 
 _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u0dff\u0e31-\u0eff])"
 _CLITIC = rf"(?i:s|re|ve|ll|d|m)(?!{_LETTER})"
@@ -42,6 +44,8 @@ _UNITS = re.compile(
 )
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
+Ints = NDArray[np.int64]
+
 
 class HasVocabulary(Protocol):
     """A tokenizer, as `tokenizers.Tokenizer` or a fast tokenizer of transformers."""
@@ -52,30 +56,22 @@ class HasVocabulary(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """The units of a list of windows, in reading order."""
+    """The units of windows in reading order; tokens are counted as window * 32 + position."""
 
     n_windows: int
-    """Number of windows."""
-    types: tuple[tuple[str, str], ...]
-    """Distinct (kind, text) of units, in order of first occurrence."""
-    type_of: NDArray[np.int64]
-    """Index into `types` of each unit, (n_units,)."""
-    window_of: NDArray[np.int64]
-    """Window of each unit, (n_units,)."""
-    first_token: NDArray[np.int64]
-    """First token of each unit as window * 32 + position, (n_units,)."""
-    last_token: NDArray[np.int64]
-    """Last token of each unit, counted in the same way, (n_units,)."""
-    ids: NDArray[np.int64]
-    """Token ids of all windows in one row, (n_windows * 32,)."""
-    pieces: tuple[str, ...]
-    """Text of every token of the vocabulary by id, bytes that are no text as lone surrogates."""
+    types: tuple[tuple[str, str], ...]  # distinct (kind, text), in order of first occurrence
+    type_of: Ints  # index into `types`, (n_units,)
+    window_of: Ints  # (n_units,)
+    first_token: Ints  # (n_units,)
+    last_token: Ints  # (n_units,)
+    ids: Ints  # token ids of all windows, (n_windows * 32,)
+    pieces: tuple[str, ...]  # text of every token of the vocabulary by id, as `text_of` reads it
 
 
 def _byte_alphabet() -> dict[str, int]:
     """Byte of every character of byte-level vocabularies.
 
-    Source: ``bytes_to_unicode`` of openai/gpt-2, src/encoder.py.
+    Source: `bytes_to_unicode` of openai/gpt-2, src/encoder.py.
     """
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in set(shown)]
@@ -86,7 +82,7 @@ def piece_bytes(tokenizer: HasVocabulary) -> tuple[bytes, ...]:
     """Bytes that every token stands for, by id; ids without a token are empty.
 
     A vocabulary that holds the byte-level space is read as byte-level; any other one as text in
-    which U+2581 is a space and ``<0xHH>`` a byte.
+    which U+2581 is a space and `<0xHH>` a byte.
     """
     vocabulary = tokenizer.get_vocab()
     pieces = [b""] * (max(vocabulary.values()) + 1)
@@ -130,15 +126,7 @@ def _byte_starts(text: str) -> list[int]:
 
 
 def annotate(windows: NDArray[np.integer], tokenizer: HasVocabulary) -> Units:
-    """Units of windows.
-
-    Args:
-        windows: token ids, (n_windows, 32).
-        tokenizer: the tokenizer that made them.
-
-    Raises:
-        ValueError: if the windows have another shape or an id is not in the vocabulary.
-    """
+    """Units of windows, (n_windows, 32), of a tokenizer's ids."""
     if windows.ndim != 2 or windows.shape[1] != LENGTH:
         raise ValueError(f"windows must have the shape (n, {LENGTH}), not {windows.shape}")
     raw = piece_bytes(tokenizer)
@@ -171,3 +159,74 @@ def annotate(windows: NDArray[np.integer], tokenizer: HasVocabulary) -> Units:
         ids=ids,
         pieces=tuple(text_of(piece) for piece in raw),
     )
+
+
+def encode(piece: str) -> str:
+    """Text of a token as names carry it: percent-encoded, leading space included."""
+    return quote(piece, safe="", errors="surrogateescape")
+
+
+def decode(argument: str) -> str:
+    """Text of a token from a name."""
+    return unquote(argument, errors="surrogateescape")
+
+
+def ranges(starts: Ints, ends: Ints) -> Ints:
+    """Whole numbers from each start up to before its end, one range after the other."""
+    lengths = ends - starts
+    begins = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    found: Ints = begins + np.arange(int(lengths.sum()))
+    return found
+
+
+def token_places(units: Units) -> Mapping[str, Ints]:
+    """Tokens for which every place on tokens holds, ascending."""
+    kinds = np.array([kind for kind, _ in units.types], dtype=object)
+    kind_of = kinds[units.type_of] if len(kinds) else kinds
+    split = units.last_token > units.first_token
+    words, numbers = (kind_of == "word") & split, (kind_of == "number") & split
+    first, last = units.first_token[words], units.last_token[words]
+    number = units.first_token[numbers]
+    tokens = np.arange(len(units.ids))
+    position = tokens % LENGTH
+    begins = np.array([text[:1].isalpha() for text in units.pieces], dtype=bool)
+    blank = np.array([bool(text) and not text.strip(" ") for text in units.pieces], dtype=bool)
+    found = {
+        "piece-place:whole": units.first_token[(kind_of == "word") & ~split],
+        "piece-place:first": first,
+        "piece-place:second": first + 1,
+        "piece-place:continuation": ranges(first + 1, last + 1),
+        "piece-place:last": last,
+        "piece-place:middle": ranges(first + 1, last),
+        "piece-place:split": ranges(first, last + 1),
+        "piece-place:unspaced": tokens[begins[units.ids]],
+        "piece-place:spaces": tokens[blank[units.ids]],
+        "piece-place:number-first": number,
+        "piece-place:number-later": ranges(number + 1, units.last_token[numbers] + 1),
+        "place:token-first": tokens[position == 0],
+        "place:token-second": tokens[position == 1],
+        "place:tokens-1-4": tokens[position < 4],
+        "place:tokens-1-8": tokens[position < 8],
+        "place:tokens-1-16": tokens[position < 16],
+        "place:tokens-17-32": tokens[position >= 16],
+        "place:tokens-25-32": tokens[position >= 24],
+        "place:token-last": tokens[position == LENGTH - 1],
+    }
+    return {name: np.unique(held) for name, held in found.items()}
+
+
+def piece_tokens(units: Units, arguments: Sequence[str]) -> dict[str, Ints]:
+    """Tokens that are given pieces, ascending, by the argument of the name."""
+    wanted = {decode(argument): argument for argument in arguments}
+    ids: dict[str, list[int]] = {argument: [] for argument in arguments}
+    for index, text in enumerate(units.pieces):
+        if text in wanted:
+            ids[wanted[text]].append(index)
+    order = np.argsort(units.ids, kind="stable")
+    ordered = units.ids[order]
+    found = {}
+    for argument, indices in ids.items():
+        bounds = [np.searchsorted(ordered, [index, index + 1]) for index in indices]
+        rows = [order[start:end] for start, end in bounds]
+        found[argument] = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *rows]))
+    return found

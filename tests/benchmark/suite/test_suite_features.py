@@ -150,7 +150,7 @@ def test_a_cosine_that_vectors_do_not_have_is_found(suite: Suite, tmp_path: Path
 
 
 def describe_again(root: Path) -> dict[str, Any]:
-    from introspect_bench.tasks.feature_descriptions.build.summary import describe_split
+    from introspect_bench.tasks.feature_descriptions.build.draft import describe_split
 
     return describe_split(root, "test")
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.tasks.feature_descriptions.build.sampling import Settings
-from introspect_bench.tasks.feature_descriptions.build.text import open_sampler
+from introspect_bench.tasks.feature_descriptions.build.sampling import (
+    SamplingSettings,
+    open_sampler,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def target_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_batches_of_other_weights_are_not_reused(target_folder: Path, tmp_path: Path) -> None:
-    settings = Settings(seed=0, max_new_tokens=4, batch_size=2)
+    settings = SamplingSettings(seed=0, max_new_tokens=4, batch_size=2)
     other = tmp_path / "other"
     tokenizer = make_tokenizer()
     make_model("llama", tokenizer, seed=1).save_pretrained(other)

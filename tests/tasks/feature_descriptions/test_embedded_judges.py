@@ -21,7 +21,7 @@ from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.grade import score_run
 from introspect_bench.benchmark.suite.find import shipped_suite
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.judge.judges import Judge, open_judges
+from introspect_bench.tasks.feature_descriptions.judge.judges import DescriptionJudge, open_judges
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
 
 TASK = get_task("feature-descriptions")
@@ -35,7 +35,7 @@ def suite() -> Suite:
 
 
 @pytest.fixture(scope="module")
-def judges(suite: Suite) -> Sequence[Judge]:
+def judges(suite: Suite) -> Sequence[DescriptionJudge]:
     return open_judges(suite)
 
 
@@ -47,7 +47,9 @@ class Says:
         return [self.reply(prompt) for prompt in prompts]
 
 
-def scored(suite: Suite, judges: Sequence[Judge], out: Path, reply: Any) -> dict[str, Any]:
+def scored(
+    suite: Suite, judges: Sequence[DescriptionJudge], out: Path, reply: Any
+) -> dict[str, Any]:
     spec = PromptSpec(task=TASK, suite=suite, split="mini", batch_size=64)
     path = predict(spec, Says(reply), ExplainerCard(name="says", kind="custom"), out)
     judge_run(path, task=TASK, suite=suite, judges=judges)
@@ -55,7 +57,7 @@ def scored(suite: Suite, judges: Sequence[Judge], out: Path, reply: Any) -> dict
 
 
 def test_references_are_read_and_score(
-    suite: Suite, judges: Sequence[Judge], tmp_path: Path
+    suite: Suite, judges: Sequence[DescriptionJudge], tmp_path: Path
 ) -> None:
     truth = suite.feature_truth("mini")
     for place in range(3):  # every wording
@@ -67,7 +69,7 @@ def test_references_are_read_and_score(
 
 @pytest.mark.parametrize("name", REPLIES)
 def test_saying_nothing_earns_nothing(
-    name: str, suite: Suite, judges: Sequence[Judge], tmp_path: Path
+    name: str, suite: Suite, judges: Sequence[DescriptionJudge], tmp_path: Path
 ) -> None:
     reply = null_replies(suite, "mini")[name]
     metrics = scored(suite, judges, tmp_path / "run.jsonl", reply)["overall"]["metrics"]

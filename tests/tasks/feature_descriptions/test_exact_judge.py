@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from tiny_predicates import windows_of
 
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied, join, wordings_of
 from introspect_bench.tasks.feature_descriptions.judge.exact import (
     TOP,
     ExactJudge,
     exact_meaning,
     normal,
 )
-from introspect_bench.tasks.feature_descriptions.judge.slots import join
-from introspect_bench.tasks.feature_descriptions.judge.wording import denied, wordings_of
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
 NAMES = (

@@ -10,15 +10,18 @@ import pytest
 from scipy import sparse
 
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.tasks.feature_descriptions.build.find import Described, describe
-from introspect_bench.tasks.feature_descriptions.build.search import ConjunctionSearch
+from introspect_bench.tasks.feature_descriptions.build.search import (
+    ConjunctionSearch,
+    Described,
+    describe,
+)
 from introspect_bench.tasks.feature_descriptions.build.splits import (
-    Candidate,
+    FeatureCandidate,
     draw,
     kept_as,
     settled,
 )
-from introspect_bench.tasks.feature_descriptions.judge.slots import (
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import (
     SLOTS,
     Parts,
     join,
@@ -136,7 +139,7 @@ def test_bars_decide_the_kind() -> None:
     assert kept_as(one(0, "word:a"), plain=True) == ()
 
 
-def candidates(n: int = 60) -> list[Candidate]:
+def candidates(n: int = 60) -> list[FeatureCandidate]:
     rng = np.random.default_rng(0)
     directions = rng.standard_normal((n, 16)).astype(np.float32)
     directions[1] = directions[0] + 0.05 * directions[1]  # near-duplicates
@@ -145,7 +148,7 @@ def candidates(n: int = 60) -> list[Candidate]:
     names = [f"word:{'xyzuvw'[n % 6]}{n // 2}" for n in range(n)]
     names[2] = names[3] = "word:same"
     return [
-        Candidate(
+        FeatureCandidate(
             layer=n % 3,
             direction=directions[n],
             described=one(n, names[n]),
@@ -193,9 +196,9 @@ def test_a_split_that_cannot_be_filled_is_refused() -> None:
 
 
 def test_the_nearest_training_feature_never_means_the_same() -> None:
-    def candidate(number: int, name: str, *direction: float) -> Candidate:
+    def candidate(number: int, name: str, *direction: float) -> FeatureCandidate:
         unit = np.array(direction, dtype=np.float32) / np.linalg.norm(direction)
-        return Candidate(layer=0, direction=unit, described=one(number, name), windows={})
+        return FeatureCandidate(layer=0, direction=unit, described=one(number, name), windows={})
 
     drawn = [candidate(0, "word:a", 1, 0, 0), candidate(1, "word:b", 0, 1, 0)]
     train = [

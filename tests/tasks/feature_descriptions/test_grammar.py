@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from introspect_bench.tasks.feature_descriptions.judge.grammar import Context, read
-from introspect_bench.tasks.feature_descriptions.judge.slots import join, parts_of, slot
-from introspect_bench.tasks.feature_descriptions.judge.wording import (
+from introspect_bench.tasks.feature_descriptions.judge.conjunctions import (
     clause_table,
     denied,
+    join,
+    parts_of,
+    slot,
     wordings_of,
 )
+from introspect_bench.tasks.feature_descriptions.judge.grammar import Context, read
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
 
 PLACES = [form for forms in clause_table("place").values() for form in forms]

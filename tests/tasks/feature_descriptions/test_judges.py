@@ -27,8 +27,8 @@ from introspect_bench.tasks.feature_descriptions.judge.judges import (
     judge_id,
     open_judges,
     open_simulator,
+    quantise,
 )
-from introspect_bench.tasks.feature_descriptions.judge.predictions import quantise
 
 WINDOWS = np.random.default_rng(0).integers(3, 9, size=(2, 16, 32)).astype(np.int32)
 

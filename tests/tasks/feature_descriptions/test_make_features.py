@@ -23,7 +23,7 @@ from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.build.order import NotFrozenError, Order
 from introspect_bench.tasks.build.verify import verify_suite
 from introspect_bench.tasks.feature_descriptions.build import suite as make
-from introspect_bench.tasks.feature_descriptions.build.text import check_disjoint
+from introspect_bench.tasks.feature_descriptions.build.sampling import check_disjoint
 from introspect_bench.tasks.feature_descriptions.judge import judges
 
 NAME = "feature-descriptions"

@@ -9,18 +9,15 @@ from sklearn.metrics import roc_auc_score
 from introspect_bench.benchmark.scoring.judged import score_feature
 from introspect_bench.tasks.feature_descriptions.build.matched import (
     EARLIEST,
+    PAIRS,
+    RANDOM,
     Index,
     bigram_keys,
+    choose,
     flags_auroc,
     match,
     strong_level,
     token_keys,
-)
-from introspect_bench.tasks.feature_descriptions.build.scored import (
-    PAIRS,
-    RANDOM,
-    choose,
-    choose_random,
 )
 
 
@@ -135,13 +132,13 @@ def test_a_feature_without_four_pairs_has_no_windows() -> None:
 def test_a_feature_of_the_token_has_random_windows_alone() -> None:
     peaks = np.arange(40, dtype=np.float32)
     peaks[:15] = 0
-    chosen = choose_random(peaks, rng=np.random.default_rng(0))
+    chosen = choose(None, peaks, rng=np.random.default_rng(0))
     assert chosen is not None
     assert len(set(chosen.windows.tolist())) == 16
     assert (peaks[chosen.windows] > 0).tolist() == [True] * 8 + [False] * 8
     np.testing.assert_allclose(chosen.weights * 40, [25 / 8] * 8 + [15 / 8] * 8)
     assert (chosen.marks == -1).all()
-    assert choose_random(peaks[8:], rng=np.random.default_rng(0)) is None
+    assert choose(None, peaks[8:], rng=np.random.default_rng(0)) is None
 
 
 def test_weights_make_the_random_windows_stand_for_the_text() -> None:

@@ -17,27 +17,13 @@ from introspect_bench.tasks.feature_descriptions.judge.phrase_index import (
     phrase_index,
 )
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import shipped_lexicon
-from introspect_bench.tasks.feature_descriptions.predicates.names import parse
-from introspect_bench.tasks.feature_descriptions.predicates.phrases import (
-    phrases,
-    reversed_phrases,
-)
-from introspect_bench.tasks.feature_descriptions.predicates.predicate import Predicate
+from introspect_bench.tasks.feature_descriptions.predicates.phrases import phrases
 
 NAMES = ("word:the", "mark:comma", "word:dog", "case:capitalised", "mark:full-stop")
-JOINED = "or(mark:comma,word:dog)"
 
 
-def known(*names: str) -> list[Predicate]:
-    lexicon = shipped_lexicon()
-    return [
-        Predicate(
-            name=name,
-            family="or" if name == JOINED else parse(name).kind,
-            phrases=phrases(name, lexicon),
-        )
-        for name in names
-    ]
+def known(*names: str) -> dict[str, tuple[str, ...]]:
+    return {name: phrases(name, shipped_lexicon()) for name in names}
 
 
 @pytest.fixture
@@ -47,24 +33,28 @@ def embedder() -> LetterEmbedder:
 
 @pytest.fixture
 def index(embedder: LetterEmbedder, tmp_path: Path) -> PhraseIndex:
-    return phrase_index(known(*NAMES, JOINED), embedder, folder=tmp_path)
+    return phrase_index(known(*NAMES), embedder, folder=tmp_path)
 
 
 def test_every_wording_stands_for_its_predicate(
     index: PhraseIndex, embedder: LetterEmbedder
 ) -> None:
-    for predicate in known(*NAMES, JOINED):
-        for found in match(predicate.phrases, index, embedder):
-            assert found.name == predicate.name
+    for name, wordings in known(*NAMES).items():
+        for found in match(wordings, index, embedder):
+            assert found.name == name
             assert found.cosine == pytest.approx(1, abs=1e-3)
             assert not found.opposite
 
 
 def test_the_opposite_is_told_apart(index: PhraseIndex, embedder: LetterEmbedder) -> None:
-    """Of every predicate, in the words that this task uses for it, and in a few more."""
-    lexicon = shipped_lexicon()
-    for name in (*NAMES, JOINED):
-        for found in match(reversed_phrases(name, lexicon), index, embedder):
+    """Of every predicate, in plain words for it, and in a few more."""
+    for name, (many, also, *_) in known(*NAMES).items():
+        said = [
+            f"everything except {many}",
+            f"all tokens other than {also}",
+            f"anything but {many}",
+        ]
+        for found in match(said, index, embedder):
             assert (found.name, found.opposite) == (name, True)
     for text in ("Everything but commas", "all other tokens except for commas"):
         assert match([text], index, embedder)[0].name == "mark:comma"
@@ -83,10 +73,7 @@ def test_what_is_near_nothing_stands_for_nothing(
 
 
 def test_of_equal_wordings_the_first_counts(embedder: LetterEmbedder, tmp_path: Path) -> None:
-    twins = [
-        Predicate(name=name, family="word", phrases=("silent", "quiet", "mute"))
-        for name in ("word:b", "word:a")
-    ]
+    twins = dict.fromkeys(("word:b", "word:a"), ("silent", "quiet", "mute"))
     index = phrase_index(twins, embedder, folder=tmp_path)
     assert match(["listen"], index, embedder)[0] == Match(name="word:b", opposite=False, cosine=1.0)
 
@@ -94,7 +81,7 @@ def test_of_equal_wordings_the_first_counts(embedder: LetterEmbedder, tmp_path: 
 def test_wordings_are_embedded_once(embedder: LetterEmbedder, tmp_path: Path) -> None:
     first = phrase_index(known(*NAMES), embedder, folder=tmp_path)
     n_embedded = embedder.n_embedded
-    assert n_embedded == sum(len(predicate.phrases) for predicate in known(*NAMES))
+    assert n_embedded == sum(map(len, known(*NAMES).values()))
     again = phrase_index(known(*NAMES), embedder, folder=tmp_path)
     assert embedder.n_embedded == n_embedded
     assert (again.vectors == first.vectors).all()

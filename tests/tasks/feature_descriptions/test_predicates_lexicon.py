@@ -11,12 +11,11 @@ import pytest
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.tasks.feature_descriptions.predicates import build_lexicon
 from introspect_bench.tasks.feature_descriptions.predicates.lexicon import (
-    load_lexicon,
+    analyse,
     read_lexicon,
     read_lists,
     shipped_lexicon,
 )
-from introspect_bench.tasks.feature_descriptions.predicates.morphology import analyse
 from introspect_bench.tasks.feature_descriptions.predicates.properties import properties
 
 ANIMALS = ("bee", "cat", "cow", "dog", "eel", "fox", "hen", "jay", "owl", "pig", "rat", "yak")
@@ -71,7 +70,7 @@ def empath(tmp_path: Path) -> Path:
 def test_categories_hold_the_words_below_them(wordnet: Path, empath: Path, tmp_path: Path) -> None:
     path = tmp_path / "lexicon.json.gz"
     path.write_bytes(build_lexicon.pack(build_lexicon.build(wordnet, empath)))
-    lexicon = load_lexicon(path)
+    lexicon = read_lexicon(path.read_bytes())
     animals = lexicon.categories["noun-category"]
     assert list(animals) == ["animal"]
     assert animals["animal"].n_words == len(ANIMALS) + 2  # animal and turkey
@@ -99,7 +98,7 @@ def test_the_command_writes_the_same_bytes_again(
         build_lexicon.main()
         written.append(out.read_bytes())
     assert written[0] == written[1]
-    assert load_lexicon(tmp_path / "a.gz").members["about"]["promenade"] == ("walks",)
+    assert read_lexicon(written[0]).members["about"]["promenade"] == ("walks",)
 
 
 def test_a_folder_that_is_no_wordnet_is_refused(tmp_path: Path, empath: Path) -> None:
@@ -109,7 +108,7 @@ def test_a_folder_that_is_no_wordnet_is_refused(tmp_path: Path, empath: Path) ->
 
 def test_a_file_of_another_schema_is_refused() -> None:
     with pytest.raises(IntegrityError, match="schema"):
-        read_lexicon(build_lexicon.pack({"schema": "other"}), "")
+        read_lexicon(build_lexicon.pack({"schema": "other"}))
 
 
 def test_a_list_without_words_is_refused() -> None:

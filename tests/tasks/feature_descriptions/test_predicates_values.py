@@ -11,7 +11,7 @@ from tiny_predicates import positions, windows_of
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.tasks.feature_descriptions.predicates import names
 from introspect_bench.tasks.feature_descriptions.predicates.evaluate import evaluate_named
-from introspect_bench.tasks.feature_descriptions.predicates.wordings import wordings
+from introspect_bench.tasks.feature_descriptions.predicates.phrases import wordings
 
 DOG = ["The", " big", " dog", " ate", ".", " Then", " the", " cats", " r", "an", " away", ","]
 YEAR = ["In", " ", "1", "9", "8", "4", " he", " paid", " $", "3", ".", "5", " or", " 1", "2"]
@@ -145,14 +145,8 @@ def test_every_family_and_relation_has_a_case_that_holds_and_fails() -> None:
     assert all(len(held) < 32 for _, _, held in CASES)
 
 
-def test_joined_predicates_hold_where_both_or_one_of_them_do() -> None:
-    assert positions("and(previous-word:the,word:cats)", DOG) == [7]
-    assert positions("or(mark:comma,word:the)", DOG) == [0, 6, 11]
-    assert positions("or(attribute:stature (bodily property),mark:comma)", DOG) == [11]
-
-
 def test_a_name_alone_or_among_others_has_the_same_values() -> None:
-    together = [*dict.fromkeys(name for name, _, _ in CASES), "and(case:capitalised,word:the)"]
+    together = list(dict.fromkeys(name for name, _, _ in CASES))
     windows, tokenizer = windows_of(DOG, YEAR, QUOTE, LIST, NAMES, MUSIC, CODE, BYTES)
     values = evaluate_named(together, windows, tokenizer)
     assert values.shape == (8 * 32, len(together))

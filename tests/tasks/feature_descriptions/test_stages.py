@@ -18,14 +18,15 @@ from introspect_bench.benchmark.backends.autoencoders.train import (
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.build import stages
-from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, Side, records
+from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, records
 from introspect_bench.tasks.feature_descriptions.build.draft import (
     ContextFeature,
     derive,
     write_split,
 )
-from introspect_bench.tasks.feature_descriptions.build.find import Described
-from introspect_bench.tasks.feature_descriptions.build.splits import Candidate
+from introspect_bench.tasks.feature_descriptions.build.matched import Side
+from introspect_bench.tasks.feature_descriptions.build.search import Described
+from introspect_bench.tasks.feature_descriptions.build.splits import FeatureCandidate
 
 LAYERS = (0, 2)
 SETTINGS = TokenizedSettings(latents=32, k=4, epochs=3, batch=128, dead_after=2000)
@@ -112,9 +113,11 @@ def test_stages_are_kept_and_activations_computed_again_from_the_target(tmp_path
     _written(tmp_path, made["test"])
 
 
-def features(layers: list[Layer]) -> tuple[list[Candidate], dict[str, list[tuple[int, str]]]]:
+def features(
+    layers: list[Layer],
+) -> tuple[list[FeatureCandidate], dict[str, list[tuple[int, str]]]]:
     """Every latent active often enough, as if it had been described."""
-    found: list[Candidate] = []
+    found: list[FeatureCandidate] = []
     for layer in layers:
         for latent in np.flatnonzero(np.diff(layer.activations.indptr) > 100).tolist():
             described = Described(
@@ -132,7 +135,9 @@ def features(layers: list[Layer]) -> tuple[list[Candidate], dict[str, list[tuple
             )
             direction = layer.weights["directions"][latent]
             found.append(
-                Candidate(layer=layer.number, direction=direction, described=described, windows={})
+                FeatureCandidate(
+                    layer=layer.number, direction=direction, described=described, windows={}
+                )
             )
     rows = [(place, "context-token") for place in range(len(found))]
     return found, {"test": rows[::2], "train": rows[1::2]}

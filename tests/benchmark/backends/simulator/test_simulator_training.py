@@ -29,7 +29,7 @@ from introspect_bench.benchmark.backends.simulator.train import (
     train_simulator,
 )
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
-from introspect_bench.tasks.feature_descriptions.judge.predictions import quantise
+from introspect_bench.tasks.feature_descriptions.judge.judges import quantise
 
 # peft 0.21 reads a property that transformers 5.23 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")

@@ -16,8 +16,7 @@ from tiny_features import Counting, judges, make_feature_suite
 from introspect_bench.benchmark.scoring.judged import EXACT
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.tasks.feature_descriptions.judge.again import rejudge
-from introspect_bench.tasks.feature_descriptions.judge.run import judge_run
+from introspect_bench.tasks.feature_descriptions.judge.run import judge_run, rejudge
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -57,7 +56,7 @@ def differing(path: Path, suite: Suite) -> set[str]:
     qids = [query.id for query in suite.queries("test")]
     found = rejudge(path, task=TASK, suite=suite, judges=judges(), qids=qids)
     assert len(found) == len(qids)
-    return {one.judge.partition("/")[0] for one in found if not one.same}
+    return {judge.partition("/")[0] for (judge, _), same in found.items() if not same}
 
 
 def test_what_judges_find_they_find_again(judged: Callable[[str], Path], suite: Suite) -> None:

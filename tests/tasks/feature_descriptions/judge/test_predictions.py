@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from introspect_bench.benchmark.errors import UsageError
-from introspect_bench.tasks.feature_descriptions.judge.predictions import quantise, shuffled
+from introspect_bench.tasks.feature_descriptions.judge.judges import quantise, shuffled
 
 
 def test_quantised_activations_keep_their_ends() -> None:

@@ -18,7 +18,6 @@ from transformers import PreTrainedTokenizerFast
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.tasks.feature_descriptions.windows import (
     WINDOW,
-    Document,
     Windows,
     bos_id,
     concatenate,
@@ -48,10 +47,6 @@ def make_metaspace_tokenizer() -> Any:
     return factory(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
 
 
-def documents(*texts: str, source: str = "sampled") -> list[Document]:
-    return [Document(source=source, text=text) for text in texts]
-
-
 def texts_of(tokenizer: Any, windows: Windows) -> list[str]:
     return [tokenizer.decode(row) for row in windows.ids]
 
@@ -74,9 +69,8 @@ def test_words_begin_however_a_vocabulary_writes_a_space() -> None:
 
 def test_windows_begin_at_the_start_and_then_at_words(tokenizer: Any) -> None:
     text = "x" * 40 + " " + "y" * 31 + "zz " + "w" * 31 + " left over"
-    windows = cut_documents(documents(text), tokenizer)
+    windows = cut_documents([text], tokenizer)
     assert texts_of(tokenizer, windows) == ["x" * 32, " " + "y" * 31, " " + "w" * 31]
-    assert windows.starts_document.tolist() == [True, False, False]
 
 
 def test_windows_do_not_overlap_and_a_short_rest_is_dropped(tokenizer: Any) -> None:
@@ -90,19 +84,15 @@ def test_windows_do_not_overlap_and_a_short_rest_is_dropped(tokenizer: Any) -> N
     assert cut(ids[:WINDOW], starts) == [0]
 
 
-def test_documents_keep_their_number_and_source(tokenizer: Any) -> None:
-    windows = cut_documents(
-        [*documents("a " * 40), *documents("too short", "b " * 20, source="letters")], tokenizer
-    )
+def test_documents_keep_their_number(tokenizer: Any) -> None:
+    windows = cut_documents(["a " * 40, "too short", "b " * 20], tokenizer)
     assert windows.document.tolist() == [0, 0, 2]
-    assert windows.source == ("sampled", "sampled", "letters")
-    assert windows.of_source("letters").tolist() == [False, False, True]
     assert windows.ids.dtype == windows.document.dtype == np.int32
 
 
 def test_a_text_with_a_special_token_is_left_out(tokenizer: Any) -> None:
     good, bad = "a b " * 20, "a b " * 20 + "<s>" + " c" * 40
-    assert set(cut_documents(documents(good, bad), tokenizer).document.tolist()) == {0}
+    assert set(cut_documents([good, bad], tokenizer).document.tolist()) == {0}
 
 
 def test_no_documents_give_no_windows(tokenizer: Any) -> None:
@@ -124,7 +114,7 @@ def test_the_token_before_a_window(tokenizer: Any) -> None:
 
 def many(tokenizer: Any) -> Windows:
     texts = [f"{number} of many documents, " * 5 for number in range(200)]
-    return cut_documents(documents(*texts), tokenizer)
+    return cut_documents(texts, tokenizer)
 
 
 def test_halves_are_of_whole_documents_and_do_not_depend_on_order(tokenizer: Any) -> None:
@@ -139,7 +129,7 @@ def test_halves_are_of_whole_documents_and_do_not_depend_on_order(tokenizer: Any
 
 def test_documents_that_begin_alike_are_in_one_half(tokenizer: Any) -> None:
     texts = [f"Once upon a time there was a king. {number} x " * 4 for number in range(30)]
-    assert len(set(halves(cut_documents(documents(*texts), tokenizer)).tolist())) == 1
+    assert len(set(halves(cut_documents(texts, tokenizer)).tolist())) == 1
 
 
 def test_repeats_are_dropped_and_the_order_is_kept(tokenizer: Any) -> None:
@@ -152,7 +142,7 @@ def test_repeats_are_dropped_and_the_order_is_kept(tokenizer: Any) -> None:
 
 
 def test_joined_documents_have_numbers_of_their_own(tokenizer: Any) -> None:
-    one, two = (cut_documents(documents(text), tokenizer) for text in ("a " * 40, "b " * 40))
+    one, two = (cut_documents([text], tokenizer) for text in ("a " * 40, "b " * 40))
     joined = concatenate([one, two, one])
     assert joined.document.tolist() == [0, 0, 1, 1, 2, 2]
     with pytest.raises(UsageError, match="no windows"):
@@ -164,18 +154,15 @@ def test_a_mask_and_numbers_take_the_same(tokenizer: Any) -> None:
     mask = halves(windows)
     by_mask, by_number = windows.take(mask), windows.take(np.flatnonzero(mask))
     assert (by_mask.ids == by_number.ids).all()
-    assert len(by_mask) == mask.sum() == len(by_mask.source)
+    assert len(by_mask) == mask.sum()
 
 
 def test_what_is_saved_is_loaded(tokenizer: Any, tmp_path: Path) -> None:
-    windows = concatenate(
-        [many(tokenizer), cut_documents(documents("c " * 40, source="é letters"), tokenizer)]
-    )
+    windows = concatenate([many(tokenizer), cut_documents(["c " * 40], tokenizer)])
     path = tmp_path / "deep" / "windows.safetensors"
     save_windows(path, windows)
     loaded = load_windows(path)
-    assert loaded.source == windows.source
-    for name in ("ids", "document", "starts_document"):
+    for name in ("ids", "document"):
         assert (getattr(loaded, name) == getattr(windows, name)).all()
         assert getattr(loaded, name).dtype == getattr(windows, name).dtype
     before = path.read_bytes()
@@ -200,15 +187,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ("ids", np.zeros((2, 31), dtype=np.int32)),
         ("ids", np.zeros((2, 32), dtype=np.int64)),
         ("document", np.array([1, 0], dtype=np.int32)),
-        ("starts_document", np.zeros(3, dtype=np.bool_)),
     ],
 )
 def test_wrong_shapes_are_refused(name: str, value: Any) -> None:
     fields: dict[str, Any] = {
         "ids": np.zeros((2, 32), dtype=np.int32),
-        "source": ("sampled", "sampled"),
         "document": np.zeros(2, dtype=np.int32),
-        "starts_document": np.zeros(2, dtype=np.bool_),
     }
     Windows(**fields)
     with pytest.raises(IntegrityError, match=name if name != "document" else "out of order"):
@@ -218,7 +202,7 @@ def test_wrong_shapes_are_refused(name: str, value: Any) -> None:
 def test_windows_need_no_torch() -> None:
     code = (
         "import sys, introspect_bench.tasks.feature_descriptions.windows as w, pathlib\n"
-        "import introspect_bench.tasks.feature_descriptions.build.text\n"
+        "import introspect_bench.tasks.feature_descriptions.build.sampling\n"
         "print('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     done = subprocess.run(
