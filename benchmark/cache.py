@@ -12,13 +12,12 @@ from .errors import UsageError
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 
+# Called with what is done now, bytes done, and bytes in all or None; 0 bytes if there is no size
 OnProgress = Callable[[str, int, int | None], None]
-"""Called with what is done now, bytes done, and bytes in all or None; 0 bytes if there is no size.
-"""
 
 
+# Called with the judge, answers judged, and answers in all
 OnAnswers = Callable[[str, int, int], None]
-"""Called with the judge, answers judged, and answers in all."""
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:

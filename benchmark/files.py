@@ -21,13 +21,10 @@ from typing import Any, BinaryIO
 
 from .errors import IntegrityError, MissingPartError, UsageError
 
-MAX_LINE_BYTES = 1 << 20
-"""Longest JSONL line, unless the caller sets another limit."""
+MAX_LINE_BYTES = 1 << 20  # Longest JSONL line, unless the caller sets another limit
 MAX_JSON_BYTES = 16 << 20
-MAX_DEPTH = 32
-"""Deepest nesting of objects and arrays accepted."""
-MAX_INTEGER_CHARS = 19
-"""Longest integer, sign included: everything below 10**18 in size."""
+MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
+MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Possessive quantifiers: without them a long string costs memory for every character.

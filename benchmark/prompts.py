@@ -19,10 +19,8 @@ from .suite.select import check_task, select_queries
 from .suite.suite import Suite
 from .task import Rendered, Task
 
-TRAIN = "train"
-"""The split that solved queries come from."""
-AUTO_BATCH_SIZE = 128
-"""Default batch size; fixed, so that a run is the same anywhere."""
+TRAIN = "train"  # The split that solved queries come from
+AUTO_BATCH_SIZE = 128  # Default batch size; fixed, so that a run is the same anywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +29,14 @@ class PromptSpec:
 
     task: Task
     suite: Suite
-    split: str
-    """Which queries; `mini` is allowed."""
-    batch_size: int
-    """Most prompts in one call."""
-    limit: int | None = None
-    """Answer only the first so many queries."""
-    queries: Sequence[str] | None = None
-    """Answer only the queries with these ids."""
-    seed: int = 0
-    """Chooses the solved queries."""
-    shots: int = 0
-    """Solved training queries shown before each question."""
-    no_vector: bool = False
-    """Withhold the vectors, as a control."""
-    shuffled: bool = False
-    """Give each query another one's vector, as a control."""
+    split: str  # Which queries; `mini` is allowed
+    batch_size: int  # Most prompts in one call
+    limit: int | None = None  # Answer only the first so many queries
+    queries: Sequence[str] | None = None  # Answer only the queries with these ids
+    seed: int = 0  # Chooses the solved queries
+    shots: int = 0  # Solved training queries shown before each question
+    no_vector: bool = False  # Withhold the vectors, as a control
+    shuffled: bool = False  # Give each query another one's vector, as a control
 
     def select(self) -> tuple[Query, ...]:
         """Return the queries to answer, after checking that they can be asked like this."""
@@ -64,24 +54,18 @@ class PromptSpec:
 class Question:
     """A query and its text."""
 
-    query: Query
-    """The query."""
-    rendered: Rendered
-    """Its text."""
-    openings: tuple[str, ...] = ()
-    """What answers of its task begin with."""
+    query: Query  # The query
+    rendered: Rendered  # Its text
+    openings: tuple[str, ...] = ()  # What answers of its task begin with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A training query that could be shown solved."""
 
-    question: Question
-    """The query and its text."""
-    reply: str
-    """The reply that would be right."""
-    changed: bool
-    """Whether the output changes; always False where nothing is changed."""
+    question: Question  # The query and its text
+    reply: str  # The reply that would be right
+    changed: bool  # Whether the output changes; always False where nothing is changed
 
 
 def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:

@@ -17,8 +17,7 @@ from ..errors import IntrospectBenchError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..files import sha256_file
 
-CUSTOM = "py:"
-"""How the name of a user's own explainer starts."""
+CUSTOM = "py:"  # How the name of a user's own explainer starts
 
 
 def check_custom(model: str) -> None:

@@ -126,8 +126,8 @@ def _finish(writer: RunWriter, task: Task) -> None:
     )
 
 
+# Most tokens of one prompt or reply; keeps the sum over a run within what its reader accepts
 MAX_TOKENS = 10**9
-"""Most tokens of one prompt or reply; keeps the sum over a run within what its reader accepts."""
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:

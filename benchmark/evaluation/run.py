@@ -22,8 +22,8 @@ from .explainers import asked_by, check_model, default_shots, harness_access, lo
 from .predict import check_run, predict
 from .spec import RunRequest
 
+# Called with the task, queries answered, and queries in all
 OnQueries = Callable[[str, int, int], None]
-"""Called with the task, queries answered, and queries in all."""
 
 
 class RefusedTasksError(UsageError):

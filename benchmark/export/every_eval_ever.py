@@ -26,12 +26,12 @@ from ..scoring.matched import Graded
 
 SCHEMA_VERSION = "0.3.0"
 COLLECTION = "introspect-bench"
+# Least and greatest value of metrics that are not between 0 and 1
 BOUNDS: Mapping[str, tuple[float | str, float | str]] = {
     "kind_mean": (-1 / 9, 1.0),
     "matched_auroc": (-1.0, 1.0),
     "weighted_r": (-1.0, 1.0),
 }
-"""Least and greatest value of metrics that are not between 0 and 1."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _TAKEN = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9]|data|unknown)(?:\.|$)", re.IGNORECASE)

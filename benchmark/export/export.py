@@ -28,17 +28,17 @@ def _tex(graded: Graded) -> bytes:
     return table.tex([result], comments).encode("utf-8", "backslashreplace")
 
 
+# Forms that are one file: how its name ends, and what it holds
 FILES: Mapping[str, tuple[str, Callable[[Graded], bytes]]] = {
     "csv": (".csv", tabular.to_csv),
     "parquet": (".parquet", tabular.to_parquet),
     "latex": (".tex", _tex),
 }
-"""Forms that are one file: how its name ends, and what it holds."""
+# Forms that are a folder: how its name ends, and its files
 FOLDERS: Mapping[str, tuple[str, Callable[[Graded], Files]]] = {
     "hf": (".hf", tabular.to_dataset),
     "every-eval-ever": (".every-eval-ever", every_eval_ever.to_datastore),
 }
-"""Forms that are a folder: how its name ends, and its files."""
 FORMS = (*FILES, *FOLDERS)
 
 

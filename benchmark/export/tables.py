@@ -22,13 +22,13 @@ from . import latex
 from .titles import NUMBERS, TITLES
 
 ORACLE = "oracle"
+# What the marks mean
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
     "a contestant is not. ‡ a control: vectors withheld or shuffled. * not all queries of the "
     "split are answered."
 )
-"""What the marks mean."""
 
 DRAFT = "Draft: this suite is not frozen; its scores count nowhere and cannot be submitted."
 

@@ -14,6 +14,7 @@ from ..scoring.matched import Graded
 from ..scoring.score import shown
 
 TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
+# Every column with its type, in order; a task has those that mean something for it
 COLUMNS: Mapping[str, str] = {
     "id": TEXT,
     "group": TEXT,
@@ -37,14 +38,12 @@ COLUMNS: Mapping[str, str] = {
     "tokens_out": COUNT,
     "milliseconds": NUMBER,
 }
-"""Every column with its type, in order; a task has those that mean something for it."""
 
+# How a text begins that a spreadsheet may take for a formula
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-"""How a text begins that a spreadsheet may take for a formula."""
 
 
-MOST = (1 << 53) - 1
-"""Greatest count that every reader of these forms holds exactly."""
+MOST = (1 << 53) - 1  # Greatest count that every reader of these forms holds exactly
 
 
 def rows(graded: Graded) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# Column titles; a metric without one keeps its name
 TITLES: Mapping[str, str] = {
     "exact_match": "exact match",
     "content_match": "content match",
@@ -20,9 +21,8 @@ TITLES: Mapping[str, str] = {
     "weighted_r": "weighted r",
     "auprc": "average precision",
 }
-"""Column titles; a metric without one keeps its name."""
+# Metrics that are no shares of queries
 NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})
-"""Metrics that are no shares of queries."""
 
 
 def title(metric: str) -> str:

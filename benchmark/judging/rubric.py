@@ -19,18 +19,14 @@ from .. import files
 from ..cache import OnProgress, silent
 from ..errors import CheckFailedError, IntegrityError, UsageError
 
-PROMPT_VERSION = "description-judge/1"
-"""Changes with every change of what a judge reads."""
+PROMPT_VERSION = "description-judge/1"  # Changes with every change of what a judge reads
+# What `prompt_sha256` gives; a test fails when they part
 PROMPT_SHA256 = "93c4082ca40e7e5df0a8a56c7c36e3a37396a7ae40fb537d1d8c0d909d7e1e07"
-"""What `prompt_sha256` gives; a test fails when they part."""
 
-ANSWER_CHARS = 400
-"""Longest answer, and longest reference, that a judge reads."""
+ANSWER_CHARS = 400  # Longest answer, and longest reference, that a judge reads
 MAX_REFERENCES = 8
-RAW_CHARS = 2_000
-"""Longest part of a reply that is kept; no well-formed reply is as long."""
-MALFORMED_LIMIT = 0.02
-"""Share of malformed replies above which judging fails."""
+RAW_CHARS = 2_000  # Longest part of a reply that is kept; no well-formed reply is as long
+MALFORMED_LIMIT = 0.02  # Share of malformed replies above which judging fails
 RATINGS = (1, 2, 3, 4, 5)
 
 INSTRUCTIONS = """\
@@ -63,8 +59,7 @@ REPLY_SCHEMA: Mapping[str, Any] = {
 # Special tokens of every family are written with these; JSON reads their escapes as the same text.
 _MARKUP = re.compile(r"[<>\[\]|&`]")
 
-Message = Mapping[str, str]
-"""One turn: `role` and `content`."""
+Message = Mapping[str, str]  # One turn: `role` and `content`
 
 
 class Judge(Protocol):
@@ -86,12 +81,10 @@ class Judge(Protocol):
 class Comparison:
     """One answer to be judged."""
 
-    qid: str
-    """The query's id."""
-    answer: str
-    """The explainer's description; untrusted."""
+    qid: str  # The query's id
+    answer: str  # The explainer's description; untrusted
+    # Wordings of the description that is known to be true, at least one
     references: tuple[str, ...]
-    """Wordings of the description that is known to be true, at least one."""
 
 
 def prompt_sha256() -> str:

@@ -19,10 +19,9 @@ from .. import files
 from .verdicts import METRICS, FloatArray, Table, evaluate
 
 N_RESAMPLES = 2000
-LEVEL = 0.95
-"""Coverage of an interval."""
+LEVEL = 0.95  # Coverage of an interval
+# Greatest share of resamples without a value of a metric that still has an interval
 MAX_LACKING = 0.01
-"""Greatest share of resamples without a value of a metric that still has an interval."""
 
 _CHUNK = 250
 

@@ -14,14 +14,11 @@ from ..suite.features import MATCHED, WINDOW, WINDOWS
 from .activations import auprc
 from .card_tests import SEED, TESTS
 
-N_FEATURES = 40
-"""Features, each with its own corpus."""
-N_WINDOWS = 2000
-"""Windows of a corpus."""
+N_FEATURES = 40  # Features, each with its own corpus
+N_WINDOWS = 2000  # Windows of a corpus
+# How common a feature's token is, and on which share of its occurrences the feature is active
 TOKEN_SHARE, CONTEXT_SHARE = 0.02, 0.25
-"""How common a feature's token is, and on which share of its occurrences the feature is active."""
-N_OTHERS = 19
-"""Descriptions of other features that a hedging one adds to the true one."""
+N_OTHERS = 19  # Descriptions of other features that a hedging one adds to the true one
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -32,10 +29,9 @@ Rng = np.random.Generator
 class Sample:
     """What is scored of one feature."""
 
+    # Indices into the corpus of its windows, (16,): matched ones, then random ones
     windows: npt.NDArray[np.int64]
-    """Indices into the corpus of its windows, (16,): matched ones, then random ones."""
-    own: Mapping[str, npt.NDArray[Any]]
-    """What a suite holds of these, as `score_feature` reads it."""
+    own: Mapping[str, npt.NDArray[Any]]  # What a suite holds of these, as `score_feature` reads it
 
 
 def description_figures() -> dict[str, dict[str, float]]:

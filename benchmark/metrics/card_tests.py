@@ -20,17 +20,16 @@ from ..task import Task
 from .verdicts import BALANCED_KINDS, NO_VERDICT, WHICH, ScoreTable, evaluate
 
 SEED = 0
+# Answerers, in the order of the card's columns
 TESTS = ("perfect", "missing", "false", "constant", "shuffled", "copied", "hedging")
-"""Answerers, in the order of the card's columns."""
+# Outputs that the target can have; the k-th commonest has a share in proportion to 1 / k
 N_ANSWERS = 40
-"""Outputs that the target can have; the k-th commonest has a share in proportion to 1 / k."""
-N_QUERIES = 1000
-"""Queries of a causal task's corpus; half of the verdicts are `changed`."""
-GROUP = 4
-"""Queries of a contrast group of activation patching."""
+N_QUERIES = 1000  # Queries of a causal task's corpus; half of the verdicts are `changed`
+GROUP = 4  # Queries of a contrast group of activation patching
 
 Rng = np.random.Generator
 
+# Fields of the one query whose prompt is copied
 _FIELDS: Mapping[str, Mapping[str, Any]] = {
     "activation-patching": {
         "text": "The capital of Norway is",
@@ -49,21 +48,17 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
         "relation": "capital",
     },
 }
-"""Fields of the one query whose prompt is copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
     """Queries of a causal task with their truth; the last ones may ask for a part."""
 
-    task: Task
-    """The task."""
-    queries: Sequence[Query]
-    """Those that ask for a verdict."""
-    truth: Sequence[GroundTruth]
-    """What is true of them."""
+    task: Task  # The task
+    queries: Sequence[Query]  # Those that ask for a verdict
+    truth: Sequence[GroundTruth]  # What is true of them
+    # The right part, 0 to 3, of each query that asks for one, (n_which,)
     parts: npt.NDArray[np.int64]
-    """The right part, 0 to 3, of each query that asks for one, (n_which,)."""
 
     @property
     def commonest(self) -> str:

@@ -16,8 +16,8 @@ from .activations import auroc
 
 Floats = npt.NDArray[np.float64]
 
+# Fields of a row that hold one; the two others are natural logarithms
 FIELDS = ("confidence", "logprob_verdict", "logprob_reply")
-"""Fields of a row that hold one; the two others are natural logarithms."""
 BINS = 10
 
 

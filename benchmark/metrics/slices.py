@@ -15,22 +15,19 @@ from .bootstrap import check_same_queries, difference
 from .verdicts import Table, of_part
 
 MARGIN_ENDS = (0.1, 0.3)
+# Parts of queries by the margin of their label, in logits; each holds its lower end
 MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
-"""Parts of queries by the margin of their label, in logits; each holds its lower end."""
-NEAR = 0.5
-"""Cosine with a training feature from which a feature counts as near."""
+NEAR = 0.5  # Cosine with a training feature from which a feature counts as near
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartDifference:
     """A metric of one explainer minus that of another, on a part of their queries."""
 
-    value: float | None
-    """The difference; None if one of the two has no value."""
+    value: float | None  # The difference; None if one of the two has no value
+    # Percentile interval over groups; None without a spread (one group) or value
     interval_95: tuple[float, float] | None
-    """Percentile interval over groups; None without a spread (one group) or value."""
-    n: int
-    """Queries of the part."""
+    n: int  # Queries of the part
 
 
 def layers_of(query: Query) -> str:
@@ -55,11 +52,11 @@ def distance_of(one: Replied) -> str:
     return "near" if one.truth.nearest_train >= NEAR else "far"
 
 
+# What queries are told apart by; a query without a name is in no part
 PARTS: Mapping[str, Callable[[Query], str]] = {
     "layers": layers_of,
     "kind": lambda query: query.kind,
 }
-"""What queries are told apart by; a query without a name is in no part."""
 
 
 def differences(

@@ -27,8 +27,7 @@ from ..errors import IntegrityError, MissingPartError
 
 _CHUNK = 1 << 20
 _POLL_SECONDS = 0.2
-UNPACKED = "unpacked"
-"""Folder of a wheel's files, where uv was asked for it."""
+UNPACKED = "unpacked"  # Folder of a wheel's files, where uv was asked for it
 _NOT_KEPT = "it was not kept, run the same command again"
 
 

@@ -16,13 +16,12 @@ MAX_JUDGEMENTS = 60_000
 
 Key = tuple[str, str]
 
-RATED = "judge/"
-"""Prefix of language models that rate; their rows hold `raw` and `value`."""
+RATED = "judge/"  # Prefix of language models that rate; their rows hold `raw` and `value`
 
 PREDICTED = "predicted"
+# How a judge that maps descriptions to known ones read one: by its grammar, as the nearest, not at
+# all
 MAPPED = ("grammar", "nearest", "none")
-"""How a judge that maps descriptions to known ones read one: by its grammar, as the nearest, not at
-all."""
 
 _JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")
 

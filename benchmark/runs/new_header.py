@@ -17,9 +17,8 @@ from . import provenance
 from .header import Answering, Asked, Environment, Generation, Header, Package, Target
 
 TARGET_FIELDS = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
+# What a header says besides of a target that anybody can get: for a folder, `location` is a path
 PUBLIC_TARGET_FIELDS = ("source", "location", "revision", "licence", "n_layers", "d_model")
-"""What a header says besides of a target that anybody can get: for a folder, `location` is a path.
-"""
 PUBLIC_SOURCES = ("hub", "wheel")
 
 

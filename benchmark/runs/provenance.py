@@ -12,8 +12,8 @@ from typing import Any
 from .._version import __version__
 
 PACKAGE = "introspect-bench"
+# Libraries whose versions are recorded
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
-"""Libraries whose versions are recorded."""
 
 _GIT_SECONDS = 10
 

@@ -20,8 +20,7 @@ from .header import Header
 from .judgements import KIND, Key, add_judgement
 
 MAX_FILE_BYTES = 64 << 20
-MAX_LINE_BYTES = 64 << 10
-"""Longest line of a run file: bounds the raw text of one reply."""
+MAX_LINE_BYTES = 64 << 10  # Longest line of a run file: bounds the raw text of one reply
 MAX_ROWS = 20_000
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
@@ -37,18 +36,14 @@ _ID = re.compile("[0-9a-f]{16}")
 class Run:
     """A run file's contents."""
 
-    path: Path
-    """Where it was read from."""
-    header: Mapping[str, Any]
-    """The first line."""
-    rows: Mapping[str, Mapping[str, Any]]
-    """Prediction rows by query id, in the order of the file."""
+    path: Path  # Where it was read from
+    header: Mapping[str, Any]  # The first line
+    rows: Mapping[str, Mapping[str, Any]]  # Prediction rows by query id, in the order of the file
+    # The line after the last row, or None if the run is incomplete
     footer: Mapping[str, Any] | None
-    """The line after the last row, or None if the run is incomplete."""
-    valid_bytes: int
-    """Length of the file without a torn last line."""
+    valid_bytes: int  # Length of the file without a torn last line
+    # What judges appended, by judge and query id, in the order of the file
     judgements: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
-    """What judges appended, by judge and query id, in the order of the file."""
 
     @property
     def complete(self) -> bool:

@@ -26,8 +26,8 @@ from .run import (
     read_run,
 )
 
+# `auto` continues a file that is there, `never` refuses one, `require` starts no new one
 Resume = Literal["auto", "never", "require"]
-"""`auto` continues a file that is there, `never` refuses one, `require` starts no new one."""
 RESUME: tuple[Resume, ...] = ("auto", "never", "require")
 
 

@@ -19,13 +19,12 @@ from .grade import SEED
 from .matched import Graded, Matched, grade_file, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
+# What is resampled and swapped as a whole: contrast groups, or each query for itself
 CLUSTERS = ("auto", "query")
-"""What is resampled and swapped as a whole: contrast groups, or each query for itself."""
-SIGNIFICANT = 0.05
-"""Corrected p from which a difference is no longer significant."""
+SIGNIFICANT = 0.05  # Corrected p from which a difference is no longer significant
 
+# Called with what is done, how many are done, and how many there are
 OnRead = Callable[[str, int, int], None]
-"""Called with what is done, how many are done, and how many there are."""
 
 
 def _silent(what: str, done: int, total: int) -> None:

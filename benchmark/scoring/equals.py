@@ -11,6 +11,8 @@ from ..runs.new_header import decoding_of, n_train
 from ..suite.suite import Suite
 from ..task import Task
 
+# Settings that are no part of a recipe, or are compared on their own: who was trained and from
+# which seed, the learning rate, which each base model has for itself, and what changes no reply
 NOT_RECIPE = frozenset(
     {
         "base",
@@ -26,8 +28,6 @@ NOT_RECIPE = frozenset(
         "vectors",
     }
 )
-"""Settings that are no part of a recipe, or are compared on their own: who was trained and from
-which seed, the learning rate, which each base model has for itself, and what changes no reply."""
 
 
 def recipe(header: Mapping[str, Any], task: Task, *, vectors: bool = True) -> dict[str, Any]:

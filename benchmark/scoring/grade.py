@@ -24,12 +24,9 @@ from .judged import describe_replies, describe_result, description_table
 from .scale import NoScaleError, scale_of
 
 SCHEMA = "introspect-bench/score/1"
-CALCULATOR = "baseline/calculator"
-"""Who carries out each query's intervention, as its runs name it."""
-LONGEST = 300
-"""Characters of an unreadable reply that are shown."""
-SEED = 0
-"""Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
+CALCULATOR = "baseline/calculator"  # Who carries out each query's intervention, as its runs name it
+LONGEST = 300  # Characters of an unreadable reply that are shown
+SEED = 0  # Seed of the bootstrap: fixed, so that an interval is a property of the run file
 
 
 def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:

@@ -21,10 +21,8 @@ from ..runs.run import Run
 from ..suite.features import WINDOW, WINDOWS, arrays
 from ..suite.suite import Suite
 
-EXACT = "exact-predicates"
-"""Kind of the judge that ranks, which every suite names in its manifest."""
-DIGITS = 6
-"""Decimals of a query's numbers."""
+EXACT = "exact-predicates"  # Kind of the judge that ranks, which every suite names in its manifest
+DIGITS = 6  # Decimals of a query's numbers
 
 
 class NotJudgedError(UsageError):

@@ -25,16 +25,12 @@ from .score import about
 class Graded:
     """A run file, read and graded once."""
 
-    path: Path
-    """The run file."""
-    run: Run
-    """What it holds."""
-    task: Task
-    """The task it is about."""
-    suite: Suite
-    """The suite it is about."""
+    path: Path  # The run file
+    run: Run  # What it holds
+    task: Task  # The task it is about
+    suite: Suite  # The suite it is about
+    # Every query it is about, beside truth and answer, in the suite's order
     scored: tuple[Replied, ...]
-    """Every query it is about, beside truth and answer, in the suite's order."""
 
     @property
     def split(self) -> str:
@@ -50,12 +46,10 @@ class Graded:
 class Matched:
     """Runs about the same queries of one task."""
 
-    graded: tuple[Graded, ...]
-    """The runs, at least one."""
+    graded: tuple[Graded, ...]  # The runs, at least one
+    # Queries of the headline kinds that all of them are about, in the suite's order
     ids: tuple[str, ...]
-    """Queries of the headline kinds that all of them are about, in the suite's order."""
-    tables: tuple[Table, ...]
-    """Their answers to these queries, one table a run."""
+    tables: tuple[Table, ...]  # Their answers to these queries, one table a run
 
     @property
     def task(self) -> Task:

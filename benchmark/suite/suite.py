@@ -29,12 +29,10 @@ T = TypeVar("T")
 class Suite:
     """One frozen suite. Reading a file checks it against the manifest's hash, every time."""
 
-    root: Path
-    """Folder of the suite."""
-    manifest: Mapping[str, Any]
-    """Contents of `manifest.json`."""
+    root: Path  # Folder of the suite
+    manifest: Mapping[str, Any]  # Contents of `manifest.json`
+    # Training queries that are seen, drawn by `draw_groups` with seed 0; all if None
     n_train: Amount | None = None
-    """Training queries that are seen, drawn by `draw_groups` with seed 0; all if None."""
 
     @property
     def name(self) -> str:
