@@ -17,9 +17,12 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import IntegrityError, MissingPartError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAX_LINE_BYTES = 1 << 20  # Longest JSONL line, unless the caller sets another limit
 MAX_JSON_BYTES = 16 << 20
@@ -146,6 +149,16 @@ def write_jsonl_atomic(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
     _write_atomic(path, [data])
+
+
+def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write named arrays atomically, in the bytes that safetensors itself would write."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    # safetensors writes the memory of a transposed array as if it were in order
+    ordered = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    write_bytes_atomic(path, save(ordered))
 
 
 def write_error(path: Path, error: OSError) -> MissingPartError:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-from ..export.tables import bar
-from ..export.titles import title
+from ..export.tables import bar, title
 from ..registry import get_task
-from .card_features import description_figures
-from .card_tests import TESTS, causal_figures
+from .card_tests import TESTS, causal_figures, description_figures
 
 # Share of the perfect score that may be left once labels are missing or false ones are added
 MAX_LEFT = 0.9

@@ -14,9 +14,8 @@ from ..errors import UsageError, check_choice
 from ..metrics import paired
 from ..metrics.bootstrap import estimates
 from ..metrics.verdicts import METRIC_VERSION, Table
-from ..runs.new_header import decoding_of, n_train
-from .grade import SEED
-from .matched import Graded, Matched, grade_file, match, stream
+from .grade import SEED, Graded, grade_file, who
+from .matched import Matched, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
 # What is resampled and swapped as a whole: contrast groups, or each query for itself
@@ -80,7 +79,7 @@ def compare(
 def _refuse_twice(graded: Sequence[Graded]) -> None:
     seen: dict[str, Path] = {}
     for one in graded:
-        name = str(one.run.header.get("run_id") or one.path.resolve())
+        name = one.run.header.run_id or str(one.path.resolve())
         if name in seen:
             raise UsageError(f"{seen[name]} and {one.path} hold the same run; give it once")
         seen[name] = one.path
@@ -123,17 +122,15 @@ def _compared(
 
 
 def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
-    explainer = graded.run.header["explainer"]
+    header = graded.run.header
+    said = who(header, graded.task)
     return {
-        "name": explainer["name"],
-        "kind": explainer["kind"],
-        "access": graded.run.header["access"],
-        "no_vector": explainer["no_vector"],
-        "shuffled_vectors": explainer.get("shuffled_vectors", False),
-        **decoding_of(explainer),
-        "n_train": n_train(explainer, graded.task.name),
-        "run_id": graded.run.header.get("run_id"),
-        "body_sha256": (graded.run.footer or {}).get("body_sha256"),
+        "name": said.pop("name"),
+        "kind": said.pop("kind"),
+        "access": header.access,
+        **{name: value for name, value in said.items() if name not in ("revision", "shots")},
+        "run_id": header.run_id,
+        "body_sha256": graded.run.body_sha256,
         # the seed of `score`, so that a whole run has the same interval in both
         **estimates(table, [metric], seed=SEED)[metric],
     }

@@ -11,8 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import IntegrityError
-from ..files import sha256_bytes, sha256_file, write_json_atomic, write_jsonl_atomic
-from ..tensors import write_safetensors_atomic
+from ..files import (
+    sha256_bytes,
+    sha256_file,
+    write_json_atomic,
+    write_jsonl_atomic,
+    write_safetensors_atomic,
+)
 from .features import asked_id
 from .manifest import SCHEMA, data_hash
 from .rows import checked_vectors

@@ -12,7 +12,7 @@ from .benchmark.errors import UsageError
 from .benchmark.models.targets import TARGETS
 from .benchmark.registry import suites
 from .benchmark.runs.run import read_run
-from .benchmark.suite.find import tasks_of
+from .benchmark.suite.select import tasks_of
 from .sources import SOURCES, TARGET_SOURCES, TASK_SOURCES, Source
 
 FORMATS = ("text", "bibtex", "cff")
@@ -67,11 +67,11 @@ def _works(name: str) -> list[Source]:
             f"cannot cite {name!r}: choose from {', '.join(citable())}, or give a run file"
         )
     header = read_run(Path(name)).header
-    about = header["task"]
+    about = header.task
     works = [_package(), SOURCES["paper"]]
-    if about["suite"] in suites():  # the header's word is never taken as a path
-        works += _suite(about["suite"], about["id"])
-        works += [SOURCES[key] for key in TARGET_SOURCES.get(about["suite"], ())]
+    if about.suite in suites():  # the header's word is never taken as a path
+        works += _suite(about.suite, about.id)
+        works += [SOURCES[key] for key in TARGET_SOURCES.get(about.suite, ())]
     return works
 
 

@@ -12,7 +12,8 @@ from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.scoring.matched import grade_file, match
+from introspect_bench.benchmark.scoring.grade import grade_file
+from introspect_bench.benchmark.scoring.matched import match
 from introspect_bench.leaderboard.report import differences
 
 SUITE = ("--suite", "toy")

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from ...errors import UsageError
 from ...records import Prompt
 from ...suite.rows import checked_vectors
-from ...suite.subset import Amount, draw_groups
-from ...suite.suite import Suite
+from ...suite.suite import Amount, Suite, draw_groups
 from ...task import ReadingQuestion, Task
 from ..explainer.chat import Encoded, Encoder
 from .dataset import Lesson, encode_lesson

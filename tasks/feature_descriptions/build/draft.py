@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ....benchmark.errors import IntegrityError
-from ....benchmark.files import sha256_bytes, write_jsonl_atomic
+from ....benchmark.files import sha256_bytes, write_jsonl_atomic, write_safetensors_atomic
 from ....benchmark.suite.features import asked_id
-from ....benchmark.tensors import write_safetensors_atomic
 from .find import Described
 from .table import capped
 

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from ....benchmark.cache import OnAnswers, OnProgress, silent
-from ....benchmark.runs.judgements import PREDICTED, stored_bytes
-from ....benchmark.runs.run import read_run
+from ....benchmark.runs.run import PREDICTED, read_run, stored_bytes
 from ....benchmark.scoring.judged import Truths
 from ....benchmark.suite.features import WINDOW, WINDOWS
 from ....benchmark.suite.suite import Suite
@@ -88,7 +87,7 @@ def rejudge(
     """
     run, work = read_run(path), find_work(path, task, suite)
     chosen = [place for place, qid in enumerate(work.qids) if qid in set(qids)]
-    truths = Truths(suite, run.header["task"]["split"])
+    truths = Truths(suite, run.header.task.split)
     found = []
     for judge in judges:
         for start in range(0, len(chosen), BATCH):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ....benchmark import files
 from ....benchmark.cache import OnProgress, locked, silent
 from ....benchmark.errors import IntegrityError
-from ....benchmark.tensors import write_safetensors_atomic
+from ....benchmark.files import write_safetensors_atomic
 from ..predicates.predicate import Predicate
 
 THRESHOLD = 0.6

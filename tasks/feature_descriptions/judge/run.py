@@ -17,8 +17,7 @@ import numpy.typing as npt
 from ....benchmark.cache import OnAnswers, OnProgress, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.records import Description
-from ....benchmark.runs.replies import read_replies
-from ....benchmark.runs.run import read_run
+from ....benchmark.runs.run import read_replies, read_run
 from ....benchmark.runs.writer import RunWriter, open_judging
 from ....benchmark.suite.features import arrays
 from ....benchmark.suite.suite import Suite
@@ -123,7 +122,7 @@ def find_work(path: Path, task: Task, suite: Suite) -> Work:
     for (judge, qid), row in run.judgements.items():
         if texts.get(qid) != row["text"]:
             raise IntegrityError(f"{path}: {judge} judged another text for query {qid}")
-    split = run.header["task"]["split"]
+    split = run.header.task.split
     rows = [row for row, query in enumerate(suite.queries(split)) if query.id in texts]
     windows = arrays(suite, split, "windows")["ids"][rows]
     return Work(qids=list(texts), texts=list(texts.values()), windows=windows)
