@@ -12,12 +12,10 @@ from .errors import UsageError
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 
-# Called with what is done now, bytes done, and bytes in all or None; 0 bytes if there is no size
-OnProgress = Callable[[str, int, int | None], None]
+OnProgress = Callable[[str, int, int | None], None]  # What is done now, bytes done and in all
 
 
-# Called with the judge, answers judged, and answers in all
-OnAnswers = Callable[[str, int, int], None]
+OnAnswers = Callable[[str, int, int], None]  # Judge, answers judged and in all
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:

@@ -15,13 +15,11 @@ class ExplainerCard:
 
     name: str  # What the user typed after `--model`
     kind: str  # `baseline`, `oracle` (gets something that no contestant has), `local` or `custom`
-    # Access class, one of `ACCESS`; set by the harness where it makes the run
-    access: str = UNDECLARED
+    access: str = UNDECLARED  # One of `ACCESS`; set by the harness where it makes the run
     revision: str | None = None  # Hub revision or None
     # Sha256 of every weight file read, adapters included, by name
     weights_sha256: Mapping[str, str] = field(default_factory=dict)
-    # Other JSON settings that change answers: injection, scaling, seed, dtype and the like
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # What else changes answers, as JSON
 
 
 class Explainer(Protocol):
@@ -50,9 +48,7 @@ class BaselineSpec:
     # What it opens; never the truth of the split it answers, but for the oracle of descriptions
     needs: tuple[Need, ...]
     access: str = WORDS  # Access class, one of `records.ACCESS`
-    # Whether it always gives the same verdict, so that none of its verdicts is a finding
-    one_verdict: bool = False
+    one_verdict: bool = False  # Whether it always gives the same verdict, which is no finding
     tasks: tuple[str, ...] = ("activation-patching", "input-ablations")  # Tasks it can answer
     shots: int = 0  # Solved training queries its prompts show by default
-    # Whether its replies are made to begin as the task's answers do (`Task.openings`)
-    opens: bool = False
+    opens: bool = False  # Whether its replies are made to begin as the task's answers do

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-# Splits stored on disk; `mini` is a fixed part of `validation`
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # On disk; `mini` is a part of `validation`
 
-# Marks, in a prompt's text, the one place where the query's vector enters the explainer
-SLOT = "⟦vector⟧"
+SLOT = "⟦vector⟧"  # Where, in a prompt's text, the query's vector enters the explainer
 
-# How a query ended; only `scored` can be above zero in any metric
-Status = Literal["scored", "unparsed", "missing"]
+Status = Literal["scored", "unparsed", "missing"]  # Only `scored` can be above 0
 
 
 GREEDY, WHOLE, COMPARED = "greedy", "whole-reply", "compared"
@@ -49,8 +46,7 @@ class Query:
     id: str  # Hash of the query's fields and vector: 16 hexadecimal digits
     group: str  # Contrast group: 16 hexadecimal digits
     kind: str  # Position kind (patching) or ablation kind; reported apart
-    # What the prompt template may use; JSON values, never the ground truth
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Any]  # What prompts may use, as JSON; never the ground truth
     vector: int | None = None  # Row of the split's `vectors.safetensors`; None for a text-only task
 
 
@@ -59,9 +55,7 @@ class Answer:
     """Whether the output changes, and the output after the intervention."""
 
     changed: bool  # The verdict
-    # Output after the intervention; the clean output when unchanged; empty if only the verdict is
-    # said
-    content: str
+    content: str  # After the intervention, also if unchanged; empty if not said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +86,7 @@ class GroundTruth:
     # Largest centred cosine of the vector with a training vector of the same place and layers; None
     # for training queries and without a vector
     nearest_train: float | None = None
-    # Letter of the one part whose removal changes the output (kind `which` only)
-    part: str | None = None
+    part: str | None = None  # Letter of the part whose removal changes the output (`which`)
 
     def __post_init__(self) -> None:
         """Refuse empty outputs and non-finite margins."""
@@ -126,8 +119,7 @@ class FeatureTruth:
     id: str  # The query's id
     descriptions: tuple[str, ...]  # Wordings of the reference description, the preferred one first
     predicate: str  # Name of the predicate they are wordings of
-    # Correlation of predicate and activation on the half of the text that was searched
-    r_search: float
+    r_search: float  # Correlation of predicate and activation on the searched half of the text
     r_held_out: float  # The same on the other half
     token_r: float  # Correlation on the other half of the mean activation of each token
     bigram_r: float  # The same of each pair of neighbouring tokens
@@ -165,8 +157,7 @@ class Prompt:
     # The query's vector, (d_target,), or None
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
     shots: Sequence[Turn] = ()  # Solved training queries to show first
-    # What the task's answers begin with (`Task.openings`), for explainers held to it
-    openings: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()  # What answers begin with, for explainers held to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +168,8 @@ class Completion:
     n_in: int = 0  # Prompt tokens read; 0 if the explainer has no tokens
     n_out: int = 0  # Tokens generated
     confidence: float | None = None  # Stated probability, 0 to 1, that the answer is right
-    # Natural log-probability of each generated token; empty if unknown
-    logprobs: Sequence[float] = field(default=(), compare=False)
-    # Characters written up to and including each of these tokens
-    ends: Sequence[int] = field(default=(), compare=False)
+    logprobs: Sequence[float] = field(default=(), compare=False)  # Of each token generated, natural
+    ends: Sequence[int] = field(default=(), compare=False)  # Characters up to each of these tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +192,7 @@ class Replied:
 class Scored(Replied):
     """A reply to a query about an intervention, with its ground truth."""
 
-    # Answer of the kind that the query asks for; None if missing or unparsed
-    answer: Answer | Choice | None
+    answer: Answer | Choice | None  # Of the kind that the query asks for
     truth: GroundTruth  # What measuring the target gave
 
 
@@ -214,8 +202,7 @@ class Predicted:
 
     # 2 AUROC - 1 over marked tokens that are matched; None if the feature has none
     matched_auroc: float | None
-    # Signed correlation over all tokens of the random windows, weighted as they were sampled
-    weighted_r: float
+    weighted_r: float  # Over all tokens of the random windows, weighted as they were sampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,9 +212,6 @@ class Described(Replied):
     answer: Description | None  # Parsed answer; None if missing or unparsed
     truth: FeatureTruth  # What is known about the feature
     found: Predicted  # What the suite's own judge predicts
-    # How that judge read the description, one of `judgements.MAPPED`; None without one
-    mapped: str | None
-    # What the other judges of the whole run predict, by judge
-    others: Mapping[str, Predicted] = field(default_factory=dict)
-    # Rating, 0 to 1, by language model that judged the run; None if its reply was malformed
-    ratings: Mapping[str, float | None] = field(default_factory=dict)
+    mapped: str | None  # How it read the description, one of `runs.run.MAPPED`
+    others: Mapping[str, Predicted] = field(default_factory=dict)  # By the other judges of all
+    ratings: Mapping[str, float | None] = field(default_factory=dict)  # 0 to 1; None: malformed

@@ -16,8 +16,7 @@ class Rendered:
     template: str  # Template id, `<task>/<number>`
     instructions: str  # Text shared by all queries of this template
     question: str  # Text of this query, with `SLOT` once if the task has a vector
-    # How answers to this query can begin, if not in all the ways of the task
-    openings: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()  # How answers can begin; empty: as all of the task, or freely
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +39,8 @@ class Task:
     version: str  # Version of the query format, prompts and parser, such as `v1`
     summary: str  # One sentence: what is asked
     uses_vector: bool  # Whether each query carries one vector of the target's width
-    # Query to text; the template is chosen by a hash of the query id
-    render: Callable[[Query], Rendered]
-    # Completion to answer, or None if it has none; pure
-    parse: Callable[[str], Answer | Choice | Description | None]
+    render: Callable[[Query], Rendered]  # The template is chosen by a hash of the query id
+    parse: Callable[[str], Answer | Choice | Description | None]  # None: no answer; pure
     format_answer: Callable[[Any], str]  # The completion that says an answer; `parse` reads it back
     # The same after the text that the query quotes, which an explainer has just repeated; None if
     # queries quote none
@@ -57,10 +54,8 @@ class Task:
     ) = None
     metrics: tuple[str, ...]  # Names in `benchmark.metrics.METRICS`, headline first
     headline: str  # The metric that ranks
-    # Kinds that headline numbers are computed over; None for all
-    headline_kinds: tuple[str, ...] | None = None
-    # How answers can begin, for explainers held to the form; empty if freely
-    openings: tuple[str, ...] = ()
+    headline_kinds: tuple[str, ...] | None = None  # Of headline numbers; None for all
+    openings: tuple[str, ...] = ()  # How answers can begin; empty: as all of the task, or freely
     form: str = "a reply with an answer"  # What a reply has to look like, for messages
     # Hash over all templates, so that runs with different wording are never compared as equals
     prompt_sha256: str = ""

@@ -40,8 +40,7 @@ class TaskPlan:
     queries: int  # Queries to answer
     prompt_tokens: int  # Estimated tokens of all prompts together
     disk_bytes: int  # Estimated size of the run file
-    # Estimated time on a CPU, at most; None if nothing is known of the explainer or device
-    seconds: float | None
+    seconds: float | None  # On a CPU, at most; None if unknown
     download_bytes: int  # What would be downloaded first, once
     cache_bytes: int  # Room needed in the cache for that
 

@@ -197,8 +197,7 @@ def _finish(writer: RunWriter, task: Task) -> None:
     )
 
 
-# Most tokens of one prompt or reply; keeps the sum over a run within what its reader accepts
-MAX_TOKENS = 10**9
+MAX_TOKENS = 10**9  # Of one prompt or reply, so that the run's sum can be read back
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:

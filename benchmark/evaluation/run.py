@@ -21,8 +21,7 @@ from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_ac
 from .predict import check_run, predict
 from .spec import RunRequest
 
-# Called with the task, queries answered, and queries in all
-OnQueries = Callable[[str, int, int], None]
+OnQueries = Callable[[str, int, int], None]  # Task, queries answered and in all
 
 
 class RefusedTasksError(UsageError):

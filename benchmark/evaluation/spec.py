@@ -26,8 +26,7 @@ LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1  # Largest number that a run file ca
 # Whether this machine has the device is found out when a model is loaded on it.
 _DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
-# Fields of a request, and of a run's `generation`, that are for local models
-GENERATION = ("max_new_tokens", "thinking", "system")
+GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
 
 # Values of `--injection`
 INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or replay"
@@ -42,12 +41,10 @@ class RunRequest:
     tasks: Sequence[str] = ()  # Tasks to answer; all of the suite if empty
     split: str = "test"  # Which queries; `mini` is a small part of `validation`
     limit: int | None = None  # Answer only the first so many queries; marks the run partial
-    # Answer only the queries with these ids; marks the run partial
-    queries: Sequence[str] | None = None
+    queries: Sequence[str] | None = None  # Only these ids; marks the run partial
     resume: Resume = "auto"  # What to do about an existing file
     device: str = "cpu"  # A torch device
-    # Dtype of a local model's weights: float32 on CPU, bfloat16 elsewhere if `auto`
-    dtype: str = "auto"
+    dtype: str = "auto"  # Of a local model's weights; `auto`: float32 on CPU, else bfloat16
     batch_size: int | None = None  # Prompts in one batch; `AUTO_BATCH_SIZE` if None
     seed: int = 0  # Chooses the solved queries that are shown
     shots: int | None = None  # Solved queries to show; None for the baseline's own number, or none
@@ -62,14 +59,11 @@ class RunRequest:
     # Whose convention a local model's prompts follow; None for its checkpoint's, or the benchmark's
     # own
     family: str | None = None
-    # How a local model's replies are chosen; None for what its checkpoint says, or greedy
-    decoding: str | None = None
-    # Longest reply of a local model, in its tokens; 32, or 1,024 with thinking, if None
-    max_new_tokens: int | None = None
+    decoding: str | None = None  # How replies are chosen; None: as its checkpoint says, or greedy
+    max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
-    # Arguments of a `py:module:Class`
-    explainer_args: Mapping[str, Any] = field(default_factory=dict)
+    explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
     judge: bool = True  # Have descriptions judged once all are there
     output: Path = Path("runs")  # Folder of run files
 

@@ -37,8 +37,7 @@ TITLES: Mapping[str, str] = {
     "weighted_r": "weighted r",
     "auprc": "average precision",
 }
-# Metrics that are no shares of queries
-NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})
+NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})  # No shares of queries
 
 
 def title(metric: str) -> str:

@@ -83,8 +83,7 @@ class Comparison:
 
     qid: str  # The query's id
     answer: str  # The explainer's description; untrusted
-    # Wordings of the description that is known to be true, at least one
-    references: tuple[str, ...]
+    references: tuple[str, ...]  # Wordings of the true description, at least one
 
 
 def prompt_sha256() -> str:

@@ -24,8 +24,7 @@ from .verdicts import METRICS, FloatArray, Table, evaluate, of_part
 
 N_RESAMPLES = 2000
 LEVEL = 0.95  # Coverage of an interval
-# Greatest share of resamples without a value of a metric that still has an interval
-MAX_LACKING = 0.01
+MAX_LACKING = 0.01  # Most resamples without a value of a metric that has an interval
 
 _CHUNK = 250
 
@@ -152,8 +151,7 @@ def _counts(state: str, n_groups: int, n_resamples: int) -> tuple[npt.NDArray[np
 
 
 MARGIN_ENDS = (0.1, 0.3)
-# Parts of queries by the margin of their label, in logits; each holds its lower end
-MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")
+MARGINS = ("below 0.1", "from 0.1 to 0.3", "from 0.3")  # Each holds its lower end, in logits
 NEAR = 0.5  # Cosine with a training feature from which a feature counts as near
 
 

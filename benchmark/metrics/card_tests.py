@@ -25,8 +25,7 @@ from .verdicts import BALANCED_KINDS, NO_VERDICT, WHICH, ScoreTable, evaluate
 SEED = 0
 # Answerers, in the order of the card's columns
 TESTS = ("perfect", "missing", "false", "constant", "shuffled", "copied", "hedging")
-# Outputs that the target can have; the k-th commonest has a share in proportion to 1 / k
-N_ANSWERS = 40
+N_ANSWERS = 40  # Possible outputs; the k-th commonest in proportion to 1 / k
 N_QUERIES = 1000  # Queries of a causal task's corpus; half of the verdicts are `changed`
 GROUP = 4  # Queries of a contrast group of activation patching
 
@@ -60,8 +59,7 @@ class Corpus:
     task: Task  # The task
     queries: Sequence[Query]  # Those that ask for a verdict
     truth: Sequence[GroundTruth]  # What is true of them
-    # The right part, 0 to 3, of each query that asks for one, (n_which,)
-    parts: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.int64]  # The right part, 0 to 3, of each `which` query, (n_which,)
 
     @property
     def commonest(self) -> str:
@@ -199,8 +197,7 @@ Rng = np.random.Generator
 class Sample:
     """What is scored of one feature."""
 
-    # Indices into the corpus of its windows, (16,): matched ones, then random ones
-    windows: npt.NDArray[np.int64]
+    windows: npt.NDArray[np.int64]  # Places in the corpus, (16,): matched ones, then random
     own: Mapping[str, npt.NDArray[Any]]  # What a suite holds of these, as `score_feature` reads it
 
 

@@ -22,8 +22,7 @@ Column = npt.NDArray[np.int64]
 class Table:
     """Scored queries as columns of equal length, at least one row."""
 
-    # Number of the query's contrast group, from 0 without gaps, (n_queries,)
-    group: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]  # The query's contrast group, from 0 without gaps, (n_queries,)
 
     def __post_init__(self) -> None:
         """Refuse an empty table and columns of different length."""

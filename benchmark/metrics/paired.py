@@ -20,8 +20,7 @@ from .bootstrap import check_same_queries as check_same_queries
 from .bootstrap import resample as resample
 from .verdicts import METRICS, SHARES, FloatArray, Table, groups_right
 
-# Swaps of a permutation test, unless there are fewer in all; the least p is 1 / 10,000
-N_PERMUTATIONS = 9999
+N_PERMUTATIONS = 9999  # Unless there are fewer in all; the least p is 1 / 10,000
 POWER = 0.8  # Chance of finding a difference of the minimum detectable size
 CORRECTIONS = ("holm", "bh")
 NOISE = 1e-12  # Spread of resampled values that is rounding only
@@ -64,8 +63,7 @@ class Difference:
     interval_95: tuple[float, float] | None
     p_permutation: float | None  # Two-sided p of swapping whole groups; None without a value
     mcnemar: McNemar | None  # The exact test by unit; None if the metric is no share of right units
-    # Smallest true difference found with 80 % power; None if the difference never moves
-    minimum_detectable: float | None
+    minimum_detectable: float | None  # With 80 % power; None if the difference never moves
     n: int  # Queries
     n_groups: int  # Groups
 

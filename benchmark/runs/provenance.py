@@ -12,7 +12,6 @@ from typing import Any
 from .._version import __version__
 
 PACKAGE = "introspect-bench"
-# Libraries whose versions are recorded
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
 
 _GIT_SECONDS = 10

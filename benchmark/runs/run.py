@@ -41,8 +41,7 @@ Key = tuple[str, str]  # Judge and query id
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
 _NOT_IDENTITY = ("run_id", "created", "env", "selftest")
-# The part of `env` that can change what a model replies.
-_MODEL_ENV = ("device", "torch", "transformers")
+_MODEL_ENV = ("device", "torch", "transformers")  # Can change what a model replies
 
 _ID = re.compile("[0-9a-f]{16}")
 _JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")

@@ -18,12 +18,10 @@ from .grade import SEED, Graded, grade_file, who
 from .matched import Matched, match, stream
 
 SCHEMA = "introspect-bench/compare/1"
-# What is resampled and swapped as a whole: contrast groups, or each query for itself
-CLUSTERS = ("auto", "query")
+CLUSTERS = ("auto", "query")  # What is resampled as a whole: contrast groups, or queries
 SIGNIFICANT = 0.05  # Corrected p from which a difference is no longer significant
 
-# Called with what is done, how many are done, and how many there are
-OnRead = Callable[[str, int, int], None]
+OnRead = Callable[[str, int, int], None]  # What is done, how many, of how many
 
 
 def _silent(what: str, done: int, total: int) -> None:

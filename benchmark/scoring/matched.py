@@ -25,8 +25,7 @@ class Matched:
     """Runs about the same queries of one task."""
 
     graded: tuple[Graded, ...]  # The runs, at least one
-    # Queries of the headline kinds that all of them are about, in the suite's order
-    ids: tuple[str, ...]
+    ids: tuple[str, ...]  # Headline queries that all are about, in the suite's order
     tables: tuple[Table, ...]  # Their answers to these queries, one table a run
 
     @property

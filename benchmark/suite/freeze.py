@@ -40,15 +40,11 @@ class Measured:
     margin: float  # Smallest top-1 gap over both outputs, in logits
     part: str | None = None  # Letter of the part that the clean output rests on (kind `which` only)
     source: str | None = None  # The source prompt's own output (patching); for oracles only
-    # Where the vector was read (patching); for oracles, and training that asks about it
-    origin: Mapping[str, Any] | None = None
-    # The vector that was written, (d_target,); exactly these bytes were measured
-    vector: npt.NDArray[np.float16] | None = None
-    # Largest centred cosine of the vector with a training vector of the same place and layers
-    nearest_train: float | None = None
+    origin: Mapping[str, Any] | None = None  # Where the vector was read (patching); for oracles
+    vector: npt.NDArray[np.float16] | None = None  # (d_target,); exactly these were measured
+    nearest_train: float | None = None  # Largest centred cosine with a training vector
     place: str | None = None  # Kind of place, if `kind` does not say it; not written
-    # Distances of the vector from what a reader may know, for statistics; not written
-    distances: Mapping[str, float] | None = None
+    distances: Mapping[str, float] | None = None  # For statistics; not written
 
 
 def query_id(task: str, query: Measured) -> str:

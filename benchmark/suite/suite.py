@@ -77,8 +77,7 @@ class Suite:
 
     root: Path  # Folder of the suite
     manifest: Mapping[str, Any]  # Contents of `manifest.json`
-    # Training queries that are seen, drawn by `draw_groups` with seed 0; all if None
-    n_train: Amount | None = None
+    n_train: Amount | None = None  # Training queries that are seen, see `draw_groups`; None: all
 
     @property
     def name(self) -> str:

@@ -123,7 +123,7 @@ def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
     for explainer in found.explainers:
         loaded = {str(one) for one in explainer.weights_sha256.values()}
-        if loaded and (loaded & known or explainer["kind"] == "baseline"):
+        if loaded and (loaded & known or explainer.kind == "baseline"):
             name = target.get("name")
             return None if name is None else str(name)
     return None
