@@ -190,7 +190,6 @@ N_OTHERS = 19  # Descriptions of other features that a hedging one adds to the t
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,17 +80,15 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
             f"target {name!r} is not pinned: give the commit, as in {found.id}@<40 hex digits>"
         )
     folder = hub_snapshot(found.id, found.revision)
-    return _describe(
-        folder, name=found.id, source="hub", location=found.id, revision=_snapshot_commit(folder)
-    )
+    if not _COMMIT.fullmatch(folder.name):
+        raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
+    return _describe(folder, found.id, "hub", found.id, folder.name)
 
 
 def local_target(folder: Path) -> TargetSpec:
     """Describe a model in a folder."""
     folder = folder.resolve()
-    return _describe(
-        folder, name=folder.name, source="local", location=str(folder), revision="local"
-    )
+    return _describe(folder, folder.name, "local", str(folder), "local")
 
 
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
@@ -140,17 +138,14 @@ def layers_and_width(folder: Path) -> tuple[int, int]:
     )
 
 
-def _describe(
-    folder: Path, *, name: str, source: Source, location: str, revision: str
-) -> TargetSpec:
-    hashes = weight_files(folder)
+def _describe(folder: Path, name: str, source: Source, location: str, revision: str) -> TargetSpec:
     n_layers, d_model = layers_and_width(folder)
     return TargetSpec(
         name=name,
         source=source,
         location=location,
         revision=revision,
-        files=hashes,
+        files=weight_files(folder),
         n_layers=n_layers,
         d_model=d_model,
         licence="unknown",
@@ -173,12 +168,6 @@ def _has_chat_template(folder: Path) -> bool:
         return True
     settings = folder / "tokenizer_config.json"
     return settings.is_file() and "chat_template" in files.read_json(settings)
-
-
-def _snapshot_commit(folder: Path) -> str:
-    if not _COMMIT.fullmatch(folder.name):
-        raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
-    return folder.name
 
 
 Source = Literal["hub", "wheel", "local"]  # A model hub, a file inside a wheel, or a folder

@@ -17,9 +17,9 @@ LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
 _GIT_SECONDS = 10
 
 
-def environment(*, device: str | None = None) -> dict[str, str | None]:
+def environment(*, device: str | None = None) -> dict[str, Any]:
     """Return Python, system and library versions; None for a library that is not installed."""
-    found: dict[str, str | None] = {
+    found = {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),

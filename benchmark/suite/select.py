@@ -86,13 +86,12 @@ def suite_fields(suite: Suite) -> dict[str, str]:
 
 def check_task(task: Task, suite: Suite) -> None:
     """Refuse a task that is not the one the suite was made for."""
-    theirs = suite_fields(suite)
-    ours = {"id": task.name, "version": task.version, "prompt_sha256": task.prompt_sha256}
+    ours = {"task": task.name, "version": task.version, "prompt_sha256": task.prompt_sha256}
     for field, value in ours.items():
-        if theirs[field] != value:
+        if (theirs := getattr(suite, field)) != value:
             raise IntegrityError(
-                f"{suite.root / MANIFEST}: {'task' if field == 'id' else field} is "
-                f"{theirs[field]!r}, the task in this package has {value!r}"
+                f"{suite.root / MANIFEST}: {field} is {theirs!r}, the task in this package has "
+                f"{value!r}"
             )
 
 
