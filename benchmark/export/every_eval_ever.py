@@ -140,8 +140,12 @@ def _model(graded: Graded, model: str) -> dict[str, Any]:
 
 
 def _results(graded: Graded, result: Mapping[str, Any], created: datetime) -> list[dict[str, Any]]:
-    found = []
-    overall = result["overall"]
+    found, suite, overall = [], graded.suite, result["overall"]
+    data = {
+        "dataset_name": f"introspect-bench {suite.name} {suite.task} {suite.version}",
+        "source_type": "other",
+        "additional_details": {"split": graded.split, "data_sha256": suite.data_sha256},
+    }
     for name, metric in overall["metrics"].items() if overall else ():
         if metric["value"] is None:
             continue
@@ -160,10 +164,10 @@ def _results(graded: Graded, result: Mapping[str, Any], created: datetime) -> li
             }
         found.append(
             {
-                "evaluation_result_id": _result_id(graded, name),
+                "evaluation_result_id": f"{_name(graded)}/{name}",
                 "evaluation_name": _name(graded),
                 "evaluation_timestamp": created.isoformat(),
-                "source_data": _data(graded),
+                "source_data": data,
                 "metric_config": {
                     "metric_id": f"introspect_bench.{name}",
                     "metric_name": name,
@@ -184,19 +188,6 @@ def _name(graded: Graded) -> str:
     return f"{graded.suite.name}/{graded.task.name}/{graded.suite.version}/{graded.split}"
 
 
-def _result_id(graded: Graded, metric: str) -> str:
-    return f"{_name(graded)}/{metric}"
-
-
-def _data(graded: Graded) -> dict[str, Any]:
-    suite = graded.suite
-    return {
-        "dataset_name": f"introspect-bench {suite.name} {suite.task} {suite.version}",
-        "source_type": "other",
-        "additional_details": {"split": graded.split, "data_sha256": suite.data_sha256},
-    }
-
-
 def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Headline queries as samples, none for descriptions; `error` says where a row lacks."""
     found = []
@@ -211,7 +202,7 @@ def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
             "evaluation_id": record["evaluation_id"],
             "model_id": record["model_info"]["id"],
             "evaluation_name": _name(graded),
-            "evaluation_result_id": _result_id(graded, graded.task.headline),
+            "evaluation_result_id": f"{_name(graded)}/{graded.task.headline}",
             "sample_id": one.query.id,
             "sample_hash": sha256_bytes(f"{rendered.question}{reference}".encode()),
             "interaction_type": "single_turn",

@@ -150,9 +150,6 @@ def _valid(value: Any) -> Any:
     return value
 
 
-Files = Mapping[str, bytes]
-
-
 def _tex(graded: Graded) -> bytes:
     """Return the table of `score` for this one run, with where it is from as comments."""
     result = graded.result()
@@ -165,18 +162,15 @@ def _tex(graded: Graded) -> bytes:
     return table.tex([result], comments).encode("utf-8", "backslashreplace")
 
 
-# Forms that are one file: how its name ends, and what it holds
-FILES: Mapping[str, tuple[str, Callable[[Graded], bytes]]] = {
+# How a form's name ends, and what it writes: the bytes of one file, or a folder's files by name
+_WRITERS: Mapping[str, tuple[str, Callable[[Graded], bytes | Mapping[str, bytes]]]] = {
     "csv": (".csv", to_csv),
     "parquet": (".parquet", to_parquet),
     "latex": (".tex", _tex),
-}
-# Forms that are a folder: how its name ends, and its files
-FOLDERS: Mapping[str, tuple[str, Callable[[Graded], Files]]] = {
     "hf": (".hf", to_dataset),
     "every-eval-ever": (".every-eval-ever", every_eval_ever.to_datastore),
 }
-FORMS = (*FILES, *FOLDERS)
+FORMS = tuple(_WRITERS)
 
 
 def export(
@@ -188,19 +182,19 @@ def export(
     `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout.
     """
     check_choice("form", to, FORMS)
-    ending = (FILES[to] if to in FILES else FOLDERS[to])[0]
+    ending, write = _WRITERS[to]
     where = Path(f"{Path(path).name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
     if os.path.lexists(where):
         raise UsageError(f"{where} is there already; give another path with -o, or remove it")
-    graded = grade_file(path, suite=suite)
-    if to in FILES:
-        files.write_bytes_atomic(where, FILES[to][1](graded))
+    contents = write(grade_file(path, suite=suite))
+    if isinstance(contents, bytes):
+        files.write_bytes_atomic(where, contents)
     else:
-        _write_folder(where, FOLDERS[to][1](graded))
+        _write_folder(where, contents)
     return where
 
 
-def _write_folder(where: Path, contents: Files) -> None:
+def _write_folder(where: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
     temporary = where.with_name(f".{where.name}.{os.getpid()}.partial")
     try:

@@ -89,8 +89,7 @@ class Comparison:
 def prompt_sha256() -> str:
     """Return the hash of all that shapes what a judge reads besides the two texts."""
     text = [PROMPT_VERSION, INSTRUCTIONS, REPLY_SCHEMA, ANSWER_CHARS, MAX_REFERENCES]
-    text.append(_MARKUP.pattern)
-    return files.sha256_bytes(files.canonical_json(text).encode())
+    return _hash([*text, _MARKUP.pattern])
 
 
 def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
@@ -129,8 +128,11 @@ def judge_id(judge: Judge) -> str:
 
 def judge_sha256(judge: Judge) -> str:
     """Hash a judge with its settings and the prompt: who gave a judgement."""
-    fields = {"model": judge.name, "prompt": PROMPT_SHA256, "settings": dict(judge.settings)}
-    return files.sha256_bytes(files.canonical_json(fields).encode())
+    return _hash(_fields(judge))
+
+
+def _fields(judge: Judge) -> dict[str, Any]:
+    return {"model": judge.name, "prompt": PROMPT_SHA256, "settings": dict(judge.settings)}
 
 
 def judge_answers(
@@ -148,7 +150,7 @@ def judge_answers(
     (`ok`, `malformed` or `empty`) and `value`, (rating - 1) / 4, None unless `ok`.
     CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
     """
-    store = JudgeCache(cache, model=judge.name, prompt=PROMPT_SHA256, settings=judge.settings)
+    store = JudgeCache(cache, judge)
     asked: dict[str, Sequence[Message]] = {}
     keys: list[str | None] = []
     for one in comparisons:
@@ -227,12 +229,10 @@ SCHEMA = "introspect-bench/judge-reply/1"
 class JudgeCache:
     """Replies of one judge with one prompt."""
 
-    def __init__(
-        self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
-    ) -> None:
-        """Name the folder, which judges may share, and whatever could change a reply."""
+    def __init__(self, folder: Path, judge: Judge) -> None:
+        """Keep replies in a folder, which judges may share."""
         self.folder = folder
-        self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
+        self._judge = _fields(judge)
 
     def key(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the sha256 that a reply to these messages stands under."""

@@ -76,7 +76,7 @@ def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, .
         Described(
             query=reply.query,
             raw=reply.raw,
-            answer=_description(reply),
+            answer=reply.answer if isinstance(reply.answer, Description) else None,
             truth=truth[reply.query.id],
             found=_found(run, own, reply, truths),
             mapped=None if reply.answer is None else _mapped(run, own, reply.query.id),
@@ -155,10 +155,6 @@ def _rating(run: Run, judge: str, reply: Replied) -> float | None:
     if reply.answer is None:
         return 0.0
     return rated(run.judgements[judge, reply.query.id]["raw"])
-
-
-def _description(reply: Replied) -> Description | None:
-    return reply.answer if isinstance(reply.answer, Description) else None
 
 
 def _rounded(value: float) -> float:
