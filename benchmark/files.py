@@ -114,12 +114,10 @@ def iter_lines(
         yield number, line
 
 
-def read_jsonl(
-    path: Path, *, max_line_bytes: int = MAX_LINE_BYTES
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield `(line number from 1, object)` for every line of a JSONL file, one at a time."""
     with open_regular(path) as stream:
-        for number, line in iter_lines(stream, str(path), max_line_bytes=max_line_bytes):
+        for number, line in iter_lines(stream, str(path)):
             yield number, parse_object(line, f"{path}:{number}")
 
 

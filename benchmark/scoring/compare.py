@@ -15,7 +15,7 @@ from ..metrics import paired
 from ..metrics.bootstrap import estimates
 from ..metrics.verdicts import METRIC_VERSION, Table
 from .grade import SEED, Graded, grade_file, who
-from .matched import Matched, match, stream
+from .matched import match, stream
 
 SCHEMA = "introspect-bench/compare/1"
 CLUSTERS = ("auto", "query")  # What is resampled as a whole: contrast groups, or queries
@@ -61,8 +61,8 @@ def compare(
             raise UsageError(
                 f"{members[0].path} is the only run of {task} on {name}; give two of every task"
             )
-    matched = [match(members, common=common) for members in by_task.values()]
-    tasks = [_compared(one, metric, cluster, on_read) for one in matched]
+    matched = [(members, match(members, common=common)) for members in by_task.values()]
+    tasks = [_compared(*one, metric, cluster, on_read) for one in matched]
     _correct([pair for task in tasks for pair in task["pairs"]], correction)
     return {
         "schema": SCHEMA,
@@ -84,20 +84,23 @@ def _refuse_twice(graded: Sequence[Graded]) -> None:
 
 
 def _compared(
-    matched: Matched, metric: str | None, cluster: str, on_read: OnRead
+    graded: Sequence[Graded],
+    tables: Sequence[Any],
+    metric: str | None,
+    cluster: str,
+    on_read: OnRead,
 ) -> dict[str, Any]:
     """Return one task's part of what `compare` returns, before correction."""
-    task, first = matched.task, matched.graded[0]
+    first, task = graded[0], graded[0].task
     name = task.headline if metric is None else metric
     if name not in task.metrics:
         raise UsageError(
             f"{task.name} has no metric {name!r}; choose from {', '.join(task.metrics)}"
         )
-    tables: tuple[Any, ...] = matched.tables
     if cluster == "query":
         if name == "group_consistency":
             raise UsageError("group_consistency is about groups; compare it with --cluster auto")
-        tables = tuple(dataclasses.replace(t, group=np.arange(t.n)) for t in tables)
+        tables = [dataclasses.replace(t, group=np.arange(t.n)) for t in tables]
     places = list(combinations(range(len(tables)), 2))
     pairs = []
     for number, (a, b) in enumerate(places):
@@ -114,7 +117,7 @@ def _compared(
         "metric": name,
         "n": tables[0].n,
         "n_groups": tables[0].n_groups,
-        "runs": [_run(g, t, name) for g, t in zip(matched.graded, tables, strict=True)],
+        "runs": [_run(g, t, name) for g, t in zip(graded, tables, strict=True)],
         "pairs": pairs,
     }
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import IncompleteRunError, UsageError
-from ..metrics.bootstrap import N_RESAMPLES, resample
-from ..metrics.verdicts import FloatArray, Table
+from ..metrics.verdicts import Table
 from ..records import COMPARED, GREEDY
 from ..registry import BASELINE, provided_baselines
 from ..runs.header import Header, decoding_of, n_train
@@ -20,41 +18,20 @@ from ..task import Task
 from .grade import SEED, Graded, make_table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matched:
-    """Runs about the same queries of one task."""
-
-    graded: tuple[Graded, ...]  # The runs, at least one
-    ids: tuple[str, ...]  # Headline queries that all are about, in the suite's order
-    tables: tuple[Table, ...]  # Their answers to these queries, one table a run
-
-    @property
-    def task(self) -> Task:
-        """The task they are about."""
-        return self.graded[0].task
-
-    def resampled(self, metric: str, n_resamples: int = N_RESAMPLES) -> FloatArray:
-        """Return a metric of every run on the same resamples, (n_runs, n_resamples)."""
-        values = resample(
-            self.tables, [metric], rng=stream(self.graded[0]), n_resamples=n_resamples
-        )
-        return values[metric]
-
-
 def stream(graded: Graded) -> np.random.Generator:
-    """Return the generator of everything that is drawn for runs of one suite and task."""
+    """Return what `draws` does for a run."""
     return draws(graded.suite, graded.task, graded.split)
 
 
 def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
-    """Return the same of a suite, task and split."""
+    """Return the generator of everything that is drawn for runs of one suite, task and split."""
     name = f"{suite.name}/{task.name}/{task.version}/{split}"
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.default_rng([SEED, int.from_bytes(digest[:8], "big")])
 
 
-def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
-    """Put runs of one task, at least one, on the same queries.
+def match(graded: Sequence[Graded], *, common: bool = False) -> tuple[Table, ...]:
+    """Return the headline answers of runs of one task, at least one, to the same queries.
 
     Runs are compared on the whole of what they are about, and only if that is the same. With
     `common`, on the queries that all have a row for, which somebody chose: for looking, not for
@@ -85,11 +62,7 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
     kept = [[one for one in g.scored if one.query.id in ids] for g in graded]
     if not ids:
         raise UsageError(f"{first.path} and the other runs have no query in common")
-    return Matched(
-        graded=tuple(graded),
-        ids=tuple(one.query.id for one in kept[0]),
-        tables=tuple(make_table(scored) for scored in kept),
-    )
+    return tuple(make_table(scored) for scored in kept)
 
 
 def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]:
