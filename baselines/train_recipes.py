@@ -16,7 +16,7 @@ from ..benchmark.evaluation.run import OnQueries, run
 from ..benchmark.evaluation.spec import RunRequest
 from ..benchmark.runs.run import Run
 from ..benchmark.suite.select import tasks_of
-from ..benchmark.suite.suite import Amount
+from ..benchmark.suite.subset import Amount
 from .recipes import TARGET, ReferenceSpec, find_reference
 
 EXPLAINERS, RUNS = "explainers", "runs"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
-from ..suite.suite import Amount, show_amount
+from ..suite.subset import Amount, show_amount
 
 if TYPE_CHECKING:
     from ..backends.injection.spec import Injections

@@ -162,13 +162,13 @@ def identity(line: Mapping[str, Any]) -> dict[str, Any]:
     commit of the package. Device and versions of the libraries that run models count too, unless
     the explainer only looks up what it replies.
     """
-    header = Header.from_json(line, "header")
     kept = {key: value for key, value in line.items() if key not in _NOT_IDENTITY}
     kept["package"] = {key: line["package"][key] for key in ("name", "version")}
     # Metrics are applied when scoring; a reply does not depend on them.
     kept["task"] = {key: value for key, value in kept["task"].items() if key != "metric_version"}
-    if header.explainer.runs_model:
-        kept["env"] = {key: line["env"][key] for key in _MODEL_ENV}
+    explainer = line["explainer"]
+    if explainer["kind"] == "custom" or explainer["weights_sha256"]:
+        kept["env"] = {key: value for key, value in line["env"].items() if key in _MODEL_ENV}
     return kept
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...benchmark.errors import IntrospectBenchError
 from ...benchmark.files import write_json_atomic
-from ...benchmark.models.fetch import WithheldError, guard_folders
+from ...benchmark.models.withheld import WithheldError, guard_folders
 from .recheck import recheck
 from .rerun import Recheck
 from .without_target import ANSWER, ORDER

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .benchmark.evaluation.spec import INJECTIONS
-from .benchmark.suite.suite import Amount, read_amount
+from .benchmark.suite.subset import Amount, read_amount
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

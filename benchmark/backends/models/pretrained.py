@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from ... import files
 from ...errors import IntegrityError, MissingPartError, UsageError
-from ...models.fetch import refuse_target, withheld
 from ...models.targets import weight_files
+from ...models.withheld import refuse_target, withheld
 
 INDEX = "model.safetensors.index.json"
 """Says which file of a model in several files holds which tensor."""

@@ -19,7 +19,8 @@ from ...errors import UsageError
 from ...prompts import build_prompt, render_all
 from ...records import Prompt
 from ...suite.rows import checked_vectors
-from ...suite.suite import Amount, Suite, draw_groups
+from ...suite.subset import Amount, draw_groups
+from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoded, Encoder
 

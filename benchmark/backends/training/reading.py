@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ...errors import UsageError
 from ...records import Prompt
 from ...suite.rows import checked_vectors
-from ...suite.suite import Amount, Suite, draw_groups
+from ...suite.subset import Amount, draw_groups
+from ...suite.suite import Suite
 from ...task import ReadingQuestion, Task
 from ..explainer.chat import Encoded, Encoder
 from .dataset import Lesson, encode_lesson

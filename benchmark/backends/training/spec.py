@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ...records import DECODINGS, GREEDY
-from ...suite.suite import Amount
+from ...suite.subset import Amount
 from ..injection.spec import Injection, Injections, injections_as_json
 
 LENS = "input-lens"

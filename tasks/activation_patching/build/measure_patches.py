@@ -21,8 +21,8 @@ from ....benchmark.backends.interventions.outputs import Output, batches, greedy
 from ....benchmark.backends.interventions.screen import Screened, screen
 from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
+from ....benchmark.cache import Journal
 from ....benchmark.files import canonical_json, sha256_bytes, write_safetensors_atomic
-from ....benchmark.journal import Journal
 from ..task import KINDS
 from .positions import Placed, blocks
 

@@ -18,7 +18,7 @@ from ....benchmark.backends.interventions.outputs import (
 )
 from ....benchmark.backends.interventions.trace import Branch, Stem
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from .hints import ANSWER_PREFIX
 
 ROWS = 96

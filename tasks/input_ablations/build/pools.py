@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ....benchmark.backends.interventions.outputs import Output, cut
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from ...facts.facts import Fact
 from ...facts.prompts import facts_of, interleave, names_something, other_fact, rank
 from . import hints as wording

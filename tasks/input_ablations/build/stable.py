@@ -10,7 +10,7 @@ from typing import Any
 from ....benchmark.backends.interventions.outputs import Output, Probe, confirm
 from ....benchmark.backends.interventions.stability import BATCH, judge
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from . import measure_ablations as measure
 from .candidates import Chosen
 from .measure_ablations import Progress

@@ -6,7 +6,7 @@ import pytest
 
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Query
-from introspect_bench.benchmark.suite.suite import draw_groups, read_amount, show_amount
+from introspect_bench.benchmark.suite.subset import draw_groups, read_amount, show_amount
 
 QUERIES = [Query(id=f"{n:02}", kind="last", group=f"g{n // 4}", fields={}) for n in range(40)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from introspect_bench.benchmark.models.fetch import WithheldError
+from introspect_bench.benchmark.models.withheld import WithheldError
 from introspect_bench.leaderboard.verification import withheld_process
 
 

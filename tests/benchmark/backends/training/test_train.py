@@ -30,7 +30,8 @@ from introspect_bench.benchmark.backends.training.trainer import loss_curve
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import Answer
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite.suite import Suite, draw_groups, open_suite
+from introspect_bench.benchmark.suite.subset import draw_groups
+from introspect_bench.benchmark.suite.suite import Suite, open_suite
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 
