@@ -139,13 +139,14 @@ def layers_and_width(folder: Path) -> tuple[int, int]:
 
 
 def _describe(folder: Path, name: str, source: Source, location: str, revision: str) -> TargetSpec:
+    hashes = weight_files(folder)  # first of all: without weights it is no model
     n_layers, d_model = layers_and_width(folder)
     return TargetSpec(
         name=name,
         source=source,
         location=location,
         revision=revision,
-        files=weight_files(folder),
+        files=hashes,
         n_layers=n_layers,
         d_model=d_model,
         licence="unknown",

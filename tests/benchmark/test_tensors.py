@@ -86,7 +86,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from introspect_bench.benchmark.errors import MissingPartError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from introspect_bench.benchmark.files import write_safetensors_atomic
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
