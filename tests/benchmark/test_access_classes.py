@@ -46,26 +46,23 @@ def test_decoding_by_comparison_replays() -> None:
 
 
 def test_own_code_says_nothing_whatever_its_arguments_are() -> None:
-    slot = {"injection": {"mode": "embedding"}}
-    said = ExplainerCard(name="py:a:B", kind="custom", settings=slot)
+    said = replace(local(injection={"mode": "embedding"}), kind="custom", name="py:a:B")
     assert harness_access(said, PATCHED) == "undeclared"
     assert ExplainerCard(name="py:a:B", kind="custom").access == "undeclared"
 
 
 def test_every_baseline_has_a_class() -> None:
     found = {
-        spec.name: harness_access(
-            ExplainerCard(name=f"baseline/{spec.name}", kind=spec.kind), PATCHED
-        )
-        for spec in BASELINES
+        one.name: harness_access(ExplainerCard(name=f"baseline/{one.name}", kind=one.kind), PATCHED)
+        for one in BASELINES
     }
     assert found == {spec.name: spec.access for spec in BASELINES}
     assert found["unchanged"] == "runs-target"
     assert found["source-oracle"] == found["reference-description"] == "oracle"
     told = {spec.name for spec in BASELINES if "oracle" in spec.needs}
     assert {name for name, access in found.items() if access == "words"}.isdisjoint(told)
-    quoted = {"injection": {"mode": "quoted-token"}}
-    replayed = ExplainerCard(name="baseline/zero-shot", kind="baseline", settings=quoted)
+    quoted = local(injection={"mode": "quoted-token"})
+    replayed = replace(quoted, name="baseline/zero-shot", kind="baseline")
     assert harness_access(replayed, PATCHED) == "replays"
     with pytest.raises(UsageError, match="unknown baseline"):
         harness_access(replace(replayed, name="baseline/best"), PATCHED)

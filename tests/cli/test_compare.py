@@ -184,10 +184,9 @@ def test_unfinished_runs_are_compared_only_if_asked(call: Call) -> None:
 def test_resamples_of_matched_runs_are_paired_and_differ_by_task(call: Call) -> None:
     runs = runs_of(call, ABLATIONS, PATCHING)
     graded = [grade_file(run, suite="toy") for run in runs]
-    first, second, again = (
-        resample(match(own), ["exact_match"], rng=stream(own[0]), n_resamples=500)["exact_match"]
-        for own in (graded[0::2], graded[1::2], graded[0::2])
-    )
+    name, parts = "exact_match", (graded[0::2], graded[1::2], graded[0::2])
+    drawn = (resample(match(own), [name], rng=stream(own[0]), n_resamples=500) for own in parts)
+    first, second, again = (found[name] for found in drawn)
     assert first.shape == (2, 500)
     assert (first == again).all()
     # the same answers drawn for another task fall otherwise: tasks do not move together
