@@ -22,7 +22,7 @@ from ..benchmark.records import Prompt
 from ..benchmark.registry import suites
 from ..benchmark.scoring.grade import CALCULATOR
 from ..benchmark.scoring.score import score
-from ..benchmark.suite.find import shipped_suite, shipped_tasks
+from ..benchmark.suite.select import shipped_suite, shipped_tasks
 from ..benchmark.suite.suite import Suite
 from ..benchmark.task import Task
 from ..tasks.calculate import calculate

@@ -15,7 +15,7 @@ from ..benchmark.errors import UsageError
 from ..benchmark.evaluation.run import OnQueries, run
 from ..benchmark.evaluation.spec import RunRequest
 from ..benchmark.runs.run import Run
-from ..benchmark.suite.find import tasks_of
+from ..benchmark.suite.select import tasks_of
 from ..benchmark.suite.subset import Amount
 from .recipes import TARGET, ReferenceSpec, find_reference
 

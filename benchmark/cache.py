@@ -1,24 +1,27 @@
-"""The user's cache folder, its locks, and the callbacks that progress is reported through."""
+"""The user's cache folder, locks, progress callbacks, and journals of finished batches.
+
+A batch of a journal is kept under a hash of its inputs, which does not cover the code.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from . import files
 from .errors import UsageError
+from .files import canonical_json, sha256_bytes, write_error
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 
-OnProgress = Callable[[str, int, int | None], None]
-"""Called with what is done now, bytes done, and bytes in all or None; 0 bytes if there is no size.
-"""
+OnProgress = Callable[[str, int, int | None], None]  # What is done now, bytes done and in all
 
 
-OnAnswers = Callable[[str, int, int], None]
-"""Called with the judge, answers judged, and answers in all."""
+OnAnswers = Callable[[str, int, int], None]  # Judge, answers judged and in all
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:
@@ -65,3 +68,55 @@ def locked(
         yield
     finally:
         lock.release()
+
+
+def sole_writer(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a folder of journals; a lock file is kept beside it."""
+    return locked(
+        folder,
+        busy=f"another process is building this suite in {folder}; wait for it to end, then run "
+        "the same command again",
+    )
+
+
+class Journal:
+    """Finished batches of one stage of a build."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create a journal; a torn last line is dropped."""
+        self.path = path
+        self.batches: dict[str, list[Any]] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole = _whole_lines(path) if path.exists() else b""
+        except OSError as error:
+            raise write_error(path, error) from error
+        for line in whole.splitlines():
+            row = json.loads(line)
+            self.batches[row["key"]] = row["rows"]
+
+    def run(self, asked: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
+        """Return the rows of the batch that `asked` determines: from the file, else computed."""
+        key = sha256_bytes(canonical_json(asked).encode())[:32]
+        if key not in self.batches:
+            rows = json.loads(canonical_json(list(compute())))
+            line = canonical_json({"key": key, "rows": rows}) + "\n"
+            try:
+                with self.path.open("ab") as file:
+                    file.write(line.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise write_error(self.path, error) from error
+            self.batches[key] = rows
+        return self.batches[key]
+
+
+def _whole_lines(path: Path) -> bytes:
+    """Return the lines that end in a line feed, and cut what is torn behind them off the file."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return whole

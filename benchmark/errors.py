@@ -1,13 +1,6 @@
-"""The error tree; every error a user can cause is one of these.
+"""The error tree; every error a user can cause is one of these, and says how the program exits.
 
-IntrospectBenchError ├── CheckFailedError (exit 1) a check ran and failed, or a difference was found
-├── UsageError (exit 2) unknown name, impossible argument; also a ValueError ├── MissingPartError
-(exit 3) package, file, network or disk space is missing; also an OSError ├── IntegrityError (exit
-4) hash mismatch, corrupt or contradictory file; also a ValueError └── IncompleteRunError (exit 5) a
-run file without all its rows, resumable
-
-A message is one sentence: the thing (file:line, id, field), what was expected, what to do. The
-command line prints it and exits with `exit_code`.
+A message is one sentence: the thing (file:line, id, field), what was expected, what to do.
 """
 
 from collections.abc import Iterable

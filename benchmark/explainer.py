@@ -13,18 +13,13 @@ from .records import UNDECLARED, WORDS, Completion, Prompt
 class ExplainerCard:
     """Who answers: everything that could change the completions; it goes into the run header."""
 
-    name: str
-    """What the user typed after `--model`."""
-    kind: str
-    """`baseline`, `oracle` (gets something that no contestant has), `local` or `custom`."""
-    access: str = UNDECLARED
-    """Access class, one of `ACCESS`; set by the harness where it makes the run."""
-    revision: str | None = None
-    """Hub revision or None."""
+    name: str  # What the user typed after `--model`
+    kind: str  # `baseline`, `oracle` (gets something that no contestant has), `local` or `custom`
+    access: str = UNDECLARED  # One of `ACCESS`; set by the harness where it makes the run
+    revision: str | None = None  # Hub revision or None
+    # Sha256 of every weight file read, adapters included, by name
     weights_sha256: Mapping[str, str] = field(default_factory=dict)
-    """Sha256 of every weight file read, adapters included, by name."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Other JSON settings that change answers: injection, scaling, seed, dtype and the like."""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # What else changes answers, as JSON
 
 
 class Explainer(Protocol):
@@ -38,31 +33,22 @@ class Explainer(Protocol):
         """
 
 
+# What a baseline opens: the training split with its truth, vectors, the target's weights, or what
+# only oracles get
 Need = Literal["train", "vectors", "target-model", "oracle"]
-"""What a baseline opens: the training split with its truth, vectors, the target's weights, or what
-only oracles get."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineSpec:
     """One baseline, as listed."""
 
-    name: str
-    """Name after `baseline/`."""
-    kind: Literal["baseline", "oracle"]
-    """An oracle gets something that no contestant has."""
-    summary: str
-    """One sentence: how it answers."""
+    name: str  # Name after `baseline/`
+    kind: Literal["baseline", "oracle"]  # An oracle gets something that no contestant has
+    summary: str  # One sentence: how it answers
+    # What it opens; never the truth of the split it answers, but for the oracle of descriptions
     needs: tuple[Need, ...]
-    """What it opens; never the truth of the split it answers, but for the oracle of descriptions.
-    """
-    access: str = WORDS
-    """Access class, one of `records.ACCESS`."""
-    one_verdict: bool = False
-    """Whether it always gives the same verdict, so that none of its verdicts is a finding."""
-    tasks: tuple[str, ...] = ("activation-patching", "input-ablations")
-    """Tasks it can answer."""
-    shots: int = 0
-    """Solved training queries its prompts show by default."""
-    opens: bool = False
-    """Whether its replies are made to begin as the task's answers do (`Task.openings`)."""
+    access: str = WORDS  # Access class, one of `records.ACCESS`
+    one_verdict: bool = False  # Whether it always gives the same verdict, which is no finding
+    tasks: tuple[str, ...] = ("activation-patching", "input-ablations")  # Tasks it can answer
+    shots: int = 0  # Solved training queries its prompts show by default
+    opens: bool = False  # Whether its replies are made to begin as the task's answers do

@@ -17,17 +17,17 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import IntegrityError, MissingPartError, UsageError
 
-MAX_LINE_BYTES = 1 << 20
-"""Longest JSONL line, unless the caller sets another limit."""
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+MAX_LINE_BYTES = 1 << 20  # Longest JSONL line, unless the caller sets another limit
 MAX_JSON_BYTES = 16 << 20
-MAX_DEPTH = 32
-"""Deepest nesting of objects and arrays accepted."""
-MAX_INTEGER_CHARS = 19
-"""Longest integer, sign included: everything below 10**18 in size."""
+MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
+MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Possessive quantifiers: without them a long string costs memory for every character.
@@ -114,12 +114,10 @@ def iter_lines(
         yield number, line
 
 
-def read_jsonl(
-    path: Path, *, max_line_bytes: int = MAX_LINE_BYTES
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield `(line number from 1, object)` for every line of a JSONL file, one at a time."""
     with open_regular(path) as stream:
-        for number, line in iter_lines(stream, str(path), max_line_bytes=max_line_bytes):
+        for number, line in iter_lines(stream, str(path)):
             yield number, parse_object(line, f"{path}:{number}")
 
 
@@ -149,6 +147,16 @@ def write_jsonl_atomic(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
     _write_atomic(path, [data])
+
+
+def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write named arrays atomically, in the bytes that safetensors itself would write."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    # safetensors writes the memory of a transposed array as if it were in order
+    ordered = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    write_bytes_atomic(path, save(ordered))
 
 
 def write_error(path: Path, error: OSError) -> MissingPartError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -13,16 +12,14 @@ import numpy.typing as npt
 
 from .errors import IntegrityError, UsageError
 from .files import canonical_json
-from .records import SLOT, Answer, Choice, Description, Prompt, Query, Turn
+from .records import SLOT, Answer, Prompt, Query, Turn
 from .suite.rows import checked_vectors, shuffled_rows
 from .suite.select import check_task, select_queries
 from .suite.suite import Suite
 from .task import Rendered, Task
 
-TRAIN = "train"
-"""The split that solved queries come from."""
-AUTO_BATCH_SIZE = 128
-"""Default batch size; fixed, so that a run is the same anywhere."""
+TRAIN = "train"  # The split that solved queries come from
+AUTO_BATCH_SIZE = 128  # Default batch size; fixed, so that a run is the same anywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +28,14 @@ class PromptSpec:
 
     task: Task
     suite: Suite
-    split: str
-    """Which queries; `mini` is allowed."""
-    batch_size: int
-    """Most prompts in one call."""
-    limit: int | None = None
-    """Answer only the first so many queries."""
-    queries: Sequence[str] | None = None
-    """Answer only the queries with these ids."""
-    seed: int = 0
-    """Chooses the solved queries."""
-    shots: int = 0
-    """Solved training queries shown before each question."""
-    no_vector: bool = False
-    """Withhold the vectors, as a control."""
-    shuffled: bool = False
-    """Give each query another one's vector, as a control."""
+    split: str  # Which queries; `mini` is allowed
+    batch_size: int  # Most prompts in one call
+    limit: int | None = None  # Answer only the first so many queries
+    queries: Sequence[str] | None = None  # Answer only the queries with these ids
+    seed: int = 0  # Chooses the solved queries
+    shots: int = 0  # Solved training queries shown before each question
+    no_vector: bool = False  # Withhold the vectors, as a control
+    shuffled: bool = False  # Give each query another one's vector, as a control
 
     def select(self) -> tuple[Query, ...]:
         """Return the queries to answer, after checking that they can be asked like this."""
@@ -64,24 +53,9 @@ class PromptSpec:
 class Question:
     """A query and its text."""
 
-    query: Query
-    """The query."""
-    rendered: Rendered
-    """Its text."""
-    openings: tuple[str, ...] = ()
-    """What answers of its task begin with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A training query that could be shown solved."""
-
-    question: Question
-    """The query and its text."""
-    reply: str
-    """The reply that would be right."""
-    changed: bool
-    """Whether the output changes; always False where nothing is changed."""
+    query: Query  # The query
+    rendered: Rendered  # Its text
+    openings: tuple[str, ...] = ()  # What answers of its task begin with
 
 
 def render_all(task: Task, queries: Iterable[Query]) -> tuple[Question, ...]:
@@ -165,62 +139,54 @@ def _shots_by_template(spec: PromptSpec, names: Sequence[str]) -> dict[str, tupl
         raise UsageError(f"cannot show {n} solved queries; the training split has {len(queries)}")
     answers = suite.answers(TRAIN)
     vectors = None if spec.no_vector else checked_vectors(suite, TRAIN, queries)
-    everyone = [
-        _candidate(task, question, answers[question.query.id])
-        for question in sorted(render_all(task, queries), key=lambda q: q.query.id)
-    ]
+    everyone = sorted(render_all(task, queries), key=lambda q: q.query.id)
+    changed = {key for key, one in answers.items() if isinstance(one, Answer) and one.changed}
     chosen = {}
     for name in names:
-        own = [c for c in everyone if c.question.rendered.template == name]
+        own = [q for q in everyone if q.rendered.template == name]
         # The template is part of the seed: templates must not get the same draw.
         rng = np.random.default_rng([spec.seed, *hashlib.sha256(name.encode()).digest()[:8]])
-        picked = pick(own if len(own) >= n else everyone, n, rng=rng)
-        chosen[name] = tuple(_turn(candidate, vectors) for candidate in picked)
+        chosen[name] = tuple(
+            Turn(
+                question=one.rendered.question,
+                answer=task.format_answer(answers[one.query.id]),
+                vector=_vector(one.query, vectors),
+                fields=one.query.fields,
+            )
+            for one in _pick(own if len(own) >= n else everyone, changed, n, rng)
+        )
     return chosen
 
 
-def pick(candidates: Sequence[Candidate], n: int, *, rng: np.random.Generator) -> list[Candidate]:
-    """Choose `n` candidates, spread over kinds, half of them changed, from different groups.
+def _pick(
+    questions: Sequence[Question], changed: Set[str], n: int, rng: np.random.Generator
+) -> list[Question]:
+    """Choose `n` questions, spread over kinds, half of them changed, from different groups.
 
-    Where that is impossible, groups give way first, then kinds, then verdicts. The result is in
-    random order, so that position tells nothing. The order of `candidates` must not depend on
-    chance.
+    `changed` holds ids of queries. Where that is impossible, groups give way first, then kinds,
+    then verdicts. The result is in random order, so that position tells nothing. The order of
+    `questions` must not depend on chance.
     """
-    left = [candidates[i] for i in rng.permutation(len(candidates))]
-    kinds = sorted({c.question.query.kind for c in candidates})
+    left = [questions[i] for i in rng.permutation(len(questions))]
+    kinds = sorted({one.query.kind for one in questions})
     kinds = [kinds[i] for i in rng.permutation(len(kinds))]
     first = bool(rng.integers(2))
-    picked: list[Candidate] = []
+    picked: list[Question] = []
     for number in range(n):
         lap, place = divmod(number, len(kinds))
         # Shifting by the lap keeps an even number of kinds from always pairing with one verdict.
-        changed = first ^ bool((lap + place) % 2)
-        groups = {c.question.query.group for c in picked}
-        best = min(left, key=partial(_mismatch, changed=changed, kind=kinds[place], groups=groups))
-        left.remove(best)
-        picked.append(best)
+        wanted = first ^ bool((lap + place) % 2), kinds[place]
+        groups = {one.query.group for one in picked}
+        misses = [
+            (
+                (one.query.id in changed) != wanted[0],
+                one.query.kind != wanted[1],
+                one.query.group in groups,
+            )
+            for one in left
+        ]
+        picked.append(left.pop(misses.index(min(misses))))
     return [picked[i] for i in rng.permutation(n)]
-
-
-def _mismatch(
-    candidate: Candidate, *, changed: bool, kind: str, groups: set[str]
-) -> tuple[bool, bool, bool]:
-    query = candidate.question.query
-    return candidate.changed != changed, query.kind != kind, query.group in groups
-
-
-def _candidate(task: Task, question: Question, answer: Answer | Choice | Description) -> Candidate:
-    changed = isinstance(answer, Answer) and answer.changed
-    return Candidate(question=question, reply=task.format_answer(answer), changed=changed)
-
-
-def _turn(candidate: Candidate, vectors: npt.NDArray[np.float16] | None) -> Turn:
-    return Turn(
-        question=candidate.question.rendered.question,
-        answer=candidate.reply,
-        vector=_vector(candidate.question.query, vectors),
-        fields=candidate.question.query.fields,
-    )
 
 
 def _vector(

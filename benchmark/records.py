@@ -18,97 +18,75 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-SPLITS = ("train", "validation", "test")
-"""Splits stored on disk; `mini` is a fixed part of `validation`."""
+SPLITS = ("train", "validation", "test")  # On disk; `mini` is a part of `validation`
 
-SLOT = "⟦vector⟧"
-"""Marks, in a prompt's text, the one place where the query's vector enters the explainer."""
+SLOT = "⟦vector⟧"  # Where, in a prompt's text, the query's vector enters the explainer
 
-Status = Literal["scored", "unparsed", "missing"]
-"""How a query ended; only `scored` can be above zero in any metric."""
+Status = Literal["scored", "unparsed", "missing"]  # Only `scored` can be above 0
 
 
 GREEDY, WHOLE, COMPARED = "greedy", "whole-reply", "compared"
+# How a reply is chosen: token by token; or as the likeliest whole reply, one candidate for each
+# opening of the task's answers; or greedily with the query's vector and without, the verdict being
+# whether the two differ
 DECODINGS = (GREEDY, WHOLE, COMPARED)
-"""How a reply is chosen: token by token; or as the likeliest whole reply, one candidate for each
-opening of the task's answers; or greedily with the query's vector and without, the verdict being
-whether the two differ."""
 
 ACCESS = ("words", "runs-target", "replays", "oracle", "undeclared")
+# How answers are come by, narrowest class first: reading the query with its vector; running the
+# unmodified target on the shown text or on siblings' texts; executing the intervention in whole or
+# part; being told what no contestant has; user code that does not say
 WORDS, RUNS_TARGET, REPLAYS, ORACLE, UNDECLARED = ACCESS
-"""How answers are come by, narrowest class first: reading the query with its vector; running the
-unmodified target on the shown text or on siblings' texts; executing the intervention in whole or
-part; being told what no contestant has; user code that does not say."""
-RANKED = (WORDS, RUNS_TARGET, REPLAYS)
-"""Classes whose entries are ranked, each among themselves."""
+RANKED = (WORDS, RUNS_TARGET, REPLAYS)  # Classes whose entries are ranked, each among themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One question about one intervention on a target model."""
 
-    id: str
-    """Hash of the query's fields and vector: 16 hexadecimal digits."""
-    group: str
-    """Contrast group: 16 hexadecimal digits."""
-    kind: str
-    """Position kind (patching) or ablation kind; reported apart."""
-    fields: Mapping[str, Any]
-    """What the prompt template may use; JSON values, never the ground truth."""
-    vector: int | None = None
-    """Row of the split's `vectors.safetensors`; None for a text-only task."""
+    id: str  # Hash of the query's fields and vector: 16 hexadecimal digits
+    group: str  # Contrast group: 16 hexadecimal digits
+    kind: str  # Position kind (patching) or ablation kind; reported apart
+    fields: Mapping[str, Any]  # What prompts may use, as JSON; never the ground truth
+    vector: int | None = None  # Row of the split's `vectors.safetensors`; None for a text-only task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Whether the output changes, and the output after the intervention."""
 
-    changed: bool
-    """The verdict."""
-    content: str
-    """Output after the intervention; the clean output when unchanged; empty if only the verdict is
-    said."""
+    changed: bool  # The verdict
+    content: str  # After the intervention, also if unchanged; empty if not said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """The answer to a query of kind `which`: the part that the output rests on."""
 
-    part: str
-    """Letter of the part."""
+    part: str  # Letter of the part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """What a direction encodes: the answer of a description task."""
 
-    text: str
-    """The description, normalised."""
-    truncated: bool = False
-    """Whether more was written than is read."""
+    text: str  # The description, normalised
+    truncated: bool = False  # Whether more was written than is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruth:
     """What the target model did, before and after the intervention."""
 
-    id: str
-    """The query's id."""
-    clean: str
-    """Output without the intervention."""
-    outcome: str
-    """Output with the intervention (patched, or with the span removed)."""
-    clean_ids: tuple[int, ...]
-    """Token ids of `clean`."""
-    outcome_ids: tuple[int, ...]
-    """Token ids of `outcome`."""
-    margin: float
-    """Smallest gap between the two largest logits over all tokens of all outputs."""
+    id: str  # The query's id
+    clean: str  # Output without the intervention
+    outcome: str  # Output with the intervention (patched, or with the span removed)
+    clean_ids: tuple[int, ...]  # Token ids of `clean`
+    outcome_ids: tuple[int, ...]  # Token ids of `outcome`
+    margin: float  # Smallest gap between the two largest logits over all tokens of all outputs
+    # Largest centred cosine of the vector with a training vector of the same place and layers; None
+    # for training queries and without a vector
     nearest_train: float | None = None
-    """Largest centred cosine of the vector with a training vector of the same place and layers;
-    None for training queries and without a vector."""
-    part: str | None = None
-    """Letter of the one part whose removal changes the output (kind `which` only)."""
+    part: str | None = None  # Letter of the part whose removal changes the output (`which`)
 
     def __post_init__(self) -> None:
         """Refuse empty outputs and non-finite margins."""
@@ -138,27 +116,18 @@ class GroundTruth:
 class FeatureTruth:
     """What is known about a feature; its activations are arrays of the suite."""
 
-    id: str
-    """The query's id."""
-    descriptions: tuple[str, ...]
-    """Wordings of the reference description, the preferred one first."""
-    predicate: str
-    """Name of the predicate they are wordings of."""
-    r_search: float
-    """Correlation of predicate and activation on the half of the text that was searched."""
-    r_held_out: float
-    """The same on the other half."""
-    token_r: float
-    """Correlation on the other half of the mean activation of each token."""
-    bigram_r: float
-    """The same of each pair of neighbouring tokens."""
+    id: str  # The query's id
+    descriptions: tuple[str, ...]  # Wordings of the reference description, the preferred one first
+    predicate: str  # Name of the predicate they are wordings of
+    r_search: float  # Correlation of predicate and activation on the searched half of the text
+    r_held_out: float  # The same on the other half
+    token_r: float  # Correlation on the other half of the mean activation of each token
+    bigram_r: float  # The same of each pair of neighbouring tokens
+    # Chance, on the other half, that the predicate tells a strong from a silent occurrence of one
+    # token; None where no token has both
     token_auroc: float | None
-    """Chance, on the other half, that the predicate tells a strong from a silent occurrence of one
-    token; None where no token has both."""
-    bigram_auroc: float | None
-    """The same of one pair of neighbouring tokens."""
-    nearest_train: float
-    """Largest cosine of the vector with another one of the training split."""
+    bigram_auroc: float | None  # The same of one pair of neighbouring tokens
+    nearest_train: float  # Largest cosine of the vector with another one of the training split
 
     @property
     def answer(self) -> Description:
@@ -170,64 +139,46 @@ class FeatureTruth:
 class Turn:
     """One solved query shown before the question (few-shot)."""
 
-    question: str
-    """Rendered question; may hold one `SLOT`."""
-    answer: str
-    """The reply that would score 1."""
+    question: str  # Rendered question; may hold one `SLOT`
+    answer: str  # The reply that would score 1
+    # Vector of the slot, (d_target,), or None
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """Vector of the slot, (d_target,), or None."""
-    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """Fields of the query."""
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)  # Fields of the query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A query as the explainer sees it: `question`, after `instructions` and `shots`."""
 
-    query: Query
-    """The query itself, for explainers that are no language models."""
-    template: str
-    """Id of the template that rendered it, such as `activation-patching/2`."""
-    instructions: str
-    """Text shared by all queries of the template."""
-    question: str
-    """Text of this query; holds `SLOT` exactly once if the task has a vector."""
+    query: Query  # The query itself, for explainers that are no language models
+    template: str  # Id of the template that rendered it, such as `activation-patching/2`
+    instructions: str  # Text shared by all queries of the template
+    question: str  # Text of this query; holds `SLOT` exactly once if the task has a vector
+    # The query's vector, (d_target,), or None
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """The query's vector, (d_target,), or None."""
-    shots: Sequence[Turn] = ()
-    """Solved training queries to show first."""
-    openings: tuple[str, ...] = ()
-    """What the task's answers begin with (`Task.openings`), for explainers held to it."""
+    shots: Sequence[Turn] = ()  # Solved training queries to show first
+    openings: tuple[str, ...] = ()  # What answers begin with, for explainers held to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """An explainer's raw reply to one prompt."""
 
-    text: str
-    """Raw text, untouched."""
-    n_in: int = 0
-    """Prompt tokens read; 0 if the explainer has no tokens."""
-    n_out: int = 0
-    """Tokens generated."""
-    confidence: float | None = None
-    """Stated probability, 0 to 1, that the answer is right."""
-    logprobs: Sequence[float] = field(default=(), compare=False)
-    """Natural log-probability of each generated token; empty if unknown."""
-    ends: Sequence[int] = field(default=(), compare=False)
-    """Characters written up to and including each of these tokens."""
+    text: str  # Raw text, untouched
+    n_in: int = 0  # Prompt tokens read; 0 if the explainer has no tokens
+    n_out: int = 0  # Tokens generated
+    confidence: float | None = None  # Stated probability, 0 to 1, that the answer is right
+    logprobs: Sequence[float] = field(default=(), compare=False)  # Of each token generated, natural
+    ends: Sequence[int] = field(default=(), compare=False)  # Characters up to each of these tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replied:
     """One query and what the explainer wrote, before anything is compared."""
 
-    query: Query
-    """The query."""
-    raw: str | None
-    """Raw completion; None if missing."""
-    answer: Answer | Choice | Description | None
-    """Parsed answer; None if missing or unparsed."""
+    query: Query  # The query
+    raw: str | None  # Raw completion; None if missing
+    answer: Answer | Choice | Description | None  # Parsed answer; None if missing or unparsed
 
     @property
     def status(self) -> Status:
@@ -241,35 +192,26 @@ class Replied:
 class Scored(Replied):
     """A reply to a query about an intervention, with its ground truth."""
 
-    answer: Answer | Choice | None
-    """Answer of the kind that the query asks for; None if missing or unparsed."""
-    truth: GroundTruth
-    """What measuring the target gave."""
+    answer: Answer | Choice | None  # Of the kind that the query asks for
+    truth: GroundTruth  # What measuring the target gave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
     """How well predicted activations follow a feature's, in the windows it is scored on."""
 
+    # 2 AUROC - 1 over marked tokens that are matched; None if the feature has none
     matched_auroc: float | None
-    """2 AUROC - 1 over marked tokens that are matched; None if the feature has none."""
-    weighted_r: float
-    """Signed correlation over all tokens of the random windows, weighted as they were sampled."""
+    weighted_r: float  # Over all tokens of the random windows, weighted as they were sampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described(Replied):
     """A reply to a query about a feature, with what its description predicts; all 0 without one."""
 
-    answer: Description | None
-    """Parsed answer; None if missing or unparsed."""
-    truth: FeatureTruth
-    """What is known about the feature."""
-    found: Predicted
-    """What the suite's own judge predicts."""
-    mapped: str | None
-    """How that judge read the description, one of `judgements.MAPPED`; None without one."""
-    others: Mapping[str, Predicted] = field(default_factory=dict)
-    """What the other judges of the whole run predict, by judge."""
-    ratings: Mapping[str, float | None] = field(default_factory=dict)
-    """Rating, 0 to 1, by language model that judged the run; None if its reply was malformed."""
+    answer: Description | None  # Parsed answer; None if missing or unparsed
+    truth: FeatureTruth  # What is known about the feature
+    found: Predicted  # What the suite's own judge predicts
+    mapped: str | None  # How it read the description, one of `runs.run.MAPPED`
+    others: Mapping[str, Predicted] = field(default_factory=dict)  # By the other judges of all
+    ratings: Mapping[str, float | None] = field(default_factory=dict)  # 0 to 1; None: malformed

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from .suite.suite import Suite
     from .task import Task
 
-BASELINE = "baseline/"
-"""How the name of a baseline starts."""
-REFERENCE = "reference/"
-"""How the name of a trained explainer that ships with the package starts."""
+BASELINE = "baseline/"  # How the name of a baseline starts
+REFERENCE = "reference/"  # How the name of a trained explainer that ships with the package starts
 
 _MODULES: dict[str, str] = {}
 

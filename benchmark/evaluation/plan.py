@@ -16,8 +16,7 @@ from ..suite.suite import Suite
 from .run import answerable, check, prompt_spec
 from .spec import RunRequest
 
-CHARACTERS_PER_TOKEN = 3.5
-"""Rule of thumb for English prompts."""
+CHARACTERS_PER_TOKEN = 3.5  # Rule of thumb for English prompts
 _HEADER_BYTES = 4_000
 _ROW_BYTES = 500
 
@@ -26,36 +25,24 @@ _ROW_BYTES = 500
 class Plan:
     """What a run would do."""
 
-    queries: int
-    """Queries to answer."""
-    batches: int
-    """Calls of the explainer."""
-    prompt_tokens: int
-    """Estimated tokens of all prompts together."""
-    disk_bytes: int
-    """Estimated size of the run file."""
+    queries: int  # Queries to answer
+    batches: int  # Calls of the explainer
+    prompt_tokens: int  # Estimated tokens of all prompts together
+    disk_bytes: int  # Estimated size of the run file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPlan:
     """What a run would do for one task."""
 
-    task: str
-    """Name of the task."""
-    path: str
-    """The run file."""
-    queries: int
-    """Queries to answer."""
-    prompt_tokens: int
-    """Estimated tokens of all prompts together."""
-    disk_bytes: int
-    """Estimated size of the run file."""
-    seconds: float | None
-    """Estimated time on a CPU, at most; None if nothing is known of the explainer or device."""
-    download_bytes: int
-    """What would be downloaded first, once."""
-    cache_bytes: int
-    """Room needed in the cache for that."""
+    task: str  # Name of the task
+    path: str  # The run file
+    queries: int  # Queries to answer
+    prompt_tokens: int  # Estimated tokens of all prompts together
+    disk_bytes: int  # Estimated size of the run file
+    seconds: float | None  # On a CPU, at most; None if unknown
+    download_bytes: int  # What would be downloaded first, once
+    cache_bytes: int  # Room needed in the cache for that
 
 
 def plan(spec: PromptSpec) -> Plan:
@@ -101,12 +88,9 @@ def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
     return tuple(plans)
 
 
-REPLY_TOKENS = 24
-"""Tokens of a usual reply, as many as a query's answer needs."""
-_ENCODER = (6, 384)
-"""Layers and width of the encoder of sentences."""
-_PHRASES = 3
-"""Texts that are embedded for a description."""
+REPLY_TOKENS = 24  # Tokens of a usual reply, as many as a query's answer needs
+_ENCODER = (6, 384)  # Layers and width of the encoder of sentences
+_PHRASES = 3  # Texts that are embedded for a description
 _MATRIX = 512
 _TRIALS = 5
 

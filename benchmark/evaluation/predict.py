@@ -11,7 +11,9 @@ import math
 import operator
 import reprlib
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,14 @@ import numpy as np
 
 from ..errors import IntegrityError, UsageError
 from ..explainer import Explainer, ExplainerCard
-from ..prompts import PromptSpec, build_prompts, cut_batches, render_all
-from ..records import Completion, Prompt
-from ..runs.new_header import key_base, make_header, row_fields
+from ..files import canonical_json, sha256_bytes
+from ..metrics.verdicts import METRIC_VERSION
+from ..prompts import PromptSpec, build_prompts, cut_batches, prompt_sha256, render_all
+from ..records import Completion, Prompt, Query
+from ..runs import provenance
+from ..runs.header import Answering, Asked, Environment, Generation, Header, Package, Target
 from ..runs.writer import Resume, RunWriter, check_run_file, open_run
+from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
 from .spec import GENERATION
 
@@ -37,8 +43,8 @@ def check_run(
 ) -> None:
     """Refuse what `predict` would refuse whoever answers; loads and writes nothing."""
     card = ExplainerCard(name="", kind="", settings=settings)
-    header = make_header(spec, spec.select(), card, generation=generation).to_json()
-    check_run_file(out, header, resume=resume)
+    header = make_header(spec, spec.select(), card, generation=generation)
+    check_run_file(out, header.to_json(), resume=resume)
 
 
 def predict(
@@ -58,17 +64,82 @@ def predict(
     missing rows are kept.
     """
     selected = spec.select()
-    header = make_header(
-        spec, selected, card, generation=generation_of(card), device=device
-    ).to_json()
+    header = make_header(spec, selected, card, generation=generation_of(card), device=device)
     batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
-    with open_run(out, header, resume=resume) as writer:
+    with open_run(out, header.to_json(), resume=resume) as writer:
         if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
             raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
         if not writer.complete:
             prompts = build_prompts(spec, batches)
             _answer(writer, prompts, explainer, spec.task, key_base(header), on_progress)
     return out
+
+
+_TARGET = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
+_PUBLIC_TARGET = ("source", "location", "revision", "licence", "n_layers", "d_model")
+
+
+def make_header(
+    spec: PromptSpec,
+    selected: Sequence[Query],
+    card: ExplainerCard,
+    *,
+    generation: Mapping[str, Any],
+    device: str | None = None,
+) -> Header:
+    """Return the header of a new run about the selected queries."""
+    suite, with_vectors = spec.suite, spec.task.uses_vector
+    chosen = (spec.limit, spec.queries) != (None, None)
+    return Header(
+        run_id=uuid.uuid4().hex,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        package=Package(**provenance.package()),
+        task=Asked(
+            **suite_fields(suite),
+            split=spec.split,
+            n=len(selected),
+            limit=spec.limit,
+            query_ids=None if spec.queries is None else sorted(spec.queries),
+            query_ids_sha256=ids_sha256(selected),
+            metric_version=METRIC_VERSION,
+        ),
+        target=Target(**_target_fields(suite.manifest["target"])),
+        access=card.access,
+        explainer=Answering(
+            name=card.name,
+            kind=card.kind,
+            revision=card.revision,
+            weights_sha256=dict(card.weights_sha256),
+            settings=dict(card.settings),
+            shots=spec.shots,
+            no_vector=spec.no_vector and with_vectors,
+            shuffled_vectors=spec.shuffled and with_vectors,
+        ),
+        generation=Generation(**generation, seed=spec.seed, batch_size=spec.batch_size),
+        env=Environment(**provenance.environment(device=device)),
+        selftest=dict(suite.manifest["doctor"]),
+        partial=chosen and len(selected) < len(suite.queries(spec.split)),
+    )
+
+
+def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a header says of a target; of a folder not its `location`, which is a path."""
+    public = _PUBLIC_TARGET if target.get("source") in ("hub", "wheel") else ()
+    return {name: target[name] for name in (*_TARGET, *public) if name in target}
+
+
+def key_base(header: Header) -> str:
+    """Return a hash of all a row depends on besides its prompt."""
+    line = header.to_json()
+    parts = [line["explainer"], line["target"], line["generation"]]
+    return sha256_bytes(canonical_json([*parts, header.task.id, header.task.version]).encode())
+
+
+def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
+    """Return the fields of a row that are known before the reply; `number` counts from 0."""
+    sha = prompt_sha256(prompt)
+    key = sha256_bytes(f"{base}:{prompt.query.id}:{sha}".encode())[:32]
+    return {"qid": prompt.query.id, "i": number, "prompt_sha": sha, "key": key}
 
 
 def generation_of(card: ExplainerCard) -> dict[str, Any]:
@@ -126,8 +197,7 @@ def _finish(writer: RunWriter, task: Task) -> None:
     )
 
 
-MAX_TOKENS = 10**9
-"""Most tokens of one prompt or reply; keeps the sum over a run within what its reader accepts."""
+MAX_TOKENS = 10**9  # Of one prompt or reply, so that the run's sum can be read back
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:

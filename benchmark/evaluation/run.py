@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,16 +14,14 @@ from ..explainer import Explainer, ExplainerCard
 from ..prompts import AUTO_BATCH_SIZE, PromptSpec
 from ..registry import BASELINE, find_baseline, provided_tasks
 from ..runs.run import Run, read_run
-from ..suite.find import tasks_of
+from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
-from .custom import CUSTOM
-from .explainers import asked_by, check_model, default_shots, harness_access, load_explainer
+from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
 from .predict import check_run, predict
 from .spec import RunRequest
 
-OnQueries = Callable[[str, int, int], None]
-"""Called with the task, queries answered, and queries in all."""
+OnQueries = Callable[[str, int, int], None]  # Task, queries answered and in all
 
 
 class RefusedTasksError(UsageError):
@@ -109,7 +107,7 @@ def _predict(
     """Answer one task and return the run file."""
     explainer, card = loaded
     task, suite = spec.task, spec.suite
-    card = replace(card, access=harness_access(asdict(card), suite.queries(spec.split)))
+    card = replace(card, access=harness_access(card, suite.queries(spec.split)))
     if request.n_train is not None:
         n_train = len(suite.queries("train"))
         card = replace(card, settings={**card.settings, "n_train": n_train})

@@ -21,74 +21,51 @@ if TYPE_CHECKING:
 
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1
-"""Largest number that a run file can hold."""
+LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1  # Largest number that a run file can hold
 
 # Whether this machine has the device is found out when a model is loaded on it.
 _DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
-GENERATION = ("max_new_tokens", "thinking", "system")
-"""Fields of a request, and of a run's `generation`, that are for local models."""
+GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
 
+# Values of `--injection`
 INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or replay"
-"""Values of `--injection`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """Everything that says what a run is."""
 
-    model: str
-    """`baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`."""
-    suite: str = "smollm2-135m"
-    """Name of a suite, or a folder of one."""
-    tasks: Sequence[str] = ()
-    """Tasks to answer; all of the suite if empty."""
-    split: str = "test"
-    """Which queries; `mini` is a small part of `validation`."""
-    limit: int | None = None
-    """Answer only the first so many queries; marks the run partial."""
-    queries: Sequence[str] | None = None
-    """Answer only the queries with these ids; marks the run partial."""
-    resume: Resume = "auto"
-    """What to do about an existing file."""
-    device: str = "cpu"
-    """A torch device."""
-    dtype: str = "auto"
-    """Dtype of a local model's weights: float32 on CPU, bfloat16 elsewhere if `auto`."""
-    batch_size: int | None = None
-    """Prompts in one batch; `AUTO_BATCH_SIZE` if None."""
-    seed: int = 0
-    """Chooses the solved queries that are shown."""
-    shots: int | None = None
-    """Solved queries to show; None for the baseline's own number, or none."""
+    model: str  # `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`
+    suite: str = "smollm2-135m"  # Name of a suite, or a folder of one
+    tasks: Sequence[str] = ()  # Tasks to answer; all of the suite if empty
+    split: str = "test"  # Which queries; `mini` is a small part of `validation`
+    limit: int | None = None  # Answer only the first so many queries; marks the run partial
+    queries: Sequence[str] | None = None  # Only these ids; marks the run partial
+    resume: Resume = "auto"  # What to do about an existing file
+    device: str = "cpu"  # A torch device
+    dtype: str = "auto"  # Of a local model's weights; `auto`: float32 on CPU, else bfloat16
+    batch_size: int | None = None  # Prompts in one batch; `AUTO_BATCH_SIZE` if None
+    seed: int = 0  # Chooses the solved queries that are shown
+    shots: int | None = None  # Solved queries to show; None for the baseline's own number, or none
+    # Training queries that a baseline learns from, or below 1 the part of them, whole contrast
+    # groups
     n_train: Amount | None = None
-    """Training queries that a baseline learns from, or below 1 the part of them, whole contrast
-    groups."""
-    no_vector: bool = False
-    """Withhold the vectors, as a control."""
-    shuffle_vectors: bool = False
-    """Give each query another one's vector, as a control."""
+    no_vector: bool = False  # Withhold the vectors, as a control
+    shuffle_vectors: bool = False  # Give each query another one's vector, as a control
+    # How vectors enter a local model, for every task or by task; where nothing is said, as its
+    # checkpoint declares, or the default
     injection: Injections | None = None
-    """How vectors enter a local model, for every task or by task; where nothing is said, as its
-    checkpoint declares, or the default."""
+    # Whose convention a local model's prompts follow; None for its checkpoint's, or the benchmark's
+    # own
     family: str | None = None
-    """Whose convention a local model's prompts follow; None for its checkpoint's, or the
-    benchmark's own."""
-    decoding: str | None = None
-    """How a local model's replies are chosen; None for what its checkpoint says, or greedy."""
-    max_new_tokens: int | None = None
-    """Longest reply of a local model, in its tokens; 32, or 1,024 with thinking, if None."""
-    thinking: bool | None = None
-    """Whether a local model's replies begin with thinking; off if None."""
-    system: str | None = None
-    """Text before the instructions of a local model's prompts."""
-    explainer_args: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of a `py:module:Class`."""
-    judge: bool = True
-    """Have descriptions judged once all are there."""
-    output: Path = Path("runs")
-    """Folder of run files."""
+    decoding: str | None = None  # How replies are chosen; None: as its checkpoint says, or greedy
+    max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
+    thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
+    system: str | None = None  # Text before the instructions of a local model's prompts
+    explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
+    judge: bool = True  # Have descriptions judged once all are there
+    output: Path = Path("runs")  # Folder of run files
 
     def __post_init__(self) -> None:
         """Refuse what no run can be."""

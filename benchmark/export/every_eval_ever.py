@@ -19,19 +19,17 @@ from ..errors import IntegrityError
 from ..files import canonical_json, sha256_bytes
 from ..metrics.bootstrap import LEVEL, N_RESAMPLES
 from ..records import Scored
-from ..runs.run import runs_model
 from ..scoring.correct import is_right
-from ..scoring.grade import headline_queries
-from ..scoring.matched import Graded
+from ..scoring.grade import Graded
 
 SCHEMA_VERSION = "0.3.0"
 COLLECTION = "introspect-bench"
+# Least and greatest value of metrics that are not between 0 and 1
 BOUNDS: Mapping[str, tuple[float | str, float | str]] = {
     "kind_mean": (-1 / 9, 1.0),
     "matched_auroc": (-1.0, 1.0),
     "weighted_r": (-1.0, 1.0),
 }
-"""Least and greatest value of metrics that are not between 0 and 1."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _TAKEN = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9]|data|unknown)(?:\.|$)", re.IGNORECASE)
@@ -41,7 +39,7 @@ def to_datastore(graded: Graded) -> dict[str, bytes]:
     """Return the record, and the samples where there are some, by their paths in a datastore."""
     result = graded.result()
     name = str(_uuid(graded))
-    model = _model_id(str(graded.run.header["explainer"]["name"]))
+    model = _model_id(graded.run.header.explainer.name)
     folder = f"data/{COLLECTION}/{model}"
     created = _created(graded)
     record: dict[str, Any] = {
@@ -78,19 +76,19 @@ def to_datastore(graded: Graded) -> dict[str, bytes]:
 def _uuid(graded: Graded) -> uuid.UUID:
     """Return a UUID of version 4 that is the run's own: its id, or one made of its header."""
     try:
-        found = uuid.UUID(hex=str(graded.run.header.get("run_id")))
+        found = uuid.UUID(hex=graded.run.header.run_id)
     except ValueError:
         found = None
     if found is not None and found.version == 4:
         return found
-    digest = sha256_bytes(canonical_json(graded.run.header).encode())
+    digest = sha256_bytes(canonical_json(graded.run.header.to_json()).encode())
     return uuid.UUID(bytes=bytes.fromhex(digest)[:16], version=4)
 
 
 def _created(graded: Graded) -> datetime:
-    text = graded.run.header.get("created")
+    text = graded.run.header.created
     try:
-        return datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise IntegrityError(
             f"{graded.run.path}:1: field created is {text!r}, expected a date such as "
@@ -109,42 +107,45 @@ def _component(text: str) -> str:
 
 
 def _library(graded: Graded) -> dict[str, Any]:
-    package, about = graded.run.header["package"], graded.run.header["task"]
+    package, about = graded.run.header.package, graded.run.header.task
     return {
         "name": "introspect-bench",
-        "version": str(package.get("version") or "unknown"),
+        "version": package.version or "unknown",
         "additional_details": {
-            "commit": str(package.get("commit")),
-            "data_sha256": about["data_sha256"],
-            "prompt_sha256": about["prompt_sha256"],
-            "partial": str(graded.run.header["partial"]).lower(),
+            "commit": str(package.commit),
+            "data_sha256": about.data_sha256,
+            "prompt_sha256": about.prompt_sha256,
+            "partial": str(graded.run.header.partial).lower(),
             "complete": str(graded.run.complete).lower(),
         },
     }
 
 
 def _model(graded: Graded, model: str) -> dict[str, Any]:
-    explainer, target = graded.run.header["explainer"], graded.run.header["target"]
-    known = runs_model(explainer)
+    explainer, target = graded.run.header.explainer, graded.run.header.target
     return {
-        "name": _text(explainer["name"]),
+        "name": _text(explainer.name),
         "id": model,
         "additional_details": {
-            "deployment_type": "self_deployed" if known else "unknown",
+            "deployment_type": "self_deployed" if explainer.runs_model else "unknown",
             "model_availability": "unknown",
-            "kind": _text(explainer["kind"]),
-            "revision": _text(explainer.get("revision")),
-            "shots": str(explainer["shots"]),
-            "vectors_withheld": str(explainer["no_vector"]).lower(),
-            "shuffled_vectors": str(explainer.get("shuffled_vectors", False)).lower(),
-            "target": _text(target.get("name")),
+            "kind": _text(explainer.kind),
+            "revision": _text(explainer.revision),
+            "shots": str(explainer.shots),
+            "vectors_withheld": str(explainer.no_vector).lower(),
+            "shuffled_vectors": str(explainer.shuffled_vectors).lower(),
+            "target": _text(target.name),
         },
     }
 
 
 def _results(graded: Graded, result: Mapping[str, Any], created: datetime) -> list[dict[str, Any]]:
-    found = []
-    overall = result["overall"]
+    found, suite, overall = [], graded.suite, result["overall"]
+    data = {
+        "dataset_name": f"introspect-bench {suite.name} {suite.task} {suite.version}",
+        "source_type": "other",
+        "additional_details": {"split": graded.split, "data_sha256": suite.data_sha256},
+    }
     for name, metric in overall["metrics"].items() if overall else ():
         if metric["value"] is None:
             continue
@@ -163,10 +164,10 @@ def _results(graded: Graded, result: Mapping[str, Any], created: datetime) -> li
             }
         found.append(
             {
-                "evaluation_result_id": _result_id(graded, name),
+                "evaluation_result_id": f"{_name(graded)}/{name}",
                 "evaluation_name": _name(graded),
                 "evaluation_timestamp": created.isoformat(),
-                "source_data": _data(graded),
+                "source_data": data,
                 "metric_config": {
                     "metric_id": f"introspect_bench.{name}",
                     "metric_name": name,
@@ -187,23 +188,10 @@ def _name(graded: Graded) -> str:
     return f"{graded.suite.name}/{graded.task.name}/{graded.suite.version}/{graded.split}"
 
 
-def _result_id(graded: Graded, metric: str) -> str:
-    return f"{_name(graded)}/{metric}"
-
-
-def _data(graded: Graded) -> dict[str, Any]:
-    suite = graded.suite
-    return {
-        "dataset_name": f"introspect-bench {suite.name} {suite.task} {suite.version}",
-        "source_type": "other",
-        "additional_details": {"split": graded.split, "data_sha256": suite.data_sha256},
-    }
-
-
 def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Headline queries as samples, none for descriptions; `error` says where a row lacks."""
     found = []
-    for one in headline_queries(graded.scored, graded.task):
+    for one in graded.headline:
         if not isinstance(one, Scored):
             return []
         rendered, right = graded.task.render(one.query), all(is_right(one))
@@ -214,7 +202,7 @@ def _samples(graded: Graded, record: Mapping[str, Any]) -> list[dict[str, Any]]:
             "evaluation_id": record["evaluation_id"],
             "model_id": record["model_info"]["id"],
             "evaluation_name": _name(graded),
-            "evaluation_result_id": _result_id(graded, graded.task.headline),
+            "evaluation_result_id": f"{_name(graded)}/{graded.task.headline}",
             "sample_id": one.query.id,
             "sample_hash": sha256_bytes(f"{rendered.question}{reference}".encode()),
             "interaction_type": "single_turn",

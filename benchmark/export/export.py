@@ -2,44 +2,175 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from .. import files
-from ..errors import UsageError, check_choice
-from ..scoring.matched import Graded, grade_file
-from . import every_eval_ever, tabular
+from ..errors import IntegrityError, UsageError, check_choice
+from ..files import canonical_json
+from ..scoring.grade import Graded, grade_file
+from ..scoring.score import shown
+from . import every_eval_ever
 from . import tables as table
 
-Files = Mapping[str, bytes]
+TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
+# Every column with its type, in order; a task has those that mean something for it
+COLUMNS: Mapping[str, str] = {
+    "id": TEXT,
+    "group": TEXT,
+    "kind": TEXT,
+    "query": TEXT,
+    "clean": TEXT,
+    "truth": TEXT,
+    "changed": TRUE,
+    "predicate": TEXT,
+    "raw": TEXT,
+    "status": TEXT,
+    "says_changed": TRUE,
+    "answer": TEXT,
+    "verdict": TRUE,
+    "content": TRUE,
+    "exact": TRUE,
+    "matched_auroc": NUMBER,
+    "weighted_r": NUMBER,
+    "mapped": TEXT,
+    "tokens_in": COUNT,
+    "tokens_out": COUNT,
+    "milliseconds": NUMBER,
+}
+
+# How a text begins that a spreadsheet may take for a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+MOST = (1 << 53) - 1  # Greatest count that every reader of these forms holds exactly
+
+
+def rows(graded: Graded) -> list[dict[str, Any]]:
+    """Return a run's queries as rows of plain values, in the suite's order."""
+    found = []
+    for one in graded.scored:
+        written = graded.run.rows.get(one.query.id, {})
+        row = shown(one, graded.task.render(one.query).question) | {
+            "tokens_in": _count(graded, one.query.id, "n_in"),
+            "tokens_out": _count(graded, one.query.id, "n_out"),
+            "milliseconds": None if "ms" not in written else float(written["ms"]),
+        }
+        found.append({name: _valid(row[name]) for name in COLUMNS if name in row})
+    return found
+
+
+def to_csv(graded: Graded) -> bytes:
+    """Return CSV (RFC 4180); a text like a formula gets an apostrophe, as OWASP advises."""
+    table = rows(graded)
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, fieldnames=list(table[0]))
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in table)
+    return out.getvalue().encode()
+
+
+def to_parquet(graded: Graded) -> bytes:
+    """Return the rows as Parquet; the run's header is its metadata `introspect_bench.header`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = rows(graded)
+    schema = pa.schema([(name, pa.type_for_alias(COLUMNS[name])) for name in table[0]])
+    columns = [pa.array([row[name] for row in table], schema.field(name).type) for name in table[0]]
+    header = canonical_json(graded.run.header.to_json()).encode()
+    schema = schema.with_metadata({"introspect_bench.header": header})
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), out)
+    return out.getvalue()
+
+
+def to_dataset(graded: Graded) -> dict[str, bytes]:
+    """Return a folder for `datasets.load_dataset`: the rows as Parquet, and a card."""
+    name = f"data/{graded.split}-00000-of-00001.parquet"
+    return {name: to_parquet(graded), "README.md": _card(graded, name).encode()}
+
+
+def _card(graded: Graded, file: str) -> str:
+    header, suite = graded.run.header, graded.suite
+    configuration = {
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": graded.split, "path": file}]}
+        ],
+        "tags": ["introspect-bench", suite.name, graded.task.name],
+        "pretty_name": f"introspect-bench run on {suite.name}, {graded.task.name}",
+    }
+    settings = "\n".join(f"{key}: {json.dumps(value)}" for key, value in configuration.items())
+    facts = {
+        "explainer": header.explainer.name,
+        "suite": f"{suite.name} {suite.task} {suite.version}, split {graded.split}",
+        "suite_sha256": suite.data_sha256,
+        "run_sha256": graded.run.body_sha256,
+        "complete": graded.run.complete,
+        "partial": header.partial,
+        "canary": suite.manifest.get("canary"),
+    }
+    return (
+        f"---\n{settings}\n---\n\n# A run of introspect-bench\n\n"
+        "One row a query: the question, what measuring the target model gave (`truth`), the "
+        "explainer's raw reply, what was read in it, and its score. The ground truth is in it: "
+        "keep it out of training data (the canary is there to find it).\n\n"
+        f"```json\n{json.dumps(facts, indent=2)}\n```\n"
+    )
+
+
+def _count(graded: Graded, query: str, field: str) -> int | None:
+    value = graded.run.rows.get(query, {}).get(field)
+    if value is not None and (value != int(value) or value > MOST):
+        raise IntegrityError(
+            f"{graded.run.path}: field {field} of query {query} is {value!r}, expected a whole "
+            f"number up to {MOST}"
+        )
+    return None if value is None else int(value)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _valid(value: Any) -> Any:
+    """Text with unpaired surrogates, which UTF-8 can't hold, as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def _tex(graded: Graded) -> bytes:
     """Return the table of `score` for this one run, with where it is from as comments."""
     result = graded.result()
-    package = graded.run.header["package"]
+    package = graded.run.header.package
     comments = [
-        f"run {result['body_sha256'] or 'unfinished'} of {graded.run.header.get('created')}",
+        f"run {result['body_sha256'] or 'unfinished'} of {graded.run.header.created}",
         f"data {result['data_sha256']}, metrics {result['metric_version']}",
-        f"answered with {package.get('name')} {package.get('version')}",
+        f"answered with {package.name} {package.version}",
     ]
     return table.tex([result], comments).encode("utf-8", "backslashreplace")
 
 
-FILES: Mapping[str, tuple[str, Callable[[Graded], bytes]]] = {
-    "csv": (".csv", tabular.to_csv),
-    "parquet": (".parquet", tabular.to_parquet),
+# How a form's name ends, and what it writes: the bytes of one file, or a folder's files by name
+_WRITERS: Mapping[str, tuple[str, Callable[[Graded], bytes | Mapping[str, bytes]]]] = {
+    "csv": (".csv", to_csv),
+    "parquet": (".parquet", to_parquet),
     "latex": (".tex", _tex),
-}
-"""Forms that are one file: how its name ends, and what it holds."""
-FOLDERS: Mapping[str, tuple[str, Callable[[Graded], Files]]] = {
-    "hf": (".hf", tabular.to_dataset),
+    "hf": (".hf", to_dataset),
     "every-eval-ever": (".every-eval-ever", every_eval_ever.to_datastore),
 }
-"""Forms that are a folder: how its name ends, and its files."""
-FORMS = (*FILES, *FOLDERS)
+FORMS = tuple(_WRITERS)
 
 
 def export(
@@ -51,19 +182,19 @@ def export(
     `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout.
     """
     check_choice("form", to, FORMS)
-    ending = (FILES[to] if to in FILES else FOLDERS[to])[0]
+    ending, write = _WRITERS[to]
     where = Path(f"{Path(path).name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
     if os.path.lexists(where):
         raise UsageError(f"{where} is there already; give another path with -o, or remove it")
-    graded = grade_file(path, suite=suite)
-    if to in FILES:
-        files.write_bytes_atomic(where, FILES[to][1](graded))
+    contents = write(grade_file(path, suite=suite))
+    if isinstance(contents, bytes):
+        files.write_bytes_atomic(where, contents)
     else:
-        _write_folder(where, FOLDERS[to][1](graded))
+        _write_folder(where, contents)
     return where
 
 
-def _write_folder(where: Path, contents: Files) -> None:
+def _write_folder(where: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
     temporary = where.with_name(f".{where.name}.{os.getpid()}.partial")
     try:

@@ -19,16 +19,40 @@ from .. import files
 from ..errors import IntegrityError
 from ..records import ACCESS
 from . import latex
-from .titles import NUMBERS, TITLES
+
+# Column titles; a metric without one keeps its name
+TITLES: Mapping[str, str] = {
+    "exact_match": "exact match",
+    "content_match": "content match",
+    "balanced_exact_match": "balanced exact match",
+    "exact_match_changed": "exact, changed",
+    "exact_match_unchanged": "exact, unchanged",
+    "content_match_changed": "content, changed",
+    "which_accuracy": "which",
+    "kind_mean": "mean of kinds",
+    "has_changed_macro_f1": "has-changed macro-F1",
+    "group_consistency": "group consistency",
+    "verdict_accuracy": "verdict accuracy",
+    "matched_auroc": "matched AUROC",
+    "weighted_r": "weighted r",
+    "auprc": "average precision",
+}
+NUMBERS = frozenset({"matched_auroc", "weighted_r", "auprc"})  # No shares of queries
+
+
+def title(metric: str) -> str:
+    """Return a metric's name for people."""
+    return TITLES.get(metric, metric.replace("_", " "))
+
 
 ORACLE = "oracle"
+# What the marks mean
 LEGEND = (
     "Shares in per cent, correlations and the like as numbers, with 95 % intervals (bootstrap over "
     "groups). † oracle: told something "
     "a contestant is not. ‡ a control: vectors withheld or shuffled. * not all queries of the "
     "split are answered."
 )
-"""What the marks mean."""
 
 DRAFT = "Draft: this suite is not frozen; its scores count nowhere and cannot be submitted."
 
@@ -44,11 +68,9 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """Return one Markdown table for each task and split, with a legend, ending in a line feed."""
     blocks = []
     for title, cells, notes in _tables(results):
-        head, *rows = cells
-        lines = [f"### {escape(title)}", "", bar(head)]
-        lines.append(bar(["---"] + ["---:"] * (len(head) - 1)))
         # Only the first cell holds a stranger's text.
-        lines += [bar([escape(row[0]), *row[1:]]) for row in rows]
+        rows = [[escape(row[0]), *row[1:]] for row in cells[1:]]
+        lines = [f"### {escape(title)}", "", *lines_of(cells[0], rows)]
         lines += ["", *notes] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join([*blocks, LEGEND.replace("*", r"\*")]) + "\n"
@@ -60,12 +82,9 @@ def plain(results: Sequence[Mapping[str, Any]]) -> str:
     for title, cells, notes in _tables(results):
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
         lines = [title]
-        for row in cells:
-            first, *rest = [
-                cell.ljust(w) if i == 0 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join([first, *rest]).rstrip())
+        for first, *rest in cells:
+            numbers = map(str.rjust, rest, widths[1:])
+            lines.append("  ".join([first.ljust(widths[0]), *numbers]).rstrip())
         blocks.append("\n".join([*lines, *notes]))
     return "\n\n".join([*blocks, LEGEND]) + "\n"
 
@@ -88,16 +107,14 @@ def _tables(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, Cells, list
         if any(row["metrics"] != names for row in rows):
             raise IntegrityError(f"results of {key} have different metrics; score them again")
         head = ["explainer", "queries", "no answer", *(TITLES.get(name, name) for name in names)]
-        cells = [head] + [_row(row, names) for row in rows]
-        told_apart = distinct([row[0] for row in cells[1:]], rows)
-        for row, name in zip(cells[1:], told_apart, strict=True):
-            row[0] = name
+        labels = distinct([label(row["explainer"], "*" * _is_part(row)) for row in rows], rows)
+        cells = [head, *([one, *_row(row)] for one, row in zip(labels, rows, strict=True))]
         suite, task, version, split, _, frozen, (_, access) = key
         title = f"{clean(suite)} · {clean(task)} {version} · {split} · {clean(access)}"
-        if frozen:
-            tables.append((title, cells, _notes(rows)))
-        else:
-            tables.append((f"{title} · draft", cells, [*_notes(rows), DRAFT]))
+        notes = _notes(rows)
+        tables.append(
+            (title if frozen else f"{title} · draft", cells, notes if frozen else [*notes, DRAFT])
+        )
     return tables
 
 
@@ -138,17 +155,14 @@ def _is_part(result: Mapping[str, Any]) -> bool:
     return bool(result["partial"] or not result["complete"])
 
 
-def _row(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    first, overall = label(result["explainer"], "*" * _is_part(result)), result["overall"]
+def _row(result: Mapping[str, Any]) -> list[str]:
+    """Return the cells after an explainer's name."""
+    overall, names = result["overall"], result["metrics"]
     if overall is None:
-        return [first, "0", NOTHING, *(NOTHING for _ in names)]
-    without = overall["unparsed"] + overall["missing"]
-    return [
-        first,
-        str(overall["n"]),
-        f"{100 * without / overall['n']:.1f}",
-        *(cell(name, overall["metrics"][name]) for name in names),
-    ]
+        return ["0", NOTHING, *(NOTHING for _ in names)]
+    without = 100 * (overall["unparsed"] + overall["missing"]) / overall["n"]
+    cells = (cell(name, overall["metrics"][name]) for name in names)
+    return [str(overall["n"]), f"{without:.1f}", *cells]
 
 
 def label(explainer: Mapping[str, Any], more: str = "") -> str:

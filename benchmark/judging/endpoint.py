@@ -20,20 +20,15 @@ import httpx
 from ..errors import MissingPartError, UsageError
 from .rubric import REPLY_SCHEMA, Message
 
-ATTEMPTS = 5
-"""Most times one question is sent."""
-TIMEOUT_SECONDS = 60.0
-"""Longest wait for a server, for one attempt."""
-FIRST_WAIT_SECONDS = 1.0
-"""Wait before the second attempt; doubled before each further one."""
-MAX_WAIT_SECONDS = 30.0
-"""Longest wait between two attempts, also if the server asks for a longer one."""
+ATTEMPTS = 5  # Most times one question is sent
+TIMEOUT_SECONDS = 60.0  # Longest wait for a server, for one attempt
+FIRST_WAIT_SECONDS = 1.0  # Wait before the second attempt; doubled before each further one
+MAX_WAIT_SECONDS = 30.0  # Between two attempts, whatever the server asks for
 MAX_REPLY_BYTES = 1 << 20
 MAX_NEW_TOKENS = 64
 CONCURRENCY = 4
 
-_RETRIED = frozenset({408, 409, 425, 429})
-"""Statuses below 500 that pass; from 500 on all do."""
+_RETRIED = frozenset({408, 409, 425, 429})  # Statuses below 500 that pass; from 500 on all do
 
 
 class _RetryError(Exception):

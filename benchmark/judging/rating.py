@@ -7,8 +7,7 @@ from pathlib import Path
 from ..cache import OnProgress, silent
 from ..errors import UsageError
 from ..records import Description
-from ..runs.replies import read_replies
-from ..runs.run import read_run
+from ..runs.run import read_replies, read_run
 from ..runs.writer import open_judging
 from ..suite.suite import Suite
 from ..task import Task
@@ -29,7 +28,7 @@ def rate_run(
         raise UsageError(f"{path}: answers to {task.name} are not rated; score it as it is")
     with open_judging(path) as writer:
         run = read_run(path)
-        truth = suite.feature_truth(run.header["task"]["split"])
+        truth = suite.feature_truth(run.header.task.split)
         name = judge_id(judge)
         compared = [
             Comparison(

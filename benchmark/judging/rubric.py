@@ -19,18 +19,14 @@ from .. import files
 from ..cache import OnProgress, silent
 from ..errors import CheckFailedError, IntegrityError, UsageError
 
-PROMPT_VERSION = "description-judge/1"
-"""Changes with every change of what a judge reads."""
+PROMPT_VERSION = "description-judge/1"  # Changes with every change of what a judge reads
+# What `prompt_sha256` gives; a test fails when they part
 PROMPT_SHA256 = "93c4082ca40e7e5df0a8a56c7c36e3a37396a7ae40fb537d1d8c0d909d7e1e07"
-"""What `prompt_sha256` gives; a test fails when they part."""
 
-ANSWER_CHARS = 400
-"""Longest answer, and longest reference, that a judge reads."""
+ANSWER_CHARS = 400  # Longest answer, and longest reference, that a judge reads
 MAX_REFERENCES = 8
-RAW_CHARS = 2_000
-"""Longest part of a reply that is kept; no well-formed reply is as long."""
-MALFORMED_LIMIT = 0.02
-"""Share of malformed replies above which judging fails."""
+RAW_CHARS = 2_000  # Longest part of a reply that is kept; no well-formed reply is as long
+MALFORMED_LIMIT = 0.02  # Share of malformed replies above which judging fails
 RATINGS = (1, 2, 3, 4, 5)
 
 INSTRUCTIONS = """\
@@ -63,8 +59,7 @@ REPLY_SCHEMA: Mapping[str, Any] = {
 # Special tokens of every family are written with these; JSON reads their escapes as the same text.
 _MARKUP = re.compile(r"[<>\[\]|&`]")
 
-Message = Mapping[str, str]
-"""One turn: `role` and `content`."""
+Message = Mapping[str, str]  # One turn: `role` and `content`
 
 
 class Judge(Protocol):
@@ -86,19 +81,15 @@ class Judge(Protocol):
 class Comparison:
     """One answer to be judged."""
 
-    qid: str
-    """The query's id."""
-    answer: str
-    """The explainer's description; untrusted."""
-    references: tuple[str, ...]
-    """Wordings of the description that is known to be true, at least one."""
+    qid: str  # The query's id
+    answer: str  # The explainer's description; untrusted
+    references: tuple[str, ...]  # Wordings of the true description, at least one
 
 
 def prompt_sha256() -> str:
     """Return the hash of all that shapes what a judge reads besides the two texts."""
     text = [PROMPT_VERSION, INSTRUCTIONS, REPLY_SCHEMA, ANSWER_CHARS, MAX_REFERENCES]
-    text.append(_MARKUP.pattern)
-    return files.sha256_bytes(files.canonical_json(text).encode())
+    return _hash([*text, _MARKUP.pattern])
 
 
 def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
@@ -137,8 +128,11 @@ def judge_id(judge: Judge) -> str:
 
 def judge_sha256(judge: Judge) -> str:
     """Hash a judge with its settings and the prompt: who gave a judgement."""
-    fields = {"model": judge.name, "prompt": PROMPT_SHA256, "settings": dict(judge.settings)}
-    return files.sha256_bytes(files.canonical_json(fields).encode())
+    return _hash(_fields(judge))
+
+
+def _fields(judge: Judge) -> dict[str, Any]:
+    return {"model": judge.name, "prompt": PROMPT_SHA256, "settings": dict(judge.settings)}
 
 
 def judge_answers(
@@ -156,7 +150,7 @@ def judge_answers(
     (`ok`, `malformed` or `empty`) and `value`, (rating - 1) / 4, None unless `ok`.
     CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
     """
-    store = JudgeCache(cache, model=judge.name, prompt=PROMPT_SHA256, settings=judge.settings)
+    store = JudgeCache(cache, judge)
     asked: dict[str, Sequence[Message]] = {}
     keys: list[str | None] = []
     for one in comparisons:
@@ -235,12 +229,10 @@ SCHEMA = "introspect-bench/judge-reply/1"
 class JudgeCache:
     """Replies of one judge with one prompt."""
 
-    def __init__(
-        self, folder: Path, *, model: str, prompt: str, settings: Mapping[str, Any]
-    ) -> None:
-        """Name the folder, which judges may share, and whatever could change a reply."""
+    def __init__(self, folder: Path, judge: Judge) -> None:
+        """Keep replies in a folder, which judges may share."""
         self.folder = folder
-        self._judge = {"model": model, "prompt": prompt, "settings": dict(settings)}
+        self._judge = _fields(judge)
 
     def key(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the sha256 that a reply to these messages stands under."""

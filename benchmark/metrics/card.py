@@ -5,26 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-from ..export.tables import bar
-from ..export.titles import title
+from ..export.tables import bar, title
 from ..registry import get_task
-from .card_features import description_figures
-from .card_tests import TESTS, causal_figures
+from .card_tests import TESTS, causal_figures, description_figures
 
-MAX_LEFT = 0.9
-"""Share of the perfect score that may be left once labels are missing or false ones are added."""
-MAX_NOTHING = 0.1
-"""Most that an answerer who knows nothing may score."""
+MAX_LEFT = 0.9  # Share of the perfect score that missing or false labels may leave
+MAX_NOTHING = 0.1  # Most that an answerer who knows nothing may score
 TASKS = ("activation-patching", "input-ablations", "feature-descriptions")
 DESCRIPTIONS = "feature-descriptions"
-ABOVE = "above the floor"
-"""Row of a headline as *Overall* counts it: rescaled from the best answerer who knows nothing."""
+ABOVE = "above the floor"  # A headline as *Overall* counts it: from the best who know nothing
+# What may stand beside a metric that fails a test, the first one that passes it first
 COMPANIONS: Mapping[str, Sequence[str]] = {
     "activation-patching": ("balanced_exact_match", "group_consistency", ABOVE),
     "input-ablations": ("kind_mean", ABOVE),
     DESCRIPTIONS: ("weighted_r", "auprc"),
 }
-"""What may stand beside a metric that fails a test, the first one that passes it first."""
 Figures = Mapping[str, Mapping[str, float]]
 
 _HEAD = f"""# Metric card

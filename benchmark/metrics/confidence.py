@@ -16,8 +16,7 @@ from .activations import auroc
 
 Floats = npt.NDArray[np.float64]
 
-FIELDS = ("confidence", "logprob_verdict", "logprob_reply")
-"""Fields of a row that hold one; the two others are natural logarithms."""
+FIELDS = ("confidence", "logprob_verdict", "logprob_reply")  # Of a row; the last two are logarithms
 BINS = 10
 
 

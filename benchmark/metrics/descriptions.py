@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-UNIT = 1_000_000
-"""Steps of 1 in a column."""
+UNIT = 1_000_000  # Steps of 1 in a column
 
 FloatArray = npt.NDArray[np.float64]
 Column = npt.NDArray[np.int64]
@@ -23,8 +22,7 @@ Column = npt.NDArray[np.int64]
 class Table:
     """Scored queries as columns of equal length, at least one row."""
 
-    group: npt.NDArray[np.int64]
-    """Number of the query's contrast group, from 0 without gaps, (n_queries,)."""
+    group: npt.NDArray[np.int64]  # The query's contrast group, from 0 without gaps, (n_queries,)
 
     def __post_init__(self) -> None:
         """Refuse an empty table and columns of different length."""
@@ -51,12 +49,9 @@ class Table:
 class DescriptionTable(Table):
     """Simulated queries, in millionths."""
 
-    matched_auroc: Column
-    """2 AUROC - 1 of matched tokens, (n_queries,); 0 where there are none."""
-    marked: npt.NDArray[np.bool_]
-    """Whether the feature has matched tokens, (n_queries,)."""
-    weighted_r: Column
-    """Weighted correlation over random windows, (n_queries,)."""
+    matched_auroc: Column  # 2 AUROC - 1 of matched tokens, (n_queries,); 0 where there are none
+    marked: npt.NDArray[np.bool_]  # Whether the feature has matched tokens, (n_queries,)
+    weighted_r: Column  # Weighted correlation over random windows, (n_queries,)
 
 
 def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:

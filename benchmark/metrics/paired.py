@@ -20,13 +20,10 @@ from .bootstrap import check_same_queries as check_same_queries
 from .bootstrap import resample as resample
 from .verdicts import METRICS, SHARES, FloatArray, Table, groups_right
 
-N_PERMUTATIONS = 9999
-"""Swaps of a permutation test, unless there are fewer in all; the least p is 1 / 10,000."""
-POWER = 0.8
-"""Chance of finding a difference of the minimum detectable size."""
+N_PERMUTATIONS = 9999  # Unless there are fewer in all; the least p is 1 / 10,000
+POWER = 0.8  # Chance of finding a difference of the minimum detectable size
 CORRECTIONS = ("holm", "bh")
-NOISE = 1e-12
-"""Spread of resampled values that is rounding only."""
+NOISE = 1e-12  # Spread of resampled values that is rounding only
 
 Units = npt.NDArray[np.bool_]
 
@@ -41,43 +38,34 @@ def _queries_right(share: Callable[[Any], tuple[Units, Units]]) -> Callable[[Any
     return right
 
 
+# Metrics that are shares of units that are right, with which units are, (n_units,)
 RIGHT: Mapping[str, Callable[[Any], Units]] = {
     **{name: _queries_right(share) for name, share in SHARES.items()},
     "group_consistency": groups_right,
 }
-"""Metrics that are shares of units that are right, with which units are, (n_units,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemar:
     """Units that one of two explainers has right, and how unlikely so uneven a share is."""
 
-    first_only: int
-    """Units that only the first has right."""
-    second_only: int
-    """Units that only the second has right."""
-    p: float
-    """Exact two-sided p; 1 if no unit tells the two apart."""
+    first_only: int  # Units that only the first has right
+    second_only: int  # Units that only the second has right
+    p: float  # Exact two-sided p; 1 if no unit tells the two apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """A metric of one explainer minus that of another, on the same queries."""
 
-    value: float | None
-    """The difference; None if one of the two has no value."""
+    value: float | None  # The difference; None if one of the two has no value
+    # Percentile interval over groups; None without a spread (one group) or value
     interval_95: tuple[float, float] | None
-    """Percentile interval over groups; None without a spread (one group) or value."""
-    p_permutation: float | None
-    """Two-sided p of swapping whole groups; None without a value."""
-    mcnemar: McNemar | None
-    """The exact test by unit; None if the metric is no share of right units."""
-    minimum_detectable: float | None
-    """Smallest true difference found with 80 % power; None if the difference never moves."""
-    n: int
-    """Queries."""
-    n_groups: int
-    """Groups."""
+    p_permutation: float | None  # Two-sided p of swapping whole groups; None without a value
+    mcnemar: McNemar | None  # The exact test by unit; None if the metric is no share of right units
+    minimum_detectable: float | None  # With 80 % power; None if the difference never moves
+    n: int  # Queries
+    n_groups: int  # Groups
 
     @property
     def p(self) -> float | None:

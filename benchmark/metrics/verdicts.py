@@ -22,17 +22,13 @@ from .descriptions import FloatArray as FloatArray
 from .descriptions import Table as Table
 from .descriptions import check_weights, weighted_sum
 
-METRIC_VERSION = "d2f64c8bc7d07e6b"
-"""Hash of what the metrics give on a frozen fixture; a test fails when they give something else."""
+METRIC_VERSION = "d2f64c8bc7d07e6b"  # Of the metrics on a fixture; a test fails if it changes
 
-NO_VERDICT = -1
-"""Value of `pred_changed` for a query that is unparsed or missing."""
+NO_VERDICT = -1  # Value of `pred_changed` for a query that is unparsed or missing
 
 WHICH = "which"
-WHICH_CHANCE = 0.25
-"""Share of `which` queries that a guess has right."""
-BALANCED_KINDS = ("hint", "context")
-"""Kinds of which `kind_mean` takes the balanced exact match."""
+WHICH_CHANCE = 0.25  # Share of `which` queries that a guess has right
+BALANCED_KINDS = ("hint", "context")  # Kinds of which `kind_mean` takes the balanced exact match
 
 Bools = npt.NDArray[np.bool_]
 Metric = Callable[[Any, FloatArray], FloatArray]
@@ -42,16 +38,11 @@ Metric = Callable[[Any, FloatArray], FloatArray]
 class ScoreTable(Table):
     """Scored queries about interventions."""
 
-    exact: npt.NDArray[np.bool_]
-    """Verdict and content, or the part, are right, (n_queries,)."""
-    content: npt.NDArray[np.bool_]
-    """Content, or the part, is right, whatever the verdict, (n_queries,)."""
-    true_changed: npt.NDArray[np.bool_]
-    """Whether the target's output changed, (n_queries,)."""
-    pred_changed: npt.NDArray[np.int8]
-    """The answer's verdict, 0 or 1, or `NO_VERDICT`, (n_queries,)."""
-    kind: npt.NDArray[np.str_]
-    """Kind of the query, (n_queries,)."""
+    exact: npt.NDArray[np.bool_]  # Verdict and content, or the part, are right, (n_queries,)
+    content: npt.NDArray[np.bool_]  # Content, or the part, is right, whatever the verdict
+    true_changed: npt.NDArray[np.bool_]  # Whether the target's output changed, (n_queries,)
+    pred_changed: npt.NDArray[np.int8]  # The verdict, 0 or 1, or `NO_VERDICT`, (n_queries,)
+    kind: npt.NDArray[np.str_]  # Kind of the query, (n_queries,)
 
 
 def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
@@ -104,6 +95,7 @@ def _group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
     return _share(groups_right(table), np.ones(table.n_groups, dtype=np.bool_), weights[..., first])
 
 
+# Metrics that are shares of queries: which are right, and among which, both (n_queries,)
 SHARES: Mapping[str, Callable[[Any], tuple[Bools, Bools]]] = {
     "exact_match": lambda table: (table.exact, np.ones_like(table.exact)),
     "content_match": lambda table: (table.content, np.ones_like(table.exact)),
@@ -122,13 +114,13 @@ SHARES: Mapping[str, Callable[[Any], tuple[Bools, Bools]]] = {
         _asks_verdict(table),
     ),
 }
-"""Metrics that are shares of queries: which are right, and among which, both (n_queries,)."""
 
 
 def _metric(share: Callable[[Any], tuple[Bools, Bools]]) -> Metric:
     return lambda table, weights: _share(*share(table), weights)
 
 
+# Every metric by name; each takes the table of its own kind of task
 METRICS: Mapping[str, Metric] = {
     **{name: _metric(share) for name, share in SHARES.items()},
     "balanced_exact_match": balanced_exact_match,
@@ -137,7 +129,6 @@ METRICS: Mapping[str, Metric] = {
     "group_consistency": _group_consistency,
     **description_metrics.METRICS,
 }
-"""Every metric by name; each takes the table of its own kind of task."""
 
 
 def evaluate(name: str, table: Table) -> float:

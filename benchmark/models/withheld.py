@@ -23,12 +23,9 @@ class WithheldError(CheckFailedError):
 class Withheld:
     """What a process must not load."""
 
-    name: str
-    """Name of the target."""
-    weights_sha256: Sequence[str]
-    """Hashes of its weight files, in every form that is known."""
-    folders: Sequence[str]
-    """Absolute paths of folders that hold them on this machine."""
+    name: str  # Name of the target
+    weights_sha256: Sequence[str]  # Hashes of its weight files, in every form that is known
+    folders: Sequence[str]  # Absolute paths of folders that hold them on this machine
 
     def as_environment(self) -> dict[str, str]:
         """Return the environment variable that withholds it from a process and its children."""

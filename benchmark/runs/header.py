@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from ..backends.injection.spec import QUOTING, names_token
 from ..errors import IntegrityError
-from ..records import ACCESS, COMPARED, REPLAYS, WORDS, Query
+from ..records import ACCESS, COMPARED, DECODINGS, GREEDY, REPLAYS, WORDS, Query
 
 SCHEMA = "introspect-bench/run/1"
 
@@ -108,6 +108,11 @@ class Answering:
     shuffled_vectors: bool = False
     """Whether each query had another one's vector."""
 
+    @property
+    def runs_model(self) -> bool:
+        """Whether it runs a model, or, being somebody's own, may do so."""
+        return self.kind == "custom" or bool(self.weights_sha256)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
@@ -127,7 +132,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The machine and the libraries; None for a library that is not there."""
+    """The machine and the libraries' versions; None for a library that is not there."""
 
     python: str
     """Version of Python."""
@@ -138,17 +143,17 @@ class Environment:
     device: str | None
     """Compute device; None if nothing is computed on one."""
     torch: str | None
-    """Version."""
+    """Version of PyTorch."""
     transformers: str | None
-    """Version."""
+    """Version of Transformers."""
     nnsight: str | None
-    """Version."""
+    """Version of NNsight."""
     peft: str | None
-    """Version."""
+    """Version of PEFT."""
     numpy: str | None
-    """Version."""
+    """Version of NumPy."""
     safetensors: str | None
-    """Version."""
+    """Version of Safetensors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +247,19 @@ def _fits(value: object, hint: Any) -> bool:
     if kind is Mapping:
         return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values())
     return type(value) is hint
+
+
+def decoding_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return `decoding` of an explainer whose replies were not chosen token by token."""
+    said = settings.get("decoding")
+    return {"decoding": said} if said in DECODINGS and said != GREEDY else {}
+
+
+def n_train(settings: object, task: str) -> int | None:
+    """Return how many queries of a task an explainer was trained on, if its settings say so."""
+    found = settings.get("n_train") if isinstance(settings, Mapping) else None
+    found = found.get(task) if isinstance(found, Mapping) else found
+    return found if type(found) is int and found > 0 else None
 
 
 def widest(classes: Iterable[str]) -> str:

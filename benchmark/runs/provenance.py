@@ -13,14 +13,13 @@ from .._version import __version__
 
 PACKAGE = "introspect-bench"
 LIBRARIES = ("torch", "transformers", "nnsight", "peft", "numpy", "safetensors")
-"""Libraries whose versions are recorded."""
 
 _GIT_SECONDS = 10
 
 
-def environment(*, device: str | None = None) -> dict[str, str | None]:
+def environment(*, device: str | None = None) -> dict[str, Any]:
     """Return Python, system and library versions; None for a library that is not installed."""
-    found: dict[str, str | None] = {
+    found = {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-THINK = "<think>"
-"""Begins a block of thinking; `</think>` ends it."""
+THINK = "<think>"  # Begins a block of thinking; `</think>` ends it
 
 _THINK = re.compile(re.escape(THINK), re.IGNORECASE)
 _THOUGHT = re.compile("</think>", re.IGNORECASE)

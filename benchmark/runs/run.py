@@ -6,6 +6,8 @@ may be torn. Judgements follow the footer, which does not cover them.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -15,22 +17,34 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..errors import IntegrityError
+from ..errors import IntegrityError, UsageError
+from ..judging.rubric import rated
+from ..records import Replied
+from ..suite.select import check_about, check_task, ids_sha256, select_queries
+from ..suite.suite import Suite
+from ..task import Task
 from .header import Header
-from .judgements import KIND, Key, add_judgement
 
 MAX_FILE_BYTES = 64 << 20
-MAX_LINE_BYTES = 64 << 10
-"""Longest line of a run file: bounds the raw text of one reply."""
+MAX_LINE_BYTES = 64 << 10  # Longest line of a run file: bounds the raw text of one reply
 MAX_ROWS = 20_000
+MAX_JUDGEMENTS = 60_000
+
+KIND = "judgement"
+RATED = "judge/"  # Prefix of language models that rate; their rows hold `raw` and `value`
+PREDICTED = "predicted"  # Field of all other judges, in base64
+# How a judge that maps descriptions to known ones read one: by its grammar, as the nearest, not at
+# all
+MAPPED = ("grammar", "nearest", "none")
+
+Key = tuple[str, str]  # Judge and query id
 
 # What two headers may differ in and still be the same run: one process, its time and its machine.
 _NOT_IDENTITY = ("run_id", "created", "env", "selftest")
-# The part of `env` that can change what a model replies.
-_MODEL_ENV = ("device", "torch", "transformers")
-_NOT_IDENTITY_PACKAGE = ("commit", "dirty")
+_MODEL_ENV = ("device", "torch", "transformers")  # Can change what a model replies
 
 _ID = re.compile("[0-9a-f]{16}")
+_JUDGE = re.compile(r"[a-z]+(?:-[a-z]+)*/[\w.-]{1,80}@[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +52,21 @@ class Run:
     """A run file's contents."""
 
     path: Path
-    """Where it was read from."""
-    header: Mapping[str, Any]
-    """The first line."""
-    rows: Mapping[str, Mapping[str, Any]]
-    """Prediction rows by query id, in the order of the file."""
-    footer: Mapping[str, Any] | None
-    """The line after the last row, or None if the run is incomplete."""
-    valid_bytes: int
-    """Length of the file without a torn last line."""
+    header: Header
+    rows: Mapping[str, Mapping[str, Any]]  # Prediction rows by query id, in the order of the file
+    footer: Mapping[str, Any] | None  # None if the run is incomplete
+    valid_bytes: int  # Length of the file without a torn last line
     judgements: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
-    """What judges appended, by judge and query id, in the order of the file."""
 
     @property
     def complete(self) -> bool:
         """Whether every query has its row and the footer says so."""
         return self.footer is not None
+
+    @property
+    def body_sha256(self) -> str | None:
+        """Hash of header and rows, None if the run is incomplete."""
+        return self.footer["body_sha256"] if self.footer else None
 
 
 def read_run(path: Path) -> Run:
@@ -66,7 +79,7 @@ def read_run(path: Path) -> Run:
 
 
 def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
-    header: dict[str, Any] | None = None
+    header: Header | None = None
     rows: dict[str, Mapping[str, Any]] = {}
     footer: dict[str, Any] | None = None
     judgements: dict[Key, Mapping[str, Any]] = {}
@@ -85,12 +98,12 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
                 raise IntegrityError(f"{where}: only judgements follow the footer")
             add_judgement(row, judgements, rows, where)
         elif header is None:
-            Header.from_json(row, where)
-            header = row
+            header = Header.from_json(row, where)
         elif row.get("kind") == "pred":
             _add(row, rows, where)
         elif row.get("kind") == "footer":
-            footer = _footer(row, header, rows, body.hexdigest(), where)
+            _check_footer(row, header.task.n, len(rows), body.hexdigest(), where)
+            footer = row
         else:
             raise IntegrityError(f"{where}: field kind is neither 'pred' nor 'footer'")
         body.update(line)
@@ -107,33 +120,56 @@ def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> Run:
     )
 
 
+def read_replies(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
+    """Put every query a run is about beside its raw reply, read again, in the suite's order.
+
+    The header is believed nothing: all that ties a run to its suite is checked. Opens no truth.
+    """
+    check_task(task, suite)
+    asked = run.header.task
+    check_about(asked, suite, run.path)
+    try:
+        everything = suite.queries(asked.split)
+        queries = select_queries(everything, limit=asked.limit, ids=asked.query_ids)
+    except UsageError as error:
+        # What would be a slip on the command line is a contradiction in a file.
+        raise IntegrityError(f"{run.path}: the header is about no queries here: {error}") from error
+    if asked.query_ids_sha256 != ids_sha256(queries) or asked.n != len(queries):
+        raise IntegrityError(
+            f"{run.path}: task.query_ids_sha256 and task.n are not those of the queries it names"
+        )
+    if run.header.partial is not (len(queries) < len(everything)):
+        raise IntegrityError(f"{run.path}: field partial is {run.header.partial}, it is not so")
+    if unknown := sorted(run.rows.keys() - {query.id for query in queries}):
+        raise IntegrityError(f"{run.path}: query id {unknown[0]} is not among the run's queries")
+    found = []
+    for query in queries:
+        raw = run.rows[query.id]["raw"] if query.id in run.rows else None
+        answer = None if raw is None else task.parse(raw)
+        found.append(Replied(query=query, raw=raw, answer=answer))
+    return tuple(found)
+
+
 def encode_line(row: Mapping[str, Any]) -> bytes:
     """Return one line of a run file: compact JSON, keys in the given order, a line feed."""
     return files.compact_json(row).encode() + b"\n"
 
 
-def identity(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a header that makes two runs the same run.
+def identity(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a header's line that makes two runs the same run.
 
     Everything counts except the run's name and time, the machine, self-tests, the metrics, and the
     commit of the package. Device and versions of the libraries that run models count too, unless
     the explainer only looks up what it replies.
     """
-    kept = {key: value for key, value in header.items() if key not in _NOT_IDENTITY}
-    package = kept["package"]
-    kept["package"] = {key: package[key] for key in package if key not in _NOT_IDENTITY_PACKAGE}
+    kept = {key: value for key, value in line.items() if key not in _NOT_IDENTITY}
+    kept["package"] = {key: line["package"][key] for key in ("name", "version")}
     # Metrics are applied when scoring; a reply does not depend on them.
     kept["task"] = {key: value for key, value in kept["task"].items() if key != "metric_version"}
-    if runs_model(header["explainer"]):
-        env = header.get("env")
-        known = env if isinstance(env, Mapping) else {}
-        kept["env"] = {key: known[key] for key in _MODEL_ENV if key in known}
+    explainer = line["explainer"]
+    if explainer["kind"] == "custom" or explainer["weights_sha256"]:
+        kept["env"] = {key: value for key, value in line["env"].items() if key in _MODEL_ENV}
     return kept
-
-
-def runs_model(explainer: Mapping[str, Any]) -> bool:
-    """Whether a header's explainer runs a model, or, being somebody's own, may do so."""
-    return explainer["kind"] == "custom" or bool(explainer.get("weights_sha256"))
 
 
 def first_difference(
@@ -159,43 +195,72 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
         raise IntegrityError(f"{where}: query id {qid} appears twice")
     if not isinstance(row.get("raw"), str):
         raise IntegrityError(f"{where}: field raw is missing or not text")
-    for name in ("i", "n_in", "n_out", "ms"):
-        if not _is_count(row.get(name, 0)):
-            raise IntegrityError(f"{where}: field {name} is not a number of 0 or more")
-    if not (_is_count(row.get("confidence", 0)) and row.get("confidence", 0) <= 1):
-        raise IntegrityError(f"{where}: field confidence is not a number from 0 to 1")
-    for name in ("logprob_verdict", "logprob_reply"):
-        if not _is_logarithm(row.get(name, 0)):
-            raise IntegrityError(f"{where}: field {name} is not a number of 0 or less")
+    for names, (low, high), what in _NUMBERS:
+        for name in names:
+            value = row.get(name, 0)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise IntegrityError(f"{where}: field {name} is not a number {what}")
+            if not (math.isfinite(value) and low <= value <= high):
+                raise IntegrityError(f"{where}: field {name} is not a number {what}")
     if len(rows) >= MAX_ROWS:
         raise IntegrityError(f"{where}: more than {MAX_ROWS} rows")
     rows[qid] = row
 
 
-def _footer(
-    row: dict[str, Any], header: Mapping[str, Any], rows: Mapping[str, Any], found: str, where: str
-) -> dict[str, Any]:
+_NUMBERS = (
+    (("i", "n_in", "n_out", "ms"), (0, math.inf), "of 0 or more"),
+    (("confidence",), (0, 1), "from 0 to 1"),
+    (("logprob_verdict", "logprob_reply"), (-math.inf, 0), "of 0 or less"),
+)
+
+
+def _check_footer(row: Mapping[str, Any], n: int, n_rows: int, found: str, where: str) -> None:
     if row.get("body_sha256") != found:
         raise IntegrityError(
             f"{where}: body_sha256 is {row.get('body_sha256')!r}, the lines above hash to {found!r}"
         )
-    if row.get("complete") is not True or len(rows) != header["task"]["n"]:
+    if row.get("complete") is not True or n_rows != n:
         raise IntegrityError(
-            f"{where}: a footer ends a complete run, but there are {len(rows)} rows "
-            f"of {header['task']['n']}"
+            f"{where}: a footer ends a complete run, but there are {n_rows} rows of {n}"
         )
     if not isinstance(row.get("claimed", {}), dict) or not isinstance(row.get("cost", {}), dict):
         raise IntegrityError(f"{where}: fields claimed and cost must be objects")
-    return row
 
 
-def _is_count(value: object) -> bool:
-    return _is_number(value) and value >= 0  # type: ignore[operator]
+def add_judgement(
+    row: Mapping[str, Any], found: dict[Key, Mapping[str, Any]], rows: Mapping[str, Any], where: str
+) -> None:
+    """Check a judgement and add it to those of `found`; `rows` are predictions by query id."""
+    qid, judge = row.get("qid"), row.get("judge")
+    if not isinstance(judge, str) or not _JUDGE.fullmatch(judge):
+        raise IntegrityError(f"{where}: field judge is not KIND/NAME@ and 12 hexadecimal digits")
+    if not isinstance(qid, str) or qid not in rows:
+        raise IntegrityError(f"{where}: a judgement of a query that the run does not answer")
+    if (judge, qid) in found:
+        raise IntegrityError(f"{where}: {judge} judges query {qid} twice")
+    if not isinstance(row.get("text"), str):
+        raise IntegrityError(f"{where}: field text is missing or not text")
+    if judge.startswith(RATED):
+        raw = row.get("raw")
+        if raw is not None and not isinstance(raw, str):
+            raise IntegrityError(f"{where}: field raw is not text")
+        if row.get("value") != rated(raw):
+            said = f"value is {row.get('value')!r}, the reply says {rated(raw)}"
+            raise IntegrityError(f"{where}: {said}")
+    else:
+        stored_bytes(row.get(PREDICTED), f"{where}: field {PREDICTED}")
+        if row.get("mapped", MAPPED[0]) not in MAPPED:
+            raise IntegrityError(f"{where}: field mapped is not one of {', '.join(MAPPED)}")
+    if len(found) >= MAX_JUDGEMENTS:
+        raise IntegrityError(f"{where}: more than {MAX_JUDGEMENTS} judgements")
+    found[judge, qid] = row
 
 
-def _is_logarithm(value: object) -> bool:
-    return _is_number(value) and value <= 0  # type: ignore[operator]
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+def stored_bytes(text: object, where: str) -> bytes:
+    """Read bytes that are stored as base64 with padding."""
+    if not isinstance(text, str):
+        raise IntegrityError(f"{where} is not text")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise IntegrityError(f"{where} is not base64: {error}") from error

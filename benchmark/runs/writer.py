@@ -14,20 +14,22 @@ from typing import Any, Literal
 from .. import files
 from ..cache import locked
 from ..errors import IntegrityError, UsageError, check_choice
-from .judgements import KIND, Key, add_judgement
 from .run import (
+    KIND,
     MAX_FILE_BYTES,
     MAX_LINE_BYTES,
     MAX_ROWS,
+    Key,
     Run,
+    add_judgement,
     encode_line,
     first_difference,
     identity,
     read_run,
 )
 
+# `auto` continues a file that is there, `never` refuses one, `require` starts no new one
 Resume = Literal["auto", "never", "require"]
-"""`auto` continues a file that is there, `never` refuses one, `require` starts no new one."""
 RESUME: tuple[Resume, ...] = ("auto", "never", "require")
 
 
@@ -43,7 +45,7 @@ class RunWriter:
         """Whether the footer is written; only judgements can be appended after that."""
         self.judgements: dict[Key, Mapping[str, Any]] = dict(run.judgements)
         """Judgements on disk by judge and query id."""
-        self._n = run.header["task"]["n"]
+        self._n = run.header.task.n
         self._size = run.valid_bytes
         with files.open_regular(run.path) as stream:
             self._hash = sha256(stream.read(run.valid_bytes))
@@ -197,7 +199,7 @@ def _check_same(
     """Refuse to continue a file that must not be continued, or that another run wrote."""
     if resume == "never":
         raise UsageError(f"{run.path} exists; choose another output or allow resuming")
-    there, now = identity(run.header), identity(header)
+    there, now = identity(run.header.to_json()), identity(header)
     if not loaded:  # who answers is not known yet, nor what it depends on
         chosen = now["generation"].keys()
         for part in (there, now):

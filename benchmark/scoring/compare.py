@@ -14,18 +14,14 @@ from ..errors import UsageError, check_choice
 from ..metrics import paired
 from ..metrics.bootstrap import estimates
 from ..metrics.verdicts import METRIC_VERSION, Table
-from ..runs.new_header import decoding_of, n_train
-from .grade import SEED
-from .matched import Graded, Matched, grade_file, match, stream
+from .grade import SEED, Graded, grade_file, who
+from .matched import match, stream
 
 SCHEMA = "introspect-bench/compare/1"
-CLUSTERS = ("auto", "query")
-"""What is resampled and swapped as a whole: contrast groups, or each query for itself."""
-SIGNIFICANT = 0.05
-"""Corrected p from which a difference is no longer significant."""
+CLUSTERS = ("auto", "query")  # What is resampled as a whole: contrast groups, or queries
+SIGNIFICANT = 0.05  # Corrected p from which a difference is no longer significant
 
-OnRead = Callable[[str, int, int], None]
-"""Called with what is done, how many are done, and how many there are."""
+OnRead = Callable[[str, int, int], None]  # What is done, how many, of how many
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -65,8 +61,8 @@ def compare(
             raise UsageError(
                 f"{members[0].path} is the only run of {task} on {name}; give two of every task"
             )
-    matched = [match(members, common=common) for members in by_task.values()]
-    tasks = [_compared(one, metric, cluster, on_read) for one in matched]
+    matched = [(members, match(members, common=common)) for members in by_task.values()]
+    tasks = [_compared(*one, metric, cluster, on_read) for one in matched]
     _correct([pair for task in tasks for pair in task["pairs"]], correction)
     return {
         "schema": SCHEMA,
@@ -81,27 +77,30 @@ def compare(
 def _refuse_twice(graded: Sequence[Graded]) -> None:
     seen: dict[str, Path] = {}
     for one in graded:
-        name = str(one.run.header.get("run_id") or one.path.resolve())
+        name = one.run.header.run_id or str(one.path.resolve())
         if name in seen:
             raise UsageError(f"{seen[name]} and {one.path} hold the same run; give it once")
         seen[name] = one.path
 
 
 def _compared(
-    matched: Matched, metric: str | None, cluster: str, on_read: OnRead
+    graded: Sequence[Graded],
+    tables: Sequence[Any],
+    metric: str | None,
+    cluster: str,
+    on_read: OnRead,
 ) -> dict[str, Any]:
     """Return one task's part of what `compare` returns, before correction."""
-    task, first = matched.task, matched.graded[0]
+    first, task = graded[0], graded[0].task
     name = task.headline if metric is None else metric
     if name not in task.metrics:
         raise UsageError(
             f"{task.name} has no metric {name!r}; choose from {', '.join(task.metrics)}"
         )
-    tables: tuple[Any, ...] = matched.tables
     if cluster == "query":
         if name == "group_consistency":
             raise UsageError("group_consistency is about groups; compare it with --cluster auto")
-        tables = tuple(dataclasses.replace(t, group=np.arange(t.n)) for t in tables)
+        tables = [dataclasses.replace(t, group=np.arange(t.n)) for t in tables]
     places = list(combinations(range(len(tables)), 2))
     pairs = []
     for number, (a, b) in enumerate(places):
@@ -118,23 +117,21 @@ def _compared(
         "metric": name,
         "n": tables[0].n,
         "n_groups": tables[0].n_groups,
-        "runs": [_run(g, t, name) for g, t in zip(matched.graded, tables, strict=True)],
+        "runs": [_run(g, t, name) for g, t in zip(graded, tables, strict=True)],
         "pairs": pairs,
     }
 
 
 def _run(graded: Graded, table: Table, metric: str) -> dict[str, Any]:
-    explainer = graded.run.header["explainer"]
+    header = graded.run.header
+    said = who(header, graded.task)
     return {
-        "name": explainer["name"],
-        "kind": explainer["kind"],
-        "access": graded.run.header["access"],
-        "no_vector": explainer["no_vector"],
-        "shuffled_vectors": explainer.get("shuffled_vectors", False),
-        **decoding_of(explainer),
-        "n_train": n_train(explainer, graded.task.name),
-        "run_id": graded.run.header.get("run_id"),
-        "body_sha256": (graded.run.footer or {}).get("body_sha256"),
+        "name": said.pop("name"),
+        "kind": said.pop("kind"),
+        "access": header.access,
+        **{name: value for name, value in said.items() if name not in ("revision", "shots")},
+        "run_id": header.run_id,
+        "body_sha256": graded.run.body_sha256,
         # the seed of `score`, so that a whole run has the same interval in both
         **estimates(table, [metric], seed=SEED)[metric],
     }

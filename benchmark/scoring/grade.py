@@ -3,100 +3,173 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import IntegrityError
-from ..metrics.bootstrap import estimates
+from ..metrics.bootstrap import distance_of, estimates, layers_of, margin_of
 from ..metrics.confidence import confidence_result
-from ..metrics.slices import distance_of, layers_of, margin_of
 from ..metrics.verdicts import METRIC_VERSION, NO_VERDICT, ScoreTable, Table
 from ..records import Answer, Described, Replied, Scored
-from ..runs.new_header import decoding_of, n_train
-from ..runs.replies import read_replies
-from ..runs.run import Run
+from ..registry import get_task
+from ..runs.header import Header, decoding_of, n_train
+from ..runs.run import Run, read_replies, read_run
+from ..suite.select import find_suite, shipped_suite
 from ..suite.suite import Suite
 from ..task import Task
 from .correct import is_right, of_kind
-from .judged import describe_replies, describe_result, description_table
+from .judged import describe_result, description_table, grade_descriptions
 from .scale import NoScaleError, scale_of
 
 SCHEMA = "introspect-bench/score/1"
-CALCULATOR = "baseline/calculator"
-"""Who carries out each query's intervention, as its runs name it."""
-LONGEST = 300
-"""Characters of an unreadable reply that are shown."""
-SEED = 0
-"""Seed of the bootstrap: fixed, so that an interval is a property of the run file."""
+CALCULATOR = "baseline/calculator"  # Who carries out each query's intervention, as its runs name it
+LONGEST = 300  # Characters of an unreadable reply that are shown
+SEED = 0  # Seed of the bootstrap: fixed, so that an interval is a property of the run file
 
 
-def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
-    """Score a run: a JSON object with counts, metrics, intervals and what to compare them with.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """A run, with every query it is about beside truth and answer, in the suite's order."""
 
-    `overall` is over the task's headline kinds, null if the run has none; `by_kind` is over all;
-    `by_layers` and `by_margin` over headline kinds, where queries have these; `by_distance` tells
-    features near to the training split's from others. Each holds `n`, `n_groups`, `scored`,
-    `unparsed`, `missing` and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`, null
-    where there is none. NotJudgedError: a description was not judged yet.
-    """
-    return score_graded(run, task, suite, grade_run(run, task, suite))
+    run: Run
+    task: Task
+    suite: Suite
+    scored: tuple[Replied, ...]
+
+    @property
+    def path(self) -> Path:
+        """The run file."""
+        return self.run.path
+
+    @property
+    def split(self) -> str:
+        """Name of the split it is about."""
+        return self.run.header.task.split
+
+    @property
+    def headline(self) -> list[Replied]:
+        """The queries that headline numbers are computed over."""
+        kinds = self.task.headline_kinds
+        return [one for one in self.scored if kinds is None or one.query.kind in kinds]
+
+    def result(self) -> dict[str, Any]:
+        """Score it: a JSON object with counts, metrics, intervals and what to compare them with.
+
+        `overall` is over the headline, null if the run has none; `by_kind` is over all; `by_layers`
+        and `by_margin` over the headline, where queries have these; `by_distance` tells features
+        near to the training split's from others. Each holds `n`, `n_groups`, `scored`, `unparsed`,
+        `missing` and `metrics`: name to `{"value", "interval_95", "n", "n_groups"}`, null where
+        there is none.
+        """
+        run, task, suite = self.run, self.task, self.suite
+        scored, headline = self.scored, self.headline
+        footer, header = run.footer or {}, run.header
+        right = {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
+        return {
+            "schema": SCHEMA,
+            "metric_version": METRIC_VERSION,
+            "suite": suite.name,
+            "task": task.name,
+            "version": task.version,
+            "split": self.split,
+            "target": suite.manifest["target"].get("name"),
+            "frozen": suite.frozen,
+            "data_sha256": suite.data_sha256,
+            "prompt_sha256": task.prompt_sha256,
+            "run_id": header.run_id,
+            "body_sha256": run.body_sha256,
+            "access": header.access,
+            "explainer": who(header, task),
+            "complete": run.complete,
+            "partial": header.partial,
+            "headline": task.headline,
+            "metrics": list(task.metrics),
+            "counts": {"queries": len(scored), **_counts(scored)},
+            "unread": _unread(scored, task),
+            "labels_reproduced": self._reproduced(),
+            "overall": _result(headline, task) if headline else None,
+            "by_kind": _by(scored, lambda one: one.query.kind, task),
+            "by_layers": _by(headline, lambda one: layers_of(one.query), task),
+            "by_margin": _by(headline, margin_of, task),
+            "by_distance": _by(scored, distance_of, task),
+            "descriptions": describe_result(_described(scored), seed=SEED),
+            "confidence": confidence_result(run.rows, right),
+            "reference": None if header.partial else self._reference(),
+            "cost": footer.get("cost"),
+            "claimed": footer.get("claimed", {}),
+        }
+
+    def _reference(self) -> Mapping[str, Any]:
+        """What is reached without introspection on this split, if the suite's manifest says."""
+        manifest = self.suite.manifest
+        try:
+            scale = asdict(scale_of(manifest, self.split, self.task.headline))
+        except NoScaleError:
+            scale = None
+        statistics = manifest.get("statistics", {}).get(self.split, {})
+        return {"input_only_ceiling": statistics.get("input_only_ceiling"), "scale": scale}
+
+    def _reproduced(self) -> dict[str, int] | None:
+        """Count the labels that the calculator came to again; None for any other explainer."""
+        if self.run.header.explainer.name != CALCULATOR:
+            return None
+        same = sum(isinstance(one, Scored) and all(is_right(one)) for one in self.scored)
+        return {"n": same, "of": len(self.scored)}
 
 
-def score_graded(run: Run, task: Task, suite: Suite, scored: Sequence[Replied]) -> dict[str, Any]:
-    """Return what `score_run` does, of a run that is graded already."""
-    headline = headline_queries(scored, task)
-    footer = run.footer or {}
-    split, partial = run.header["task"]["split"], run.header["partial"]
+def who(header: Header, task: Task) -> dict[str, Any]:
+    """Return what a table needs to know about who answered."""
+    said = header.explainer
     return {
-        "schema": SCHEMA,
-        "metric_version": METRIC_VERSION,
-        "suite": suite.name,
-        "task": task.name,
-        "version": task.version,
-        "split": split,
-        "target": suite.manifest["target"].get("name"),
-        "frozen": suite.frozen,
-        "data_sha256": suite.data_sha256,
-        "prompt_sha256": task.prompt_sha256,
-        "run_id": run.header.get("run_id"),
-        "body_sha256": footer.get("body_sha256"),
-        "access": run.header["access"],
-        "explainer": _explainer(run.header["explainer"], task.name),
-        "complete": run.complete,
-        "partial": partial,
-        "headline": task.headline,
-        "metrics": list(task.metrics),
-        "counts": {"queries": len(scored), **_counts(scored)},
-        "unread": _unread(scored, task),
-        "labels_reproduced": _reproduced(run, scored),
-        "overall": _result(headline, task) if headline else None,
-        "by_kind": _by(scored, lambda one: one.query.kind, task),
-        "by_layers": _by(headline, lambda one: layers_of(one.query), task),
-        "by_margin": _by(headline, margin_of, task),
-        "by_distance": _by(scored, distance_of, task),
-        "descriptions": describe_result(_described(scored), seed=SEED),
-        "confidence": confidence_result(
-            run.rows, {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
-        ),
-        "reference": None if partial else _reference(suite, split, task.headline),
-        "cost": footer.get("cost"),
-        "claimed": footer.get("claimed", {}),
+        "name": said.name,
+        "kind": said.kind,
+        "revision": said.revision,
+        "shots": said.shots,
+        "no_vector": said.no_vector,
+        "shuffled_vectors": said.shuffled_vectors,
+        **decoding_of(said.settings),
+        "n_train": n_train(said.settings, task.name),
     }
 
 
-def grade_run(run: Run, task: Task, suite: Suite) -> tuple[Replied, ...]:
-    """Put every query the run is about beside its truth and its answer, in the suite's order."""
-    return grade_descriptions(run, task, suite) if suite.describes else grade(run, task, suite)
+def about(run: Run, suite: str | None) -> tuple[Task, Suite]:
+    """Return a run's task and suite; its header can name shipped suites only, never a folder."""
+    said = run.header.task
+    task = get_task(said.id)
+    if suite is not None:
+        return task, find_suite(suite, task.name)
+    return task, shipped_suite(said.suite, task.name)
+
+
+def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
+    """Read and grade a run file; `suite` is a folder of suites that are not in the package."""
+    run = read_run(Path(path))
+    return grade_run(run, *about(run, suite))
+
+
+def grade_run(run: Run, task: Task, suite: Suite) -> Graded:
+    """Put every query a run is about beside its truth and answer.
+
+    NotJudgedError: a description was not judged yet.
+    """
+    graded = grade_descriptions if suite.describes else grade
+    return Graded(run=run, task=task, suite=suite, scored=graded(run, task, suite))
+
+
+def score_run(run: Run, task: Task, suite: Suite) -> dict[str, Any]:
+    """Return `Graded.result` of a run."""
+    return grade_run(run, task, suite).result()
 
 
 def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
-    """Grade a run about interventions, see `grade_run`."""
+    """Grade a run about interventions."""
     replies = read_replies(run, task, suite)
     if run.judgements:
         raise IntegrityError(f"{run.path}: holds judgements, but answers to {task.name} need none")
-    truth = suite.truth(run.header["task"]["split"])
+    truth = suite.truth(run.header.task.split)
     return tuple(
         Scored(
             query=reply.query,
@@ -106,11 +179,6 @@ def grade(run: Run, task: Task, suite: Suite) -> tuple[Scored, ...]:
         )
         for reply in replies
     )
-
-
-def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, ...]:
-    """Grade a run about features, with what judges made of its descriptions, see `grade_run`."""
-    return describe_replies(run, read_replies(run, task, suite), suite)
 
 
 def score_table(scored: Sequence[Scored]) -> ScoreTable:
@@ -138,12 +206,6 @@ def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
     return {**size, **_counts(scored), "metrics": metrics}
 
 
-def headline_queries(scored: Iterable[Replied], task: Task) -> list[Replied]:
-    """Return the graded queries that the headline numbers are computed over."""
-    kinds = task.headline_kinds
-    return [one for one in scored if kinds is None or one.query.kind in kinds]
-
-
 def make_table(scored: Sequence[Replied]) -> Table:
     """Return graded queries of one task, at least one, as columns for its metrics."""
     causal = [one for one in scored if isinstance(one, Scored)]
@@ -164,35 +226,11 @@ def _by(
     return {name: _result(parts[name], task) for name in sorted(parts) if name}
 
 
-def _explainer(fields: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return what a table needs to know about who answered."""
-    return {
-        "name": fields["name"],
-        "kind": fields["kind"],
-        "revision": fields.get("revision"),
-        "shots": fields["shots"],
-        "no_vector": fields["no_vector"],
-        "shuffled_vectors": fields.get("shuffled_vectors", False),
-        **decoding_of(fields),
-        "n_train": n_train(fields, task),
-    }
-
-
 def _counts(scored: Iterable[Replied]) -> dict[str, int]:
     counts = {"scored": 0, "unparsed": 0, "missing": 0}
     for one in scored:
         counts[one.status] += 1
     return counts
-
-
-def _reference(suite: Suite, split: str, metric: str) -> Mapping[str, Any]:
-    """What is reached without introspection on this split, if the suite's manifest says."""
-    try:
-        scale = asdict(scale_of(suite.manifest, split, metric))
-    except NoScaleError:
-        scale = None
-    statistics = suite.manifest.get("statistics", {}).get(split, {})
-    return {"input_only_ceiling": statistics.get("input_only_ceiling"), "scale": scale}
 
 
 def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
@@ -210,11 +248,3 @@ def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:
         "reply": (one.raw or "")[:LONGEST],
         "expected": task.form,
     }
-
-
-def _reproduced(run: Run, graded: Sequence[Replied]) -> dict[str, int] | None:
-    """Count the labels that the calculator came to again; None for any other explainer's run."""
-    if run.header["explainer"]["name"] != CALCULATOR:
-        return None
-    same = sum(isinstance(one, Scored) and all(is_right(one)) for one in graded)
-    return {"n": same, "of": len(graded)}

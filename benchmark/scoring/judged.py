@@ -16,15 +16,13 @@ from ..metrics.activations import matched_auroc, weighted_r
 from ..metrics.bootstrap import estimates
 from ..metrics.descriptions import METRICS, UNIT, DescriptionTable
 from ..records import Described, Description, Predicted, Replied
-from ..runs.judgements import MAPPED, PREDICTED, RATED, stored_bytes
-from ..runs.run import Run
+from ..runs.run import MAPPED, PREDICTED, RATED, Run, read_replies, stored_bytes
 from ..suite.features import WINDOW, WINDOWS, arrays
 from ..suite.suite import Suite
+from ..task import Task
 
-EXACT = "exact-predicates"
-"""Kind of the judge that ranks, which every suite names in its manifest."""
-DIGITS = 6
-"""Decimals of a query's numbers."""
+EXACT = "exact-predicates"  # Kind of the judge that ranks, which every suite names in its manifest
+DIGITS = 6  # Decimals of a query's numbers
 
 
 class NotJudgedError(UsageError):
@@ -63,9 +61,9 @@ def score_feature(
     return Predicted(matched_auroc=area, weighted_r=_rounded(r))
 
 
-def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tuple[Described, ...]:
-    """Put replies beside their features and judgements; NotJudgedError if the suite's lack."""
-    split = run.header["task"]["split"]
+def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, ...]:
+    """Grade a run about features with its judgements; NotJudgedError if the suite's lack."""
+    replies, split = read_replies(run, task, suite), run.header.task.split
     if split == "train":
         raise UsageError(f"{run.path}: descriptions of the train split are not scored")
     truth, truths = suite.feature_truth(split), Truths(suite, split)
@@ -78,7 +76,7 @@ def describe_replies(run: Run, replies: Sequence[Replied], suite: Suite) -> tupl
         Described(
             query=reply.query,
             raw=reply.raw,
-            answer=_description(reply),
+            answer=reply.answer if isinstance(reply.answer, Description) else None,
             truth=truth[reply.query.id],
             found=_found(run, own, reply, truths),
             mapped=None if reply.answer is None else _mapped(run, own, reply.query.id),
@@ -157,10 +155,6 @@ def _rating(run: Run, judge: str, reply: Replied) -> float | None:
     if reply.answer is None:
         return 0.0
     return rated(run.judgements[judge, reply.query.id]["raw"])
-
-
-def _description(reply: Replied) -> Description | None:
-    return reply.answer if isinstance(reply.answer, Description) else None
 
 
 def _rounded(value: float) -> float:

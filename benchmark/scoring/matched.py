@@ -1,98 +1,37 @@
-"""Run files to tables of the same queries: of one task, suite, version, split and data."""
+"""Runs on the same queries, and what else must be equal for a difference to be a finding."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import IncompleteRunError, UsageError
-from ..metrics.bootstrap import N_RESAMPLES, resample
-from ..metrics.verdicts import FloatArray, Table
-from ..records import Replied
-from ..runs.run import Run, read_run
+from ..metrics.verdicts import Table
+from ..records import COMPARED, GREEDY
+from ..registry import BASELINE, provided_baselines
+from ..runs.header import Header, decoding_of, n_train
 from ..suite.suite import Suite
 from ..task import Task
-from .grade import SEED, grade_run, headline_queries, make_table, score_graded
-from .score import about
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Graded:
-    """A run file, read and graded once."""
-
-    path: Path
-    """The run file."""
-    run: Run
-    """What it holds."""
-    task: Task
-    """The task it is about."""
-    suite: Suite
-    """The suite it is about."""
-    scored: tuple[Replied, ...]
-    """Every query it is about, beside truth and answer, in the suite's order."""
-
-    @property
-    def split(self) -> str:
-        """Name of the split it is about."""
-        return str(self.run.header["task"]["split"])
-
-    def result(self) -> dict[str, Any]:
-        """Return what `score` does."""
-        return score_graded(self.run, self.task, self.suite, self.scored)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matched:
-    """Runs about the same queries of one task."""
-
-    graded: tuple[Graded, ...]
-    """The runs, at least one."""
-    ids: tuple[str, ...]
-    """Queries of the headline kinds that all of them are about, in the suite's order."""
-    tables: tuple[Table, ...]
-    """Their answers to these queries, one table a run."""
-
-    @property
-    def task(self) -> Task:
-        """The task they are about."""
-        return self.graded[0].task
-
-    def resampled(self, metric: str, n_resamples: int = N_RESAMPLES) -> FloatArray:
-        """Return a metric of every run on the same resamples, (n_runs, n_resamples)."""
-        values = resample(
-            self.tables, [metric], rng=stream(self.graded[0]), n_resamples=n_resamples
-        )
-        return values[metric]
+from .grade import SEED, Graded, make_table
 
 
 def stream(graded: Graded) -> np.random.Generator:
-    """Return the generator of everything that is drawn for runs of one suite and task."""
+    """Return what `draws` does for a run."""
     return draws(graded.suite, graded.task, graded.split)
 
 
 def draws(suite: Suite, task: Task, split: str) -> np.random.Generator:
-    """Return the same of a suite, task and split."""
+    """Return the generator of everything that is drawn for runs of one suite, task and split."""
     name = f"{suite.name}/{task.name}/{task.version}/{split}"
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.default_rng([SEED, int.from_bytes(digest[:8], "big")])
 
 
-def grade_file(path: Path | str, *, suite: str | None = None) -> Graded:
-    """Read and grade a run file; `suite` is a folder of suites that are not in the package."""
-    run = read_run(Path(path))
-    task, found = about(run, suite)
-    return Graded(
-        path=Path(path), run=run, task=task, suite=found, scored=grade_run(run, task, found)
-    )
-
-
-def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
-    """Put runs of one task, at least one, on the same queries.
+def match(graded: Sequence[Graded], *, common: bool = False) -> tuple[Table, ...]:
+    """Return the headline answers of runs of one task, at least one, to the same queries.
 
     Runs are compared on the whole of what they are about, and only if that is the same. With
     `common`, on the queries that all have a row for, which somebody chose: for looking, not for
@@ -106,12 +45,7 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
                 f"and {theirs!r}; compare runs of one task, suite, version and split"
             )
     answered = [
-        {
-            one.query.id
-            for one in headline_queries(g.scored, g.task)
-            if not common or one.raw is not None
-        }
-        for g in graded
+        {one.query.id for one in g.headline if not common or one.raw is not None} for g in graded
     ]
     ids = set.intersection(*answered)
     for g, own in zip(graded, answered, strict=True):
@@ -128,11 +62,7 @@ def match(graded: Sequence[Graded], *, common: bool = False) -> Matched:
     kept = [[one for one in g.scored if one.query.id in ids] for g in graded]
     if not ids:
         raise UsageError(f"{first.path} and the other runs have no query in common")
-    return Matched(
-        graded=tuple(graded),
-        ids=tuple(one.query.id for one in kept[0]),
-        tables=tuple(make_table(scored) for scored in kept),
-    )
+    return tuple(make_table(scored) for scored in kept)
 
 
 def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]:
@@ -144,3 +74,59 @@ def _differing(first: Graded, other: Graded) -> list[tuple[str, object, object]]
         ("data_sha256", first.suite.data_sha256, other.suite.data_sha256),
     ]
     return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+# Settings that are no part of a recipe, or are compared on their own: who was trained and from
+# which seed, the learning rate, which each base model has for itself, and what changes no reply
+NOT_RECIPE = frozenset(
+    {
+        "base",
+        "batch_size",
+        "decoding",
+        "engine",
+        "injection",
+        "learning_rate",
+        "n_train",
+        "seed",
+        "twin",
+        "validation_loss",
+        "vectors",
+    }
+)
+
+
+def recipe(header: Header, task: Task, *, vectors: bool = True) -> dict[str, Any]:
+    """Return what two runs must share; without `vectors`, not how vectors enter."""
+    explainer = header.explainer
+    settings = explainer.settings
+    found: dict[str, Any] = {
+        "kind": explainer.kind,
+        # what a baseline, or somebody's code, does is in its name; a model is one of many
+        "name": None if explainer.kind == "local" else explainer.name,
+        "shots": explainer.shots,
+        "decoding": decoding_of(explainer.settings).get("decoding", GREEDY),
+        "n_train": n_train(settings, task.name),
+        "settings": {key: one for key, one in settings.items() if key not in NOT_RECIPE},
+    }
+    return found | ({"injection": _entering(settings.get("injection"))} if vectors else {})
+
+
+def fixed_verdict(header: Header, suite: Suite, metric: str) -> bool:
+    """Whether a run could give but one verdict, so that its metric differs by construction.
+
+    A reply that is compared with itself never says `changed`; some baselines say one thing always.
+    """
+    if suite.describes or metric.startswith("content_match"):
+        return False
+    explainer = header.explainer
+    compared = decoding_of(explainer.settings).get("decoding") == COMPARED
+    name = explainer.name
+    single = (f"{BASELINE}{one.name}" for one in provided_baselines().BASELINES if one.one_verdict)
+    return (compared and explainer.no_vector) or name in single
+
+
+def _entering(injection: object) -> object:
+    """How vectors enter, without the maps into a model of another width."""
+    if not isinstance(injection, Mapping):
+        return injection
+    return {key: one for key, one in injection.items() if key != "projection"}

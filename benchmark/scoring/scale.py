@@ -25,12 +25,9 @@ class NoScaleError(IntegrityError):
 class Scale:
     """The scores of a task's headline that count as 0 and as 1."""
 
-    floor: float
-    """Score that becomes 0."""
-    ceiling: float
-    """Score that becomes 1."""
-    floor_of: str = ""
-    """Name of the null that reaches the floor."""
+    floor: float  # Score that becomes 0
+    ceiling: float  # Score that becomes 1
+    floor_of: str = ""  # Name of the null that reaches the floor
 
     def __post_init__(self) -> None:
         """Refuse a scale without length."""

@@ -11,13 +11,10 @@ from ..errors import CheckFailedError, IncompleteRunError, UsageError
 from ..export import tables as table
 from ..metrics.confidence import FIELDS
 from ..records import Answer, Described, Replied, Scored
-from ..registry import get_task
-from ..runs.run import Run, read_run
-from ..suite.find import find_suite, shipped_suite
-from ..suite.suite import MINI, Suite
-from ..task import Task
+from ..runs.run import read_run
+from ..suite.suite import MINI
 from .correct import is_right
-from .grade import grade_run, score_run
+from .grade import about, grade_file
 
 PARTIAL = (
     "a partial run cannot be submitted: it answers {n} queries that were chosen; "
@@ -32,10 +29,8 @@ _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
 
 def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
-    """Score a run file, see `grade.score_run`."""
-    found = read_run(Path(path))
-    task, where = about(found, suite)
-    return score_run(found, task, where)
+    """Score a run file, see `Graded.result`."""
+    return grade_file(path, suite=suite).result()
 
 
 def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[dict[str, Any]]:
@@ -68,7 +63,7 @@ def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
     """Whether the ground truth of a run's split is on this machine."""
     found = read_run(Path(path))
     _, where = about(found, suite)
-    split = found.header["task"]["split"]
+    split = found.header.task.split
     return (where.root / ("validation" if split == MINI else split) / "truth.jsonl").is_file()
 
 
@@ -95,12 +90,12 @@ def check_score(path: Path | str, result: dict[str, Any]) -> None:
 def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
     """Read a run file strictly and say what it is; `strict` refuses what cannot be submitted."""
     found = read_run(Path(path))
-    said, partial = found.header["task"], found.header["partial"]
+    said, partial = found.header.task, found.header.partial
     reason = None
     if partial:
-        reason = PARTIAL.format(n=said["n"])
+        reason = PARTIAL.format(n=said.n)
     elif not found.complete:
-        reason = INCOMPLETE.format(missing=said["n"] - len(found.rows), n=said["n"])
+        reason = INCOMPLETE.format(missing=said.n - len(found.rows), n=said.n)
     if strict and reason is not None:
         error = CheckFailedError if partial else IncompleteRunError
         raise error(f"{path}: {reason}")
@@ -110,11 +105,11 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
         "partial": partial,
         "cannot_submit": reason,
         "rows": len(found.rows),
-        "queries": said["n"],
-        "suite": said["suite"],
-        "task": said["id"],
-        "split": said["split"],
-        "explainer": found.header["explainer"]["name"],
+        "queries": said.n,
+        "suite": said.suite,
+        "task": said.id,
+        "split": said.split,
+        "explainer": found.header.explainer.name,
     }
 
 
@@ -123,12 +118,11 @@ def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise UsageError("expected RUN or RUN:ID")
-    found = read_run(Path(match["path"]))
-    task, where = about(found, suite)
+    graded = grade_file(match["path"], suite=suite)
     rows = [
-        shown(one, task.render(one.query).question)
-        | {k: v for k, v in found.rows.get(one.query.id, {}).items() if k in FIELDS}
-        for one in grade_run(found, task, where)
+        shown(one, graded.task.render(one.query).question)
+        | {k: v for k, v in graded.run.rows.get(one.query.id, {}).items() if k in FIELDS}
+        for one in graded.scored
         if match["id"] in (None, one.query.id)
     ]
     if not rows:
@@ -170,12 +164,3 @@ def shown(one: Replied, question: str) -> dict[str, Any]:
         "content": content_right,
         "exact": verdict_right and content_right,
     }
-
-
-def about(found: Run, suite: str | None) -> tuple[Task, Suite]:
-    """Return a run's task and suite; its header can name shipped suites only, never a folder."""
-    said = found.header["task"]
-    task = get_task(said["id"])
-    if suite is not None:
-        return task, find_suite(suite, task.name)
-    return task, shipped_suite(said["suite"], task.name)

@@ -21,19 +21,18 @@ if TYPE_CHECKING:
     from .suite import Suite
 
 WINDOWS = 16
-MATCHED = 8
-"""Those with a marked token, strong in half of them; a feature of kind `token` has none."""
-WINDOW = 32
-"""Windows of a feature, and tokens of a window."""
-WORDINGS = 3
-"""Fewest wordings of a reference description."""
+MATCHED = 8  # Those with a marked token, strong in half of them; a feature of kind `token` has none
+WINDOW = 32  # Windows of a feature, and tokens of a window
+WORDINGS = 3  # Fewest wordings of a reference description
+# Kinds of features: of the current token, which have random windows alone; of the context, of which
+# the last two tokens of matched windows are the same. Of any other kind the last one is.
 TOKEN, BIGRAM = "token", "bigram"
-"""Kinds of features: of the current token, which have random windows alone; of the context, of
-which the last two tokens of matched windows are the same. Of any other kind the last one is."""
 
 _TOKENS = (WINDOWS, WINDOW)
 _EACH = (WINDOWS,)
 Form = tuple[type[np.generic], tuple[int | None, ...]]
+# Files by name: their tensors with dtype and shape after the first axis, which is the query's; None
+# is any length
 PARTS: Mapping[str, Mapping[str, Form]] = {
     "windows": {
         "ids": (np.int32, _TOKENS),
@@ -49,8 +48,7 @@ PARTS: Mapping[str, Mapping[str, Form]] = {
         "token": (np.float32, _TOKENS),
     },
 }
-"""Files by name: their tensors with dtype and shape after the first axis, which is the query's;
-None is any length."""
+# Further tensors of these files, whose first axis is the layer's
 OF_LAYERS: Mapping[str, Mapping[str, Form]] = {
     "definitions": {
         "layers": (np.int32, ()),
@@ -58,9 +56,7 @@ OF_LAYERS: Mapping[str, Mapping[str, Form]] = {
         "cap": (np.float32, ()),
     }
 }
-"""Further tensors of these files, whose first axis is the layer's."""
-SUM = 1e-3
-"""How far the weights of a feature's random windows may sum from 1."""
+SUM = 1e-3  # How far the weights of a feature's random windows may sum from 1
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -11,49 +11,40 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import IntegrityError
-from ..files import sha256_bytes, sha256_file, write_json_atomic, write_jsonl_atomic
-from ..tensors import write_safetensors_atomic
+from ..files import (
+    sha256_bytes,
+    sha256_file,
+    write_json_atomic,
+    write_jsonl_atomic,
+    write_safetensors_atomic,
+)
 from .features import asked_id
 from .manifest import SCHEMA, data_hash
 from .rows import checked_vectors
 from .suite import Suite
 
+# Marks every suite's manifest, so that training corpora can filter the files out
 CANARY = "introspect-bench:canary:7d1c6c1e-7f0b-4b43-9c53-1a0e6a2f54d8"
-"""Marks every suite's manifest, so that training corpora can filter the files out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A measured query about to be frozen."""
 
-    kind: str
-    """Position kind or ablation kind."""
-    fields: Mapping[str, Any]
-    """What prompts may use."""
-    clean: str
-    """Output without the intervention."""
-    outcome: str
-    """Output with it."""
-    clean_ids: Sequence[int]
-    """Tokens of the clean output."""
-    outcome_ids: Sequence[int]
-    """Tokens of the outcome."""
-    margin: float
-    """Smallest top-1 gap over both outputs, in logits."""
-    part: str | None = None
-    """Letter of the part that the clean output rests on (kind `which` only)."""
-    source: str | None = None
-    """The source prompt's own output (patching); for oracles only."""
-    origin: Mapping[str, Any] | None = None
-    """Where the vector was read (patching); for oracles, and training that asks about it."""
-    vector: npt.NDArray[np.float16] | None = None
-    """The vector that was written, (d_target,); exactly these bytes were measured."""
-    nearest_train: float | None = None
-    """Largest centred cosine of the vector with a training vector of the same place and layers."""
-    place: str | None = None
-    """Kind of place, if `kind` does not say it; not written."""
-    distances: Mapping[str, float] | None = None
-    """Distances of the vector from what a reader may know, for statistics; not written."""
+    kind: str  # Position kind or ablation kind
+    fields: Mapping[str, Any]  # What prompts may use
+    clean: str  # Output without the intervention
+    outcome: str  # Output with it
+    clean_ids: Sequence[int]  # Tokens of the clean output
+    outcome_ids: Sequence[int]  # Tokens of the outcome
+    margin: float  # Smallest top-1 gap over both outputs, in logits
+    part: str | None = None  # Letter of the part that the clean output rests on (kind `which` only)
+    source: str | None = None  # The source prompt's own output (patching); for oracles only
+    origin: Mapping[str, Any] | None = None  # Where the vector was read (patching); for oracles
+    vector: npt.NDArray[np.float16] | None = None  # (d_target,); exactly these were measured
+    nearest_train: float | None = None  # Largest centred cosine with a training vector
+    place: str | None = None  # Kind of place, if `kind` does not say it; not written
+    distances: Mapping[str, float] | None = None  # For statistics; not written
 
 
 def query_id(task: str, query: Measured) -> str:

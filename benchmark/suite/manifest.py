@@ -12,8 +12,7 @@ from ..errors import IntegrityError
 from ..records import SPLITS
 
 SCHEMA = "introspect-bench/suite/1"
-MANIFEST = "manifest.json"
-"""Name of the manifest in a suite's folder; the only file it does not list."""
+MANIFEST = "manifest.json"  # The only file of a suite that it does not list
 
 _FILE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)*(/[a-z0-9_-]+(\.[a-z0-9]+)*)*")
 _ID = re.compile("[0-9a-f]{16}")

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from ..errors import IntegrityError, UsageError
 from ..files import canonical_json
-from ..records import FeatureTruth, GroundTruth, Query
-from . import features as suite_features
+from ..records import GroundTruth, Query
 
 if TYPE_CHECKING:
     from .suite import Suite
@@ -21,30 +20,29 @@ if TYPE_CHECKING:
 _ID = re.compile("[0-9a-f]{16}")
 
 
-def query(row: Mapping[str, Any]) -> tuple[str, Query]:
-    """Read a line of `queries.jsonl`."""
+def query(row: Mapping[str, Any]) -> Query:
+    """Read a line of `queries.jsonl`; here and below the caller has checked `id`."""
     _keys(row, "id", "group", "kind", "vector", "fields")
     vector = _value(row, "vector", int, type(None))
     if vector is not None and vector < 0:
         raise IntegrityError(f"field vector is {vector}")
-    found = Query(
-        id=_hex_id(row, "id"),
-        group=_hex_id(row, "group"),
+    return Query(
+        id=row["id"],
+        group=hex_id(row, "group"),
         kind=_value(row, "kind", str),
         fields=_value(row, "fields", dict),
         vector=vector,
     )
-    return found.id, found
 
 
-def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
+def ground_truth(row: Mapping[str, Any]) -> GroundTruth:
     """Read a line of `truth.jsonl`."""
     row = {"nearest_train": None, **row}
     names = ("id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
     _keys(row, *names, *row.keys() & {"part"})
     nearest = _value(row, "nearest_train", float, int, type(None))
-    truth = GroundTruth(
-        id=_hex_id(row, "id"),
+    return GroundTruth(
+        id=row["id"],
         clean=_value(row, "clean", str),
         outcome=_value(row, "outcome", str),
         clean_ids=_token_ids(row, "clean_ids"),
@@ -53,21 +51,13 @@ def ground_truth(row: Mapping[str, Any]) -> tuple[str, GroundTruth]:
         nearest_train=None if nearest is None else float(nearest),
         part=_value(row, "part", str) if "part" in row else None,
     )
-    return truth.id, truth
 
 
-def feature_truth(row: Mapping[str, Any]) -> tuple[str, FeatureTruth]:
-    """Read a line of `truth.jsonl` of a suite of features."""
-    return _hex_id(row, "id"), suite_features.feature_truth(row)
-
-
-def oracle(row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def oracle(row: Mapping[str, Any]) -> dict[str, Any]:
     """Read a line of `oracle.jsonl`."""
     _keys(row, "id", "clean", "source", *row.keys() & {"origin"})
-    record = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
-    if "origin" in row:
-        record["origin"] = _value(row, "origin", dict)
-    return _hex_id(row, "id"), record
+    found = {"clean": _value(row, "clean", str), "source": _value(row, "source", str, type(None))}
+    return found | ({"origin": _value(row, "origin", dict)} if "origin" in row else {})
 
 
 def _keys(row: Mapping[str, Any], *names: str) -> None:
@@ -81,7 +71,8 @@ def _value(row: Mapping[str, Any], name: str, *kinds: type) -> Any:
     return row[name]
 
 
-def _hex_id(row: Mapping[str, Any], name: str) -> str:
+def hex_id(row: Mapping[str, Any], name: str) -> str:
+    """Return a field of 16 hexadecimal digits."""
     value: object = row.get(name)
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise IntegrityError(f"field {name} is not 16 hexadecimal digits")

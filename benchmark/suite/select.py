@@ -1,17 +1,76 @@
-"""Which queries a run is about, and whether task and suite belong together."""
+"""The suite and queries a run is about: shipped suites by name, others in folders TASK/VERSION."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import files
 from ..errors import IntegrityError, UsageError
 from ..records import Query
+from ..registry import get_task, pins, suite_root, suites
+from ..registry import tasks as every
 from ..task import Task
 from .manifest import MANIFEST
-from .suite import Suite
+from .suite import Suite, open_suite
+
+if TYPE_CHECKING:
+    from ..runs.header import Asked
+
+
+def shipped_tasks(name: str) -> list[Task]:
+    """Return the tasks of a shipped suite, in their own order."""
+    if name not in suites():
+        raise UsageError(
+            f"unknown suite {name!r}: choose from {', '.join(suites())}, or give the folder of "
+            "another one with --suite"
+        )
+    pinned = pins()
+    return [task for task in every() if f"{name}/{task.name}/{task.version}" in pinned]
+
+
+def shipped_suite(name: str, task: str) -> Suite:
+    """Open a suite that ships with the package, whatever is in the current folder."""
+    found, known = get_task(task), shipped_tasks(name)
+    if found not in known:
+        raise UsageError(
+            f"the suite {name} has no task {task} {found.version}; choose from "
+            f"{', '.join(one.name for one in known)}, or give another suite with --suite"
+        )
+    return open_suite(suite_root(name, task), sha256=pins()[f"{name}/{found.name}/{found.version}"])
+
+
+def find_suite(name: str, task: str) -> Suite:
+    """Open the suite that a user named: a shipped one, or else a folder of suites.
+
+    A folder with the name of a shipped suite must be written as a path, such as `./smollm2-135m`.
+    """
+    version = get_task(task).version
+    if not _is_folder(name):
+        return shipped_suite(name, task)
+    root = Path(name) / task / version
+    if not (root / MANIFEST).is_file():
+        raise UsageError(f"{name} holds no {task}/{version}/{MANIFEST}; give a suite's folder")
+    return open_suite(root)
+
+
+def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
+    """Return tasks with their suites, in their own order: those named, or all of the suite."""
+    if tasks:
+        wanted = {get_task(task).name for task in tasks}
+        present = [task for task in every() if task.name in wanted]
+    elif _is_folder(name):
+        present = [t for t in every() if (Path(name) / t.name / t.version / MANIFEST).is_file()]
+        if not present:
+            raise UsageError(f"{name} holds no suite: expected TASK/VERSION/{MANIFEST} in it")
+    else:
+        present = shipped_tasks(name)
+    return [(task, find_suite(name, task.name)) for task in present]
+
+
+def _is_folder(name: str) -> bool:
+    return name not in suites() and Path(name).is_dir()
 
 
 def suite_fields(suite: Suite) -> dict[str, str]:
@@ -27,22 +86,21 @@ def suite_fields(suite: Suite) -> dict[str, str]:
 
 def check_task(task: Task, suite: Suite) -> None:
     """Refuse a task that is not the one the suite was made for."""
-    theirs = suite_fields(suite)
-    ours = {"id": task.name, "version": task.version, "prompt_sha256": task.prompt_sha256}
+    ours = {"task": task.name, "version": task.version, "prompt_sha256": task.prompt_sha256}
     for field, value in ours.items():
-        if theirs[field] != value:
+        if (theirs := getattr(suite, field)) != value:
             raise IntegrityError(
-                f"{suite.root / MANIFEST}: {'task' if field == 'id' else field} is "
-                f"{theirs[field]!r}, the task in this package has {value!r}"
+                f"{suite.root / MANIFEST}: {field} is {theirs!r}, the task in this package has "
+                f"{value!r}"
             )
 
 
-def check_about(header: Mapping[str, Any], suite: Suite, path: Path) -> None:
+def check_about(asked: Asked, suite: Suite, path: Path) -> None:
     """Refuse a run, at `path`, that is not about this suite."""
     for field, value in suite_fields(suite).items():
-        if header["task"][field] != value:
+        if (said := getattr(asked, field)) != value:
             raise IntegrityError(
-                f"{path}: task.{field} is {header['task'][field]!r}, the suite here has "
+                f"{path}: task.{field} is {said!r}, the suite here has "
                 f"{value!r}; score it with the suite it was made with"
             )
 

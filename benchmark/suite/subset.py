@@ -11,8 +11,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..records import Query
 
-Amount = int | float
-"""How many: a number of queries, or below 1 the part of all of them."""
+Amount = int | float  # How many: a number of queries, or below 1 the part of all of them
 
 
 def draw_groups(queries: Sequence[Query], n: Amount | None, *, seed: int) -> list[Query]:

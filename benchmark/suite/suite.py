@@ -29,12 +29,9 @@ T = TypeVar("T")
 class Suite:
     """One frozen suite. Reading a file checks it against the manifest's hash, every time."""
 
-    root: Path
-    """Folder of the suite."""
-    manifest: Mapping[str, Any]
-    """Contents of `manifest.json`."""
-    n_train: Amount | None = None
-    """Training queries that are seen, drawn by `draw_groups` with seed 0; all if None."""
+    root: Path  # Folder of the suite
+    manifest: Mapping[str, Any]  # Contents of `manifest.json`
+    n_train: Amount | None = None  # Training queries that are seen, see `draw_groups`; None: all
 
     @property
     def name(self) -> str:
@@ -103,7 +100,7 @@ class Suite:
 
     def feature_truth(self, split: str) -> dict[str, FeatureTruth]:
         """Return what is known about a split's features by query id, in the order of the file."""
-        return self._answers(split, "truth", suite_rows.feature_truth)
+        return self._answers(split, "truth", suite_features.feature_truth)
 
     def answers(self, split: str) -> dict[str, Answer | Choice | Description]:
         """Return the right answers of a split by query id, whatever its truth is."""
@@ -161,9 +158,7 @@ class Suite:
             self.truth(split)
             self.oracle(split)
 
-    def _answers(
-        self, split: str, part: str, build: Callable[[dict[str, Any]], tuple[str, T]]
-    ) -> dict[str, T]:
+    def _answers(self, split: str, part: str, build: Callable[[dict[str, Any]], T]) -> dict[str, T]:
         folder = self.folder(split)
         name = f"{folder}/{part}.jsonl"
         found = self._rows(name, build)
@@ -186,14 +181,14 @@ class Suite:
             )
         return mini
 
-    def _rows(self, name: str, build: Callable[[dict[str, Any]], tuple[str, T]]) -> dict[str, T]:
+    def _rows(self, name: str, build: Callable[[dict[str, Any]], T]) -> dict[str, T]:
         path = str(self.root / name)
         found: dict[str, T] = {}
         for number, line in files.iter_lines(BytesIO(self.read(name)), path):
             where = f"{path}:{number}"
             row = files.parse_object(line, where)
             try:
-                key, record = build(row)
+                record, key = build(row), suite_rows.hex_id(row, "id")
             except IntegrityError as error:
                 raise IntegrityError(f"{where}: {error}") from error
             if key in found:

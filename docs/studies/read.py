@@ -27,7 +27,7 @@ from introspect_bench.benchmark.files import (
     read_jsonl,
     write_jsonl_atomic,
 )
-from introspect_bench.benchmark.suite.find import find_suite
+from introspect_bench.benchmark.suite.select import find_suite
 
 PATCHING = "activation-patching"
 METRICS = (

@@ -38,10 +38,10 @@ from introspect_bench.benchmark.files import (
     read_json,
     read_jsonl,
     sha256_bytes,
+    write_safetensors_atomic,
 )
-from introspect_bench.benchmark.suite.find import find_suite
+from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.benchmark.suite.suite import Suite
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.judge import quality
 from introspect_bench.tasks.feature_descriptions.judge.conjunctions import denied
 from introspect_bench.tasks.feature_descriptions.judge.judges import quantise, shuffled

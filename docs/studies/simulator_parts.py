@@ -28,9 +28,8 @@ from torch import Tensor, nn
 from introspect_bench.benchmark.backends.explainer.load import find_model
 from introspect_bench.benchmark.backends.models.embedding import fetch_embedder, load_embedder
 from introspect_bench.benchmark.backends.models.pretrained import load_model
-from introspect_bench.benchmark.files import sha256_file
-from introspect_bench.benchmark.suite.find import find_suite
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from introspect_bench.benchmark.files import sha256_file, write_safetensors_atomic
+from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.tasks.feature_descriptions.judge import quality
 from introspect_bench.tasks.feature_descriptions.judge.conjunctions import clause_table
 from introspect_bench.tasks.feature_descriptions.judge.grammar import ParsedDescription, read

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...benchmark.export import tables as table
-from ...benchmark.export.tables import NOTHING
-from ...benchmark.export.titles import title
-from ...benchmark.metrics.slices import PARTS, PartDifference
+from ...benchmark.export.tables import NOTHING, title
+from ...benchmark.metrics.bootstrap import PARTS, PartDifference
 from ...benchmark.metrics.verdicts import of_part
 from ..site.figures import signed
 

@@ -9,6 +9,8 @@ from ...benchmark.errors import IntegrityError
 from ...benchmark.export import latex
 from ...benchmark.export.tables import (
     NOTHING,
+    NUMBERS,
+    TITLES,
     cell,
     clean,
     distinct,
@@ -17,7 +19,6 @@ from ...benchmark.export.tables import (
     lines_of,
     shown,
 )
-from ...benchmark.export.titles import NUMBERS, TITLES
 
 CORRECTIONS: Mapping[str, str] = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 """How a correction is called in a legend."""

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from ...benchmark.errors import IntegrityError
 from ...benchmark.files import write_bytes_atomic
+from ...benchmark.metrics.bootstrap import PartDifference, differences
 from ...benchmark.metrics.paired import adjust, compare
-from ...benchmark.metrics.slices import PartDifference, differences
-from ...benchmark.runs.new_header import decoding_of
-from ...benchmark.scoring.equals import fixed_verdict, recipe
-from ...benchmark.scoring.matched import draws
+from ...benchmark.runs.header import decoding_of
+from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..site.build import Collected, OnEntry, collect
@@ -136,7 +135,7 @@ def _baselines(found: Collected) -> list[Scored]:
 
 def _twin(one: Scored) -> str | None:
     for explainer in one.explainers:
-        if twin := explainer.get("settings", {}).get("twin"):
+        if twin := explainer.settings.get("twin"):
             return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
     return None
 
@@ -144,8 +143,10 @@ def _twin(one: Scored) -> str | None:
 def _weights(one: Scored) -> tuple[Any, ...]:
     """What tells explainers apart besides their vectors."""
     explainer = one.explainers[0]
-    hashes = sorted(explainer.get("weights_sha256", {}).items())
-    return (explainer["no_vector"], decoding_of(explainer), hashes) if hashes else (one.entry.id,)
+    hashes = sorted(explainer.weights_sha256.items())
+    if not hashes:
+        return (one.entry.id,)
+    return (explainer.no_vector, decoding_of(explainer.settings), hashes)
 
 
 def _contrasts(

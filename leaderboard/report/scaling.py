@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...benchmark.errors import UsageError
-from ...benchmark.export.tables import clean
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import clean, title
 from ...benchmark.files import canonical_json, write_bytes_atomic
-from ...benchmark.runs.new_header import n_train
+from ...benchmark.runs.header import Answering, n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score_all
 from ..site.board import Estimate, estimate_of
@@ -124,8 +123,8 @@ def board_scaling(
 
 def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
     check_whole(path, result)
-    explainer = read_run(path).header["explainer"]
-    amount = n_train(explainer, result["task"])
+    explainer = read_run(path).header.explainer
+    amount = n_train(explainer.settings, result["task"])
     if amount is None:
         raise UsageError(
             f"{path}: does not say from how many queries was learnt; give runs of explainers made "
@@ -140,24 +139,24 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
         metric=metric,
         where=f"{result['suite']}, {result['split']}",
         recipe=_recipe(explainer),
-        name=explainer["name"],
+        name=explainer.name,
         n_train=amount,
         score=score,
     )
 
 
-def _recipe(explainer: Mapping[str, Any]) -> str:
-    weights = explainer["weights_sha256"]
+def _recipe(explainer: Answering) -> str:
+    weights = explainer.weights_sha256
     base = {name: digest for name, digest in weights.items() if name.startswith("base/")}
-    settings = explainer.get("settings", {})
+    settings = explainer.settings
     came_of_it = ("n_train", "validation_loss")
     return canonical_json(
         {
-            "name": None if base else explainer["name"],
+            "name": None if base else explainer.name,
             "base": base,
             "settings": {k: v for k, v in settings.items() if k not in came_of_it},
-            "shots": explainer["shots"],
-            "no_vector": explainer["no_vector"],
-            "shuffled": explainer.get("shuffled_vectors", False),
+            "shots": explainer.shots,
+            "no_vector": explainer.no_vector,
+            "shuffled": explainer.shuffled_vectors,
         }
     )

@@ -10,10 +10,9 @@ from typing import Any
 
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export import tables as table
-from ...benchmark.export.tables import NOTHING
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import NOTHING, title
 from ...benchmark.files import read_json
-from ...benchmark.runs.new_header import n_train
+from ...benchmark.runs.header import n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score
 
@@ -60,15 +59,15 @@ def cells_of(study: Path | str | None, suite: str | None) -> list[Cell]:
 def _read_cell(path: Path, suite: str | None) -> Cell:
     result = score(path, suite=suite)
     check_whole(path, result)
-    explainer = read_run(path).header["explainer"]
-    settings = explainer.get("settings", {})
+    explainer = read_run(path).header.explainer
+    settings = explainer.settings
     loss = settings.get("validation_loss")
     if loss is not None and type(loss) is not float:
         raise UsageError(f"{path}: validation_loss of the explainer is not a number")
     return Cell(
         result=result,
         injection=settings.get("injection") or None,
-        n_train=n_train(explainer, result["task"]),
+        n_train=n_train(settings, result["task"]),
         validation_loss=loss,
     )
 

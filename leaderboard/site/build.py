@@ -16,9 +16,8 @@ from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.metrics.bootstrap import resample
 from ...benchmark.metrics.verdicts import METRIC_VERSION
 from ...benchmark.records import ACCESS, ORACLE
-from ...benchmark.scoring.equals import fixed_verdict, recipe
-from ...benchmark.scoring.matched import draws
-from ...benchmark.suite.find import tasks_of
+from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
+from ...benchmark.suite.select import tasks_of
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.overall import Scales, Standing, TaskScore, scales_of, standings

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import title
 from ...benchmark.records import RANKED
 from . import figures
 from .board import Row, SuiteBoard

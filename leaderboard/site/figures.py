@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...benchmark.export import tables as table
-from ...benchmark.export.tables import NOTHING
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import NOTHING, title
 from .board import Estimate
 
 OVERALL = "overall"

@@ -14,8 +14,7 @@ from typing import Any
 
 from ...benchmark.metrics.paired import adjust, compare
 from ...benchmark.records import RANKED
-from ...benchmark.scoring.equals import fixed_verdict, recipe
-from ...benchmark.scoring.matched import draws
+from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..submissions.checks import SPLIT
@@ -71,8 +70,7 @@ class Asked:
     @property
     def settings(self) -> Mapping[str, Any]:
         """What else its run says of it."""
-        settings: Mapping[str, Any] = self.run.header["explainer"].get("settings", {})
-        return settings
+        return self.run.header.explainer.settings
 
     def equals(self, other: Asked) -> bool:
         """Whether both differ in nothing but whom they were made from, and their seeds."""
@@ -177,10 +175,10 @@ def _asked(
     for one in entries:
         base, run = made_from(one, tasks), one.runs[task.name]
         score = estimate_of(run.result["overall"]["metrics"][task.headline])
-        explainer = run.header["explainer"]
+        explainer = run.header.explainer
         if base is None or score is None or not one.ranked:
             continue
-        if explainer["no_vector"] or explainer.get("shuffled_vectors"):
+        if explainer.no_vector or explainer.shuffled_vectors:
             continue
         if one.name not in best or best[one.name].score.value < score.value:
             best[one.name] = Asked(

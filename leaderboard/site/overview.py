@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import title
 from ...benchmark.records import ACCESS
 from ..report.contrasts import LEVEL
 from ..verification.tiers import TIERS

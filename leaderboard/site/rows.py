@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...benchmark.metrics.bootstrap import ends
+from ...benchmark.runs.header import Answering
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.overall import Overall, Standing
@@ -41,19 +41,19 @@ class Scored:
         return entry_access(self.entry.fields, headers, self.standing)
 
     @property
-    def explainers(self) -> list[Mapping[str, Any]]:
+    def explainers(self) -> list[Answering]:
         """What the header of each run says of the explainer."""
-        return [run.header["explainer"] for run in self.runs.values()]
+        return [run.header.explainer for run in self.runs.values()]
 
     @property
     def shuffled(self) -> bool:
         """Whether a run had other queries' vectors."""
-        return any(explainer.get("shuffled_vectors") for explainer in self.explainers)
+        return any(explainer.shuffled_vectors for explainer in self.explainers)
 
     @property
     def own_vectors(self) -> bool:
         """Whether every run had the queries' own vectors."""
-        return not (self.shuffled or any(one["no_vector"] for one in self.explainers))
+        return not (self.shuffled or any(one.no_vector for one in self.explainers))
 
     @property
     def ranked(self) -> bool:
@@ -122,8 +122,8 @@ def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
     target = tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
     for explainer in found.explainers:
-        loaded = {str(one) for one in explainer.get("weights_sha256", {}).values()}
-        if loaded and (loaded & known or explainer["kind"] == "baseline"):
+        loaded = {str(one) for one in explainer.weights_sha256.values()}
+        if loaded and (loaded & known or explainer.kind == "baseline"):
             name = target.get("name")
             return None if name is None else str(name)
     return None
@@ -198,11 +198,11 @@ def _ledger(standing: Ledgered) -> str:
 
 
 def _facts(found: Scored) -> dict[str, str]:
-    versions = {str(run.header["package"].get("version")) for run in found.runs.values()}
-    hashes = (explainer.get("weights_sha256", {}) for explainer in found.explainers)
+    versions = {run.header.package.version for run in found.runs.values()}
+    hashes = (explainer.weights_sha256 for explainer in found.explainers)
     weights = {f"{name} {sha}" for of_run in hashes for name, sha in of_run.items()}
     return {
-        "Ran as": ", ".join(sorted({str(explainer["name"]) for explainer in found.explainers})),
+        "Ran as": ", ".join(sorted({explainer.name for explainer in found.explainers})),
         "Attempts": str(found.entry.fields["attempts"]),
         "Ran with package": ", ".join(sorted(versions)),
         "Weights sha256": "; ".join(sorted(weights)),

@@ -19,14 +19,15 @@ from ... import benchmark
 from ...benchmark import files
 from ...benchmark.cache import cache_dir
 from ...benchmark.errors import IntrospectBenchError
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import title
 from ...benchmark.metrics.descriptions import DescriptionTable
 from ...benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
 from ...benchmark.records import Described, Replied, Scored
 from ...benchmark.registry import provided_tasks
+from ...benchmark.runs.header import Header
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.correct import is_right
-from ...benchmark.scoring.grade import grade_run, headline_queries, make_table, score_graded
+from ...benchmark.scoring.grade import grade_run, make_table
 from ...benchmark.scoring.score import check_score
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
@@ -48,7 +49,7 @@ class ScoredRun:
 
     result: Mapping[str, Any]
     """What `score` returns."""
-    header: Mapping[str, Any]
+    header: Header
     """The run file's first line."""
     ids: tuple[str, ...]
     """Queries of the headline kinds, in the suite's order."""
@@ -90,15 +91,15 @@ def source_sha256() -> str:
 def _scored(path: Path, task: Task, suite: Suite) -> ScoredRun:
     run = read_run(path)
     graded = grade_run(run, task, suite)
-    result = score_graded(run, task, suite, graded)
+    result = graded.result()
     check_score(path, result)
-    kept = headline_queries(graded, task)
+    kept = graded.headline
     return ScoredRun(
         result=result,
         header=run.header,
         ids=tuple(one.query.id for one in kept),
         table=make_table(kept),
-        replies=tuple(_reply(one, task) for one in graded),
+        replies=tuple(_reply(one, task) for one in graded.scored),
     )
 
 
@@ -132,7 +133,7 @@ def _to_json(found: ScoredRun) -> dict[str, Any]:
     }
     return {
         "result": found.result,
-        "header": found.header,
+        "header": found.header.to_json(),
         "ids": list(found.ids),
         "kind": kind,
         "columns": columns,
@@ -147,7 +148,7 @@ def _from_json(value: Mapping[str, Any]) -> ScoredRun:
     }
     return ScoredRun(
         result=value["result"],
-        header=value["header"],
+        header=Header.from_json(value["header"], "header"),
         ids=tuple(value["ids"]),
         table=_TABLES[value["kind"]](**columns),
         replies=tuple(_read(row) for row in value["replies"]),

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...benchmark.export.tables import NOTHING
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import NOTHING, title
 from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
 from ..verification.tiers import TIERS
 from . import figures

@@ -9,9 +9,9 @@ from typing import Any
 from ...benchmark.errors import UsageError
 from ...benchmark.evaluation.explainers import harness_access
 from ...benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
-from ...benchmark.runs.header import widest
+from ...benchmark.runs.header import Header, widest
 from ...benchmark.runs.run import Run
-from ...benchmark.scoring.score import about
+from ...benchmark.scoring.grade import about
 from ..verification.tiers import Standing
 from .checks import AGAIN
 from .entries import Entry
@@ -55,12 +55,12 @@ class EntryAccess:
 
 def entry_access(
     fields: Mapping[str, Any],
-    headers: Mapping[str, Mapping[str, Any]],
+    headers: Mapping[str, Header],
     standing: Standing | None = None,
 ) -> EntryAccess:
     """Return how an entry comes by its answers, from `entry.json`, headers by task and ledger."""
     if not is_custom(headers.values()):
-        by_task = {task: str(header["access"]) for task, header in headers.items()}
+        by_task = {task: header.access for task, header in headers.items()}
         access = widest(by_task.values())
         reason = "" if access in RANKED else TOLD if access == ORACLE else NOT_SAID
         return EntryAccess(
@@ -76,10 +76,10 @@ def entry_access(
     )
 
 
-def submitted_access(declared: str | None, headers: Sequence[Mapping[str, Any]]) -> str:
+def submitted_access(declared: str | None, headers: Sequence[Header]) -> str:
     """Return the class an entry is submitted with: the widest of its runs, or what is declared."""
     if declared is None:
-        return widest(str(header["access"]) for header in headers)
+        return widest(header.access for header in headers)
     if not is_custom(headers):
         raise UsageError(
             "--access is for user code, py:module:Class; of all else the run files say it"
@@ -94,18 +94,18 @@ def _unconfirmed(access: str, standing: Standing | None) -> str:
     return {UNDECLARED: NOT_SAID, RUNS_TARGET: NOT_TOLD_APART, ORACLE: TOLD}.get(access, "")
 
 
-def is_custom(headers: Iterable[Mapping[str, Any]]) -> bool:
+def is_custom(headers: Iterable[Header]) -> bool:
     """Whether a run is a user's own code."""
-    return any(header["explainer"]["kind"] == CUSTOM_KIND for header in headers)
+    return any(header.explainer.kind == CUSTOM_KIND for header in headers)
 
 
 def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) -> Iterator[Finding]:
     """Yield where runs or entry say another class than the harness gives, and why none ranks it."""
     for run in runs.values():
-        queries = about(run, suite)[1].queries(run.header["task"]["split"])
-        said = run.header["access"]
+        queries = about(run, suite)[1].queries(run.header.task.split)
+        said = run.header.access
         try:
-            right = harness_access(run.header["explainer"], queries)
+            right = harness_access(run.header.explainer, queries)
         except UsageError as error:
             yield failed_check(run.path, 1, str(error), "a baseline of this package", AGAIN)
             continue

@@ -47,13 +47,13 @@ def text_findings(entry: Entry) -> Iterator[Finding]:
 
 def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
     """Yield what is wrong with a sound run file as a part of a submission."""
-    path, about = run.path, run.header["task"]
+    path, about = run.path, run.header.task
     wanted = {"id": path.stem, "suite": entry.suite, "split": SPLIT}
     for name, value in wanted.items():
-        if about[name] != value:
-            said = f"field task.{name} is {about[name][:80]!r}"
+        if (found := getattr(about, name)) != value:
+            said = f"field task.{name} is {found[:80]!r}"
             yield failed_check(path, 1, said, repr(value), "submit it where it belongs")
-    kind, declared = run.header["explainer"]["kind"], entry.fields["kind"]
+    kind, declared = run.header.explainer.kind, entry.fields["kind"]
     if (kind in OWN_KINDS or declared in OWN_KINDS) and kind != declared:
         said = f"the run says {kind[:80]!r}, entry.json says {declared!r}"
         yield failed_check(path, 1, said, "the same kind", "submit it as what it is")
@@ -63,16 +63,12 @@ def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
 def content_findings(run: Run) -> Iterator[Finding]:
     """Yield what a sound run file holds that nobody should submit, whoever submits it."""
     path = run.path
-    for problem in header_problems(run.header):
+    for problem in header_problems(run.header.to_json()):
         yield failed_check(path, 1, problem, WRITTEN, AGAIN)
-    tests = run.header.get("selftest")
-    if not isinstance(tests, Mapping):
-        said = "field selftest is missing or not an object"
-        yield failed_check(path, 1, said, WRITTEN, AGAIN)
-    elif failed := [name for name, value in tests.items() if value != "pass"]:
+    if failed := [name for name, value in run.header.selftest.items() if value != "pass"]:
         said = f"the self-test {failed[0][:80]} did not pass"
         yield failed_check(path, 1, said, "all pass", "see `introspect-bench doctor`")
-    if run.header["package"].get("dirty"):
+    if run.header.package.dirty:
         said = "made with a changed copy of the package"
         yield failed_check(path, 1, said, "a released version", "run it again", level="warning")
     parts = [(row, ROW) for row in run.rows.values()]
@@ -87,7 +83,7 @@ def content_findings(run: Run) -> Iterator[Finding]:
 
 def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
     """Yield what shows that the run files are not one explainer's, or not the ones submitted."""
-    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in runs.items()}
+    bodies = {task: str(run.body_sha256) for task, run in runs.items()}
     whole = all(run.complete for run in runs.values())
     if whole and not entry.id.endswith(f"__{body_digest(bodies)}"):
         said = "the replies are not those that the folder's name stands for"
@@ -96,7 +92,7 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
     shown = {task: run for task, run in runs.items() if _has_vectors(task)}
     parts = (("name", runs), ("kind", runs), ("no_vector", shown), ("shuffled_vectors", shown))
     for name, about in parts:
-        values = {str(run.header["explainer"].get(name, False)) for run in about.values()}
+        values = {str(getattr(run.header.explainer, name)) for run in about.values()}
         if len(values) > 1:
             said = f"runs of several explainers: explainer.{name} is {' and '.join(sorted(values))}"
             fix = "submit them one by one"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...benchmark.runs.header import Header
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.correct import is_right
-from ...benchmark.scoring.grade import grade
-from ...benchmark.scoring.score import about
+from ...benchmark.scoring.grade import about, grade
 from .entries import Entry, find_entries
 from .schema import OWN_KINDS, org_of
 
@@ -162,12 +162,12 @@ def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True
 
 def replies_of(
     entry: Entry,
-    headers: Iterable[Mapping[str, Any]],
+    headers: Iterable[Header],
     raw: Mapping[Key, str],
     right: Mapping[Key, bool],
 ) -> Replies:
     """Return what an entry replied beside who it is, as its runs' headers say."""
-    hashes = (header["explainer"].get("weights_sha256", {}) for header in headers)
+    hashes = (header.explainer.weights_sha256 for header in headers)
     return Replies(
         id=entry.id,
         date=entry.fields["date"],

@@ -107,12 +107,12 @@ def submit(
         )
     by_task = _read(runs)
     fields = _fields(description, list(by_task.values()))
-    bodies = {task: str((run.footer or {}).get("body_sha256")) for task, run in by_task.items()}
+    bodies = {task: str(run.body_sha256) for task, run in by_task.items()}
     org, _, name = description.name.partition("/")
     identifier = f"{slug(org)}__{slug(name)}__{body_digest(bodies)}"
     if description.name.count("/") != 1 or not ENTRY_ID.fullmatch(identifier):
         raise UsageError(f"--name {description.name!r} makes no folder name; give ORG/NAME")
-    of_suite = slug(next(iter(by_task.values())).header["task"]["suite"])
+    of_suite = slug(next(iter(by_task.values())).header.task.suite)
     folder = output / of_suite / identifier
     if folder.exists():
         raise UsageError(f"{folder} exists: these replies were submitted under this name already")
@@ -157,11 +157,11 @@ def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
     for path in paths:
         validate(path, strict=True)
         run = read_run(Path(path))
-        task = run.header["task"]["id"]
+        task = run.header.task.id
         if task in runs:
             raise UsageError(f"{runs[task].path} and {path} answer the same task")
         runs[task] = run
-    suites = sorted({run.header["task"]["suite"] for run in runs.values()})
+    suites = sorted({run.header.task.suite for run in runs.values()})
     if len(suites) > 1:
         raise UsageError(f"runs of the suites {' and '.join(suites)}; submit them one by one")
     return dict(sorted(runs.items()))
@@ -171,7 +171,7 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
     org, _, name = said.name.partition("/")
     kind = said.kind
     if kind is None:
-        own = str(runs[0].header["explainer"]["kind"])
+        own = runs[0].header.explainer.kind
         kind = own if own in OWN_KINDS else "trained" if said.trained_on else None
     if kind is None:
         raise UsageError("say --kind untrained, or --kind trained with --trained-on SENTENCE")
@@ -188,7 +188,7 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
         "trained_on": list(said.trained_on),
         "attempts": said.attempts,
         "parameters": said.parameters,
-        "date": said.date or max(str(run.header.get("created"))[:10] for run in runs),
+        "date": said.date or max(run.header.created[:10] for run in runs),
         "bibtex": said.bibtex,
         "declared": dict.fromkeys(DECLARED, True),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...benchmark.errors import IntrospectBenchError, UsageError
-from ...benchmark.export.titles import title
+from ...benchmark.export.tables import title
 from ...benchmark.runs.run import Run, read_run
 from ...benchmark.scoring.judged import NotJudgedError
 from ...benchmark.scoring.score import check_score, score, validate

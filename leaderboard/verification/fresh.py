@@ -18,10 +18,9 @@ from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.files import write_bytes_atomic
 from ...benchmark.runs.run import Run
-from ...benchmark.scoring.grade import score_run
-from ...benchmark.scoring.score import about
-from ...benchmark.suite.find import find_suite
+from ...benchmark.scoring.grade import about, score_run
 from ...benchmark.suite.freeze import write_manifest
+from ...benchmark.suite.select import find_suite
 from ...benchmark.suite.suite import Suite
 from .rerun import Recheck, check_same_explainer, request_again
 
@@ -73,7 +72,7 @@ def ask_fresh(
     folder = str(check.fresh)
     task, public = about(run, check.suite)
     own = find_suite(folder, task.name)
-    split = run.header["task"]["split"]
+    split = run.header.task.split
     _check_fresh(public, own, split)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         asked = folder if "train" in own.splits else str(completed(public, own, Path(work)))

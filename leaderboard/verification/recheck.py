@@ -170,7 +170,7 @@ def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> _Check
     answer = ask_without_target(entry.folder, check, runs[0])
     if "failed" in answer:
         whole = len(runs) == len(entry.runs) and all(len(run.rows) <= check.most for run in runs)
-        tasks = {run.header["task"]["id"]: (0, min(check.most, len(run.rows))) for run in runs}
+        tasks = {run.header.task.id: (0, min(check.most, len(run.rows))) for run in runs}
         event = "rerun" if whole else "recheck"
         answer = {"event": event, "tasks": [], "nonce": None} | answer
         reason = f"no answers without the target's weights: {answer['failed']}"[:500]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...benchmark.cache import OnAnswers, OnProgress
-from ...benchmark.errors import CheckFailedError, IntegrityError, UsageError
+from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.evaluation.spec import RunRequest
 from ...benchmark.metrics.verdicts import normalise_content
 from ...benchmark.records import Answer, Replied
 from ...benchmark.registry import provided_tasks
-from ...benchmark.runs.replies import read_replies
-from ...benchmark.runs.run import MAX_ROWS, Run
-from ...benchmark.scoring.score import about
+from ...benchmark.runs.run import MAX_ROWS, Run, read_replies
+from ...benchmark.scoring.grade import about
 
 SAMPLE = 20
 """Queries of each task that are asked again unless more are wanted."""
@@ -142,36 +141,36 @@ def request_again(
     judge: bool = False,
 ) -> RunRequest:
     """Return the request that repeats a run, as far as its header says what it was."""
-    said, explainer = run.header["task"], run.header["explainer"]
+    said, explainer = run.header.task, run.header.explainer
     return RunRequest(
         model=_model(run, check.model),
-        suite=suite or check.suite or said["suite"],
-        tasks=[said["id"]],
-        split=said["split"],
+        suite=suite or check.suite or said.suite,
+        tasks=[said.id],
+        split=said.split,
         queries=queries,
         output=output,
         judge=judge,
         device=check.device,
-        shots=explainer["shots"],
-        no_vector=explainer["no_vector"],
-        shuffle_vectors=explainer.get("shuffled_vectors", False),
+        shots=explainer.shots,
+        no_vector=explainer.no_vector,
+        shuffle_vectors=explainer.shuffled_vectors,
         **_settings(run, check),
     )
 
 
 def check_same_explainer(run: Run, again: Run) -> None:
     """Refuse an answer from somebody else."""
-    old, new = run.header["explainer"], again.header["explainer"]
+    old, new = run.header.explainer, again.header.explainer
     for name in ("weights_sha256", "kind"):
-        if new.get(name) != old.get(name):
+        if getattr(new, name) != getattr(old, name):
             raise CheckFailedError(
-                f"{run.path}: {new['name']} has another {name} than the entry; give --model the "
+                f"{run.path}: {new.name} has another {name} than the entry; give --model the "
                 "same weights"
             )
-    if again.header["access"] != run.header["access"]:
+    if again.header.access != run.header.access:
         raise CheckFailedError(
-            f"{run.path}: access is {run.header['access']} in the entry and "
-            f"{again.header['access']} when {new['name']} is asked"
+            f"{run.path}: access is {run.header.access} in the entry and "
+            f"{again.header.access} when {new.name} is asked"
         )
 
 
@@ -179,7 +178,7 @@ def _model(run: Run, given: str | None) -> str:
     """Return who is asked; what a submission says is loaded only if it is one of our baselines."""
     if given is not None:
         return given
-    name = str(run.header["explainer"]["name"])
+    name = run.header.explainer.name
     if name.startswith("baseline/"):
         return name
     raise UsageError(
@@ -191,24 +190,19 @@ def _model(run: Run, given: str | None) -> str:
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     from ...benchmark.backends.injection.parse import read_injection
 
-    settings = run.header["explainer"].get("settings")
-    kept: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    generation = run.header["generation"]
-    for name in ("seed", "batch_size"):
-        if type(generation.get(name)) is not int:
-            raise IntegrityError(f"{run.path}:1: field generation.{name} is not a whole number")
-    local = run.header["explainer"]["kind"] == "local"
+    kept, generation = run.header.explainer.settings, run.header.generation
+    local = run.header.explainer.kind == "local"
     injection, family = kept.get("injection"), kept.get("family")
     return {
-        "seed": generation["seed"],
-        "batch_size": generation["batch_size"],
+        "seed": generation.seed,
+        "batch_size": generation.batch_size,
         "dtype": check.dtype or (kept.get("dtype", "auto") if local else "auto"),
         "injection": read_injection(injection) if local and injection else None,
         "family": str(family) if local and family else None,
         "decoding": str(kept["decoding"]) if local and kept.get("decoding") else None,
-        "max_new_tokens": generation.get("max_new_tokens") if local else None,
-        "thinking": True if local and generation.get("thinking") is True else None,
-        "system": str(generation["system"]) if local and generation.get("system") else None,
+        "max_new_tokens": generation.max_new_tokens if local else None,
+        "thinking": True if local and generation.thinking else None,
+        "system": generation.system or None if local else None,
         "n_train": None if local else kept.get("n_train"),
     }
 

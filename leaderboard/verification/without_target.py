@@ -20,7 +20,7 @@ from ...benchmark.models.fetch import prepared_dir, target_record
 from ...benchmark.models.targets import TARGETS
 from ...benchmark.models.withheld import Withheld
 from ...benchmark.runs.run import Run
-from ...benchmark.scoring.score import about
+from ...benchmark.scoring.grade import about
 from ...benchmark.suite.suite import Suite
 from .rerun import Recheck
 
@@ -34,7 +34,7 @@ SAID = ("UsageError", "MissingPartError", "IntegrityError", "CheckFailedError")
 
 def ask_without_target(entry: Path, check: Recheck, run: Run) -> dict[str, Any]:
     """Check an entry in a process of its own; return what `recheck` does, or why it could not."""
-    if run.header["explainer"]["kind"] != "custom":
+    if run.header.explainer.kind != "custom":
         raise UsageError(
             f"{entry}: --without-target is for user code; the access of all else is set"
         )

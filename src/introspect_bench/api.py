@@ -256,7 +256,7 @@ def data_verify(
         UsageError: unknown suite or task.
         IntegrityError: the first thing that is wrong; the message names the file.
     """
-    from .benchmark.suite.find import tasks_of
+    from .benchmark.suite.select import tasks_of
     from .tasks import SUITES
     from .tasks.build.verify import verify_suite
 
@@ -279,7 +279,7 @@ def data_verify(
 
 def data_path() -> dict[str, str]:
     """Say where suites and the cache are."""
-    from .benchmark.suite.find import shipped_tasks
+    from .benchmark.suite.select import shipped_tasks
     from .tasks import SUITES, suite_root
 
     roots = {

@@ -115,7 +115,7 @@ def _works(name: str) -> list[Source]:
             f"cannot cite {name!r}: choose from {', '.join(citable())}, or give a run file"
         )
     header = read_run(Path(name)).header
-    about = header["task"]
+    about = header.task
     works = [_package(), SOURCES["paper"]]
     if about["suite"] in suites():  # the header's word is never taken as a path
         works += _suite(about["suite"], about["id"])

@@ -12,7 +12,7 @@ from .benchmark.errors import UsageError
 from .benchmark.models.targets import TARGETS
 from .benchmark.registry import BASELINE, REFERENCE
 from .benchmark.runs import provenance
-from .benchmark.suite.find import tasks_of
+from .benchmark.suite.select import tasks_of
 from .benchmark.suite.suite import Suite
 from .tasks import SUITES, TASKS
 

@@ -17,7 +17,7 @@ from ...benchmark.errors import MissingPartError, UsageError
 from ...benchmark.models.fetch import prepare_target
 from ...benchmark.models.targets import TargetSpec, resolve_target
 from ...benchmark.registry import get_task
-from ...benchmark.suite.find import find_suite, tasks_of
+from ...benchmark.suite.select import find_suite, tasks_of
 from ...benchmark.suite.suite import Suite
 from ..facts.facts import FACTS_SHA256
 from ..nulls.command import encoder

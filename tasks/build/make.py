@@ -16,9 +16,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...benchmark._version import __version__
+from ...benchmark.cache import sole_writer
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.files import write_error
-from ...benchmark.journal import sole_writer
 from ...benchmark.records import SPLITS
 from ...benchmark.registry import get_task
 from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_split

@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...benchmark.errors import IntegrityError, UsageError
-from ...benchmark.files import canonical_json, parse_object
-from ...benchmark.tensors import write_safetensors_atomic
+from ...benchmark.files import canonical_json, parse_object, write_safetensors_atomic
 
 WINDOW = 32  # tokens of a window, without the token before it
 SCHEMAS = ("introspect-bench/windows/2", "introspect-bench/windows/1")

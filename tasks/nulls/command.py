@@ -13,7 +13,7 @@ from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.models.fetch import prepare_target
 from ...benchmark.models.targets import resolve_target
 from ...benchmark.registry import suites
-from ...benchmark.suite.find import shipped_suite, tasks_of
+from ...benchmark.suite.select import shipped_suite, tasks_of
 from ...benchmark.suite.suite import Suite
 from . import check_installed
 

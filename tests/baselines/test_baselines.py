@@ -27,8 +27,8 @@ from introspect_bench.baselines.registry import CAUSAL
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.registry import find_baseline
-from introspect_bench.benchmark.suite.find import shipped_suite
 from introspect_bench.benchmark.suite.freeze import Measured
+from introspect_bench.benchmark.suite.select import shipped_suite
 from introspect_bench.benchmark.suite.suite import Suite
 
 

@@ -105,13 +105,13 @@ def test_recipes_are_trained_asked_and_left_alone_when_done(
     found = made(base, suites, tmp_path, *names, tasks=[PATCHING], shuffled=True)
     own, shuffled = found[names[0]]
     (blind,) = found["smollm2-no-vector"]
-    assert own.header["explainer"]["settings"]["injection"]["mode"] == "own-layers"
-    assert shuffled.header["explainer"]["shuffled_vectors"] is True
-    assert blind.header["explainer"]["no_vector"] is True
-    learnt = {run.header["explainer"]["settings"]["n_train"][PATCHING] for run in found[names[0]]}
+    assert own.header.explainer.settings["injection"]["mode"] == "own-layers"
+    assert shuffled.header.explainer.shuffled_vectors is True
+    assert blind.header.explainer.no_vector is True
+    learnt = {run.header.explainer.settings["n_train"][PATCHING] for run in found[names[0]]}
     assert learnt == {8}
     own_record = json.loads((tmp_path / "explainers" / names[0] / "explainer.json").read_text())
-    settings = own.header["explainer"]["settings"]
+    settings = own.header.explainer.settings
     assert settings["validation_loss"] == own_record["validation_loss"] > 0
     assert all(run.complete for run in (own, shuffled, blind))
     record = json.loads((tmp_path / "explainers" / names[1] / "explainer.json").read_text())
@@ -134,9 +134,9 @@ def test_weights_that_ship_run_under_their_own_name(
         split="mini",
         output=tmp_path / "again",
     )
-    assert run.header["explainer"]["name"] == "reference/smollm2-replay"
+    assert run.header.explainer.name == "reference/smollm2-replay"
     assert run.path.name.startswith("reference-smollm2-replay.")
-    assert run.header["explainer"]["settings"]["decoding"] == "compared"
+    assert run.header.explainer.settings["decoding"] == "compared"
     result = ib.score(run.path, suite=str(suites))
     assert result["explainer"]["decoding"] == "compared"
     assert "| reference/smollm2-replay, compared, trained on 8 |" in markdown([result])
@@ -150,7 +150,7 @@ def test_weights_that_ship_run_under_their_own_name(
         decoding="greedy",
         output=tmp_path / "greedy",
     )
-    assert free.header["explainer"]["settings"]["decoding"] == "greedy"
+    assert free.header.explainer.settings["decoding"] == "greedy"
     assert "decoding" not in ib.score(free.path, suite=str(suites))["explainer"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -26,8 +27,8 @@ PATCHED = [query(text="The city of Ann is", position=3, layers=[0, 5])]
 FEATURE = [query(layer=6)]
 
 
-def local(**settings: Any) -> dict[str, Any]:
-    return {"name": "model", "kind": "local", "settings": settings}
+def local(**settings: Any) -> ExplainerCard:
+    return ExplainerCard(name="model", kind="local", settings=settings)
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))
@@ -45,28 +46,26 @@ def test_decoding_by_comparison_replays() -> None:
 
 
 def test_own_code_says_nothing_whatever_its_arguments_are() -> None:
-    said = local(injection={"mode": "embedding"}) | {"kind": "custom", "name": "py:a:B"}
+    said = replace(local(injection={"mode": "embedding"}), kind="custom", name="py:a:B")
     assert harness_access(said, PATCHED) == "undeclared"
     assert ExplainerCard(name="py:a:B", kind="custom").access == "undeclared"
 
 
 def test_every_baseline_has_a_class() -> None:
     found = {
-        spec.name: harness_access(
-            {"name": f"baseline/{spec.name}", "kind": spec.kind, "settings": {}}, PATCHED
-        )
-        for spec in BASELINES
+        one.name: harness_access(ExplainerCard(name=f"baseline/{one.name}", kind=one.kind), PATCHED)
+        for one in BASELINES
     }
     assert found == {spec.name: spec.access for spec in BASELINES}
     assert found["unchanged"] == "runs-target"
     assert found["source-oracle"] == found["reference-description"] == "oracle"
     told = {spec.name for spec in BASELINES if "oracle" in spec.needs}
     assert {name for name, access in found.items() if access == "words"}.isdisjoint(told)
-    replayed = {"name": "baseline/zero-shot", "kind": "baseline"}
-    quoted = {"settings": {"injection": {"mode": "quoted-token"}}}
-    assert harness_access(replayed | quoted, PATCHED) == "replays"
+    quoted = local(injection={"mode": "quoted-token"})
+    replayed = replace(quoted, name="baseline/zero-shot", kind="baseline")
+    assert harness_access(replayed, PATCHED) == "replays"
     with pytest.raises(UsageError, match="unknown baseline"):
-        harness_access(replayed | {"name": "baseline/best"}, PATCHED)
+        harness_access(replace(replayed, name="baseline/best"), PATCHED)
 
 
 def test_the_widest_class_of_several() -> None:

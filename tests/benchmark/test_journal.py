@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from program import environment
 
+from introspect_bench.benchmark.cache import Journal, sole_writer
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.journal import Journal, sole_writer
 
 ROWS: list[Any] = [{"text": "Москва", "margin": 0.1 + 0.2, "ids": [1, 2]}, None, "x\u2028y"]
 
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
 
 HOLD = """
 import pathlib, sys
-from introspect_bench.benchmark.journal import sole_writer
+from introspect_bench.benchmark.cache import sole_writer
 with sole_writer(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -152,7 +152,7 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
 BUILD = """
 import sys, time
 from pathlib import Path
-from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.cache import Journal
 journal = Journal(Path(sys.argv[1]))
 for i in range(int(sys.argv[2])):
     def compute(i=i):

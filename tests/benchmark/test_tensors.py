@@ -17,8 +17,8 @@ from program import environment
 from safetensors.numpy import load_file, save_file
 
 from introspect_bench.benchmark.errors import MissingPartError
+from introspect_bench.benchmark.files import write_safetensors_atomic
 from introspect_bench.benchmark.suite.freeze import Measured, write_split
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
 
 TENSORS: dict[str, npt.NDArray[Any]] = {
     "b": np.arange(6, dtype=np.float16).reshape(2, 3),
@@ -86,7 +86,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from introspect_bench.benchmark.errors import MissingPartError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from introspect_bench.benchmark.files import write_safetensors_atomic
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:

@@ -138,7 +138,7 @@ def test_every_label_comes_out_again(
     for task in (PATCHING, ABLATIONS):
         n = len(suite_of(folder, task).queries("test"))
         assert f"{task} · test: labels reproduced {n} / {n}\n" in out
-    settings = ib.load(paths[0]).header["explainer"]["settings"]
+    settings = ib.load(paths[0]).header.explainer.settings
     assert settings == {"dtype": "float32", "batch_size": size}
 
 

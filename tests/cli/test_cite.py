@@ -11,7 +11,7 @@ import yaml
 from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 
 import introspect_bench as ib
-from introspect_bench.benchmark.suite.find import shipped_tasks
+from introspect_bench.benchmark.suite.select import shipped_tasks
 from introspect_bench.citation import FORMATS, TITLE, citable
 
 TOP = Path(__file__).parents[2]

@@ -11,8 +11,10 @@ from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import IncompleteRunError, UsageError
+from introspect_bench.benchmark.metrics.bootstrap import resample
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.scoring.matched import grade_file, match
+from introspect_bench.benchmark.scoring.grade import grade_file
+from introspect_bench.benchmark.scoring.matched import match, stream
 from introspect_bench.leaderboard.report import differences
 
 SUITE = ("--suite", "toy")
@@ -182,10 +184,11 @@ def test_unfinished_runs_are_compared_only_if_asked(call: Call) -> None:
 def test_resamples_of_matched_runs_are_paired_and_differ_by_task(call: Call) -> None:
     runs = runs_of(call, ABLATIONS, PATCHING)
     graded = [grade_file(run, suite="toy") for run in runs]
-    of_task = [match(graded[0::2]), match(graded[1::2])]
-    first, second = (one.resampled("exact_match", 500) for one in of_task)
+    name, parts = "exact_match", (graded[0::2], graded[1::2], graded[0::2])
+    drawn = (resample(match(own), [name], rng=stream(own[0]), n_resamples=500) for own in parts)
+    first, second, again = (found[name] for found in drawn)
     assert first.shape == (2, 500)
-    assert (first == match(graded[0::2]).resampled("exact_match", 500)).all()
+    assert (first == again).all()
     # the same answers drawn for another task fall otherwise: tasks do not move together
     assert not np.array_equal(np.argsort(first[0]), np.argsort(second[0]))
 

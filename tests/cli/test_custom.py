@@ -49,8 +49,8 @@ def test_a_class_of_the_current_folder_answers(call: Call) -> None:
     assert code == 0
     run = ib.load(json.loads(out)["runs"][0]["path"])
     assert {row["raw"] for row in run.rows.values()} == {"unchanged: Lima"}
-    assert run.header["explainer"]["kind"] == "custom"
-    assert run.header["explainer"]["settings"]["reply"] == "unchanged: Lima"
+    assert run.header.explainer.kind == "custom"
+    assert run.header.explainer.settings["reply"] == "unchanged: Lima"
 
 
 def test_who_writes_another_form_is_shown_one_reply_and_the_form(call: Call) -> None:
@@ -162,7 +162,7 @@ def test_python_gets_the_runs_that_ended(call: Call) -> None:
     model = custom("Narrow")[-1]
     with pytest.raises(RefusedTasksError, match="width 4 is not for me") as caught:
         ib.run(model, suite="toy")
-    assert [run.header["task"]["id"] for run in caught.value.runs] == [ABLATIONS]
+    assert [run.header.task.id for run in caught.value.runs] == [ABLATIONS]
     assert caught.value.runs[0].complete
     assert call("validate", str(caught.value.runs[0].path))[0] == 0
 

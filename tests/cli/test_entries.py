@@ -113,7 +113,7 @@ def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(
     lines = [key for key, value in right.items() if not value][:3]
 
     def better(rows: list[dict[str, object]]) -> None:
-        from introspect_bench.benchmark.suite.find import find_suite
+        from introspect_bench.benchmark.suite.select import find_suite
 
         truth = find_suite("toy", "input-ablations").truth("test")
         for row in rows[1:-1]:

@@ -14,8 +14,7 @@ from tiny_features import NAME, judges, make_feature_suite
 
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.export.export import FORMS
-from introspect_bench.benchmark.export.tabular import FORMULA
+from introspect_bench.benchmark.export.export import FORMS, FORMULA
 from introspect_bench.tasks.feature_descriptions.judge import judges as module
 
 FORMULAS = [f"{sign}cmd|' /C calc'!A0" for sign in FORMULA]
@@ -105,7 +104,7 @@ def test_parquet_keeps_types_and_header(call: Call) -> None:
     # nothing that reads Parquet takes text for a formula
     assert [row["raw"] for row in rows] == [row["raw"] for row in shown]
     header = json.loads(table.schema.metadata[b"introspect_bench.header"])
-    assert header == ib.load(run).header
+    assert header == ib.load(run).header.to_json()
 
 
 def test_datasets_reads_the_folder_back(call: Call, described: Path) -> None:
@@ -122,7 +121,7 @@ def test_datasets_reads_the_folder_back(call: Call, described: Path) -> None:
         assert found["test"]["raw"][:] == [row["raw"] for row in shown]
         assert found["test"]["truth"][:] == [row["truth"] for row in shown]
         card = (folder / "README.md").read_text()
-        assert ib.load(run).header["task"]["data_sha256"] in card
+        assert ib.load(run).header.task.data_sha256 in card
 
 
 def test_latex_is_the_table_of_score(call: Call) -> None:

@@ -40,9 +40,9 @@ def test_a_folder_answers_both_tasks(call: Call, models: Path) -> None:
     assert code == 0, err
     assert [out.count(f"{n} queries answered") for n in (4, 5)] == [1, 1]
     run = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl")
-    explainer = run.header["explainer"]
-    assert explainer["name"] == "same"
-    assert explainer["weights_sha256"].keys() == {"model.safetensors"}
+    explainer = run.header.explainer
+    assert explainer.name == "same"
+    assert explainer.weights_sha256.keys() == {"model.safetensors"}
     assert str(models) not in run.path.read_text()
 
 
@@ -58,7 +58,7 @@ def test_libraries_draw_no_bars_of_their_own(models: Path) -> None:
 def test_the_way_vectors_enter_is_recorded(call: Call, models: Path) -> None:
     words = ("-t", PATCHING, "--injection", "add:1", "--scaling", "raw")
     assert answer(call, "--model", str(models / "same"), *words)[0] == 0
-    settings = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl").header["explainer"]["settings"]
+    settings = ib.load(f"runs/same.toy.{PATCHING}.mini.jsonl").header.explainer.settings
     assert settings["injection"]["mode"] == "add"
     assert settings["injection"]["layer"] == 1
     assert settings["injection"]["scaling"] == "raw"
@@ -120,8 +120,8 @@ def test_the_target_of_a_suite_explains_itself(call: Call, models: Path) -> None
     assert call(*words, "baseline/zero-shot")[0] == 0
     assert call(*words, "baseline/few-shot", "--shots", "2")[0] == 0
     headers = [ib.load(path).header for path in sorted(Path("runs").glob("*.jsonl"))]
-    assert [header["explainer"]["shots"] for header in headers] == [2, 0]
-    assert [header["env"]["device"] for header in headers] == ["cpu", "cpu"]
+    assert [header.explainer.shots for header in headers] == [2, 0]
+    assert [header.env.device for header in headers] == ["cpu", "cpu"]
     for path in Path("runs").glob("*.jsonl"):
         assert str(models) not in path.read_text()
 
@@ -131,7 +131,7 @@ def test_a_family_is_named_and_recorded(call: Call, tmp_path: Path) -> None:
     words = ("-t", PATCHING, "--model", str(folder))
     code, _, err = answer(call, *words, "--family", "activation-oracle")
     assert code == 0, err
-    settings = ib.load(f"runs/oracle.toy.{PATCHING}.mini.jsonl").header["explainer"]["settings"]
+    settings = ib.load(f"runs/oracle.toy.{PATCHING}.mini.jsonl").header.explainer.settings
     assert settings["family"] == "activation-oracle"
     assert settings["injection"]["layer"] == 1
     code, _, err = answer(call, *words)

@@ -19,7 +19,7 @@ from tiny_features import NAME, judges, make_feature_suite
 import introspect_bench as ib
 from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite.features import arrays
-from introspect_bench.benchmark.suite.find import find_suite
+from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.verification.ledger import read_ledger
 from introspect_bench.leaderboard.verification.recheck import choose

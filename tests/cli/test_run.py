@@ -59,7 +59,7 @@ def test_another_run_in_the_same_file_is_refused_by_the_field(call: Call) -> Non
 def test_a_baseline_that_looks_replies_up_knows_no_device(call: Call) -> None:
     path = one_run(call, "--device", "cuda", "--dtype", "bfloat16")
     before = path.read_bytes()
-    assert ib.load(path).header["env"]["device"] is None
+    assert ib.load(path).header.env.device is None
     assert one_run(call, "--device", "cpu").read_bytes() == before
 
 
@@ -93,7 +93,7 @@ def test_shuffled_vectors_have_a_file_of_their_own_and_are_no_vectors_withheld(c
     assert code == 0, err
     (path,) = Path("runs").glob("*.jsonl")
     assert path.name == f"baseline-constant.shuffled.toy.{PATCHING}.test.jsonl"
-    assert ib.load(path).header["explainer"]["shuffled_vectors"] is True
+    assert ib.load(path).header.explainer.shuffled_vectors is True
     assert ib.score(path, suite="toy")["explainer"]["shuffled_vectors"] is True
     code, _, err = call(*words, "--no-vector")
     assert code == 2
@@ -105,7 +105,7 @@ def test_a_part_of_train_has_a_file_of_its_own_and_is_told(call: Call) -> None:
     assert call(*words, "--n-train", "50%")[0] == 0
     (path,) = Path("runs").glob("*.jsonl")
     assert path.name == f"baseline-nearest-neighbour.n-50pc.toy.{PATCHING}.test.jsonl"
-    learnt = ib.load(path).header["explainer"]["settings"]["n_train"]
+    learnt = ib.load(path).header.explainer.settings["n_train"]
     assert learnt == 8  # half of sixteen
     again = request_again(ib.load(path), Recheck(suite="toy"), output=Path("again"))
     assert again.n_train == learnt
@@ -168,7 +168,7 @@ def test_the_python_functions_do_what_the_verbs_do() -> None:
 
 def test_a_local_folder_is_not_named_by_its_path(here: Path) -> None:
     from introspect_bench.benchmark.evaluation.spec import RunRequest
-    from introspect_bench.benchmark.suite.find import find_suite
+    from introspect_bench.benchmark.suite.select import find_suite
 
     (here / "models" / "my model").mkdir(parents=True)
     request = RunRequest(model=str(here / "models" / "my model"))

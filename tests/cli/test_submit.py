@@ -58,8 +58,8 @@ def test_a_control_of_all_tasks_is_one_explainer(call: Call, control: str) -> No
     assert code == 0, err
     assert call("validate", "--strict", "submissions", "--suite", "toy")[0] == 0
     first = read_entry(only_entry()).runs[0]
-    explainer = ib.load(first).header["explainer"]
-    assert explainer["no_vector"] or explainer["shuffled_vectors"]
+    explainer = ib.load(first).header.explainer
+    assert explainer.no_vector or explainer.shuffled_vectors
 
 
 def test_nothing_that_exists_is_changed(call: Call) -> None:

@@ -18,7 +18,7 @@ from introspect_bench import tasks
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite import find as suites
+from introspect_bench.benchmark.suite import select as suites
 from introspect_bench.benchmark.suite.freeze import CANARY
 from introspect_bench.tasks import SUITES, SUMS, pins, suite_root
 

@@ -35,7 +35,7 @@ from introspect_bench.benchmark.backends.training.train import (
 )
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
-from introspect_bench.benchmark.suite.find import tasks_of
+from introspect_bench.benchmark.suite.select import tasks_of
 
 BATCH = 16
 """Queries of a batch, on both sides."""

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...errors import IntegrityError, MissingPartError, UsageError
-from ...tensors import write_safetensors_atomic
+from ...files import write_safetensors_atomic
 from .spec import Injection, Injections, Maps, all_injections
 
 LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"

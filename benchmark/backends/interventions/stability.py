@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ...cache import Journal
 from ...errors import CheckFailedError
-from ...journal import Journal
 from ..models.target_model import TargetModel
 from .outputs import Output, Probe, confirm
 

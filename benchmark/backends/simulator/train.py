@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ... import files
 from ...errors import CheckFailedError, IntegrityError, UsageError
-from ...tensors import write_safetensors_atomic
+from ...files import write_safetensors_atomic
 from ..injection.hooks import decoder_layers
 from ..models.adapters import ADAPTER, WEIGHTS
 from ..models.pretrained import load_model, load_tokenizer, usable_device

@@ -17,7 +17,7 @@ from ...evaluation.explainers import named_target
 from ...files import read_json
 from ...models.targets import home_folder
 from ...runs import provenance
-from ...suite.find import tasks_of
+from ...suite.select import tasks_of
 from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoder

@@ -22,8 +22,8 @@ from transformers import PrinterCallback, set_seed
 
 from ... import files
 from ...errors import UsageError
+from ...files import write_safetensors_atomic
 from ...records import GREEDY
-from ...tensors import write_safetensors_atomic
 from ..injection.learned import Projection, write_learned
 from ..injection.spec import injections_as_json
 from ..models.adapters import ADAPTER, WEIGHTS

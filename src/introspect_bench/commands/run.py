@@ -146,7 +146,7 @@ def command(
     baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
     from ..benchmark.backends.injection.parse import parse_injection
-    from ..benchmark.evaluation.custom import parse_arguments
+    from ..benchmark.evaluation.explainers import parse_arguments
     from ..benchmark.evaluation.run import RefusedTasksError
 
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]

@@ -9,8 +9,7 @@ import click
 
 from .. import api
 from ..benchmark.export import tables as table
-from ..benchmark.export.tables import write_results
-from ..benchmark.export.titles import TITLES
+from ..benchmark.export.tables import TITLES, write_results
 from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 
 

@@ -21,7 +21,7 @@ from ....benchmark.backends.interventions.stability import (
 )
 from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from ....benchmark.suite.freeze import Measured
 from ...build.answers import Progress
 from ...build.order import SplitJob

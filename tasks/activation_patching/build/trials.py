@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ....benchmark.backends.interventions.outputs import Output, cut
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from ....benchmark.records import Answer
 from ...build.answers import Progress
 from ...facts.facts import facts_of, interleave, names_something, one_shot, other_fact, rank

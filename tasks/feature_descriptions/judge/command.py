@@ -11,9 +11,9 @@ from ....benchmark.judging.rating import rate_run
 from ....benchmark.judging.rubric import Judge as LanguageJudge
 from ....benchmark.registry import suites
 from ....benchmark.runs.run import read_run
+from ....benchmark.scoring.grade import about
 from ....benchmark.scoring.judged import EXACT
-from ....benchmark.scoring.score import about
-from ....benchmark.suite.find import find_suite
+from ....benchmark.suite.select import find_suite
 from .run import judge as judge_descriptions
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ....benchmark.cache import OnProgress, cache_dir, silent
 from ....benchmark.errors import IntegrityError, UsageError
-from ....benchmark.runs.judgements import MAPPED, PREDICTED
+from ....benchmark.runs.run import MAPPED, PREDICTED
 from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.suite import Suite
 from ..predicates.lexicon import shipped_lexicon

@@ -101,7 +101,7 @@ def find_work(path: Path, task: Task, suite: Suite) -> Work:
     for (judge, qid), row in run.judgements.items():
         if texts.get(qid) != row["text"]:
             raise IntegrityError(f"{path}: {judge} judged another text for query {qid}")
-    split = run.header["task"]["split"]
+    split = run.header.task.split
     rows = [row for row, query in enumerate(suite.queries(split)) if query.id in texts]
     windows = arrays(suite, split, "windows")["ids"][rows]
     return Work(qids=list(texts), texts=list(texts.values()), windows=windows)

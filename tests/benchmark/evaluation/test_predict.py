@@ -34,7 +34,7 @@ def test_run_holds_every_reply_and_says_who_gave_it(
     assert run.complete
     assert run.rows.keys() == {query.id for query in toy_suite.queries("test")}
     assert [row["i"] for row in run.rows.values()] == list(range(24))
-    header = run.header
+    header = run.header.to_json()
     assert header["task"] == {
         "id": "toy-vector",
         "version": "v1",
@@ -122,7 +122,7 @@ def test_never_opens_the_truth_of_the_split_it_answers(
 
 def test_no_vector_withholds_and_records(ask: Callable[..., Path], batch_dependent: Any) -> None:
     path = ask(batch_dependent, no_vector=True, shots=2)
-    assert read_run(path).header["explainer"]["no_vector"] is True
+    assert read_run(path).header.explainer.no_vector is True
     for prompt in asked(batch_dependent):
         assert prompt.vector is None
         assert all(turn.vector is None for turn in prompt.shots)
@@ -132,7 +132,7 @@ def test_no_vector_means_nothing_to_a_task_without_vectors(
     ask: Callable[..., Path], batch_dependent: Any, toy_text_task: Task, toy_text_suite: Suite
 ) -> None:
     path = ask(batch_dependent, task=toy_text_task, suite=toy_text_suite, no_vector=True)
-    assert read_run(path).header["explainer"]["no_vector"] is False
+    assert read_run(path).header.explainer.no_vector is False
     assert all(prompt.vector is None for prompt in asked(batch_dependent))
 
 
@@ -141,16 +141,16 @@ def test_limit_and_ids_mark_the_run_partial(
 ) -> None:
     ids = [query.id for query in toy_suite.queries("test")]
     run = read_run(ask(scripted({}), limit=5))
-    assert run.header["partial"] is True
+    assert run.header.partial is True
     assert run.rows.keys() == set(ids[:5])
     run = read_run(ask(scripted({}), queries=[ids[9], ids[2]], out=tmp_path / "ids.jsonl"))
-    assert run.header["partial"] is True
-    assert run.header["task"]["query_ids"] == sorted([ids[9], ids[2]])
+    assert run.header.partial is True
+    assert run.header.task.query_ids == sorted([ids[9], ids[2]])
     assert run.rows.keys() == {ids[9], ids[2]}
     run = read_run(ask(scripted({}), limit=24, out=tmp_path / "all.jsonl"))
-    assert run.header["partial"] is False
+    assert run.header.partial is False
     run = read_run(ask(scripted({}), split="mini", out=tmp_path / "mini.jsonl"))
-    assert run.header["partial"] is False
+    assert run.header.partial is False
     assert len(run.rows) == 4
 
 
@@ -231,7 +231,7 @@ def test_of_a_local_target_only_name_and_hashes_are_recorded(
     suite = freeze(toy_suite.root, target=kept | local)
     path = ask(scripted({}), suite=suite)
     del kept["tensors_sha256"]
-    assert read_run(path).header["target"] == kept
+    assert read_run(path).header.to_json()["target"] == kept
     assert "/home/ann" not in path.read_text()
 
 
@@ -243,7 +243,7 @@ def test_of_a_public_target_it_is_recorded_where_to_get_it(
 ) -> None:
     public = {"name": "x", "source": "hub", "location": "org/x", "revision": "0" * 40, "d_model": 4}
     suite = freeze(toy_suite.root, target=public)
-    assert read_run(ask(scripted({}), suite=suite)).header["target"] == public
+    assert read_run(ask(scripted({}), suite=suite)).header.to_json()["target"] == public
 
 
 def test_suite_of_another_task_is_refused(

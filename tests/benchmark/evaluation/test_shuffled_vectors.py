@@ -21,7 +21,7 @@ def test_shuffled_vectors_are_another_groups_and_recorded(
     ask: Callable[..., Path], batch_dependent: Any, toy_suite: Suite
 ) -> None:
     path = ask(batch_dependent, shuffled=True, shots=2)
-    assert read_run(path).header["explainer"]["shuffled_vectors"] is True
+    assert read_run(path).header.explainer.shuffled_vectors is True
     vectors, queries = toy_suite.vectors("test"), toy_suite.queries("test")
     prompts = asked(batch_dependent)
     assert len(prompts) == len(queries)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from introspect_bench.benchmark.metrics.bootstrap import differences, layers_of, take
 from introspect_bench.benchmark.metrics.paired import compare
-from introspect_bench.benchmark.metrics.slices import differences, layers_of, take
 from introspect_bench.benchmark.metrics.verdicts import ScoreTable
 from introspect_bench.benchmark.records import Query
 

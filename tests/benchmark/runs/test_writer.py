@@ -34,7 +34,7 @@ def test_written_run_reads_back(tmp_path: Path) -> None:
     write(path)
     run = read_run(path)
     assert run.complete
-    assert run.header == header()
+    assert run.header.to_json() == header()
     assert list(run.rows) == [f"{i:016x}" for i in range(N)]
     assert run.rows["0" * 16] == pred(0)
     assert run.footer is not None

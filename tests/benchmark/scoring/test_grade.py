@@ -20,7 +20,7 @@ from introspect_bench.benchmark.explainer import ExplainerCard
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.prompts import PromptSpec
 from introspect_bench.benchmark.records import Answer, GroundTruth, Query, Scored
-from introspect_bench.benchmark.runs.new_header import n_train
+from introspect_bench.benchmark.runs.header import n_train
 from introspect_bench.benchmark.runs.run import Run, encode_line, read_run
 from introspect_bench.benchmark.scoring.correct import is_right, same_content
 from introspect_bench.benchmark.scoring.grade import grade, score_run
@@ -292,5 +292,5 @@ def test_full_split_is_scored_in_a_few_seconds(
 
 @pytest.mark.parametrize("settings", [None, [], "all", {"n_train": "8"}, {"n_train": [8]}])
 def test_settings_that_are_none_say_nothing_of_what_was_learnt(settings: object) -> None:
-    assert n_train({"settings": settings}, "toy") is None
-    assert n_train({"settings": {"n_train": {"toy": 8}}}, "toy") == 8
+    assert n_train(settings, "toy") is None
+    assert n_train({"n_train": {"toy": 8}}, "toy") == 8

@@ -17,8 +17,7 @@ from tiny_features import WORDS, Counting, make_feature_suite
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.files import canonical_json
 from introspect_bench.benchmark.runs.run import encode_line, read_run
-from introspect_bench.benchmark.scoring.grade import grade_descriptions
-from introspect_bench.benchmark.scoring.judged import NotJudgedError
+from introspect_bench.benchmark.scoring.judged import NotJudgedError, grade_descriptions
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run

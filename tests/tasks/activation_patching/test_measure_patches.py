@@ -11,7 +11,7 @@ from tiny_targets import SAYS, make_target, slow_answer, slow_pass
 from tiny_targets import Patch as SlowPatch
 
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.cache import Journal
 from introspect_bench.tasks.activation_patching.build import measure_patches as measure
 from introspect_bench.tasks.activation_patching.build.measure_patches import Placed, blocks, place
 from introspect_bench.tasks.activation_patching.task import KINDS

@@ -24,8 +24,8 @@ import introspect_bench
 from introspect_bench.benchmark.backends.interventions import trace as interventions
 from introspect_bench.benchmark.backends.interventions.calculator import Calculator
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.cache import sole_writer
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
-from introspect_bench.benchmark.journal import sole_writer
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.scoring.scale import CALCULATOR
 from introspect_bench.benchmark.suite.suite import open_suite

@@ -19,7 +19,7 @@ from introspect_bench.benchmark.records import Prompt
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.scoring.grade import score_run
-from introspect_bench.benchmark.suite.find import shipped_suite
+from introspect_bench.benchmark.suite.select import shipped_suite
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.tasks.feature_descriptions.judge.judges import DescriptionJudge, open_judges
 from introspect_bench.tasks.feature_descriptions.judge.run import judge_run

@@ -7,7 +7,7 @@ from features_again import derived
 from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target
-from introspect_bench.benchmark.suite.find import shipped_suite
+from introspect_bench.benchmark.suite.select import shipped_suite
 
 SUITE = "smollm2-135m"
 

@@ -16,7 +16,7 @@ from introspect_bench.benchmark.backends.autoencoders.train import (
     input_embeddings,
 )
 from introspect_bench.benchmark.errors import IntegrityError
-from introspect_bench.benchmark.tensors import write_safetensors_atomic
+from introspect_bench.benchmark.files import write_safetensors_atomic
 from introspect_bench.tasks.feature_descriptions.build import stages
 from introspect_bench.tasks.feature_descriptions.build.assemble import Layer, records
 from introspect_bench.tasks.feature_descriptions.build.draft import (

@@ -8,7 +8,7 @@ import pytest
 from tiny_targets import SAYS, make_letter_tokenizer, make_target, slow_answer, slow_pass
 
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
-from introspect_bench.benchmark.journal import Journal
+from introspect_bench.benchmark.cache import Journal
 from introspect_bench.tasks.facts.facts import Fact
 from introspect_bench.tasks.input_ablations.build import hints as wording
 from introspect_bench.tasks.input_ablations.build import pools as measure

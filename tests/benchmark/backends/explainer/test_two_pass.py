@@ -109,7 +109,7 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
         return ib.run(str(folder), suite=str(suites), output=place, **more)
 
     compared, free = run(tasks=[PATCHING]), run(tasks=[PATCHING], decoding="greedy")
-    settings = compared[0].header["explainer"]["settings"]
+    settings = compared[0].header.explainer.settings
     assert settings["decoding"] == "compared"
     task = get_task(PATCHING)
     assert any("\n" in row["raw"] for row in compared[0].rows.values())
@@ -147,4 +147,4 @@ def test_a_task_without_vectors_has_nothing_to_compare(tmp_path: Path) -> None:
     )
     said = [{qid: row["raw"] for qid, row in run.rows.items()} for run in (greedy, whole, compared)]
     assert said[2] == said[1] != said[0]
-    assert compared.header["explainer"]["settings"]["decoding"] == "whole-reply"
+    assert compared.header.explainer.settings["decoding"] == "whole-reply"

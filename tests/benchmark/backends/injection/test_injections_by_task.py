@@ -204,7 +204,7 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
     kept = injections_from_json(record["injection"])
     assert loaded.injector.injection == injection_of(FEATURES, kept)
     runs = ib.run(str(folder), suite=str(suites), output=tmp_path / "runs", judge=False)
-    told = {run.header["task"]["id"]: run.header["explainer"]["settings"] for run in runs}
+    told = {run.header.task.id: run.header.explainer.settings for run in runs}
     assert told["input-ablations"]["decoding"] == "whole-reply"
     assert told["activation-patching"]["decoding"] == "compared"
     assert told["feature-descriptions"]["decoding"] == "greedy"
@@ -214,7 +214,7 @@ def test_an_explainer_learns_all_tasks_each_in_its_way(
         (alone,) = ib.run(
             str(folder),
             suite=str(suites),
-            tasks=[run.header["task"]["id"]],
+            tasks=[run.header.task.id],
             output=tmp_path / "alone",
             judge=False,
         )

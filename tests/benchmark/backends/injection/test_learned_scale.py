@@ -74,7 +74,7 @@ def test_it_is_trained_saved_declared_and_run(suites: Path, trained: Path, tmp_p
     (run,) = ib.run(
         str(trained), suite=str(suites), tasks=[PATCHING], split="mini", output=tmp_path / "runs"
     )
-    assert run.header["explainer"]["settings"]["injection"] == declared
+    assert run.header.explainer.settings["injection"] == declared
 
 
 def test_it_is_refused_without_its_file(trained: Path, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from introspect_bench.benchmark.backends.interventions.stability import (
 )
 from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
+from introspect_bench.benchmark.cache import Journal
 from introspect_bench.benchmark.errors import CheckFailedError
-from introspect_bench.benchmark.journal import Journal
 
 
 def out(text: str, margin: float) -> Output:

@@ -77,7 +77,7 @@ def test_an_explainer_of_another_width_is_trained_from_aligned_maps_and_run(
     assert explainer.injector.projection is not None
     runs = ib.run(str(folder), suite=str(suites), split="mini", output=tmp_path / "runs")
     assert [len(run.rows) for run in runs] == [4, 5]
-    assert runs[0].header["explainer"]["settings"]["injection"] == record["injection"]
+    assert runs[0].header.explainer.settings["injection"] == record["injection"]
 
 
 def test_maps_are_trained_and_other_starts_are_other_trainings(

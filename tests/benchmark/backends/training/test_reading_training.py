@@ -195,7 +195,7 @@ def test_an_explainer_says_what_reading_it_was_taught(
     assert record["lessons"]["n_train"] == {PATCHING: 20}
     assert sum(record["lessons"]["reading"].values()) == 20
     (run,) = ib.run(str(whole), suite=str(folder), split="mini", output=tmp_path / "runs")
-    settings = run.header["explainer"]["settings"]
+    settings = run.header.explainer.settings
     assert settings["reading"] == record["settings"]["reading"]
     assert settings["n_train"] == {PATCHING: 20}
     with pytest.raises(UsageError, match="holds a training with another settings"):

@@ -160,7 +160,7 @@ def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     assert record["validation_loss"] == min(r["eval_loss"] for r in log if "eval_loss" in r)
     runs = ib.run(str(folder), suite=str(suites), split="mini", output=tmp_path / "runs")
     assert [len(run.rows) for run in runs] == [4, 5]
-    assert runs[0].header["explainer"]["settings"]["injection"] == record["injection"]
+    assert runs[0].header.explainer.settings["injection"] == record["injection"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
     assert train(base, suites, folder) == folder  # done: nothing is trained again
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
