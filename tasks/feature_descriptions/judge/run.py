@@ -43,7 +43,7 @@ are tied."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What one run's judges read: answered queries, their descriptions, their windows (n, 16, 32)."""
+    """What judges of a run read: answered queries, their descriptions and windows (n, 16, 32)."""
 
     qids: Sequence[str]
     texts: Sequence[str]
