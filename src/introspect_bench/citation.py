@@ -14,7 +14,7 @@ from .benchmark.files import read_json
 from .benchmark.models.targets import TARGETS
 from .benchmark.registry import suites
 from .benchmark.runs.run import read_run
-from .benchmark.suite.find import tasks_of
+from .benchmark.suite.select import tasks_of
 
 FORMATS = ("text", "bibtex", "cff")
 """Every format."""
@@ -117,9 +117,9 @@ def _works(name: str) -> list[Source]:
     header = read_run(Path(name)).header
     about = header.task
     works = [_package(), SOURCES["paper"]]
-    if about["suite"] in suites():  # the header's word is never taken as a path
-        works += _suite(about["suite"], about["id"])
-        works += [SOURCES[key] for key in _FILE["targets"].get(about["suite"], ())]
+    if about.suite in suites():  # the header's word is never taken as a path
+        works += _suite(about.suite, about.id)
+        works += [SOURCES[key] for key in _FILE["targets"].get(about.suite, ())]
     return works
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...benchmark.backends.interventions.outputs import Output, batches
 from ...benchmark.backends.interventions.trace import Stem
-from ...benchmark.journal import Journal
+from ...benchmark.cache import Journal
 
 Progress = Callable[[str, int], None]  # told a stage and how many items it just finished
 

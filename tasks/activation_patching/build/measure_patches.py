@@ -24,9 +24,8 @@ from ....benchmark.backends.interventions.outputs import Output, greedy
 from ....benchmark.backends.interventions.screen import Screened, screen
 from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.files import canonical_json, sha256_bytes
-from ....benchmark.journal import Journal
-from ....benchmark.tensors import write_safetensors_atomic
+from ....benchmark.cache import Journal
+from ....benchmark.files import canonical_json, sha256_bytes, write_safetensors_atomic
 from ...build.answers import Progress, answers, journaled
 from ...facts.facts import OneShot, rank, token_spans, tokens_in
 from ..task import KINDS

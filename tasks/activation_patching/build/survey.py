@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ....benchmark.backends.interventions.outputs import Output
 from ....benchmark.backends.interventions.screen import Screened
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from ...build.answers import Progress
 from ...facts.facts import OneShot
 from ..task import KINDS

@@ -18,9 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ....benchmark.errors import IntegrityError
-from ....benchmark.files import read_jsonl, sha256_bytes, write_jsonl_atomic
+from ....benchmark.files import (
+    read_jsonl,
+    sha256_bytes,
+    write_jsonl_atomic,
+    write_safetensors_atomic,
+)
 from ....benchmark.suite.features import asked_id
-from ....benchmark.tensors import write_safetensors_atomic
 from ..windows import Floats
 from .search import Described
 from .table import capped

@@ -16,8 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from ....benchmark.errors import IntegrityError
-from ....benchmark.files import write_bytes_atomic
-from ....benchmark.tensors import write_safetensors_atomic
+from ....benchmark.files import write_bytes_atomic, write_safetensors_atomic
 from ..windows import WINDOW, Floats, Ids
 from .sampling import Report
 from .table import TokenTable, explained, fit_table

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ....benchmark import files
 from ....benchmark.cache import locked
 from ....benchmark.errors import IntegrityError
-from ....benchmark.tensors import write_safetensors_atomic
+from ....benchmark.files import write_safetensors_atomic
 from ..windows import Floats
 
 THRESHOLD = 0.6

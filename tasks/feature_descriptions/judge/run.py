@@ -20,9 +20,7 @@ import numpy as np
 from ....benchmark.cache import OnAnswers, OnProgress, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.records import Description
-from ....benchmark.runs.judgements import PREDICTED, stored_bytes
-from ....benchmark.runs.replies import read_replies
-from ....benchmark.runs.run import read_run
+from ....benchmark.runs.run import PREDICTED, read_replies, read_run, stored_bytes
 from ....benchmark.runs.writer import RunWriter, open_judging
 from ....benchmark.scoring.judged import Truths
 from ....benchmark.suite.features import WINDOW, WINDOWS, arrays
@@ -162,7 +160,7 @@ def rejudge(
     """
     run, work = read_run(path), find_work(path, task, suite)
     chosen = [place for place, qid in enumerate(work.qids) if qid in set(qids)]
-    truths = Truths(suite, run.header["task"]["split"])
+    truths = Truths(suite, run.header.task.split)
     found = {}
     for judge in judges:
         for start in range(0, len(chosen), BATCH):

@@ -14,7 +14,7 @@ from ....benchmark.backends.interventions.outputs import Output, Probe, confirm
 from ....benchmark.backends.interventions.stability import BATCH, judge
 from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from ....benchmark.records import Answer
 from ....benchmark.suite.freeze import Measured
 from ...build.answers import output_of

@@ -23,7 +23,7 @@ from ....benchmark.backends.interventions.outputs import (
 )
 from ....benchmark.backends.interventions.trace import Branch, Stem
 from ....benchmark.backends.models.target_model import TargetModel
-from ....benchmark.journal import Journal
+from ....benchmark.cache import Journal
 from ...build.answers import Progress, answers, journaled
 from ...build.order import SplitJob
 from ...facts.facts import Fact, facts_of, interleave, names_something, other_fact, rank
