@@ -28,7 +28,9 @@ from introspect_bench.benchmark.cache import sole_writer
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.scoring.scale import CALCULATOR
+from introspect_bench.benchmark.suite.freeze import query_id
 from introspect_bench.benchmark.suite.suite import open_suite
+from introspect_bench.tasks.activation_patching.build import build as patching
 from introspect_bench.tasks.build import make
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.build.order import NotFrozenError, mini_ids
@@ -208,6 +210,30 @@ def test_a_fresh_test_is_of_reserve_facts_and_asks_the_public_train(
         calculator=Calculator(load(), make.CALCULATOR_ROWS),
     )
     assert nulls["test"][-1]["name"] == CALCULATOR
+
+
+def test_patching_chooses_validation_and_test_by_rules_fitted_on_train(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh test is chosen by the public suite's train, a whole suite by its own."""
+    task = "activation-patching"
+    given: dict[str, list[str]] = {}
+    make_split = patching.make_split
+
+    def watched(job: Any, *, known: Any = (), **named: Any) -> Any:
+        given[job.split] = [query_id(task, one) for group in known for one in group]
+        return make_split(job, known=known, **named)
+
+    monkeypatch.setattr(patching, "make_split", watched)
+    train = sorted(query.id for query in open_suite(made[task]).queries("train"))
+    for name, public in (("whole", None), ("fresh", made[task])):
+        given.clear()
+        (tmp_path / name / task).mkdir(parents=True)
+        make_suite(order(task, tmp_path / name, public=public), load, load_rounded, quiet)
+        assert given.pop("train", []) == []
+        assert sorted(given) == (["test"] if public else ["test", "validation"])
+        for known in given.values():
+            assert sorted(known) == train
 
 
 def test_bars_of_kinds_are_named_with_their_kind(made: dict[str, Path]) -> None:
