@@ -16,19 +16,18 @@ from ...benchmark.scoring.equals import fixed_verdict, recipe
 from ...benchmark.scoring.matched import draws
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..site.build import Collected, OnEntry, collect
-from ..site.matrix import Against, against_self, asked_of
-from ..site.rows import Scored, made_from
+from ..site.build import OnEntry, collect
+from ..site.matrix import Against, against_self, contestants_of
+from ..site.rows import Collected, ScoredEntry, made_from
 from ..site.scored import ScoredRun
 from ..submissions.checks import SPLIT
-from .contrasts import Contrast
-from .report import report
+from .report import Contrast, report
 from .studies import cells_of, trials_of
 
 
 class _Pair(NamedTuple):
-    first: Scored
-    second: Scored
+    first: ScoredEntry
+    second: ScoredEntry
     why: str
 
 
@@ -49,22 +48,19 @@ def board_report(
     """
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
     use, beaten, results, trained = [], [], [], []
-    asked = asked_of([(one.tasks, one.entries) for one in collected])
     for one in collected:
         use += _contrasts(one, _controls(one.entries), headline=False)
-        baselines = _baselines(one)
-        pairs = [(own, other, "not trained") for own in _selves(one) for other in baselines]
-        beaten += _contrasts(one, [_Pair(*pair) for pair in pairs])
+        beaten += _contrasts(one, _beaten(one))
         for entry in one.entries:
-            if entry.standing.withdrawn:
+            if entry.ledger.withdrawn:
                 continue
             own = [_classed(run.result, task, entry) for task, run in entry.runs.items()]
             results += own
-            trained += own if entry.entry.fields["kind"] == "trained" else []
+            trained += own if entry.entry.fields.kind == "trained" else []
     page = report(
         results,
         _corrected(use),
-        [_to_self(one) for one in against_self(asked)],
+        [_to_self(one) for one in against_self(contestants_of(collected))],
         _corrected(beaten),
         trained=trained,
         study=cells_of(study, suite),
@@ -75,12 +71,12 @@ def board_report(
     return page
 
 
-def _controls(entries: Sequence[Scored]) -> list[_Pair]:
+def _controls(entries: Sequence[ScoredEntry]) -> list[_Pair]:
     """Explainers with their controls: those they name, and themselves with shuffled vectors."""
     pairs = []
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
-        named = by_id.get(str(one.entry.fields.get("vector_use")))
+        named = by_id.get(one.entry.fields.vector_use or "")
         if named is not None and not named.shuffled:
             pairs.append(_Pair(one, named, "no vectors"))
         pairs += [
@@ -92,7 +88,20 @@ def _controls(entries: Sequence[Scored]) -> list[_Pair]:
     return pairs
 
 
-def _classed(result: Mapping[str, Any], task: str, entry: Scored) -> Mapping[str, Any]:
+def _beaten(found: Collected) -> list[_Pair]:
+    """Self-explainers with what they have to beat: contestants not trained, and no controls."""
+    known = [one for one in found.entries if one.own_vectors and one.ranked]
+    selves = [
+        one
+        for one in known
+        if one.entry.fields.kind == "trained" and not _twin(one)
+        if made_from(one, found.tasks) == str(found.target)
+    ]
+    others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
+    return [_Pair(one, other, "not trained") for one in selves for other in others]
+
+
+def _classed(result: Mapping[str, Any], task: str, entry: ScoredEntry) -> Mapping[str, Any]:
     access = entry.access.by_task[task]
     return {**result, "access": f"{access}, not ranked" if entry.access.unranked else access}
 
@@ -105,8 +114,8 @@ def _to_self(found: Against) -> Contrast:
     return Contrast(
         task=own.task.name,
         metric=own.task.headline,
-        first=own.row,
-        second=other.row,
+        first=own.found.name,
+        second=other.found.name,
         why=f"{twin} twin" if twin else "another model",
         value=-away.value,
         interval_95=interval,
@@ -115,33 +124,14 @@ def _to_self(found: Against) -> Contrast:
     )
 
 
-def _selves(found: Collected) -> list[Scored]:
-    target = str(found.tasks[0][1].manifest["target"].get("name"))
-    return [
-        one
-        for one in found.entries
-        if one.entry.fields["kind"] == "trained" and one.own_vectors and one.ranked
-        if not _twin(one) and made_from(one, found.tasks) == target
-    ]
-
-
-def _baselines(found: Collected) -> list[Scored]:
-    """What a self-explainer has to beat: contestants that were not trained, and no controls."""
-    return [
-        one
-        for one in found.entries
-        if one.entry.fields["kind"] in ("baseline", "untrained") and one.own_vectors and one.ranked
-    ]
-
-
-def _twin(one: Scored) -> str | None:
+def _twin(one: ScoredEntry) -> str | None:
     for explainer in one.explainers:
         if twin := explainer.get("settings", {}).get("twin"):
             return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
     return None
 
 
-def _weights(one: Scored) -> tuple[Any, ...]:
+def _weights(one: ScoredEntry) -> tuple[Any, ...]:
     """What tells explainers apart besides their vectors."""
     explainer = one.explainers[0]
     hashes = sorted(explainer.get("weights_sha256", {}).items())

@@ -15,11 +15,10 @@ from ...benchmark.runs.new_header import n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score_all
 from ..site.board import Estimate, estimate_of
-from ..site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
+from ..site.charts import HEIGHT, WIDTH, Plot, Point, drawn
 from ..site.render import templates
 
-MAX_LINES = 6
-"""Most lines in a panel; the style sheet has as many colours."""
+MAX_LINES = 6  # most lines in a panel; the style sheet has as many colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +26,12 @@ class Learnt:
     """The score of one explainer that learnt from a part of the training split."""
 
     task: str
-    """Name of the task."""
     metric: str
-    """Name of its headline metric."""
-    where: str
-    """Suite and split."""
-    recipe: str
-    """Equal for explainers that differ in how much they learnt from alone."""
+    where: str  # suite and split
+    recipe: str  # equal for explainers that differ in how much they learnt from alone
     name: str
-    """What the explainer is called."""
-    n_train: int
-    """Training queries of the task."""
-    score: Estimate
-    """The headline metric."""
+    n_train: int  # training queries of the task
+    score: Estimate  # the headline metric
 
 
 def scaling_svg(points: Sequence[Learnt]) -> str:

@@ -17,36 +17,29 @@ from ...benchmark.runs.new_header import n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score
 
-RECORD = "explainer.json"
-"""What a training writes beside its weights."""
+RECORD = "explainer.json"  # what a training writes beside its weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One explainer of the injection study."""
 
-    result: Mapping[str, Any]
-    """What `score` returned of its run."""
+    result: Mapping[str, Any]  # what `score` returned of its run
+    # How vectors entered, as its run file says; None for no vectors.
     injection: Mapping[str, Any] | None
-    """How vectors entered, as its run file says; None for no vectors."""
-    n_train: int | None
-    """Training queries of the task."""
+    n_train: int | None  # training queries of the task
+    # Nats a token of right answers to validation queries, as its run file says.
     validation_loss: float | None = None
-    """Nats a token of right answers to validation queries, as its run file says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One training."""
 
-    name: str
-    """Recipe it followed but for its rate."""
+    name: str  # recipe it followed but for its rate
     rate: float
-    """Highest learning rate."""
-    n_train: int
-    """Training queries of all tasks."""
-    loss: float
-    """Nats a token of right answers to validation queries."""
+    n_train: int  # training queries of all tasks
+    loss: float  # nats a token of right answers to validation queries
 
 
 def cells_of(study: Path | str | None, suite: str | None) -> list[Cell]:

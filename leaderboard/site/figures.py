@@ -13,8 +13,7 @@ from ...benchmark.export.tables import NOTHING
 from ...benchmark.export.titles import title
 from .board import Estimate
 
-OVERALL = "overall"
-"""Name under which the overall is shown."""
+OVERALL = "overall"  # name under which the overall is shown
 HELP: Mapping[str, str] = {
     OVERALL: (
         "Mean over the suite's tasks of the headline score, put on a scale from the floor (0: the "
@@ -48,7 +47,6 @@ HELP: Mapping[str, str] = {
 }
 """A sentence for each metric."""
 WIDTH = 100.0
-"""Width of a bar, in its own units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +54,8 @@ class Axis:
     """The range that the bars of one column share."""
 
     low: float
-    """Left end."""
     high: float
-    """Right end, above `low`."""
-    marks: tuple[float, ...] = ()
-    """Values drawn on every bar: floor and ceiling."""
+    marks: tuple[float, ...] = ()  # values drawn on every bar: floor and ceiling
 
     def at(self, value: float) -> float:
         """Return the place of a value, 0 to `WIDTH`, rounded to a tenth."""

@@ -31,12 +31,11 @@ from ...benchmark.scoring.score import check_score
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from .figures import shown
-from .shards import Reply, cut
+from .render import Reply, cut
 
 RIGHT = 0.5
 """Score from which a description counts as right in the query browser, where it is shown."""
 FOLDER = "board"
-"""Folder of the cache."""
 
 _TABLES = {"interventions": ScoreTable, "descriptions": DescriptionTable}
 _MAX_BYTES = 64 << 20
@@ -46,16 +45,11 @@ _MAX_BYTES = 64 << 20
 class ScoredRun:
     """What a board shows of one whole run."""
 
-    result: Mapping[str, Any]
-    """What `score` returns."""
-    header: Mapping[str, Any]
-    """The run file's first line."""
-    ids: tuple[str, ...]
-    """Queries of the headline kinds, in the suite's order."""
-    table: Table
-    """Their answers, in the same order."""
-    replies: tuple[Reply, ...]
-    """The reply to every query, in the suite's order."""
+    result: Mapping[str, Any]  # what `score` returns
+    header: Mapping[str, Any]  # the run file's first line
+    ids: tuple[str, ...]  # queries of the headline kinds, in the suite's order
+    table: Table  # their answers, in the same order
+    replies: tuple[Reply, ...]  # the reply to every query, in the suite's order
 
 
 def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) -> ScoredRun:

@@ -10,10 +10,11 @@ from typing import Any
 
 from ...benchmark.export.tables import NOTHING
 from ...benchmark.export.titles import title
-from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
-from ..verification.tiers import TIERS
+from ...benchmark.records import ACCESS, ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
+from ..report.report import LEVEL
+from ..verification.ledger import TIERS
 from . import figures
-from .board import Column, Estimate, Kind, Row, SuiteBoard
+from .board import Board, Column, Estimate, Kind, Matrix, Row, SuiteBoard
 
 KIND_HELP: Mapping[Kind, str] = {
     "trained": "An explainer that learnt from training queries.",
@@ -32,8 +33,7 @@ ACCESS_HELP: Mapping[str, str] = {
 """A sentence for each access class."""
 UNRANKED = "Not ranked: how the answers were come by is not said, or not confirmed"
 """Title of the rows that their access class does not rank, but for oracles."""
-LAST = (UNRANKED, f"{ORACLE}: {ACCESS_HELP[ORACLE]}")
-"""Titles of the parts without ranks."""
+LAST = (UNRANKED, f"{ORACLE}: {ACCESS_HELP[ORACLE]}")  # titles of the parts without ranks
 RANK_HELP = (
     "Ranks this entry may have at 95 % among entries of its access class, by the overall; entries "
     "that share a letter are not told apart, and one that lacks a task has no rank."
@@ -48,8 +48,7 @@ TOKENS_HELP = "Mean number of tokens read and written for a query, as the run fi
 SECONDS_HELP = "Mean wall-clock seconds for a query on the submitter's machine, as run files say."
 SIZE_HELP = "Number of parameters, as declared."
 DATE_HELP = "Day of the submission."
-MAX_LETTERS = 3
-"""Most letters of ties shown in the table."""
+MAX_LETTERS = 3  # most letters of ties shown in the table
 
 Json = dict[str, Any]
 
@@ -240,3 +239,80 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         *((key, value) for key, value in row.facts.items()),
     ]
     return [(key, value) for key, value in facts if value]
+
+
+ABOUT_ACCESS = (
+    "How answers were come by. The benchmark sets it, from where vectors enter and how replies are "
+    "chosen; of their own code submitters declare it, and such code is ranked among words only "
+    "after a re-run in a process that holds no weights of the target. Each run has a class; an "
+    "entry stands in the widest of its runs' (words, runs-target, replays), and ranks, letters, "
+    "overall and privileged access compare within a class."
+)
+"""What the page says of access classes."""
+
+
+def matrix_view(matrix: Matrix, board: Board) -> Json:
+    """Return the matrix of a task; pairs that were not measured are None."""
+    found = {(cell.row, cell.target): cell for cell in matrix.cells}
+    values = [cell.score.value for cell in matrix.cells]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    suites = {suite.target: suite.name for suite in board.suites}
+
+    def view(row: str, target: str) -> Json | None:
+        cell = found.get((row, target))
+        if cell is None:
+            return None
+        away = cell.to_self
+        p = "" if cell.p is None else f", p = {cell.p:.2g}"
+        return {
+            "heat": figures.heat(cell.score.value, low, high),
+            "value": repr(cell.score.value),
+            "text": figures.shown(matrix.metric, cell.score.value),
+            "interval": figures.interval(matrix.metric, cell.score),
+            "anchor": anchor(suites[target], cell.entry),
+            "is_self": cell.is_self,
+            "significant": cell.p is not None and cell.p < LEVEL,
+            "difference": figures.signed(matrix.metric, away.value) if away else "",
+            "explain": f"to self {figures.interval(matrix.metric, away)}{p}",
+        }
+
+    return {
+        "title": f"{matrix.title} \N{MIDDLE DOT} {matrix.access}",
+        "metric": title(matrix.metric),
+        "targets": matrix.targets,
+        "rows": [
+            {"name": row, "cells": [view(row, target) for target in matrix.targets]}
+            for row in matrix.rows
+        ],
+    }
+
+
+def stats_view(board: Board) -> list[tuple[str, str]]:
+    """Return the numbers under the title."""
+    suites = board.suites
+    n = sum(column.n for suite in suites for column in suite.columns)
+    tasks = {column.task for suite in suites for column in suite.columns}
+    counted = (
+        (sum(len(suite.rows) for suite in suites), "entry", "entries"),
+        (len(tasks), "task", "tasks"),
+        (n, "query", "queries"),
+        (len({suite.target for suite in suites}), "target model", "target models"),
+    )
+    return [(f"{count:,}", one if count == 1 else many) for count, one, many in counted]
+
+
+def terms_view(board: Board) -> list[tuple[str, str]]:
+    """Return the glossary: every column, kind, tier and metric in a sentence."""
+    heads: dict[str, str] = {"Rank": RANK_HELP, "Overall": figures.explain(figures.OVERALL)}
+    for suite in board.suites:
+        for column in suite.columns:
+            heads.setdefault(column.title, f"{column.summary}{column_range(column)}")
+    scores = [s for suite in board.suites for row in suite.rows for s in row.scores.values()]
+    for name in (name for score in scores for name in score.metrics):
+        heads.setdefault(title(name), figures.explain(name))
+    heads |= {"Tier": TIER_HELP} | dict(TIERS.values())
+    heads |= {"No answer": NO_ANSWER_HELP, "Vectors": VECTOR_HELP, "Cost": TOKENS_HELP}
+    heads |= {"Time": SECONDS_HELP, "Size": SIZE_HELP, "Date": DATE_HELP}
+    shown = {row.access for suite in board.suites for row in suite.rows}
+    classes = [(f"Access: {name}", ACCESS_HELP[name]) for name in ACCESS if name in shown]
+    return [*heads.items(), ("Access", ABOUT_ACCESS), *classes, *KIND_HELP.items()]

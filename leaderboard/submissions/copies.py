@@ -21,10 +21,8 @@ from ...benchmark.scoring.score import about
 from .entries import Entry, find_entries
 from .schema import OWN_KINDS, org_of
 
-COPY_SHARE = 0.995
-"""Share of identical replies above which an entry is labelled a copy."""
-MIN_COMMON = 20
-"""Fewest common queries that are compared."""
+COPY_SHARE = 0.995  # share of identical replies above which an entry is labelled a copy
+MIN_COMMON = 20  # fewest common queries that are compared
 MIN_GAINS = 5
 """Fewest queries that a re-run must have turned right before 'none turned wrong' is a pattern: by
 chance alone, with equal odds, 1 in 2**5."""
@@ -32,11 +30,9 @@ MIN_KEPT = 20
 """Fewest right answers that it must have kept: where few were right before, few could turn wrong.
 If one in five answers changed by chance, 20 would all stay in 1 of 87 re-runs."""
 
-ABSENT = -1
-"""Stands, among numbers, for a reply that is not there."""
+ABSENT = -1  # stands, among numbers, for a reply that is not there
 
-Key = tuple[str, str]
-"""Task and query id."""
+Key = tuple[str, str]  # task and query id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +40,14 @@ class Replies:
     """What one entry said, as far as comparing needs it."""
 
     id: str
-    """Id of the entry."""
-    date: str
-    """Its day; of two entries the later one is labelled."""
-    raw: Mapping[Key, str]
-    """Raw replies by task and query."""
+    date: str  # its day; of two entries the later one is labelled
+    raw: Mapping[Key, str]  # raw replies by task and query
+    # Whether each reply is exactly right; only tasks for which that is a yes or no.
     right: Mapping[Key, bool]
-    """Whether each reply is exactly right; only tasks for which that is a yes or no."""
+    # Whether it is a baseline or oracle of the benchmark itself: never labelled, nor what an
+    # additive re-run is one of.
     baseline: bool
-    """Whether it is a baseline or oracle of the benchmark itself: never labelled, nor what an
-    additive re-run is one of."""
-    weights: frozenset[str] = frozenset()
-    """Hashes of its weights, as its run files declare them."""
+    weights: frozenset[str] = frozenset()  # hashes of its weights, as its run files declare them
 
     @property
     def org(self) -> str:
@@ -67,26 +59,19 @@ class Replies:
 class Label:
     """What was seen of an entry beside an earlier one."""
 
-    entry: str
-    """Id of the entry that is labelled."""
+    entry: str  # id of the entry that is labelled
     other: str
-    """Id of the earlier one."""
-    kind: str
-    """`copy` or `additive`."""
-    text: str
-    """For the page, a sentence."""
-    share: float = 0.0
-    """Of a copy: identical replies among common queries."""
+    kind: str  # `copy` or `additive`
+    text: str  # for the page, a sentence
+    share: float = 0.0  # of a copy: identical replies among common queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Coded:
     """Replies as numbers, one a query of any entry, so that many pairs are quickly compared."""
 
-    raw: npt.NDArray[np.int64]
-    """Number of the reply's text; `ABSENT` without a reply."""
-    right: npt.NDArray[np.int64]
-    """0 or 1; `ABSENT` where that is no question."""
+    raw: npt.NDArray[np.int64]  # number of the reply's text; `ABSENT` without a reply
+    right: npt.NDArray[np.int64]  # 0 or 1; `ABSENT` where that is no question
 
 
 def find_labels(entries: Sequence[Replies]) -> list[Label]:
@@ -170,10 +155,10 @@ def replies_of(
     hashes = (header["explainer"].get("weights_sha256", {}) for header in headers)
     return Replies(
         id=entry.id,
-        date=entry.fields["date"],
+        date=entry.fields.date,
         raw=raw,
         right=right,
-        baseline=org_of(entry.id) == OWN_ORG and entry.fields["kind"] in OWN_KINDS,
+        baseline=org_of(entry.id) == OWN_ORG and entry.fields.kind in OWN_KINDS,
         weights=frozenset(str(sha) for of_run in hashes for sha in of_run.values()),
     )
 

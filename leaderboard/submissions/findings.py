@@ -16,8 +16,7 @@ from ...benchmark.errors import (
     UsageError,
 )
 
-Level = Literal["error", "warning"]
-"""An error refuses a submission; a warning is shown beside it."""
+Level = Literal["error", "warning"]  # an error refuses a submission; a warning is shown beside it
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[1-9][0-9]{0,8}): (?P<said>.*)", re.DOTALL)
 # Worst first: a corrupt file outweighs one that is merely not finished.
@@ -42,20 +41,13 @@ _ADVICE = {
 class Finding:
     """One thing that is wrong."""
 
-    file: str
-    """Path as the user gave it."""
-    line: int | None = None
-    """Line from 1, if it is about one."""
-    found: str
-    """What is wrong, a sentence."""
-    expected: str
-    """What should be there."""
-    fix: str
-    """What to do."""
-    level: Level = "error"
-    """Whether it refuses the submission."""
-    exit_code: int = IntegrityError.exit_code
-    """The exit code it leads to."""
+    file: str  # path as the user gave it
+    line: int | None = None  # line from 1, if it is about one
+    found: str  # what is wrong, a sentence
+    expected: str  # what should be there
+    fix: str  # what to do
+    level: Level = "error"  # whether it refuses the submission
+    exit_code: int = IntegrityError.exit_code  # the exit code it leads to
 
     @property
     def sentence(self) -> str:

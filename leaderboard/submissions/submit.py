@@ -19,10 +19,9 @@ from ...benchmark import files
 from ...benchmark.errors import CheckFailedError, MissingPartError, UsageError
 from ...benchmark.runs.run import Run, read_run
 from ...benchmark.scoring.score import validate
-from .access import submitted_access
-from .entries import body_digest
+from .checks import submitted_access
+from .entries import ENTRY, MAX_NOTES_BYTES, NOTES, body_digest
 from .findings import Finding, raise_worst
-from .folders import ENTRY, MAX_NOTES_BYTES, NOTES
 from .schema import DECLARED, ENTRY_ID, OWN_KINDS, SCHEMA, slug
 from .validate import check_entry
 
@@ -30,60 +29,40 @@ _TOOL_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class Statement:
     """What a submitter says of an entry; `entry_fields` says what each may hold."""
 
-    name: str
-    """ORG/NAME; ORG may hold no `/`."""
+    name: str  # ORG/NAME; ORG may hold no `/`
+    # trained, untrained, baseline or oracle; a run of a baseline or oracle says so itself.
     kind: str | None = None
-    """trained, untrained, baseline or oracle; a run of a baseline or oracle says so itself."""
+    # How user code comes by its answers, one of `records.ACCESS`; what the run files say if
+    # None, and nothing else for runs that are not of user code.
     access: str | None = None
-    """How user code comes by its answers, one of `records.ACCESS`; what the run files say if
-    None, and nothing else for runs that are not of user code."""
-    authors: Sequence[str] = ()
-    """Names of people."""
-    contact: str = ""
-    """E-mail address or https:// address."""
-    display: str | None = None
-    """Name on the board; NAME if None."""
-    links: Mapping[str, str] = field(default_factory=dict)
-    """`paper`, `code`, `model`."""
-    licence: str = "CC-BY-4.0"
-    """SPDX id of the licence of the explainer."""
-    trained_on: Sequence[str] = ()
-    """Sentences."""
-    attempts: int = 1
-    """How many runs on these queries there were, also those not submitted."""
-    parameters: int | None = None
-    """Parameters of the explainer, if it has any."""
+    authors: Sequence[str] = ()  # names of people
+    contact: str = ""  # e-mail address or https:// address
+    display: str | None = None  # name on the board; NAME if None
+    links: Mapping[str, str] = field(default_factory=dict)  # `paper`, `code`, `model`
+    licence: str = "CC-BY-4.0"  # SPDX id of the licence of the explainer
+    trained_on: Sequence[str] = ()  # sentences
+    attempts: int = 1  # how many runs on these queries there were, also those not submitted
+    parameters: int | None = None  # parameters of the explainer, if it has any
     date: str | None = None
-    """Day; the day of the newest run if None."""
-    bibtex: str = ""
-    """BibTeX record."""
-    vector_use: str | None = None
-    """Id of the entry of the same explainer without vectors."""
-    base: str | None = None
-    """Name of the target model it was made from, if it is one."""
-    n_train: int | None = None
-    """Training queries it learnt from."""
-    declared: bool = False
-    """Whether the submitter states what `DECLARED` says."""
+    bibtex: str = ""  # bibTeX record
+    vector_use: str | None = None  # id of the entry of the same explainer without vectors
+    base: str | None = None  # name of the target model it was made from, if it is one
+    n_train: int | None = None  # training queries it learnt from
+    declared: bool = False  # whether the submitter states what `DECLARED` says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A folder that is ready for a pull request."""
 
-    folder: Path
-    """The new folder."""
+    folder: Path  # the new folder
     id: str
-    """Its name."""
-    commands: tuple[str, ...]
-    """What to type next."""
-    pull_request: str | None
-    """Address of the pull request, if one was opened."""
-    warnings: tuple[Finding, ...]
-    """What reviewers will see."""
+    commands: tuple[str, ...]  # what to type next
+    pull_request: str | None  # address of the pull request, if one was opened
+    warnings: tuple[Finding, ...]  # what reviewers will see
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -93,7 +72,7 @@ class Submission:
 
 def submit(
     runs: Sequence[Path | str],
-    description: Description,
+    description: Statement,
     *,
     notes: Path | None = None,
     output: Path = Path("submissions"),
@@ -167,7 +146,7 @@ def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
     return dict(sorted(runs.items()))
 
 
-def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
+def _fields(said: Statement, runs: Sequence[Run]) -> dict[str, Any]:
     org, _, name = said.name.partition("/")
     kind = said.kind
     if kind is None:

@@ -19,13 +19,11 @@ from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.runs.run import Run, read_run
 from ..submissions.entries import Entry, entry_sha256, read_entry
 from .fresh import FreshScore, ask_fresh
-from .ledger import Line, append_line
+from .ledger import AGREEMENT, WITHOUT_TARGET, Line, append_line
 from .rerun import Agreement, Recheck, ask_again, judge_again
-from .tiers import AGREEMENT, WITHOUT_TARGET
 from .without_target import ask_without_target
 
 NONCE_BYTES = 8
-"""Size of a fresh nonce."""
 
 
 def choose(qids: Sequence[str], *, k: int, entry_sha: str, nonce: str) -> list[str]:
@@ -111,10 +109,8 @@ def check_agreement(found: Mapping[str, Any]) -> None:
 class _Checked:
     """What came out."""
 
-    answer: dict[str, Any]
-    """What `recheck` returns."""
-    line: Line
-    """What the ledger gets, but for who checked."""
+    answer: dict[str, Any]  # what `recheck` returns
+    line: Line  # what the ledger gets, but for who checked
 
 
 def _checked(

@@ -20,36 +20,29 @@ from ...benchmark.runs.replies import read_replies
 from ...benchmark.runs.run import MAX_ROWS, Run
 from ...benchmark.scoring.score import about
 
-SAMPLE = 20
-"""Queries of each task that are asked again unless more are wanted."""
+SAMPLE = 20  # queries of each task that are asked again unless more are wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
     """How an entry is checked."""
 
+    # Queries of each task that are asked again, all if it has fewer; `SAMPLE` if None, or all
+    # without the target.
     k: int | None = None
-    """Queries of each task that are asked again, all if it has fewer; `SAMPLE` if None, or all
-    without the target."""
+    # Who is asked; only a baseline can be left out, a submission never names what is loaded.
     model: str | None = None
-    """Who is asked; only a baseline can be left out, a submission never names what is loaded."""
-    tasks: Sequence[str] = ()
-    """Tasks to check; all of the entry if empty."""
+    tasks: Sequence[str] = ()  # tasks to check; all of the entry if empty
+    # Text that goes into the choice of queries; fresh if None. An entry could be changed
+    # until a choice that depends on its bytes alone falls on the queries that were really
+    # asked.
     nonce: str | None = None
-    """Text that goes into the choice of queries; fresh if None. An entry could be changed until a
-    choice that depends on its bytes alone falls on the queries that were really asked."""
-    judgements: bool = False
-    """Ask the frozen judges of descriptions instead of the explainer."""
-    suite: str | None = None
-    """Folder of suites, for suites that are not in the package."""
-    without_target: bool = False
-    """Ask in a process that holds no weights of the target."""
-    fresh: str | None = None
-    """Folder of a fresh suite, all of whose queries are asked instead."""
+    judgements: bool = False  # ask the frozen judges of descriptions instead of the explainer
+    suite: str | None = None  # folder of suites, for suites that are not in the package
+    without_target: bool = False  # ask in a process that holds no weights of the target
+    fresh: str | None = None  # folder of a fresh suite, all of whose queries are asked instead
     device: str = "cpu"
-    """A torch device."""
-    dtype: str | None = None
-    """Dtype of the weights; the entry's own if None."""
+    dtype: str | None = None  # dtype of the weights; the entry's own if None
 
     @property
     def most(self) -> int:
@@ -64,17 +57,11 @@ class Agreement:
     """What was found for one task."""
 
     task: str
-    """Name of the task."""
-    asked: int
-    """Queries or judgements made again."""
-    agreed: int
-    """How many came out the same: the same answer, or the same judgement."""
-    identical: int
-    """How many raw replies have the same bytes; equal to `agreed` for judgements."""
-    whole: bool
-    """Whether these were all the entry has."""
-    differing: tuple[str, ...]
-    """Ids of queries that did not come out the same."""
+    asked: int  # queries or judgements made again
+    agreed: int  # how many came out the same: the same answer, or the same judgement
+    identical: int  # how many raw replies have the same bytes; equal to `agreed` for judgements
+    whole: bool  # whether these were all the entry has
+    differing: tuple[str, ...]  # ids of queries that did not come out the same
 
 
 def ask_again(
