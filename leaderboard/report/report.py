@@ -28,8 +28,7 @@ class Contrast:
     why: str  # what is different about the second, in a few words
     value: float  # the first's score minus the second's
     interval_95: tuple[float, float] | None  # bootstrap over groups
-    # Two-sided p of swapping whole groups, after Holm's correction over the page's section.
-    p: float
+    p: float  # two-sided, of swapping whole groups, after Holm's correction over the section
     # The same on parts of the queries: by what tells them apart, then by part.
     parts: Mapping[str, Mapping[str, PartDifference]] = field(default_factory=dict)
 
@@ -98,8 +97,8 @@ def _differences(rows: Sequence[Contrast], heading: str) -> str:
     head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *names]
     lines = []
     for row in rows:
-        parts = row.parts[heading]
-        cells = [difference_text(row, parts[name]) if name in parts else NOTHING for name in names]
+        parts = (row.parts[heading].get(name) for name in names)
+        cells = [NOTHING if part is None else difference_text(row, part) for part in parts]
         lines.append([minus(row), row.why, *cells])
     return "\n".join(table.lines_of(head, lines, names=2))
 
@@ -134,41 +133,31 @@ def _titles(headline: str, heading: str, names: Sequence[str]) -> str:
     return " or ".join(title(metric) for metric in metrics)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """A published number to stand beside: arXiv:2511.08579, points of exact match."""
-
-    what: str
-    task: str  # task of ours that comes nearest
-    said: str  # the published figures
-    section: str  # `use` or `access`: which of our contrasts stands beside it
-
-
 HEADLINES = ("balanced_exact_match", "kind_mean")
 """Metrics of ours that stand beside the paper's exact match."""
 PAPER = (
-    Paper(
-        what="vector removed, explainer trained again (Table 5)",
-        task="activation-patching",
-        said="64.0 to 59.9 (Qwen3-8B), 48.6 to 45.2 (Llama-3.1-8B): +4.1, +3.4 for the vector",
-        section="use",
+    (
+        "no vectors",
+        "activation-patching",
+        "vector removed, explainer trained again (Table 5)",
+        "64.0 to 59.9 (Qwen3-8B), 48.6 to 45.2 (Llama-3.1-8B): +4.1, +3.4 for the vector",
     ),
-    Paper(
-        what="self minus another model (Table 2)",
-        task="activation-patching",
-        said="+9.9 (Qwen3-8B), +6.9 (Llama-3.1-8B)",
-        section="access",
+    (
+        "another model",
+        "activation-patching",
+        "self minus another model (Table 2)",
+        "+9.9 (Qwen3-8B), +6.9 (Llama-3.1-8B)",
     ),
-    Paper(
-        what="self minus another model (Table 2)",
-        task="input-ablations",
-        said="+25.3 (Qwen3-8B), +7.1 (Llama-3.1-8B-Instruct)",
-        section="access",
+    (
+        "another model",
+        "input-ablations",
+        "self minus another model (Table 2)",
+        "+25.3 (Qwen3-8B), +7.1 (Llama-3.1-8B-Instruct)",
     ),
 )
-"""What is compared with. Transcribed at second hand; check before citing."""
-
-
+"""Figures of arXiv:2511.08579, points of exact match: why the second of our contrasts that stand
+beside one is different, the nearest task of ours, what was compared, and what was published.
+Transcribed at second hand; check before citing."""
 USE = (
     "Each explainer minus its control, paired on the same queries: the same recipe without "
     "vectors, or the same weights given another query's vector. All metrics: what a vector "
@@ -233,16 +222,14 @@ def report(
 def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
     head = ["compared", "arXiv:2511.08579, points of exact match", "here", "replicates"]
     rows = []
-    for paper in PAPER:
-        # neither are vectors shuffled at test alone a training without them, nor a twin a model
-        why, ours = ("no vectors", use) if paper.section == "use" else ("another model", access)
+    # neither are vectors shuffled at test alone a training without them, nor a twin a model
+    for why, task, what, published in PAPER:
         beside = [
             [f"{minus(c)} ({c.why}) {difference_text(c)}", _replicates(c)]
-            for c in ours
-            if (c.why, c.task) == (why, paper.task) and c.metric in HEADLINES
+            for c in (*use, *access)
+            if (c.why, c.task) == (why, task) and c.metric in HEADLINES
         ]
-        asked = f"{paper.task}: {paper.what}"
-        rows += [[asked, paper.said, *cells] for cells in beside or [[NOTHING, NOTHING]]]
+        rows += [[f"{task}: {what}", published, *own] for own in beside or [[NOTHING, NOTHING]]]
     said = (
         "All of the paper's differences are above 0: one replicates if ours is and the two are "
         "told apart. The paper's numbers are transcribed at second hand; targets, metrics (here "

@@ -13,31 +13,14 @@ from typing import Any
 from ...benchmark.export.titles import title
 from ...benchmark.records import RANKED
 from . import figures
-from .board import Estimate, Row, SuiteBoard
+from .board import Column, Estimate, SuiteBoard
+from .figures import Axis
 
 WIDTH, HEIGHT = 480, 330  # size of a chart, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 278  # where the axes are
 MARGIN = 112  # width kept right of lines for their names
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """From a quantity to a place."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False  # whether equal ratios are equally far
-
-    def at(self, value: float) -> float:
-        """Return the place of a value, to a tenth."""
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log10(low), math.log10(high), math.log10(value)
-        return round(self.start + (self.end - self.start) * (value - low) / (high - low), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +42,7 @@ class Plot:
     x_name: str  # title of the axis across
     y_name: str  # title of the axis up
     metric: str  # metric, for the numbers on the axis up
-    # Points; those of one group have a line through them if `lines`.
-    groups: tuple[tuple[Point, ...], ...]
+    groups: tuple[tuple[Point, ...], ...]  # each with a line through its points if `lines`
     log: bool = False  # whether x is on a log scale
     is_time: bool = False  # whether x is in seconds
     lines: bool = False  # whether points of a group are joined
@@ -74,7 +56,7 @@ def drawn(plot: Plot) -> Json:
     points = [point for group in plot.groups for point in group]
     ends = [end for p in points for end in (p.y.low, p.y.high, p.y.value) if end is not None]
     y_ticks = ticks(min([0.0, *ends]), max([*ends, *(value for value, _ in plot.levels)]))
-    y = Scale(low=y_ticks[0], high=y_ticks[-1], start=BOTTOM, end=TOP)
+    y = Axis(low=y_ticks[0], high=y_ticks[-1], start=BOTTOM, end=TOP)
     x, x_ticks = _across(plot, [point.x for point in points])
     series = [_series(group, x, y, plot) for group in plot.groups]
     if len(plot.frontier) > 1:
@@ -102,93 +84,86 @@ def drawn(plot: Plot) -> Json:
     }
 
 
-def _across(plot: Plot, values: Sequence[float]) -> tuple[Scale, list[Json]]:
+def _across(plot: Plot, values: Sequence[float]) -> tuple[Axis, list[Json]]:
     if plot.x_texts:
         last = max(x for x, _ in plot.x_texts)
-        x = Scale(low=-0.3, high=last + 0.1, start=LEFT, end=RIGHT - MARGIN)
+        x = Axis(low=-0.3, high=last + 0.1, start=LEFT, end=RIGHT - MARGIN)
         step = math.ceil(len(plot.x_texts) / 10)
         return x, [{"at": x.at(v), "text": text} for v, text in plot.x_texts[::step]]
     low = 10 ** math.floor(math.log10(min(values)) + 1e-9)
     high = 10 ** math.ceil(math.log10(max(values)) + 1e-9)
     high = high if high > low else 10 * low
-    x = Scale(low=low, high=high, start=LEFT, end=RIGHT, log=plot.log)
+    x = Axis(low=low, high=high, start=LEFT, end=RIGHT, log=plot.log)
     text = figures.duration if plot.is_time else figures.short
     decades = range(round(math.log10(low)), round(math.log10(high)) + 1)
     return x, [{"at": x.at(10.0**n), "text": text(10.0**n)} for n in decades]
 
 
-def _series(group: Sequence[Point], x: Scale, y: Scale, plot: Plot) -> Json:
+def _series(group: Sequence[Point], x: Axis, y: Axis, plot: Plot) -> Json:
     drawn = []
     for point in group:
-        place = {"x": x.at(point.x), "y": y.at(point.y.value), "range": _range(point, x, y)}
-        drawn.append({**place, "title": _title(point, plot), "name": point.name, "label": ""})
+        low, high = point.y.low, point.y.high
+        ends = "" if low is None or high is None else f"{y.at(low):g}V{y.at(high):g}"
+        said = (
+            f"{figures.shown(plot.metric, point.y.value)} {figures.interval(plot.metric, point.y)}"
+        )
+        drawn.append(
+            {
+                "x": x.at(point.x),
+                "y": y.at(point.y.value),
+                "range": f"M{x.at(point.x):g} {ends}" if ends else "",
+                "title": said.strip(),
+                "name": point.name,
+                "label": "",
+            }
+        )
     joined = plot.lines and len(group) > 1
     return {"css": group[0].css, "path": _path(group, x, y) if joined else "", "points": drawn}
 
 
-def _range(point: Point, x: Scale, y: Scale) -> str:
-    if point.y.low is None or point.y.high is None:
-        return ""
-    return f"M{x.at(point.x):g} {y.at(point.y.low):g}V{y.at(point.y.high):g}"
-
-
-def _title(point: Point, plot: Plot) -> str:
-    said = figures.interval(plot.metric, point.y)
-    return f"{point.name}: {figures.shown(plot.metric, point.y.value)} {said}".strip()
-
-
-def _path(points: Sequence[Point], x: Scale, y: Scale) -> str:
+def _path(points: Sequence[Point], x: Axis, y: Axis) -> str:
     return "M" + "L".join(f"{x.at(p.x):g} {y.at(p.y.value):g}" for p in points)
 
 
 def _label(series: Sequence[Json]) -> None:
     """Write names beside points where they hit no other name or point; others keep their title."""
-    taken: list[tuple[float, float, float, float]] = []
-    dots = [(point["x"], point["y"]) for one in series for point in one["points"]]
-    for point in (point for one in series for point in one["points"]):
-        name = _name(point)
-        width = 6.3 * len(name)
+    points = [point for one in series for point in one["points"]]
+    taken = [(point["x"], point["y"], point["x"], point["y"]) for point in points]
+    for point in points:
+        width = 6.3 * len(_short(point["name"], 24))
         for side in (1, -1):
             start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
             box = (start, point["y"] - 7, start + width, point["y"] + 7)
-            free = box[0] >= LEFT and box[2] <= WIDTH
-            free = free and not any(_hits(box, (*dot, *dot)) for dot in dots)
-            if free and not any(_hits(box, other) for other in taken):
+            inside = box[0] >= LEFT and box[2] <= WIDTH
+            if inside and not any(_hits(box, other) for other in taken):
                 taken.append(box)
-                point |= {
-                    "label": name,
-                    "label_x": round(point["x"] + 8 * side, 1),
-                    "label_y": round(point["y"] + 4, 1),
-                    "anchor": "start" if side == 1 else "end",
-                }
+                _write(point, 24, point["x"] + 8 * side, point["y"] + 4, side)
                 break
 
 
 def _label_lines(series: Sequence[Json]) -> None:
     """Write each line's name right of its last point, moved down where names would touch."""
-    ends = sorted(
-        (one["points"][-1] for one in series), key=lambda point: (point["y"], point["name"])
-    )
-    places, last = [], 0.0
+    last = (one["points"][-1] for one in series)
+    ends = sorted(last, key=lambda point: (point["y"], point["name"]))
+    places: list[float] = []
     for point in ends:
-        last = max(point["y"] + 4, last + 14)
-        places.append(last)
+        places.append(max(point["y"] + 4, (places[-1] if places else 0.0) + 14))
     limit = float(BOTTOM)
     for number in reversed(range(len(places))):  # back up, where they ran below the axis
         places[number] = min(places[number], limit)
         limit = places[number] - 14
     right = max(point["x"] for point in ends)
     for point, y in zip(ends, places, strict=True):
-        point |= {
-            "label": _name(point, 17),
-            "label_x": round(right + 12, 1),
-            "label_y": round(y, 1),
-            "anchor": "start",
-        }
+        _write(point, 17, right + 12, y)
 
 
-def _name(point: Json, most: int = 24) -> str:
-    name: str = point["name"]
+def _write(point: Json, most: int, x: float, y: float, side: int = 1) -> None:
+    anchor = "start" if side == 1 else "end"
+    place = {"label_x": round(x, 1), "label_y": round(y, 1), "anchor": anchor}
+    point |= {"label": _short(point["name"], most), **place}
+
+
+def _short(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
@@ -219,7 +194,7 @@ def charts_of(suites: Sequence[SuiteBoard]) -> list[dict[str, Any]]:
             own = [row for row in suite.rows if row.access == access and not row.unranked]
             part = replace(suite, rows=tuple(own), target=f"{suite.target}, {access}")
             plots += [_by_cost(part), _by_data(part)]
-            plots += [_by_layer(part, column) for column in range(len(suite.columns))]
+            plots += [_by_layer(part, column) for column in suite.columns]
     return [drawn(plot) for plot in plots if plot is not None]
 
 
@@ -264,37 +239,36 @@ def _by_data(suite: SuiteBoard) -> Plot | None:
         x_name="training queries",
         y_name="overall",
         metric=figures.OVERALL,
-        groups=tuple(
-            tuple(sorted(group, key=lambda p: p.x)) for _, group in sorted(groups.items())
-        ),
+        groups=tuple(tuple(sorted(groups[key], key=lambda p: p.x)) for key in sorted(groups)),
         log=True,
         lines=True,
         levels=((max(untrained), "best untrained"),) if untrained else (),
     )
 
 
-def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
-    column = suite.columns[place]
-    chosen: list[Row] = [
-        row
-        for row in suite.rows
-        if column.task in row.scores
-        and len(row.scores[column.task].by_layers) > 1
-        and not row.withdrawn
-    ]
-    chosen.sort(key=lambda row: (-_headline(row, column.task), row.id))
+def _value(estimate: Estimate | None) -> float:
+    return -math.inf if estimate is None else estimate.value
+
+
+def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
+    scores = [(row, row.scores[column.task]) for row in suite.rows if column.task in row.scores]
+    chosen = [(r, s) for r, s in scores if len(s.by_layers) > 1 and not r.withdrawn]
+    chosen.sort(
+        key=lambda one: (-one[1].headline.value if one[1].headline else math.inf, one[0].id)
+    )
+    chosen = chosen[:MAX_LINES]
     if not chosen:
         return None
-    chosen = chosen[:MAX_LINES]
-    blocks = {(one.first, one.last) for row in chosen for one in row.scores[column.task].by_layers}
-    order = {block: float(number) for number, block in enumerate(sorted(blocks))}
+    blocks = sorted({(one.first, one.last) for _, score in chosen for one in score.by_layers})
+    order = {block: float(number) for number, block in enumerate(blocks)}
     groups = tuple(
         tuple(
             Point(x=order[one.first, one.last], y=one.score, name=row.name, css=f"line{number}")
-            for one in row.scores[column.task].by_layers
+            for one in score.by_layers
         )
-        for number, row in enumerate(chosen)
+        for number, (row, score) in enumerate(chosen)
     )
+    names = [str(first) if first == last else f"{first}\N{EN DASH}{last}" for first, last in blocks]
     return Plot(
         title=f"{column.title} by layer",
         subtitle=f"{suite.target}; the best {len(chosen)} entries",
@@ -303,14 +277,5 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
         metric=column.metric,
         groups=groups,
         lines=True,
-        x_texts=tuple((x, _layers(block)) for block, x in order.items()),
+        x_texts=tuple(zip(order.values(), names, strict=True)),
     )
-
-
-def _layers(block: tuple[int, int]) -> str:
-    return str(block[0]) if block[0] == block[1] else f"{block[0]}\N{EN DASH}{block[1]}"
-
-
-def _headline(row: Row, task: str) -> float:
-    estimate = row.scores[task].headline
-    return -math.inf if estimate is None else estimate.value

@@ -17,6 +17,7 @@ from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.export.tabular import FORMULA
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import OnEntry, make_board
 from .render import Sheet, board_json, render, setup, shards
@@ -198,31 +199,24 @@ def board_diff(old: Path | str, new: Path | str) -> list[str]:
     return differences(read_board(Path(old)), read_board(Path(new)))
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What the text of a formula begins with (OWASP, CSV Injection)."""
-FULL_WIDTH = ("\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""The same signs as some programs also read them."""
-
-
 def board_csv(board: Board) -> str:
     """Return one line an entry and task, numbers unrounded, text of strangers guarded."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)  # lines end in CR LF (RFC 4180), so that a CR in a cell is quoted
     writer.writerow(_HEAD)
     lines = (line for suite in board.suites for row in suite.rows for line in _lines(suite, row))
-    writer.writerows(map(guarded, line) for line in lines)
+    writer.writerows(map(_guarded, line) for line in lines)
     return out.getvalue()
 
 
-def guarded(value: object) -> object:
+def _guarded(value: object) -> object:
     """Return a cell's value; text that begins like a formula gets an apostrophe in front."""
     if value is None:
         return ""
-    if isinstance(value, str):
-        start = value.lstrip(" \u00a0")
-        if start.startswith((*FORMULA, *FULL_WIDTH)) or value.startswith(FORMULA):
-            return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    formula = value.startswith(FORMULA) or value.lstrip(" \u00a0").startswith(FORMULA)
+    return f"'{value}" if formula else value
 
 
 def board_bib(board: Board) -> str:
@@ -242,7 +236,6 @@ _HEAD = (
     *("overall", "overall_low_95", "overall_high_95"),
     *("tier", "vectors", "tokens_per_query", "seconds_per_query", "parameters", "date"),
 )
-"""Heads of the columns, in the groups of `_lines`."""
 
 
 def _lines(suite: SuiteBoard, row: Row) -> list[list[object]]:

@@ -185,4 +185,4 @@ def _partner(one: Contestant, asked: Sequence[Contestant]) -> Contestant | None:
     def order(other: Contestant) -> tuple[bool, str]:
         return other.settings.get("seed") != one.settings.get("seed"), other.found.entry.id
 
-    return min(equals, key=order, default=None)
+    return min(filter(one.equals, selves), key=order, default=None)

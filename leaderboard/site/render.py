@@ -3,6 +3,11 @@
 What stands between a stranger's text and a reader's browser: Jinja2 escapes whatever a template
 prints, JSON inside a script element cannot end it, and a content security policy names the hash of
 the one script and the one style sheet that may act.
+
+The query browser's data are scripts that hand JSON to a loader: `q/<key>-0.js` is an index of ids
+and, for each entry, a 0 or 1 a query, so that filters need nothing else; the others hold
+`PER_SHARD` queries each, with every entry's reply. A script and not JSON, because a page that was
+opened from a disk may not fetch a file.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,9 @@ from .view import matrix_view, stats_view, suite_view, terms_view
 
 PARTS = Path(__file__).parents[1] / "page"  # templates, style sheet and script
 
+PER_SHARD = 50  # queries in a shard
+MAX_REPLY = 1_000  # most characters of a reply that are shown; run files hold all
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029"}
 
 
@@ -93,12 +101,6 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-PER_SHARD = 50  # queries in a shard
-MAX_REPLY = 1_000  # most characters of a reply that are shown; run files hold all
-
-_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownQuery:
     """One query as the browser shows it."""
@@ -109,7 +111,7 @@ class ShownQuery:
     truth: str  # the ground truth as text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What an entry said to a query."""
 
@@ -161,18 +163,9 @@ def setup(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
 
 
 def _query(sheet: Sheet, place: int) -> dict[str, Any]:
-    query = sheet.queries[place]
-    return {
-        "id": query.id,
-        "about": list(query.about),
-        "asked": query.asked,
-        "truth": query.truth,
-        "replies": [_reply(own[place]) for own in sheet.replies],
-    }
-
-
-def _reply(reply: Reply) -> list[Any]:
-    return [cut(reply.raw), cut(reply.read), reply.score, int(reply.right)]
+    replies = (own[place] for own in sheet.replies)
+    said = [[cut(one.raw), cut(one.read), one.score, int(one.right)] for one in replies]
+    return asdict(sheet.queries[place]) | {"replies": said}
 
 
 def cut(text: str | None) -> str | None:
@@ -183,5 +176,4 @@ def cut(text: str | None) -> str | None:
 
 
 def _file(key: str, number: int, data: object) -> tuple[str, bytes]:
-    call = f'IB.load("{key}",{number},{script_json(data)});\n'
-    return f"{key}-{number}.js", call.encode()
+    return f"{key}-{number}.js", f'IB.load("{key}",{number},{script_json(data)});\n'.encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -100,29 +100,24 @@ def _reply(one: Replied, task: Task) -> Reply:
     raw = cut(one.raw)
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
-        name, value = "weighted_r", one.found.weighted_r
-        if one.found.matched_auroc is not None:
-            name, value = "matched_auroc", one.found.matched_auroc
+        matched = one.found.matched_auroc
+        name = "weighted_r" if matched is None else "matched_auroc"
+        value = one.found.weighted_r if matched is None else matched
         score = f"{title(name)} {shown(name, value)}"
         return Reply(raw=raw, read=read, score=score, right=value >= RIGHT)
     assert isinstance(one, Scored)
     verdict, content = is_right(one)
-    exact = verdict and content
-    if one.answer is None:
-        said = "no answer"
-    else:
-        said = "right" if exact else "verdict right" if verdict else "wrong"
-    return Reply(raw=raw, read=read, score=said, right=exact)
+    right = verdict and content
+    said = "right" if right else "verdict right" if verdict else "wrong"
+    return Reply(raw=raw, read=read, score="no answer" if read is None else said, right=right)
 
 
 def _to_json(found: ScoredRun) -> dict[str, Any]:
     kind = next(name for name, table in _TABLES.items() if isinstance(found.table, table))
+    arrays = {field.name: getattr(found.table, field.name) for field in fields(_TABLES[kind])}
     columns = {
-        field.name: {
-            "dtype": str(getattr(found.table, field.name).dtype),
-            "bytes": base64.b64encode(getattr(found.table, field.name).tobytes()).decode(),
-        }
-        for field in fields(_TABLES[kind])
+        name: [str(array.dtype), base64.b64encode(array.tobytes()).decode()]
+        for name, array in arrays.items()
     }
     return {
         "result": found.result,
@@ -136,18 +131,13 @@ def _to_json(found: ScoredRun) -> dict[str, Any]:
 
 def _from_json(value: Mapping[str, Any]) -> ScoredRun:
     columns = {
-        name: np.frombuffer(base64.b64decode(column["bytes"]), dtype=column["dtype"])
-        for name, column in value["columns"].items()
+        name: np.frombuffer(base64.b64decode(data), dtype=dtype)
+        for name, (dtype, data) in value["columns"].items()
     }
     return ScoredRun(
         result=value["result"],
         header=value["header"],
         ids=tuple(value["ids"]),
         table=_TABLES[value["kind"]](**columns),
-        replies=tuple(_read(row) for row in value["replies"]),
+        replies=tuple(Reply(*row) for row in value["replies"]),
     )
-
-
-def _read(row: Sequence[Any]) -> Reply:
-    raw, read, score, right = row
-    return Reply(raw=raw, read=read, score=score, right=right)

@@ -18,9 +18,9 @@ from payloads import PAYLOADS
 from tiny_boards import change_row, estimate, make_board, make_sheet
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.export.tabular import FORMULA
 from introspect_bench.leaderboard.site.board import Board, Estimate
 from introspect_bench.leaderboard.site.folder import (
-    FORMULA,
     board_bib,
     board_check,
     board_csv,
