@@ -1,7 +1,14 @@
-"""Places on a board: ranks with intervals, and letters for what cannot be told apart. Pure.
+"""Places on a board: one number over tasks, ranks with intervals, letters for ties. Pure.
 
-All of it comes from one paired bootstrap: the same resamples of the same queries for every entry.
-Higher is better.
+    overall = mean over tasks of (score - floor) / (ceiling - floor)
+
+`benchmark/scoring/scale.py` says what floor and ceiling are. The floor is the same for every access
+class: whoever replays an intervention and stays below what reading alone reaches has shown nothing.
+Nothing is clipped. The ends are constants of the suite, so the interval is that of the raw scores.
+A task whose suite misses a bar is not part of the mean. Without null models in a manifest, or for
+an entry that lacks a task that counts, there is no overall, and never 0. Tasks weigh the same,
+however many queries they have. Ranks come from one paired bootstrap, within an access class: the
+same resamples of the same queries for every entry. Higher is better.
 """
 
 from __future__ import annotations
@@ -29,8 +36,7 @@ class RankInterval:
 
     rank: int  # 1 and one more for every entry that is better; equal values share a rank
     interval_95: tuple[int, int]  # ranks the entry may have, both ends included; holds `rank`
-    # Letters, best first; two entries share one if and only if they cannot be told apart.
-    letters: tuple[str, ...]
+    letters: tuple[str, ...]  # best first; two share one if and only if they are not told apart
 
 
 def rank_intervals(values: FloatArray, resampled: FloatArray) -> tuple[RankInterval, ...]:
@@ -41,22 +47,14 @@ def rank_intervals(values: FloatArray, resampled: FloatArray) -> tuple[RankInter
     the greatest for the upper one. It is widened to hold `rank` where it would not.
 
     `values` is (n_entries,), `resampled` the same on paired resamples, (n_entries, n_resamples).
-
-    Raises:
-        ValueError: no entry, other shapes, or a number that is NaN or infinite.
     """
+    from scipy.stats import rankdata
+
     _check(values, resampled)
     letters = tie_letters(values, told_apart(values, resampled))
-    ordered = np.sort(resampled, axis=0)  # (n_entries, n_resamples)
-    least = np.empty(resampled.shape, dtype=np.int64)
-    greatest = np.empty(resampled.shape, dtype=np.int64)
-    n = len(values)
-    for column in range(resampled.shape[1]):
-        # entries above: those right of the last equal one
-        least[:, column] = n - np.searchsorted(ordered[:, column], resampled[:, column], "right")
-        greatest[:, column] = n - np.searchsorted(ordered[:, column], resampled[:, column], "left")
+    least, greatest = (rankdata(-resampled, method=way, axis=0) for way in ("min", "max"))
     tail = (1 - LEVEL) / 2
-    low = np.quantile(least + 1, tail, axis=1, method="inverted_cdf")
+    low = np.quantile(least, tail, axis=1, method="inverted_cdf")
     high = np.quantile(greatest, 1 - tail, axis=1, method="inverted_cdf")
     ranks = [1 + int((values > value).sum()) for value in values]
     return tuple(
@@ -130,12 +128,8 @@ def _grown(members: set[int], order: Sequence[int], apart: Matrix) -> list[int]:
 
 def _letter(number: int) -> str:
     """Return a, b, ..., z, aa, ab, ... for 0, 1, ..."""
-    text = ""
-    number += 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        text = chr(ord("a") + rest) + text
-    return text
+    more, rest = divmod(number, 26)
+    return (_letter(more - 1) if more else "") + chr(ord("a") + rest)
 
 
 def _check(values: FloatArray, resampled: FloatArray) -> None:
@@ -177,9 +171,7 @@ class Overall:
 
     value: float  # 0 at the floors, 1 at the ceilings, not clipped
     interval_95: tuple[float, float]  # percentile interval over groups
-    # The value on every resample on which all tasks have one; for `ranking.rank_intervals`.
-    # Which those are depends on the queries, not on the answers: they are the same for all
-    # entries.
+    # On every resample on which all tasks have one, which depends on the queries alone.
     resampled: FloatArray
     by_task: Mapping[str, float]  # the rescaled score of each task
 
@@ -189,10 +181,6 @@ def overall(scores: Mapping[str, HeadlineScore], scales: Mapping[str, Scale]) ->
 
     Resamples of one task must be those of the same draws for all entries that are compared, and
     those of different tasks must come from different draws. `scales` are of every task that counts.
-
-    Raises:
-        ValueError: no task counts, a number is infinite, or tasks have different numbers of
-            resamples.
     """
     if not scales:
         raise ValueError("no task: a mean over nothing has no value")
@@ -241,9 +229,7 @@ class Standing:
     """What a board says of an entry as a whole."""
 
     overall: Overall | None  # mean over the tasks that count, rescaled; None if a task is lacking
-    place: (
-        RankInterval | None
-    )  # rank among the ranked entries of its class; None if it is not one of them
+    place: RankInterval | None  # among the ranked entries of its class; None if it is none of them
 
 
 def standings(

@@ -25,11 +25,9 @@ class Cell:
     """One explainer of the injection study."""
 
     result: Mapping[str, Any]  # what `score` returned of its run
-    # How vectors entered, as its run file says; None for no vectors.
-    injection: Mapping[str, Any] | None
+    injection: Mapping[str, Any] | None  # how vectors entered; None for no vectors
     n_train: int | None  # training queries of the task
-    # Nats a token of right answers to validation queries, as its run file says.
-    validation_loss: float | None = None
+    validation_loss: float | None = None  # nats a token of right answers to validation queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +91,7 @@ def _best_first(cell: Cell) -> tuple[float, str]:
 def _cell_row(cell: Cell) -> list[str]:
     nowhere = {"mode": "nowhere (no vectors)", "scaling": NOTHING, "slots": NOTHING}
     entry, metrics = cell.injection or nowhere, cell.result["overall"]["metrics"]
-    where = (
-        str(entry["mode"]) if entry.get("layer") is None else f"{entry['mode']} {entry['layer']}"
-    )
+    where = " ".join(str(entry[name]) for name in ("mode", "layer") if entry.get(name) is not None)
     loss = NOTHING if cell.validation_loss is None else f"{cell.validation_loss:.3f}"
     n = str(cell.n_train or NOTHING)
     texts = [where, str(entry["scaling"]), str(entry.get("slots", 1)), n, loss]

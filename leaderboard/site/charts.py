@@ -104,9 +104,8 @@ def _series(group: Sequence[Point], x: Axis, y: Axis, plot: Plot) -> Json:
     for point in group:
         low, high = point.y.low, point.y.high
         ends = "" if low is None or high is None else f"{y.at(low):g}V{y.at(high):g}"
-        said = (
-            f"{figures.shown(plot.metric, point.y.value)} {figures.interval(plot.metric, point.y)}"
-        )
+        value = figures.shown(plot.metric, point.y.value)
+        said = f"{point.name}: {value} {figures.interval(plot.metric, point.y)}"
         drawn.append(
             {
                 "x": x.at(point.x),
@@ -253,9 +252,7 @@ def _value(estimate: Estimate | None) -> float:
 def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
     scores = [(row, row.scores[column.task]) for row in suite.rows if column.task in row.scores]
     chosen = [(r, s) for r, s in scores if len(s.by_layers) > 1 and not r.withdrawn]
-    chosen.sort(
-        key=lambda one: (-one[1].headline.value if one[1].headline else math.inf, one[0].id)
-    )
+    chosen.sort(key=lambda one: (-_value(one[1].headline), one[0].id))
     chosen = chosen[:MAX_LINES]
     if not chosen:
         return None

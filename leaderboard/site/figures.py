@@ -1,4 +1,4 @@
-"""How numbers look: text, interval bars and heat levels, and sentences that say what is shown. Pure.
+"""How numbers look: text, interval bars, heat levels, and a sentence for all that is shown. Pure.
 
 Shares are in per cent with one decimal, correlations and the like have three.
 """
