@@ -44,7 +44,8 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
         names = _names(row)
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
         metric, difference = title(row.metric), difference_text(row)
-        lines.append(table.bar([row.task, metric, *names, row.why, difference, p, _apart(row)]))
+        apart = "no" if row.p >= LEVEL else f"yes, {'higher' if row.value > 0 else 'lower'}"
+        lines.append(table.bar([row.task, metric, *names, row.why, difference, p, apart]))
     return "\n".join(lines)
 
 
@@ -55,12 +56,6 @@ def minus(row: Contrast) -> str:
 
 def _names(row: Contrast) -> list[str]:
     return [table.escape(table.clean(name)) for name in (row.first, row.second)]
-
-
-def _apart(row: Contrast) -> str:
-    if row.p >= LEVEL:
-        return "no"
-    return "yes, higher" if row.value > 0 else "yes, lower"
 
 
 def difference_text(row: Contrast, part: PartDifference | None = None) -> str:

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,17 @@ INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256
 _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*)")
 
 
-def write_site(board: Board, sheets: Iterable[Sheet], out: Path) -> list[str]:
+def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
     """Write the page; a page that is there is replaced, and no other folder is."""
     _check_place(out)
     new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    hashes = {}
     try:
-        names = _write(new, board, tuple(sheets))
+        for name, data in _parts(board, sheets):
+            files.write_bytes_atomic(new / name, data)
+            hashes[name] = files.sha256_bytes(data)
+        text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+        files.write_bytes_atomic(new / CHECKSUMS, text.encode())
         if out.exists():
             shutil.rmtree(out)
         new.rename(out)
@@ -40,20 +45,9 @@ def write_site(board: Board, sheets: Iterable[Sheet], out: Path) -> list[str]:
         raise files.write_error(out, error) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return names
 
 
-def _write(new: Path, board: Board, sheets: tuple[Sheet, ...]) -> list[str]:
-    hashes = {}
-    for name, data in _parts(board, sheets):
-        files.write_bytes_atomic(new / name, data)
-        hashes[name] = files.sha256_bytes(data)
-    text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
-    files.write_bytes_atomic(new / CHECKSUMS, text.encode())
-    return sorted([*hashes, CHECKSUMS])
-
-
-def _parts(board: Board, sheets: tuple[Sheet, ...]) -> Iterator[tuple[str, bytes]]:
+def _parts(board: Board, sheets: Sequence[Sheet]) -> Iterator[tuple[str, bytes]]:
     yield BOARD, board_json(board)
     yield "board.csv", board_csv(board).encode()
     yield "board.bib", board_bib(board).encode()

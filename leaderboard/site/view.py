@@ -36,7 +36,9 @@ def suite_view(suite: SuiteBoard) -> Json:
     left_out = [f"{one.title}: {one.left_out}" for one in suite.columns if one.left_out]
     parts: dict[str, list[Json]] = {}
     for row, view in views:
-        parts.setdefault(_part(row), []).append(view)
+        unranked = row.unranked and row.access != ORACLE
+        part = UNRANKED if unranked else f"{row.access}: {ACCESS_HELP[row.access]}"
+        parts.setdefault(part, []).append(view)
     return {
         "name": suite.name,
         "target": suite.target,
@@ -50,12 +52,6 @@ def suite_view(suite: SuiteBoard) -> Json:
         "all": [view for _, view in views],
         "notes": [suite.no_overall] if suite.no_overall else left_out,
     }
-
-
-def _part(row: Row) -> str:
-    if row.unranked and row.access != ORACLE:
-        return UNRANKED
-    return f"{row.access}: {ACCESS_HELP[row.access]}"
 
 
 def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:

@@ -31,7 +31,7 @@ MIN_KEPT = 20
 If one in five answers changed by chance, 20 would all stay in 1 of 87 re-runs."""
 
 OWN_ORG = "introspect-bench"
-"""The benchmark's own organisation: its entries are merged by hand, its baselines never labelled."""
+"""The benchmark's own: its entries are merged by hand, and its baselines are never labelled."""
 ABSENT = -1  # stands, among numbers, for a reply that is not there
 
 Key = tuple[str, str]  # task and query id

@@ -22,7 +22,7 @@ from ...benchmark.scoring.score import validate
 from .checks import submitted_access
 from .entries import ENTRY, MAX_NOTES_BYTES, NOTES, body_digest
 from .findings import Finding, raise_worst
-from .schema import DECLARED, ENTRY_ID, OWN_KINDS, SCHEMA, slug
+from .schema import DECLARED, ENTRY_ID, OPTIONAL, OWN_KINDS, REQUIRED, SCHEMA, EntryFields, slug
 from .validate import check_entry
 
 _TOOL_SECONDS = 120
@@ -98,7 +98,9 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         draft = Path(work) / of_suite / identifier
         _write(draft, by_task, fields, notes)
-        _show_siblings(folder.parent, draft.parent)
+        for sibling in folder.parent.iterdir() if folder.parent.is_dir() else ():
+            if ENTRY_ID.fullmatch(sibling.name):  # a name may resemble another's, or a control's
+                (draft.parent / sibling.name).mkdir(exist_ok=True)
         report = check_entry(draft, suite=suite)
         # the path that the user knows
         findings = [
@@ -110,7 +112,12 @@ def submit(
     return Submission(
         folder=folder,
         id=identifier,
-        commands=_commands(folder, identifier),
+        commands=(
+            f"git switch -c submit/{identifier}",
+            f"git add -- {shlex.quote(str(folder))}",
+            f'git commit -m "Submit {identifier}"',
+            "git push -u origin HEAD",
+        ),
         pull_request=_open_pull_request(folder, identifier) if open_pr else None,
         warnings=tuple(findings),
     )
@@ -146,7 +153,7 @@ def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
     return dict(sorted(runs.items()))
 
 
-def _fields(said: Statement, runs: Sequence[Run]) -> dict[str, Any]:
+def _fields(said: Statement, runs: Sequence[Run]) -> EntryFields:
     org, _, name = said.name.partition("/")
     kind = said.kind
     if kind is None:
@@ -154,31 +161,26 @@ def _fields(said: Statement, runs: Sequence[Run]) -> dict[str, Any]:
         kind = own if own in OWN_KINDS else "trained" if said.trained_on else None
     if kind is None:
         raise UsageError("say --kind untrained, or --kind trained with --trained-on SENTENCE")
-    fields = {
-        "schema": SCHEMA,
-        "name": said.display or name,
-        "org": org,
-        "kind": kind,
-        "access": submitted_access(said.access, [run.header for run in runs]),
-        "authors": list(said.authors) or [org],
-        "contact": said.contact,
-        "links": dict(said.links),
-        "licence": said.licence,
-        "trained_on": list(said.trained_on),
-        "attempts": said.attempts,
-        "parameters": said.parameters,
-        "date": said.date or max(str(run.header.get("created"))[:10] for run in runs),
-        "bibtex": said.bibtex,
-        "declared": dict.fromkeys(DECLARED, True),
-    }
-    more = {"vector_use": said.vector_use, "base": said.base, "n_train": said.n_train}
-    return fields | {name: value for name, value in more.items() if value is not None}
+    as_is = ("contact", "licence", "attempts", "parameters", "bibtex")
+    return EntryFields(
+        **{name: getattr(said, name) for name in (*as_is, *OPTIONAL)},
+        schema=SCHEMA,
+        name=said.display or name,
+        org=org,
+        kind=kind,
+        access=submitted_access(said.access, [run.header for run in runs]),
+        authors=list(said.authors) or [org],
+        links=dict(said.links),
+        trained_on=list(said.trained_on),
+        date=said.date or max(str(run.header.get("created"))[:10] for run in runs),
+        declared=dict.fromkeys(DECLARED, True),
+    )
 
 
-def _write(
-    folder: Path, runs: Mapping[str, Run], fields: Mapping[str, Any], notes: Path | None
-) -> None:
-    text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)
+def _write(folder: Path, runs: Mapping[str, Run], said: EntryFields, notes: Path | None) -> None:
+    values = asdict(said).items()
+    kept = {name: value for name, value in values if name in REQUIRED or value is not None}
+    text = json.dumps(kept, indent=2, ensure_ascii=False, allow_nan=False)
     files.write_bytes_atomic(folder / ENTRY, text.encode("utf-8", "surrogatepass") + b"\n")
     for task, run in runs.items():
         name = f"{slug(task)}.jsonl"
@@ -187,13 +189,6 @@ def _write(
     if notes is not None:
         with files.open_regular(notes) as stream:
             files.write_bytes_atomic(folder / NOTES, stream.read(MAX_NOTES_BYTES + 1))
-
-
-def _show_siblings(there: Path, draft: Path) -> None:
-    if there.is_dir():
-        for sibling in there.iterdir():
-            if ENTRY_ID.fullmatch(sibling.name):
-                (draft / sibling.name).mkdir(exist_ok=True)
 
 
 def _move(draft: Path, folder: Path) -> None:
@@ -207,15 +202,6 @@ def _move(draft: Path, folder: Path) -> None:
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise files.write_error(folder, error) from error
-
-
-def _commands(folder: Path, identifier: str) -> tuple[str, ...]:
-    return (
-        f"git switch -c submit/{identifier}",
-        f"git add -- {shlex.quote(str(folder))}",
-        f'git commit -m "Submit {identifier}"',
-        "git push -u origin HEAD",
-    )
 
 
 def _open_pull_request(folder: Path, identifier: str) -> str:

@@ -165,17 +165,16 @@ def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> Checke
         answer = {"event": event, "tasks": [], "nonce": None} | answer
         reason = f"no answers without the target's weights: {answer['failed']}"[:500]
     else:
-        tasks = {one["task"]: _came_out(one) for one in answer["tasks"]}
+        tasks = {
+            one["task"]: (int(one["confirmed"]), 1)
+            if "confirmed" in one
+            else (one["agreed"], one["asked"])
+            for one in answer["tasks"]
+        }
         agreed, n = (sum(pair[place] for pair in tasks.values()) for place in (0, 1))
         reason = f"{agreed} of {n} came out the same without the target's weights"
     details = {WITHOUT_TARGET: True, "nonce": answer["nonce"]}
     return _checked(entry, answer | {WITHOUT_TARGET: True}, reason, tasks, details)
-
-
-def _came_out(found: Mapping[str, Any]) -> tuple[int, int]:
-    if "confirmed" in found:
-        return int(found["confirmed"]), 1
-    return found["agreed"], found["asked"]
 
 
 def _runs(entry: Entry, tasks: Sequence[str]) -> list[Run]:
