@@ -158,7 +158,7 @@ class Scales:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadlineScore:
+class Headline:
     """An entry's headline on one task."""
 
     value: float  # the raw score; NaN if it has none
@@ -176,7 +176,7 @@ class Overall:
     by_task: Mapping[str, float]  # the rescaled score of each task
 
 
-def overall(scores: Mapping[str, HeadlineScore], scales: Mapping[str, Scale]) -> Overall | None:
+def overall(scores: Mapping[str, Headline], scales: Mapping[str, Scale]) -> Overall | None:
     """Return an entry's overall, or None if it has no score of a task, or none with an interval.
 
     Resamples of one task must be those of the same draws for all entries that are compared, and
@@ -233,7 +233,7 @@ class Standing:
 
 
 def standings(
-    scores: Mapping[str, Mapping[str, HeadlineScore]],
+    scores: Mapping[str, Mapping[str, Headline]],
     scales: Mapping[str, Scale],
     *,
     ranked: Mapping[str, str],

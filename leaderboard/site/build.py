@@ -19,7 +19,7 @@ from ...benchmark.scoring.matched import draws
 from ...benchmark.suite.find import tasks_of
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..ranking.ranking import HeadlineScore, Scales, Standing, scales_of, standings
+from ..ranking.ranking import Headline, Scales, Standing, scales_of, standings
 from ..submissions.checks import SPLIT
 from ..submissions.copies import find_labels
 from ..submissions.entries import LEDGER, Entry, entry_sha256, find_entries
@@ -113,9 +113,9 @@ def _order(row: Row, places: Mapping[str, Standing]) -> tuple[Any, ...]:
     return *last, place is None, value is None, -(value or 0.0), row.id
 
 
-def _headlines(found: Collected) -> dict[str, dict[str, HeadlineScore]]:
+def _headlines(found: Collected) -> dict[str, dict[str, Headline]]:
     """Return headline and its resamples, by entry and task; the same draws for all entries."""
-    scores: dict[str, dict[str, HeadlineScore]] = {one.entry.id: {} for one in found.entries}
+    scores: dict[str, dict[str, Headline]] = {one.entry.id: {} for one in found.entries}
     for task, suite in found.tasks:
         runs = {one.entry.id: one.runs[task.name] for one in found.entries if task.name in one.runs}
         if len({run.ids for run in runs.values()}) > 1:
@@ -127,7 +127,7 @@ def _headlines(found: Collected) -> dict[str, dict[str, HeadlineScore]]:
         for (entry, run), moved in zip(runs.items(), values, strict=True):
             known = run.result["overall"]["metrics"][task.headline]["value"]
             value = math.nan if known is None else known
-            scores[entry][task.name] = HeadlineScore(value=value, resampled=moved)
+            scores[entry][task.name] = Headline(value=value, resampled=moved)
     return scores
 
 

@@ -1,4 +1,4 @@
-"""What sound files can still say that a submission must not: texts, a run, runs together."""
+"""What sound files can still say that a submission must not, and what access class they have."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What a stranger may write on the board: text without tricks, and links that lead where they say.
+"""What a stranger may publish: text without tricks, links that lead where they say, no secrets.
 
-Every function returns a sentence that says what is wrong, or None; nothing is repaired.
+Every function returns a sentence that says what is wrong, or None; nothing is repaired. A reader of
+run files takes more in a row than this allows; what is submitted is held to it.
 """
 
 from __future__ import annotations
@@ -144,14 +145,11 @@ ROW = frozenset(
         *("n_in", "n_out", "ms", "confidence", "logprob_verdict", "logprob_reply"),
     }
 )
-"""Fields of a prediction row; `ms` may be left out by who cannot publish it, and the last three are
-there if they are known."""
+"""Of a prediction row, `ms` may be left out; the last three are there if they are known."""
 JUDGEMENT = frozenset(
     {"kind", "qid", "judge", "text", "predicted", "mapped", "raw", "value", "status"}
 )
-"""Fields of a judgement."""
 FOOTER = frozenset({"kind", "complete", "counts", "cost", "claimed", "body_sha256"})
-"""Fields of a footer."""
 
 _FORMS = {
     "run_id": re.compile("[0-9a-f]{32}"),
@@ -171,6 +169,7 @@ _SECRETS = {
 _SECRET = re.compile(
     "|".join(f"(?P<s{n}>{pattern})" for n, pattern in enumerate(_SECRETS.values()))
 )
+# A path on somebody's machine, or a server of their own.
 _PLACE = re.compile(
     r"(?<![\w.:/])(?:/(?:home|Users|root|mnt|media|data|scratch|tmp|var|opt|srv|workspace)/[^\s\"]+"
     r"|~/[^\s\"]+|[A-Za-z]:\\\\?[^\s\"]+|file://\S+|https?://(?:localhost|[0-9.]+)[:/]\S*)"
@@ -185,11 +184,6 @@ def secret(text: str) -> str | None:
     return list(_SECRETS)[int(match.lastgroup[1:])]
 
 
-def place(text: str) -> bool:
-    """Whether a text names a place on somebody's machine: a path, or a server of their own."""
-    return _PLACE.search(text) is not None
-
-
 def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a run file's header says that it should not, each a sentence."""
     for name, value in header.items():
@@ -198,7 +192,7 @@ def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
         text = json.dumps(value, ensure_ascii=False)
         if kind := secret(text):
             yield f"field {name} seems to hold {kind}"
-        elif place(text):
+        elif _PLACE.search(text):
             yield f"field {name} names a place on somebody's machine"
 
 

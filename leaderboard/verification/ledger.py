@@ -1,4 +1,4 @@
-"""The public ledger of submissions: what was checked, flagged or withdrawn, by whom and why.
+"""The public ledger of submissions: what was checked, flagged or withdrawn, and what follows.
 
 `introspect-bench/ledger/1`: one JSON object a line. The file only grows: each line holds the hash
 of all bytes above it, so that a line changed or removed later shows in every line below.

@@ -165,10 +165,9 @@ def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> Checke
         answer = {"event": event, "tasks": [], "nonce": None} | answer
         reason = f"no answers without the target's weights: {answer['failed']}"[:500]
     else:
+        # a fresh suite confirms a task or does not; else some answers of those asked agree
         tasks = {
-            one["task"]: (int(one["confirmed"]), 1)
-            if "confirmed" in one
-            else (one["agreed"], one["asked"])
+            one["task"]: (int(one.get("agreed", one.get("confirmed"))), int(one.get("asked", 1)))
             for one in answer["tasks"]
         }
         agreed, n = (sum(pair[place] for pair in tasks.values()) for place in (0, 1))

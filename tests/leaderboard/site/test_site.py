@@ -28,7 +28,7 @@ from introspect_bench.leaderboard.site.folder import (
     read_board,
     write_site,
 )
-from introspect_bench.leaderboard.site.render import render, script_json
+from introspect_bench.leaderboard.site.render import board_json, render, script_json
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -197,18 +197,8 @@ def test_the_spreadsheet_holds_unrounded_numbers() -> None:
     assert score is not None
     assert float(row["value"]) == score.value
     assert float(row["low_95"]) == score.low
-    assert (
-        json.loads(render_json(board))["suites"][0]["rows"][0]["scores"]["feature-descriptions"][
-            "headline"
-        ]["value"]
-        == score.value
-    )
-
-
-def render_json(board: Board) -> str:
-    from introspect_bench.leaderboard.site.render import board_json
-
-    return board_json(board).decode()
+    written = json.loads(board_json(board))["suites"][0]["rows"][0]["scores"]
+    assert written["feature-descriptions"]["headline"]["value"] == score.value
 
 
 def test_bibtex_is_there_once() -> None:
