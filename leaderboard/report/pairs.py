@@ -24,6 +24,8 @@ from ..submissions.checks import SPLIT
 from .report import Contrast, report
 from .studies import cells_of, trials_of
 
+NOT_TRAINED = "not trained"
+
 
 class _Pair(NamedTuple):
     first: ScoredEntry
@@ -49,7 +51,7 @@ def board_report(
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
     use, beaten, results, trained = [], [], [], []
     for one in collected:
-        use += _contrasts(one, _controls(one.entries), headline=False)
+        use += _contrasts(one, _controls(one.entries))
         beaten += _contrasts(one, _beaten(one))
         for entry in one.entries:
             if entry.ledger.withdrawn:
@@ -98,7 +100,7 @@ def _beaten(found: Collected) -> list[_Pair]:
         if made_from(one, found.tasks) == str(found.target)
     ]
     others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
-    return [_Pair(one, other, "not trained") for one in selves for other in others]
+    return [_Pair(one, other, NOT_TRAINED) for one in selves for other in others]
 
 
 def _classed(result: Mapping[str, Any], task: str, entry: ScoredEntry) -> Mapping[str, Any]:
@@ -138,21 +140,20 @@ def _weights(one: ScoredEntry) -> tuple[Any, ...]:
     return (explainer["no_vector"], decoding_of(explainer), hashes) if hashes else (one.entry.id,)
 
 
-def _contrasts(
-    found: Collected, pairs: Sequence[_Pair], *, headline: bool = True
-) -> list[Contrast]:
-    """Compare pairs on each task; where they differ in vectors, on those that have some."""
+def _contrasts(found: Collected, pairs: Sequence[_Pair]) -> list[Contrast]:
+    """Compare pairs on each task; where they differ in vectors, all metrics, and parts as well."""
     rows: list[Contrast] = []
     for task, suite in found.tasks:
         for pair in pairs:
             first, second = (one.runs.get(task.name) for one in (pair.first, pair.second))
             if first is None or second is None or not _comparable(pair, task):
                 continue
-            for metric in (task.headline,) if headline else task.metrics:
+            beaten = pair.why == NOT_TRAINED
+            for metric in (task.headline,) if beaten else task.metrics:
                 if any(fixed_verdict(run.header, suite, metric) for run in (first, second)):
                     continue
                 row = _contrast(pair, first, second, task, metric, draws(suite, task, SPLIT))
-                if row and not headline and metric == task.headline:
+                if row and not beaten and metric == task.headline:
                     row = replace(row, parts=_parts(first, second, task, suite))
                 rows += [row] if row else []
     return rows
@@ -161,7 +162,7 @@ def _contrasts(
 def _comparable(pair: _Pair, task: Task) -> bool:
     """Whether nothing else tells a pair apart than what it is set against each other for."""
     both = (pair.first, pair.second)
-    if pair.why == "not trained":
+    if pair.why == NOT_TRAINED:
         return len({one.access.by_task[task.name] for one in both}) == 1
     # without vectors there is no intervention to replay: a control's class may be narrower
     ours, theirs = (recipe(one.runs[task.name].header, task, vectors=False) for one in both)

@@ -1,8 +1,8 @@
 """The page's folder: built from submissions, written whole, checked by hash, compared by line.
 
 Owns its layout: `index.html`, `board.json`, `board.csv`, `board.bib`, `q/*.js`, and
-`checksums.sha256` over all of them, in the form `sha256sum --check` reads. In the spreadsheet a cell
-that begins like a formula is made text, for a program would run it.
+`checksums.sha256` over all of them, in the form `sha256sum --check` reads. In `board.csv` a cell
+that begins like a formula is made text, for a spreadsheet runs it.
 """
 
 from __future__ import annotations

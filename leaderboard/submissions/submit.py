@@ -112,12 +112,7 @@ def submit(
     return Submission(
         folder=folder,
         id=identifier,
-        commands=(
-            f"git switch -c submit/{identifier}",
-            f"git add -- {shlex.quote(str(folder))}",
-            f'git commit -m "Submit {identifier}"',
-            "git push -u origin HEAD",
-        ),
+        commands=_commands(folder, identifier),
         pull_request=_open_pull_request(folder, identifier) if open_pr else None,
         warnings=tuple(findings),
     )
@@ -202,6 +197,15 @@ def _move(draft: Path, folder: Path) -> None:
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise files.write_error(folder, error) from error
+
+
+def _commands(folder: Path, identifier: str) -> tuple[str, ...]:
+    return (
+        f"git switch -c submit/{identifier}",
+        f"git add -- {shlex.quote(str(folder))}",
+        f'git commit -m "Submit {identifier}"',
+        "git push -u origin HEAD",
+    )
 
 
 def _open_pull_request(folder: Path, identifier: str) -> str:

@@ -19,8 +19,7 @@ from .schema import ENTRY_ID
 
 SCHEMA = "introspect-bench/report/1"
 SUSPICIOUS = 0.995  # headline from which a contestant is looked at by a person
-OnEntry = Callable[[int, int], None]
-"""Told how many entries of a folder are checked, and how many there are."""
+OnEntry = Callable[[int, int], None]  # told how many entries are checked, and how many there are
 ROOT = "submissions"
 
 
@@ -31,8 +30,7 @@ class EntryReport:
     path: Path
     entry: Entry | None = None  # the entry, if its folder and `entry.json` are sound
     sha256: str | None = None  # hash of all its files, if they are all there
-    # Results of its runs, as `score` gives them; none if a run is wrong.
-    scores: tuple[dict[str, Any], ...] = ()
+    scores: tuple[dict[str, Any], ...] = ()  # as `score` gives them; none if a run is wrong
     findings: tuple[Finding, ...]  # what is wrong, in the order of files
 
     def as_json(self) -> dict[str, Any]:
