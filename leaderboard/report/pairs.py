@@ -97,7 +97,7 @@ def _beaten(found: Collected) -> list[_Pair]:
         one
         for one in known
         if one.entry.fields.kind == "trained" and not _twin(one)
-        if made_from(one, found.tasks) == str(found.target)
+        if made_from(one, found) == str(found.target)
     ]
     others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
     return [_Pair(one, other, NOT_TRAINED) for one in selves for other in others]

@@ -219,11 +219,13 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
     rows = []
     # neither are vectors shuffled at test alone a training without them, nor a twin a model
     for why, task, what, published in PAPER:
-        beside = [
-            [f"{minus(c)} ({c.why}) {difference_text(c)}", _replicates(c)]
-            for c in (*use, *access)
-            if (c.why, c.task) == (why, task) and c.metric in HEADLINES
-        ]
+        beside = []
+        for row in (*use, *access):
+            if (row.why, row.task) == (why, task) and row.metric in HEADLINES:
+                found = "yes" if row.value > 0 else "no: the opposite"
+                replicates = found if row.p < LEVEL else "not shown: not told apart"
+                here = f"{minus(row)} ({row.why}) {difference_text(row)}"
+                beside.append([here, replicates])
         rows += [[f"{task}: {what}", published, *own] for own in beside or [[NOTHING, NOTHING]]]
     said = (
         "All of the paper's differences are above 0: one replicates if ours is and the two are "
@@ -232,10 +234,3 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
         "signs and orders of magnitude compare."
     )
     return "\n".join([*table.lines_of(head, rows, names=4), "", said])
-
-
-def _replicates(row: Contrast) -> str:
-    """Whether a difference is above 0, as all that it stands beside are, by its corrected p."""
-    if row.p >= LEVEL:
-        return "not shown: not told apart"
-    return "yes" if row.value > 0 else "no: the opposite"

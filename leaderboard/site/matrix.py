@@ -95,7 +95,7 @@ def _contestants(collected: Collected, task: Task, suite: Suite, access: str) ->
     for one in collected.entries:
         if one.access.by_task.get(task.name) != access or not one.ranked:
             continue
-        base, run = made_from(one, collected.tasks), one.runs[task.name]
+        base, run = made_from(one, collected), one.runs[task.name]
         score = estimate_of(run.result["overall"]["metrics"][task.headline])
         explainer = run.header["explainer"]
         if base is None or score is None:

@@ -126,7 +126,7 @@ def make_row(
         vector_gain=None if control is None else _gain(overall, places.get(control.entry.id)),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),
-        base=made_from(found, collected.tasks),
+        base=made_from(found, collected),
         authors=tuple(said.authors),
         links=dict(said.links),
         trained_on=tuple(said.trained_on),
@@ -135,7 +135,7 @@ def make_row(
     )
 
 
-def made_from(found: ScoredEntry, tasks: Tasks) -> str | None:
+def made_from(found: ScoredEntry, collected: Collected) -> str | None:
     """Return the target model that an explainer was made from, if it is known to be one.
 
     What `entry.json` says; else the suite's own target, where the explainer loaded its weights or
@@ -143,13 +143,12 @@ def made_from(found: ScoredEntry, tasks: Tasks) -> str | None:
     """
     if found.entry.fields.base is not None:
         return found.entry.fields.base
-    target = tasks[0][1].manifest["target"]
+    target = collected.tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
     for explainer in found.explainers:
         loaded = {str(one) for one in explainer.get("weights_sha256", {}).values()}
         if loaded and (loaded & known or explainer["kind"] == "baseline"):
-            name = target.get("name")
-            return None if name is None else str(name)
+            return collected.target
     return None
 
 
