@@ -51,6 +51,11 @@ class Change:
     blob: str  # hash of its content afterwards
 
     @property
+    def name(self) -> str:
+        """The file's name, of a path that was checked."""
+        return self.path.rsplit(b"/", 1)[1].decode("ascii")
+
+    @property
     def shown(self) -> str:
         """The path in ASCII, for people."""
         return self.path.decode("latin-1").encode("unicode_escape").decode("ascii")[:300]
@@ -190,7 +195,7 @@ def _sizes(repository: Path, changes: Sequence[Change]) -> list[Finding]:
         if kind != "blob" or not size.isdecimal():
             raise MissingPartError(f"git does not have the content of {change.shown}; fetch it")
         total += int(size)
-        cap = CAPS.get(change.path.rsplit(b"/", 1)[1].decode("ascii"), MAX_RUN_BYTES)
+        cap = CAPS.get(change.name, MAX_RUN_BYTES)
         if int(size) > cap:
             findings.append(_finding(change.shown, f"has {size} bytes", f"at most {cap}"))
     if total > MAX_ENTRY_BYTES:
@@ -212,7 +217,7 @@ def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path)
     folder = beside / name
     for change in changes:
         content = git(repository, "cat-file", "blob", change.blob, limit=MAX_RUN_BYTES + 1)
-        target = folder / change.path.rsplit(b"/", 1)[1].decode("ascii")
+        target = folder / change.name
         if not target.resolve().is_relative_to(work.resolve()):
             raise IntegrityError(f"{change.shown} leads out of its folder")
         files.write_bytes_atomic(target, content)

@@ -184,19 +184,16 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     for name in ("seed", "batch_size"):
         if type(generation.get(name)) is not int:
             raise IntegrityError(f"{run.path}:1: field generation.{name} is not a whole number")
-    local = run.header["explainer"]["kind"] == "local"
-    injection, family = kept.get("injection"), kept.get("family")
-    return {
-        "seed": generation["seed"],
-        "batch_size": generation["batch_size"],
-        "dtype": check.dtype or (kept.get("dtype", "auto") if local else "auto"),
-        "injection": read_injection(injection) if local and injection else None,
-        "family": str(family) if local and family else None,
-        "decoding": str(kept["decoding"]) if local and kept.get("decoding") else None,
-        "max_new_tokens": generation.get("max_new_tokens") if local else None,
-        "thinking": True if local and generation.get("thinking") is True else None,
-        "system": str(generation["system"]) if local and generation.get("system") else None,
-        "n_train": None if local else kept.get("n_train"),
+    found = {name: generation[name] for name in ("seed", "batch_size")}
+    if run.header["explainer"]["kind"] != "local":
+        return found | {"dtype": check.dtype or "auto", "n_train": kept.get("n_train")}
+    texts = {"family": kept, "decoding": kept, "system": generation}
+    return found | {
+        **{name: str(where[name]) if where.get(name) else None for name, where in texts.items()},
+        "dtype": check.dtype or kept.get("dtype", "auto"),
+        "injection": read_injection(kept["injection"]) if kept.get("injection") else None,
+        "max_new_tokens": generation.get("max_new_tokens"),
+        "thinking": True if generation.get("thinking") is True else None,
     }
 
 
