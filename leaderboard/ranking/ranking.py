@@ -1,38 +1,45 @@
-"""Places on a board: ranks with intervals, and letters for what cannot be told apart. Pure.
+"""Places on a board: one number over tasks, ranks with intervals, letters for ties. Pure.
 
-All of it comes from one paired bootstrap: the same resamples of the same queries for every entry.
-Higher is better.
+    overall = mean over tasks of (score - floor) / (ceiling - floor)
+
+`benchmark/scoring/scale.py` says what floor and ceiling are. The floor is the same for every access
+class: whoever replays an intervention and stays below what reading alone reaches has shown nothing.
+Nothing is clipped. The ends are constants of the suite, so the interval is that of the raw scores.
+A task whose suite misses a bar is not part of the mean. Without null models in a manifest, or for
+an entry that lacks a task that counts, there is no overall, and never 0. Tasks weigh the same,
+however many queries they have. Ranks come from one paired bootstrap, within an access class: the
+same resamples of the same queries for every entry. Higher is better.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ...benchmark.metrics.bootstrap import LEVEL
+from ...benchmark.metrics.bootstrap import LEVEL, ends
 from ...benchmark.metrics.paired import NOISE, adjust
 from ...benchmark.metrics.verdicts import FloatArray
+from ...benchmark.scoring.scale import NoScaleError, Scale, bars_missed, scale_of
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
 
 Matrix = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RankInterval:
     """Where one entry stands among those it was ranked with."""
 
-    rank: int
-    """1 and one more for every entry that is better; equal values share a rank."""
-    interval_95: tuple[int, int]
-    """Ranks the entry may have, both ends included; holds `rank`."""
-    letters: tuple[str, ...]
-    """Letters, best first; two entries share one if and only if they cannot be told apart."""
+    rank: int  # 1 and one more for every entry that is better; equal values share a rank
+    interval_95: tuple[int, int]  # ranks the entry may have, both ends included; holds `rank`
+    letters: tuple[str, ...]  # best first; two share one if and only if they are not told apart
 
 
-def rank_intervals(values: FloatArray, resampled: FloatArray) -> tuple[Place, ...]:
+def rank_intervals(values: FloatArray, resampled: FloatArray) -> tuple[RankInterval, ...]:
     """Rank entries.
 
     The interval holds the middle 95 % of an entry's ranks over the resamples. Entries that are
@@ -40,26 +47,18 @@ def rank_intervals(values: FloatArray, resampled: FloatArray) -> tuple[Place, ..
     the greatest for the upper one. It is widened to hold `rank` where it would not.
 
     `values` is (n_entries,), `resampled` the same on paired resamples, (n_entries, n_resamples).
-
-    Raises:
-        ValueError: no entry, other shapes, or a number that is NaN or infinite.
     """
+    from scipy.stats import rankdata
+
     _check(values, resampled)
     letters = tie_letters(values, told_apart(values, resampled))
-    ordered = np.sort(resampled, axis=0)  # (n_entries, n_resamples)
-    least = np.empty(resampled.shape, dtype=np.int64)
-    greatest = np.empty(resampled.shape, dtype=np.int64)
-    n = len(values)
-    for column in range(resampled.shape[1]):
-        # entries above: those right of the last equal one
-        least[:, column] = n - np.searchsorted(ordered[:, column], resampled[:, column], "right")
-        greatest[:, column] = n - np.searchsorted(ordered[:, column], resampled[:, column], "left")
+    least, greatest = (rankdata(-resampled, method=way, axis=0) for way in ("min", "max"))
     tail = (1 - LEVEL) / 2
-    low = np.quantile(least + 1, tail, axis=1, method="inverted_cdf")
+    low = np.quantile(least, tail, axis=1, method="inverted_cdf")
     high = np.quantile(greatest, 1 - tail, axis=1, method="inverted_cdf")
     ranks = [1 + int((values > value).sum()) for value in values]
     return tuple(
-        Place(rank=rank, interval_95=(min(rank, int(a)), max(rank, int(b))), letters=letter)
+        RankInterval(rank=rank, interval_95=(min(rank, int(a)), max(rank, int(b))), letters=letter)
         for rank, a, b, letter in zip(ranks, low, high, letters, strict=True)
     )
 
@@ -129,12 +128,8 @@ def _grown(members: set[int], order: Sequence[int], apart: Matrix) -> list[int]:
 
 def _letter(number: int) -> str:
     """Return a, b, ..., z, aa, ab, ... for 0, 1, ..."""
-    text = ""
-    number += 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        text = chr(ord("a") + rest) + text
-    return text
+    more, rest = divmod(number, 26)
+    return (_letter(more - 1) if more else "") + chr(ord("a") + rest)
 
 
 def _check(values: FloatArray, resampled: FloatArray) -> None:
@@ -144,3 +139,120 @@ def _check(values: FloatArray, resampled: FloatArray) -> None:
         raise ValueError(f"{len(values)} values, but resamples of shape {resampled.shape}")
     if not np.isfinite(values).all() or not np.isfinite(resampled).all():
         raise ValueError("a value to rank is NaN or infinite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """Where the scales of a suite's tasks begin and end, and which tasks count."""
+
+    by_task: Mapping[str, Scale]  # every scale that is known
+    left_out: Mapping[str, str]  # tasks that are not part of the overall: a sentence that says why
+    missing: str = ""  # why there is no overall; empty if there is one
+
+    @property
+    def counted(self) -> Mapping[str, Scale]:
+        """Scales of the tasks of which the overall is the mean; none if there is no overall."""
+        if self.missing:
+            return {}
+        return {task: scale for task, scale in self.by_task.items() if task not in self.left_out}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """An entry's headline on one task."""
+
+    value: float  # the raw score; NaN if it has none
+    resampled: FloatArray  # the raw score on every resample, (n_resamples,); NaN where it has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overall:
+    """An entry's mean over the tasks of a suite, rescaled."""
+
+    value: float  # 0 at the floors, 1 at the ceilings, not clipped
+    interval_95: tuple[float, float]  # percentile interval over groups
+    # On every resample on which all tasks have one, which depends on the queries alone.
+    resampled: FloatArray
+    by_task: Mapping[str, float]  # the rescaled score of each task
+
+
+def overall(scores: Mapping[str, Headline], scales: Mapping[str, Scale]) -> Overall | None:
+    """Return an entry's overall, or None if it has no score of a task, or none with an interval.
+
+    Resamples of one task must be those of the same draws for all entries that are compared, and
+    those of different tasks must come from different draws. `scales` are of every task that counts.
+    """
+    if not scales:
+        raise ValueError("no task: a mean over nothing has no value")
+    if any(task not in scores for task in scales):
+        return None
+    shapes = {scores[task].resampled.shape for task in scales}
+    if len(shapes) != 1:
+        raise ValueError(f"tasks were resampled differently: shapes {sorted(shapes)}")
+    values, resampled = {}, []
+    for task, scale in scales.items():
+        score, length = scores[task], scale.ceiling - scale.floor
+        if math.isinf(score.value) or np.isinf(score.resampled).any():
+            raise ValueError(f"a score of {task} is infinite")
+        values[task] = (score.value - scale.floor) / length
+        resampled.append((score.resampled - scale.floor) / length)
+    mean = np.mean(resampled, axis=0)  # (n_resamples,)
+    value, interval = math.fsum(values.values()) / len(values), ends(mean)
+    if not all(map(math.isfinite, (value, *interval))):
+        return None
+    return Overall(
+        value=value, interval_95=interval, resampled=mean[np.isfinite(mean)], by_task=values
+    )
+
+
+def scales_of(tasks: Sequence[tuple[Task, Suite]], split: str) -> Scales:
+    """Read the scales of all tasks of a suite, and which of them count."""
+    known: dict[str, Scale] = {}
+    left_out: dict[str, str] = {}
+    reasons: list[str] = []
+    for task, suite in tasks:
+        if missed := bars_missed(suite.manifest):
+            left_out[task.name] = f"Not part of the overall: {' '.join(missed)}"
+        try:
+            known[task.name] = scale_of(suite.manifest, split, task.headline)
+        except NoScaleError as error:
+            if not missed:
+                reasons.append(f"{error}")
+    if not reasons and len(left_out) == len(tasks):
+        reasons = ["every task's suite misses a bar"]
+    missing = f"There is no overall: {'; '.join(reasons)}." if reasons else ""
+    return Scales(by_task=known, left_out=left_out, missing=missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a board says of an entry as a whole."""
+
+    overall: Overall | None  # mean over the tasks that count, rescaled; None if a task is lacking
+    place: RankInterval | None  # among the ranked entries of its class; None if it is none of them
+
+
+def standings(
+    scores: Mapping[str, Mapping[str, Headline]],
+    scales: Mapping[str, Scale],
+    *,
+    ranked: Mapping[str, str],
+) -> dict[str, Standing]:
+    """Return the standing of every entry.
+
+    `scores` are headlines by entry and task, `scales` of every task that counts, `ranked` the
+    access class of entries that may be ranked: no oracles, nothing withdrawn or unconfirmed.
+    """
+    found = {entry: overall(own, scales) for entry, own in scores.items()}
+    classes: dict[str, dict[str, Overall]] = {}
+    for entry, whole in found.items():
+        if whole is not None and entry in ranked:
+            classes.setdefault(ranked[entry], {})[entry] = whole
+    places: dict[str, RankInterval] = {}
+    for contestants in classes.values():
+        values = np.array([whole.value for whole in contestants.values()])
+        resampled = np.stack([whole.resampled for whole in contestants.values()])
+        places |= zip(contestants, rank_intervals(values, resampled), strict=True)
+    return {
+        entry: Standing(overall=whole, place=places.get(entry)) for entry, whole in found.items()
+    }

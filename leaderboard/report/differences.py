@@ -67,19 +67,19 @@ def _pairs(task: Mapping[str, Any]) -> Cells:
     name, labels = task["metric"], _labels(task)
     test = "McNemar p" if task["pairs"][0]["test"] == "mcnemar" else "permutation p"
     head = ["first", "second", "difference", test, "corrected", "p by groups", "detectable"]
-    rows = [
-        [
-            labels[pair["first"]],
-            labels[pair["second"]],
-            _difference(name, pair),
-            _p(pair["p"]),
-            _p(pair["p_corrected"]),
-            _p(pair["p_permutation_corrected"]) + " *" * bool(pair["significant"]),
-            _or_nothing(name, pair["minimum_detectable"]),
-        ]
-        for pair in task["pairs"]
-    ]
-    return [head, *rows]
+    rows = [head]
+    for pair in task["pairs"]:
+        least, marks = pair["minimum_detectable"], " *" * bool(pair["significant"])
+        ps = [_p(pair[key]) for key in ("p", "p_corrected", "p_permutation_corrected")]
+        rows.append(
+            [
+                *(labels[pair[key]] for key in ("first", "second")),
+                _difference(name, pair),
+                *(*ps[:2], ps[2] + marks),
+                NOTHING if least is None else shown(name, least),
+            ]
+        )
+    return rows
 
 
 def _labels(task: Mapping[str, Any]) -> list[str]:
@@ -96,10 +96,6 @@ def _difference(name: str, pair: Mapping[str, Any]) -> str:
 def _signed(name: str, value: float) -> str:
     text = shown(name, value)
     return text if float(text) <= 0 else f"+{text}"
-
-
-def _or_nothing(name: str, value: float | None) -> str:
-    return NOTHING if value is None else shown(name, value)
 
 
 def _p(value: float | None) -> str:

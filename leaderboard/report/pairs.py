@@ -15,19 +15,20 @@ from ...benchmark.runs.header import decoding_of
 from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..site.build import Collected, OnEntry, collect
-from ..site.matrix import Against, against_self, asked_of
-from ..site.rows import Scored, made_from
+from ..site.build import OnEntry, collect
+from ..site.matrix import Against, against_self, contestants_of
+from ..site.rows import Collected, ScoredEntry, made_from
 from ..site.scored import ScoredRun
 from ..submissions.checks import SPLIT
-from .contrasts import Contrast
-from .report import report
+from .report import Contrast, report
 from .studies import cells_of, trials_of
+
+NOT_TRAINED = "not trained"
 
 
 class _Pair(NamedTuple):
-    first: Scored
-    second: Scored
+    first: ScoredEntry
+    second: ScoredEntry
     why: str
 
 
@@ -48,22 +49,19 @@ def board_report(
     """
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
     use, beaten, results, trained = [], [], [], []
-    asked = asked_of([(one.tasks, one.entries) for one in collected])
     for one in collected:
-        use += _contrasts(one, _controls(one.entries), headline=False)
-        baselines = _baselines(one)
-        pairs = [(own, other, "not trained") for own in _selves(one) for other in baselines]
-        beaten += _contrasts(one, [_Pair(*pair) for pair in pairs])
+        use += _contrasts(one, _controls(one.entries))
+        beaten += _contrasts(one, _beaten(one))
         for entry in one.entries:
-            if entry.standing.withdrawn:
+            if entry.ledger.withdrawn:
                 continue
             own = [_classed(run.result, task, entry) for task, run in entry.runs.items()]
             results += own
-            trained += own if entry.entry.fields["kind"] == "trained" else []
+            trained += own if entry.entry.fields.kind == "trained" else []
     page = report(
         results,
         _corrected(use),
-        [_to_self(one) for one in against_self(asked)],
+        [_to_self(one) for one in against_self(contestants_of(collected))],
         _corrected(beaten),
         trained=trained,
         study=cells_of(study, suite),
@@ -74,12 +72,12 @@ def board_report(
     return page
 
 
-def _controls(entries: Sequence[Scored]) -> list[_Pair]:
+def _controls(entries: Sequence[ScoredEntry]) -> list[_Pair]:
     """Explainers with their controls: those they name, and themselves with shuffled vectors."""
     pairs = []
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
-        named = by_id.get(str(one.entry.fields.get("vector_use")))
+        named = by_id.get(one.entry.fields.vector_use or "")
         if named is not None and not named.shuffled:
             pairs.append(_Pair(one, named, "no vectors"))
         pairs += [
@@ -91,7 +89,20 @@ def _controls(entries: Sequence[Scored]) -> list[_Pair]:
     return pairs
 
 
-def _classed(result: Mapping[str, Any], task: str, entry: Scored) -> Mapping[str, Any]:
+def _beaten(found: Collected) -> list[_Pair]:
+    """Self-explainers with what they have to beat: contestants not trained, and no controls."""
+    known = [one for one in found.entries if one.own_vectors and one.ranked]
+    selves = [
+        one
+        for one in known
+        if one.entry.fields.kind == "trained" and not _twin(one)
+        if made_from(one, found) == str(found.target)
+    ]
+    others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
+    return [_Pair(one, other, NOT_TRAINED) for one in selves for other in others]
+
+
+def _classed(result: Mapping[str, Any], task: str, entry: ScoredEntry) -> Mapping[str, Any]:
     access = entry.access.by_task[task]
     return {**result, "access": f"{access}, not ranked" if entry.access.unranked else access}
 
@@ -104,8 +115,8 @@ def _to_self(found: Against) -> Contrast:
     return Contrast(
         task=own.task.name,
         metric=own.task.headline,
-        first=own.row,
-        second=other.row,
+        first=own.found.name,
+        second=other.found.name,
         why=f"{twin} twin" if twin else "another model",
         value=-away.value,
         interval_95=interval,
@@ -114,33 +125,14 @@ def _to_self(found: Against) -> Contrast:
     )
 
 
-def _selves(found: Collected) -> list[Scored]:
-    target = str(found.tasks[0][1].manifest["target"].get("name"))
-    return [
-        one
-        for one in found.entries
-        if one.entry.fields["kind"] == "trained" and one.own_vectors and one.ranked
-        if not _twin(one) and made_from(one, found.tasks) == target
-    ]
-
-
-def _baselines(found: Collected) -> list[Scored]:
-    """What a self-explainer has to beat: contestants that were not trained, and no controls."""
-    return [
-        one
-        for one in found.entries
-        if one.entry.fields["kind"] in ("baseline", "untrained") and one.own_vectors and one.ranked
-    ]
-
-
-def _twin(one: Scored) -> str | None:
+def _twin(one: ScoredEntry) -> str | None:
     for explainer in one.explainers:
         if twin := explainer.settings.get("twin"):
             return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
     return None
 
 
-def _weights(one: Scored) -> tuple[Any, ...]:
+def _weights(one: ScoredEntry) -> tuple[Any, ...]:
     """What tells explainers apart besides their vectors."""
     explainer = one.explainers[0]
     hashes = sorted(explainer.weights_sha256.items())
@@ -149,21 +141,20 @@ def _weights(one: Scored) -> tuple[Any, ...]:
     return (explainer.no_vector, decoding_of(explainer.settings), hashes)
 
 
-def _contrasts(
-    found: Collected, pairs: Sequence[_Pair], *, headline: bool = True
-) -> list[Contrast]:
-    """Compare pairs on each task; where they differ in vectors, on those that have some."""
+def _contrasts(found: Collected, pairs: Sequence[_Pair]) -> list[Contrast]:
+    """Compare pairs on each task; where they differ in vectors, all metrics, and parts as well."""
     rows: list[Contrast] = []
     for task, suite in found.tasks:
         for pair in pairs:
             first, second = (one.runs.get(task.name) for one in (pair.first, pair.second))
             if first is None or second is None or not _comparable(pair, task):
                 continue
-            for metric in (task.headline,) if headline else task.metrics:
+            beaten = pair.why == NOT_TRAINED
+            for metric in (task.headline,) if beaten else task.metrics:
                 if any(fixed_verdict(run.header, suite, metric) for run in (first, second)):
                     continue
                 row = _contrast(pair, first, second, task, metric, draws(suite, task, SPLIT))
-                if row and not headline and metric == task.headline:
+                if row and not beaten and metric == task.headline:
                     row = replace(row, parts=_parts(first, second, task, suite))
                 rows += [row] if row else []
     return rows
@@ -172,7 +163,7 @@ def _contrasts(
 def _comparable(pair: _Pair, task: Task) -> bool:
     """Whether nothing else tells a pair apart than what it is set against each other for."""
     both = (pair.first, pair.second)
-    if pair.why == "not trained":
+    if pair.why == NOT_TRAINED:
         return len({one.access.by_task[task.name] for one in both}) == 1
     # without vectors there is no intervention to replay: a control's class may be narrower
     ours, theirs = (recipe(one.runs[task.name].header, task, vectors=False) for one in both)

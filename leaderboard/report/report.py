@@ -3,54 +3,155 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...benchmark.export import tables as table
-from ...benchmark.export.tables import NOTHING
-from .contrasts import LEVEL, Contrast, contrast_table, difference_text, minus, parts_of
+from ...benchmark.export.tables import NOTHING, title
+from ...benchmark.metrics.bootstrap import PARTS, PartDifference
+from ...benchmark.metrics.verdicts import of_part
+from ..site.figures import signed
 from .studies import Cell, Trial, injection_tables, rates_table
+
+LEVEL = 0.05  # corrected p below which two are told apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """A published number to stand beside: arXiv:2511.08579, points of exact match."""
+class Contrast:
+    """One explainer minus another on the same queries of one task."""
 
-    what: str
-    """What was compared."""
     task: str
-    """Task of ours that comes nearest."""
-    said: str
-    """The published figures."""
-    section: str
-    """`use` or `access`: which of our contrasts stands beside it."""
+    metric: str
+    first: str  # who is looked at
+    second: str  # who it is set against
+    why: str  # what is different about the second, in a few words
+    value: float  # the first's score minus the second's
+    interval_95: tuple[float, float] | None  # bootstrap over groups
+    p: float  # two-sided, of swapping whole groups, after Holm's correction over the section
+    # The same on parts of the queries: by what tells them apart, then by part.
+    parts: Mapping[str, Mapping[str, PartDifference]] = field(default_factory=dict)
+
+
+def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
+    """Return a sentence and a table of differences, or what to say if there are none."""
+    if not rows:
+        return nothing
+    head = ["task", "metric", "explainer", "minus", "because", "difference", "p (Holm)"]
+    lines = [said, "", table.bar([*head, "told apart"])]
+    lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
+    for row in rows:
+        names = _names(row)
+        p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
+        metric, difference = title(row.metric), difference_text(row)
+        apart = "no" if row.p >= LEVEL else f"yes, {'higher' if row.value > 0 else 'lower'}"
+        lines.append(table.bar([row.task, metric, *names, row.why, difference, p, apart]))
+    return "\n".join(lines)
+
+
+def minus(row: Contrast) -> str:
+    """Return the two explainers as `A minus B`, escaped."""
+    return " minus ".join(_names(row))
+
+
+def _names(row: Contrast) -> list[str]:
+    return [table.escape(table.clean(name)) for name in (row.first, row.second)]
+
+
+def difference_text(row: Contrast, part: PartDifference | None = None) -> str:
+    """Return a difference, or that on a part of the queries, with its interval as text."""
+    own = row if part is None else part
+    if own.value is None:
+        return NOTHING
+    ends = [signed(row.metric, end) for end in own.interval_95 or ()]
+    return signed(row.metric, own.value) + (f" [{', '.join(ends)}]" if ends else "")
+
+
+def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
+    """Return differences, then scores, by layers and by kind, one table a task."""
+    if not results:
+        return "There is no trained explainer yet."
+    blocks = [
+        "Differences from above and scores, on parts of the queries. Parts are small and many: "
+        "intervals are wider, and no test was made."
+    ]
+    for task in sorted({row["task"] for row in results}):
+        own = [row for row in rows if row.task == task]
+        scored = [row for row in results if row["task"] == task]
+        for heading in PARTS:
+            blocks += [_differences(own, heading), _scores(scored, heading)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _differences(rows: Sequence[Contrast], heading: str) -> str:
+    rows = [row for row in rows if heading in row.parts]
+    if not rows:
+        return ""
+    names = sorted({name for row in rows for name in row.parts[heading]})
+    metric = _titles(rows[0].metric, heading, names)
+    head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *names]
+    lines = []
+    for row in rows:
+        parts = (row.parts[heading].get(name) for name in names)
+        cells = [NOTHING if part is None else difference_text(row, part) for part in parts]
+        lines.append([minus(row), row.why, *cells])
+    return "\n".join(table.lines_of(head, lines, names=2))
+
+
+def _scores(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
+    part = f"by_{heading}"
+    names = sorted({name for row in rows for name in row[part]})
+    if not names:
+        return ""
+    head = [f"{rows[0]['task']}, {_titles(rows[0]['headline'], heading, names)} by {heading}"]
+    for name in names:
+        sizes = sorted({row[part][name]["n"] for row in rows if name in row[part]})
+        head.append(f"{name} (n = {' or '.join(map(str, sizes))})")
+    labels = table.distinct([table.label(row["explainer"]) for row in rows], rows)
+    lines = []
+    for row, label in zip(rows, labels, strict=True):
+        metrics = [_metric(row["headline"], heading, name) for name in names]
+        cells = [
+            table.cell(metric, row[part][name]["metrics"][metric]) if name in row[part] else NOTHING
+            for name, metric in zip(names, metrics, strict=True)
+        ]
+        lines.append([table.escape(label), *cells])
+    return "\n".join(table.lines_of(head, lines))
+
+
+def _metric(headline: str, heading: str, name: str) -> str:
+    return of_part(headline, [name]) if heading == "kind" else headline
+
+
+def _titles(headline: str, heading: str, names: Sequence[str]) -> str:
+    metrics = dict.fromkeys(_metric(headline, heading, name) for name in names)
+    return " or ".join(title(metric) for metric in metrics)
 
 
 HEADLINES = ("balanced_exact_match", "kind_mean")
 """Metrics of ours that stand beside the paper's exact match."""
 PAPER = (
-    Paper(
-        what="vector removed, explainer trained again (Table 5)",
-        task="activation-patching",
-        said="64.0 to 59.9 (Qwen3-8B), 48.6 to 45.2 (Llama-3.1-8B): +4.1, +3.4 for the vector",
-        section="use",
+    (
+        "no vectors",
+        "activation-patching",
+        "vector removed, explainer trained again (Table 5)",
+        "64.0 to 59.9 (Qwen3-8B), 48.6 to 45.2 (Llama-3.1-8B): +4.1, +3.4 for the vector",
     ),
-    Paper(
-        what="self minus another model (Table 2)",
-        task="activation-patching",
-        said="+9.9 (Qwen3-8B), +6.9 (Llama-3.1-8B)",
-        section="access",
+    (
+        "another model",
+        "activation-patching",
+        "self minus another model (Table 2)",
+        "+9.9 (Qwen3-8B), +6.9 (Llama-3.1-8B)",
     ),
-    Paper(
-        what="self minus another model (Table 2)",
-        task="input-ablations",
-        said="+25.3 (Qwen3-8B), +7.1 (Llama-3.1-8B-Instruct)",
-        section="access",
+    (
+        "another model",
+        "input-ablations",
+        "self minus another model (Table 2)",
+        "+25.3 (Qwen3-8B), +7.1 (Llama-3.1-8B-Instruct)",
     ),
 )
-"""What is compared with. Transcribed at second hand; check before citing."""
-
-
+"""Figures of arXiv:2511.08579, points of exact match: why the second of our contrasts that stand
+beside one is different, the nearest task of ours, what was compared, and what was published.
+Transcribed at second hand; check before citing."""
 USE = (
     "Each explainer minus its control, paired on the same queries: the same recipe without "
     "vectors, or the same weights given another query's vector. All metrics: what a vector "
@@ -115,16 +216,16 @@ def report(
 def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
     head = ["compared", "arXiv:2511.08579, points of exact match", "here", "replicates"]
     rows = []
-    for paper in PAPER:
-        # neither are vectors shuffled at test alone a training without them, nor a twin a model
-        why, ours = ("no vectors", use) if paper.section == "use" else ("another model", access)
-        beside = [
-            [f"{minus(c)} ({c.why}) {difference_text(c)}", _replicates(c)]
-            for c in ours
-            if (c.why, c.task) == (why, paper.task) and c.metric in HEADLINES
-        ]
-        asked = f"{paper.task}: {paper.what}"
-        rows += [[asked, paper.said, *cells] for cells in beside or [[NOTHING, NOTHING]]]
+    # neither are vectors shuffled at test alone a training without them, nor a twin a model
+    for why, task, what, published in PAPER:
+        beside = []
+        for row in (*use, *access):
+            if (row.why, row.task) == (why, task) and row.metric in HEADLINES:
+                found = "yes" if row.value > 0 else "no: the opposite"
+                replicates = found if row.p < LEVEL else "not shown: not told apart"
+                here = f"{minus(row)} ({row.why}) {difference_text(row)}"
+                beside.append([here, replicates])
+        rows += [[f"{task}: {what}", published, *own] for own in beside or [[NOTHING, NOTHING]]]
     said = (
         "All of the paper's differences are above 0: one replicates if ours is and the two are "
         "told apart. The paper's numbers are transcribed at second hand; targets, metrics (here "
@@ -132,10 +233,3 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
         "signs and orders of magnitude compare."
     )
     return "\n".join([*table.lines_of(head, rows, names=4), "", said])
-
-
-def _replicates(row: Contrast) -> str:
-    """Whether a difference is above 0, as all that it stands beside are, by its corrected p."""
-    if row.p >= LEVEL:
-        return "not shown: not told apart"
-    return "yes" if row.value > 0 else "no: the opposite"

@@ -14,11 +14,10 @@ from ...benchmark.runs.header import Answering, n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score_all
 from ..site.board import Estimate, estimate_of
-from ..site.plotting import HEIGHT, WIDTH, Plot, Point, drawn
+from ..site.charts import HEIGHT, WIDTH, Plot, Point, drawn
 from ..site.render import templates
 
-MAX_LINES = 6
-"""Most lines in a panel; the style sheet has as many colours."""
+MAX_LINES = 6  # most lines in a panel; the style sheet has as many colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,33 +25,12 @@ class Learnt:
     """The score of one explainer that learnt from a part of the training split."""
 
     task: str
-    """Name of the task."""
     metric: str
-    """Name of its headline metric."""
-    where: str
-    """Suite and split."""
-    recipe: str
-    """Equal for explainers that differ in how much they learnt from alone."""
+    where: str  # suite and split
+    recipe: str  # equal for explainers that differ in how much they learnt from alone
     name: str
-    """What the explainer is called."""
-    n_train: int
-    """Training queries of the task."""
-    score: Estimate
-    """The headline metric."""
-
-
-def scaling_svg(points: Sequence[Learnt]) -> str:
-    """Draw a panel a task: the headline with its interval over training queries."""
-    if not points:
-        raise UsageError("give the run files of explainers that learnt from parts of train")
-    tasks = sorted({(point.task, point.where) for point in points})
-    panels = [
-        drawn(_panel([point for point in points if (point.task, point.where) == task]))
-        for task in tasks
-    ]
-    return (
-        templates().get_template("scaling.svg.j2").render(panels=panels, width=WIDTH, height=HEIGHT)
-    )
+    n_train: int  # training queries of the task
+    score: Estimate  # the headline metric
 
 
 def _panel(points: Sequence[Learnt]) -> Plot:
@@ -100,23 +78,26 @@ def board_scaling(
 
     `points` of the answer have `task`, `explainer`, `n_train`, `metric`, `value`, `interval_95`.
     """
-    learnt = [
-        _learnt(Path(path), result)
-        for path, result in zip(paths, score_all(paths, suite=suite), strict=True)
-    ]
-    svg = scaling_svg(learnt)
+    if not paths:
+        raise UsageError("give the run files of explainers that learnt from parts of train")
+    results = score_all(paths, suite=suite)
+    learnt = [_learnt(Path(path), result) for path, result in zip(paths, results, strict=True)]
+    tasks = sorted({(one.task, one.where) for one in learnt})
+    panels = [_panel([one for one in learnt if (one.task, one.where) == task]) for task in tasks]
+    picture = templates().get_template("scaling.svg.j2")
+    svg = picture.render(panels=list(map(drawn, panels)), width=WIDTH, height=HEIGHT)
     if output is not None:
         write_bytes_atomic(Path(output), svg.encode())
     points = [
         {
-            "task": point.task,
-            "explainer": point.name,
-            "n_train": point.n_train,
-            "metric": point.metric,
-            "value": point.score.value,
-            "interval_95": [point.score.low, point.score.high],
+            "task": one.task,
+            "explainer": one.name,
+            "n_train": one.n_train,
+            "metric": one.metric,
+            "value": one.score.value,
+            "interval_95": [one.score.low, one.score.high],
         }
-        for point in learnt
+        for one in learnt
     ]
     return {"svg": svg, "points": points}
 

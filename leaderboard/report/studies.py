@@ -16,36 +16,27 @@ from ...benchmark.runs.header import n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score
 
-RECORD = "explainer.json"
-"""What a training writes beside its weights."""
+RECORD = "explainer.json"  # what a training writes beside its weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One explainer of the injection study."""
 
-    result: Mapping[str, Any]
-    """What `score` returned of its run."""
-    injection: Mapping[str, Any] | None
-    """How vectors entered, as its run file says; None for no vectors."""
-    n_train: int | None
-    """Training queries of the task."""
-    validation_loss: float | None = None
-    """Nats a token of right answers to validation queries, as its run file says."""
+    result: Mapping[str, Any]  # what `score` returned of its run
+    injection: Mapping[str, Any] | None  # how vectors entered; None for no vectors
+    n_train: int | None  # training queries of the task
+    validation_loss: float | None = None  # nats a token of right answers to validation queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One training."""
 
-    name: str
-    """Recipe it followed but for its rate."""
+    name: str  # recipe it followed but for its rate
     rate: float
-    """Highest learning rate."""
-    n_train: int
-    """Training queries of all tasks."""
-    loss: float
-    """Nats a token of right answers to validation queries."""
+    n_train: int  # training queries of all tasks
+    loss: float  # nats a token of right answers to validation queries
 
 
 def cells_of(study: Path | str | None, suite: str | None) -> list[Cell]:
@@ -99,9 +90,7 @@ def _best_first(cell: Cell) -> tuple[float, str]:
 def _cell_row(cell: Cell) -> list[str]:
     nowhere = {"mode": "nowhere (no vectors)", "scaling": NOTHING, "slots": NOTHING}
     entry, metrics = cell.injection or nowhere, cell.result["overall"]["metrics"]
-    where = (
-        str(entry["mode"]) if entry.get("layer") is None else f"{entry['mode']} {entry['layer']}"
-    )
+    where = " ".join(str(entry[name]) for name in ("mode", "layer") if entry.get(name) is not None)
     loss = NOTHING if cell.validation_loss is None else f"{cell.validation_loss:.3f}"
     n = str(cell.n_train or NOTHING)
     texts = [where, str(entry["scaling"]), str(entry.get("slots", 1)), n, loss]

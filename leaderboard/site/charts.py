@@ -7,17 +7,182 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...benchmark.export.tables import title
 from ...benchmark.records import RANKED
 from . import figures
-from .board import Row, SuiteBoard
-from .plotting import Plot, Point, drawn
+from .board import Column, Estimate, SuiteBoard
+from .figures import Axis
 
-MAX_LINES = 6
-"""Most entries drawn as lines by layer."""
+WIDTH, HEIGHT = 480, 330  # size of a chart, in its own units
+LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 278  # where the axes are
+MARGIN = 112  # width kept right of lines for their names
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One number of one entry."""
+
+    x: float
+    y: Estimate
+    name: str
+    css: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """What a chart shows."""
+
+    title: str
+    subtitle: str  # what is plotted, with the suite
+    x_name: str  # title of the axis across
+    y_name: str  # title of the axis up
+    metric: str  # metric, for the numbers on the axis up
+    groups: tuple[tuple[Point, ...], ...]  # each with a line through its points if `lines`
+    log: bool = False  # whether x is on a log scale
+    is_time: bool = False  # whether x is in seconds
+    lines: bool = False  # whether points of a group are joined
+    levels: tuple[tuple[float, str], ...] = ()  # horizontal lines with their text
+    frontier: tuple[Point, ...] = ()  # points that no other beats in both directions, left first
+    x_texts: tuple[tuple[float, str], ...] = ()  # ticks across, where they are not round numbers
+
+
+def drawn(plot: Plot) -> Json:
+    """Return a plot as the template takes it: text, places and paths."""
+    points = [point for group in plot.groups for point in group]
+    ends = [end for p in points for end in (p.y.low, p.y.high, p.y.value) if end is not None]
+    y_ticks = ticks(min([0.0, *ends]), max([*ends, *(value for value, _ in plot.levels)]))
+    y = Axis(low=y_ticks[0], high=y_ticks[-1], start=BOTTOM, end=TOP)
+    x, x_ticks = _across(plot, [point.x for point in points])
+    series = [_series(group, x, y, plot) for group in plot.groups]
+    if len(plot.frontier) > 1:
+        series.insert(0, {"css": "frontier", "path": _path(plot.frontier, x, y), "points": []})
+    if plot.x_texts:
+        _label_lines(series)
+    else:
+        _label(series)
+    best = max(points, key=lambda point: point.y.value)
+    return {
+        "title": plot.title,
+        "subtitle": plot.subtitle,
+        "x_name": plot.x_name,
+        "y_name": plot.y_name,
+        "summary": f"highest is {best.name} with {figures.shown(plot.metric, best.y.value)}",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": RIGHT - MARGIN if plot.x_texts else RIGHT,
+        "bottom": BOTTOM,
+        "y_ticks": [{"at": y.at(v), "text": figures.shown(plot.metric, v)} for v in y_ticks],
+        "x_ticks": x_ticks,
+        "levels": [{"at": y.at(value), "text": text} for value, text in plot.levels],
+        "series": series,
+    }
+
+
+def _across(plot: Plot, values: Sequence[float]) -> tuple[Axis, list[Json]]:
+    if plot.x_texts:
+        last = max(x for x, _ in plot.x_texts)
+        x = Axis(low=-0.3, high=last + 0.1, start=LEFT, end=RIGHT - MARGIN)
+        step = math.ceil(len(plot.x_texts) / 10)
+        return x, [{"at": x.at(v), "text": text} for v, text in plot.x_texts[::step]]
+    low = 10 ** math.floor(math.log10(min(values)) + 1e-9)
+    high = 10 ** math.ceil(math.log10(max(values)) + 1e-9)
+    high = high if high > low else 10 * low
+    x = Axis(low=low, high=high, start=LEFT, end=RIGHT, log=plot.log)
+    text = figures.duration if plot.is_time else figures.short
+    decades = range(round(math.log10(low)), round(math.log10(high)) + 1)
+    return x, [{"at": x.at(10.0**n), "text": text(10.0**n)} for n in decades]
+
+
+def _series(group: Sequence[Point], x: Axis, y: Axis, plot: Plot) -> Json:
+    drawn = []
+    for point in group:
+        low, high = point.y.low, point.y.high
+        ends = "" if low is None or high is None else f"{y.at(low):g}V{y.at(high):g}"
+        value = figures.shown(plot.metric, point.y.value)
+        said = f"{point.name}: {value} {figures.interval(plot.metric, point.y)}"
+        drawn.append(
+            {
+                "x": x.at(point.x),
+                "y": y.at(point.y.value),
+                "range": f"M{x.at(point.x):g} {ends}" if ends else "",
+                "title": said.strip(),
+                "name": point.name,
+                "label": "",
+            }
+        )
+    joined = plot.lines and len(group) > 1
+    return {"css": group[0].css, "path": _path(group, x, y) if joined else "", "points": drawn}
+
+
+def _path(points: Sequence[Point], x: Axis, y: Axis) -> str:
+    return "M" + "L".join(f"{x.at(p.x):g} {y.at(p.y.value):g}" for p in points)
+
+
+def _label(series: Sequence[Json]) -> None:
+    """Write names beside points where they hit no other name or point; others keep their title."""
+    points = [point for one in series for point in one["points"]]
+    taken = [(point["x"], point["y"], point["x"], point["y"]) for point in points]
+    for point in points:
+        width = 6.3 * len(_short(point["name"], 24))
+        for side in (1, -1):
+            start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
+            box = (start, point["y"] - 7, start + width, point["y"] + 7)
+            inside = box[0] >= LEFT and box[2] <= WIDTH
+            if inside and not any(_hits(box, other) for other in taken):
+                taken.append(box)
+                _write(point, 24, point["x"] + 8 * side, point["y"] + 4, side)
+                break
+
+
+def _label_lines(series: Sequence[Json]) -> None:
+    """Write each line's name right of its last point, moved down where names would touch."""
+    last = (one["points"][-1] for one in series)
+    ends = sorted(last, key=lambda point: (point["y"], point["name"]))
+    places: list[float] = []
+    for point in ends:
+        places.append(max(point["y"] + 4, (places[-1] if places else 0.0) + 14))
+    limit = float(BOTTOM)
+    for number in reversed(range(len(places))):  # back up, where they ran below the axis
+        places[number] = min(places[number], limit)
+        limit = places[number] - 14
+    right = max(point["x"] for point in ends)
+    for point, y in zip(ends, places, strict=True):
+        _write(point, 17, right + 12, y)
+
+
+def _write(point: Json, most: int, x: float, y: float, side: int = 1) -> None:
+    anchor = "start" if side == 1 else "end"
+    place = {"label_x": round(x, 1), "label_y": round(y, 1), "anchor": anchor}
+    point |= {"label": _short(point["name"], most), **place}
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _hits(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return four to eight round values that hold both ends."""
+    span = (high - low) or 1.0
+    step = 10 ** math.floor(math.log10(span))
+    for factor in (0.2, 0.25, 0.5, 1.0):
+        if span / (step * factor) <= 6:
+            step *= factor
+            break
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [number * step for number in range(first, max(last, first + 1) + 1)]
+
+
+MAX_LINES = 6  # most entries drawn as lines by layer
 
 
 def charts_of(suites: Sequence[SuiteBoard]) -> list[dict[str, Any]]:
@@ -28,7 +193,7 @@ def charts_of(suites: Sequence[SuiteBoard]) -> list[dict[str, Any]]:
             own = [row for row in suite.rows if row.access == access and not row.unranked]
             part = replace(suite, rows=tuple(own), target=f"{suite.target}, {access}")
             plots += [_by_cost(part), _by_data(part)]
-            plots += [_by_layer(part, column) for column in range(len(suite.columns))]
+            plots += [_by_layer(part, column) for column in suite.columns]
     return [drawn(plot) for plot in plots if plot is not None]
 
 
@@ -73,37 +238,34 @@ def _by_data(suite: SuiteBoard) -> Plot | None:
         x_name="training queries",
         y_name="overall",
         metric=figures.OVERALL,
-        groups=tuple(
-            tuple(sorted(group, key=lambda p: p.x)) for _, group in sorted(groups.items())
-        ),
+        groups=tuple(tuple(sorted(groups[key], key=lambda p: p.x)) for key in sorted(groups)),
         log=True,
         lines=True,
         levels=((max(untrained), "best untrained"),) if untrained else (),
     )
 
 
-def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
-    column = suite.columns[place]
-    chosen: list[Row] = [
-        row
-        for row in suite.rows
-        if column.task in row.scores
-        and len(row.scores[column.task].by_layers) > 1
-        and not row.withdrawn
-    ]
-    chosen.sort(key=lambda row: (-_headline(row, column.task), row.id))
+def _value(estimate: Estimate | None) -> float:
+    return -math.inf if estimate is None else estimate.value
+
+
+def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
+    scores = [(row, row.scores[column.task]) for row in suite.rows if column.task in row.scores]
+    chosen = [(r, s) for r, s in scores if len(s.by_layers) > 1 and not r.withdrawn]
+    chosen.sort(key=lambda one: (-_value(one[1].headline), one[0].id))
+    chosen = chosen[:MAX_LINES]
     if not chosen:
         return None
-    chosen = chosen[:MAX_LINES]
-    blocks = {(one.first, one.last) for row in chosen for one in row.scores[column.task].by_layers}
-    order = {block: float(number) for number, block in enumerate(sorted(blocks))}
+    blocks = sorted({(one.first, one.last) for _, score in chosen for one in score.by_layers})
+    order = {block: float(number) for number, block in enumerate(blocks)}
     groups = tuple(
         tuple(
             Point(x=order[one.first, one.last], y=one.score, name=row.name, css=f"line{number}")
-            for one in row.scores[column.task].by_layers
+            for one in score.by_layers
         )
-        for number, row in enumerate(chosen)
+        for number, (row, score) in enumerate(chosen)
     )
+    names = [str(first) if first == last else f"{first}\N{EN DASH}{last}" for first, last in blocks]
     return Plot(
         title=f"{column.title} by layer",
         subtitle=f"{suite.target}; the best {len(chosen)} entries",
@@ -112,14 +274,5 @@ def _by_layer(suite: SuiteBoard, place: int) -> Plot | None:
         metric=column.metric,
         groups=groups,
         lines=True,
-        x_texts=tuple((x, _layers(block)) for block, x in order.items()),
+        x_texts=tuple(zip(order.values(), names, strict=True)),
     )
-
-
-def _layers(block: tuple[int, int]) -> str:
-    return str(block[0]) if block[0] == block[1] else f"{block[0]}\N{EN DASH}{block[1]}"
-
-
-def _headline(row: Row, task: str) -> float:
-    estimate = row.scores[task].headline
-    return -math.inf if estimate is None else estimate.value

@@ -1,19 +1,20 @@
-"""How numbers look: text, interval bars and heat levels, and a sentence for each metric. Pure.
+"""How numbers look: text, interval bars, heat levels, and a sentence for all that is shown. Pure.
 
 Shares are in per cent with one decimal, correlations and the like have three.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...benchmark.export import tables as table
 from ...benchmark.export.tables import NOTHING, title
-from .board import Estimate
+from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
+from .board import Estimate, Kind
 
-OVERALL = "overall"
-"""Name under which the overall is shown."""
+OVERALL = "overall"  # name under which the overall is shown
 HELP: Mapping[str, str] = {
     OVERALL: (
         "Mean over the suite's tasks of the headline score, put on a scale from the floor (0: the "
@@ -45,25 +46,58 @@ HELP: Mapping[str, str] = {
         "random text, weighted as it was sampled; the mean over features."
     ),
 }
-"""A sentence for each metric."""
-WIDTH = 100.0
-"""Width of a bar, in its own units."""
+KIND_HELP: Mapping[Kind, str] = {
+    "trained": "An explainer that learnt from training queries.",
+    "untrained": "A model asked as it is.",
+    "baseline": "A reference to beat, which ships with the benchmark.",
+    "oracle": "Is told something that no contestant has: a reference, never ranked.",
+}
+ACCESS_HELP: Mapping[str, str] = {
+    WORDS: "Reads the query, its text and its vector, and answers.",
+    RUNS_TARGET: "Takes the unmodified target's output on the shown text, or on siblings' texts.",
+    REPLAYS: "Executes the query's intervention, in whole or part.",
+    ORACLE: "Is told what no contestant has.",
+    UNDECLARED: "Somebody's own code, which does not say how it comes by its answers.",
+}
+HEAD_HELP: Mapping[str, str] = {
+    "Rank": (
+        "Ranks this entry may have at 95 % among entries of its access class, by the overall; "
+        "entries that share a letter are not told apart, and one that lacks a task has no rank."
+    ),
+    "Explainer": "Who answered, and what kind of explainer it is.",
+    "Tier": "How far the entry is confirmed beyond scores computed from its raw replies.",
+    "No answer": "Queries without a readable answer, in per cent; each counts as wrong.",
+    "Vectors": (
+        "Whether the queries' vectors were given; a number is the overall with them minus that "
+        "without."
+    ),
+    "Cost": "Mean number of tokens read and written for a query, as the run files say.",
+    "Time": ("Mean wall-clock seconds for a query on the submitter's machine, as run files say."),
+    "Size": "Number of parameters, as declared.",
+    "Date": "Day of the submission.",
+    "Overall": HELP[OVERALL],
+}
+"""A sentence for each column that is no task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """The range that the bars of one column share."""
+    """From a quantity to a place: the range that the bars of a column, or a chart's axis, share."""
 
     low: float
-    """Left end."""
     high: float
-    """Right end, above `low`."""
-    marks: tuple[float, ...] = ()
-    """Values drawn on every bar: floor and ceiling."""
+    start: float = 0.0  # place of `low`
+    end: float = 100.0
+    log: bool = False  # whether equal ratios are equally far
+    marks: tuple[float, ...] = ()  # values drawn on every bar: floor and ceiling
 
     def at(self, value: float) -> float:
-        """Return the place of a value, 0 to `WIDTH`, rounded to a tenth."""
-        return round(WIDTH * (value - self.low) / (self.high - self.low), 1) + 0.0
+        """Return the place of a value, to a tenth."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(value)
+        place = self.start + (self.end - self.start) * (value - low) / (high - low)
+        return round(place, 1) + 0.0
 
 
 def explain(metric: str) -> str:
@@ -99,9 +133,7 @@ def short(value: float | None, unit: str = "") -> str:
     for factor, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor * 0.9995:
             scaled = value / factor
-            return (
-                f"{scaled:.0f}{letter}{unit}" if scaled >= 99.5 else f"{scaled:.2g}{letter}{unit}"
-            )
+            return f"{scaled:{'.0f' if scaled >= 99.5 else '.2g'}}{letter}{unit}"
     if value == 0 or abs(value) >= 9.95:
         return f"{value:.0f}{unit}"
     return f"{value:.1g}{unit}" if abs(value) < 0.001 else f"{value:.2g}{unit}"

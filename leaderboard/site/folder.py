@@ -1,38 +1,44 @@
 """The page's folder: built from submissions, written whole, checked by hash, compared by line.
 
 Owns its layout: `index.html`, `board.json`, `board.csv`, `board.bib`, `q/*.js`, and
-`checksums.sha256` over all of them, in the form `sha256sum --check` reads.
+`checksums.sha256` over all of them, in the form `sha256sum --check` reads. In `board.csv` a cell
+that begins like a formula is made text, for a spreadsheet runs it.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError, UsageError
-from . import shards
-from .board import SCHEMA, Board
+from ...benchmark.export.export import FORMULA
+from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import OnEntry, make_board
-from .downloads import board_bib, board_csv
-from .render import board_json, render
+from .render import Sheet, board_json, render, setup, shards
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
-"""Names of the parts."""
 
 _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*)")
 
 
-def write_site(board: Board, sheets: Iterable[shards.Sheet], out: Path) -> list[str]:
+def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
     """Write the page; a page that is there is replaced, and no other folder is."""
     _check_place(out)
     new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    hashes = {}
     try:
-        names = _write(new, board, tuple(sheets))
+        for name, data in _parts(board, sheets):
+            files.write_bytes_atomic(new / name, data)
+            hashes[name] = files.sha256_bytes(data)
+        text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+        files.write_bytes_atomic(new / CHECKSUMS, text.encode())
         if out.exists():
             shutil.rmtree(out)
         new.rename(out)
@@ -40,27 +46,16 @@ def write_site(board: Board, sheets: Iterable[shards.Sheet], out: Path) -> list[
         raise files.write_error(out, error) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return names
 
 
-def _write(new: Path, board: Board, sheets: tuple[shards.Sheet, ...]) -> list[str]:
-    hashes = {}
-    for name, data in _parts(board, sheets):
-        files.write_bytes_atomic(new / name, data)
-        hashes[name] = files.sha256_bytes(data)
-    text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
-    files.write_bytes_atomic(new / CHECKSUMS, text.encode())
-    return sorted([*hashes, CHECKSUMS])
-
-
-def _parts(board: Board, sheets: tuple[shards.Sheet, ...]) -> Iterator[tuple[str, bytes]]:
+def _parts(board: Board, sheets: Sequence[Sheet]) -> Iterator[tuple[str, bytes]]:
     yield BOARD, board_json(board)
     yield "board.csv", board_csv(board).encode()
     yield "board.bib", board_bib(board).encode()
     for sheet in sheets:
-        for name, data in shards.shards(sheet):
+        for name, data in shards(sheet):
             yield f"{QUERIES}/{name}", data
-    yield INDEX, render(board, shards.setup(sheets)).encode()
+    yield INDEX, render(board, setup(sheets)).encode()
 
 
 def board_check(path: Path | str) -> dict[str, Any]:
@@ -197,3 +192,71 @@ def board_build(
 def board_diff(old: Path | str, new: Path | str) -> list[str]:
     """Return a line for each difference between two boards."""
     return differences(read_board(Path(old)), read_board(Path(new)))
+
+
+def board_csv(board: Board) -> str:
+    """Return one line an entry and task, numbers unrounded, text of strangers guarded."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)  # lines end in CR LF (RFC 4180), so that a CR in a cell is quoted
+    writer.writerow(_HEAD)
+    lines = (line for suite in board.suites for row in suite.rows for line in _lines(suite, row))
+    writer.writerows(map(_guarded, line) for line in lines)
+    return out.getvalue()
+
+
+def _guarded(value: object) -> object:
+    """Return a cell's value; text that begins like a formula gets an apostrophe in front."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return value
+    formula = value.startswith(FORMULA) or value.lstrip(" \u00a0").startswith(FORMULA)
+    return f"'{value}" if formula else value
+
+
+def board_bib(board: Board) -> str:
+    """Return the BibTeX of every entry that has one, each once."""
+    found = dict.fromkeys(
+        row.bibtex.strip() for suite in board.suites for row in suite.rows if row.bibtex.strip()
+    )
+    return "\n\n".join(found) + "\n" if found else ""
+
+
+_HEAD = (
+    *("suite", "target", "task", "metric"),
+    *("entry", "org", "name", "kind", "access"),
+    *("value", "low_95", "high_95"),
+    *("n", "unparsed", "missing", "ranked_in"),
+    *("rank_low", "rank_high", "ties"),
+    *("overall", "overall_low_95", "overall_high_95"),
+    *("tier", "vectors", "tokens_per_query", "seconds_per_query", "parameters", "date"),
+)
+
+
+def _lines(suite: SuiteBoard, row: Row) -> list[list[object]]:
+    lines: list[list[object]] = []
+    for column in suite.columns:
+        score = row.scores.get(column.task)
+        if score is None:
+            continue
+        lines.append(
+            [
+                *(suite.name, suite.target, column.task, column.metric),
+                *(row.id, row.org, row.name, row.kind, score.access),
+                *_ends(score.headline),
+                *(score.n, score.unparsed, score.missing),
+                "" if row.unranked or row.withdrawn else row.access,
+                *(row.rank or (None, None)),
+                " ".join(row.ties),
+                *_ends(row.overall),
+                *(row.tier, "yes" if row.uses_vectors else "no"),
+                *(row.tokens_per_query, row.seconds_per_query, row.parameters, row.date),
+            ]
+        )
+    return lines
+
+
+def _ends(estimate: Estimate | None) -> tuple[float | None, ...]:
+    if estimate is None:
+        return None, None, None
+    return estimate.value, estimate.low, estimate.high

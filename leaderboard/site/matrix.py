@@ -19,38 +19,24 @@ from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..submissions.checks import SPLIT
 from .board import Access, Estimate, Matrix, estimate_of
-from .rows import Scored, made_from
+from .rows import Collected, ScoredEntry, made_from
 from .scored import ScoredRun
 
 MAX_ROWS = 30
 """Most explainers of a class and target, best first: each costs a permutation test."""
 
-Tasks = Sequence[tuple[Task, Suite]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Contestant:
     """One explainer asked about one target."""
 
     task: Task
-    """What it was asked."""
     suite: Suite
-    """About which target."""
     target: str
-    """Name of that target."""
-    access: str
-    """Access class of its run."""
-    base: str
-    """Name of the model that it was made from."""
-    found: Scored
-    """The entry."""
-    score: Estimate
-    """Its headline."""
-
-    @property
-    def row(self) -> str:
-        """Its name, the same for all targets."""
-        return self.found.name
+    access: str  # class of its run
+    base: str  # name of the model that it was made from
+    found: ScoredEntry
+    score: Estimate  # its headline
 
     @property
     def run(self) -> ScoredRun:
@@ -72,42 +58,63 @@ class Asked:
         """What else its run says of it."""
         return self.run.header.explainer.settings
 
-    def equals(self, other: Asked) -> bool:
+    def equals(self, other: Contestant) -> bool:
         """Whether both differ in nothing but whom they were made from, and their seeds."""
-        trained = [one.found.entry.fields["kind"] == "trained" for one in (self, other)]
-        ours, theirs = (recipe(one.run.header, one.task) for one in (self, other))
-        fixed = any(
-            fixed_verdict(one.run.header, self.suite, self.task.headline) for one in (self, other)
-        )
-        return trained[0] == trained[1] and ours == theirs and not fixed
+        both = (self, other)
+        trained = {one.found.entry.fields.kind == "trained" for one in both}
+        ours, theirs = (recipe(one.run.header, one.task) for one in both)
+        fixed = (fixed_verdict(one.run.header, self.suite, self.task.headline) for one in both)
+        return len(trained) == 1 and ours == theirs and not any(fixed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
     """An explainer set against its equal among the self-explainers."""
 
-    other: Asked
-    """Who is looked at."""
-    own: Asked
-    """The self-explainer."""
-    value: Estimate
-    """The first's score minus the second's."""
-    p: float
-    """Two-sided p of swapping whole groups, after Holm's correction over all such differences."""
+    other: Contestant
+    own: Contestant  # the self-explainer
+    value: Estimate  # the first's score minus the second's
+    p: float  # two-sided, of swapping whole groups, after Holm's correction over all of these
 
 
-def asked_of(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> list[Asked]:
+def contestants_of(suites: Sequence[Collected]) -> list[Contestant]:
     """Return who was asked about each target: the best entry of each explainer, best first."""
-    asked: list[Asked] = []
-    for tasks, entries in suites:
-        for task, suite in tasks:
-            for access in RANKED:
-                own = [one for one in entries if one.access.by_task.get(task.name) == access]
-                asked += _asked(task, suite, tasks, access, own)
-    return asked
+    return [
+        one
+        for suite in suites
+        for task in suite.tasks
+        for access in RANKED
+        for one in _contestants(suite, *task, access)
+    ]
 
 
-def against_self(asked: Sequence[Asked]) -> list[Against]:
+def _contestants(collected: Collected, task: Task, suite: Suite, access: str) -> list[Contestant]:
+    best: dict[str, Contestant] = {}
+    for one in collected.entries:
+        if one.access.by_task.get(task.name) != access or not one.ranked:
+            continue
+        base, run = made_from(one, collected), one.runs[task.name]
+        score = estimate_of(run.result["overall"]["metrics"][task.headline])
+        explainer = run.header.explainer
+        if base is None or score is None:
+            continue
+        if explainer.no_vector or explainer.shuffled_vectors:
+            continue
+        if one.name not in best or best[one.name].score.value < score.value:
+            best[one.name] = Contestant(
+                task=task,
+                suite=suite,
+                target=str(suite.manifest["target"].get("name")),
+                access=access,
+                base=base,
+                found=one,
+                score=score,
+            )
+    ordered = sorted(best.values(), key=lambda one: (-one.score.value, one.found.name))
+    return ordered[:MAX_ROWS]
+
+
+def against_self(asked: Sequence[Contestant]) -> list[Against]:
     """Set every explainer that has an equal among the self-explainers against it."""
     pairs = []
     for one in asked:
@@ -116,43 +123,39 @@ def against_self(asked: Sequence[Asked]) -> list[Against]:
             continue
         rng = draws(one.suite, one.task, SPLIT)
         seen = compare(one.run.table, partner.run.table, one.task.headline, rng=rng)
-        if seen.value is None or seen.p_permutation is None:
-            continue
-        low, high = seen.interval_95 or (None, None)
-        away = Estimate(value=seen.value, low=low, high=high)
-        pairs.append(Against(other=one, own=partner, value=away, p=seen.p_permutation))
+        if seen.value is not None and seen.p_permutation is not None:
+            away = Estimate.of(seen.value, seen.interval_95)
+            pairs.append(Against(other=one, own=partner, value=away, p=seen.p_permutation))
     corrected = adjust([pair.p for pair in pairs], "holm")
     return [replace(pair, p=p) for pair, p in zip(pairs, corrected, strict=True)]
 
 
-def access_matrices(suites: Sequence[tuple[Tasks, Sequence[Scored]]]) -> tuple[Matrix, ...]:
+def access_matrices(suites: Sequence[Collected]) -> tuple[Matrix, ...]:
     """Return the matrix of each task and access class that a model-made explainer has answered."""
-    asked = asked_of(suites)
+    asked = contestants_of(suites)
     away = {(one.other.found.entry.id, one.other.task.name): one for one in against_self(asked)}
     tasks = dict.fromkeys(one.task.name for one in asked)
-    parts = (
-        [one for one in asked if one.column == (task, access)]
-        for task in tasks
-        for access in RANKED
-    )
+    columns = [(task, access) for task in tasks for access in RANKED]
+    parts = ([one for one in asked if one.column == column] for column in columns)
     return tuple(_matrix(part, away) for part in parts if part)
 
 
-def _matrix(asked: Sequence[Asked], away: dict[tuple[str, str], Against]) -> Matrix:
+def _matrix(asked: Sequence[Contestant], away: dict[tuple[str, str], Against]) -> Matrix:
     best: dict[str, float] = {}
     cells = []
     for one in asked:
-        best[one.row] = max(one.score.value, best.get(one.row, one.score.value))
-        against = away.get((one.found.entry.id, one.task.name))
+        name, entry = one.found.name, one.found.entry.id
+        best[name] = max(one.score.value, best.get(name, one.score.value))
+        against = away.get((entry, one.task.name))
         cells.append(
             Access(
-                row=one.row,
+                row=name,
                 target=one.target,
-                entry=one.found.entry.id,
+                entry=entry,
                 score=one.score,
                 is_self=one.is_self,
-                to_self=None if against is None else against.value,
-                p=None if against is None else against.p,
+                to_self=against.value if against else None,
+                p=against.p if against else None,
             )
         )
     task = asked[0].task
@@ -167,47 +170,17 @@ def _matrix(asked: Sequence[Asked], away: dict[tuple[str, str], Against]) -> Mat
     )
 
 
-def _asked(
-    task: Task, suite: Suite, tasks: Tasks, access: str, entries: Sequence[Scored]
-) -> list[Asked]:
-    target = str(suite.manifest["target"].get("name"))
-    best: dict[str, Asked] = {}
-    for one in entries:
-        base, run = made_from(one, tasks), one.runs[task.name]
-        score = estimate_of(run.result["overall"]["metrics"][task.headline])
-        explainer = run.header.explainer
-        if base is None or score is None or not one.ranked:
-            continue
-        if explainer.no_vector or explainer.shuffled_vectors:
-            continue
-        if one.name not in best or best[one.name].score.value < score.value:
-            best[one.name] = Asked(
-                task=task,
-                suite=suite,
-                target=target,
-                access=access,
-                base=base,
-                found=one,
-                score=score,
-            )
-    ordered = sorted(best.values(), key=lambda one: (-one.score.value, one.row))
-    return ordered[:MAX_ROWS]
-
-
-def _partner(one: Asked, asked: Sequence[Asked]) -> Asked | None:
+def _partner(one: Contestant, asked: Sequence[Contestant]) -> Contestant | None:
     """Return the equal self-explainer: that of the same seed, or else the first by its entry's id.
 
     Not the best one: which of several seeds is best says nothing of privileged access.
     """
-    selves = (
-        other
-        for other in asked
-        if other.is_self
-        and (other.column, other.suite.name) == (one.column, one.suite.name)
-        and one.equals(other)
-    )
+    where = (one.column, one.suite.name)
+    selves = [
+        other for other in asked if other.is_self and (other.column, other.suite.name) == where
+    ]
 
-    def order(other: Asked) -> tuple[bool, str]:
+    def order(other: Contestant) -> tuple[bool, str]:
         return other.settings.get("seed") != one.settings.get("seed"), other.found.entry.id
 
-    return min(selves, key=order, default=None)
+    return min(filter(one.equals, selves), key=order, default=None)

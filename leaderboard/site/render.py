@@ -3,13 +3,20 @@
 What stands between a stranger's text and a reader's browser: Jinja2 escapes whatever a template
 prints, JSON inside a script element cannot end it, and a content security policy names the hash of
 the one script and the one style sheet that may act.
+
+The query browser's data are scripts that hand JSON to a loader: `q/<key>-0.js` is an index of ids
+and, for each entry, a 0 or 1 a query, so that filters need nothing else; the others hold
+`PER_SHARD` queries each, with every entry's reply. A script and not JSON, because a page that was
+opened from a disk may not fetch a file.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +26,13 @@ from markupsafe import Markup
 from ...benchmark import files
 from .board import KINDS, Board
 from .charts import charts_of
-from .overview import matrix_view, stats_view, terms_view
-from .view import suite_view
+from .view import matrix_view, stats_view, suite_view, terms_view
 
-PARTS = Path(__file__).parents[1] / "page"
-"""Templates, style sheet and script."""
+PARTS = Path(__file__).parents[1] / "page"  # templates, style sheet and script
 
+PER_SHARD = 50  # queries in a shard
+MAX_REPLY = 1_000  # most characters of a reply that are shown; run files hold all
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029"}
 
 
@@ -91,3 +99,81 @@ def _part(name: str) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownQuery:
+    """One query as the browser shows it."""
+
+    id: str
+    about: tuple[str, ...]  # its kind, layers and the like
+    asked: str  # the question as the explainer saw it
+    truth: str  # the ground truth as text
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an entry said to a query."""
+
+    raw: str | None  # raw text, or None if there is none
+    read: str | None  # what was read in it, or None if nothing could be
+    score: str  # the query's own score as text
+    right: bool  # whether it counts as right in the browser's filters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """All queries of a task with all replies."""
+
+    key: str  # suite and task, such as `smollm2-135m-input-ablations`: part of the files' names
+    title: str  # what the browser calls it
+    queries: tuple[ShownQuery, ...]  # queries, in the suite's order
+    entries: tuple[tuple[str, str], ...]  # id and display name of each entry, best first
+    replies: tuple[tuple[Reply, ...], ...]  # by entry, a reply a query
+
+    def __post_init__(self) -> None:
+        """Refuse a key that is no file name, and replies that are not one a query."""
+        if not _KEY.fullmatch(self.key):
+            raise ValueError(f"key {self.key!r} cannot be part of a file's name")
+        if len(self.entries) != len(self.replies):
+            raise ValueError("entries and replies differ in number")
+        if any(len(own) != len(self.queries) for own in self.replies):
+            raise ValueError("an entry has not one reply a query")
+
+
+def shards(sheet: Sheet) -> Iterator[tuple[str, bytes]]:
+    """Yield name, such as `KEY-0.js`, and bytes of each file of a sheet, the index first."""
+    index = {
+        "ids": [query.id for query in sheet.queries],
+        "entries": [{"id": id, "name": name} for id, name in sheet.entries],
+        "right": ["".join("01"[reply.right] for reply in own) for own in sheet.replies],
+    }
+    yield _file(sheet.key, 0, index)
+    for number, start in enumerate(range(0, len(sheet.queries), PER_SHARD), 1):
+        part = range(start, min(start + PER_SHARD, len(sheet.queries)))
+        yield _file(sheet.key, number, {"queries": [_query(sheet, place) for place in part]})
+
+
+def setup(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
+    """Return what the page must know before it loads a shard."""
+    return [
+        {"key": sheet.key, "title": sheet.title, "n": len(sheet.queries), "per_shard": PER_SHARD}
+        for sheet in sheets
+    ]
+
+
+def _query(sheet: Sheet, place: int) -> dict[str, Any]:
+    replies = (own[place] for own in sheet.replies)
+    said = [[cut(one.raw), cut(one.read), one.score, int(one.right)] for one in replies]
+    return asdict(sheet.queries[place]) | {"replies": said}
+
+
+def cut(text: str | None) -> str | None:
+    """Return a text of at most `MAX_REPLY` characters, or its beginning and how many it has."""
+    if text is None or len(text) <= MAX_REPLY:
+        return text
+    return f"{text[:MAX_REPLY]} … ({len(text)} characters in all)"
+
+
+def _file(key: str, number: int, data: object) -> tuple[str, bytes]:
+    return f"{key}-{number}.js", f'IB.load("{key}",{number},{script_json(data)});\n'.encode()

@@ -7,38 +7,38 @@ from dataclasses import dataclass
 
 from ...benchmark.metrics.bootstrap import ends
 from ...benchmark.runs.header import Answering
+from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..ranking.overall import Overall, Standing
-from ..submissions.access import EntryAccess, entry_access
+from ..ranking.ranking import Overall, Standing
+from ..submissions.checks import EntryAccess, entry_access
 from ..submissions.copies import Label, Replies, replies_of
 from ..submissions.entries import Entry
-from ..verification.tiers import Standing as Ledgered
+from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
 from .scored import ScoredRun
 
+Tasks = Sequence[tuple[Task, Suite]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoredEntry:
     """An entry with its scored runs."""
 
     entry: Entry
-    """The submission."""
-    runs: Mapping[str, ScoredRun]
-    """Its runs by task."""
-    standing: Ledgered
-    """What the ledger says of it."""
+    runs: Mapping[str, ScoredRun]  # by task
+    ledger: LedgerState
 
     @property
     def name(self) -> str:
         """Organisation and name."""
-        return f"{self.entry.fields['org']}/{self.entry.fields['name']}"
+        return f"{self.entry.fields.org}/{self.entry.fields.name}"
 
     @property
     def access(self) -> EntryAccess:
         """How it comes by its answers."""
         headers = {task: run.header for task, run in self.runs.items()}
-        return entry_access(self.entry.fields, headers, self.standing)
+        return entry_access(self.entry.fields, headers, self.ledger)
 
     @property
     def explainers(self) -> list[Answering]:
@@ -58,41 +58,67 @@ class Scored:
     @property
     def ranked(self) -> bool:
         """Whether its access class ranks it, and it was not withdrawn."""
-        return not (self.access.unranked or self.standing.withdrawn)
+        return not (self.access.unranked or self.ledger.withdrawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """A suite with all that was submitted to it."""
+
+    name: str
+    tasks: Tasks
+    entries: Sequence[ScoredEntry]  # in the order of ids
+
+    @property
+    def target(self) -> str | None:
+        """Name of the target."""
+        name = self.tasks[0][1].manifest["target"].get("name")
+        return None if name is None else str(name)
+
+    def control(self, own: ScoredEntry) -> ScoredEntry | None:
+        """Return the entry without vectors that an entry names, if nothing else differs."""
+        named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
+        control = next(named, None)
+        for task, suite in self.tasks if control else ():
+            runs = [one.runs.get(task.name) for one in (own, control) if one is not None]
+            headers = [run.header for run in runs if run is not None]
+            recipes = [recipe(header, task, vectors=False) for header in headers]
+            fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
+            if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
+                return None
+        return control
 
 
 def make_row(
-    found: Scored,
+    found: ScoredEntry,
+    collected: Collected,
     places: Mapping[str, Standing],
     labels: Sequence[Label],
-    tasks: Sequence[tuple[Task, Suite]],
-    *,
-    control: Scored | None = None,
 ) -> Row:
-    """Return an entry's row; `control` is its own entry without vectors, if the two are equals."""
-    entry, said, ledger, access = found.entry, found.entry.fields, found.standing, found.access
-    whole = places.get(entry.id)
+    """Return an entry's row; `places` and `labels` are those of its suite."""
+    entry, said, ledger, access = found.entry, found.entry.fields, found.ledger, found.access
+    whole, control = places.get(entry.id), collected.control(found)
     place, overall = (whole.place, whole.overall) if whole else (None, None)
-    as_is = ("org", "name", "kind", "parameters", "date", "licence", "bibtex")
+    as_is = ("org", "name", "kind", "parameters", "date", "licence", "bibtex", "n_train")
     return Row(
-        **{name: said[name] for name in as_is},
+        **{name: getattr(said, name) for name in as_is},
         id=entry.id,
         access=access.access,
         access_basis=access.basis,
         unranked=access.unranked,
         scores={
-            t.name: _score(found.runs[t.name], t, access.by_task[t.name])
-            for t, _ in tasks
-            if t.name in found.runs
+            task.name: _score(found.runs[task.name], task, access.by_task[task.name])
+            for task, _ in collected.tasks
+            if task.name in found.runs
         },
         rank=place.interval_95 if place else None,
         ties=place.letters if place else (),
-        overall=_estimate(overall),
+        overall=Estimate.of(overall.value, overall.interval_95) if overall else None,
         rescaled=dict(overall.by_task) if overall else {},
         tier=ledger.tier,
         tier_note=_ledger(ledger),
         labels=(
-            *(f"{label.kind}: {label.text}" for label in labels),
+            *(f"{label.kind}: {label.text}" for label in labels if label.entry == entry.id),
             *(f"flagged: {reason}" for reason in ledger.flags),
         ),
         withdrawn=ledger.withdrawn,
@@ -100,36 +126,33 @@ def make_row(
         vector_gain=None if control is None else _gain(overall, places.get(control.entry.id)),
         seconds_per_query=_per_query(found.runs, ("seconds",)),
         tokens_per_query=_per_query(found.runs, ("tokens_in", "tokens_out")),
-        n_train=said.get("n_train"),
-        base=made_from(found, tasks),
-        authors=tuple(said["authors"]),
-        links=dict(said["links"]),
-        trained_on=tuple(said["trained_on"]),
+        base=made_from(found, collected),
+        authors=tuple(said.authors),
+        links=dict(said.links),
+        trained_on=tuple(said.trained_on),
         notes=entry.notes or "",
         facts=_facts(found),
     )
 
 
-def made_from(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> str | None:
+def made_from(found: ScoredEntry, collected: Collected) -> str | None:
     """Return the target model that an explainer was made from, if it is known to be one.
 
     What `entry.json` says; else the suite's own target, where the explainer loaded its weights or
     is one of the benchmark's baselines, which load no other.
     """
-    declared = found.entry.fields.get("base")
-    if isinstance(declared, str):
-        return declared
-    target = tasks[0][1].manifest["target"]
+    if found.entry.fields.base is not None:
+        return found.entry.fields.base
+    target = collected.tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
     for explainer in found.explainers:
         loaded = {str(one) for one in explainer.weights_sha256.values()}
         if loaded and (loaded & known or explainer.kind == "baseline"):
-            name = target.get("name")
-            return None if name is None else str(name)
+            return collected.target
     return None
 
 
-def compared_replies(found: Scored, tasks: Sequence[tuple[Task, Suite]]) -> Replies:
+def compared_replies(found: ScoredEntry, tasks: Tasks) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
     for task, suite in tasks:
@@ -158,18 +181,11 @@ def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
     )
 
 
-def _estimate(overall: Overall | None) -> Estimate | None:
-    if overall is None:
-        return None
-    low, high = overall.interval_95
-    return Estimate(value=overall.value, low=low, high=high)
-
-
 def _gain(own: Overall | None, control: Standing | None) -> Estimate | None:
     if own is None or control is None or control.overall is None:
         return None
-    low, high = ends(own.resampled - control.overall.resampled)
-    return Estimate(value=own.value - control.overall.value, low=low, high=high)
+    interval = ends(own.resampled - control.overall.resampled)
+    return Estimate.of(own.value - control.overall.value, interval)
 
 
 def _per_query(runs: Mapping[str, ScoredRun], names: Sequence[str]) -> float | None:
@@ -186,24 +202,22 @@ def _per_query(runs: Mapping[str, ScoredRun], names: Sequence[str]) -> float | N
     return total / n if total else None
 
 
-def _ledger(standing: Ledgered) -> str:
-    if not standing.lines:
+def _ledger(state: LedgerState) -> str:
+    if not state.lines:
         return ""
-    line = standing.lines[-1]
-    shares = [
-        f"{task} {agreed} of {asked} the same" for task, (agreed, asked) in line.tasks.items()
-    ]
+    line = state.lines[-1]
+    shares = [f"{task} {same} of {asked} the same" for task, (same, asked) in line.tasks.items()]
     said = f"line {line.number}, {line.date}, {line.event} by {line.by}: {line.reason}"
     return "; ".join([said, *shares])
 
 
-def _facts(found: Scored) -> dict[str, str]:
+def _facts(found: ScoredEntry) -> dict[str, str]:
     versions = {run.header.package.version for run in found.runs.values()}
     hashes = (explainer.weights_sha256 for explainer in found.explainers)
     weights = {f"{name} {sha}" for of_run in hashes for name, sha in of_run.items()}
     return {
         "Ran as": ", ".join(sorted({explainer.name for explainer in found.explainers})),
-        "Attempts": str(found.entry.fields["attempts"]),
+        "Attempts": str(found.entry.fields.attempts),
         "Ran with package": ", ".join(sorted(versions)),
         "Weights sha256": "; ".join(sorted(weights)),
     }

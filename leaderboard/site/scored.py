@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,11 @@ from ...benchmark.scoring.score import check_score
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from .figures import shown
-from .shards import Reply, cut
+from .render import Reply, cut
 
 RIGHT = 0.5
 """Score from which a description counts as right in the query browser, where it is shown."""
 FOLDER = "board"
-"""Folder of the cache."""
 
 _TABLES = {"interventions": ScoreTable, "descriptions": DescriptionTable}
 _MAX_BYTES = 64 << 20
@@ -47,16 +46,11 @@ _MAX_BYTES = 64 << 20
 class ScoredRun:
     """What a board shows of one whole run."""
 
-    result: Mapping[str, Any]
-    """What `score` returns."""
-    header: Header
-    """The run file's first line."""
-    ids: tuple[str, ...]
-    """Queries of the headline kinds, in the suite's order."""
-    table: Table
-    """Their answers, in the same order."""
-    replies: tuple[Reply, ...]
-    """The reply to every query, in the suite's order."""
+    result: Mapping[str, Any]  # what `score` returns
+    header: Header  # the run file's first line
+    ids: tuple[str, ...]  # queries of the headline kinds, in the suite's order
+    table: Table  # their answers, in the same order
+    replies: tuple[Reply, ...]  # the reply to every query, in the suite's order
 
 
 def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) -> ScoredRun:
@@ -107,29 +101,24 @@ def _reply(one: Replied, task: Task) -> Reply:
     raw = cut(one.raw)
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
-        name, value = "weighted_r", one.found.weighted_r
-        if one.found.matched_auroc is not None:
-            name, value = "matched_auroc", one.found.matched_auroc
+        matched = one.found.matched_auroc
+        name = "weighted_r" if matched is None else "matched_auroc"
+        value = one.found.weighted_r if matched is None else matched
         score = f"{title(name)} {shown(name, value)}"
         return Reply(raw=raw, read=read, score=score, right=value >= RIGHT)
     assert isinstance(one, Scored)
     verdict, content = is_right(one)
-    exact = verdict and content
-    if one.answer is None:
-        said = "no answer"
-    else:
-        said = "right" if exact else "verdict right" if verdict else "wrong"
-    return Reply(raw=raw, read=read, score=said, right=exact)
+    right = verdict and content
+    said = "right" if right else "verdict right" if verdict else "wrong"
+    return Reply(raw=raw, read=read, score="no answer" if read is None else said, right=right)
 
 
 def _to_json(found: ScoredRun) -> dict[str, Any]:
     kind = next(name for name, table in _TABLES.items() if isinstance(found.table, table))
+    arrays = {field.name: getattr(found.table, field.name) for field in fields(_TABLES[kind])}
     columns = {
-        field.name: {
-            "dtype": str(getattr(found.table, field.name).dtype),
-            "bytes": base64.b64encode(getattr(found.table, field.name).tobytes()).decode(),
-        }
-        for field in fields(_TABLES[kind])
+        name: [str(array.dtype), base64.b64encode(array.tobytes()).decode()]
+        for name, array in arrays.items()
     }
     return {
         "result": found.result,
@@ -143,18 +132,13 @@ def _to_json(found: ScoredRun) -> dict[str, Any]:
 
 def _from_json(value: Mapping[str, Any]) -> ScoredRun:
     columns = {
-        name: np.frombuffer(base64.b64decode(column["bytes"]), dtype=column["dtype"])
-        for name, column in value["columns"].items()
+        name: np.frombuffer(base64.b64decode(data), dtype=dtype)
+        for name, (dtype, data) in value["columns"].items()
     }
     return ScoredRun(
         result=value["result"],
         header=Header.from_json(value["header"], "header"),
         ids=tuple(value["ids"]),
         table=_TABLES[value["kind"]](**columns),
-        replies=tuple(_read(row) for row in value["replies"]),
+        replies=tuple(Reply(*row) for row in value["replies"]),
     )
-
-
-def _read(row: Sequence[Any]) -> Reply:
-    raw, read, score, right = row
-    return Reply(raw=raw, read=read, score=score, right=right)

@@ -9,48 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...benchmark.export.tables import NOTHING, title
-from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
-from ..verification.tiers import TIERS
+from ...benchmark.records import ACCESS, ORACLE
+from ..report.report import LEVEL
+from ..verification.ledger import TIERS
 from . import figures
-from .board import Column, Estimate, Kind, Row, SuiteBoard
+from .board import Board, Column, Estimate, Matrix, Row, SuiteBoard
+from .figures import ACCESS_HELP, HEAD_HELP, KIND_HELP
 
-KIND_HELP: Mapping[Kind, str] = {
-    "trained": "An explainer that learnt from training queries.",
-    "untrained": "A model asked as it is.",
-    "baseline": "A reference to beat, which ships with the benchmark.",
-    "oracle": "Is told something that no contestant has: a reference, never ranked.",
-}
-"""A sentence for each kind."""
-ACCESS_HELP: Mapping[str, str] = {
-    WORDS: "Reads the query, its text and its vector, and answers.",
-    RUNS_TARGET: "Takes the unmodified target's output on the shown text, or on siblings' texts.",
-    REPLAYS: "Executes the query's intervention, in whole or part.",
-    ORACLE: "Is told what no contestant has.",
-    UNDECLARED: "Somebody's own code, which does not say how it comes by its answers.",
-}
-"""A sentence for each access class."""
 UNRANKED = "Not ranked: how the answers were come by is not said, or not confirmed"
 """Title of the rows that their access class does not rank, but for oracles."""
-LAST = (UNRANKED, f"{ORACLE}: {ACCESS_HELP[ORACLE]}")
-"""Titles of the parts without ranks."""
-RANK_HELP = (
-    "Ranks this entry may have at 95 % among entries of its access class, by the overall; entries "
-    "that share a letter are not told apart, and one that lacks a task has no rank."
-)
-NAME_HELP = "Who answered, and what kind of explainer it is."
-TIER_HELP = "How far the entry is confirmed beyond scores computed from its raw replies."
-NO_ANSWER_HELP = "Queries without a readable answer, in per cent; each counts as wrong."
-VECTOR_HELP = (
-    "Whether the queries' vectors were given; a number is the overall with them minus that without."
-)
-TOKENS_HELP = "Mean number of tokens read and written for a query, as the run files say."
-SECONDS_HELP = "Mean wall-clock seconds for a query on the submitter's machine, as run files say."
-SIZE_HELP = "Number of parameters, as declared."
-DATE_HELP = "Day of the submission."
-MAX_LETTERS = 3
-"""Most letters of ties shown in the table."""
+LAST = (UNRANKED, f"{ORACLE}: {ACCESS_HELP[ORACLE]}")  # titles of the parts without ranks
+MAX_LETTERS = 3  # most letters of ties shown in the table
 
 Json = dict[str, Any]
+
+_AS_IS = ("org", "name", "kind", "withdrawn", "unranked", "notes", "bibtex")
 
 
 def suite_view(suite: SuiteBoard) -> Json:
@@ -59,9 +32,12 @@ def suite_view(suite: SuiteBoard) -> Json:
     scored = [row.overall for row in suite.rows if row.overall]
     axes[figures.OVERALL] = figures.axis_of(scored, (0.0, 1.0), 1.0)
     views = [(row, _row(row, suite, axes)) for row in suite.rows]
+    left_out = [f"{one.title}: {one.left_out}" for one in suite.columns if one.left_out]
     parts: dict[str, list[Json]] = {}
     for row, view in views:
-        parts.setdefault(_part(row), []).append(view)
+        unranked = row.unranked and row.access != ORACLE
+        part = UNRANKED if unranked else f"{row.access}: {ACCESS_HELP[row.access]}"
+        parts.setdefault(part, []).append(view)
     return {
         "name": suite.name,
         "target": suite.target,
@@ -73,20 +49,8 @@ def suite_view(suite: SuiteBoard) -> Json:
             for title, rows in parts.items()
         ],
         "all": [view for _, view in views],
-        "notes": _notes(suite),
+        "notes": [suite.no_overall] if suite.no_overall else left_out,
     }
-
-
-def _notes(suite: SuiteBoard) -> list[str]:
-    if suite.no_overall:
-        return [suite.no_overall]
-    return [f"{column.title}: {column.left_out}" for column in suite.columns if column.left_out]
-
-
-def _part(row: Row) -> str:
-    if row.unranked and row.access != ORACLE:
-        return UNRANKED
-    return f"{row.access}: {ACCESS_HELP[row.access]}"
 
 
 def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
@@ -99,28 +63,30 @@ def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
 def _heads(suite: SuiteBoard) -> list[Json]:
     tasks = []
     for column in suite.columns:
-        about = f"{column.summary} {figures.explain(column.metric)}{column_range(column)}"
+        about = f"{column.summary} {figures.explain(column.metric)}{_range(column)}"
         name = title(column.metric)
-        tasks.append((f"task:{column.task}", column.title, about, "num", "desc", name))
+        tasks.append((f"task:{column.task}", column.title, "num", "desc", name, about))
     heads = [
-        ("rank", "Rank", RANK_HELP, "rank", "asc", ""),
-        ("name", "Explainer", NAME_HELP, "who", "asc", ""),
-        ("overall", "Overall", figures.explain(figures.OVERALL), "num", "desc", "rescaled"),
+        ("rank", "Rank", "rank", "asc", ""),
+        ("name", "Explainer", "who", "asc", ""),
+        ("overall", "Overall", "num", "desc", "rescaled"),
         *tasks,
-        ("tier", "Tier", TIER_HELP, "tier", "desc", ""),
-        ("no-answer", "No answer", NO_ANSWER_HELP, "few", "asc", "%"),
-        ("vectors", "Vectors", VECTOR_HELP, "few", "desc", ""),
-        ("tokens", "Cost", TOKENS_HELP, "few", "asc", "tokens"),
-        ("seconds", "Time", SECONDS_HELP, "few", "asc", "per query"),
-        ("size", "Size", SIZE_HELP, "few", "asc", ""),
-        ("date", "Date", DATE_HELP, "few", "desc", ""),
+        ("tier", "Tier", "tier", "desc", ""),
+        ("no-answer", "No answer", "few", "asc", "%"),
+        ("vectors", "Vectors", "few", "desc", ""),
+        ("tokens", "Cost", "few", "asc", "tokens"),
+        ("seconds", "Time", "few", "asc", "per query"),
+        ("size", "Size", "few", "asc", ""),
+        ("date", "Date", "few", "desc", ""),
     ]
-    names = ("key", "title", "help", "css", "first", "sub")
-    return [dict(zip(names, head, strict=True)) for head in heads]
+    names = ("key", "title", "css", "first", "sub", "help")
+    return [
+        {"help": HEAD_HELP.get(head[1], "")} | dict(zip(names, head, strict=False))
+        for head in heads
+    ]
 
 
-def column_range(column: Column) -> str:
-    """Return floor and ceiling of a task as text, or nothing."""
+def _range(column: Column) -> str:
     parts = [
         f"{name} {figures.shown(column.metric, value)}"
         for name, value in (("floor", column.floor), ("ceiling", column.ceiling))
@@ -129,34 +95,27 @@ def column_range(column: Column) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def anchor(suite: str, entry: str) -> str:
-    """Return the id of an entry's part of the page."""
+def _anchor(suite: str, entry: str) -> str:
     return f"entry-{suite}-{entry}"
 
 
 def _row(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> Json:
     low, high = row.rank or (0, 0)
     span = str(low) if low == high else f"{low}\N{EN DASH}{high}"
-    letters = " ".join(row.ties[:MAX_LETTERS]) + ("…" if len(row.ties) > MAX_LETTERS else "")
+    more = "…" if len(row.ties) > MAX_LETTERS else ""
     return {
-        "anchor": anchor(suite.name, row.id),
-        "org": row.org,
-        "name": row.name,
+        "anchor": _anchor(suite.name, row.id),
+        **{name: getattr(row, name) for name in _AS_IS},
         "name_key": f"{row.org} {row.name}".casefold(),
         "text": " ".join((row.org, row.name, row.id, *row.authors)).casefold(),
-        "kind": row.kind,
-        "withdrawn": row.withdrawn,
-        "unranked": row.unranked,
         "rank": span if row.rank else NOTHING,
         "rank_key": low + high / 1e4 if row.rank else 1e6,
-        "ties": letters,
+        "ties": " ".join(row.ties[:MAX_LETTERS]) + more,
         "labels": [{"short": text.split()[0], "text": text} for text in row.labels if text.split()],
         "cells": [*_scores(row, suite, axes), *_details(row)],
         "metrics": _metrics(row, suite),
         "facts": _facts(row),
-        "links": [(title, address) for title, address in row.links.items()],
-        "notes": row.notes,
-        "bibtex": row.bibtex,
+        "links": list(row.links.items()),
     }
 
 
@@ -211,8 +170,9 @@ def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
         for name, estimate in score.metrics.items() if score else ():
             value = figures.shown(name, estimate.value) if estimate else NOTHING
             interval = figures.interval(name, estimate)
-            line = {"metric": title(name), "value": value, "interval": interval}
-            lines.append({"task": column.title} | line)
+            lines.append(
+                {"task": column.title, "metric": title(name), "value": value, "interval": interval}
+            )
     return lines
 
 
@@ -236,6 +196,83 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("Made from", row.base or ""),
         ("Parameters", f"{row.parameters:,}" if row.parameters is not None else ""),
         ("Licence", row.licence),
-        *((key, value) for key, value in row.facts.items()),
+        *row.facts.items(),
     ]
     return [(key, value) for key, value in facts if value]
+
+
+ABOUT_ACCESS = (
+    "How answers were come by. The benchmark sets it, from where vectors enter and how replies are "
+    "chosen; of their own code submitters declare it, and such code is ranked among words only "
+    "after a re-run in a process that holds no weights of the target. Each run has a class; an "
+    "entry stands in the widest of its runs' (words, runs-target, replays), and ranks, letters, "
+    "overall and privileged access compare within a class."
+)
+"""What the page says of access classes."""
+
+
+def matrix_view(matrix: Matrix, board: Board) -> Json:
+    """Return the matrix of a task; pairs that were not measured are None."""
+    found = {(cell.row, cell.target): cell for cell in matrix.cells}
+    values = [cell.score.value for cell in matrix.cells]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    suites = {suite.target: suite.name for suite in board.suites}
+
+    def view(row: str, target: str) -> Json | None:
+        cell = found.get((row, target))
+        if cell is None:
+            return None
+        away = cell.to_self
+        p = "" if cell.p is None else f", p = {cell.p:.2g}"
+        return {
+            "heat": figures.heat(cell.score.value, low, high),
+            "value": repr(cell.score.value),
+            "text": figures.shown(matrix.metric, cell.score.value),
+            "interval": figures.interval(matrix.metric, cell.score),
+            "anchor": _anchor(suites[target], cell.entry),
+            "is_self": cell.is_self,
+            "significant": cell.p is not None and cell.p < LEVEL,
+            "difference": figures.signed(matrix.metric, away.value) if away else "",
+            "explain": f"to self {figures.interval(matrix.metric, away)}{p}",
+        }
+
+    return {
+        "title": f"{matrix.title} \N{MIDDLE DOT} {matrix.access}",
+        "metric": title(matrix.metric),
+        "targets": matrix.targets,
+        "rows": [
+            {"name": row, "cells": [view(row, target) for target in matrix.targets]}
+            for row in matrix.rows
+        ],
+    }
+
+
+def stats_view(board: Board) -> list[tuple[str, str]]:
+    """Return the numbers under the title."""
+    suites = board.suites
+    n = sum(column.n for suite in suites for column in suite.columns)
+    tasks = {column.task for suite in suites for column in suite.columns}
+    counted = (
+        (sum(len(suite.rows) for suite in suites), "entry", "entries"),
+        (len(tasks), "task", "tasks"),
+        (n, "query", "queries"),
+        (len({suite.target for suite in suites}), "target model", "target models"),
+    )
+    return [(f"{count:,}", one if count == 1 else many) for count, one, many in counted]
+
+
+def terms_view(board: Board) -> list[tuple[str, str]]:
+    """Return the glossary: every column, kind, tier and metric in a sentence."""
+    heads = {name: HEAD_HELP[name] for name in ("Rank", "Overall")}
+    for suite in board.suites:
+        for column in suite.columns:
+            heads.setdefault(column.title, f"{column.summary}{_range(column)}")
+    scores = [s for suite in board.suites for row in suite.rows for s in row.scores.values()]
+    for name in (name for score in scores for name in score.metrics):
+        heads.setdefault(title(name), figures.explain(name))
+    heads |= {"Tier": HEAD_HELP["Tier"]} | dict(TIERS.values())
+    more = ("No answer", "Vectors", "Cost", "Time", "Size", "Date")
+    heads |= {name: HEAD_HELP[name] for name in more}
+    shown = {row.access for suite in board.suites for row in suite.rows}
+    classes = [(f"Access: {name}", ACCESS_HELP[name]) for name in ACCESS if name in shown]
+    return [*heads.items(), ("Access", ABOUT_ACCESS), *classes, *KIND_HELP.items()]

@@ -1,25 +1,27 @@
-"""What sound files can still say that a submission must not: texts, a run, runs together."""
+"""What sound files can still say that a submission must not, and what access class they have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ...benchmark.errors import UsageError
+from ...benchmark.evaluation.explainers import harness_access
+from ...benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
 from ...benchmark.registry import tasks
+from ...benchmark.runs.header import Header, widest
 from ...benchmark.runs.run import Run
-from .entries import Entry, body_digest
+from ...benchmark.scoring.grade import about
+from ..verification.ledger import LedgerState
+from .entries import ENTRY, NOTES, WRITE_FOLDER, Entry, body_digest, members
 from .findings import Finding, failed_check
-from .folders import ENTRY, NOTES, WRITE_FOLDER, members
-from .privacy import FOOTER, JUDGEMENT, ROW, header_problems, row_problem, secret
-from .schema import OWN_KINDS, org_of
-from .text_rules import skeleton
+from .schema import OWN_KINDS, EntryFields, org_of
+from .text_rules import FOOTER, JUDGEMENT, ROW, header_problems, row_problem, secret, skeleton
 
-SPLIT = "test"
-"""The split that is submitted."""
+SPLIT = "test"  # the split that is submitted
 WRITTEN = "what `introspect-bench run` writes"
-"""What is expected of a run file."""
 AGAIN = "run it again, or restore the file that the run wrote"
-"""Advice about a run file that was edited."""
 
 
 def text_findings(entry: Entry) -> Iterator[Finding]:
@@ -32,7 +34,7 @@ def text_findings(entry: Entry) -> Iterator[Finding]:
             )
     place, beside = entry.folder / ENTRY, members(entry.folder.absolute().parent)
     siblings = {member.name for member in beside if isinstance(member, Path)}
-    control = entry.fields.get("vector_use")
+    control = entry.fields.vector_use
     if control is not None and control not in siblings - {entry.id}:
         said = f"field vector_use names {control}, which is not here"
         expected = "the id of another entry of the same suite"
@@ -47,13 +49,13 @@ def text_findings(entry: Entry) -> Iterator[Finding]:
 
 def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:
     """Yield what is wrong with a sound run file as a part of a submission."""
-    path, about = run.path, run.header.task
+    path, asked = run.path, run.header.task
     wanted = {"id": path.stem, "suite": entry.suite, "split": SPLIT}
     for name, value in wanted.items():
-        if (found := getattr(about, name)) != value:
+        if (found := getattr(asked, name)) != value:
             said = f"field task.{name} is {found[:80]!r}"
             yield failed_check(path, 1, said, repr(value), "submit it where it belongs")
-    kind, declared = run.header.explainer.kind, entry.fields["kind"]
+    kind, declared = run.header.explainer.kind, entry.fields.kind
     if (kind in OWN_KINDS or declared in OWN_KINDS) and kind != declared:
         said = f"the run says {kind[:80]!r}, entry.json says {declared!r}"
         yield failed_check(path, 1, said, "the same kind", "submit it as what it is")
@@ -89,16 +91,110 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
         said = "the replies are not those that the folder's name stands for"
         expected = f"a name that ends in __{body_digest(bodies)}"
         yield failed_check(entry.folder, None, said, expected, WRITE_FOLDER)
-    shown = {task: run for task, run in runs.items() if _has_vectors(task)}
+    # without vectors there is nothing that a control can leave out or exchange
+    bare = {known.name for known in tasks() if not known.uses_vector}
+    shown = {task: run for task, run in runs.items() if task not in bare}
     parts = (("name", runs), ("kind", runs), ("no_vector", shown), ("shuffled_vectors", shown))
-    for name, about in parts:
-        values = {str(getattr(run.header.explainer, name)) for run in about.values()}
+    for name, own in parts:
+        values = {str(getattr(run.header.explainer, name)) for run in own.values()}
         if len(values) > 1:
             said = f"runs of several explainers: explainer.{name} is {' and '.join(sorted(values))}"
             fix = "submit them one by one"
             yield failed_check(entry.folder, None, said, "one explainer's runs", fix)
 
 
-def _has_vectors(task: str) -> bool:
-    """Whether queries of a task have vectors, which a control can leave out or exchange."""
-    return all(known.uses_vector for known in tasks() if known.name == task)
+CUSTOM_KIND = "custom"  # kind of a user's own code, which the harness knows nothing of
+NOT_SAID = (
+    "user code that does not say how it comes by its answers; `introspect-bench submit --access`"
+)
+NOT_CONFIRMED = (
+    "user code that declares words: it is ranked after a re-run in a process that holds no weights "
+    "of the target; `introspect-bench recheck --without-target`"
+)
+REFUTED = (
+    "user code that declares words, but did not give its answers in a process that holds no "
+    "weights of the target"
+)
+NOT_TOLD_APART = (
+    "user code that declares runs-target: no check tells it from code that replays the "
+    "intervention; declare replays to be ranked"
+)
+TOLD = "is told what no contestant has"
+_UNCONFIRMED = {
+    WORDS: NOT_CONFIRMED,
+    UNDECLARED: NOT_SAID,
+    RUNS_TARGET: NOT_TOLD_APART,
+    ORACLE: TOLD,
+}
+"""Why a class that user code declares does not rank it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryAccess:
+    """How an entry comes by its answers, and what that is worth."""
+
+    access: str  # the widest class of its runs
+    by_task: Mapping[str, str]  # the class of each run
+    basis: str  # `set by the benchmark`, `declared`, or `declared and confirmed`
+    unranked: str  # why its class does not rank it; empty if it does
+
+
+def entry_access(
+    fields: EntryFields,
+    headers: Mapping[str, Header],
+    state: LedgerState | None = None,
+) -> EntryAccess:
+    """Return how an entry comes by its answers, from `entry.json`, headers by task and ledger."""
+    if not _is_custom(headers.values()):
+        by_task = {task: header.access for task, header in headers.items()}
+        access, basis = widest(by_task.values()), "set by the benchmark"
+        reason = "" if access in RANKED else TOLD if access == ORACLE else NOT_SAID
+    else:
+        access, basis = fields.access, "declared"
+        by_task = dict.fromkeys(headers, access)
+        reason = _UNCONFIRMED.get(access, "")
+        alone = state.without_target if state is not None and access == WORDS else None
+        if alone is not None:
+            reason = "" if alone else REFUTED
+            basis += " and confirmed" if alone else ""
+    return EntryAccess(access=access, by_task=by_task, basis=basis, unranked=reason)
+
+
+def submitted_access(declared: str | None, headers: Sequence[Header]) -> str:
+    """Return the class an entry is submitted with: the widest of its runs, or what is declared."""
+    if declared is None:
+        return widest(header.access for header in headers)
+    if not _is_custom(headers):
+        raise UsageError(
+            "--access is for user code, py:module:Class; of all else the run files say it"
+        )
+    return declared
+
+
+def _is_custom(headers: Iterable[Header]) -> bool:
+    return any(header.explainer.kind == CUSTOM_KIND for header in headers)
+
+
+def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) -> Iterator[Finding]:
+    """Yield where runs or entry say another class than the harness gives, and why none ranks it."""
+    for run in runs.values():
+        queries = about(run, suite)[1].queries(run.header.task.split)
+        said = run.header.access
+        try:
+            right = harness_access(run.header.explainer, queries)
+        except UsageError as error:
+            yield failed_check(run.path, 1, str(error), "a baseline of this package", AGAIN)
+            continue
+        if said != right:
+            problem = f"field access is {said!r}, which is {right!r} by the explainer's settings"
+            yield failed_check(run.path, 1, problem, repr(right), AGAIN)
+    place = entry.folder / ENTRY
+    own = entry_access(entry.fields, {task: run.header for task, run in runs.items()})
+    if entry.fields.access != own.access:
+        problem = f"field access is {entry.fields.access!r}"
+        expected = f"{own.access!r}, the widest class of its runs"
+        yield failed_check(place, None, problem, expected, "let `submit` write it")
+    elif own.unranked and own.access != ORACLE:
+        problem = f"access is {own.access} ({own.basis}), so it is not ranked: {own.unranked}"
+        fix = "it is shown without a rank until then"
+        yield failed_check(place, None, problem, "a class that ranks", fix, level="warning")

@@ -19,15 +19,11 @@ from ...benchmark.errors import IntegrityError
 from .text_rules import INVISIBLE
 
 SCHEMA = "introspect-bench/pull-request/1"
-"""Value of `schema` in a report."""
 MARK = "<!-- introspect-bench: submission report -->"
 """First line of the comment, by which it is found and replaced."""
 MAX_REPORT_BYTES = 256 << 10
-"""Largest report that is read."""
-MAX_COMMENT = 20_000
-"""Longest comment, in characters."""
-MAX_ROWS = 60
-"""Most findings, scores or labels that are shown."""
+MAX_COMMENT = 20_000  # longest comment, in characters
+MAX_ROWS = 60  # most findings, scores or labels that are shown
 MANUAL = (
     "This pull request does more than add one new folder below `submissions/`, so it is reviewed "
     "by hand. If it is meant as a submission, let `introspect-bench submit` write the folder and "

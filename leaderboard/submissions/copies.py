@@ -21,10 +21,8 @@ from ...benchmark.scoring.grade import about, grade
 from .entries import Entry, find_entries
 from .schema import OWN_KINDS, org_of
 
-COPY_SHARE = 0.995
-"""Share of identical replies above which an entry is labelled a copy."""
-MIN_COMMON = 20
-"""Fewest common queries that are compared."""
+COPY_SHARE = 0.995  # share of identical replies above which an entry is labelled a copy
+MIN_COMMON = 20  # fewest common queries that are compared
 MIN_GAINS = 5
 """Fewest queries that a re-run must have turned right before 'none turned wrong' is a pattern: by
 chance alone, with equal odds, 1 in 2**5."""
@@ -32,11 +30,11 @@ MIN_KEPT = 20
 """Fewest right answers that it must have kept: where few were right before, few could turn wrong.
 If one in five answers changed by chance, 20 would all stay in 1 of 87 re-runs."""
 
-ABSENT = -1
-"""Stands, among numbers, for a reply that is not there."""
+OWN_ORG = "introspect-bench"
+"""The benchmark's own: its entries are merged by hand, and its baselines are never labelled."""
+ABSENT = -1  # stands, among numbers, for a reply that is not there
 
-Key = tuple[str, str]
-"""Task and query id."""
+Key = tuple[str, str]  # task and query id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,49 +42,27 @@ class Replies:
     """What one entry said, as far as comparing needs it."""
 
     id: str
-    """Id of the entry."""
-    date: str
-    """Its day; of two entries the later one is labelled."""
-    raw: Mapping[Key, str]
-    """Raw replies by task and query."""
-    right: Mapping[Key, bool]
-    """Whether each reply is exactly right; only tasks for which that is a yes or no."""
-    baseline: bool
-    """Whether it is a baseline or oracle of the benchmark itself: never labelled, nor what an
-    additive re-run is one of."""
-    weights: frozenset[str] = frozenset()
-    """Hashes of its weights, as its run files declare them."""
-
-    @property
-    def org(self) -> str:
-        """Its organisation."""
-        return org_of(self.id)
+    date: str  # its day; of two entries the later one is labelled
+    raw: Mapping[Key, str]  # raw replies by task and query
+    right: Mapping[Key, bool]  # exactly right; only tasks for which that is a yes or no
+    baseline: bool  # of the benchmark: never labelled, nor what an additive re-run is one of
+    weights: frozenset[str] = frozenset()  # hashes of its weights, as its run files declare them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """What was seen of an entry beside an earlier one."""
 
-    entry: str
-    """Id of the entry that is labelled."""
+    entry: str  # id of the entry that is labelled
     other: str
-    """Id of the earlier one."""
-    kind: str
-    """`copy` or `additive`."""
-    text: str
-    """For the page, a sentence."""
-    share: float = 0.0
-    """Of a copy: identical replies among common queries."""
+    kind: str  # `copy` or `additive`
+    text: str  # for the page, a sentence
+    share: float = 0.0  # of a copy: identical replies among common queries
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Coded:
-    """Replies as numbers, one a query of any entry, so that many pairs are quickly compared."""
-
-    raw: npt.NDArray[np.int64]
-    """Number of the reply's text; `ABSENT` without a reply."""
-    right: npt.NDArray[np.int64]
-    """0 or 1; `ABSENT` where that is no question."""
+# Replies as numbers, one a query of any entry, so that many pairs are quickly compared: the number
+# of a reply's text, and 1 or 0 if it is right; `ABSENT` where there is none.
+Coded = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def find_labels(entries: Sequence[Replies]) -> list[Label]:
@@ -102,7 +78,7 @@ def find_labels(entries: Sequence[Replies]) -> list[Label]:
     return labels
 
 
-def _coded(entries: Sequence[Replies]) -> list[_Coded]:
+def _coded(entries: Sequence[Replies]) -> list[Coded]:
     keys = dict.fromkeys(key for entry in entries for key in (*entry.raw, *entry.right))
     places = {key: place for place, key in enumerate(keys)}
     texts: dict[str, int] = {}
@@ -113,32 +89,29 @@ def _coded(entries: Sequence[Replies]) -> list[_Coded]:
             raw[places[key]] = texts.setdefault(text, len(texts))
         for key, exact in entry.right.items():
             right[places[key]] = exact
-        coded.append(_Coded(raw=raw, right=right))
+        coded.append((raw, right))
     return coded
 
 
-def _labels(earlier: Replies, later: Replies, before: _Coded, after: _Coded) -> list[Label]:
+def _labels(earlier: Replies, later: Replies, before: Coded, after: Coded) -> list[Label]:
     labels = []
-    common = (before.raw != ABSENT) & (after.raw != ABSENT)
+    (old, was_right), (new, is_right_now) = before, after
+    common = (old != ABSENT) & (new != ABSENT)
     n = int(common.sum())
-    share = int(((before.raw == after.raw) & common).sum()) / n if n else 0.0
+    share = int(((old == new) & common).sum()) / n if n else 0.0
     if n >= MIN_COMMON and share > COPY_SHARE:
         same = " (the same weights)" if earlier.weights & later.weights else ""
         text = f"{share:.1%} of {n} replies are those of {earlier.id}{same}"
         labels.append(Label(entry=later.id, other=earlier.id, kind="copy", text=text, share=share))
-    gained = int(((before.right == 0) & (after.right == 1)).sum())
-    lost = int(((before.right == 1) & (after.right == 0)).sum())
-    kept = int(((before.right == 1) & (after.right == 1)).sum())
-    rerun = earlier.org == later.org and not earlier.baseline
+    gained, lost, kept = (
+        int(((was_right == first) & (is_right_now == second)).sum())
+        for first, second in ((0, 1), (1, 0), (1, 1))
+    )
+    rerun = org_of(earlier.id) == org_of(later.id) and not earlier.baseline
     if rerun and lost == 0 and gained >= MIN_GAINS and kept >= MIN_KEPT:
         text = f"{gained} answers more are right than in {earlier.id}, and none turned wrong"
         labels.append(Label(entry=later.id, other=earlier.id, kind="additive", text=text))
     return labels
-
-
-OWN_ORG = "introspect-bench"
-"""The benchmark's own organisation: its entries are merged by hand and its baselines never
-labelled."""
 
 
 def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True) -> Replies:
@@ -170,10 +143,10 @@ def replies_of(
     hashes = (header.explainer.weights_sha256 for header in headers)
     return Replies(
         id=entry.id,
-        date=entry.fields["date"],
+        date=entry.fields.date,
         raw=raw,
         right=right,
-        baseline=org_of(entry.id) == OWN_ORG and entry.fields["kind"] in OWN_KINDS,
+        baseline=org_of(entry.id) == OWN_ORG and entry.fields.kind in OWN_KINDS,
         weights=frozenset(str(sha) for of_run in hashes for sha in of_run.values()),
     )
 
@@ -182,7 +155,7 @@ def labels_of(new: Entry, root: Path, *, suite: str | None = None) -> list[dict[
     """Return the labels of a new entry beside those of its suite that are there."""
     own = entry_replies(new, suite=suite)
     others = [  # only an organisation's own re-runs are compared by what is right
-        entry_replies(entry, suite=suite, graded=org_of(entry.id) == own.org)
+        entry_replies(entry, suite=suite, graded=org_of(entry.id) == org_of(own.id))
         for entry in (find_entries(root) if root.is_dir() else ())
         if entry.suite == new.suite
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,18 +16,10 @@ from ...benchmark.errors import (
     UsageError,
 )
 
-Level = Literal["error", "warning"]
-"""An error refuses a submission; a warning is shown beside it."""
+Level = Literal["error", "warning"]  # an error refuses a submission; a warning is shown beside it
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[1-9][0-9]{0,8}): (?P<said>.*)", re.DOTALL)
-# Worst first: a corrupt file outweighs one that is merely not finished.
-_WORST: tuple[type[IntrospectBenchError], ...] = (
-    IntegrityError,
-    UsageError,
-    CheckFailedError,
-    IncompleteRunError,
-)
-_ADVICE = {
+_ADVICE: Mapping[type[IntrospectBenchError], tuple[str, str]] = {
     IntegrityError: (
         "a file exactly as the benchmark wrote it",
         "restore the file that was written, or make it again",
@@ -36,26 +28,21 @@ _ADVICE = {
     CheckFailedError: ("a complete run on a frozen suite", "run it again as the sentence says"),
     IncompleteRunError: ("a row for every query", "run the same command again to complete it"),
 }
+"""What is expected and what to do by kind of error, the worst first: a corrupt file outweighs one
+that is merely not finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong."""
 
-    file: str
-    """Path as the user gave it."""
-    line: int | None = None
-    """Line from 1, if it is about one."""
-    found: str
-    """What is wrong, a sentence."""
-    expected: str
-    """What should be there."""
-    fix: str
-    """What to do."""
-    level: Level = "error"
-    """Whether it refuses the submission."""
-    exit_code: int = IntegrityError.exit_code
-    """The exit code it leads to."""
+    file: str  # path as the user gave it
+    line: int | None = None  # line from 1, if it is about one
+    found: str  # what is wrong, a sentence
+    expected: str  # what should be there
+    fix: str  # what to do
+    level: Level = "error"  # whether it refuses the submission
+    exit_code: int = IntegrityError.exit_code  # the exit code it leads to
 
     @property
     def sentence(self) -> str:
@@ -87,22 +74,15 @@ def from_error(error: IntrospectBenchError, file: str) -> Finding:
     match = _PLACE.fullmatch(said)
     if match is not None and match["file"] == file:
         said, line = match["said"], int(match["line"])
-    kind = next((kind for kind in _WORST if isinstance(error, kind)), IntegrityError)
-    expected, fix = _ADVICE[kind]
-    return Finding(
-        file=file,
-        line=line,
-        found=said.removeprefix(f"{file}: "),
-        expected=expected,
-        fix=fix,
-        exit_code=error.exit_code,
-    )
+    kind = next((kind for kind in _ADVICE if isinstance(error, kind)), IntegrityError)
+    found = finding(Path(file), said.removeprefix(f"{file}: "), *_ADVICE[kind])
+    return replace(found, file=file, line=line, exit_code=error.exit_code)
 
 
 def worst_exit_code(findings: Iterable[Finding]) -> int:
     """Return the exit code of the worst error, 0 if there is none."""
     codes = {finding.exit_code for finding in findings if finding.level == "error"}
-    ordered = [kind.exit_code for kind in _WORST]
+    ordered = [kind.exit_code for kind in _ADVICE]
     return min(codes, key=lambda code: ordered.index(code) if code in ordered else -1, default=0)
 
 
@@ -112,7 +92,7 @@ def raise_worst(findings: Iterable[Finding]) -> None:
     code = worst_exit_code(errors)
     if not errors:
         return
-    kind = next((kind for kind in _WORST if kind.exit_code == code), IntegrityError)
+    kind = next((kind for kind in _ADVICE if kind.exit_code == code), IntegrityError)
     first = next(finding for finding in errors if finding.exit_code == code)
     more = f" (and {len(errors) - 1} more findings)" if len(errors) > 1 else ""
     raise kind(f"{first.sentence}{more}")

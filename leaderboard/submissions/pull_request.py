@@ -7,29 +7,108 @@ entry are written, into an empty folder, under names that were checked. Nothing 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
 from .copies import OWN_ORG, labels_of
+from .entries import CAPS, MAX_ENTRY_BYTES, MAX_FILES, MAX_RUN_BYTES, RUN_FILE
 from .findings import Finding, worst_exit_code
-from .folders import CAPS, MAX_ENTRY_BYTES, MAX_FILES, MAX_RUN_BYTES, RUN_FILE
-from .git_objects import Change, changed_files, git
 from .schema import ENTRY_ID, FOLDER, org_of
 from .validate import ROOT, check_entry
 
 SCHEMA = "introspect-bench/pull-request/1"
-"""Value of `schema` in a report."""
 LANE = (
     "a submission adds the files of one new folder of submissions/ and changes nothing else; "
     "anything else is reviewed by hand"
 )
 """What is said of every other pull request."""
-
 _PLAIN = "100644"
+MAX_LISTING_BYTES = 1 << 20  # longest list of changed files that is read
+
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_RAW = re.compile(rb":([0-7]{6}) ([0-7]{6}) ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ([A-Z])[0-9]*")
+_GIT_SECONDS = 60
+_GIT_SETTINGS = {
+    **{"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull},
+    **{"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One file that a pull request changes."""
+
+    path: bytes  # its path; any bytes but zero
+    status: str  # `A` for a new file; git's letter for anything else
+    mode: str  # its mode afterwards, such as `100644`
+    blob: str  # hash of its content afterwards
+
+    @property
+    def name(self) -> str:
+        """The file's name, of a path that was checked."""
+        return self.path.rsplit(b"/", 1)[1].decode("ascii")
+
+    @property
+    def shown(self) -> str:
+        """The path in ASCII, for people."""
+        return self.path.decode("latin-1").encode("unicode_escape").decode("ascii")[:300]
+
+
+def changed_files(repository: Path, *, base: str, head: str) -> list[Change]:
+    """List what differs between two commits: modes, hashes and paths, byte for byte."""
+    for commit in (base, head):
+        if not _COMMIT.fullmatch(commit):
+            raise UsageError(f"{commit[:80]!r} is not a commit; give all its digits")
+    listed = git(
+        repository, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--full-index", base, head
+    )
+    changes = []
+    parts = iter(listed.split(b"\0"))
+    for raw in parts:
+        if not raw:
+            continue
+        match = _RAW.fullmatch(raw)
+        if match is None:
+            raise IntegrityError("git lists the changes in a way that is not understood")
+        _, mode, _, blob, status = (group.decode() for group in match.groups())
+        changes.append(Change(path=next(parts), status=status, mode=mode, blob=blob))
+    return changes
+
+
+def git(repository: Path, *words: str, given: bytes = b"", limit: int | None = None) -> bytes:
+    """Return what git prints; nothing of the user's settings or hooks counts.
+
+    `given` is the standard input; more than `limit` bytes, or `MAX_LISTING_BYTES`, are an error.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--literal-pathspecs", "-C", str(repository), *words]
+    try:
+        with subprocess.Popen(
+            command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept | _GIT_SETTINGS
+        ) as running:
+            assert running.stdin is not None
+            assert running.stdout is not None
+            running.stdin.write(given)
+            running.stdin.close()
+            most = MAX_LISTING_BYTES if limit is None else limit
+            said = running.stdout.read(most + 1)
+            if len(said) > most:
+                running.kill()
+                raise IntegrityError(f"`git {words[0]}` says more than {most} bytes")
+            running.stdout.close()
+            code = running.wait(_GIT_SECONDS)
+    except (FileNotFoundError, BrokenPipeError, subprocess.TimeoutExpired) as error:
+        raise MissingPartError(f"git is missing or does not end: {error}") from error
+    if code != 0:
+        raise MissingPartError(f"`git {words[0]}` failed; are both commits fetched?")
+    return said
 
 
 def check_pull_request(
@@ -116,7 +195,7 @@ def _sizes(repository: Path, changes: Sequence[Change]) -> list[Finding]:
         if kind != "blob" or not size.isdecimal():
             raise MissingPartError(f"git does not have the content of {change.shown}; fetch it")
         total += int(size)
-        cap = CAPS.get(change.path.rsplit(b"/", 1)[1].decode("ascii"), MAX_RUN_BYTES)
+        cap = CAPS.get(change.name, MAX_RUN_BYTES)
         if int(size) > cap:
             findings.append(_finding(change.shown, f"has {size} bytes", f"at most {cap}"))
     if total > MAX_ENTRY_BYTES:
@@ -138,7 +217,7 @@ def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path)
     folder = beside / name
     for change in changes:
         content = git(repository, "cat-file", "blob", change.blob, limit=MAX_RUN_BYTES + 1)
-        target = folder / change.path.rsplit(b"/", 1)[1].decode("ascii")
+        target = folder / change.name
         if not target.resolve().is_relative_to(work.resolve()):
             raise IntegrityError(f"{change.shown} leads out of its folder")
         files.write_bytes_atomic(target, content)

@@ -19,71 +19,50 @@ from ...benchmark import files
 from ...benchmark.errors import CheckFailedError, MissingPartError, UsageError
 from ...benchmark.runs.run import Run, read_run
 from ...benchmark.scoring.score import validate
-from .access import submitted_access
-from .entries import body_digest
+from .checks import submitted_access
+from .entries import ENTRY, MAX_NOTES_BYTES, NOTES, body_digest
 from .findings import Finding, raise_worst
-from .folders import ENTRY, MAX_NOTES_BYTES, NOTES
-from .schema import DECLARED, ENTRY_ID, OWN_KINDS, SCHEMA, slug
+from .schema import DECLARED, ENTRY_ID, OPTIONAL, OWN_KINDS, REQUIRED, SCHEMA, EntryFields, slug
 from .validate import check_entry
 
 _TOOL_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class Statement:
     """What a submitter says of an entry; `entry_fields` says what each may hold."""
 
-    name: str
-    """ORG/NAME; ORG may hold no `/`."""
+    name: str  # ORG/NAME; ORG may hold no `/`
+    # trained, untrained, baseline or oracle; a run of a baseline or oracle says so itself.
     kind: str | None = None
-    """trained, untrained, baseline or oracle; a run of a baseline or oracle says so itself."""
+    # How user code comes by its answers, one of `records.ACCESS`; what the run files say if
+    # None, and nothing else for runs that are not of user code.
     access: str | None = None
-    """How user code comes by its answers, one of `records.ACCESS`; what the run files say if
-    None, and nothing else for runs that are not of user code."""
-    authors: Sequence[str] = ()
-    """Names of people."""
-    contact: str = ""
-    """E-mail address or https:// address."""
-    display: str | None = None
-    """Name on the board; NAME if None."""
-    links: Mapping[str, str] = field(default_factory=dict)
-    """`paper`, `code`, `model`."""
-    licence: str = "CC-BY-4.0"
-    """SPDX id of the licence of the explainer."""
-    trained_on: Sequence[str] = ()
-    """Sentences."""
-    attempts: int = 1
-    """How many runs on these queries there were, also those not submitted."""
-    parameters: int | None = None
-    """Parameters of the explainer, if it has any."""
+    authors: Sequence[str] = ()  # names of people
+    contact: str = ""  # e-mail address or https:// address
+    display: str | None = None  # name on the board; NAME if None
+    links: Mapping[str, str] = field(default_factory=dict)  # `paper`, `code`, `model`
+    licence: str = "CC-BY-4.0"  # SPDX id of the licence of the explainer
+    trained_on: Sequence[str] = ()  # sentences
+    attempts: int = 1  # how many runs on these queries there were, also those not submitted
+    parameters: int | None = None  # parameters of the explainer, if it has any
     date: str | None = None
-    """Day; the day of the newest run if None."""
-    bibtex: str = ""
-    """BibTeX record."""
-    vector_use: str | None = None
-    """Id of the entry of the same explainer without vectors."""
-    base: str | None = None
-    """Name of the target model it was made from, if it is one."""
-    n_train: int | None = None
-    """Training queries it learnt from."""
-    declared: bool = False
-    """Whether the submitter states what `DECLARED` says."""
+    bibtex: str = ""  # bibTeX record
+    vector_use: str | None = None  # id of the entry of the same explainer without vectors
+    base: str | None = None  # name of the target model it was made from, if it is one
+    n_train: int | None = None  # training queries it learnt from
+    declared: bool = False  # whether the submitter states what `DECLARED` says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A folder that is ready for a pull request."""
 
-    folder: Path
-    """The new folder."""
+    folder: Path  # the new folder
     id: str
-    """Its name."""
-    commands: tuple[str, ...]
-    """What to type next."""
-    pull_request: str | None
-    """Address of the pull request, if one was opened."""
-    warnings: tuple[Finding, ...]
-    """What reviewers will see."""
+    commands: tuple[str, ...]  # what to type next
+    pull_request: str | None  # address of the pull request, if one was opened
+    warnings: tuple[Finding, ...]  # what reviewers will see
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -93,7 +72,7 @@ class Submission:
 
 def submit(
     runs: Sequence[Path | str],
-    description: Description,
+    description: Statement,
     *,
     notes: Path | None = None,
     output: Path = Path("submissions"),
@@ -119,7 +98,9 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         draft = Path(work) / of_suite / identifier
         _write(draft, by_task, fields, notes)
-        _show_siblings(folder.parent, draft.parent)
+        for sibling in folder.parent.iterdir() if folder.parent.is_dir() else ():
+            if ENTRY_ID.fullmatch(sibling.name):  # a name may resemble another's, or a control's
+                (draft.parent / sibling.name).mkdir(exist_ok=True)
         report = check_entry(draft, suite=suite)
         # the path that the user knows
         findings = [
@@ -167,7 +148,7 @@ def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
     return dict(sorted(runs.items()))
 
 
-def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
+def _fields(said: Statement, runs: Sequence[Run]) -> EntryFields:
     org, _, name = said.name.partition("/")
     kind = said.kind
     if kind is None:
@@ -175,31 +156,26 @@ def _fields(said: Description, runs: Sequence[Run]) -> dict[str, Any]:
         kind = own if own in OWN_KINDS else "trained" if said.trained_on else None
     if kind is None:
         raise UsageError("say --kind untrained, or --kind trained with --trained-on SENTENCE")
-    fields = {
-        "schema": SCHEMA,
-        "name": said.display or name,
-        "org": org,
-        "kind": kind,
-        "access": submitted_access(said.access, [run.header for run in runs]),
-        "authors": list(said.authors) or [org],
-        "contact": said.contact,
-        "links": dict(said.links),
-        "licence": said.licence,
-        "trained_on": list(said.trained_on),
-        "attempts": said.attempts,
-        "parameters": said.parameters,
-        "date": said.date or max(run.header.created[:10] for run in runs),
-        "bibtex": said.bibtex,
-        "declared": dict.fromkeys(DECLARED, True),
-    }
-    more = {"vector_use": said.vector_use, "base": said.base, "n_train": said.n_train}
-    return fields | {name: value for name, value in more.items() if value is not None}
+    as_is = ("contact", "licence", "attempts", "parameters", "bibtex")
+    return EntryFields(
+        **{name: getattr(said, name) for name in (*as_is, *OPTIONAL)},
+        schema=SCHEMA,
+        name=said.display or name,
+        org=org,
+        kind=kind,
+        access=submitted_access(said.access, [run.header for run in runs]),
+        authors=list(said.authors) or [org],
+        links=dict(said.links),
+        trained_on=list(said.trained_on),
+        date=said.date or max(run.header.created[:10] for run in runs),
+        declared=dict.fromkeys(DECLARED, True),
+    )
 
 
-def _write(
-    folder: Path, runs: Mapping[str, Run], fields: Mapping[str, Any], notes: Path | None
-) -> None:
-    text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)
+def _write(folder: Path, runs: Mapping[str, Run], said: EntryFields, notes: Path | None) -> None:
+    values = asdict(said).items()
+    kept = {name: value for name, value in values if name in REQUIRED or value is not None}
+    text = json.dumps(kept, indent=2, ensure_ascii=False, allow_nan=False)
     files.write_bytes_atomic(folder / ENTRY, text.encode("utf-8", "surrogatepass") + b"\n")
     for task, run in runs.items():
         name = f"{slug(task)}.jsonl"
@@ -208,13 +184,6 @@ def _write(
     if notes is not None:
         with files.open_regular(notes) as stream:
             files.write_bytes_atomic(folder / NOTES, stream.read(MAX_NOTES_BYTES + 1))
-
-
-def _show_siblings(there: Path, draft: Path) -> None:
-    if there.is_dir():
-        for sibling in there.iterdir():
-            if ENTRY_ID.fullmatch(sibling.name):
-                (draft / sibling.name).mkdir(exist_ok=True)
 
 
 def _move(draft: Path, folder: Path) -> None:

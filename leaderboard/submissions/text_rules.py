@@ -1,47 +1,33 @@
-"""What a stranger may write on the board: text without tricks, and links that lead where they say.
+"""What a stranger may publish: text without tricks, links that lead where they say, no secrets.
 
-Every function returns a sentence that says what is wrong, or None; nothing is repaired.
+Every function returns a sentence that says what is wrong, or None; nothing is repaired. A reader of
+run files takes more in a row than this allows; what is submitted is held to it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 HOSTS = frozenset(
     {
-        "aclanthology.org",
-        "alignmentforum.org",
-        "arxiv.org",
-        "bitbucket.org",
-        "codeberg.org",
-        "dl.acm.org",
-        "doi.org",
-        "github.com",
-        "gitlab.com",
-        "huggingface.co",
-        "ieeexplore.ieee.org",
-        "lesswrong.com",
-        "link.springer.com",
-        "modelscope.cn",
-        "nature.com",
-        "openreview.net",
-        "papers.nips.cc",
-        "proceedings.mlr.press",
-        "proceedings.neurips.cc",
-        "pypi.org",
-        "science.org",
-        "transformer-circuits.pub",
-        "zenodo.org",
+        *("aclanthology.org", "alignmentforum.org", "arxiv.org", "bitbucket.org", "codeberg.org"),
+        *("dl.acm.org", "doi.org", "github.com", "gitlab.com", "huggingface.co"),
+        *("ieeexplore.ieee.org", "lesswrong.com", "link.springer.com", "modelscope.cn"),
+        *("nature.com", "openreview.net", "papers.nips.cc", "proceedings.mlr.press"),
+        *("proceedings.neurips.cc", "pypi.org", "science.org", "transformer-circuits.pub"),
+        *("zenodo.org"),
     }
 )
 """Hosts that the board links to, also with `www.` in front; others are added by a pull request."""
-MAX_LINK = 300
-"""Longest link, in characters."""
+MAX_LINK, MAX_BIBTEX = 300, 4_000  # characters
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+()/,:@-]*[A-Za-z0-9)+])?")
-_LINK = re.compile(
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+()/,:@-]*[A-Za-z0-9)+])?")
+LINK = re.compile(
     r"https://[A-Za-z0-9.-]+(?:/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?"
     r"(?:\?[A-Za-z0-9._~!$&()*+,;=:@%/?-]*)?(?:#[A-Za-z0-9._~!$&()*+,;=:@%/?-]*)?"
 )
@@ -68,7 +54,7 @@ def name_problem(text: str, *, max_chars: int) -> str | None:
     """
     if not 1 <= len(text) <= max_chars:
         return f"has {len(text)} characters, 1 to {max_chars} are allowed"
-    if not _NAME.fullmatch(text) or "  " in text:
+    if not NAME.fullmatch(text) or "  " in text:
         return "holds more than ASCII letters, digits, single spaces and ._+-()/,:@"
     return None
 
@@ -99,7 +85,7 @@ def link_problem(text: str) -> str | None:
     """Say what is wrong with a link: only https, on a known host, with nothing hidden in it."""
     if len(text) > MAX_LINK:
         return f"has {len(text)} characters, at most {MAX_LINK} are allowed"
-    if not _LINK.fullmatch(text):
+    if not LINK.fullmatch(text):
         return "is not a plain https:// address without user, port and special characters"
     host = (urlsplit(text).hostname or "").removeprefix("www.")
     if host not in HOSTS:
@@ -123,8 +109,10 @@ def contact_problem(text: str) -> str | None:
 
 
 def bibtex_problem(text: str) -> str | None:
-    """Say what is wrong with a BibTeX record; it is shown and downloaded as text, never run."""
-    problem = text_problem(text, max_chars=4_000, keep="\n\t")
+    """Say what is wrong with a BibTeX record, empty or shown and downloaded as text, never run."""
+    if not text:
+        return None
+    problem = text_problem(text, max_chars=MAX_BIBTEX, keep="\n\t")
     if problem:
         return problem
     if not text.lstrip().startswith("@"):
@@ -145,3 +133,87 @@ def skeleton(name: str) -> str:
 def _script(character: str) -> str | None:
     script = unicodedata.name(character, "").split(" ", 1)[0]
     return script if character.isalpha() and script in _SCRIPTS else None
+
+
+MAX_RAW_BYTES = 4_096  # longest raw reply that is submitted, in bytes of UTF-8
+
+PARTS = ("package", "task", "target", "explainer", "env")
+"""Objects of a header whose texts are short."""
+ROW = frozenset(
+    {
+        *("kind", "qid", "i", "prompt_sha", "key", "raw", "parsed", "status", "reason"),
+        *("n_in", "n_out", "ms", "confidence", "logprob_verdict", "logprob_reply"),
+    }
+)
+"""Of a prediction row, `ms` may be left out; the last three are there if they are known."""
+JUDGEMENT = frozenset(
+    {"kind", "qid", "judge", "text", "predicted", "mapped", "raw", "value", "status"}
+)
+FOOTER = frozenset({"kind", "complete", "counts", "cost", "claimed", "body_sha256"})
+
+_FORMS = {
+    "run_id": re.compile("[0-9a-f]{32}"),
+    "created": re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ"),
+}
+_SECRETS = {
+    "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
+    "an API key": r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}",
+    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})",
+    "an AWS key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a Google API key": r"\bAIza[0-9A-Za-z_-]{30,}",
+    "a Slack token": r"\bxox[abprs]-[0-9A-Za-z-]{10,}",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a password in an address": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"]{1,80}:[^\s/@\"]{1,80}@",
+    "a bearer token": r"\bBearer [A-Za-z0-9._~+/-]{24,}",
+}
+_SECRET = re.compile(
+    "|".join(f"(?P<s{n}>{pattern})" for n, pattern in enumerate(_SECRETS.values()))
+)
+# A path on somebody's machine, or a server of their own.
+_PLACE = re.compile(
+    r"(?<![\w.:/])(?:/(?:home|Users|root|mnt|media|data|scratch|tmp|var|opt|srv|workspace)/[^\s\"]+"
+    r"|~/[^\s\"]+|[A-Za-z]:\\\\?[^\s\"]+|file://\S+|https?://(?:localhost|[0-9.]+)[:/]\S*)"
+)
+
+
+def secret(text: str) -> str | None:
+    """Return what kind of secret a text holds, or None; the secret itself is not repeated."""
+    match = _SECRET.search(text)
+    if match is None or match.lastgroup is None:
+        return None
+    return list(_SECRETS)[int(match.lastgroup[1:])]
+
+
+def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a run file's header says that it should not, each a sentence."""
+    for name, value in header.items():
+        if problem := _form_problem(name, value):
+            yield problem
+        text = json.dumps(value, ensure_ascii=False)
+        if kind := secret(text):
+            yield f"field {name} seems to hold {kind}"
+        elif _PLACE.search(text):
+            yield f"field {name} names a place on somebody's machine"
+
+
+def _form_problem(name: str, value: Any) -> str | None:
+    if name in _FORMS and not (isinstance(value, str) and _FORMS[name].fullmatch(value)):
+        return f"field {name} is not of the form that a run writes"
+    for key, one in value.items() if name in PARTS else ():
+        if isinstance(one, str) and one and (wrong := text_problem(one, max_chars=300)):
+            return f"field {name}.{key[:80]} {wrong}"
+    return None
+
+
+def row_problem(row: Mapping[str, Any], known: frozenset[str]) -> str | None:
+    """Say what a row of a run file, whose fields are `known`, holds that it should not."""
+    if unknown := sorted(row.keys() - known):
+        return f"field {unknown[0][:80]} is not one that a run writes"
+    raw = row.get("raw")
+    if isinstance(raw, str):
+        size = len(raw.encode("utf-8", "surrogatepass"))
+        if size > MAX_RAW_BYTES:
+            return f"the raw reply has {size} bytes, at most {MAX_RAW_BYTES} are submitted"
+        if kind := secret(raw):
+            return f"the raw reply seems to hold {kind}"
+    return None

@@ -12,21 +12,15 @@ from ...benchmark.export.tables import title
 from ...benchmark.runs.run import Run, read_run
 from ...benchmark.scoring.judged import NotJudgedError
 from ...benchmark.scoring.score import check_score, score, validate
-from .access import access_findings
-from .checks import content_findings, run_findings, text_findings, together
-from .entries import Entry, entry_folders, entry_sha256, inspect_entry
+from .checks import access_findings, content_findings, run_findings, text_findings, together
+from .entries import ENTRY, Entry, entry_folders, entry_sha256, inspect_entry, members
 from .findings import Finding, failed_check, from_error, worst_exit_code
-from .folders import ENTRY, members
 from .schema import ENTRY_ID
 
 SCHEMA = "introspect-bench/report/1"
-"""Value of `schema` in a report."""
-SUSPICIOUS = 0.995
-"""Headline from which a contestant is looked at by a person."""
-OnEntry = Callable[[int, int], None]
-"""Told how many entries of a folder are checked, and how many there are."""
+SUSPICIOUS = 0.995  # headline from which a contestant is looked at by a person
+OnEntry = Callable[[int, int], None]  # told how many entries are checked, and how many there are
 ROOT = "submissions"
-"""Name of the folder of all entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +28,10 @@ class EntryReport:
     """What was found about one entry."""
 
     path: Path
-    """Its folder."""
-    entry: Entry | None = None
-    """The entry, if its folder and `entry.json` are sound."""
-    sha256: str | None = None
-    """Hash of all its files, if they are all there."""
-    scores: tuple[dict[str, Any], ...] = ()
-    """Results of its runs, as `score` gives them; none if a run is wrong."""
-    findings: tuple[Finding, ...]
-    """What is wrong, in the order of files."""
+    entry: Entry | None = None  # the entry, if its folder and `entry.json` are sound
+    sha256: str | None = None  # hash of all its files, if they are all there
+    scores: tuple[dict[str, Any], ...] = ()  # as `score` gives them; none if a run is wrong
+    findings: tuple[Finding, ...]  # what is wrong, in the order of files
 
     def as_json(self) -> dict[str, Any]:
         """Return what CI reports of the entry; only numbers and names that were checked."""
@@ -162,7 +151,7 @@ def _scored(
         return None, from_error(error, str(path))
     overall, headline = result["overall"], result["headline"]
     best = overall["metrics"][headline]["value"] if overall else None
-    if best is None or best < SUSPICIOUS or entry.fields["kind"] == "oracle":
+    if best is None or best < SUSPICIOUS or entry.fields.kind == "oracle":
         return result, None
     said, fix = "above what measuring the target twice gives", "expect to be asked how"
     said = f"{title(headline)} is {best:.1%}, {said}"

@@ -33,21 +33,13 @@ class FreshScore:
     """The headline of one task on both suites."""
 
     task: str
-    """Name of the task."""
     metric: str
-    """Its headline metric."""
-    public: float
-    """Value on the public queries."""
-    public_95: tuple[float, float]
-    """Its 95 % interval."""
-    fresh: float
-    """Value on the fresh queries."""
-    fresh_95: tuple[float, float]
-    """Its 95 % interval."""
-    data_sha256: str
-    """Hash of the fresh suite's data."""
-    seed: int
-    """Seed of the fresh suite."""
+    public: float  # value on the public queries
+    public_95: tuple[float, float]  # its 95 % interval
+    fresh: float  # value on the fresh queries
+    fresh_95: tuple[float, float]  # its 95 % interval
+    data_sha256: str  # hash of the fresh suite's data
+    seed: int  # seed of the fresh suite
 
     @property
     def gap(self) -> float:

@@ -1,4 +1,4 @@
-"""The public ledger of submissions: what was checked, flagged or withdrawn, by whom and why.
+"""The public ledger of submissions: what was checked, flagged or withdrawn, and what follows.
 
 `introspect-bench/ledger/1`: one JSON object a line. The file only grows: each line holds the hash
 of all bytes above it, so that a line changed or removed later shows in every line below.
@@ -9,68 +9,70 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError
-from ..submissions.schema import ENTRY_ID
+from ..submissions.schema import (
+    ENTRY_ID,
+    date_problem,
+    is_text,
+    matching,
+    one_of,
+    problems_of,
+    rule,
+)
 from ..submissions.text_rules import name_problem, text_problem
 
 SCHEMA = "introspect-bench/ledger/1"
-"""Value of `schema` in every line."""
 BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
 """Events that a person adds; `rescore` explains a change of scores by a new package version."""
 EVENTS = (*BY_HAND, "recheck", "rejudge", "rerun", "fresh")
-"""Values of `event`. `rejudge` is a recheck of judgements by the frozen judges."""
+"""`rejudge` is a recheck of judgements by the frozen judges."""
 MAX_BYTES = 16 << 20
-"""Largest ledger."""
 
-_FIELDS: Mapping[str, type | tuple[type, ...]] = {
-    "schema": str,
-    "date": str,
-    "event": str,
-    "entry": str,
-    "entry_sha256": str,
-    "by": str,
-    "commit": (str, type(None)),
-    "reason": str,
-    "tasks": dict,
-    "details": dict,
-    "previous": str,
-}
-_HEX = {"entry_sha256": re.compile("[0-9a-f]{64}"), "previous": re.compile("[0-9a-f]{64}")}
-_COMMIT = re.compile("[0-9a-f]{40}")
+_SHA, _COMMIT = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")
+
+
+def _commit_problem(value: Any) -> str | None:
+    return None if value is None else matching(_COMMIT, "40 hexadecimal digits")(value)
+
+
+def _tasks_problem(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return "is not an object"
+    for name, pair in value.items():
+        whole = isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
+        if not whole or not 0 <= pair[0] <= pair[1] or pair[1] == 0:
+            return f"has a {name[:80]} that is not [agreed, asked]"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One line of the ledger."""
 
-    number: int = 0
-    """Line of the file, from 1; 0 before it is written."""
-    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
-    """Day, such as `2026-01-31`."""
-    event: str
-    """One of `EVENTS`."""
-    entry: str
-    """Id of the entry."""
-    entry_sha256: str
-    """Hash of the entry's files when it was looked at, see `entries.entry_sha256`."""
-    by: str
-    """Who did it."""
-    commit: str | None = None
-    """Commit of the repository, all digits, if there is one."""
-    reason: str
-    """Why, a sentence."""
-    tasks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Of checks: queries answered the same, and queries asked, by task."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """What else is needed to do it again, such as the nonce of a recheck; JSON values."""
+    number: int = 0  # line of the file, from 1; 0 before it is written
+    date: str = rule(is_text(date_problem), default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
+    event: str = rule(one_of(EVENTS))
+    entry: str = rule(matching(ENTRY_ID, "the id of an entry"))
+    # Hash of the entry's files when it was looked at, see `entries.entry_sha256`.
+    entry_sha256: str = rule(matching(_SHA, "64 hexadecimal digits"))
+    by: str = rule(is_text(partial(name_problem, max_chars=60)))
+    commit: str | None = rule(_commit_problem, default=None)
+    reason: str = rule(is_text(partial(text_problem, max_chars=500)))
+    # Of checks: queries answered the same, and queries asked, by task.
+    tasks: Mapping[str, tuple[int, int]] = rule(_tasks_problem, default_factory=dict)
+    # What else is needed to do it again, such as the nonce of a recheck; JSON values.
+    details: Mapping[str, Any] = rule(
+        lambda value: None if isinstance(value, dict) else "is not an object", default_factory=dict
+    )
 
 
 def read_ledger(path: Path) -> tuple[Line, ...]:
@@ -120,40 +122,98 @@ def _read(path: Path) -> tuple[tuple[Line, ...], str]:
 
 
 def _line(row: Mapping[str, Any], digest: str, number: int, where: str) -> Line:
-    for name, kinds in _FIELDS.items():
-        if not isinstance(row.get(name, ...), kinds):
-            raise IntegrityError(f"{where}: field {name} is missing or of the wrong type")
-    if unknown := sorted(row.keys() - _FIELDS.keys()):
-        raise IntegrityError(f"{where}: field {unknown[0][:80]} is not one of a ledger")
-    if row["schema"] != SCHEMA or row["event"] not in EVENTS:
-        raise IntegrityError(f"{where}: field schema or event is unknown")
-    for name, pattern in _HEX.items():
-        if not pattern.fullmatch(row[name]):
-            raise IntegrityError(f"{where}: field {name} is not 64 hexadecimal digits")
-    if row["commit"] is not None and not _COMMIT.fullmatch(row["commit"]):
-        raise IntegrityError(f"{where}: field commit is not 40 hexadecimal digits")
-    if not ENTRY_ID.fullmatch(row["entry"]):
-        raise IntegrityError(f"{where}: field entry is not the id of an entry")
-    if problem := name_problem(row["by"], max_chars=60):
-        raise IntegrityError(f"{where}: field by {problem}")
-    if problem := text_problem(row["reason"], max_chars=500):
-        raise IntegrityError(f"{where}: field reason {problem}")
-    if row["previous"] != digest:
+    said = {name: value for name, value in row.items() if name not in ("schema", "previous")}
+    if row.get("schema") != SCHEMA:
+        raise IntegrityError(f"{where}: field schema is not {SCHEMA!r}")
+    for name, problem in problems_of(Line, said):
+        raise IntegrityError(f"{where}: field {name[:80]} {problem}")
+    if row.get("previous") != digest:
         raise IntegrityError(
             f"{where}: a line above was changed: its bytes hash to {digest}, not to what this line "
             "was written under; restore the file from git"
         )
-    try:
-        date.fromisoformat(row["date"])
-    except ValueError as error:
-        raise IntegrityError(f"{where}: field date is not a day such as 2026-01-31") from error
-    said = {name: value for name, value in row.items() if name not in ("schema", "previous")}
-    return Line(number=number, **said | {"tasks": _tasks(row["tasks"], where)})
+    tasks = {name: (agreed, asked) for name, (agreed, asked) in row["tasks"].items()}
+    return Line(number=number, **said | {"tasks": tasks})
 
 
-def _tasks(value: Mapping[str, Any], where: str) -> dict[str, tuple[int, int]]:
-    for name, pair in value.items():
-        whole = isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
-        if not whole or not 0 <= pair[0] <= pair[1] or pair[1] == 0:
-            raise IntegrityError(f"{where}: field tasks.{name[:80]} is not [agreed, asked]")
-    return {name: (agreed, asked) for name, (agreed, asked) in value.items()}
+TIERS: Mapping[int, tuple[str, str]] = {
+    1: ("re-scored", "CI computed every number from the raw replies."),
+    2: ("spot-checked", "A maintainer asked the explainer some queries again, chosen by hash."),
+    3: ("re-run", "A maintainer ran the explainer on every query again."),
+    4: ("fresh-split confirmed", "The explainer was run on queries that did not exist before."),
+}
+"""Label of each tier, and what it means in a sentence."""
+AGREEMENT = 0.9
+"""Share of queries answered the same from which a check confirms an entry. Not 1: a model's last
+bits depend on device and batch, and the share itself is shown."""
+MIN_ASKED = 20  # fewest queries of a task that make a spot check
+WITHOUT_TARGET = "without_target"
+"""Key of `details`: whether a check ran in a process that holds no weights of the target."""
+_CHECKS = {"recheck": 2, "rerun": 3, "fresh": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerState:
+    """Where an entry stands."""
+
+    tier: int  # 1 to 4, see `TIERS`
+    lines: tuple[Line, ...]  # all that the ledger says of the entry, oldest first
+    withdrawn: bool  # whether it is withdrawn; it stays on the board, greyed out
+    flags: tuple[str, ...]  # reasons of its flags since it was last restored
+    # Whether it gave its answers in a process that holds no weights of the target: True if
+    # all of them, for every task; False if it failed; None if that was not tried.
+    without_target: bool | None = None
+
+
+def standing(
+    lines: Sequence[Line], entry: str, entry_sha256: str, tasks: Collection[str] = ()
+) -> LedgerState:
+    """Say where an entry stands; checks of other bytes than those it holds now do not count.
+
+    An entry has the tier that all of its tasks have; `tasks` are those it has runs of, or those
+    that were checked if empty. Of several checks of one kind the last counts.
+    """
+    own = tuple(line for line in lines if line.entry == entry)
+    withdrawn = False
+    flags: list[str] = []
+    confirmed: dict[tuple[str, str], bool] = {}
+    alone: dict[str, bool] = {}
+    for line in own:
+        if line.event == "withdraw":
+            withdrawn = True
+        elif line.event == "restore":
+            withdrawn, flags = False, []
+        elif line.event == "flag":
+            flags.append(line.reason)
+        elif line.event in _CHECKS and line.entry_sha256 == entry_sha256:
+            sound = {task: confirms(line, task) for task in line.tasks}
+            if line.details.get(WITHOUT_TARGET) is True:
+                alone |= _alone(line)
+                # that an explainer needs the target says nothing of who gave the answers
+                sound = {task: True for task, ok in sound.items() if ok}
+            confirmed |= {(task, line.event): ok for task, ok in sound.items()}
+    tiers = [
+        max(_CHECKS[event] if confirmed.get((task, event)) else 1 for event in _CHECKS)
+        for task in tasks or {task for task, _ in confirmed}
+    ]
+    whole = bool(alone) and set(tasks) <= alone.keys()
+    return LedgerState(
+        tier=min(tiers, default=1),
+        lines=own,
+        withdrawn=withdrawn,
+        flags=tuple(flags),
+        without_target=(whole or None) if all(alone.values()) else False,
+    )
+
+
+def _alone(line: Line) -> dict[str, bool]:
+    """By task: whether enough came out the same; a part of the queries can only refute."""
+    same = {task: agreed >= AGREEMENT * asked for task, (agreed, asked) in line.tasks.items()}
+    return {task: ok for task, ok in same.items() if line.event != "recheck" or not ok}
+
+
+def confirms(line: Line, task: str) -> bool:
+    """Whether a check asked enough of a task and found enough of it the same."""
+    agreed, asked = line.tasks[task]
+    enough = line.event != "recheck" or asked >= MIN_ASKED
+    return enough and agreed >= AGREEMENT * asked

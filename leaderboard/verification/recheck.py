@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,17 @@ from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.runs.run import Run, read_run
 from ..submissions.entries import Entry, entry_sha256, read_entry
 from .fresh import FreshScore, ask_fresh
-from .ledger import Line, append_line
+from .ledger import AGREEMENT, WITHOUT_TARGET, Line, append_line
 from .rerun import Agreement, Recheck, ask_again, judge_again
-from .tiers import AGREEMENT, WITHOUT_TARGET
 from .without_target import ask_without_target
 
 NONCE_BYTES = 8
-"""Size of a fresh nonce."""
 
 
 def choose(qids: Sequence[str], *, k: int, entry_sha: str, nonce: str) -> list[str]:
     """Return the `k` queries that come first by `sha256(entry hash : nonce : query id)`."""
-    return sorted(qids, key=lambda qid: sha256(f"{entry_sha}:{nonce}:{qid}".encode()).hexdigest())[
-        :k
-    ]
+    hashes = {qid: sha256(f"{entry_sha}:{nonce}:{qid}".encode()).hexdigest() for qid in qids}
+    return sorted(qids, key=lambda qid: hashes[qid])[:k]
 
 
 def recheck(
@@ -56,13 +53,13 @@ def recheck(
     submitted = read_entry(Path(entry))
     runs = _runs(submitted, check.tasks)
     if check.without_target:
-        checked = _without_target(submitted, runs, check)
+        answer, line = _without_target(submitted, runs, check)
     elif check.fresh is not None:
         scores = [
             ask_fresh(run, check, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers)
             for run in runs
         ]
-        checked = _fresh(submitted, scores)
+        answer, line = _fresh(submitted, scores)
     else:
         sha, nonce = entry_sha256(submitted), check.nonce or secrets.token_hex(NONCE_BYTES)
         outcomes = []
@@ -75,10 +72,10 @@ def recheck(
         if not outcomes:
             raise UsageError(f"{entry}: no judgements; only descriptions are judged")
         whole = len(runs) == len(submitted.runs) and all(one.whole for one in outcomes)
-        checked = _asked_again(submitted, check, outcomes, nonce=nonce, whole=whole)
+        answer, line = _asked_again(submitted, check, outcomes, nonce=nonce, whole=whole)
     if ledger is not None:
-        append_line(ledger, replace(checked.line, by=by))
-    return checked.answer
+        append_line(ledger, replace(line, by=by))
+    return answer
 
 
 def check_agreement(found: Mapping[str, Any]) -> None:
@@ -107,14 +104,7 @@ def check_agreement(found: Mapping[str, Any]) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
-    """What came out."""
-
-    answer: dict[str, Any]
-    """What `recheck` returns."""
-    line: Line
-    """What the ledger gets, but for who checked."""
+Checked = tuple[dict[str, Any], Line]  # what `recheck` returns; the line, but for who checked
 
 
 def _checked(
@@ -123,7 +113,7 @@ def _checked(
     reason: str,
     tasks: Mapping[str, tuple[int, int]],
     details: Mapping[str, Any],
-) -> _Checked:
+) -> Checked:
     sha = entry_sha256(entry)
     line = Line(
         event=answer["event"],
@@ -134,12 +124,12 @@ def _checked(
         tasks=tasks,
         details={**details, "package": __version__},
     )
-    return _Checked(answer={"entry": entry.id, "entry_sha256": sha} | answer, line=line)
+    return {"entry": entry.id, "entry_sha256": sha} | answer, line
 
 
 def _asked_again(
     entry: Entry, check: Recheck, outcomes: Sequence[Agreement], *, nonce: str, whole: bool
-) -> _Checked:
+) -> Checked:
     event = "rejudge" if check.judgements else "rerun" if whole else "recheck"
     answer = {"nonce": nonce, "event": event, "tasks": [asdict(one) for one in outcomes]}
     asked, agreed = sum(one.asked for one in outcomes), sum(one.agreed for one in outcomes)
@@ -150,7 +140,7 @@ def _asked_again(
     return _checked(entry, answer, reason, tasks, details)
 
 
-def _fresh(entry: Entry, scores: Sequence[FreshScore]) -> _Checked:
+def _fresh(entry: Entry, scores: Sequence[FreshScore]) -> Checked:
     rows = [asdict(one) | {"gap": one.gap, "confirmed": one.confirmed} for one in scores]
     answer = {"nonce": None, "event": "fresh", "tasks": rows}
     reason = "asked the queries of a fresh suite, all of them"
@@ -158,7 +148,7 @@ def _fresh(entry: Entry, scores: Sequence[FreshScore]) -> _Checked:
     return _checked(entry, answer, reason, tasks, {"scores": rows})
 
 
-def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> _Checked:
+def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> Checked:
     """Ask an entry's explainer in a process that holds no weights of the target."""
     if check.judgements:
         raise UsageError("--judgements asks the judges; leave it or --without-target out")
@@ -175,17 +165,15 @@ def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> _Check
         answer = {"event": event, "tasks": [], "nonce": None} | answer
         reason = f"no answers without the target's weights: {answer['failed']}"[:500]
     else:
-        tasks = {one["task"]: _came_out(one) for one in answer["tasks"]}
+        # a fresh suite confirms a task or does not; else some answers of those asked agree
+        tasks = {
+            one["task"]: (int(one.get("agreed", one.get("confirmed"))), int(one.get("asked", 1)))
+            for one in answer["tasks"]
+        }
         agreed, n = (sum(pair[place] for pair in tasks.values()) for place in (0, 1))
         reason = f"{agreed} of {n} came out the same without the target's weights"
     details = {WITHOUT_TARGET: True, "nonce": answer["nonce"]}
     return _checked(entry, answer | {WITHOUT_TARGET: True}, reason, tasks, details)
-
-
-def _came_out(found: Mapping[str, Any]) -> tuple[int, int]:
-    if "confirmed" in found:
-        return int(found["confirmed"]), 1
-    return found["agreed"], found["asked"]
 
 
 def _runs(entry: Entry, tasks: Sequence[str]) -> list[Run]:

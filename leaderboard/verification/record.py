@@ -74,17 +74,14 @@ def unexplained(
     current = {str(entry["entry"]): entry for entry in now}
     for old in before:
         name = str(old["entry"])
-        new = current.get(name)
+        own, new = [line for line in lines if line.entry == name], current.get(name)
         if new is None:
-            if not any(line.entry == name and line.event == "withdraw" for line in lines):
+            if not any(line.event == "withdraw" for line in own):
                 findings.append(_finding(name, "is gone", "a line `withdraw` in the ledger"))
-            continue
-        changed = [what for what in ("sha256", "scores") if old[what] != new[what]]
-        if changed and not _explained(lines, name, new):
-            what = "its files" if "sha256" in changed else "its scores"
-            findings.append(
-                _finding(name, f"{what} changed", "a line `rescore` in the ledger that says why")
-            )
+        elif not _explained(own, old, new):
+            what = "its files" if old["sha256"] != new["sha256"] else "its scores"
+            expected = "a line `rescore` in the ledger that says why"
+            findings.append(_finding(name, f"{what} changed", expected))
     return findings
 
 
@@ -93,14 +90,13 @@ def scores_sha256(scores: Sequence[Mapping[str, Any]]) -> str:
     return files.sha256_bytes(files.canonical_json(list(scores)).encode())
 
 
-def _explained(lines: Sequence[Line], name: str, new: Mapping[str, Any]) -> bool:
-    wanted = scores_sha256(new["scores"])
+def _explained(lines: Sequence[Line], old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if all(old[what] == new[what] for what in ("sha256", "scores")):
+        return True
+    wanted = (new["sha256"], scores_sha256(new["scores"]))
+    rescored = (line for line in lines if line.event == "rescore")
     return any(
-        line.entry == name
-        and line.event == "rescore"
-        and line.entry_sha256 == new["sha256"]
-        and line.details.get("scores_sha256") == wanted
-        for line in lines
+        (line.entry_sha256, line.details.get("scores_sha256")) == wanted for line in rescored
     )
 
 

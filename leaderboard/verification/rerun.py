@@ -19,36 +19,29 @@ from ...benchmark.registry import provided_tasks
 from ...benchmark.runs.run import MAX_ROWS, Run, read_replies
 from ...benchmark.scoring.grade import about
 
-SAMPLE = 20
-"""Queries of each task that are asked again unless more are wanted."""
+SAMPLE = 20  # queries of each task that are asked again unless more are wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
     """How an entry is checked."""
 
+    # Queries of each task that are asked again, all if it has fewer; `SAMPLE` if None, or all
+    # without the target.
     k: int | None = None
-    """Queries of each task that are asked again, all if it has fewer; `SAMPLE` if None, or all
-    without the target."""
+    # Who is asked; only a baseline can be left out, a submission never names what is loaded.
     model: str | None = None
-    """Who is asked; only a baseline can be left out, a submission never names what is loaded."""
-    tasks: Sequence[str] = ()
-    """Tasks to check; all of the entry if empty."""
+    tasks: Sequence[str] = ()  # tasks to check; all of the entry if empty
+    # Text that goes into the choice of queries; fresh if None. An entry could be changed
+    # until a choice that depends on its bytes alone falls on the queries that were really
+    # asked.
     nonce: str | None = None
-    """Text that goes into the choice of queries; fresh if None. An entry could be changed until a
-    choice that depends on its bytes alone falls on the queries that were really asked."""
-    judgements: bool = False
-    """Ask the frozen judges of descriptions instead of the explainer."""
-    suite: str | None = None
-    """Folder of suites, for suites that are not in the package."""
-    without_target: bool = False
-    """Ask in a process that holds no weights of the target."""
-    fresh: str | None = None
-    """Folder of a fresh suite, all of whose queries are asked instead."""
+    judgements: bool = False  # ask the frozen judges of descriptions instead of the explainer
+    suite: str | None = None  # folder of suites, for suites that are not in the package
+    without_target: bool = False  # ask in a process that holds no weights of the target
+    fresh: str | None = None  # folder of a fresh suite, all of whose queries are asked instead
     device: str = "cpu"
-    """A torch device."""
-    dtype: str | None = None
-    """Dtype of the weights; the entry's own if None."""
+    dtype: str | None = None  # dtype of the weights; the entry's own if None
 
     @property
     def most(self) -> int:
@@ -63,17 +56,11 @@ class Agreement:
     """What was found for one task."""
 
     task: str
-    """Name of the task."""
-    asked: int
-    """Queries or judgements made again."""
-    agreed: int
-    """How many came out the same: the same answer, or the same judgement."""
-    identical: int
-    """How many raw replies have the same bytes; equal to `agreed` for judgements."""
-    whole: bool
-    """Whether these were all the entry has."""
-    differing: tuple[str, ...]
-    """Ids of queries that did not come out the same."""
+    asked: int  # queries or judgements made again
+    agreed: int  # how many came out the same: the same answer, or the same judgement
+    identical: int  # how many raw replies have the same bytes; equal to `agreed` for judgements
+    whole: bool  # whether these were all the entry has
+    differing: tuple[str, ...]  # ids of queries that did not come out the same
 
 
 def ask_again(
@@ -190,20 +177,21 @@ def _model(run: Run, given: str | None) -> str:
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     from ...benchmark.backends.injection.parse import read_injection
 
-    kept, generation = run.header.explainer.settings, run.header.generation
-    local = run.header.explainer.kind == "local"
-    injection, family = kept.get("injection"), kept.get("family")
-    return {
-        "seed": generation.seed,
-        "batch_size": generation.batch_size,
-        "dtype": check.dtype or (kept.get("dtype", "auto") if local else "auto"),
-        "injection": read_injection(injection) if local and injection else None,
-        "family": str(family) if local and family else None,
-        "decoding": str(kept["decoding"]) if local and kept.get("decoding") else None,
-        "max_new_tokens": generation.max_new_tokens if local else None,
-        "thinking": True if local and generation.thinking else None,
-        "system": generation.system or None if local else None,
-        "n_train": None if local else kept.get("n_train"),
+    explainer, generation = run.header.explainer, run.header.generation
+    kept = explainer.settings
+    found: dict[str, Any] = {"seed": generation.seed, "batch_size": generation.batch_size}
+    if explainer.kind == "custom":
+        arguments = {name: value for name, value in kept.items() if name != "source_sha256"}
+        return found | {"dtype": check.dtype or "auto", "explainer_args": arguments}
+    if explainer.kind != "local":
+        return found | {"dtype": check.dtype or "auto", "n_train": kept.get("n_train")}
+    return found | {
+        **{name: str(kept[name]) if kept.get(name) else None for name in ("family", "decoding")},
+        "system": generation.system or None,
+        "dtype": check.dtype or kept.get("dtype", "auto"),
+        "injection": read_injection(kept["injection"]) if kept.get("injection") else None,
+        "max_new_tokens": generation.max_new_tokens,
+        "thinking": True if generation.thinking else None,
     }
 
 

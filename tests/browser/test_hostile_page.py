@@ -15,7 +15,7 @@ from tiny_boards import make_board, make_row, make_sheet
 
 from introspect_bench.leaderboard.site.board import Board, Matrix, Row, SuiteBoard
 from introspect_bench.leaderboard.site.folder import write_site
-from introspect_bench.leaderboard.site.shards import Asked, Reply, Sheet
+from introspect_bench.leaderboard.site.render import Reply, Sheet, ShownQuery
 
 Open = Callable[..., Page]
 
@@ -51,7 +51,7 @@ def hostile_sheet(suite: SuiteBoard) -> Sheet:
         key="toy-activation-patching",
         title=PAYLOADS[0],
         queries=tuple(
-            Asked(id=f"{number:016x}", about=(text,), asked=text, truth=text)
+            ShownQuery(id=f"{number:016x}", about=(text,), asked=text, truth=text)
             for number, text in enumerate(PAYLOADS)
         ),
         entries=tuple((row.id, row.name) for row in suite.rows[:4]),

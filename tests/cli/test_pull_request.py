@@ -289,7 +289,7 @@ def test_a_list_of_changes_that_never_ends_is_not_read(
 
     head = scratch.pull_request(change)
     monkeypatch.setattr(
-        "introspect_bench.leaderboard.submissions.git_objects.MAX_LISTING_BYTES", 1_000
+        "introspect_bench.leaderboard.submissions.pull_request.MAX_LISTING_BYTES", 1_000
     )
     with pytest.raises(IntegrityError, match="more than"):
         check_pull_request(scratch.root, base=scratch.base, head=head, work=here / "work")

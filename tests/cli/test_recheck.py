@@ -21,10 +21,9 @@ from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.verification.ledger import read_ledger
+from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 from introspect_bench.leaderboard.verification.recheck import choose
 from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
-from introspect_bench.leaderboard.verification.tiers import standing
 from introspect_bench.tasks.feature_descriptions.judge import judges as module
 from introspect_bench.tasks.verdicts import format_either
 

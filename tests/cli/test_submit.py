@@ -15,7 +15,7 @@ from tiny_entries import CONTACT, rows_of, write_rows
 import introspect_bench as ib
 from introspect_bench.benchmark.errors import CheckFailedError
 from introspect_bench.leaderboard.submissions.entries import find_entries, read_entry
-from introspect_bench.leaderboard.submissions.submit import Description
+from introspect_bench.leaderboard.submissions.submit import Statement
 
 WORDS = ("--name", "Acme/Model-1", "--contact", CONTACT, "--declare", "--suite", "toy")
 
@@ -38,8 +38,8 @@ def test_runs_become_a_folder_that_validates_and_scores_the_same(call: Call) -> 
     entry = read_entry(folder)
     assert entry.suite == "toy"
     assert [path.name for path in entry.runs] == [f"{PATCHING}.jsonl", f"{ABLATIONS}.jsonl"]
-    assert entry.fields["kind"] == "baseline"
-    assert entry.fields["authors"] == ["Ann Ångström"]
+    assert entry.fields.kind == "baseline"
+    assert entry.fields.authors == ["Ann Ångström"]
     assert [run.read_bytes() for run in runs] == before
     copy = next(path for path in entry.runs if path.stem == ABLATIONS)
     assert ib.score(copy, suite="toy") == ib.score(runs[0], suite="toy")
@@ -80,7 +80,7 @@ def test_json_is_one_document_and_python_does_the_same(call: Call) -> None:
     code, out, _ = call("submit", str(run), *WORDS, "--json", "-o", "a")
     assert code == 0
     said = json.loads(out)
-    described = Description(name="Acme/Model-1", contact=CONTACT, declared=True)
+    described = Statement(name="Acme/Model-1", contact=CONTACT, declared=True)
     made = ib.submit([run], described, output=Path("b"), suite="toy")
     assert said["id"] == made.id
     assert said["pull_request"] is None
@@ -197,13 +197,13 @@ def test_a_full_disk_leaves_no_half_entry(call: Call, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(shutil, "copytree", full)
     with pytest.raises(OSError, match="no disk space left"):
-        ib.submit([run], Description(name="a/b", contact=CONTACT, declared=True), suite="toy")
+        ib.submit([run], Statement(name="a/b", contact=CONTACT, declared=True), suite="toy")
     assert not list(Path("submissions/toy").iterdir())
 
 
 def test_statements_are_asked_for_in_python_too(call: Call) -> None:
     with pytest.raises(CheckFailedError, match="--declare"):
-        ib.submit([one_run(call)], Description(name="a/b", contact=CONTACT), suite="toy")
+        ib.submit([one_run(call)], Statement(name="a/b", contact=CONTACT), suite="toy")
 
 
 def test_a_report_is_written_and_names_line_expectation_and_fix(call: Call) -> None:

@@ -38,8 +38,7 @@ from introspect_bench.benchmark.metrics.paired import (
 )
 from introspect_bench.benchmark.metrics.verdicts import ScoreTable, Table
 from introspect_bench.benchmark.scoring.scale import Scale
-from introspect_bench.leaderboard.ranking.overall import TaskScore, overall
-from introspect_bench.leaderboard.ranking.ranking import told_apart
+from introspect_bench.leaderboard.ranking.ranking import Headline, overall, told_apart
 
 SHARED, OWN = 0.8, 0.6
 """Standard deviations of a group's difficulty, on the scale of a standard normal answer."""
@@ -203,7 +202,7 @@ def overalls(n_sets: int, seed: int) -> float:
         for name, (n, level, _, _) in parts.items():
             (table,) = causal((level,), n, rng)
             values = resample([table], ["exact_match"], rng=rng)["exact_match"][0]
-            scores[name] = TaskScore(value=float(table.exact.mean()), resampled=values)
+            scores[name] = Headline(value=float(table.exact.mean()), resampled=values)
         found = overall(scores, scales)
         assert found is not None
         hits += bool(found.interval_95[0] <= truth <= found.interval_95[1])

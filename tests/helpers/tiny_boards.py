@@ -20,7 +20,7 @@ from introspect_bench.leaderboard.site.board import (
     SuiteBoard,
     TaskScore,
 )
-from introspect_bench.leaderboard.site.shards import Asked, Reply, Sheet
+from introspect_bench.leaderboard.site.render import Reply, Sheet, ShownQuery
 
 TASKS = {
     "feature-descriptions": ("Feature descriptions", "matched_auroc", 600, 0.0, 0.62),
@@ -198,7 +198,7 @@ def make_sheet(suite: SuiteBoard, task: str = "activation-patching", n: int = 12
     """Queries of a task; entry k has query q right if k + 2 divides q, none those above 100."""
     rows = [row for row in suite.rows if task in row.scores]
     queries = tuple(
-        Asked(
+        ShownQuery(
             id=f"{number:016x}",
             about=("last-subject", "layers 6 to 11"),
             asked=f"The city of Ann {number} is ⟦vector⟧. What does the model answer then?",

@@ -10,7 +10,7 @@ from typing import Any
 
 from introspect_bench.benchmark.files import compact_json, sha256_bytes
 from introspect_bench.leaderboard.submissions.entries import body_digest
-from introspect_bench.leaderboard.submissions.submit import Description, submit
+from introspect_bench.leaderboard.submissions.submit import Statement, submit
 
 ORG, TITLE = "acme", "Model-1"
 CONTACT = "https://github.com/acme/model"
@@ -18,7 +18,7 @@ CONTACT = "https://github.com/acme/model"
 Rows = list[dict[str, Any]]
 
 
-def describe(**changes: Any) -> Description:
+def describe(**changes: Any) -> Statement:
     """What is said of the tiny entry."""
     said: dict[str, Any] = {
         "name": f"{ORG}/{TITLE}",
@@ -28,7 +28,7 @@ def describe(**changes: Any) -> Description:
         "declared": True,
         "bibtex": "@misc{a, title={An {A}}}",
     }
-    return Description(**said | changes)
+    return Statement(**said | changes)
 
 
 def make_entry(runs: list[Path], output: Path, suite: Path, **changes: Any) -> Path:

@@ -26,7 +26,7 @@ from tiny_entries import renamed, rows_of, write_rows
 
 from introspect_bench.leaderboard.site.build import make_board
 from introspect_bench.leaderboard.site.folder import write_site
-from introspect_bench.leaderboard.submissions.submit import Description, submit
+from introspect_bench.leaderboard.submissions.submit import Statement, submit
 
 
 def silenced(rows: list[dict[str, Any]], rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def silenced(rows: list[dict[str, Any]], rng: np.random.Generator) -> list[dict[
 
 def make_entries(folder: Path, runs: Sequence[Path], n: int) -> None:
     """Write the entries."""
-    said = Description(
+    said = Statement(
         name="speed/model",
         contact="https://github.com/acme/model",
         declared=True,

@@ -65,10 +65,10 @@ def command(
     code of class replays at once, all other user code is shown without a rank.
     """
     from ..leaderboard.submissions.schema import LINKS
-    from ..leaderboard.submissions.submit import Description, read_text
+    from ..leaderboard.submissions.submit import Statement, read_text
 
     links = {name: said.pop(f"{name}_url") for name in LINKS}
-    description = Description(
+    description = Statement(
         **said,
         links={name: link for name, link in links.items() if link is not None},
         bibtex="" if bibtex is None else read_text(bibtex),

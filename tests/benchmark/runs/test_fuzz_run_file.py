@@ -29,6 +29,7 @@ from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.leaderboard.submissions.checks import run_findings, together
 from introspect_bench.leaderboard.submissions.entries import Entry
+from introspect_bench.leaderboard.submissions.schema import REQUIRED, EntryFields
 from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 
 N_FILES = int(os.environ.get("INTROSPECT_BENCH_FUZZ", "1000"))
@@ -39,11 +40,12 @@ TOKENS = (
     *(b"\xff", b"\x00", b"\xef\xbb\xbf", b"\n", b"\r", b"\xe2\x80\xa8", b'"', b"\\", b"," * 9),
     *(b'"../../etc/passwd"', b'"test"', b'"train"', b'"0000000000000000"', b'"footer"'),
 )
+ANY: dict[str, Any] = dict.fromkeys(REQUIRED, "")
 ENTRY = Entry(
     folder=Path("submissions/toy/acme__model__00000000"),
     id="acme__model__00000000",
     suite="toy",
-    fields={"kind": "trained"},
+    fields=EntryFields(**ANY | {"kind": "trained"}),
     runs=(),
     notes=None,
 )

@@ -11,8 +11,13 @@ import pytest
 
 from introspect_bench.benchmark.metrics.verdicts import FloatArray
 from introspect_bench.benchmark.scoring.scale import Scale
-from introspect_bench.leaderboard.ranking.overall import TaskScore, overall
-from introspect_bench.leaderboard.ranking.ranking import rank_intervals, tie_letters, told_apart
+from introspect_bench.leaderboard.ranking.ranking import (
+    Headline,
+    overall,
+    rank_intervals,
+    tie_letters,
+    told_apart,
+)
 
 SUITES = Path(__file__).parents[3] / "tasks" / "suites" / "smollm2-135m"
 
@@ -151,9 +156,9 @@ def test_two_hundred_entries_take_under_ten_seconds() -> None:
     assert [place.rank for place in places] == list(range(200, 0, -1))
 
 
-def one_task(value: float, seed: int = 0, spread: float = 0.02) -> TaskScore:
+def one_task(value: float, seed: int = 0, spread: float = 0.02) -> Headline:
     rng = np.random.default_rng(seed)
-    return TaskScore(value=value, resampled=value + spread * rng.normal(size=2000))
+    return Headline(value=value, resampled=value + spread * rng.normal(size=2000))
 
 
 SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
@@ -188,20 +193,18 @@ def test_without_a_task_there_is_no_overall() -> None:
 def test_a_few_resamples_without_a_value_are_left_out() -> None:
     values = one_task(0.5).resampled.copy()
     values[:20] = np.nan  # 1 % of 2,000
-    found = overall({"a": TaskScore(value=0.5, resampled=values), "b": one_task(0.1)}, SCALES)
+    found = overall({"a": Headline(value=0.5, resampled=values), "b": one_task(0.1)}, SCALES)
     assert found is not None
     assert found.resampled.shape == (1980,)
     values[20] = np.nan
-    assert (
-        overall({"a": TaskScore(value=0.5, resampled=values), "b": one_task(0.1)}, SCALES) is None
-    )
+    assert overall({"a": Headline(value=0.5, resampled=values), "b": one_task(0.1)}, SCALES) is None
     assert overall({"a": one_task(float("nan")), "b": one_task(0.1)}, SCALES) is None
 
 
 def test_overall_of_what_is_infinite_is_refused() -> None:
-    for bad in (one_task(float("inf")), TaskScore(value=0.1, resampled=np.full(2000, np.inf))):
+    for bad in (one_task(float("inf")), Headline(value=0.1, resampled=np.full(2000, np.inf))):
         with pytest.raises(ValueError, match="infinite"):
             overall({"a": bad, "b": one_task(0.1)}, SCALES)
-    short = TaskScore(value=0.1, resampled=np.zeros(10))
+    short = Headline(value=0.1, resampled=np.zeros(10))
     with pytest.raises(ValueError, match="resampled differently"):
         overall({"a": short, "b": one_task(0.1)}, SCALES)

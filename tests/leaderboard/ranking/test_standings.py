@@ -11,14 +11,14 @@ import pytest
 from introspect_bench.benchmark.scoring.scale import Scale
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.overall import TaskScore, scales_of, standings
+from introspect_bench.leaderboard.ranking.ranking import Headline, scales_of, standings
 
 SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 
 
-def score(value: float, seed: int) -> TaskScore:
+def score(value: float, seed: int) -> Headline:
     rng = np.random.default_rng(seed)
-    return TaskScore(value=value, resampled=value + 0.01 * rng.normal(size=500))
+    return Headline(value=value, resampled=value + 0.01 * rng.normal(size=500))
 
 
 def test_only_whole_contestants_have_a_place() -> None:

@@ -18,15 +18,17 @@ from payloads import PAYLOADS
 from tiny_boards import change_row, estimate, make_board, make_sheet
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
+from introspect_bench.benchmark.export.export import FORMULA
 from introspect_bench.leaderboard.site.board import Board, Estimate
-from introspect_bench.leaderboard.site.downloads import FORMULA, board_bib, board_csv
 from introspect_bench.leaderboard.site.folder import (
+    board_bib,
     board_check,
+    board_csv,
     differences,
     read_board,
     write_site,
 )
-from introspect_bench.leaderboard.site.render import render, script_json
+from introspect_bench.leaderboard.site.render import board_json, render, script_json
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -195,18 +197,8 @@ def test_the_spreadsheet_holds_unrounded_numbers() -> None:
     assert score is not None
     assert float(row["value"]) == score.value
     assert float(row["low_95"]) == score.low
-    assert (
-        json.loads(render_json(board))["suites"][0]["rows"][0]["scores"]["feature-descriptions"][
-            "headline"
-        ]["value"]
-        == score.value
-    )
-
-
-def render_json(board: Board) -> str:
-    from introspect_bench.leaderboard.site.render import board_json
-
-    return board_json(board).decode()
+    written = json.loads(board_json(board))["suites"][0]["rows"][0]["scores"]
+    assert written["feature-descriptions"]["headline"]["value"] == score.value
 
 
 def test_bibtex_is_there_once() -> None:

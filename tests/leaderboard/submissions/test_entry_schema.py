@@ -16,6 +16,7 @@ from introspect_bench.leaderboard.submissions.schema import (
     DECLARED,
     REQUIRED,
     SCHEMA,
+    entry_schema,
     field_problems,
 )
 
@@ -49,6 +50,7 @@ def test_the_schema_is_a_schema_and_sound_fields_fit_it() -> None:
     jsonschema.Draft202012Validator.check_schema(PUBLISHED.schema)
     assert field_problems(SOUND) == []
     assert fits(SOUND)
+    assert PATH.read_text() == json.dumps(entry_schema(), indent=2) + "\n"
     assert set(REQUIRED) == set(PUBLISHED.schema["required"])
 
 

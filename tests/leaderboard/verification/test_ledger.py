@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
-from introspect_bench.leaderboard.verification.ledger import Line, append_line, read_ledger
-from introspect_bench.leaderboard.verification.tiers import standing
+from introspect_bench.leaderboard.verification.ledger import (
+    Line,
+    append_line,
+    read_ledger,
+    standing,
+)
 
 ENTRY = "acme__model__01234567"
 SHA, OTHER = "ab" * 32, "cd" * 32
