@@ -32,12 +32,10 @@ class Reach:
     head: list[tuple[torch.Tensor, torch.Tensor]]
     """Keys and values of the prefix by layer, each (n_kv_heads, head_length, d_head); may be empty.
     """
-    queries: torch.Tensor
-    """Positions of the tokens in this pass, int64 (rows, width)."""
+    queries: torch.Tensor  # positions of the tokens in this pass, int64 (rows, width)
     keys: torch.Tensor
     """Positions of the rows' own cached and present tokens, int64 (rows, own_length)."""
-    calls: int = 0
-    """Attention calls that used this object."""
+    calls: int = 0  # attention calls that used this object
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
     """Own mask by sliding window, made once per pass."""
 

@@ -10,8 +10,7 @@ import torch
 
 from .chat import Encoded
 
-PREFILL_TOKENS = 2048
-"""Question tokens, padding included, that are read in one pass."""
+PREFILL_TOKENS = 2048  # question tokens, padding included, that are read in one pass
 
 
 def padded(

@@ -32,14 +32,11 @@ from ...runs.reply_text import THINK
 from ..injection.quoted import mark_quoted, offsets_of, token_at, unmark
 from ..injection.spec import REPLAY, Injection, names_token, own_layers
 
-QUESTION_MARK = "⟦question⟧"
-"""Stands for the question while the chat template is rendered."""
+QUESTION_MARK = "⟦question⟧"  # stands for the question while the chat template is rendered
 
-PLACEHOLDER = " X"
-"""Its last token stands in the slot; the space before the slot belongs to it."""
+PLACEHOLDER = " X"  # its last token stands in the slot; the space before the slot belongs to it
 
-ENABLE_THINKING = "enable_thinking"
-"""Variable of chat templates whose models can think first."""
+ENABLE_THINKING = "enable_thinking"  # variable of chat templates whose models can think first
 
 CHAT_DATE = "26 Jul 2024"
 """Date for templates that print one (Llama 3), so that a prompt does not depend on the day."""
@@ -49,10 +46,8 @@ CHAT_DATE = "26 Jul 2024"
 class Encoded:
     """Token ids with their slots."""
 
-    ids: tuple[int, ...]
-    """Token ids, possibly none."""
-    columns: tuple[int, ...] = ()
-    """Index in `ids` of each place where a vector enters."""
+    ids: tuple[int, ...]  # token ids, possibly none
+    columns: tuple[int, ...] = ()  # index in `ids` of each place where a vector enters
     vectors: tuple[npt.NDArray[np.float32], ...] = ()
     """One vector (d_target,) for each place; empty when vectors are left out."""
     layers: tuple[tuple[int, int], ...] = ()
@@ -63,10 +58,8 @@ class Encoded:
 class Entry:
     """What enters at one `SLOT` of a text."""
 
-    vector: npt.NDArray[np.float32] | None
-    """Vector (d_target,), or None."""
-    fields: Mapping[str, Any]
-    """Fields of the query it belongs to."""
+    vector: npt.NDArray[np.float32] | None  # vector (d_target,), or None
+    fields: Mapping[str, Any]  # fields of the query it belongs to
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:

@@ -31,38 +31,28 @@ KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "valid
 """Keys of `explainer.json`; all but the schema and the loss are read here."""
 OF_PAPER = "WithIntervention"
 """Part of the names of the paper's architectures, as in `LlamaWithIntervention`."""
-SETTINGS = "explainer.json"
-"""Optional file of a model's folder, see above."""
+SETTINGS = "explainer.json"  # optional file of a model's folder, see above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a model lies on this machine."""
 
-    directory: Path
-    """Folder with config, tokenizer and safetensors, or with an adapter."""
-    revision: str | None = None
-    """Commit of a hub model."""
+    directory: Path  # folder with config, tokenizer and safetensors, or with an adapter
+    revision: str | None = None  # commit of a hub model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """What a folder holds, loaded."""
 
-    model: Any
-    """The language model, adapters merged."""
-    tokenizer: Any
-    """Its tokenizer."""
-    hashes: dict[str, str]
-    """sha256 by name of weight file."""
-    injection: Injections
-    """How vectors enter."""
-    learned: Learned
-    """Learned parts of the injection."""
-    family: Family | None
-    """Whose convention its prompts follow; None for the benchmark's own."""
-    decoding: str | None = None
-    """How its replies are chosen, if its folder says so."""
+    model: Any  # the language model, adapters merged
+    tokenizer: Any  # its tokenizer
+    hashes: dict[str, str]  # sha256 by name of weight file
+    injection: Injections  # how vectors enter
+    learned: Learned  # learned parts of the injection
+    family: Family | None  # whose convention its prompts follow; None for the benchmark's own
+    decoding: str | None = None  # how its replies are chosen, if its folder says so
     about: dict[str, Any] = field(default_factory=dict)
     """What else its folder says: `twin`, `n_train`, `reading`, `validation_loss`."""
 

@@ -32,8 +32,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 class Head:
     """Tokens shared by many questions, read once."""
 
-    encoded: Encoded
-    """The tokens."""
+    encoded: Encoded  # the tokens
     layers: list[tuple[torch.Tensor, torch.Tensor]]
     """Keys and values by layer, each (n_kv_heads, length, d_head); empty in the plain engine."""
 
@@ -42,10 +41,8 @@ class Head:
 class Written:
     """One reply as it was generated."""
 
-    ids: list[int]
-    """Its tokens, opening and stop token included."""
-    logprobs: list[float]
-    """Natural log-probability of each, given all before it."""
+    ids: list[int]  # its tokens, opening and stop token included
+    logprobs: list[float]  # natural log-probability of each, given all before it
 
 
 class Decoder:

@@ -40,13 +40,11 @@ from ..injection.quoted import offsets_of, token_at
 from ..injection.spec import Injection, own_layers
 from .chat import CHAT_DATE, Encoded, bos_ids, plain_ids
 
-Name = Literal["paper", "activation-oracle", "latentqa", "selfie-adapter"]
-"""What `--family` takes."""
+Name = Literal["paper", "activation-oracle", "latentqa", "selfie-adapter"]  # what `--family` takes
 
 LATENTQA_TURN = "Sure, I've analyzed the assistant."
 """The assistant turn between a vector and a question that LatentQA decoders are trained with."""
-REFLECT = "reflect"
-"""How LatentQA heads the turns of the decoder."""
+REFLECT = "reflect"  # how LatentQA heads the turns of the decoder
 LATENTQA_TEMPLATES = {
     "<|start_header_id|>": (
         "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
@@ -70,17 +68,14 @@ own template, in which roles have no names."""
 class Family:
     """One convention."""
 
-    name: Name
-    """Name of the family."""
-    injection: Injection
-    """Where and at what size the vector enters."""
+    name: Name  # name of the family
+    injection: Injection  # where and at what size the vector enters
     placeholders: tuple[tuple[str, str, str], ...]
     """Text before a placeholder, the placeholder, text after it: the first that the vocabulary has.
     """
     template: str | None = None
     """The whole prompt, with `SLOT` for each placeholder, if a checkpoint states one."""
-    ending: str | None = None
-    """A reply ends before this text, besides at a stop token."""
+    ending: str | None = None  # a reply ends before this text, besides at a stop token
 
 
 FAMILIES: dict[str, Family] = {

@@ -24,13 +24,10 @@ from .chat import Encoded, Encoder
 from .decoding import Decoder, Head, Written
 from .families import Family, FamilyEncoder
 
-MAX_NEW_TOKENS = 32
-"""Longest reply, in explainer tokens."""
-MAX_THINKING_TOKENS = 1024
-"""The same with thinking."""
+MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
+MAX_THINKING_TOKENS = 1024  # the same with thinking
 
-HEADS_KEPT = 4
-"""Heads remembered between calls; a task has a few templates."""
+HEADS_KEPT = 4  # heads remembered between calls; a task has a few templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +36,17 @@ class Options:
 
     injection: Injections | None = None
     """How vectors enter, for every task or by task; the family's way, or the default, if None."""
-    task: str = ""
-    """Task that is asked about first; see `LocalExplainer.for_task`."""
+    task: str = ""  # task that is asked about first; see `LocalExplainer.for_task`
     use_vectors: bool = True
     """False leaves the placeholder's own embedding in every slot, as a control."""
-    batch_size: int | None = None
-    """Rows decoded together; `AUTO_BATCH_SIZE` if None."""
+    batch_size: int | None = None  # rows decoded together; `AUTO_BATCH_SIZE` if None
     max_new_tokens: int | None = None
     """Longest reply without its opening; 32 tokens, or 1,024 with thinking, if None."""
-    thinking: bool | None = None
-    """Whether replies begin with thinking; off if None."""
-    system: str | None = None
-    """Text before the instructions."""
+    thinking: bool | None = None  # whether replies begin with thinking; off if None
+    system: str | None = None  # text before the instructions
     openings: Sequence[str] = ()
     """What a reply must begin with: the one whose first token is likeliest; free if empty."""
-    decoding: str = GREEDY
-    """One of `DECODINGS`."""
+    decoding: str = GREEDY  # one of `DECODINGS`
 
     def __post_init__(self) -> None:
         """Refuse what no explainer can do."""

@@ -36,8 +36,7 @@ TENSORS = {
     "scalar_affine_plus_low_rank": {"log_scale", "U", "V", "bias"},
 }
 """Tensors of each kind of adapter."""
-MEANS = "mean-vectors.safetensors"
-"""A file of published repositories that is no adapter."""
+MEANS = "mean-vectors.safetensors"  # a file of published repositories that is no adapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +45,9 @@ class SelfieAdapter:
 
     family: Family
     """The convention with this adapter's template, placeholder and declared projection."""
-    projection: Projection
-    """Its map."""
-    base: str
-    """Name of the frozen model, as the file states it."""
-    path: Path
-    """The file."""
+    projection: Projection  # its map
+    base: str  # name of the frozen model, as the file states it
+    path: Path  # the file
 
 
 def is_selfie_adapter(directory: Path) -> bool:

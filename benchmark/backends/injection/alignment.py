@@ -28,13 +28,10 @@ from .spec import Injection, Maps, matched_layer
 
 RIDGE = {"aligned": 1e-6, "pulled-back": 1e-2}
 """Weight of the penalty on the maps, as a share of the mean variance of a coordinate."""
-PAIRS = {"aligned": 8_000, "pulled-back": 32_000}
-"""Pairs after which no more texts are read."""
-LONGEST = 256
-"""Tokens read of a text."""
+PAIRS = {"aligned": 8_000, "pulled-back": 32_000}  # pairs after which no more texts are read
+LONGEST = 256  # tokens read of a text
 
-OnPairs = Callable[[int, int], None]
-"""Progress: pairs seen and pairs wanted."""
+OnPairs = Callable[[int, int], None]  # progress: pairs seen and pairs wanted
 
 
 def silent_pairs(_seen: int, _wanted: int) -> None:
@@ -49,10 +46,8 @@ Place = tuple[int, int] | None
 class Reader:
     """A model that reads texts."""
 
-    model: Any
-    """Causal language model of transformers."""
-    tokenizer: Any
-    """Its fast tokenizer."""
+    model: Any  # causal language model of transformers
+    tokenizer: Any  # its fast tokenizer
 
 
 def load_reader(folder: Path, *, device: str, model: Any = None) -> Reader:

@@ -14,22 +14,17 @@ from ...errors import UsageError
 from .learned import Learned, check_learned
 from .spec import Injection, matched_layer
 
-UNIT = 0.01
-"""How far from 1 the length of a direction can be; rounding to float16 moves it by less."""
-EMBEDDING_CHUNK = 8192
-"""Vocabulary rows whose norms are taken at once."""
+UNIT = 0.01  # how far from 1 the length of a direction can be; rounding to float16 moves it by less
+EMBEDDING_CHUNK = 8192  # vocabulary rows whose norms are taken at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """Places of a padded batch where vectors enter."""
 
-    rows: torch.Tensor
-    """Row of each slot, int64 (n_slots,)."""
-    columns: torch.Tensor
-    """Column of each slot in the padded batch, int64 (n_slots,)."""
-    vectors: torch.Tensor
-    """float32 (n_slots, d_model)."""
+    rows: torch.Tensor  # row of each slot, int64 (n_slots,)
+    columns: torch.Tensor  # column of each slot in the padded batch, int64 (n_slots,)
+    vectors: torch.Tensor  # float32 (n_slots, d_model)
     layers: torch.Tensor | None = None
     """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
     directions: torch.Tensor | None = None

@@ -23,22 +23,17 @@ from ...errors import IntegrityError, MissingPartError, UsageError
 from ...tensors import write_safetensors_atomic
 from .spec import Injection, Injections, Maps, all_injections
 
-LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"
-"""Names of the files."""
-KEY = "log_scale"
-"""Name of the only tensor of the first."""
-ALL = "all"
-"""Name of the map where there is one for all layers."""
+LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"  # names of the files
+KEY = "log_scale"  # name of the only tensor of the first
+ALL = "all"  # name of the map where there is one for all layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """The learned parts of an injection."""
 
-    log_scale: float | None = None
-    """Natural logarithm of the learned factor; None without one."""
-    projection: Projection | None = None
-    """Maps into the explainer's width; None without them."""
+    log_scale: float | None = None  # natural logarithm of the learned factor; None without one
+    projection: Projection | None = None  # maps into the explainer's width; None without them
 
     def used_by(self, injection: Injection) -> Learned:
         """What one task's injection uses of what was learned for all."""

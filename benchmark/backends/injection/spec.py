@@ -24,35 +24,29 @@ what the target computed; `replay`: the same in a copy of the quoted text with w
 turn begins, so that such a model first says what the target said and then reports it."""
 
 QUOTED, REPLAY = "quoted-token", "replay"
-QUOTING = (QUOTED, REPLAY)
-"""Modes in which a vector stands at a token of the query's text."""
+QUOTING = (QUOTED, REPLAY)  # modes in which a vector stands at a token of the query's text
 
-OWN = ("own-layers", *QUOTING)
-"""Modes in which layers differ from query to query."""
+OWN = ("own-layers", *QUOTING)  # modes in which layers differ from query to query
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 """`raw`: as stored; `norm-matched`: scaled to the mean embedding norm, or to the residual's norm at
 the slot; `natural`: norm-matched for directions, which have length 1, and raw for states;
 `learned`: norm-matched times one trained number, 1 before training."""
 
-MAX_SLOTS = 16
-"""Most placeholder tokens for one vector."""
+MAX_SLOTS = 16  # most placeholder tokens for one vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maps:
     """Linear maps that vectors go through before they enter, as declared."""
 
-    d_target: int
-    """Width of the vectors."""
+    d_target: int  # width of the vectors
     n_layers: int
     """Decoder layers of the target; a query's own layers are matched by relative depth."""
     layers: tuple[int, ...]
     """First layers of vectors, each with a map of its own; empty for one map for all."""
-    bias: bool = False
-    """Whether a vector is added behind the product."""
-    unit: bool = False
-    """Whether vectors are brought to length 1 before."""
+    bias: bool = False  # whether a vector is added behind the product
+    unit: bool = False  # whether vectors are brought to length 1 before
     nearest: bool = False
     """Whether a mapped vector becomes the input embedding nearest to it by cosine; several slots
     get the nearest ones in turn."""
@@ -81,16 +75,12 @@ class Maps:
 class Injection:
     """Where and at what size the vector enters; part of the run header."""
 
-    mode: Mode = "embedding"
-    """What is overwritten or added to."""
+    mode: Mode = "embedding"  # what is overwritten or added to
     layer: int | None = None
     """Decoder layer whose output is used, counted from 0; None for mode `embedding`."""
-    scaling: Scaling = "norm-matched"
-    """How the vector's length is set."""
-    multiplier: float = 1.0
-    """Factor on the scaled vector, above 0."""
-    slots: int = 1
-    """Placeholder tokens for each vector; all of them get it."""
+    scaling: Scaling = "norm-matched"  # how the vector's length is set
+    multiplier: float = 1.0  # factor on the scaled vector, above 0
+    slots: int = 1  # placeholder tokens for each vector; all of them get it
     projection: Maps | None = None
     """What vectors go through before; None for nothing. The maps lie beside the adapter."""
 

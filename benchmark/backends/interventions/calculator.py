@@ -21,40 +21,30 @@ from ..models.target_model import TargetModel, load_target_model
 from .outputs import Output, batches, greedy, letter_tokens, letters
 from .trace import Branch, Stem, residuals
 
-BATCH = 64
-"""Prompts a forward pass of `Places`."""
-RIDGE = 1e-3
-"""Penalty of the map from vectors to tokens, as a share of the mean variance."""
+BATCH = 64  # prompts a forward pass of `Places`
+RIDGE = 1e-3  # penalty of the map from vectors to tokens, as a share of the mean variance
 
 Floats = npt.NDArray[np.float32]
-Blocks = Sequence[tuple[int, int]]
-"""First and last layer of each block, inclusive."""
+Blocks = Sequence[tuple[int, int]]  # first and last layer of each block, inclusive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     """A text to be answered."""
 
-    text: str
-    """What the target reads."""
-    prefix: str | None = None
-    """Beginning of its reply, if the text is a user's turn."""
-    letter: bool = False
-    """Whether the answer is one of four letters; then there is a prefix."""
+    text: str  # what the target reads
+    prefix: str | None = None  # beginning of its reply, if the text is a user's turn
+    letter: bool = False  # whether the answer is one of four letters; then there is a prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """A text with one vector written over the residual stream."""
 
-    text: str
-    """What the target reads."""
-    position: int
-    """Token whose residual stream is overwritten, from 0."""
-    layers: tuple[int, int]
-    """First and last layer where it is."""
-    vector: Floats
-    """What is written, shape (d_target,)."""
+    text: str  # what the target reads
+    position: int  # token whose residual stream is overwritten, from 0
+    layers: tuple[int, int]  # first and last layer where it is
+    vector: Floats  # what is written, shape (d_target,)
 
 
 class Calculator:

@@ -22,26 +22,19 @@ TEXTS = (
 
 TOLERANCE = {torch.float32: 2e-4, torch.float64: 1e-9}
 """Largest relative difference of logits that counts as equal, by dtype."""
-LOW_PRECISION_TOLERANCE = 5e-2
-"""The same for every other dtype."""
+LOW_PRECISION_TOLERANCE = 5e-2  # the same for every other dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """Prompts, places and vectors shared by the checks."""
 
-    target: TargetModel
-    """The target model."""
-    rows: tuple[tuple[int, ...], ...]
-    """Tokens of `TEXTS`."""
-    place: tuple[int, ...]
-    """Patched position in each row: neither first nor last."""
-    layer: int
-    """Patched layer, in the middle of the model."""
-    noise: torch.Tensor
-    """A random vector of the residual's norm for each row, (n_rows, d_model)."""
-    own: torch.Tensor
-    """Each row's own residual at (layer, place), (n_rows, d_model)."""
+    target: TargetModel  # the target model
+    rows: tuple[tuple[int, ...], ...]  # tokens of `TEXTS`
+    place: tuple[int, ...]  # patched position in each row: neither first nor last
+    layer: int  # patched layer, in the middle of the model
+    noise: torch.Tensor  # a random vector of the residual's norm for each row, (n_rows, d_model)
+    own: torch.Tensor  # each row's own residual at (layer, place), (n_rows, d_model)
 
     @property
     def everyone(self) -> range:

@@ -27,12 +27,9 @@ from .trace import Branch, Stem, pad, position_ids, slides, start
 class Screened:
     """First answer tokens of one stem."""
 
-    clean: tuple[int, int]
-    """The two likeliest tokens without a patch, likeliest first."""
-    tokens: tuple[int, ...]
-    """The likeliest token after each branch's patch."""
-    gaps: tuple[float, ...]
-    """Its lead over the second, in logits."""
+    clean: tuple[int, int]  # the two likeliest tokens without a patch, likeliest first
+    tokens: tuple[int, ...]  # the likeliest token after each branch's patch
+    gaps: tuple[float, ...]  # its lead over the second, in logits
 
 
 def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
@@ -91,16 +88,11 @@ def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, t
 class Tail:
     """The tokens from the patched one on, of a batch of stems."""
 
-    target: TargetModel
-    """The target model."""
-    ids: torch.Tensor
-    """Left-padded tokens (stems, width)."""
-    mask: torch.Tensor
-    """Attention mask of stems and tails (stems, all)."""
-    places: torch.Tensor
-    """Positions of the tails' tokens (stems, width)."""
-    width: torch.Tensor
-    """Real tokens of each tail (stems,)."""
+    target: TargetModel  # the target model
+    ids: torch.Tensor  # left-padded tokens (stems, width)
+    mask: torch.Tensor  # attention mask of stems and tails (stems, all)
+    places: torch.Tensor  # positions of the tails' tokens (stems, width)
+    width: torch.Tensor  # real tokens of each tail (stems,)
 
     def logits(self, cache: Any, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
         """Last logits of some rows of stems, behind their cache (rows, vocabulary)."""

@@ -18,22 +18,17 @@ from ..models.target_model import TargetModel, load_target_model
 from . import trace as interventions
 from .reference_hooks import Ground, blocks, gap, hooked_logits, last_logits, lay, stems, tolerance
 
-EFFECT = 1e-3
-"""Smallest relative difference of logits that counts as a change."""
-STEPS = 3
-"""Decoding steps that are computed again from scratch."""
+EFFECT = 1e-3  # smallest relative difference of logits that counts as a change
+STEPS = 3  # decoding steps that are computed again from scratch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """Outcome of one self-test."""
 
-    name: str
-    """What was tested."""
-    passed: bool
-    """Whether it held."""
-    detail: str
-    """What was measured."""
+    name: str  # what was tested
+    passed: bool  # whether it held
+    detail: str  # what was measured
 
 
 def _equal(ground: Ground, name: str, first: torch.Tensor, second: torch.Tensor) -> Check:

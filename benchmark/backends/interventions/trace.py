@@ -29,8 +29,7 @@ from ..models.target_model import TargetModel
 class Branch:
     """One continuation of a stem, with or without a patch."""
 
-    ids: tuple[int, ...]
-    """Tokens after the stem, at least one."""
+    ids: tuple[int, ...]  # tokens after the stem, at least one
     layers: tuple[int, int] | None = None
     """First and last layer of the patched block, inclusive; None for no patch."""
     vector: torch.Tensor | None = None
@@ -41,20 +40,16 @@ class Branch:
 class Stem:
     """Tokens shared by all of its branches."""
 
-    ids: tuple[int, ...]
-    """Shared tokens, possibly none."""
-    branches: tuple[Branch, ...]
-    """At least one."""
+    ids: tuple[int, ...]  # shared tokens, possibly none
+    branches: tuple[Branch, ...]  # at least one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Padded:
     """A left-padded batch."""
 
-    ids: torch.Tensor
-    """Token ids, int64 (rows, width)."""
-    mask: torch.Tensor
-    """1 for real tokens, int64 (rows, width)."""
+    ids: torch.Tensor  # token ids, int64 (rows, width)
+    mask: torch.Tensor  # 1 for real tokens, int64 (rows, width)
 
     def inputs(self, **options: Any) -> dict[str, Any]:
         """Arguments of a model that reads the batch; without a cache unless options say so."""
@@ -137,12 +132,9 @@ def patched_forward(
 class Flow:
     """State of a batch of branches between two decoding steps."""
 
-    logits: torch.Tensor
-    """Last-position logits, float32 (rows, vocabulary)."""
-    mask: torch.Tensor
-    """Attention mask so far, int64 (rows, width)."""
-    cache: object
-    """Key-value cache of the rows."""
+    logits: torch.Tensor  # last-position logits, float32 (rows, vocabulary)
+    mask: torch.Tensor  # attention mask so far, int64 (rows, width)
+    cache: object  # key-value cache of the rows
 
 
 def slides(target: TargetModel) -> bool:

@@ -15,11 +15,9 @@ from safetensors import SafetensorError
 from ...errors import IntegrityError, MissingPartError, UsageError
 from ...files import read_json
 
-ADAPTER = "adapter_config.json"
-"""Marks a directory as a PEFT adapter."""
+ADAPTER = "adapter_config.json"  # marks a directory as a PEFT adapter
 
-WEIGHTS = "adapter_model.safetensors"
-"""The adapter's tensors."""
+WEIGHTS = "adapter_model.safetensors"  # the adapter's tensors
 
 SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
 """Names of tensors that PEFT stores once for several layers: not missing where they are referred

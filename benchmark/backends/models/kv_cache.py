@@ -11,8 +11,7 @@ from typing import Any
 
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-NAMES = ("cache", "past_key_values")
-"""New and old name."""
+NAMES = ("cache", "past_key_values")  # new and old name
 
 
 def name_in(output: type) -> str:
@@ -21,8 +20,7 @@ def name_in(output: type) -> str:
     return next(name for name in NAMES if name in there)
 
 
-NAME = name_in(BaseModelOutputWithPast)
-"""The name in the installed version."""
+NAME = name_in(BaseModelOutputWithPast)  # the name in the installed version
 
 
 def with_cache(cache: object) -> dict[str, Any]:

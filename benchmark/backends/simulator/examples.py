@@ -17,8 +17,7 @@ import numpy.typing as npt
 from ...errors import UsageError
 from ...files import canonical_json, sha256_bytes
 
-TOP = 10
-"""Activation of a feature's most active token."""
+TOP = 10  # activation of a feature's most active token
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -32,8 +31,7 @@ class Lessons:
     """Wordings of each feature's description, at least one each, n features."""
     opposites: tuple[tuple[str, ...], ...]
     """Wordings of each description's opposite; may be empty for a feature."""
-    ids: Ids
-    """Token ids of windows, int32 (n, w, width)."""
+    ids: Ids  # token ids of windows, int32 (n, w, width)
     activations: Floats
     """The feature's true activations there, float32 (n, w, width), in any unit; only above 0
     counts."""
@@ -72,38 +70,25 @@ class Lessons:
 class TrainingSettings:
     """How a simulator is trained; all of it is compared with a checkpoint before going on."""
 
-    epochs: int = 1
-    """Times that every lesson is taken."""
-    batch: int = 8
-    """Lessons of one step."""
-    rows: int = 4
-    """Lessons of one forward pass; less needs less memory."""
-    windows: int | None = None
-    """Windows drawn for each lesson every time it is taken; None for all."""
-    depth: int | None = None
-    """Decoder layers of the base model that are used; None for all."""
+    epochs: int = 1  # times that every lesson is taken
+    batch: int = 8  # lessons of one step
+    rows: int = 4  # lessons of one forward pass; less needs less memory
+    windows: int | None = None  # windows drawn for each lesson every time it is taken; None for all
+    depth: int | None = None  # decoder layers of the base model that are used; None for all
     first_layer: int = 0
     """First layer with an adapter; those below are neither changed nor differentiated."""
-    rank: int = 16
-    """Rank of the adapter."""
-    alpha: float = 32.0
-    """Scale of the adapter, divided by its rank."""
-    rate: float = 1e-3
-    """Highest learning rate of AdamW."""
+    rank: int = 16  # rank of the adapter
+    alpha: float = 32.0  # scale of the adapter, divided by its rank
+    rate: float = 1e-3  # highest learning rate of AdamW
     warmup: float = 0.05
     """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
-    decay: float = 0.01
-    """Weight decay."""
-    clip: float = 1.0
-    """Greatest norm of the gradient."""
+    decay: float = 0.01  # weight decay
+    clip: float = 1.0  # greatest norm of the gradient
     opposite_share: float = 0.06
     """Share of lessons taken with an opposite and mirrored targets, where there is one."""
-    vague_share: float = 0.04
-    """Share of lessons taken with a description that says nothing."""
-    bfloat16: bool = False
-    """Compute in bfloat16 where that is safe; the weights stay float32."""
-    seed: int = 0
-    """Chooses initial weights and all draws."""
+    vague_share: float = 0.04  # share of lessons taken with a description that says nothing
+    bfloat16: bool = False  # compute in bfloat16 where that is safe; the weights stay float32
+    seed: int = 0  # chooses initial weights and all draws
 
     def __post_init__(self) -> None:
         """Check that the numbers are possible."""
@@ -132,12 +117,9 @@ class TrainingSettings:
 class Batch:
     """Lessons of one step, as read."""
 
-    descriptions: tuple[str, ...]
-    """One text each, n in all."""
-    ids: Ids
-    """Token ids, int32 (n, w, width)."""
-    shares: Floats
-    """Right share of each class 0 to 10, float32 (n, w, width, 11), sums 1."""
+    descriptions: tuple[str, ...]  # one text each, n in all
+    ids: Ids  # token ids, int32 (n, w, width)
+    shares: Floats  # right share of each class 0 to 10, float32 (n, w, width, 11), sums 1
 
 
 def targets(activations: Floats) -> Floats:

@@ -21,14 +21,10 @@ from ...errors import UsageError
 from ..injection.hooks import decoder_layers
 from .examples import TrainingSettings
 
-PROMPT_VERSION = 1
-"""Version of the wording and of the layout of a row."""
-BEFORE = "Active on:"
-"""What stands before a description."""
-AFTER = "\nText:"
-"""What stands between a description and the windows."""
-MAX_TOKENS = 64
-"""Tokens of a description that are read."""
+PROMPT_VERSION = 1  # version of the wording and of the layout of a row
+BEFORE = "Active on:"  # what stands before a description
+AFTER = "\nText:"  # what stands between a description and the windows
+MAX_TOKENS = 64  # tokens of a description that are read
 
 Ids = npt.NDArray[np.int32]
 
@@ -66,17 +62,13 @@ class Wording:
 class Packed:
     """Rows of one forward pass, padded on the left."""
 
-    ids: Tensor
-    """Token ids, int64 (rows, length)."""
-    positions: Tensor
-    """Position of every token, int64 (rows, length)."""
+    ids: Tensor  # token ids, int64 (rows, length)
+    positions: Tensor  # position of every token, int64 (rows, length)
     mask: Tensor
     """Added to attention scores: 0 where a token may look, else the dtype's least, (rows, 1,
     length, length)."""
-    first: int
-    """Column of the first window's first token."""
-    reach: int
-    """Most tokens that one token sees, itself included."""
+    first: int  # column of the first window's first token
+    reach: int  # most tokens that one token sees, itself included
 
 
 def pack(

@@ -27,14 +27,10 @@ from ..models.adapters import ADAPTER, WEIGHTS, merge_adapter
 from ..models.pretrained import load_model, load_tokenizer, usable_device
 from .layout import PROMPT_VERSION, Packed, Wording, pack
 
-CLASSES = 11
-"""Classes of the head: activations 0 to 10."""
-SCHEMA = "introspect-bench/simulator/1"
-"""Schema of `RECORD`."""
-RECORD = "simulator.json"
-"""The file that describes a simulator and pins its parts."""
-HEAD = "head.safetensors"
-"""The head's file: weight (11, d_model) and bias (11,)."""
+CLASSES = 11  # classes of the head: activations 0 to 10
+SCHEMA = "introspect-bench/simulator/1"  # schema of `RECORD`
+RECORD = "simulator.json"  # the file that describes a simulator and pins its parts
+HEAD = "head.safetensors"  # the head's file: weight (11, d_model) and bias (11,)
 
 _TOKENS_TOGETHER = {"cpu": 2048}
 _TOKENS_ELSEWHERE = 65536

@@ -29,26 +29,21 @@ from ..models.pretrained import load_model, load_tokenizer, usable_device
 
 HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"
 """The published simulator of features of Llama-3.1-8B."""
-PREFIX = "## Neuron Description: {}\n\n ## Input: "
-"""What is read before a text."""
+PREFIX = "## Neuron Description: {}\n\n ## Input: "  # what is read before a text
 SPECIAL = ("begin_of_text", "start_header_id", "end_header_id", "eot_id")
 """Names of the special tokens that are replaced: `<|NAME|>` by `<||NAME||>`."""
 PAD = "<PAD>"
 """The token that fills up on the left; its id comes before those of the doubled tokens."""
-LEVELS = 11
-"""Activations told apart, 0 to 10: the first ids of the vocabulary."""
-BATCH_SIZE = 32
-"""Texts read together."""
+LEVELS = 11  # activations told apart, 0 to 10: the first ids of the vocabulary
+BATCH_SIZE = 32  # texts read together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """Inputs of one forward pass."""
 
-    ids: Tensor
-    """Token ids, filled up on the left, int64 (n_rows, length)."""
-    mask: Tensor
-    """1 for tokens that are read, 0 for filling, int64 (n_rows, length)."""
+    ids: Tensor  # token ids, filled up on the left, int64 (n_rows, length)
+    mask: Tensor  # 1 for tokens that are read, 0 for filling, int64 (n_rows, length)
 
     @property
     def positions(self) -> Tensor:

@@ -30,8 +30,7 @@ from .examples import Batch, Floats, Lessons, TrainingSettings, base_rate, draw,
 from .layout import PROMPT_VERSION, Wording, adapt, lora_config, pack
 from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate, weights_sha256
 
-CHECKPOINT = "checkpoint.safetensors"
-"""Everything that the next step depends on, while training."""
+CHECKPOINT = "checkpoint.safetensors"  # everything that the next step depends on, while training
 
 Report = Callable[[int, int, float], None]
 """Progress: steps done, steps in all and the last loss, in nats a token."""
@@ -41,12 +40,9 @@ Report = Callable[[int, int, float], None]
 class Base:
     """The model that becomes a simulator."""
 
-    name: str
-    """Name under which it is found when the simulator is loaded."""
-    folder: Path
-    """Where its weights are now."""
-    device: str = "cpu"
-    """The torch device on which it is trained."""
+    name: str  # name under which it is found when the simulator is loaded
+    folder: Path  # where its weights are now
+    device: str = "cpu"  # the torch device on which it is trained
 
 
 def train_simulator(

@@ -25,11 +25,9 @@ from ..injection.spec import Injections, all_injections, injection_of
 from .projection_start import OnAlign, Projecting, plan_projection
 from .spec import PRECISIONS, ExplainerSettings, OnStep, TrainRequest
 
-N_VALIDATION = 200
-"""Most validation queries of a task that a training stops by."""
+N_VALIDATION = 200  # most validation queries of a task that a training stops by
 
-Suites = Sequence[tuple[Task, Suite]]
-"""Tasks to learn, with their suites."""
+Suites = Sequence[tuple[Task, Suite]]  # tasks to learn, with their suites
 
 
 def train(

@@ -16,8 +16,7 @@ from ...suite.suite import Suite
 from ..injection.spec import Injection, Maps, own_layers
 from .spec import LENS, STARTS, TrainRequest
 
-OnAlign = Callable[[int, int], None]
-"""Progress: pairs of tokens read and pairs in all."""
+OnAlign = Callable[[int, int], None]  # progress: pairs of tokens read and pairs in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,38 +46,28 @@ from .trainer import (
     trainer_arguments,
 )
 
-SCHEMA = "introspect-bench/explainer/1"
-"""Schema of `explainer.json`."""
+SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
 """Files and folder under the trained explainer's folder."""
 PRODUCTS, CLEARLY = 10, 0.8
 """Products that are timed, and the share of the time from which one dtype is clearly faster."""
-CURVE = "training.svg"
-"""The losses of `training.jsonl` as a picture."""
+CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What is trained, on what and how."""
 
-    base: Path
-    """Folder of the base model."""
-    base_name: str
-    """Name under which the base is found when the explainer is loaded."""
-    lessons: Sequence[Lesson]
-    """Examples to learn from."""
-    validation: Sequence[Lesson]
-    """Examples to stop by."""
-    settings: ExplainerSettings
-    """How."""
-    about: Mapping[str, Any]
-    """What `explainer.json` says besides: suites, versions, templates."""
-    pad: int
-    """Token that fills batches up."""
+    base: Path  # folder of the base model
+    base_name: str  # name under which the base is found when the explainer is loaded
+    lessons: Sequence[Lesson]  # examples to learn from
+    validation: Sequence[Lesson]  # examples to stop by
+    settings: ExplainerSettings  # how
+    about: Mapping[str, Any]  # what `explainer.json` says besides: suites, versions, templates
+    pad: int  # token that fills batches up
     project: Callable[[Any], Projection] | None = None
     """Makes the maps that vectors go through, from the loaded base; None for no maps."""
-    device: str = "cpu"
-    """A torch device."""
+    device: str = "cpu"  # a torch device
 
 
 def train_explainer(

@@ -20,8 +20,7 @@ from ... import files
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from .spec import ExplainerSettings, OnStep
 
-TRAINABLE = "trainable.safetensors"
-"""What a checkpoint holds of the weights."""
+TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"
 """The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
 
@@ -39,12 +38,9 @@ def is_first() -> bool:
 class ExplainerTrainer(Trainer):
     """A Trainer with our order of batches; checkpoints hold the trained weights alone."""
 
-    steps: Sequence[list[int]]
-    """Places of the lessons of each batch, all epochs in a row."""
-    checks: Sequence[list[int]]
-    """The same for the validation lessons."""
-    tokens: int = 0
-    """Tokens of lessons that were trained on since the start, padding not counted."""
+    steps: Sequence[list[int]]  # places of the lessons of each batch, all epochs in a row
+    checks: Sequence[list[int]]  # the same for the validation lessons
+    tokens: int = 0  # tokens of lessons that were trained on since the start, padding not counted
     losses: dict[str, list[torch.Tensor]]
     """Losses of this process's batches since the last logged step, by what they ask."""
 
@@ -246,8 +242,7 @@ def _restore(module: Any, path: Path) -> None:
             own[name].copy_(value)
 
 
-WIDTH, HEIGHT, EDGE = 640, 320, 48
-"""Size of the picture and of its margins, in pixels."""
+WIDTH, HEIGHT, EDGE = 640, 320, 48  # size of the picture and of its margins, in pixels
 _SERIES = (("loss", "training", "#4269d0"), ("eval_loss", "validation", "#c0480b"))
 
 
