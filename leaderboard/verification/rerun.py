@@ -189,7 +189,7 @@ def _model(run: Run, given: str | None) -> str:
 
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
-    from ...benchmark.backends.injection.parse import read_injection
+    from ...benchmark.backends.injection.spec import read_injection
 
     settings = run.header["explainer"].get("settings")
     kept: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}

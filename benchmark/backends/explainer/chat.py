@@ -18,6 +18,7 @@ Without one, the form is
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,6 @@ from jinja2 import TemplateError
 from ...errors import UsageError
 from ...records import SLOT, Prompt
 from ...runs.reply_text import THINK
-from ..injection.quoted import mark_quoted, offsets_of, token_at, unmark
 from ..injection.spec import REPLAY, Injection, names_token, own_layers
 
 QUESTION_MARK = "⟦question⟧"  # stands for the question while the chat template is rendered
@@ -48,10 +48,8 @@ class Encoded:
 
     ids: tuple[int, ...]  # token ids, possibly none
     columns: tuple[int, ...] = ()  # index in `ids` of each place where a vector enters
-    vectors: tuple[npt.NDArray[np.float32], ...] = ()
-    """One vector (d_target,) for each place; empty when vectors are left out."""
-    layers: tuple[tuple[int, int], ...] = ()
-    """First and last layer for each place; empty unless each query has its own layers."""
+    vectors: tuple[npt.NDArray[np.float32], ...] = ()  # each (d_target,); empty if left out
+    layers: tuple[tuple[int, int], ...] = ()  # first, last; empty unless queries have their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,3 +227,62 @@ class Encoder:
                 layers += [own_layers(entry.fields)] * len(places)
         at: dict[str, Any] = {"columns": tuple(columns), "vectors": tuple(vectors)}
         return Encoded(ids=tuple(ids), layers=tuple(layers), **at)
+
+
+_MARK = re.compile("⟦quoted:(\\d+)⟧")
+
+
+def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any) -> str:
+    """Put a mark behind the last character of the token that a query names, if it names one."""
+    if not names_token(fields):
+        return question
+    text = fields["text"]
+    if question.count(text) != 1:
+        raise UsageError("the question does not quote its text exactly once; use another injection")
+    end, behind = _last_character(fields, target_tokenizer)
+    place = question.index(text) + end
+    return f"{question[:place]}⟦quoted:{behind}⟧{question[place:]}"
+
+
+def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Take marks out; for each the character before it and how many tokens behind share it."""
+    plain, places = "", []
+    start = 0
+    for found in _MARK.finditer(text):
+        plain += text[start : found.start()]
+        places.append((len(plain) - 1, int(found[1])))
+        start = found.end()
+    return plain + text[start:], places
+
+
+def token_at(offsets: Sequence[tuple[int, int]], character: int, behind: int = 0) -> int:
+    """Index of the token that covers a character; of its pieces the one with `behind` after it."""
+    found = [index for index, (low, high) in enumerate(offsets) if low <= character < high]
+    if not found:
+        raise UsageError("the explainer's tokenizer drops the quoted token; use another injection")
+    return found[max(0, len(found) - 1 - behind)]
+
+
+def offsets_of(tokenizer: Any, text: str, *, special: bool) -> list[tuple[int, int]]:
+    """First character and end of each token of a text, with or without special tokens."""
+    if not tokenizer.is_fast:
+        raise UsageError("this tokenizer tells no character offsets; use another injection")
+    encoded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+    return [(int(low), int(high)) for low, high in encoded["offset_mapping"]]
+
+
+def _last_character(fields: Mapping[str, Any], target_tokenizer: Any) -> tuple[int, int]:
+    """End of the named token in the text, and how many tokens behind it share its end."""
+    text, token, position = fields["text"], fields["token"], fields["position"]
+    offsets = offsets_of(target_tokenizer, text, special=True)
+    if len(offsets) == fields["n_tokens"]:
+        low, high = offsets[position]
+        if text[low:high].strip() == token.strip() and high > low:
+            behind = sum(a < high <= b for a, b in offsets[position + 1 :])
+            return high, behind
+    if text.count(token) != 1:
+        raise UsageError(
+            f"token {position + 1} of {fields['n_tokens']} cannot be told apart in a query's text "
+            "with this tokenizer; use another injection"
+        )
+    return text.index(token) + len(token), 0

@@ -36,14 +36,12 @@ from typing import Any, Literal
 
 from ...errors import UsageError
 from ...records import SLOT, Prompt
-from ..injection.quoted import offsets_of, token_at
 from ..injection.spec import Injection, own_layers
-from .chat import CHAT_DATE, Encoded, bos_ids, plain_ids
+from .chat import CHAT_DATE, Encoded, bos_ids, offsets_of, plain_ids, token_at
 
 Name = Literal["paper", "activation-oracle", "latentqa", "selfie-adapter"]  # what `--family` takes
 
-LATENTQA_TURN = "Sure, I've analyzed the assistant."
-"""The assistant turn between a vector and a question that LatentQA decoders are trained with."""
+LATENTQA_TURN = "Sure, I've analyzed the assistant."  # between a vector and a question
 REFLECT = "reflect"  # how LatentQA heads the turns of the decoder
 LATENTQA_TEMPLATES = {
     "<|start_header_id|>": (
@@ -73,8 +71,7 @@ class Family:
     placeholders: tuple[tuple[str, str, str], ...]
     """Text before a placeholder, the placeholder, text after it: the first that the vocabulary has.
     """
-    template: str | None = None
-    """The whole prompt, with `SLOT` for each placeholder, if a checkpoint states one."""
+    template: str | None = None  # the whole prompt, with `SLOT` for each placeholder
     ending: str | None = None  # a reply ends before this text, besides at a stop token
 
 

@@ -43,8 +43,7 @@ MEANS = "mean-vectors.safetensors"  # a file of published repositories that is n
 class SelfieAdapter:
     """One adapter."""
 
-    family: Family
-    """The convention with this adapter's template, placeholder and declared projection."""
+    family: Family  # with this adapter's template, placeholder and maps
     projection: Projection  # its map
     base: str  # name of the frozen model, as the file states it
     path: Path  # the file

@@ -25,20 +25,13 @@ class Slots:
     rows: torch.Tensor  # row of each slot, int64 (n_slots,)
     columns: torch.Tensor  # column of each slot in the padded batch, int64 (n_slots,)
     vectors: torch.Tensor  # float32 (n_slots, d_model)
-    layers: torch.Tensor | None = None
-    """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
-    directions: torch.Tensor | None = None
-    """Which vectors had length 1 before they were mapped, bool (n_slots,); None: not mapped."""
+    layers: torch.Tensor | None = None  # first and last, int64 (n_slots, 2); None: all alike
+    directions: torch.Tensor | None = None  # of length 1 before they were mapped, bool (n_slots,)
 
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true."""
-        directions = None if self.directions is None else self.directions[chosen]
-        return Slots(
-            rows=self.rows[chosen],
-            columns=self.columns[chosen],
-            vectors=self.vectors[chosen],
-            directions=directions,
-        )
+        parts = {name: getattr(self, name) for name in ("rows", "columns", "vectors", "directions")}
+        return Slots(**{n: value if value is None else value[chosen] for n, value in parts.items()})
 
 
 def decoder_layers(model: Any) -> Any:

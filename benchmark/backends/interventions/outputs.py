@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import UsageError
+from ..models.batch import pad
 from ..models.target_model import TargetModel
-from .trace import Branch, Stem, pad, patched_forward, start, step
+from .trace import Branch, Stem, patched_forward, start, step
 
 DELIMITERS = frozenset('.,;:!?()[]"\n')  # an answer ends before the first of these
 

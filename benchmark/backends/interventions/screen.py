@@ -17,10 +17,10 @@ import torch
 
 from ...errors import UsageError
 from ..injection.hooks import hooked, rewriting
-from ..models.kv_cache import cache_of, with_cache
+from ..models.batch import cache_of, pad, position_ids, with_cache
 from ..models.target_model import TargetModel
 from .outputs import top2
-from .trace import Branch, Stem, pad, position_ids, slides, start
+from .trace import Branch, Stem, slides, start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

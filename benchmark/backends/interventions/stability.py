@@ -22,7 +22,6 @@ BATCH = 32  # batch size of the batched configurations
 NOISE_QUANTILE = 0.99  # quantile of the margin's change under rounded weights that counts as noise
 
 CONFIGURATIONS = ("fp32-batch-1", "fp32-batch-32-left", "fp32-batch-32-right", "bf16-weights")
-"""What every test label is measured under again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +30,7 @@ class Stability:
 
     stable: tuple[bool, ...]  # for each probe, whether its label may be frozen
     flip_rate: dict[str, float]  # share of probes whose output differs, by configuration
-    noise_logits: float | None
-    """99th percentile of the margin's change under bf16 weights, in logits; None if no output
-    agreed."""
+    noise_logits: float | None  # `NOISE_QUANTILE` of the margin's change in bf16
     n_probes: int  # probes tested
     n_dropped: int  # probes that are not stable
 

@@ -27,16 +27,13 @@ Floats = npt.NDArray[np.float32]
 class Lessons:
     """Features with descriptions, windows and true activations; one lesson each."""
 
-    descriptions: tuple[tuple[str, ...], ...]
-    """Wordings of each feature's description, at least one each, n features."""
-    opposites: tuple[tuple[str, ...], ...]
-    """Wordings of each description's opposite; may be empty for a feature."""
+    descriptions: tuple[tuple[str, ...], ...]  # wordings by feature, at least one each
+    opposites: tuple[tuple[str, ...], ...]  # of each description; may be empty
     ids: Ids  # token ids of windows, int32 (n, w, width)
     activations: Floats
     """The feature's true activations there, float32 (n, w, width), in any unit; only above 0
     counts."""
-    vague: tuple[str, ...] = ("",)
-    """Descriptions that say nothing: they are taught to predict the base rate everywhere."""
+    vague: tuple[str, ...] = ("",)  # taught to predict the base rate everywhere
 
     def __post_init__(self) -> None:
         """Check that the parts fit and that no feature is silent on all its windows."""
@@ -75,17 +72,14 @@ class TrainingSettings:
     rows: int = 4  # lessons of one forward pass; less needs less memory
     windows: int | None = None  # windows drawn for each lesson every time it is taken; None for all
     depth: int | None = None  # decoder layers of the base model that are used; None for all
-    first_layer: int = 0
-    """First layer with an adapter; those below are neither changed nor differentiated."""
+    first_layer: int = 0  # first with an adapter; those below stay and get no gradient
     rank: int = 16  # rank of the adapter
     alpha: float = 32.0  # scale of the adapter, divided by its rank
     rate: float = 1e-3  # highest learning rate of AdamW
-    warmup: float = 0.05
-    """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
+    warmup: float = 0.05  # share of the steps of the rise from 0; then it falls as a cosine
     decay: float = 0.01  # weight decay
     clip: float = 1.0  # greatest norm of the gradient
-    opposite_share: float = 0.06
-    """Share of lessons taken with an opposite and mirrored targets, where there is one."""
+    opposite_share: float = 0.06  # lessons with an opposite and mirrored targets
     vague_share: float = 0.04  # share of lessons taken with a description that says nothing
     bfloat16: bool = False  # compute in bfloat16 where that is safe; the weights stay float32
     seed: int = 0  # chooses initial weights and all draws

@@ -7,8 +7,7 @@ the positions that follow the description; so a window's predictions are those o
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,20 +125,3 @@ def lora_config(model: Any, settings: TrainingSettings) -> dict[str, Any]:
         "layers_to_transform": list(range(settings.first_layer, len(layers))),
         "layers_pattern": path.rpartition(".")[2],
     }
-
-
-def adapt(model: Any, config: Mapping[str, Any], seed: int) -> Any:
-    """Put an adapter into the model; its initial weights depend on the seed alone."""
-    from peft import LoraConfig, get_peft_model
-
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # transformers warns about a name that PEFT still uses
-        warnings.simplefilter("ignore", FutureWarning)
-        adapted = get_peft_model(model, LoraConfig(**config))
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in sorted(adapted.named_parameters()):
-        if "lora_A" in name:  # as PEFT's own: uniform, bounded by 1 / sqrt(width); lora_B is 0
-            bound = value.shape[1] ** -0.5
-            with torch.no_grad():
-                value.uniform_(-bound, bound, generator=generator)
-    return adapted

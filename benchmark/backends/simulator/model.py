@@ -6,7 +6,6 @@ hidden state; the expected class, 0 to 10, is the activation.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,15 @@ from ...cache import OnProgress, silent
 from ...errors import IntegrityError, UsageError
 from ..explainer.load import find_model
 from ..injection.hooks import decoder_layers
-from ..models.adapters import ADAPTER, WEIGHTS, merge_adapter
-from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..models.pretrained import (
+    ADAPTER,
+    WEIGHTS,
+    load_model,
+    load_tokenizer,
+    merge_adapter,
+    usable_device,
+    weights_sha256,
+)
 from .layout import PROMPT_VERSION, Packed, Wording, pack
 
 CLASSES = 11  # classes of the head: activations 0 to 10
@@ -158,16 +164,6 @@ def load_simulator(
         sha256=files.sha256_file(folder / RECORD),
         contrast=record.get("contrast", False),
     )
-
-
-def weights_sha256(model: Any) -> str:
-    """Hash a model's parameters by name, dtype and value, however its files are cut."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.named_parameters()):
-        head = {"name": name, "dtype": str(value.dtype), "shape": list(value.shape)}
-        digest.update(files.canonical_json(head).encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def truncate(model: Any, depth: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,22 @@ from ... import files
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...tensors import write_safetensors_atomic
 from ..injection.hooks import decoder_layers
-from ..models.adapters import ADAPTER, WEIGHTS
-from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..models.pretrained import (
+    ADAPTER,
+    WEIGHTS,
+    adapt,
+    load_model,
+    load_tokenizer,
+    usable_device,
+    weights_sha256,
+    write_adapter,
+)
+from ..training.spec import OnStep
 from .examples import Batch, Floats, Lessons, TrainingSettings, base_rate, draw, shares, targets
-from .layout import PROMPT_VERSION, Wording, adapt, lora_config, pack
-from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate, weights_sha256
+from .layout import PROMPT_VERSION, Wording, lora_config, pack
+from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate
 
 CHECKPOINT = "checkpoint.safetensors"  # everything that the next step depends on, while training
-
-Report = Callable[[int, int, float], None]
-"""Progress: steps done, steps in all and the last loss, in nats a token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ def train_simulator(
     name: str,
     validation: Lessons | None = None,
     save_every: int = 50,
-    report: Report = lambda _done, _steps, _loss: None,
+    report: OnStep = lambda _done, _steps, _loss: None,
 ) -> Path:
     """Train into a folder that `load_simulator` reads, or go on training, or find it done."""
     run = _Run(base, lessons, settings)
@@ -116,9 +121,9 @@ class _Run:
             head.weight.zero_()
             head.bias.copy_(torch.from_numpy(self.rates).clamp_min(1e-6).log())
         self._head = head.to(where)
-        adapter = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._adapter = {n: p for n, p in model.named_parameters() if p.requires_grad}
         named = {f"head.{n}": p for n, p in head.named_parameters()}
-        self._trained: dict[str, nn.Parameter] = adapter | named
+        self._trained: dict[str, nn.Parameter] = self._adapter | named
         self._optimiser = torch.optim.AdamW(
             self._trained.values(), lr=0.0, weight_decay=settings.decay, fused=True
         )
@@ -189,17 +194,10 @@ class _Run:
 
     def write(self, folder: Path, base: str) -> None:
         """Write adapter (float16, as which what is in training goes on) and head (float32)."""
-        from peft import get_peft_model_state_dict
-
-        config = {"peft_type": "LORA", "base_model_name_or_path": base, **self._config}
-        files.write_json_atomic(folder / ADAPTER, config)
-        state = get_peft_model_state_dict(self._adapted, save_embedding_layers=False)
-        rounded = {name: value.detach().half() for name, value in state.items()}
+        write_adapter(folder, self._adapted, {"base_model_name_or_path": base, **self._config})
         with torch.no_grad():
-            for name, value in rounded.items():
-                state[name].copy_(value)
-        adapter = {name: value.cpu().numpy() for name, value in rounded.items()}
-        write_safetensors_atomic(folder / WEIGHTS, adapter)
+            for value in self._adapter.values():
+                value.copy_(value.half())
         head = {n: value.detach().cpu().numpy() for n, value in self._head.named_parameters()}
         write_safetensors_atomic(folder / HEAD, head)
 

@@ -24,10 +24,8 @@ from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoded, Encoder
 
-CHUNK = 8
-"""Batches whose examples are sorted by length together: little is padded, order stays random."""
-WIDTH = 8
-"""Batches are padded to a multiple of this many tokens: every new shape costs time to prepare."""
+CHUNK = 8  # batches sorted by length together: little is padded, order stays random
+WIDTH = 8  # batches are as wide as a multiple of this: every new shape costs time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +39,8 @@ class Lesson:
     n_head: int  # how many of them are the head, shared by all examples of a template
     n_prompt: int  # how many of them are the prompt, the head included
     columns: tuple[int, ...]  # index of each slot; none is in the head
-    vectors: tuple[npt.NDArray[np.float32], ...]
-    """Vector of each slot, (d_target,); empty without vectors."""
-    layers: tuple[tuple[int, int], ...] = ()
-    """First and last layer of each slot; empty unless each query has its own."""
+    vectors: tuple[npt.NDArray[np.float32], ...]  # (d_target,) by slot, or none
+    layers: tuple[tuple[int, int], ...] = ()  # by slot; empty unless queries have their own
     reading: str = ""  # kind of question about a vector; empty if the task itself is asked
     early: bool = False  # whether it comes once, in a phase before all others
 

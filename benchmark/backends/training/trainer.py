@@ -21,8 +21,7 @@ from ...errors import CheckFailedError, IntegrityError, UsageError
 from .spec import ExplainerSettings, OnStep
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
-STATE = "trainer_state.json"
-"""The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
+STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
 
 
 def n_processes() -> int:
@@ -41,8 +40,7 @@ class ExplainerTrainer(Trainer):
     steps: Sequence[list[int]]  # places of the lessons of each batch, all epochs in a row
     checks: Sequence[list[int]]  # the same for the validation lessons
     tokens: int = 0  # tokens of lessons that were trained on since the start, padding not counted
-    losses: dict[str, list[torch.Tensor]]
-    """Losses of this process's batches since the last logged step, by what they ask."""
+    losses: dict[str, list[torch.Tensor]]  # since the last logged step, by what batches ask
 
     def get_train_dataloader(self) -> Any:
         """All batches of all epochs, in their fixed order."""
@@ -58,11 +56,7 @@ class ExplainerTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Any:
         """The module's own loss."""
         training = model.training
@@ -76,13 +70,7 @@ class ExplainerTrainer(Trainer):
             self.losses.setdefault(inputs["kind"], []).append(loss.detach())
         return (loss, outputs) if return_outputs else loss
 
-    def prediction_step(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        prediction_loss_only: bool,  # noqa: ARG002
-        ignore_keys: Any = None,  # noqa: ARG002
-    ) -> Any:
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """Loss alone."""
         with torch.no_grad():
             loss = self.compute_loss(model, self._prepare_inputs(inputs))
@@ -252,10 +240,9 @@ def loss_curve(rows: Sequence[Mapping[str, Any]]) -> str:
         (title, colour, [(row["step"], row[key]) for row in rows if key in row])
         for key, title, colour in _SERIES
     ]
-    points = [point for _, _, part in series for point in part]
-    right = max((step for step, _ in points), default=1) or 1
-    low = min((loss for _, loss in points), default=0.0)
-    high = max((loss for _, loss in points), default=1.0)
+    points = [point for _, _, part in series for point in part] or [(1, 0.0), (1, 1.0)]
+    right = max(step for step, _ in points) or 1
+    low, high = (bound(loss for _, loss in points) for bound in (min, max))
     if high == low:
         high = low + 1.0
 
