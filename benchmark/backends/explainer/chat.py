@@ -21,6 +21,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,8 @@ class Encoded:
     layers: tuple[tuple[int, int], ...] = ()  # first, last; empty unless queries have their own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What enters at one `SLOT` of a text."""
-
-    vector: npt.NDArray[np.float32] | None  # vector (d_target,), or None
-    fields: Mapping[str, Any]  # fields of the query it belongs to
+Entry = tuple[npt.NDArray[np.float32] | None, Mapping[str, Any]]
+"""What enters at one `SLOT` of a text: a vector (d_target,), or None, and its query's fields."""
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:
@@ -99,8 +96,7 @@ class Encoder:
                 "turned on or off; leave --thinking and --no-thinking out"
             )
         opened = self._render([{"role": "user", "content": "?"}]).rstrip() if self.chat else ""
-        self.begun = THINK if opened.endswith(THINK) else ""
-        """How each reply begins by the prompt's own words."""
+        self.begun = THINK if opened.endswith(THINK) else ""  # by the prompt's own words
 
     def entering(self, injection: Injection) -> Encoder:
         """The same with vectors entering in another way."""
@@ -111,7 +107,7 @@ class Encoder:
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
         shots = [shot for shot in prompt.shots if SLOT in shot.question]
-        entries = [Entry(vector=shot.vector, fields=shot.fields) for shot in shots]
+        entries = [(shot.vector, shot.fields) for shot in shots]
         encoded = self._encode(self._texts(prompt)[0], entries)
         bos = () if self.chat else bos_ids(self.tokenizer)
         columns = tuple(column + len(bos) for column in encoded.columns)
@@ -121,8 +117,7 @@ class Encoder:
         """Questions of prompts that share their head, each with the opening of the reply."""
         tail, encoded = self._texts(prompts[0])[1], []
         for prompt in prompts:
-            entry = Entry(vector=prompt.vector, fields=prompt.query.fields)
-            entries = [entry] * prompt.question.count(SLOT)
+            entries = [(prompt.vector, prompt.query.fields)] * prompt.question.count(SLOT)
             encoded.append(self._encode(self._asked(prompt, tail), entries))
         return encoded
 
@@ -201,7 +196,7 @@ class Encoder:
                 ids += [self.placeholder] * count
         if not self.use_vectors:
             return Encoded(ids=tuple(ids), columns=tuple(place for slot in slots for place in slot))
-        given = sum(entry.vector is not None for entry in entries)
+        given = sum(vector is not None for vector, _ in entries)
         if len(slots) != given:
             raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
         return self._placed(ids, slots, quoted, entries)
@@ -218,15 +213,16 @@ class Encoder:
         vectors: list[npt.NDArray[np.float32]] = []
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
-        for slot, entry in zip(slots, entries, strict=True):
-            named = self.injection.quotes and names_token(entry.fields)
+        for slot, (vector, fields) in zip(slots, entries, strict=True):
+            named = self.injection.quotes and names_token(fields)
             places = [next(tokens)] if named else slot
             columns += places
-            vectors += [entry.vector] * len(places)  # type: ignore[list-item]
+            vectors += [vector] * len(places)  # type: ignore[list-item]
             if self.injection.needs_layers:
-                layers += [own_layers(entry.fields)] * len(places)
-        at: dict[str, Any] = {"columns": tuple(columns), "vectors": tuple(vectors)}
-        return Encoded(ids=tuple(ids), layers=tuple(layers), **at)
+                layers += [own_layers(fields)] * len(places)
+        return Encoded(
+            ids=tuple(ids), columns=tuple(columns), vectors=tuple(vectors), layers=tuple(layers)
+        )
 
 
 _MARK = re.compile("⟦quoted:(\\d+)⟧")
@@ -246,13 +242,10 @@ def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any)
 
 def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
     """Take marks out; for each the character before it and how many tokens behind share it."""
-    plain, places = "", []
-    start = 0
-    for found in _MARK.finditer(text):
-        plain += text[start : found.start()]
-        places.append((len(plain) - 1, int(found[1])))
-        start = found.end()
-    return plain + text[start:], places
+    pieces = _MARK.split(text)  # text and numbers in turn
+    ends = accumulate(len(piece) for piece in pieces[::2])
+    places = [(end - 1, int(n)) for end, n in zip(ends, pieces[1::2], strict=False)]
+    return "".join(pieces[::2]), places
 
 
 def token_at(offsets: Sequence[tuple[int, int]], character: int, behind: int = 0) -> int:

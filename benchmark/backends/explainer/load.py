@@ -25,7 +25,14 @@ from ...models.targets import HubId, TargetSpec, find_name, hub_snapshot, locate
 from ...records import GREEDY, Prompt, Query
 from ..injection.learned import Learned, read_learned
 from ..injection.spec import Injection, Injections, all_injections, injections_from_json, merged
-from ..models.pretrained import ADAPTER, load_model, load_tokenizer, merge_adapter, usable_device
+from ..models.pretrained import (
+    ADAPTER,
+    find_dtype,
+    load_model,
+    load_tokenizer,
+    merge_adapter,
+    usable_device,
+)
 from ..models.twins import make_twin
 from .families import Family, find_family
 from .local import MAX_NEW_TOKENS, LocalExplainer
@@ -90,7 +97,7 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Read a folder as its family says; `injection` overrides `explainer.json` and family."""
     if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
-        injection = merged(injection, declared_injection(directory / SETTINGS))
+        injection = merged(injection, _declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
     if name == "selfie-adapter":
         return _selfie(directory, file or None, injection, dtype, on_progress)
@@ -127,8 +134,7 @@ def _of_base(hashes: dict[str, str]) -> dict[str, str]:
     return {f"base/{name}": digest for name, digest in hashes.items()}
 
 
-def declared_injection(path: Path) -> Injections:
-    """Read the injections of `explainer.json`."""
+def _declared_injection(path: Path) -> Injections:
     values = read_json(path)
     if not isinstance(values.get("injection"), dict) or not set(values) <= KNOWN:
         raise UsageError(
@@ -204,9 +210,6 @@ def _base_model(directory: Path) -> str:
     return f"{base}@{revision}" if is_hub and isinstance(revision, str) else base
 
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
 def load_local(
     model: str,
     *,
@@ -220,9 +223,8 @@ def load_local(
     """Load a folder, hub id or target name as an explainer; an adapter brings its base model.
 
     Options are fields of `local.Options`; where they say nothing of injection or decoding,
-    `explainer.json` does. `dtype` may be `auto`: float32 on CPU, bfloat16 elsewhere. `family` (or
-    `selfie-adapter:FILE`) is told from the checkpoint if None. The tokenizer of `target`, opened if
-    vectors enter at quoted tokens, counts positions in texts.
+    `explainer.json` does. `family` (or `selfie-adapter:FILE`) is told from the checkpoint if None.
+    The tokenizer of `target` counts positions in texts if vectors enter at quoted tokens.
     """
     where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, on_progress=on_progress)
@@ -249,15 +251,6 @@ def load_local(
         settings=explainer.settings() | opened.about,
     )
     return explainer, card
-
-
-def find_dtype(name: str, device: str) -> torch.dtype:
-    """Return a dtype by its name."""
-    if name == "auto":
-        return torch.float32 if device.startswith("cpu") else torch.bfloat16
-    if name not in DTYPES:
-        raise UsageError(f"unknown dtype '{name}': expected auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
 
 
 class LocalJudge:
@@ -302,11 +295,6 @@ def load_judge(
 
 
 def _prompt(messages: Sequence[Message]) -> Prompt:
-    instructions, question = messages
+    instructions, asked = (message["content"] for message in messages)
     query = Query(id="0" * 16, group="0" * 16, kind="judge", fields={})
-    return Prompt(
-        query=query,
-        template=PROMPT_VERSION,
-        instructions=instructions["content"],
-        question=question["content"],
-    )
+    return Prompt(query=query, template=PROMPT_VERSION, instructions=instructions, question=asked)

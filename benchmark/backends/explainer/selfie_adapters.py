@@ -51,9 +51,8 @@ class SelfieAdapter:
 
 def is_selfie_adapter(directory: Path) -> bool:
     """Whether a folder holds nothing but SelfIE adapters, told by the headers of its files."""
-    if (directory / "adapter_config.json").is_file() or not _files(directory):
-        return False
-    return all("projection" in _header(path) for path in _files(directory))
+    paths = [] if (directory / "adapter_config.json").is_file() else _files(directory)
+    return bool(paths) and all("projection" in _header(path) for path in paths)
 
 
 def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapter:

@@ -29,9 +29,13 @@ class Slots:
     directions: torch.Tensor | None = None  # of length 1 before they were mapped, bool (n_slots,)
 
     def only(self, chosen: torch.Tensor) -> Slots:
-        """Return the slots where `chosen`, bool (n_slots,), is true."""
-        parts = {name: getattr(self, name) for name in ("rows", "columns", "vectors", "directions")}
-        return Slots(**{n: value if value is None else value[chosen] for n, value in parts.items()})
+        """Return the slots where `chosen`, bool (n_slots,), is true, without their layers."""
+        return Slots(
+            rows=self.rows[chosen],
+            columns=self.columns[chosen],
+            vectors=self.vectors[chosen],
+            directions=None if self.directions is None else self.directions[chosen],
+        )
 
 
 def decoder_layers(model: Any) -> Any:
@@ -85,13 +89,11 @@ class Injector:
         learned = learned or Learned()
         check_learned(injection, learned)
         self.injection = injection
-        self.log_scale: torch.nn.Parameter | None = None
-        """The learned factor's logarithm, float32 (); a parameter so that it can be trained."""
+        self.log_scale: torch.nn.Parameter | None = None  # float32 (); it can be trained
         if learned.log_scale is not None:
             start = torch.tensor(learned.log_scale, dtype=torch.float32, device=model.device)
             self.log_scale = torch.nn.Parameter(start)
         self.projection = learned.projection
-        """Maps into the model's width, or None."""
         width = model.config.get_text_config().hidden_size
         if self.projection is not None:
             self.projection.to(model.device)

@@ -125,9 +125,9 @@ class Projection(nn.Module):
             raise IntegrityError(f"a projection must hold {', '.join(sorted(wanted))}")
         self.maps = maps
         self.d_explainer = len(tensors[f"{names[0]}.weight"])  # width of what comes out
-        shapes = {f"{name}.weight": (self.d_explainer, maps.d_target) for name in names}
-        shapes |= {f"{name}.bias": (self.d_explainer,) for name in biased}
-        good = all(tuple(tensors[name].shape) == shape for name, shape in shapes.items())
+        good = all(
+            tensors[f"{name}.weight"].shape == (self.d_explainer, maps.d_target) for name in names
+        ) and all(tensors[f"{name}.bias"].shape == (self.d_explainer,) for name in biased)
         if not good or not all(bool(value.isfinite().all()) for value in tensors.values()):
             raise IntegrityError(
                 "a projection's maps are of another size than declared, or not finite"

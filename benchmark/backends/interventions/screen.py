@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
-from ..injection.hooks import hooked, rewriting
+from ..injection.hooks import hidden_of, hooked, rewriting
 from ..models.batch import cache_of, pad, position_ids, with_cache
 from ..models.target_model import TargetModel
 from .outputs import top2
@@ -119,16 +119,15 @@ class Tail:
         cache.batch_select_indices(owner)
         rows = torch.arange(len(owner), device=owner.device)
         columns = (self.ids.shape[1] - self.width)[owner]
-        bare = isinstance(output, torch.Tensor)
-        stream = (output if bare else output[0])[owner]
 
         def write(hidden: torch.Tensor) -> torch.Tensor:
             hidden = hidden.clone()
             hidden[rows, columns] = vectors.to(hidden)
             return hidden
 
-        first = write(stream)
-        with _from_layer(self.target, *block, first if bare else (first,), write):
+        first = write(hidden_of(output)[owner])
+        given = (first,) if isinstance(output, tuple) else first
+        with _from_layer(self.target, *block, given, write):
             return self.logits(cache, owner)
 
 

@@ -94,10 +94,8 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
         raise CheckFailedError("no label could be tested for stability: no group was chosen")
     first = [probe.output for probe in probes]
     same = {
-        name: np.array(
-            [a.text == b.text for a, b in zip(first, again[name], strict=True)], dtype=bool
-        )
-        for name in again
+        name: np.array([a.text == b.text for a, b in zip(first, outputs, strict=True)])
+        for name, outputs in again.items()
     }
     margin = np.array([output.margin for output in first])
     rounded = np.array([output.margin for output in again["bf16-weights"]])

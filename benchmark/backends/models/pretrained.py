@@ -28,6 +28,8 @@ INDEX = "model.safetensors.index.json"  # which file holds which tensor
 
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 def usable_device(name: str) -> torch.device:
     """The device of a name, if it can hold a number on this machine."""
@@ -48,14 +50,27 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+def find_dtype(name: str, device: str) -> torch.dtype:
+    """Return a dtype by its name; `auto` is float32 on CPU, bfloat16 elsewhere."""
+    if name == "auto":
+        return torch.float32 if device.startswith("cpu") else torch.bfloat16
+    if name not in DTYPES:
+        raise UsageError(f"unknown dtype '{name}': expected auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
 def load_model(directory: Path, dtype: torch.dtype) -> Any:
     """Load the weights of a causal language model; refuses those of a withheld target."""
     _check_files(directory)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
+    return whole_model(AutoModelForCausalLM, directory, dtype)
+
+
+def whole_model(factory: Any, directory: Path, dtype: torch.dtype) -> Any:
+    """Load all weights of an architecture; transformers would draw what is missing at random."""
     options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
-    model, found = from_folder(AutoModelForCausalLM, directory, **options)
-    # transformers would fill them with random numbers
+    model, found = from_folder(factory, directory, **options)
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(
             f"{directory}: its weight files lack {lacking[0]}, and {len(lacking)} in all, which "

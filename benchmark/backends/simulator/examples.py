@@ -1,18 +1,25 @@
-"""What a simulator is trained on: descriptions, windows and true activations, batch by batch.
+"""What a simulator reads: lessons, drawn batch by batch, and the rows of one forward pass.
 
-Arrays only, no torch. Batches depend on the seed and on their number alone, so a run that was
-interrupted draws the same. An example holds its feature's own windows and windows of other
-features, with this feature's activations on all of them: so a wrong description needs no rule of
-its own, and windows that were chosen for a feature cannot be told by their look.
+Batches depend on the seed and on their number alone, so a run that was interrupted draws the same.
+An example holds its feature's own windows and windows of other features, with this feature's
+activations on all of them: so a wrong description needs no rule of its own, and windows that were
+chosen for a feature cannot be told by their look.
+
+A row is `BOS Active on: DESCRIPTION Text:` and then its windows, one after another. A token sees
+the description and the earlier tokens of its own window, never another window, and every window has
+the positions that follow the description; so a window's predictions are those of that window alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ...errors import UsageError
 from ...files import canonical_json, sha256_bytes
@@ -169,3 +176,84 @@ def _place(place: int, n: int, seed: int) -> int:
     """Which lesson stands at a place of the stream: each epoch is one random order of all."""
     epoch, position = divmod(place, n)
     return int(np.random.default_rng((seed, epoch, 0)).permutation(n)[position])
+
+
+PROMPT_VERSION = 1  # version of the wording and of the layout of a row
+BEFORE = "Active on:"  # what stands before a description
+AFTER = "\nText:"  # what stands between a description and the windows
+MAX_TOKENS = 64  # tokens of a description that are read
+
+
+class Wording:
+    """Turns descriptions into the token ids that stand before windows."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Encode the fixed parts; the first token is that of the text's beginning, or else end."""
+        starts = [t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None]
+        if not starts:
+            raise UsageError("the tokenizer has no token for the beginning or the end of text")
+        self._tokenizer = tokenizer
+        self._control = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        self._before = [starts[0], *self._plain(BEFORE)]
+        self._after = self._plain(AFTER)
+
+    def prefix(self, description: str) -> list[int]:
+        """Token ids before the windows of a description, which is untrusted text.
+
+        White space is collapsed and control tokens are read as characters, so that it cannot
+        imitate the wording.
+        """
+        text = " ".join(description.split())
+        ids = self._plain(f" {text}")[:MAX_TOKENS] if text else []
+        return [*self._before, *ids, *self._after]
+
+    def _plain(self, text: str) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        # added tokens that are not marked special are not split
+        return [token for token in encoded["input_ids"] if token not in self._control]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """Rows of one forward pass, padded on the left."""
+
+    ids: Tensor  # token ids, int64 (rows, length)
+    positions: Tensor  # position of every token, int64 (rows, length)
+    mask: Tensor
+    """Added to attention scores: 0 where a token may look, else the dtype's least, (rows, 1,
+    length, length)."""
+    first: int  # column of the first window's first token
+    reach: int  # most tokens that one token sees, itself included
+
+
+def pack(
+    prefixes: Sequence[Sequence[int]], windows: Ids, *, device: torch.device, dtype: torch.dtype
+) -> Packed:
+    """Lay out one row a description: its prefix and its windows, int32 (rows, w, width)."""
+    rows, count, width = windows.shape
+    first = max(len(prefix) for prefix in prefixes)
+    length = first + count * width
+    ids = np.zeros((rows, length), dtype=np.int64)
+    positions = np.zeros((rows, length), dtype=np.int64)
+    # which part of its row a token belongs to: -1 padding, 0 description, then window by window
+    part = np.zeros((rows, length), dtype=np.int64)
+    part[:, first:] = np.repeat(np.arange(1, count + 1), width)
+    ids[:, first:] = windows.reshape(rows, -1)
+    for row, prefix in enumerate(prefixes):
+        start = first - len(prefix)
+        part[row, :start] = -1
+        ids[row, start:first] = prefix
+        positions[row, start:first] = np.arange(len(prefix))
+        positions[row, first:] = len(prefix) + np.tile(np.arange(width), count)
+    where = torch.from_numpy(part).to(device)
+    own = where[:, :, None] == where[:, None, :]
+    visible = (own | (where == 0)[:, None, :]).tril()
+    mask = torch.zeros(visible.shape, dtype=dtype, device=device)
+    mask.masked_fill_(~visible, torch.finfo(dtype).min)
+    return Packed(
+        ids=torch.from_numpy(ids).to(device),
+        positions=torch.from_numpy(positions).to(device),
+        mask=mask[:, None],
+        first=first,
+        reach=first + width,
+    )

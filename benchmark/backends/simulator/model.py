@@ -18,9 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ... import files
-from ...cache import OnProgress, silent
 from ...errors import IntegrityError, UsageError
-from ..explainer.load import find_model
 from ..injection.hooks import decoder_layers
 from ..models.pretrained import (
     ADAPTER,
@@ -31,7 +29,7 @@ from ..models.pretrained import (
     usable_device,
     weights_sha256,
 )
-from .layout import PROMPT_VERSION, Packed, Wording, pack
+from .examples import PROMPT_VERSION, Floats, Ids, Packed, Wording, pack
 
 CLASSES = 11  # classes of the head: activations 0 to 10
 SCHEMA = "introspect-bench/simulator/1"  # schema of `RECORD`
@@ -41,8 +39,6 @@ HEAD = "head.safetensors"  # the head's file: weight (11, d_model) and bias (11,
 _TOKENS_TOGETHER = {"cpu": 2048}
 _TOKENS_ELSEWHERE = 65536
 
-Ids = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
 
 
@@ -140,16 +136,13 @@ def load_simulator(
     *,
     name: str | None = None,
     sha256: str | None = None,
-    base: Path | None = None,
+    base: Path,
     device: str = "cpu",
-    on_progress: OnProgress = silent,
 ) -> Simulator:
-    """Load a simulator in float32; every part must be what `simulator.json` says."""
+    """Load a simulator in float32 on its `base`; all parts must be what `simulator.json` says."""
     where = usable_device(device)
     record = files.read_json(folder / RECORD, sha256=sha256)
     _check_record(record, folder, name)
-    if base is None:
-        base = find_model(record["base"]["name"], on_progress=on_progress).directory
     model = load_model(base, torch.float32)
     if weights_sha256(model) != record["base"]["sha256"]:
         raise IntegrityError(f"{base}: not the weights that {folder / RECORD} was made with")

@@ -22,9 +22,9 @@ from ... import files
 from ...cache import OnProgress, silent
 from ...errors import IntegrityError, UsageError
 from ...models.targets import locate, weight_files
-from ..explainer.load import DTYPES, find_model
+from ..explainer.load import find_model
 from ..models.batch import Padded, pad
-from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..models.pretrained import DTYPES, load_model, load_tokenizer, usable_device
 
 HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"  # of Llama-3.1-8B
 PREFIX = "## Neuron Description: {}\n\n ## Input: "  # what is read before a text

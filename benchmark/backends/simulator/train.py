@@ -34,8 +34,19 @@ from ..models.pretrained import (
     write_adapter,
 )
 from ..training.spec import OnStep
-from .examples import Batch, Floats, Lessons, TrainingSettings, base_rate, draw, shares, targets
-from .layout import PROMPT_VERSION, Wording, lora_config, pack
+from .examples import (
+    PROMPT_VERSION,
+    Batch,
+    Floats,
+    Lessons,
+    TrainingSettings,
+    Wording,
+    base_rate,
+    draw,
+    pack,
+    shares,
+    targets,
+)
 from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate
 
 CHECKPOINT = "checkpoint.safetensors"  # everything that the next step depends on, while training
@@ -113,7 +124,7 @@ class _Run:
         self.depth = settings.depth or len(decoder_layers(model))
         truncate(model, self.depth)
         self.rates = base_rate(lessons)
-        self._config = lora_config(model, settings)
+        self._config = _lora_config(model, settings)
         self._adapted = adapt(model, self._config, settings.seed).to(where)
         self._model = model.to(where)
         head = make_head(model.config.get_text_config().hidden_size)
@@ -213,3 +224,27 @@ def _resume(run: _Run, checkpoint: Path, identity: str) -> int:
 def _same(found: object, expected: str, path: Path) -> None:
     if found != expected:
         raise UsageError(f"{path} is of other settings, lessons or base model; give another folder")
+
+
+def _lora_config(model: Any, settings: TrainingSettings) -> dict[str, Any]:
+    """Settings of PEFT's LoRA: all linear modules of the layers that are adapted."""
+    layers = decoder_layers(model)
+    if not 0 <= settings.first_layer < len(layers):
+        raise UsageError(f"first layer {settings.first_layer}: the base has {len(layers)} layers")
+    path = next(name for name, module in model.named_modules() if module is layers)
+    modules = {
+        name.rpartition(".")[2]
+        for name, module in layers.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    if not modules:
+        raise UsageError(f"{type(model).__name__}: no linear modules that an adapter could change")
+    return {
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted(modules),
+        "layers_to_transform": list(range(settings.first_layer, len(layers))),
+        "layers_pattern": path.rpartition(".")[2],
+    }

@@ -75,14 +75,12 @@ def train_explainer(
 ) -> Path:
     """Train into a folder, or go on training, or find it done."""
     settings, model = training.settings, _loaded(training.base, training.device)
+    validated = lessons_sha256(training.validation)
     plan = {
         "base": {"name": training.base_name, "sha256": weights_sha256(model)},
         "settings": settings.as_json(),
         "lessons": _counts(training.lessons),
-        "validation": {
-            "n": len(training.validation),
-            "sha256": lessons_sha256(training.validation),
-        },
+        "validation": {"n": len(training.validation), "sha256": validated},
         "about": dict(training.about),
     }
     _check_same(folder, plan)

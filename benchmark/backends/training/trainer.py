@@ -56,7 +56,11 @@ class ExplainerTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """The module's own loss."""
         training = model.training
@@ -102,8 +106,7 @@ class Log(TrainerCallback):
     def __init__(self, path: Path, on_step: OnStep) -> None:
         self._path, self._on_step = path, on_step
         self._since = (time.monotonic(), 0)
-        self.trainer: ExplainerTrainer | None = None
-        """Counts tokens."""
+        self.trainer: ExplainerTrainer | None = None  # counts tokens
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""

@@ -17,10 +17,10 @@ from tiny_simulators import lessons_of_pairs, pairs, save_base
 from introspect_bench.benchmark.backends.simulator.examples import (
     Lessons,
     TrainingSettings,
+    pack,
     shares,
     targets,
 )
-from introspect_bench.benchmark.backends.simulator.layout import pack
 from introspect_bench.benchmark.backends.simulator.model import class_logits, load_simulator
 from introspect_bench.benchmark.backends.simulator.train import (
     CHECKPOINT,
