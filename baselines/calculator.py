@@ -60,8 +60,8 @@ def load_calculator(
     batch_size: int | None = None,
 ) -> tuple[Calculator, ExplainerCard]:
     """Load the suite's target; its weights are float32 unless another dtype is named."""
-    from ..benchmark.backends.explainer.load import find_dtype
     from ..benchmark.backends.interventions.calculator import load_calculator as load
+    from ..benchmark.backends.models.pretrained import find_dtype
 
     name = "float32" if dtype == "auto" else dtype
     size = AUTO_BATCH_SIZE if batch_size is None else batch_size

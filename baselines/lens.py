@@ -1,7 +1,7 @@
 """Tokens as descriptions: what a direction promotes, and the one or two tokens it responds to.
 
 The logit lens (nostalgebraist, 2020) reads the direction as if it were the last layer's output; the
-input lenses read it as a probe of the input (`benchmark/backends/injection/alignment.py`).
+input lenses read it as a probe of the input (`benchmark/backends/interventions/readout.py`).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def load_input_lens(
     suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
 ) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
     """Measure what a split's layers take from the last 1 or 2 tokens, on the target's own text."""
-    from ..benchmark.backends.injection import alignment
+    from ..benchmark.backends.interventions import readout
 
     texts = shipped_texts(str(suite.manifest["target"].get("name")))
     layers = [int(query.fields["layer"]) for query in suite.queries(split)]
@@ -137,16 +137,16 @@ def load_input_lens(
         on_progress("measuring the input lens", 0, None)
 
     if tokens == 1:
-        lens = alignment.make_input_lens(reader, layers, texts, on_pairs)
+        lens = readout.make_input_lens(reader, layers, texts, on_pairs)
         one = InputTokens(responded=lens, decode=_decoder(reader))
         return one, _card("input-lens", folder, settings)
-    both = alignment.make_bigram_lens(reader, layers, texts, on_pairs)
+    both = readout.make_bigram_lens(reader, layers, texts, on_pairs)
     two = InputBigrams(responded=both, decode=_decoder(reader))
     return two, _card("input-lens-2", folder, settings)
 
 
 def _target(suite: Suite, device: str) -> tuple[Path, Reader]:
-    from ..benchmark.backends.explainer.checkpoints import find_model
+    from ..benchmark.backends.explainer.load import find_model
     from ..benchmark.backends.injection.alignment import load_reader
 
     folder = find_model(target_name(suite)).directory

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.backends.training.command import train
-from ..benchmark.backends.training.projection_start import OnAlign
+from ..benchmark.backends.training.command import OnAlign, train
 from ..benchmark.backends.training.spec import OnStep
 from ..benchmark.cache import OnAnswers, OnProgress, silent
 from ..benchmark.errors import UsageError

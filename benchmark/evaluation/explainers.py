@@ -202,8 +202,7 @@ def asked_by(
     """
     if card.kind != "local":
         return explainer, card
-    from ..backends.explainer.local import LocalExplainer
-    from ..backends.explainer.two_pass import Compared
+    from ..backends.explainer.local import Compared, LocalExplainer
 
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)

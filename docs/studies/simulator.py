@@ -27,8 +27,11 @@ from safetensors.numpy import load_file
 from simulator_lessons import Plan, make_lessons
 
 from introspect_bench.benchmark.backends.explainer.load import find_model
-from introspect_bench.benchmark.backends.models.adapters import merge_adapter
-from introspect_bench.benchmark.backends.models.pretrained import load_model, load_tokenizer
+from introspect_bench.benchmark.backends.models.pretrained import (
+    load_model,
+    load_tokenizer,
+    merge_adapter,
+)
 from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.backends.simulator.examples import Lessons, TrainingSettings
 from introspect_bench.benchmark.backends.simulator.model import RECORD, load_simulator

@@ -175,7 +175,7 @@ def _model(run: Run, given: str | None) -> str:
 
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
-    from ...benchmark.backends.injection.parse import read_injection
+    from ...benchmark.backends.injection.spec import read_injection
 
     explainer, generation = run.header.explainer, run.header.generation
     kept = explainer.settings

@@ -32,8 +32,13 @@ from introspect_bench.benchmark.backends.interventions.outputs import (
     batches,
     greedy,
 )
-from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem, pad, position_ids
-from introspect_bench.benchmark.backends.models.kv_cache import cache_of, with_cache
+from introspect_bench.benchmark.backends.interventions.trace import Branch, Stem
+from introspect_bench.benchmark.backends.models.batch import (
+    cache_of,
+    pad,
+    position_ids,
+    with_cache,
+)
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, load_target_model
 from introspect_bench.benchmark.models.fetch import prepare_target
 from introspect_bench.benchmark.models.targets import resolve_target

@@ -24,8 +24,7 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
-from introspect_bench.benchmark.backends.models.pretrained import load_model, load_tokenizer
-from introspect_bench.benchmark.backends.simulator.layout import adapt
+from introspect_bench.benchmark.backends.models.pretrained import adapt, load_model, load_tokenizer
 from introspect_bench.benchmark.backends.training.dataset import Lesson, make_lessons
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.backends.training.train import (

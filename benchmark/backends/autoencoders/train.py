@@ -24,8 +24,7 @@ from torch.nn.functional import embedding_bag, linear
 from ...errors import MissingPartError
 from ..models.target_model import TargetModel
 
-ROWS = 8192
-"""Residuals encoded at a time."""
+ROWS = 8192  # residuals encoded at a time
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,34 +33,23 @@ Floats = npt.NDArray[np.float32]
 class TokenizedSettings:
     """How one autoencoder is trained."""
 
-    latents: int = 4096
-    """Features."""
-    k: int = 32
-    """Features active at a token while training."""
-    epochs: int = 6
-    """Times that the text is read."""
-    batch: int = 1024
-    """Tokens of one step."""
-    learning_rate: float = 2e-3
-    """Of Adam, after the warm-up."""
-    warmup: float = 0.05
-    """Share of the steps over which it rises from 0."""
-    decay: float = 0.2
-    """Share of the steps at the end over which it falls to 0."""
-    dead_after: int = 100_000
-    """Tokens without firing after which a latent counts as dead."""
-    auxiliary: float = 1 / 32
-    """Weight of the auxiliary loss that revives dead latents."""
+    latents: int = 4096  # features
+    k: int = 32  # features active at a token while training
+    epochs: int = 6  # times that the text is read
+    batch: int = 1024  # tokens of one step
+    learning_rate: float = 2e-3  # of Adam, after the warm-up
+    warmup: float = 0.05  # share of the steps over which it rises from 0
+    decay: float = 0.2  # share of the steps at the end over which it falls to 0
+    dead_after: int = 100_000  # tokens without firing after which a latent counts as dead
+    auxiliary: float = 1 / 32  # weight of the auxiliary loss that revives dead latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
     """What a step saw."""
 
-    unexplained: float
-    """Fraction of the batch's variance that was not reconstructed."""
-    dead: int
-    """Latents that were dead before the step."""
+    unexplained: float  # fraction of the batch's variance that was not reconstructed
+    dead: int  # latents that were dead before the step
 
 
 class Trainee:

@@ -14,8 +14,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache
 
-ATTENTION = "introspect_bench_shared_head"
-"""Name under which transformers knows the attention function."""
+ATTENTION = "introspect_bench_shared_head"  # as transformers knows it
 
 UNSUPPORTED = ("s_aux", "position_bias")
 """Arguments of attention variants (sinks, additive biases) that this function does not compute."""
@@ -32,14 +31,10 @@ class Reach:
     head: list[tuple[torch.Tensor, torch.Tensor]]
     """Keys and values of the prefix by layer, each (n_kv_heads, head_length, d_head); may be empty.
     """
-    queries: torch.Tensor
-    """Positions of the tokens in this pass, int64 (rows, width)."""
-    keys: torch.Tensor
-    """Positions of the rows' own cached and present tokens, int64 (rows, own_length)."""
-    calls: int = 0
-    """Attention calls that used this object."""
-    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
-    """Own mask by sliding window, made once per pass."""
+    queries: torch.Tensor  # positions of the tokens in this pass, int64 (rows, width)
+    keys: torch.Tensor  # their own cached and present tokens, int64 (rows, own_length)
+    calls: int = 0  # attention calls that used this object
+    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # by sliding window
 
     def own_mask(self, window: int | None) -> torch.Tensor:
         """True where a token must not look, (rows, 1, 1, width, own_length)."""

@@ -18,8 +18,10 @@ Without one, the form is
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -29,17 +31,13 @@ from jinja2 import TemplateError
 from ...errors import UsageError
 from ...records import SLOT, Prompt
 from ...runs.reply_text import THINK
-from ..injection.quoted import mark_quoted, offsets_of, token_at, unmark
 from ..injection.spec import REPLAY, Injection, names_token, own_layers
 
-QUESTION_MARK = "⟦question⟧"
-"""Stands for the question while the chat template is rendered."""
+QUESTION_MARK = "⟦question⟧"  # stands for the question while the chat template is rendered
 
-PLACEHOLDER = " X"
-"""Its last token stands in the slot; the space before the slot belongs to it."""
+PLACEHOLDER = " X"  # its last token stands in the slot; the space before the slot belongs to it
 
-ENABLE_THINKING = "enable_thinking"
-"""Variable of chat templates whose models can think first."""
+ENABLE_THINKING = "enable_thinking"  # variable of chat templates whose models can think first
 
 CHAT_DATE = "26 Jul 2024"
 """Date for templates that print one (Llama 3), so that a prompt does not depend on the day."""
@@ -49,24 +47,14 @@ CHAT_DATE = "26 Jul 2024"
 class Encoded:
     """Token ids with their slots."""
 
-    ids: tuple[int, ...]
-    """Token ids, possibly none."""
-    columns: tuple[int, ...] = ()
-    """Index in `ids` of each place where a vector enters."""
-    vectors: tuple[npt.NDArray[np.float32], ...] = ()
-    """One vector (d_target,) for each place; empty when vectors are left out."""
-    layers: tuple[tuple[int, int], ...] = ()
-    """First and last layer for each place; empty unless each query has its own layers."""
+    ids: tuple[int, ...]  # token ids, possibly none
+    columns: tuple[int, ...] = ()  # index in `ids` of each place where a vector enters
+    vectors: tuple[npt.NDArray[np.float32], ...] = ()  # each (d_target,); empty if left out
+    layers: tuple[tuple[int, int], ...] = ()  # first, last; empty unless queries have their own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What enters at one `SLOT` of a text."""
-
-    vector: npt.NDArray[np.float32] | None
-    """Vector (d_target,), or None."""
-    fields: Mapping[str, Any]
-    """Fields of the query it belongs to."""
+Entry = tuple[npt.NDArray[np.float32] | None, Mapping[str, Any]]
+"""What enters at one `SLOT` of a text: a vector (d_target,), or None, and its query's fields."""
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:
@@ -108,8 +96,7 @@ class Encoder:
                 "turned on or off; leave --thinking and --no-thinking out"
             )
         opened = self._render([{"role": "user", "content": "?"}]).rstrip() if self.chat else ""
-        self.begun = THINK if opened.endswith(THINK) else ""
-        """How each reply begins by the prompt's own words."""
+        self.begun = THINK if opened.endswith(THINK) else ""  # by the prompt's own words
 
     def entering(self, injection: Injection) -> Encoder:
         """The same with vectors entering in another way."""
@@ -120,7 +107,7 @@ class Encoder:
     def head(self, prompt: Prompt) -> Encoded:
         """Encode all before the question: instructions, solved queries, the opening of its turn."""
         shots = [shot for shot in prompt.shots if SLOT in shot.question]
-        entries = [Entry(vector=shot.vector, fields=shot.fields) for shot in shots]
+        entries = [(shot.vector, shot.fields) for shot in shots]
         encoded = self._encode(self._texts(prompt)[0], entries)
         bos = () if self.chat else bos_ids(self.tokenizer)
         columns = tuple(column + len(bos) for column in encoded.columns)
@@ -130,8 +117,7 @@ class Encoder:
         """Questions of prompts that share their head, each with the opening of the reply."""
         tail, encoded = self._texts(prompts[0])[1], []
         for prompt in prompts:
-            entry = Entry(vector=prompt.vector, fields=prompt.query.fields)
-            entries = [entry] * prompt.question.count(SLOT)
+            entries = [(prompt.vector, prompt.query.fields)] * prompt.question.count(SLOT)
             encoded.append(self._encode(self._asked(prompt, tail), entries))
         return encoded
 
@@ -210,7 +196,7 @@ class Encoder:
                 ids += [self.placeholder] * count
         if not self.use_vectors:
             return Encoded(ids=tuple(ids), columns=tuple(place for slot in slots for place in slot))
-        given = sum(entry.vector is not None for entry in entries)
+        given = sum(vector is not None for vector, _ in entries)
         if len(slots) != given:
             raise UsageError(f"a prompt has {len(slots)} slots but {given} vectors")
         return self._placed(ids, slots, quoted, entries)
@@ -227,12 +213,69 @@ class Encoder:
         vectors: list[npt.NDArray[np.float32]] = []
         layers: list[tuple[int, int]] = []
         tokens = iter(quoted)
-        for slot, entry in zip(slots, entries, strict=True):
-            named = self.injection.quotes and names_token(entry.fields)
+        for slot, (vector, fields) in zip(slots, entries, strict=True):
+            named = self.injection.quotes and names_token(fields)
             places = [next(tokens)] if named else slot
             columns += places
-            vectors += [entry.vector] * len(places)  # type: ignore[list-item]
+            vectors += [vector] * len(places)  # type: ignore[list-item]
             if self.injection.needs_layers:
-                layers += [own_layers(entry.fields)] * len(places)
-        at: dict[str, Any] = {"columns": tuple(columns), "vectors": tuple(vectors)}
-        return Encoded(ids=tuple(ids), layers=tuple(layers), **at)
+                layers += [own_layers(fields)] * len(places)
+        return Encoded(
+            ids=tuple(ids), columns=tuple(columns), vectors=tuple(vectors), layers=tuple(layers)
+        )
+
+
+_MARK = re.compile("⟦quoted:(\\d+)⟧")
+
+
+def mark_quoted(question: str, fields: Mapping[str, Any], target_tokenizer: Any) -> str:
+    """Put a mark behind the last character of the token that a query names, if it names one."""
+    if not names_token(fields):
+        return question
+    text = fields["text"]
+    if question.count(text) != 1:
+        raise UsageError("the question does not quote its text exactly once; use another injection")
+    end, behind = _last_character(fields, target_tokenizer)
+    place = question.index(text) + end
+    return f"{question[:place]}⟦quoted:{behind}⟧{question[place:]}"
+
+
+def unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Take marks out; for each the character before it and how many tokens behind share it."""
+    pieces = _MARK.split(text)  # text and numbers in turn
+    ends = accumulate(len(piece) for piece in pieces[::2])
+    places = [(end - 1, int(n)) for end, n in zip(ends, pieces[1::2], strict=False)]
+    return "".join(pieces[::2]), places
+
+
+def token_at(offsets: Sequence[tuple[int, int]], character: int, behind: int = 0) -> int:
+    """Index of the token that covers a character; of its pieces the one with `behind` after it."""
+    found = [index for index, (low, high) in enumerate(offsets) if low <= character < high]
+    if not found:
+        raise UsageError("the explainer's tokenizer drops the quoted token; use another injection")
+    return found[max(0, len(found) - 1 - behind)]
+
+
+def offsets_of(tokenizer: Any, text: str, *, special: bool) -> list[tuple[int, int]]:
+    """First character and end of each token of a text, with or without special tokens."""
+    if not tokenizer.is_fast:
+        raise UsageError("this tokenizer tells no character offsets; use another injection")
+    encoded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+    return [(int(low), int(high)) for low, high in encoded["offset_mapping"]]
+
+
+def _last_character(fields: Mapping[str, Any], target_tokenizer: Any) -> tuple[int, int]:
+    """End of the named token in the text, and how many tokens behind it share its end."""
+    text, token, position = fields["text"], fields["token"], fields["position"]
+    offsets = offsets_of(target_tokenizer, text, special=True)
+    if len(offsets) == fields["n_tokens"]:
+        low, high = offsets[position]
+        if text[low:high].strip() == token.strip() and high > low:
+            behind = sum(a < high <= b for a, b in offsets[position + 1 :])
+            return high, behind
+    if text.count(token) != 1:
+        raise UsageError(
+            f"token {position + 1} of {fields['n_tokens']} cannot be told apart in a query's text "
+            "with this tokenizer; use another injection"
+        )
+    return text.index(token) + len(token), 0

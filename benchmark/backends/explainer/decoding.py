@@ -7,8 +7,8 @@ chooses when the model is loaded. Nothing is drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,12 @@ import torch
 
 from ...errors import IntegrityError
 from ..injection.hooks import Injector, Slots
-from ..models import kv_cache
+from ..models.batch import pad, with_cache
 from . import attention as shared_head
-from .batch import grown, joined, padded, parts
 from .chat import Encoded
 
-COMPACT_BELOW = 0.75
-"""Finished rows are dropped once fewer than this share of the stored rows is still growing."""
+PREFILL_TOKENS = 2048  # question tokens, padding included, that are read in one pass
+COMPACT_BELOW = 0.75  # finished rows are dropped once less than this share still grows
 
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """By how much the engines' logits may differ when probed, as a share of the largest logit."""
@@ -32,20 +31,16 @@ TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 class Head:
     """Tokens shared by many questions, read once."""
 
-    encoded: Encoded
-    """The tokens."""
-    layers: list[tuple[torch.Tensor, torch.Tensor]]
-    """Keys and values by layer, each (n_kv_heads, length, d_head); empty in the plain engine."""
+    encoded: Encoded  # the tokens
+    layers: list[tuple[torch.Tensor, torch.Tensor]]  # by layer, (n_kv_heads, length, d_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """One reply as it was generated."""
 
-    ids: list[int]
-    """Its tokens, opening and stop token included."""
-    logprobs: list[float]
-    """Natural log-probability of each, given all before it."""
+    ids: list[int]  # its tokens, opening and stop token included
+    logprobs: list[float]  # natural log-probability of each, given all before it
 
 
 class Decoder:
@@ -146,8 +141,9 @@ class Decoder:
             if self._shared:
                 logits = self._next(head, rows, tokens, store, turn)
             else:
-                longer = [grown(questions[row], written[row].ids) for row in stored]
-                logits = self._plain(head.encoded, longer)
+                longer = {row: (*questions[row].ids, *written[row].ids) for row in stored}
+                grown = [replace(questions[row], ids=ids) for row, ids in longer.items()]
+                logits = self._plain(head.encoded, grown)
         return written
 
     def _choose_engine(self) -> str:
@@ -184,7 +180,7 @@ class Decoder:
             return self._plain(head.encoded, questions), store
         logits = [
             self._read(head, questions[rows], store, rows, stop=max(lengths))
-            for rows in parts(lengths)
+            for rows in _passes(lengths)
         ]
         return torch.cat(logits), store
 
@@ -199,12 +195,13 @@ class Decoder:
     ) -> torch.Tensor:
         """Read questions into rows of the store, ending before column `stop`; last logits."""
         width = max(len(question.ids) for question in questions)
-        ids, positions = padded(questions, width, len(head.encoded.ids), self.model.device)
+        batch = pad([question.ids for question in questions], self.model)
+        positions = torch.where(batch.mask > 0, batch.positions + len(head.encoded.ids), -1)
         store.aim(rows, first=stop - width, start=stop - width, stop=stop)
         slots = self._slots(questions, width)
         reach = shared_head.Reach(head=head.layers, queries=positions, keys=positions)
         with self.injector.during(slots):
-            return self._pass(self.injector.embed(ids, slots), store, reach)
+            return self._pass(self.injector.embed(batch.ids, slots), store, reach)
 
     def _next(
         self,
@@ -234,7 +231,7 @@ class Decoder:
             use_cache=True,
             logits_to_keep=1,
             reach=reach,
-            **kv_cache.with_cache(store),
+            **with_cache(store),
         )
         if reach.calls != self.n_layers:
             raise shared_head.CannotShareError(f"{reach.calls} of {self.n_layers} layers took part")
@@ -245,13 +242,13 @@ class Decoder:
         """Last logits, float32 (rows, vocabulary), of an ordinary pass over head and question."""
         rows = [joined(head, question) for question in questions]
         width = max(len(row.ids) for row in rows)
-        ids, positions = padded(rows, width, 0, self.model.device)
+        batch = pad([row.ids for row in rows], self.model)
         slots = self._slots(rows, width)
         with self.injector.during(slots):
             output = self.model(
-                inputs_embeds=self.injector.embed(ids, slots),
-                attention_mask=(positions >= 0).long(),
-                position_ids=positions.clamp(min=0),
+                inputs_embeds=self.injector.embed(batch.ids, slots),
+                attention_mask=batch.mask,
+                position_ids=batch.positions,
                 use_cache=False,
                 logits_to_keep=1,
             )
@@ -280,3 +277,24 @@ class Decoder:
             vectors=torch.from_numpy(stacked).to(device),
             layers=torch.tensor(layers, device=device) if layers else None,
         )
+
+
+def joined(head: Encoded, question: Encoded) -> Encoded:
+    """A question behind its head."""
+    return Encoded(
+        ids=(*head.ids, *question.ids),
+        columns=(*head.columns, *(len(head.ids) + column for column in question.columns)),
+        vectors=(*head.vectors, *question.vectors),
+        layers=(*head.layers, *question.layers),
+    )
+
+
+def _passes(lengths: Sequence[int]) -> Iterator[slice]:
+    """Consecutive rows whose padded tokens stay within `PREFILL_TOKENS`."""
+    start, longest = 0, 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        if index > start and (index + 1 - start) * longest > PREFILL_TOKENS:
+            yield slice(start, index)
+            start, longest = index, length
+    yield slice(start, len(lengths))

@@ -32,21 +32,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ...errors import UsageError
 from ...records import SLOT, Prompt
-from ..injection.quoted import offsets_of, token_at
 from ..injection.spec import Injection, own_layers
-from .chat import CHAT_DATE, Encoded, bos_ids, plain_ids
+from .chat import CHAT_DATE, Encoded, bos_ids, offsets_of, plain_ids, token_at
 
-Name = Literal["paper", "activation-oracle", "latentqa", "selfie-adapter"]
-"""What `--family` takes."""
-
-LATENTQA_TURN = "Sure, I've analyzed the assistant."
-"""The assistant turn between a vector and a question that LatentQA decoders are trained with."""
-REFLECT = "reflect"
-"""How LatentQA heads the turns of the decoder."""
+LATENTQA_TURN = "Sure, I've analyzed the assistant."  # between a vector and a question
+REFLECT = "reflect"  # how LatentQA heads the turns of the decoder
 LATENTQA_TEMPLATES = {
     "<|start_header_id|>": (
         "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
@@ -70,48 +64,47 @@ own template, in which roles have no names."""
 class Family:
     """One convention."""
 
-    name: Name
-    """Name of the family."""
-    injection: Injection
-    """Where and at what size the vector enters."""
+    name: str  # name of the family
+    injection: Injection  # where and at what size the vector enters
     placeholders: tuple[tuple[str, str, str], ...]
     """Text before a placeholder, the placeholder, text after it: the first that the vocabulary has.
     """
-    template: str | None = None
-    """The whole prompt, with `SLOT` for each placeholder, if a checkpoint states one."""
-    ending: str | None = None
-    """A reply ends before this text, besides at a stop token."""
+    template: str | None = None  # the whole prompt, with `SLOT` for each placeholder
+    ending: str | None = None  # a reply ends before this text, besides at a stop token
 
 
-FAMILIES: dict[str, Family] = {
-    "paper": Family(
-        name="paper",
-        injection=Injection(mode="embedding", scaling="raw"),
-        placeholders=(
-            (
-                "<|reserved_special_token_10|>",
-                "<|reserved_special_token_12|>",
-                "<|reserved_special_token_11|>",
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            name="paper",
+            injection=Injection(mode="embedding", scaling="raw"),
+            placeholders=(
+                (
+                    "<|reserved_special_token_10|>",
+                    "<|reserved_special_token_12|>",
+                    "<|reserved_special_token_11|>",
+                ),
+                ("<|vision_start|>", "<|vision_pad|>", "<|vision_end|>"),
             ),
-            ("<|vision_start|>", "<|vision_pad|>", "<|vision_end|>"),
         ),
-    ),
-    "activation-oracle": Family(
-        name="activation-oracle",
-        injection=Injection(mode="add", layer=1, scaling="norm-matched"),
-        placeholders=(("", " ?", ""),),
-    ),
-    "latentqa": Family(
-        name="latentqa",
-        injection=Injection(mode="replace", layer=0, scaling="raw"),
-        placeholders=(("", "?", ""),),
-    ),
-    "selfie-adapter": Family(
-        name="selfie-adapter",
-        injection=Injection(mode="embedding", scaling="raw"),
-        placeholders=(("", "<|reserved_special_token_0|>", ""),),
-        ending='"',
-    ),
+        Family(
+            name="activation-oracle",
+            injection=Injection(mode="add", layer=1, scaling="norm-matched"),
+            placeholders=(("", " ?", ""),),
+        ),
+        Family(
+            name="latentqa",
+            injection=Injection(mode="replace", layer=0, scaling="raw"),
+            placeholders=(("", "?", ""),),
+        ),
+        Family(
+            name="selfie-adapter",
+            injection=Injection(mode="embedding", scaling="raw"),
+            placeholders=(("", "<|reserved_special_token_0|>", ""),),
+            ending='"',
+        ),
+    )
 }
 """The known conventions by name; a SelfIE adapter's file adds template and projection."""
 

@@ -3,58 +3,46 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...errors import UsageError
+from ...metrics.verdicts import normalise_content
 from ...prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
-from ...records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
-from ...runs.reply_text import has_ended
+from ...records import DECODINGS, GREEDY, WHOLE, Answer, Completion, Prompt
+from ...runs.reply_text import has_ended, without_thinking
+from ...task import Task
 from ..injection.hooks import Injector
 from ..injection.learned import Learned, check_learned
 from ..injection.spec import Injections, injection_of, merged
-from ..interventions.sampling import stop_tokens
+from ..models.batch import stop_tokens
 from .chat import Encoded, Encoder
 from .decoding import Decoder, Head, Written
 from .families import Family, FamilyEncoder
 
-MAX_NEW_TOKENS = 32
-"""Longest reply, in explainer tokens."""
-MAX_THINKING_TOKENS = 1024
-"""The same with thinking."""
+MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
+MAX_THINKING_TOKENS = 1024  # the same with thinking
 
-HEADS_KEPT = 4
-"""Heads remembered between calls; a task has a few templates."""
+HEADS_KEPT = 4  # heads remembered between calls; a task has a few templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a loaded model is asked."""
 
-    injection: Injections | None = None
-    """How vectors enter, for every task or by task; the family's way, or the default, if None."""
-    task: str = ""
-    """Task that is asked about first; see `LocalExplainer.for_task`."""
-    use_vectors: bool = True
-    """False leaves the placeholder's own embedding in every slot, as a control."""
-    batch_size: int | None = None
-    """Rows decoded together; `AUTO_BATCH_SIZE` if None."""
-    max_new_tokens: int | None = None
-    """Longest reply without its opening; 32 tokens, or 1,024 with thinking, if None."""
-    thinking: bool | None = None
-    """Whether replies begin with thinking; off if None."""
-    system: str | None = None
-    """Text before the instructions."""
-    openings: Sequence[str] = ()
-    """What a reply must begin with: the one whose first token is likeliest; free if empty."""
-    decoding: str = GREEDY
-    """One of `DECODINGS`."""
+    injection: Injections | None = None  # None: the family's way, or the default
+    task: str = ""  # task that is asked about first; see `LocalExplainer.for_task`
+    use_vectors: bool = True  # False: the placeholder's own embedding is left in every slot
+    batch_size: int | None = None  # rows decoded together; `AUTO_BATCH_SIZE` if None
+    max_new_tokens: int | None = None  # without the opening; None: 32, or 1,024 with thinking
+    thinking: bool | None = None  # whether replies begin with thinking; off if None
+    system: str | None = None  # text before the instructions
+    openings: Sequence[str] = ()  # the one whose first token is likeliest begins a reply
+    decoding: str = GREEDY  # one of `DECODINGS`
 
     def __post_init__(self) -> None:
         """Refuse what no explainer can do."""
@@ -117,7 +105,7 @@ class LocalExplainer:
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
         self._stop = stop_tokens(model, tokenizer)
-        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self._heads: OrderedDict[tuple[Any, ...], Head] = OrderedDict()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts that share template, instructions and shots, in order."""
@@ -139,29 +127,27 @@ class LocalExplainer:
         """The same explainer with vectors left out; itself if they are."""
         if not self.encoder.use_vectors:
             return self
-        other = copy.copy(self)
-        other.encoder = copy.copy(self.encoder)
-        other.encoder.use_vectors = False
-        other._heads = OrderedDict()
-        return other
+        encoder = copy.copy(self.encoder)
+        encoder.use_vectors = False
+        return self._with(encoder=encoder)
 
     def for_task(self, task: str) -> LocalExplainer:
         """The same explainer, with vectors entering as is said of a task."""
         chosen = injection_of(task, self.injections)
         if chosen == self.injector.injection:
             return self
-        other = copy.copy(self)
-        other.encoder = self.encoder.entering(chosen)
-        other.injector = Injector(self.model, chosen, self.learned.used_by(chosen))
-        other.decoder = copy.copy(self.decoder)
-        other.decoder.injector = other.injector
-        other._heads = OrderedDict()
-        return other
+        injector = Injector(self.model, chosen, self.learned.used_by(chosen))
+        decoder = copy.copy(self.decoder)
+        decoder.injector = injector
+        return self._with(encoder=self.encoder.entering(chosen), injector=injector, decoder=decoder)
 
     def decoded(self, decoding: str) -> LocalExplainer:
         """The same explainer with its replies chosen otherwise, one of `DECODINGS`."""
+        return self._with(decoding=decoding)
+
+    def _with(self, **parts: Any) -> LocalExplainer:
         other = copy.copy(self)
-        other.decoding = decoding
+        vars(other).update(parts, _heads=OrderedDict())
         return other
 
     def first_logits(self, prompts: Sequence[Prompt]) -> torch.Tensor:
@@ -221,11 +207,8 @@ class LocalExplainer:
 
     def _head(self, encoded: Encoded) -> Head:
         """The head with these tokens and vectors, from memory if it was used lately."""
-        places = (encoded.ids, encoded.columns, encoded.layers)
-        digest = hashlib.sha256(repr(places).encode())
-        for vector in encoded.vectors:
-            digest.update(np.ascontiguousarray(vector).tobytes())
-        key = digest.hexdigest()
+        vectors = tuple(vector.tobytes() for vector in encoded.vectors)
+        key = (encoded.ids, encoded.columns, encoded.layers, vectors)
         if key not in self._heads:
             self._heads[key] = self.decoder.head(encoded)
             if len(self._heads) > HEADS_KEPT:
@@ -267,3 +250,47 @@ class LocalExplainer:
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
+
+
+class Compared:
+    """Asks a local explainer twice."""
+
+    def __init__(self, explainer: LocalExplainer, task: Task) -> None:
+        """Take an explainer and the task whose answers it gives."""
+        self.explainer, self.task = explainer, task
+        self.blind = explainer.without_vectors()
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """Answer prompts; the two replies stand, as thinking, before the answer made of them.
+
+        Where one has no answer, or none but the verdict, the reply with the vector stands as it is.
+        """
+        seen = self.explainer.complete(prompts)
+        # without vectors the second reply would be the first again
+        blind = seen if self.blind is self.explainer else self.blind.complete(prompts)
+        return [self._one(*pair) for pair in zip(seen, blind, strict=True)]
+
+    def _one(self, seen: Completion, blind: Completion) -> Completion:
+        both = (seen,) if blind is seen else (seen, blind)
+        return Completion(
+            text=self._text(seen.text, blind.text),
+            n_in=sum(reply.n_in for reply in both),
+            n_out=sum(reply.n_out for reply in both),
+        )
+
+    def _text(self, seen: str, blind: str) -> str:
+        after, before = self.task.parse(seen), self.task.parse(blind)
+        if not isinstance(after, Answer) or not isinstance(before, Answer):
+            return seen
+        contents = [normalise_content(answer.content) for answer in (after, before)]
+        if "" in contents:
+            return seen
+        answer = Answer(changed=contents[0] != contents[1], content=after.content)
+        lines = (
+            "<think>",
+            f"with the vector: {(without_thinking(seen) or '').strip()}",
+            f"without it: {(without_thinking(blind) or '').strip()}",
+            "</think>",
+            self.task.format_answer(answer),
+        )
+        return "\n".join(lines)

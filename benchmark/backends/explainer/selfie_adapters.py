@@ -36,29 +36,23 @@ TENSORS = {
     "scalar_affine_plus_low_rank": {"log_scale", "U", "V", "bias"},
 }
 """Tensors of each kind of adapter."""
-MEANS = "mean-vectors.safetensors"
-"""A file of published repositories that is no adapter."""
+MEANS = "mean-vectors.safetensors"  # a file of published repositories that is no adapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfieAdapter:
     """One adapter."""
 
-    family: Family
-    """The convention with this adapter's template, placeholder and declared projection."""
-    projection: Projection
-    """Its map."""
-    base: str
-    """Name of the frozen model, as the file states it."""
-    path: Path
-    """The file."""
+    family: Family  # with this adapter's template, placeholder and maps
+    projection: Projection  # its map
+    base: str  # name of the frozen model, as the file states it
+    path: Path  # the file
 
 
 def is_selfie_adapter(directory: Path) -> bool:
     """Whether a folder holds nothing but SelfIE adapters, told by the headers of its files."""
-    if (directory / "adapter_config.json").is_file() or not _files(directory):
-        return False
-    return all("projection" in _header(path) for path in _files(directory))
+    paths = [] if (directory / "adapter_config.json").is_file() else _files(directory)
+    return bool(paths) and all("projection" in _header(path) for path in paths)
 
 
 def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapter:

@@ -1,15 +1,12 @@
-"""Least squares between residual streams on the same texts: starts of projections, input lenses.
+"""Least squares between residual streams on the same texts: starts of projections.
 
 Tokens of two models are paired where they end at the same character. The first token of a text is
-left out: it is an attention sink, whose residual is far larger than all others. An input lens says
-what a direction responds to among a model's own input embeddings: at each layer the residual stream
-is predicted linearly from the embedding of the token there (maps as in arXiv:2303.09435,
-transposed); the direction is pulled back through that map and compared with every embedding.
+left out: it is an attention sink, whose residual is far larger than all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,39 +17,34 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
+from ..explainer.chat import offsets_of
 from ..models.pretrained import load_model, load_tokenizer, usable_device
 from .hooks import check_layer, decoder_layers, hidden_of, hooked
 from .learned import Projection
-from .quoted import offsets_of
-from .spec import Injection, Maps, matched_layer
+from .spec import Injection, matched_layer
 
-RIDGE = {"aligned": 1e-6, "pulled-back": 1e-2}
-"""Weight of the penalty on the maps, as a share of the mean variance of a coordinate."""
-PAIRS = {"aligned": 8_000, "pulled-back": 32_000}
-"""Pairs after which no more texts are read."""
-LONGEST = 256
-"""Tokens read of a text."""
+RIDGE = {"aligned": 1e-6, "pulled-back": 1e-2}  # penalty, as a share of the mean variance
+PAIRS = {"aligned": 8_000, "pulled-back": 32_000}  # pairs after which no more texts are read
+LONGEST = 256  # tokens read of a text
 
-OnPairs = Callable[[int, int], None]
-"""Progress: pairs seen and pairs wanted."""
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+OnPairs = Callable[[int, int], None]  # progress: pairs seen and pairs wanted
 
 
 def silent_pairs(_seen: int, _wanted: int) -> None:
     """Ignore progress."""
 
 
-Place = tuple[int, int] | None
-"""First and last layer whose outputs are averaged; None for the input embedding."""
+Place = tuple[int, int] | None  # layers averaged, first and last; None for the embedding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """A model that reads texts."""
 
-    model: Any
-    """Causal language model of transformers."""
-    tokenizer: Any
-    """Its fast tokenizer."""
+    model: Any  # causal language model of transformers
+    tokenizer: Any  # its fast tokenizer
 
 
 def load_reader(folder: Path, *, device: str, model: Any = None) -> Reader:
@@ -106,29 +98,24 @@ def fitted_projection(
 ) -> Projection:
     """Fit a map for each block of target layers (first and last) to what the explainer has there.
 
-    x is the target's residual stream at a token, averaged over the block; y is what the explainer
-    has for the same text where vectors enter. `aligned` maps states to the explainer's own states;
-    `pulled-back` maps directions to what they respond to, with every x at length 1, so that a few
-    states of huge length do not decide. Aligned maps are a start for training; those that lead to
-    the nearest embeddings, as pulled-back ones do, are measured and stay. UsageError: the texts
-    give fewer pairs than the fitted side is wide.
+    `aligned` maps the target's states, averaged over a block, to the explainer's where vectors
+    enter; it is a start for training. `pulled-back` maps directions to what they respond to, with
+    every state at length 1, so that a few of huge length do not decide; it is not trained, nor are
+    maps that lead to the nearest embeddings.
     """
     maps, pulled = injection.projection, start == "pulled-back"
     if maps is None or tuple(first for first, _ in blocks) != maps.layers or maps.bias:
         raise UsageError("a fitted projection has one map without bias for each block")
     there = [_place(injection, block, target.model, explainer.model) for block in blocks]
-    moments = [Moments() for _ in blocks]
-    for text in texts:
+
+    def read(text: str) -> Iterator[tuple[Tensor, Tensor]]:
         pairs = paired_tokens(target.tokenizer, explainer.tokenizer, text)
-        if not pairs:
-            continue
-        ours = read_states(target, text, blocks, [i for i, _ in pairs])
-        theirs = read_states(explainer, text, there, [j for _, j in pairs])
-        for own, x, y in zip(moments, ours, theirs, strict=True):
-            own.add(torch.nn.functional.normalize(x, dim=-1) if pulled else x, y)
-        on_pairs(min(moments[0].n, PAIRS[start]), PAIRS[start])
-        if moments[0].n >= PAIRS[start]:
-            break
+        if pairs:
+            ours = read_states(target, text, blocks, [i for i, _ in pairs])
+            theirs = read_states(explainer, text, there, [j for _, j in pairs])
+            yield from zip([unit(x) for x in ours] if pulled else ours, theirs, strict=True)
+
+    moments = gathered(len(blocks), texts, read, PAIRS[start], on_pairs)
     width = explainer.model.config.get_text_config().hidden_size
     needed = width if pulled else maps.d_target  # what is solved for
     if moments[0].n < needed:
@@ -139,6 +126,32 @@ def fitted_projection(
     fits = [one.pulled_back() if pulled else one.aligned() for one in moments]
     tensors = {f"{first}.weight": fit for (first, _), fit in zip(blocks, fits, strict=True)}
     return Projection(maps, tensors).requires_grad_(not pulled and not maps.nearest)
+
+
+def gathered(
+    n: int,
+    texts: Sequence[str],
+    read: Callable[[str], Iterable[tuple[Tensor, Tensor]]],
+    wanted: int,
+    on_pairs: OnPairs,
+) -> list[Moments]:
+    """`n` moments of the states that `read` gives of each text, until there are pairs enough."""
+    moments = [Moments() for _ in range(n)]
+    for text in texts:
+        states = list(read(text))
+        if not states:
+            continue
+        for own, (x, y) in zip(moments, states, strict=True):
+            own.add(x, y)
+        on_pairs(min(moments[0].n, wanted), wanted)
+        if moments[0].n >= wanted:
+            break
+    return moments
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows at length 1."""
+    return torch.nn.functional.normalize(rows, dim=-1)
 
 
 def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:
@@ -162,12 +175,13 @@ def paired_tokens(
 def _place(injection: Injection, block: tuple[int, int], target: Any, explainer: Any) -> Place:
     if injection.mode == "embedding":
         return None
-    n_target, n_explainer = len(decoder_layers(target)), len(decoder_layers(explainer))
-    if injection.layer is None:
-        first, last = (matched_layer(layer, n_target, n_explainer) for layer in block)
-        return first, last
-    check_layer(injection.layer, n_explainer)
-    return injection.layer, injection.layer
+    n_explainer = len(decoder_layers(explainer))
+    if injection.layer is not None:
+        check_layer(injection.layer, n_explainer)
+        return injection.layer, injection.layer
+    n_target = len(decoder_layers(target))
+    first, last = (matched_layer(layer, n_target, n_explainer) for layer in block)
+    return first, last
 
 
 def read_states(
@@ -188,81 +202,3 @@ def read_states(
                 reader.model.base_model(ids, use_cache=False)
     blocks = [[embedded] if p is None else outputs[p[0] : p[1] + 1] for p in places]
     return [torch.stack([one[0].cpu()[chosen].double() for one in own]).mean(0) for own in blocks]
-
-
-InputLens = Callable[[npt.NDArray[np.float32], Sequence[int], int], npt.NDArray[np.int64]]
-"""From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
-cosine with their embeddings, best first, (n, k)."""
-
-
-def make_input_lens(
-    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
-) -> InputLens:
-    """Measure the maps of some layers on the first 32,000 tokens of texts."""
-    model = reader.model
-    chosen = tuple(sorted(set(layers)))
-    width = model.config.get_text_config().hidden_size
-    maps = Maps(d_target=width, n_layers=len(decoder_layers(model)), layers=chosen)
-    injection, blocks = Injection(projection=maps), [(layer, layer) for layer in chosen]
-    projection = fitted_projection(
-        "pulled-back", injection, blocks, reader, reader, texts, on_pairs=on_pairs
-    )
-    unit: Any = torch.nn.functional.normalize
-
-    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int], k: int) -> npt.NDArray[np.int64]:
-        with torch.inference_mode():
-            embedded = model.get_input_embeddings().weight.float()
-            own = torch.tensor([[layer, layer] for layer in of])
-            pulled = projection(torch.from_numpy(vectors), own).to(embedded.device)
-            cosines = unit(pulled, dim=-1) @ unit(embedded, dim=-1).T
-            best: npt.NDArray[np.int64] = cosines.topk(min(k, len(embedded))).indices.cpu().numpy()
-        return best
-
-    return lens
-
-
-BigramLens = Callable[
-    [npt.NDArray[np.float32], Sequence[int]], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-]
-"""From directions (n, d_model) and their layers to the token there and the token before it that
-each responds to most, (n,) each."""
-
-
-def make_bigram_lens(
-    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
-) -> BigramLens:
-    """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
-    model, wanted = reader.model, PAIRS["pulled-back"]
-    chosen = sorted(set(layers))
-    moments = {layer: Moments() for layer in chosen}
-    n = 0
-    for text in texts:
-        places = [i for i, _ in paired_tokens(reader.tokenizer, reader.tokenizer, text) if i > 1]
-        if not places:
-            continue
-        states = read_states(reader, text, [(layer, layer) for layer in chosen], places)
-        (here,) = read_states(reader, text, [None], places)
-        (before,) = read_states(reader, text, [None], [place - 1 for place in places])
-        for layer, state in zip(chosen, states, strict=True):
-            unit = torch.nn.functional.normalize(state, dim=-1)
-            moments[layer].add(unit, torch.cat([here, before], dim=1))
-        n += len(places)
-        on_pairs(min(n, wanted), wanted)
-        if n >= wanted:
-            break
-    width = model.get_input_embeddings().weight.shape[1]
-    if n < 2 * width:
-        raise UsageError(f"the texts give {n} tokens, which cannot align {2 * width} coordinates")
-    maps = {layer: one.pulled_back() for layer, one in moments.items()}
-
-    def lens(vectors: npt.NDArray[np.float32], of: Sequence[int]) -> Any:
-        with torch.inference_mode():
-            embedded = torch.nn.functional.normalize(
-                model.get_input_embeddings().weight.float().cpu(), dim=-1
-            )
-            rows = zip(of, torch.from_numpy(vectors), strict=True)
-            pulled = torch.stack([maps[layer] @ one for layer, one in rows])
-            parts = torch.split(pulled, width, dim=1)
-            return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
-
-    return lens

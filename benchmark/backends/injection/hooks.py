@@ -14,35 +14,27 @@ from ...errors import UsageError
 from .learned import Learned, check_learned
 from .spec import Injection, matched_layer
 
-UNIT = 0.01
-"""How far from 1 the length of a direction can be; rounding to float16 moves it by less."""
-EMBEDDING_CHUNK = 8192
-"""Vocabulary rows whose norms are taken at once."""
+UNIT = 0.01  # how far from 1 the length of a direction can be; rounding to float16 moves it by less
+EMBEDDING_CHUNK = 8192  # vocabulary rows whose norms are taken at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """Places of a padded batch where vectors enter."""
 
-    rows: torch.Tensor
-    """Row of each slot, int64 (n_slots,)."""
-    columns: torch.Tensor
-    """Column of each slot in the padded batch, int64 (n_slots,)."""
-    vectors: torch.Tensor
-    """float32 (n_slots, d_model)."""
-    layers: torch.Tensor | None = None
-    """First and last layer of each slot, int64 (n_slots, 2); None if the injection says it."""
-    directions: torch.Tensor | None = None
-    """Which vectors had length 1 before they were mapped, bool (n_slots,); None: not mapped."""
+    rows: torch.Tensor  # row of each slot, int64 (n_slots,)
+    columns: torch.Tensor  # column of each slot in the padded batch, int64 (n_slots,)
+    vectors: torch.Tensor  # float32 (n_slots, d_model)
+    layers: torch.Tensor | None = None  # first and last, int64 (n_slots, 2); None: all alike
+    directions: torch.Tensor | None = None  # of length 1 before they were mapped, bool (n_slots,)
 
     def only(self, chosen: torch.Tensor) -> Slots:
-        """Return the slots where `chosen`, bool (n_slots,), is true."""
-        directions = None if self.directions is None else self.directions[chosen]
+        """Return the slots where `chosen`, bool (n_slots,), is true, without their layers."""
         return Slots(
             rows=self.rows[chosen],
             columns=self.columns[chosen],
             vectors=self.vectors[chosen],
-            directions=directions,
+            directions=None if self.directions is None else self.directions[chosen],
         )
 
 
@@ -97,13 +89,11 @@ class Injector:
         learned = learned or Learned()
         check_learned(injection, learned)
         self.injection = injection
-        self.log_scale: torch.nn.Parameter | None = None
-        """The learned factor's logarithm, float32 (); a parameter so that it can be trained."""
+        self.log_scale: torch.nn.Parameter | None = None  # float32 (); it can be trained
         if learned.log_scale is not None:
             start = torch.tensor(learned.log_scale, dtype=torch.float32, device=model.device)
             self.log_scale = torch.nn.Parameter(start)
         self.projection = learned.projection
-        """Maps into the model's width, or None."""
         width = model.config.get_text_config().hidden_size
         if self.projection is not None:
             self.projection.to(model.device)

@@ -23,22 +23,17 @@ from ...errors import IntegrityError, MissingPartError, UsageError
 from ...files import write_safetensors_atomic
 from .spec import Injection, Injections, Maps, all_injections
 
-LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"
-"""Names of the files."""
-KEY = "log_scale"
-"""Name of the only tensor of the first."""
-ALL = "all"
-"""Name of the map where there is one for all layers."""
+LEARNED, PROJECTION = "injection.safetensors", "projection.safetensors"  # names of the files
+KEY = "log_scale"  # name of the only tensor of the first
+ALL = "all"  # name of the map where there is one for all layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """The learned parts of an injection."""
 
-    log_scale: float | None = None
-    """Natural logarithm of the learned factor; None without one."""
-    projection: Projection | None = None
-    """Maps into the explainer's width; None without them."""
+    log_scale: float | None = None  # natural logarithm of the learned factor; None without one
+    projection: Projection | None = None  # maps into the explainer's width; None without them
 
     def used_by(self, injection: Injection) -> Learned:
         """What one task's injection uses of what was learned for all."""
@@ -52,24 +47,24 @@ def check_learned(injections: Injections, learned: Learned) -> None:
     """Refuse a learned part that is missing, or that no injection uses."""
     ways = all_injections(injections)
     scaled = any(way.scaling == "learned" for way in ways)
+    declared = {way.projection for way in ways} - {None}
     if scaled and learned.log_scale is None:
         raise UsageError(
             "scaling 'learned' is for explainers that were trained with it; train one, or choose "
             "raw or norm-matched"
         )
     if not scaled and learned.log_scale is not None:
-        raise UsageError(
-            f"this explainer was trained with a learned scale ({LEARNED}) that its injection does "
-            "not declare; leave --injection and --scaling out"
-        )
-    declared = {way.projection for way in ways} - {None}
+        raise _undeclared("this explainer was trained with a learned scale", LEARNED)
     if declared and learned.projection is None:
         raise UsageError("a projection is declared, but its maps are missing; train an explainer")
     if learned.projection is not None and declared != {learned.projection.maps}:
-        raise UsageError(
-            f"this explainer was trained with a projection ({PROJECTION}) that its injection does "
-            "not declare; leave --injection and --scaling out"
-        )
+        raise _undeclared("this explainer was trained with a projection", PROJECTION)
+
+
+def _undeclared(what: str, file: str) -> UsageError:
+    return UsageError(
+        f"{what} ({file}) that its injection does not declare; leave --injection and --scaling out"
+    )
 
 
 def write_learned(folder: Path, learned: Learned) -> None:
@@ -86,19 +81,16 @@ def read_learned(folder: Path, injections: Injections) -> Learned:
     """Read what belongs to injections from an explainer's folder."""
     ways = all_injections(injections)
     maps = next((way.projection for way in ways if way.projection is not None), None)
-    scaled = any(way.scaling == "learned" for way in ways)
-    if scaled and not (folder / LEARNED).is_file():
+    scale, projection = folder / LEARNED, folder / PROJECTION
+    if any(way.scaling == "learned" for way in ways) and not scale.is_file():
         raise MissingPartError(f"{folder} declares a learned scale but holds no {LEARNED}")
-    if maps is not None and not (folder / PROJECTION).is_file():
+    if maps is not None and not projection.is_file():
         raise MissingPartError(f"{folder} declares a projection but holds no {PROJECTION}")
-    if maps is None and (folder / PROJECTION).is_file():
-        raise UsageError(
-            f"{folder} holds a projection ({PROJECTION}) that its injection does not declare; "
-            "leave --injection and --scaling out"
-        )
+    if maps is None and projection.is_file():
+        raise _undeclared(f"{folder} holds a projection", PROJECTION)
     learned = Learned(
-        log_scale=_read_scale(folder / LEARNED) if (folder / LEARNED).is_file() else None,
-        projection=None if maps is None else load_projection(folder / PROJECTION, maps),
+        log_scale=_read_scale(scale) if scale.is_file() else None,
+        projection=None if maps is None else _read_projection(projection, maps),
     )
     check_learned(injections, learned)
     return learned
@@ -126,24 +118,21 @@ class Projection(nn.Module):
     def __init__(self, maps: Maps, tensors: Mapping[str, Tensor]) -> None:
         """Take `LAYER.weight` and, if declared, `LAYER.bias`; a map for all layers is `all`."""
         super().__init__()
-        names = [str(layer) for layer in maps.layers] or [ALL]
-        kinds = ("weight", "bias") if maps.bias else ("weight",)
-        wanted = {f"{name}.{kind}" for name in names for kind in kinds}
+        names = _names(maps)
+        biased = names if maps.bias else []
+        wanted = {f"{name}.weight" for name in names} | {f"{name}.bias" for name in biased}
         if set(tensors) != wanted:
             raise IntegrityError(f"a projection must hold {', '.join(sorted(wanted))}")
-        shapes = {tuple(tensors[f"{name}.weight"].shape) for name in names}
         self.maps = maps
-        self.d_explainer = next(iter(shapes))[0]
-        """Width of what comes out."""
-        good = shapes == {(self.d_explainer, maps.d_target)} and all(
-            tensors[f"{name}.bias"].shape == (self.d_explainer,) for name in names if maps.bias
-        )
+        self.d_explainer = len(tensors[f"{names[0]}.weight"])  # width of what comes out
+        good = all(
+            tensors[f"{name}.weight"].shape == (self.d_explainer, maps.d_target) for name in names
+        ) and all(tensors[f"{name}.bias"].shape == (self.d_explainer,) for name in biased)
         if not good or not all(bool(value.isfinite().all()) for value in tensors.values()):
             raise IntegrityError(
                 "a projection's maps are of another size than declared, or not finite"
             )
         self.weights = nn.ParameterDict({n: tensors[f"{n}.weight"].float() for n in names})
-        biased = names if maps.bias else []
         self.biases = nn.ParameterDict({n: tensors[f"{n}.bias"].float() for n in biased})
 
     def forward(self, vectors: Tensor, layers: Tensor | None) -> Tensor:
@@ -178,11 +167,15 @@ class Projection(nn.Module):
         return {name: value.detach().cpu() for name, value in tensors.items()}
 
 
+def _names(maps: Maps) -> list[str]:
+    return [str(layer) for layer in maps.layers] or [ALL]
+
+
 def random_projection(maps: Maps, d_explainer: int, *, seed: int) -> Projection:
     """Maps drawn from a normal distribution that keeps lengths on average."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for name in [str(layer) for layer in maps.layers] or [ALL]:
+    for name in _names(maps):
         drawn = torch.randn(d_explainer, maps.d_target, generator=generator)
         tensors[f"{name}.weight"] = drawn * d_explainer**-0.5
         if maps.bias:
@@ -190,8 +183,7 @@ def random_projection(maps: Maps, d_explainer: int, *, seed: int) -> Projection:
     return Projection(maps, tensors)
 
 
-def load_projection(path: Path, maps: Maps) -> Projection:
-    """Read maps from their file."""
+def _read_projection(path: Path, maps: Maps) -> Projection:
     tensors = _read(path)
     try:
         return Projection(maps, tensors)

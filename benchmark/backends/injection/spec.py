@@ -7,13 +7,15 @@ single one. Importing this module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ...errors import UsageError
+from ...evaluation.spec import INJECTIONS
+from ...registry import get_task
 
 Mode = Literal["embedding", "add", "replace", "own-layers", "quoted-token", "replay"]
 """`embedding`: replaces the input embedding (arXiv:2511.08579); `add`, `replace`: acts on one
@@ -24,35 +26,27 @@ what the target computed; `replay`: the same in a copy of the quoted text with w
 turn begins, so that such a model first says what the target said and then reports it."""
 
 QUOTED, REPLAY = "quoted-token", "replay"
-QUOTING = (QUOTED, REPLAY)
-"""Modes in which a vector stands at a token of the query's text."""
+QUOTING = (QUOTED, REPLAY)  # modes in which a vector stands at a token of the query's text
 
-OWN = ("own-layers", *QUOTING)
-"""Modes in which layers differ from query to query."""
+OWN = ("own-layers", *QUOTING)  # modes in which layers differ from query to query
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 """`raw`: as stored; `norm-matched`: scaled to the mean embedding norm, or to the residual's norm at
 the slot; `natural`: norm-matched for directions, which have length 1, and raw for states;
 `learned`: norm-matched times one trained number, 1 before training."""
 
-MAX_SLOTS = 16
-"""Most placeholder tokens for one vector."""
+MAX_SLOTS = 16  # most placeholder tokens for one vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maps:
     """Linear maps that vectors go through before they enter, as declared."""
 
-    d_target: int
-    """Width of the vectors."""
-    n_layers: int
-    """Decoder layers of the target; a query's own layers are matched by relative depth."""
-    layers: tuple[int, ...]
-    """First layers of vectors, each with a map of its own; empty for one map for all."""
-    bias: bool = False
-    """Whether a vector is added behind the product."""
-    unit: bool = False
-    """Whether vectors are brought to length 1 before."""
+    d_target: int  # width of the vectors
+    n_layers: int  # layers of the target; a query's own are matched by relative depth
+    layers: tuple[int, ...]  # first layers of vectors, one map each; empty for one map for all
+    bias: bool = False  # whether a vector is added behind the product
+    unit: bool = False  # whether vectors are brought to length 1 before
     nearest: bool = False
     """Whether a mapped vector becomes the input embedding nearest to it by cosine; several slots
     get the nearest ones in turn."""
@@ -81,18 +75,12 @@ class Maps:
 class Injection:
     """Where and at what size the vector enters; part of the run header."""
 
-    mode: Mode = "embedding"
-    """What is overwritten or added to."""
-    layer: int | None = None
-    """Decoder layer whose output is used, counted from 0; None for mode `embedding`."""
-    scaling: Scaling = "norm-matched"
-    """How the vector's length is set."""
-    multiplier: float = 1.0
-    """Factor on the scaled vector, above 0."""
-    slots: int = 1
-    """Placeholder tokens for each vector; all of them get it."""
-    projection: Maps | None = None
-    """What vectors go through before; None for nothing. The maps lie beside the adapter."""
+    mode: Mode = "embedding"  # what is overwritten or added to
+    layer: int | None = None  # decoder layer from 0, for `add` and `replace`
+    scaling: Scaling = "norm-matched"  # how the vector's length is set
+    multiplier: float = 1.0  # factor on the scaled vector, above 0
+    slots: int = 1  # placeholder tokens for each vector; all of them get it
+    projection: Maps | None = None  # maps that lie beside the adapter
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
@@ -219,3 +207,55 @@ def own_layers(query_fields: Mapping[str, Any]) -> tuple[int, int]:
 def matched_layer(layer: int, n_from: int, n_to: int) -> int:
     """The layer of a model with `n_to` layers at the relative depth of one of `n_from`."""
     return layer if n_from == n_to else round(layer * (n_to - 1) / max(n_from - 1, 1))
+
+
+def parse_injection(
+    modes: Sequence[str] = (), scalings: Sequence[str] = (), slots: Sequence[str] = ()
+) -> Injections | None:
+    """Read words, each `TASK=VALUE` for one task or `VALUE` for all others; None without words."""
+    given = {
+        "mode": _by_task("injection", modes),
+        "scaling": _by_task("scaling", scalings),
+        "slots": _by_task("slots", slots),
+    }
+    tasks = dict.fromkeys(task for words in given.values() for task in words)
+    injections = {}
+    for task in tasks:
+        said = {name: words.get(task, words.get("")) for name, words in given.items()}
+        injections[task] = Injection.from_json(_place(said["mode"] or "embedding") | _size(said))
+    return injections[""] if list(injections) == [""] else injections or None
+
+
+def read_injection(values: object) -> Injection:
+    """Read an injection as a run file's header keeps it."""
+    if not isinstance(values, dict):
+        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
+    return Injection.from_json(values)
+
+
+def _by_task(option: str, words: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for word in words:
+        task, equals, value = word.rpartition("=")
+        if equals:
+            get_task(task)
+        if task in values:
+            raise UsageError(f"--{option} {word!r}: {task or 'all tasks'} got a value before")
+        values[task] = value
+    return values
+
+
+def _place(mode: str) -> dict[str, Any]:
+    name, _, layer = mode.partition(":")
+    if layer and not layer.isdecimal():
+        raise UsageError(f"injection {mode!r}: expected {INJECTIONS}")
+    return {"mode": name, "layer": int(layer) if layer else None}
+
+
+def _size(said: dict[str, str | None]) -> dict[str, Any]:
+    size: dict[str, Any] = {} if said["scaling"] is None else {"scaling": said["scaling"]}
+    if said["slots"] is not None:
+        if not said["slots"].isdecimal():
+            raise UsageError(f"--slots {said['slots']!r}: give a whole number")
+        size["slots"] = int(said["slots"])
+    return size

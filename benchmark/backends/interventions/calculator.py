@@ -16,45 +16,35 @@ import numpy.typing as npt
 import torch
 
 from ...models.targets import weight_files
-from ..explainer.checkpoints import find_model
+from ..explainer.load import find_model
 from ..models.target_model import TargetModel, load_target_model
 from .outputs import Output, batches, greedy, letter_tokens, letters
 from .trace import Branch, Stem, residuals
 
-BATCH = 64
-"""Prompts a forward pass of `Places`."""
-RIDGE = 1e-3
-"""Penalty of the map from vectors to tokens, as a share of the mean variance."""
+BATCH = 64  # prompts a forward pass of `Places`
+RIDGE = 1e-3  # penalty of the map from vectors to tokens, as a share of the mean variance
 
 Floats = npt.NDArray[np.float32]
-Blocks = Sequence[tuple[int, int]]
-"""First and last layer of each block, inclusive."""
+Blocks = Sequence[tuple[int, int]]  # first and last layer of each block, inclusive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     """A text to be answered."""
 
-    text: str
-    """What the target reads."""
-    prefix: str | None = None
-    """Beginning of its reply, if the text is a user's turn."""
-    letter: bool = False
-    """Whether the answer is one of four letters; then there is a prefix."""
+    text: str  # what the target reads
+    prefix: str | None = None  # beginning of its reply, if the text is a user's turn
+    letter: bool = False  # whether the answer is one of four letters; then there is a prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """A text with one vector written over the residual stream."""
 
-    text: str
-    """What the target reads."""
-    position: int
-    """Token whose residual stream is overwritten, from 0."""
-    layers: tuple[int, int]
-    """First and last layer where it is."""
-    vector: Floats
-    """What is written, shape (d_target,)."""
+    text: str  # what the target reads
+    position: int  # token whose residual stream is overwritten, from 0
+    layers: tuple[int, int]  # first and last layer where it is
+    vector: Floats  # what is written, shape (d_target,)
 
 
 class Calculator:
@@ -66,19 +56,20 @@ class Calculator:
 
     def answers(self, texts: Sequence[Text]) -> dict[Text, str]:
         """The answer to each text; equal texts are read once."""
+        by_prefix: dict[str | None, list[Text]] = {}
+        for text in dict.fromkeys(texts):
+            by_prefix.setdefault((text.prefix or "") if text.letter else None, []).append(text)
         answers: dict[Text, str] = {}
-        distinct = list(dict.fromkeys(texts))
-        for prefix in dict.fromkeys(text.prefix for text in distinct if text.letter):
-            read = partial(letters, tokens=letter_tokens(self.target, prefix or ""))
-            chosen = [text for text in distinct if text.letter and text.prefix == prefix]
-            answers.update(zip(chosen, self._read(map(self._plain, chosen), read), strict=True))
-        chosen = [text for text in distinct if not text.letter]
-        answers.update(zip(chosen, self._read(map(self._plain, chosen), greedy), strict=True))
+        for prefix, chosen in by_prefix.items():
+            read: Callable[..., list[Output]] = greedy
+            if prefix is not None:
+                read = partial(letters, tokens=letter_tokens(self.target, prefix))
+            answers.update(zip(chosen, self.read(map(self._plain, chosen), read), strict=True))
         return answers
 
     def patched(self, patches: Sequence[Patch]) -> list[str]:
         """The answer under each patch, in order."""
-        return self._read(map(self._patched, patches), greedy)
+        return self.read(map(self._patched, patches), greedy)
 
     def _plain(self, text: Text) -> Stem:
         if text.prefix is None:
@@ -91,7 +82,8 @@ class Calculator:
         branch = Branch(ids=ids[patch.position :], layers=patch.layers, vector=vector)
         return Stem(ids=ids[: patch.position], branches=(branch,))
 
-    def _read(self, asked: Iterable[Stem], read: Callable[..., list[Output]]) -> list[str]:
+    def read(self, asked: Iterable[Stem], read: Callable[..., list[Output]]) -> list[str]:
+        """What `read` makes of stems of one branch each, in order."""
         stems = list(asked)
         answers: dict[int, str] = {}
         for chosen in batches(stems, self.batch_size):
@@ -171,13 +163,10 @@ class Places:
             ids = self._target.encode(text)
             ids[position] = token
             asked.append(tuple(ids))
-        distinct = sorted(set(asked), key=lambda ids: (len(ids), ids))
-        answers: dict[tuple[int, ...], str] = {}
-        for start in range(0, len(distinct), BATCH):
-            batch = distinct[start : start + BATCH]
-            outputs = greedy(self._target, [_stem(ids) for ids in batch])
-            answers.update({ids: one.text for ids, one in zip(batch, outputs, strict=True)})
-        return [answers[ids] for ids in asked]
+        distinct = sorted(set(asked))
+        answers = Calculator(self._target, BATCH).read(map(_stem, distinct), greedy)
+        found = dict(zip(distinct, answers, strict=True))
+        return [found[ids] for ids in asked]
 
 
 def _stem(ids: Sequence[int]) -> Stem:

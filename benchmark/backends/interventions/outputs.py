@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import UsageError
+from ..models.batch import pad
 from ..models.target_model import TargetModel
-from .trace import Branch, Stem, pad, patched_forward, start, step
+from .trace import Branch, Stem, patched_forward, start, step
 
-DELIMITERS = frozenset('.,;:!?()[]"\n')
-"""An answer ends before the first of these."""
+DELIMITERS = frozenset('.,;:!?()[]"\n')  # an answer ends before the first of these
 
-MAX_ANSWER_TOKENS = 6
-"""Longest answer, in target tokens."""
+MAX_ANSWER_TOKENS = 6  # longest answer, in target tokens
 
-LETTERS = ("A", "B", "C", "D")
-"""Options of a multiple-choice question."""
+LETTERS = ("A", "B", "C", "D")  # options of a multiple-choice question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +26,8 @@ class Output:
     text: str
     """Answer text without surrounding space, never cut inside a character; empty if the target says
     nothing. It holds U+FFFD only where the target itself wrote invalid bytes."""
-    ids: tuple[int, ...]
-    """Tokens of the answer, and of the delimiter that ended it if any."""
-    margin: float
-    """Smallest gap between the two largest logits over `ids`, in logits."""
+    ids: tuple[int, ...]  # tokens of the answer, and of the delimiter that ended it if any
+    margin: float  # smallest gap between the two largest logits over `ids`, in logits
 
 
 def cut(target: TargetModel, ids: Sequence[int]) -> tuple[str, bool]:
@@ -110,14 +106,10 @@ def _letters(logits: torch.Tensor, tokens: Sequence[int]) -> list[Output]:
 class Probe:
     """A prompt with its patch and the output to be confirmed by a single plain pass."""
 
-    ids: tuple[int, ...]
-    """Prompt tokens."""
-    position: int = 0
-    """Patched token, if `branch.layers` is set."""
-    branch: Branch
-    """Carries the patch; its own ids are not used here."""
-    output: Output
-    """What was measured before."""
+    ids: tuple[int, ...]  # prompt tokens
+    position: int = 0  # patched token, if `branch.layers` is set
+    branch: Branch  # carries the patch; its own ids are not used here
+    output: Output  # what was measured before
 
 
 def confirm(

@@ -1,19 +1,106 @@
-"""What a direction promotes: a model's last norm and output layer, applied to vectors."""
+"""Which tokens a direction promotes, and which it responds to.
+
+A readout applies a model's last norm and output layer to vectors. An input lens predicts the
+residual stream at a layer linearly from the embedding of the token there (maps as in
+arXiv:2303.09435, transposed), pulls the direction back through that map and compares it with every
+embedding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import UsageError
+from ..injection.alignment import (
+    PAIRS,
+    Floats,
+    Ids,
+    OnPairs,
+    Reader,
+    fitted_projection,
+    gathered,
+    paired_tokens,
+    read_states,
+    silent_pairs,
+    unit,
+)
 from ..injection.hooks import decoder_layers
+from ..injection.spec import Injection, Maps
 
-Readout = Callable[[npt.NDArray[np.float32], int], npt.NDArray[np.int64]]
+InputLens = Callable[[Floats, Sequence[int], int], Ids]
+"""From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
+cosine with their embeddings, best first, (n, k)."""
+
+
+def make_input_lens(
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+) -> InputLens:
+    """Measure the maps of some layers on the first 32,000 tokens of texts."""
+    model = reader.model
+    chosen = tuple(sorted(set(layers)))
+    width = model.config.get_text_config().hidden_size
+    maps = Maps(d_target=width, n_layers=len(decoder_layers(model)), layers=chosen)
+    injection, blocks = Injection(projection=maps), [(layer, layer) for layer in chosen]
+    projection = fitted_projection(
+        "pulled-back", injection, blocks, reader, reader, texts, on_pairs=on_pairs
+    )
+
+    def lens(vectors: Floats, of: Sequence[int], k: int) -> Ids:
+        with torch.inference_mode():
+            embedded = model.get_input_embeddings().weight.float()
+            own = torch.tensor([[layer, layer] for layer in of])
+            pulled = projection(torch.from_numpy(vectors), own).to(embedded.device)
+            return _likeliest(unit(pulled) @ unit(embedded).T, k)
+
+    return lens
+
+
+def _likeliest(scores: Tensor, k: int) -> Ids:
+    best: Ids = scores.topk(min(k, scores.shape[1])).indices.cpu().numpy()
+    return best
+
+
+BigramLens = Callable[[Floats, Sequence[int]], tuple[Ids, Ids]]
+"""From directions (n, d_model) and their layers to the token there and the token before it that
+each responds to most, (n,) each."""
+
+
+def make_bigram_lens(
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+) -> BigramLens:
+    """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
+    model, chosen = reader.model, sorted(set(layers))
+
+    def read(text: str) -> Iterator[tuple[Tensor, Tensor]]:
+        places = [i for i, _ in paired_tokens(reader.tokenizer, reader.tokenizer, text) if i > 1]
+        if places:
+            states = read_states(reader, text, [(layer, layer) for layer in chosen], places)
+            (here,) = read_states(reader, text, [None], places)
+            (before,) = read_states(reader, text, [None], [place - 1 for place in places])
+            yield from ((unit(state), torch.cat([here, before], dim=1)) for state in states)
+
+    moments = gathered(len(chosen), texts, read, PAIRS["pulled-back"], on_pairs)
+    n, width = moments[0].n, model.get_input_embeddings().weight.shape[1]
+    if n < 2 * width:
+        raise UsageError(f"the texts give {n} tokens, which cannot align {2 * width} coordinates")
+    maps = {layer: one.pulled_back() for layer, one in zip(chosen, moments, strict=True)}
+
+    def lens(vectors: Floats, of: Sequence[int]) -> Any:
+        with torch.inference_mode():
+            embedded = unit(model.get_input_embeddings().weight.float().cpu())
+            rows = zip(of, torch.from_numpy(vectors), strict=True)
+            pulled = torch.stack([maps[layer] @ one for layer, one in rows])
+            parts = torch.split(pulled, width, dim=1)
+            return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
+
+    return lens
+
+
+Readout = Callable[[Floats, int], Ids]
 """From vectors (n, d_model) and k to the k likeliest token ids of each, best first, (n, k)."""
 
 
@@ -35,14 +122,12 @@ def final_norm(model: Any) -> nn.Module:
 
 
 def make_readout(model: Any) -> Readout:
-    """Bind norm and output layer of a loaded model."""
+    """What a direction promotes: the last norm and the output layer of a model, bound."""
     norm, head = final_norm(model), model.get_output_embeddings()
 
-    def readout(vectors: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    def readout(vectors: Floats, k: int) -> Ids:
         with torch.inference_mode():
             rows = torch.from_numpy(vectors).to(head.weight.device, head.weight.dtype)
-            logits = head(norm(rows)).float()
-            best: npt.NDArray[np.int64] = logits.topk(min(k, logits.shape[1])).indices.cpu().numpy()
-        return best
+            return _likeliest(head(norm(rows)).float(), k)
 
     return readout

@@ -15,14 +15,14 @@ import torch
 from transformers.cache_utils import DynamicLayer
 
 from ...errors import UsageError
+from ..models.batch import stop_tokens
 from ..models.target_model import TargetModel
 from .trace import Branch, Stem, start, step
 
 _LOOKS = (64, 1024)
 """Numbers of likeliest tokens looked at before all are sorted: they mostly hold the nucleus."""
 
-_COMPACT_BELOW = 0.75
-"""Finished rows are dropped once fewer than this share of the stored rows is still growing."""
+_COMPACT_BELOW = 0.75  # finished rows are dropped once less than this share still grows
 
 
 def sample(
@@ -87,14 +87,6 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Te
             break
         rows = rows[~found]
     return tokens
-
-
-def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """End-of-text tokens named by the tokenizer and by the model's generation settings."""
-    settings = getattr(model, "generation_config", None)
-    named = getattr(settings, "eos_token_id", None)
-    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-    return frozenset(token for token in found if token is not None)
 
 
 def _inverse(

@@ -16,23 +16,20 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
-from ..injection.hooks import hooked, rewriting
-from ..models.kv_cache import cache_of, with_cache
+from ..injection.hooks import hidden_of, hooked, rewriting
+from ..models.batch import cache_of, pad, position_ids, with_cache
 from ..models.target_model import TargetModel
 from .outputs import top2
-from .trace import Branch, Stem, pad, position_ids, slides, start
+from .trace import Branch, Stem, slides, start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
     """First answer tokens of one stem."""
 
-    clean: tuple[int, int]
-    """The two likeliest tokens without a patch, likeliest first."""
-    tokens: tuple[int, ...]
-    """The likeliest token after each branch's patch."""
-    gaps: tuple[float, ...]
-    """Its lead over the second, in logits."""
+    clean: tuple[int, int]  # the two likeliest tokens without a patch, likeliest first
+    tokens: tuple[int, ...]  # the likeliest token after each branch's patch
+    gaps: tuple[float, ...]  # its lead over the second, in logits
 
 
 def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
@@ -91,16 +88,11 @@ def _shared(target: TargetModel, stems: Sequence[Stem]) -> tuple[torch.Tensor, t
 class Tail:
     """The tokens from the patched one on, of a batch of stems."""
 
-    target: TargetModel
-    """The target model."""
-    ids: torch.Tensor
-    """Left-padded tokens (stems, width)."""
-    mask: torch.Tensor
-    """Attention mask of stems and tails (stems, all)."""
-    places: torch.Tensor
-    """Positions of the tails' tokens (stems, width)."""
-    width: torch.Tensor
-    """Real tokens of each tail (stems,)."""
+    target: TargetModel  # the target model
+    ids: torch.Tensor  # left-padded tokens (stems, width)
+    mask: torch.Tensor  # attention mask of stems and tails (stems, all)
+    places: torch.Tensor  # positions of the tails' tokens (stems, width)
+    width: torch.Tensor  # real tokens of each tail (stems,)
 
     def logits(self, cache: Any, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
         """Last logits of some rows of stems, behind their cache (rows, vocabulary)."""
@@ -127,16 +119,15 @@ class Tail:
         cache.batch_select_indices(owner)
         rows = torch.arange(len(owner), device=owner.device)
         columns = (self.ids.shape[1] - self.width)[owner]
-        bare = isinstance(output, torch.Tensor)
-        stream = (output if bare else output[0])[owner]
 
         def write(hidden: torch.Tensor) -> torch.Tensor:
             hidden = hidden.clone()
             hidden[rows, columns] = vectors.to(hidden)
             return hidden
 
-        first = write(stream)
-        with _from_layer(self.target, *block, first if bare else (first,), write):
+        first = write(hidden_of(output)[owner])
+        given = (first,) if isinstance(output, tuple) else first
+        with _from_layer(self.target, *block, given, write):
             return self.logits(cache, owner)
 
 

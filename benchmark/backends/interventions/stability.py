@@ -17,31 +17,22 @@ from ...errors import CheckFailedError
 from ..models.target_model import TargetModel
 from .outputs import Output, Probe, confirm
 
-BATCH = 32
-"""Batch size of the batched configurations."""
+BATCH = 32  # batch size of the batched configurations
 
-NOISE_QUANTILE = 0.99
-"""Quantile of the margin's change under rounded weights that counts as noise."""
+NOISE_QUANTILE = 0.99  # quantile of the margin's change under rounded weights that counts as noise
 
 CONFIGURATIONS = ("fp32-batch-1", "fp32-batch-32-left", "fp32-batch-32-right", "bf16-weights")
-"""What every test label is measured under again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stability:
     """Verdicts on a list of probes, and the rates they give."""
 
-    stable: tuple[bool, ...]
-    """For each probe, whether its label may be frozen."""
-    flip_rate: dict[str, float]
-    """Share of probes whose output differs, by configuration."""
-    noise_logits: float | None
-    """99th percentile of the margin's change under bf16 weights, in logits; None if no output
-    agreed."""
-    n_probes: int
-    """Probes tested."""
-    n_dropped: int
-    """Probes that are not stable."""
+    stable: tuple[bool, ...]  # for each probe, whether its label may be frozen
+    flip_rate: dict[str, float]  # share of probes whose output differs, by configuration
+    noise_logits: float | None  # `NOISE_QUANTILE` of the margin's change in bf16
+    n_probes: int  # probes tested
+    n_dropped: int  # probes that are not stable
 
     def report(self) -> dict[str, Any]:
         """JSON fields for the manifest."""
@@ -103,10 +94,8 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
         raise CheckFailedError("no label could be tested for stability: no group was chosen")
     first = [probe.output for probe in probes]
     same = {
-        name: np.array(
-            [a.text == b.text for a, b in zip(first, again[name], strict=True)], dtype=bool
-        )
-        for name in again
+        name: np.array([a.text == b.text for a, b in zip(first, outputs, strict=True)])
+        for name, outputs in again.items()
     }
     margin = np.array([output.margin for output in first])
     rounded = np.array([output.margin for output in again["bf16-weights"]])

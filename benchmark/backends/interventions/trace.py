@@ -21,7 +21,7 @@ import torch
 
 from ...errors import UsageError
 from ..injection.hooks import hidden_of, hooked
-from ..models.kv_cache import cache_of, with_cache
+from ..models.batch import cache_of, pad, position_ids, with_cache
 from ..models.target_model import TargetModel
 
 
@@ -29,54 +29,17 @@ from ..models.target_model import TargetModel
 class Branch:
     """One continuation of a stem, with or without a patch."""
 
-    ids: tuple[int, ...]
-    """Tokens after the stem, at least one."""
-    layers: tuple[int, int] | None = None
-    """First and last layer of the patched block, inclusive; None for no patch."""
-    vector: torch.Tensor | None = None
-    """Replacement for the residual stream at the branch's first token, shape (d_model,)."""
+    ids: tuple[int, ...]  # tokens after the stem, at least one
+    layers: tuple[int, int] | None = None  # first and last of the patched block, or no patch
+    vector: torch.Tensor | None = None  # written at the first token, (d_model,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stem:
     """Tokens shared by all of its branches."""
 
-    ids: tuple[int, ...]
-    """Shared tokens, possibly none."""
-    branches: tuple[Branch, ...]
-    """At least one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Padded:
-    """A left-padded batch."""
-
-    ids: torch.Tensor
-    """Token ids, int64 (rows, width)."""
-    mask: torch.Tensor
-    """1 for real tokens, int64 (rows, width)."""
-
-    def inputs(self, **options: Any) -> dict[str, Any]:
-        """Arguments of a model that reads the batch; without a cache unless options say so."""
-        read = {"input_ids": self.ids, "attention_mask": self.mask, "use_cache": False}
-        return {**read, "position_ids": position_ids(self.mask), **options}
-
-
-def pad(rows: Sequence[Sequence[int]], target: TargetModel, *, side: str = "left") -> Padded:
-    """Pad token rows to one width, on the left by default."""
-    width = max(len(row) for row in rows)
-    ids = torch.zeros((len(rows), width), dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for index, row in enumerate(rows):
-        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
-        ids[index, where] = torch.tensor(row, dtype=torch.long)
-        mask[index, where] = 1
-    return Padded(ids=ids.to(target.device), mask=mask.to(target.device))
-
-
-def position_ids(mask: torch.Tensor) -> torch.Tensor:
-    """Positions that count real tokens only, int64, same shape as `mask`; pads get 0."""
-    return (mask.cumsum(-1) - 1).clamp(min=0)
+    ids: tuple[int, ...]  # shared tokens, possibly none
+    branches: tuple[Branch, ...]  # at least one
 
 
 def residuals(
@@ -137,12 +100,9 @@ def patched_forward(
 class Flow:
     """State of a batch of branches between two decoding steps."""
 
-    logits: torch.Tensor
-    """Last-position logits, float32 (rows, vocabulary)."""
-    mask: torch.Tensor
-    """Attention mask so far, int64 (rows, width)."""
-    cache: object
-    """Key-value cache of the rows."""
+    logits: torch.Tensor  # last-position logits, float32 (rows, vocabulary)
+    mask: torch.Tensor  # attention mask so far, int64 (rows, width)
+    cache: object  # key-value cache of the rows
 
 
 def slides(target: TargetModel) -> bool:

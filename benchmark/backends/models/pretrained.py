@@ -7,7 +7,9 @@ transformers raises becomes one sentence: corrupt files are an `IntegrityError`,
 
 from __future__ import annotations
 
+import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from ... import files
 from ...errors import IntegrityError, MissingPartError, UsageError
+from ...files import write_safetensors_atomic
 from ...models.targets import weight_files
 from ...models.withheld import refuse_target, withheld
 
-INDEX = "model.safetensors.index.json"
-"""Says which file of a model in several files holds which tensor."""
+INDEX = "model.safetensors.index.json"  # which file holds which tensor
 
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
-"""Files a tokenizer is made of."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def usable_device(name: str) -> torch.device:
@@ -47,14 +50,27 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+def find_dtype(name: str, device: str) -> torch.dtype:
+    """Return a dtype by its name; `auto` is float32 on CPU, bfloat16 elsewhere."""
+    if name == "auto":
+        return torch.float32 if device.startswith("cpu") else torch.bfloat16
+    if name not in DTYPES:
+        raise UsageError(f"unknown dtype '{name}': expected auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
 def load_model(directory: Path, dtype: torch.dtype) -> Any:
     """Load the weights of a causal language model; refuses those of a withheld target."""
     _check_files(directory)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
+    return whole_model(AutoModelForCausalLM, directory, dtype)
+
+
+def whole_model(factory: Any, directory: Path, dtype: torch.dtype) -> Any:
+    """Load all weights of an architecture; transformers would draw what is missing at random."""
     options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
-    model, found = from_folder(AutoModelForCausalLM, directory, **options)
-    # transformers would fill them with random numbers
+    model, found = from_folder(factory, directory, **options)
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(
             f"{directory}: its weight files lack {lacking[0]}, and {len(lacking)} in all, which "
@@ -162,3 +178,111 @@ def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
             "the same command again"
         ) from error
     from_folder(AutoTokenizer, folder, gguf_file=name).save_pretrained(out_dir)
+
+
+ADAPTER = "adapter_config.json"  # marks a directory as a PEFT adapter
+
+WEIGHTS = "adapter_model.safetensors"  # the adapter's tensors
+
+SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
+"""Names of tensors that PEFT stores once for several layers: not missing where they are referred
+to."""
+
+
+def merge_adapter(model: Any, directory: Path) -> Any:
+    """Merge the adapter in a folder into its base model, which is changed, and drop PEFT."""
+    from peft import PeftModel
+
+    config = _adapter_config(directory)
+    if not (directory / WEIGHTS).is_file():
+        raise MissingPartError(f"{directory} holds no {WEIGHTS}; save the adapter as safetensors")
+    try:
+        with warnings.catch_warnings():  # of transformers, about a name PEFT still uses
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted = PeftModel(model, config)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{directory}: it does not fit its base model: {error}") from error
+    _fill(adapted, model, directory)
+    if not hasattr(adapted, "merge_and_unload"):
+        raise UsageError(f"{directory}: this kind of adapter cannot be merged into its base model")
+    return adapted.merge_and_unload()
+
+
+def _adapter_config(directory: Path) -> Any:
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    declared = files.read_json(directory / ADAPTER)
+    kinds = {str(kind.value): factory for kind, factory in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    kind = declared.get("peft_type")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise UsageError(
+            f"{directory / ADAPTER}: peft_type {kind!r} is none that the installed peft knows: "
+            f"{', '.join(sorted(kinds))}"
+        )
+    if declared.get("megatron_config"):  # PEFT would import the module that the file names
+        raise UsageError(f"{directory / ADAPTER}: megatron_config is not supported")
+    try:
+        config = kinds[kind].from_pretrained(str(directory))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{directory / ADAPTER}: peft cannot read it: {error}") from error
+    config.inference_mode = True
+    return config
+
+
+def _fill(adapted: Any, model: Any, directory: Path) -> None:
+    path = directory / WEIGHTS
+    try:
+        found = adapted.load_adapter(
+            str(directory),
+            "default",
+            key_mapping=getattr(model, "_checkpoint_conversion_mapping", None),
+        )
+    except SafetensorError as error:
+        raise IntegrityError(f"{path} is cut off or corrupt: {error}; get it again") from error
+    except (RuntimeError, KeyError, ValueError) as error:  # sizes, or a saved module is missing
+        reason = " ".join(str(error).split())
+        raise IntegrityError(f"{path} does not fit its base model: {reason}") from error
+    missing = [key for key in found.missing_keys if not any(name in key for name in SHARED)]
+    for keys, what in ((missing, "lacks"), (found.unexpected_keys, "holds the unknown")):
+        if keys:
+            raise IntegrityError(
+                f"{path} {what} {sorted(keys)[0]}, and {len(keys)} such in all: these are not the "
+                "weights of this adapter on this base model"
+            )
+
+
+def adapt(model: Any, config: Mapping[str, Any], seed: int) -> Any:
+    """Put an adapter into the model; its initial weights depend on the seed alone."""
+    from peft import LoraConfig, get_peft_model
+
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # transformers warns about a name that PEFT still uses
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = get_peft_model(model, LoraConfig(**config))
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in sorted(adapted.named_parameters()):
+        if "lora_A" in name:  # as PEFT's own: uniform, bounded by 1 / sqrt(width); lora_B is 0
+            bound = value.shape[1] ** -0.5
+            with torch.no_grad():
+                value.uniform_(-bound, bound, generator=generator)
+    return adapted
+
+
+def write_adapter(folder: Path, adapted: Any, config: Mapping[str, Any]) -> None:
+    """Write a LoRA adapter in float16; `config` are its settings and the base model's name."""
+    from peft import get_peft_model_state_dict
+
+    files.write_json_atomic(folder / ADAPTER, {"peft_type": "LORA", **config})
+    state = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    tensors = {name: value.detach().cpu().half().numpy() for name, value in state.items()}
+    write_safetensors_atomic(folder / WEIGHTS, tensors)
+
+
+def weights_sha256(model: Any) -> str:
+    """Hash a model's parameters by name, dtype and value, however its files are cut."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.named_parameters()):
+        head = {"name": name, "dtype": str(value.dtype), "shape": list(value.shape)}
+        digest.update(files.canonical_json(head).encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()

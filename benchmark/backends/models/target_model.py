@@ -19,18 +19,12 @@ from .pretrained import load_model, load_tokenizer, usable_device
 class TargetModel:
     """A causal language model wrapped for interventions."""
 
-    model: Any
-    """transformers model in evaluation mode, no gradients."""
-    tokenizer: Any
-    """Its fast tokenizer."""
-    trace: NNsight
-    """nnsight wrapper around `model`."""
-    layer_path: str
-    """Dotted path of the decoder layers inside `model`, such as `model.layers`."""
-    n_layers: int
-    """Number of decoder layers."""
-    d_model: int
-    """Width of the residual stream."""
+    model: Any  # transformers model in evaluation mode, no gradients
+    tokenizer: Any  # its fast tokenizer
+    trace: NNsight  # nnsight wrapper around `model`
+    layer_path: str  # dotted path of the decoder layers inside `model`, such as `model.layers`
+    n_layers: int  # number of decoder layers
+    d_model: int  # width of the residual stream
 
     @property
     def device(self) -> torch.device:

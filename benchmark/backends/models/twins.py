@@ -16,13 +16,10 @@ from torch import nn
 from ...errors import UsageError
 from ..injection.hooks import decoder_layers
 
-Twin = Literal["rotated", "random-init"]
-"""What is changed about a base model before it is trained."""
+Twin = Literal["rotated", "random-init"]  # what is changed about a base model before it is trained
 
-READERS = ("q_proj", "k_proj", "v_proj")
-"""Matrices that read the first norm of a layer."""
-MLP_READERS = ("gate_proj", "up_proj")
-"""Matrices that read the second."""
+READERS = ("q_proj", "k_proj", "v_proj")  # matrices that read the first norm of a layer
+MLP_READERS = ("gate_proj", "up_proj")  # matrices that read the second
 
 
 def make_twin(model: Any, twin: str, *, seed: int) -> Any:

@@ -1,24 +1,30 @@
-"""What a simulator is trained on: descriptions, windows and true activations, batch by batch.
+"""What a simulator reads: lessons, drawn batch by batch, and the rows of one forward pass.
 
-Arrays only, no torch. Batches depend on the seed and on their number alone, so a run that was
-interrupted draws the same. An example holds its feature's own windows and windows of other
-features, with this feature's activations on all of them: so a wrong description needs no rule of
-its own, and windows that were chosen for a feature cannot be told by their look.
+Batches depend on the seed and on their number alone, so a run that was interrupted draws the same.
+An example holds its feature's own windows and windows of other features, with this feature's
+activations on all of them: so a wrong description needs no rule of its own, and windows that were
+chosen for a feature cannot be told by their look.
+
+A row is `BOS Active on: DESCRIPTION Text:` and then its windows, one after another. A token sees
+the description and the earlier tokens of its own window, never another window, and every window has
+the positions that follow the description; so a window's predictions are those of that window alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ...errors import UsageError
 from ...files import canonical_json, sha256_bytes
 
-TOP = 10
-"""Activation of a feature's most active token."""
+TOP = 10  # activation of a feature's most active token
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -28,17 +34,13 @@ Floats = npt.NDArray[np.float32]
 class Lessons:
     """Features with descriptions, windows and true activations; one lesson each."""
 
-    descriptions: tuple[tuple[str, ...], ...]
-    """Wordings of each feature's description, at least one each, n features."""
-    opposites: tuple[tuple[str, ...], ...]
-    """Wordings of each description's opposite; may be empty for a feature."""
-    ids: Ids
-    """Token ids of windows, int32 (n, w, width)."""
+    descriptions: tuple[tuple[str, ...], ...]  # wordings by feature, at least one each
+    opposites: tuple[tuple[str, ...], ...]  # of each description; may be empty
+    ids: Ids  # token ids of windows, int32 (n, w, width)
     activations: Floats
     """The feature's true activations there, float32 (n, w, width), in any unit; only above 0
     counts."""
-    vague: tuple[str, ...] = ("",)
-    """Descriptions that say nothing: they are taught to predict the base rate everywhere."""
+    vague: tuple[str, ...] = ("",)  # taught to predict the base rate everywhere
 
     def __post_init__(self) -> None:
         """Check that the parts fit and that no feature is silent on all its windows."""
@@ -72,38 +74,22 @@ class Lessons:
 class TrainingSettings:
     """How a simulator is trained; all of it is compared with a checkpoint before going on."""
 
-    epochs: int = 1
-    """Times that every lesson is taken."""
-    batch: int = 8
-    """Lessons of one step."""
-    rows: int = 4
-    """Lessons of one forward pass; less needs less memory."""
-    windows: int | None = None
-    """Windows drawn for each lesson every time it is taken; None for all."""
-    depth: int | None = None
-    """Decoder layers of the base model that are used; None for all."""
-    first_layer: int = 0
-    """First layer with an adapter; those below are neither changed nor differentiated."""
-    rank: int = 16
-    """Rank of the adapter."""
-    alpha: float = 32.0
-    """Scale of the adapter, divided by its rank."""
-    rate: float = 1e-3
-    """Highest learning rate of AdamW."""
-    warmup: float = 0.05
-    """Share of the steps over which it rises from 0; then it falls to 0 as a cosine."""
-    decay: float = 0.01
-    """Weight decay."""
-    clip: float = 1.0
-    """Greatest norm of the gradient."""
-    opposite_share: float = 0.06
-    """Share of lessons taken with an opposite and mirrored targets, where there is one."""
-    vague_share: float = 0.04
-    """Share of lessons taken with a description that says nothing."""
-    bfloat16: bool = False
-    """Compute in bfloat16 where that is safe; the weights stay float32."""
-    seed: int = 0
-    """Chooses initial weights and all draws."""
+    epochs: int = 1  # times that every lesson is taken
+    batch: int = 8  # lessons of one step
+    rows: int = 4  # lessons of one forward pass; less needs less memory
+    windows: int | None = None  # windows drawn for each lesson every time it is taken; None for all
+    depth: int | None = None  # decoder layers of the base model that are used; None for all
+    first_layer: int = 0  # first with an adapter; those below stay and get no gradient
+    rank: int = 16  # rank of the adapter
+    alpha: float = 32.0  # scale of the adapter, divided by its rank
+    rate: float = 1e-3  # highest learning rate of AdamW
+    warmup: float = 0.05  # share of the steps of the rise from 0; then it falls as a cosine
+    decay: float = 0.01  # weight decay
+    clip: float = 1.0  # greatest norm of the gradient
+    opposite_share: float = 0.06  # lessons with an opposite and mirrored targets
+    vague_share: float = 0.04  # share of lessons taken with a description that says nothing
+    bfloat16: bool = False  # compute in bfloat16 where that is safe; the weights stay float32
+    seed: int = 0  # chooses initial weights and all draws
 
     def __post_init__(self) -> None:
         """Check that the numbers are possible."""
@@ -132,12 +118,9 @@ class TrainingSettings:
 class Batch:
     """Lessons of one step, as read."""
 
-    descriptions: tuple[str, ...]
-    """One text each, n in all."""
-    ids: Ids
-    """Token ids, int32 (n, w, width)."""
-    shares: Floats
-    """Right share of each class 0 to 10, float32 (n, w, width, 11), sums 1."""
+    descriptions: tuple[str, ...]  # one text each, n in all
+    ids: Ids  # token ids, int32 (n, w, width)
+    shares: Floats  # right share of each class 0 to 10, float32 (n, w, width, 11), sums 1
 
 
 def targets(activations: Floats) -> Floats:
@@ -193,3 +176,84 @@ def _place(place: int, n: int, seed: int) -> int:
     """Which lesson stands at a place of the stream: each epoch is one random order of all."""
     epoch, position = divmod(place, n)
     return int(np.random.default_rng((seed, epoch, 0)).permutation(n)[position])
+
+
+PROMPT_VERSION = 1  # version of the wording and of the layout of a row
+BEFORE = "Active on:"  # what stands before a description
+AFTER = "\nText:"  # what stands between a description and the windows
+MAX_TOKENS = 64  # tokens of a description that are read
+
+
+class Wording:
+    """Turns descriptions into the token ids that stand before windows."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Encode the fixed parts; the first token is that of the text's beginning, or else end."""
+        starts = [t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None]
+        if not starts:
+            raise UsageError("the tokenizer has no token for the beginning or the end of text")
+        self._tokenizer = tokenizer
+        self._control = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        self._before = [starts[0], *self._plain(BEFORE)]
+        self._after = self._plain(AFTER)
+
+    def prefix(self, description: str) -> list[int]:
+        """Token ids before the windows of a description, which is untrusted text.
+
+        White space is collapsed and control tokens are read as characters, so that it cannot
+        imitate the wording.
+        """
+        text = " ".join(description.split())
+        ids = self._plain(f" {text}")[:MAX_TOKENS] if text else []
+        return [*self._before, *ids, *self._after]
+
+    def _plain(self, text: str) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        # added tokens that are not marked special are not split
+        return [token for token in encoded["input_ids"] if token not in self._control]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """Rows of one forward pass, padded on the left."""
+
+    ids: Tensor  # token ids, int64 (rows, length)
+    positions: Tensor  # position of every token, int64 (rows, length)
+    mask: Tensor
+    """Added to attention scores: 0 where a token may look, else the dtype's least, (rows, 1,
+    length, length)."""
+    first: int  # column of the first window's first token
+    reach: int  # most tokens that one token sees, itself included
+
+
+def pack(
+    prefixes: Sequence[Sequence[int]], windows: Ids, *, device: torch.device, dtype: torch.dtype
+) -> Packed:
+    """Lay out one row a description: its prefix and its windows, int32 (rows, w, width)."""
+    rows, count, width = windows.shape
+    first = max(len(prefix) for prefix in prefixes)
+    length = first + count * width
+    ids = np.zeros((rows, length), dtype=np.int64)
+    positions = np.zeros((rows, length), dtype=np.int64)
+    # which part of its row a token belongs to: -1 padding, 0 description, then window by window
+    part = np.zeros((rows, length), dtype=np.int64)
+    part[:, first:] = np.repeat(np.arange(1, count + 1), width)
+    ids[:, first:] = windows.reshape(rows, -1)
+    for row, prefix in enumerate(prefixes):
+        start = first - len(prefix)
+        part[row, :start] = -1
+        ids[row, start:first] = prefix
+        positions[row, start:first] = np.arange(len(prefix))
+        positions[row, first:] = len(prefix) + np.tile(np.arange(width), count)
+    where = torch.from_numpy(part).to(device)
+    own = where[:, :, None] == where[:, None, :]
+    visible = (own | (where == 0)[:, None, :]).tril()
+    mask = torch.zeros(visible.shape, dtype=dtype, device=device)
+    mask.masked_fill_(~visible, torch.finfo(dtype).min)
+    return Packed(
+        ids=torch.from_numpy(ids).to(device),
+        positions=torch.from_numpy(positions).to(device),
+        mask=mask[:, None],
+        first=first,
+        reach=first + width,
+    )

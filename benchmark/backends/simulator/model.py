@@ -6,7 +6,6 @@ hidden state; the expected class, 0 to 10, is the activation.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,27 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ... import files
-from ...cache import OnProgress, silent
 from ...errors import IntegrityError, UsageError
-from ..explainer.load import find_model
 from ..injection.hooks import decoder_layers
-from ..models.adapters import ADAPTER, WEIGHTS, merge_adapter
-from ..models.pretrained import load_model, load_tokenizer, usable_device
-from .layout import PROMPT_VERSION, Packed, Wording, pack
+from ..models.pretrained import (
+    ADAPTER,
+    WEIGHTS,
+    load_model,
+    load_tokenizer,
+    merge_adapter,
+    usable_device,
+    weights_sha256,
+)
+from .examples import PROMPT_VERSION, Floats, Ids, Packed, Wording, pack
 
-CLASSES = 11
-"""Classes of the head: activations 0 to 10."""
-SCHEMA = "introspect-bench/simulator/1"
-"""Schema of `RECORD`."""
-RECORD = "simulator.json"
-"""The file that describes a simulator and pins its parts."""
-HEAD = "head.safetensors"
-"""The head's file: weight (11, d_model) and bias (11,)."""
+CLASSES = 11  # classes of the head: activations 0 to 10
+SCHEMA = "introspect-bench/simulator/1"  # schema of `RECORD`
+RECORD = "simulator.json"  # the file that describes a simulator and pins its parts
+HEAD = "head.safetensors"  # the head's file: weight (11, d_model) and bias (11,)
 
 _TOKENS_TOGETHER = {"cpu": 2048}
 _TOKENS_ELSEWHERE = 65536
 
-Ids = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
 
 
@@ -138,16 +136,13 @@ def load_simulator(
     *,
     name: str | None = None,
     sha256: str | None = None,
-    base: Path | None = None,
+    base: Path,
     device: str = "cpu",
-    on_progress: OnProgress = silent,
 ) -> Simulator:
-    """Load a simulator in float32; every part must be what `simulator.json` says."""
+    """Load a simulator in float32 on its `base`; all parts must be what `simulator.json` says."""
     where = usable_device(device)
     record = files.read_json(folder / RECORD, sha256=sha256)
     _check_record(record, folder, name)
-    if base is None:
-        base = find_model(record["base"]["name"], on_progress=on_progress).directory
     model = load_model(base, torch.float32)
     if weights_sha256(model) != record["base"]["sha256"]:
         raise IntegrityError(f"{base}: not the weights that {folder / RECORD} was made with")
@@ -162,16 +157,6 @@ def load_simulator(
         sha256=files.sha256_file(folder / RECORD),
         contrast=record.get("contrast", False),
     )
-
-
-def weights_sha256(model: Any) -> str:
-    """Hash a model's parameters by name, dtype and value, however its files are cut."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.named_parameters()):
-        head = {"name": name, "dtype": str(value.dtype), "shape": list(value.shape)}
-        digest.update(files.canonical_json(head).encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def truncate(model: Any, depth: int) -> None:

@@ -11,49 +11,28 @@ the paper's code at commit f702be5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from ... import files
 from ...cache import OnProgress, silent
 from ...errors import IntegrityError, UsageError
 from ...models.targets import locate, weight_files
-from ..explainer.load import DTYPES, find_model
-from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..explainer.load import find_model
+from ..models.batch import Padded, pad
+from ..models.pretrained import DTYPES, load_model, load_tokenizer, usable_device
 
-HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"
-"""The published simulator of features of Llama-3.1-8B."""
-PREFIX = "## Neuron Description: {}\n\n ## Input: "
-"""What is read before a text."""
+HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"  # of Llama-3.1-8B
+PREFIX = "## Neuron Description: {}\n\n ## Input: "  # what is read before a text
 SPECIAL = ("begin_of_text", "start_header_id", "end_header_id", "eot_id")
 """Names of the special tokens that are replaced: `<|NAME|>` by `<||NAME||>`."""
-PAD = "<PAD>"
-"""The token that fills up on the left; its id comes before those of the doubled tokens."""
-LEVELS = 11
-"""Activations told apart, 0 to 10: the first ids of the vocabulary."""
-BATCH_SIZE = 32
-"""Texts read together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Inputs of one forward pass."""
-
-    ids: Tensor
-    """Token ids, filled up on the left, int64 (n_rows, length)."""
-    mask: Tensor
-    """1 for tokens that are read, 0 for filling, int64 (n_rows, length)."""
-
-    @property
-    def positions(self) -> Tensor:
-        """Position of each token, int64 (n_rows, length); filling is at 0, in the paper at -1."""
-        return (self.mask.cumsum(-1) - 1).clamp(min=0)
+PAD = "<PAD>"  # fills up on the left; its id is before those of the doubled tokens
+LEVELS = 11  # activations told apart, 0 to 10: the first ids of the vocabulary
+BATCH_SIZE = 32  # texts read together
 
 
 class PaperSimulator:
@@ -85,16 +64,6 @@ class PaperSimulator:
         self._replaced = dict(zip(tokenizer.convert_tokens_to_ids(single), doubled, strict=True))
         self._texts = dict(zip(single, double, strict=True))
 
-    def check_target(self, tokenizer: Any) -> None:
-        """Refuse a target whose token ids mean something else to this simulator."""
-        added = {PAD, *self._texts.values()}
-        ours = {token: i for token, i in self._vocabulary.items() if token not in added}
-        if tokenizer.get_vocab() != ours:
-            raise UsageError(
-                f"simulator {self.name}: the target's vocabulary is another; texts are handed over "
-                "as token ids, so this simulator is for its own target only"
-            )
-
     def prefix_ids(self, description: str) -> list[int]:
         """Token ids of a description in `PREFIX`, special tokens replaced."""
         for single, double in self._texts.items():
@@ -102,16 +71,13 @@ class PaperSimulator:
         ids: list[int] = self._tokenizer(PREFIX.format(description))["input_ids"]
         return self._safe(ids)
 
-    def rows(self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]) -> Rows:
-        """Inputs of descriptions with one window each, int (n, width)."""
+    def rows(self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]) -> Padded:
+        """Inputs of descriptions with one window each, int (n, width), padded on the left."""
         inputs = [
             self.prefix_ids(description) + self._safe(window)
             for description, window in zip(descriptions, windows.tolist(), strict=True)
         ]
-        length = max(len(ids) for ids in inputs)
-        filled = [[self._pad] * (length - len(ids)) + ids for ids in inputs]
-        read = [[0] * (length - len(ids)) + [1] * len(ids) for ids in inputs]
-        return Rows(ids=torch.tensor(filled), mask=torch.tensor(read))
+        return pad(inputs, self._model, fill=self._pad)
 
     def predict(
         self, descriptions: Sequence[str], windows: npt.NDArray[np.integer]
@@ -128,15 +94,10 @@ class PaperSimulator:
             expected[part] = self._expected(self.rows(said, flat[part]), width)
         return expected.reshape(windows.shape)
 
-    def _expected(self, rows: Rows, width: int) -> npt.NDArray[np.float32]:
+    def _expected(self, rows: Padded, width: int) -> npt.NDArray[np.float32]:
         device = self._model.device
         with torch.inference_mode():
-            states = self._model.base_model(
-                input_ids=rows.ids.to(device),
-                attention_mask=rows.mask.to(device),
-                position_ids=rows.positions.to(device),
-                use_cache=False,
-            ).last_hidden_state[:, -width:]
+            states = self._model.base_model(**rows.inputs()).last_hidden_state[:, -width:]
             head = self._model.get_output_embeddings().weight[:LEVELS]  # (11, d_model)
             odds = torch.softmax((states @ head.T).float(), dim=-1)  # (n_rows, width, 11)
             mean = odds @ torch.arange(LEVELS, dtype=torch.float32, device=device)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,29 +23,42 @@ from ... import files
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...files import write_safetensors_atomic
 from ..injection.hooks import decoder_layers
-from ..models.adapters import ADAPTER, WEIGHTS
-from ..models.pretrained import load_model, load_tokenizer, usable_device
-from .examples import Batch, Floats, Lessons, TrainingSettings, base_rate, draw, shares, targets
-from .layout import PROMPT_VERSION, Wording, adapt, lora_config, pack
-from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate, weights_sha256
+from ..models.pretrained import (
+    ADAPTER,
+    WEIGHTS,
+    adapt,
+    load_model,
+    load_tokenizer,
+    usable_device,
+    weights_sha256,
+    write_adapter,
+)
+from ..training.spec import OnStep
+from .examples import (
+    PROMPT_VERSION,
+    Batch,
+    Floats,
+    Lessons,
+    TrainingSettings,
+    Wording,
+    base_rate,
+    draw,
+    pack,
+    shares,
+    targets,
+)
+from .model import HEAD, RECORD, SCHEMA, class_logits, make_head, truncate
 
-CHECKPOINT = "checkpoint.safetensors"
-"""Everything that the next step depends on, while training."""
-
-Report = Callable[[int, int, float], None]
-"""Progress: steps done, steps in all and the last loss, in nats a token."""
+CHECKPOINT = "checkpoint.safetensors"  # everything that the next step depends on, while training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
     """The model that becomes a simulator."""
 
-    name: str
-    """Name under which it is found when the simulator is loaded."""
-    folder: Path
-    """Where its weights are now."""
-    device: str = "cpu"
-    """The torch device on which it is trained."""
+    name: str  # name under which it is found when the simulator is loaded
+    folder: Path  # where its weights are now
+    device: str = "cpu"  # the torch device on which it is trained
 
 
 def train_simulator(
@@ -58,7 +70,7 @@ def train_simulator(
     name: str,
     validation: Lessons | None = None,
     save_every: int = 50,
-    report: Report = lambda _done, _steps, _loss: None,
+    report: OnStep = lambda _done, _steps, _loss: None,
 ) -> Path:
     """Train into a folder that `load_simulator` reads, or go on training, or find it done."""
     run = _Run(base, lessons, settings)
@@ -112,7 +124,7 @@ class _Run:
         self.depth = settings.depth or len(decoder_layers(model))
         truncate(model, self.depth)
         self.rates = base_rate(lessons)
-        self._config = lora_config(model, settings)
+        self._config = _lora_config(model, settings)
         self._adapted = adapt(model, self._config, settings.seed).to(where)
         self._model = model.to(where)
         head = make_head(model.config.get_text_config().hidden_size)
@@ -120,9 +132,9 @@ class _Run:
             head.weight.zero_()
             head.bias.copy_(torch.from_numpy(self.rates).clamp_min(1e-6).log())
         self._head = head.to(where)
-        adapter = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._adapter = {n: p for n, p in model.named_parameters() if p.requires_grad}
         named = {f"head.{n}": p for n, p in head.named_parameters()}
-        self._trained: dict[str, nn.Parameter] = adapter | named
+        self._trained: dict[str, nn.Parameter] = self._adapter | named
         self._optimiser = torch.optim.AdamW(
             self._trained.values(), lr=0.0, weight_decay=settings.decay, fused=True
         )
@@ -193,17 +205,10 @@ class _Run:
 
     def write(self, folder: Path, base: str) -> None:
         """Write adapter (float16, as which what is in training goes on) and head (float32)."""
-        from peft import get_peft_model_state_dict
-
-        config = {"peft_type": "LORA", "base_model_name_or_path": base, **self._config}
-        files.write_json_atomic(folder / ADAPTER, config)
-        state = get_peft_model_state_dict(self._adapted, save_embedding_layers=False)
-        rounded = {name: value.detach().half() for name, value in state.items()}
+        write_adapter(folder, self._adapted, {"base_model_name_or_path": base, **self._config})
         with torch.no_grad():
-            for name, value in rounded.items():
-                state[name].copy_(value)
-        adapter = {name: value.cpu().numpy() for name, value in rounded.items()}
-        write_safetensors_atomic(folder / WEIGHTS, adapter)
+            for value in self._adapter.values():
+                value.copy_(value.half())
         head = {n: value.detach().cpu().numpy() for n, value in self._head.named_parameters()}
         write_safetensors_atomic(folder / HEAD, head)
 
@@ -219,3 +224,27 @@ def _resume(run: _Run, checkpoint: Path, identity: str) -> int:
 def _same(found: object, expected: str, path: Path) -> None:
     if found != expected:
         raise UsageError(f"{path} is of other settings, lessons or base model; give another folder")
+
+
+def _lora_config(model: Any, settings: TrainingSettings) -> dict[str, Any]:
+    """Settings of PEFT's LoRA: all linear modules of the layers that are adapted."""
+    layers = decoder_layers(model)
+    if not 0 <= settings.first_layer < len(layers):
+        raise UsageError(f"first layer {settings.first_layer}: the base has {len(layers)} layers")
+    path = next(name for name, module in model.named_modules() if module is layers)
+    modules = {
+        name.rpartition(".")[2]
+        for name, module in layers.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    if not modules:
+        raise UsageError(f"{type(model).__name__}: no linear modules that an adapter could change")
+    return {
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted(modules),
+        "layers_to_transform": list(range(settings.first_layer, len(layers))),
+        "layers_pattern": path.rpartition(".")[2],
+    }

@@ -24,38 +24,25 @@ from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoded, Encoder
 
-CHUNK = 8
-"""Batches whose examples are sorted by length together: little is padded, order stays random."""
-WIDTH = 8
-"""Batches are padded to a multiple of this many tokens: every new shape costs time to prepare."""
+CHUNK = 8  # batches sorted by length together: little is padded, order stays random
+WIDTH = 8  # batches are as wide as a multiple of this: every new shape costs time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
     """One training query with the answer that is right."""
 
-    task: str
-    """Name of its task."""
-    qid: str
-    """Id of its query."""
-    template: str
-    """Template it was rendered with."""
-    ids: tuple[int, ...]
-    """Token ids of prompt and answer, the end of the answer included."""
-    n_head: int
-    """How many of them are the head, shared by all examples of a template."""
-    n_prompt: int
-    """How many of them are the prompt, the head included."""
-    columns: tuple[int, ...]
-    """Index of each slot; none is in the head."""
-    vectors: tuple[npt.NDArray[np.float32], ...]
-    """Vector of each slot, (d_target,); empty without vectors."""
-    layers: tuple[tuple[int, int], ...] = ()
-    """First and last layer of each slot; empty unless each query has its own."""
-    reading: str = ""
-    """Kind of question about a vector; empty if the task itself is asked."""
-    early: bool = False
-    """Whether it comes once, in a phase before all others."""
+    task: str  # name of its task
+    qid: str  # id of its query
+    template: str  # template it was rendered with
+    ids: tuple[int, ...]  # token ids of prompt and answer, the end of the answer included
+    n_head: int  # how many of them are the head, shared by all examples of a template
+    n_prompt: int  # how many of them are the prompt, the head included
+    columns: tuple[int, ...]  # index of each slot; none is in the head
+    vectors: tuple[npt.NDArray[np.float32], ...]  # (d_target,) by slot, or none
+    layers: tuple[tuple[int, int], ...] = ()  # by slot; empty unless queries have their own
+    reading: str = ""  # kind of question about a vector; empty if the task itself is asked
+    early: bool = False  # whether it comes once, in a phase before all others
 
     @property
     def kind(self) -> str:

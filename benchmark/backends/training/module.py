@@ -17,7 +17,7 @@ from ...errors import UsageError
 from ..injection.hooks import Injector, Slots
 from ..injection.learned import Learned, Projection
 from ..injection.spec import Injections, all_injections, injection_of
-from ..models.kv_cache import cache_of, with_cache
+from ..models.batch import cache_of, with_cache
 
 
 class TrainedExplainer(nn.Module):

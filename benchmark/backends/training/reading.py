@@ -24,13 +24,7 @@ class ContinuedEncoder(Encoder):
 
     def __init__(self, like: Encoder) -> None:
         """Take tokenizer and injection of another encoder."""
-        super().__init__(
-            like.tokenizer,
-            use_vectors=like.use_vectors,
-            injection=like.injection,
-            target_tokenizer=like.target_tokenizer,
-        )
-        self.chat = False
+        vars(self).update(vars(like), chat=False)
 
     def _texts(self, prompt: Prompt) -> tuple[str, str]:
         return f"{prompt.instructions}\n" if prompt.instructions else "", ""

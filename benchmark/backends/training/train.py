@@ -22,15 +22,18 @@ from transformers import PrinterCallback, set_seed
 
 from ... import files
 from ...errors import UsageError
-from ...files import write_safetensors_atomic
 from ...records import GREEDY
 from ..injection.learned import Projection, write_learned
 from ..injection.spec import injections_as_json
-from ..models.adapters import ADAPTER, WEIGHTS
-from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..models.pretrained import (
+    adapt,
+    load_model,
+    load_tokenizer,
+    usable_device,
+    weights_sha256,
+    write_adapter,
+)
 from ..models.twins import make_twin
-from ..simulator.layout import adapt
-from ..simulator.model import weights_sha256
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .module import TrainedExplainer
 from .spec import ExplainerSettings, OnStep
@@ -46,38 +49,25 @@ from .trainer import (
     trainer_arguments,
 )
 
-SCHEMA = "introspect-bench/explainer/1"
-"""Schema of `explainer.json`."""
+SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
-"""Files and folder under the trained explainer's folder."""
-PRODUCTS, CLEARLY = 10, 0.8
-"""Products that are timed, and the share of the time from which one dtype is clearly faster."""
-CURVE = "training.svg"
-"""The losses of `training.jsonl` as a picture."""
+PRODUCTS, CLEARLY = 10, 0.8  # products timed; share of the time that is clearly faster
+CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What is trained, on what and how."""
 
-    base: Path
-    """Folder of the base model."""
-    base_name: str
-    """Name under which the base is found when the explainer is loaded."""
-    lessons: Sequence[Lesson]
-    """Examples to learn from."""
-    validation: Sequence[Lesson]
-    """Examples to stop by."""
-    settings: ExplainerSettings
-    """How."""
-    about: Mapping[str, Any]
-    """What `explainer.json` says besides: suites, versions, templates."""
-    pad: int
-    """Token that fills batches up."""
-    project: Callable[[Any], Projection] | None = None
-    """Makes the maps that vectors go through, from the loaded base; None for no maps."""
-    device: str = "cpu"
-    """A torch device."""
+    base: Path  # folder of the base model
+    base_name: str  # name under which the base is found when the explainer is loaded
+    lessons: Sequence[Lesson]  # examples to learn from
+    validation: Sequence[Lesson]  # examples to stop by
+    settings: ExplainerSettings  # how
+    about: Mapping[str, Any]  # what `explainer.json` says besides: suites, versions, templates
+    pad: int  # token that fills batches up
+    project: Callable[[Any], Projection] | None = None  # from the base to its maps
+    device: str = "cpu"  # a torch device
 
 
 def train_explainer(
@@ -85,14 +75,12 @@ def train_explainer(
 ) -> Path:
     """Train into a folder, or go on training, or find it done."""
     settings, model = training.settings, _loaded(training.base, training.device)
+    validated = lessons_sha256(training.validation)
     plan = {
         "base": {"name": training.base_name, "sha256": weights_sha256(model)},
         "settings": settings.as_json(),
         "lessons": _counts(training.lessons),
-        "validation": {
-            "n": len(training.validation),
-            "sha256": lessons_sha256(training.validation),
-        },
+        "validation": {"n": len(training.validation), "sha256": validated},
         "about": dict(training.about),
     }
     _check_same(folder, plan)
@@ -109,7 +97,7 @@ def train_explainer(
     if is_first():
         _write(folder, adapted or model, training)
         write_learned(folder, wrapped.learned())
-        _finish(folder, {**_record(settings, plan), "validation_loss": trainer.state.best_metric})
+        _finish(folder, settings, plan, trainer.state.best_metric)
     trainer.accelerator.wait_for_everyone()
     return folder
 
@@ -141,23 +129,21 @@ def _fit(
     return trainer
 
 
-def _record(settings: ExplainerSettings, plan: Mapping[str, Any]) -> dict[str, Any]:
-    record: dict[str, Any] = {
+def _finish(folder: Path, settings: ExplainerSettings, plan: Mapping[str, Any], loss: Any) -> None:
+    """Write the picture, and at last the record; checkpoints go."""
+    record = {
         "schema": SCHEMA,
         "injection": injections_as_json(settings.injection),
         "training": plan,
+        "validation_loss": loss,
     }
     if settings.decoding != GREEDY:
         record["decoding"] = settings.decoding
     if settings.twin is not None:
         record["twin"] = {"kind": settings.twin, "seed": settings.seed}
-    return record
-
-
-def _finish(folder: Path, record: Mapping[str, Any]) -> None:
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
-    files.write_json_atomic(folder / RECORD, dict(record))
+    files.write_json_atomic(folder / RECORD, record)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
@@ -233,13 +219,8 @@ def _write(folder: Path, model: Any, training: Training) -> None:
         model.save_pretrained(folder)
         load_tokenizer(training.base).save_pretrained(folder)
         return
-    from peft import get_peft_model_state_dict
-
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    config = {"peft_type": "LORA", "base_model_name_or_path": training.base_name}
-    files.write_json_atomic(folder / ADAPTER, {**config, **_lora(training.settings)})
-    tensors = {name: value.detach().cpu().half().numpy() for name, value in state.items()}
-    write_safetensors_atomic(folder / WEIGHTS, tensors)
+    config = {"base_model_name_or_path": training.base_name, **_lora(training.settings)}
+    write_adapter(folder, model, config)
 
 
 def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:

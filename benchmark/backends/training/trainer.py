@@ -20,10 +20,8 @@ from ... import files
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from .spec import ExplainerSettings, OnStep
 
-TRAINABLE = "trainable.safetensors"
-"""What a checkpoint holds of the weights."""
-STATE = "trainer_state.json"
-"""The last file of a checkpoint that Trainer writes: without it a checkpoint is not whole."""
+TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
+STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
 
 
 def n_processes() -> int:
@@ -39,14 +37,10 @@ def is_first() -> bool:
 class ExplainerTrainer(Trainer):
     """A Trainer with our order of batches; checkpoints hold the trained weights alone."""
 
-    steps: Sequence[list[int]]
-    """Places of the lessons of each batch, all epochs in a row."""
-    checks: Sequence[list[int]]
-    """The same for the validation lessons."""
-    tokens: int = 0
-    """Tokens of lessons that were trained on since the start, padding not counted."""
-    losses: dict[str, list[torch.Tensor]]
-    """Losses of this process's batches since the last logged step, by what they ask."""
+    steps: Sequence[list[int]]  # places of the lessons of each batch, all epochs in a row
+    checks: Sequence[list[int]]  # the same for the validation lessons
+    tokens: int = 0  # tokens of lessons that were trained on since the start, padding not counted
+    losses: dict[str, list[torch.Tensor]]  # since the last logged step, by what batches ask
 
     def get_train_dataloader(self) -> Any:
         """All batches of all epochs, in their fixed order."""
@@ -80,13 +74,7 @@ class ExplainerTrainer(Trainer):
             self.losses.setdefault(inputs["kind"], []).append(loss.detach())
         return (loss, outputs) if return_outputs else loss
 
-    def prediction_step(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        prediction_loss_only: bool,  # noqa: ARG002
-        ignore_keys: Any = None,  # noqa: ARG002
-    ) -> Any:
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """Loss alone."""
         with torch.no_grad():
             loss = self.compute_loss(model, self._prepare_inputs(inputs))
@@ -118,8 +106,7 @@ class Log(TrainerCallback):
     def __init__(self, path: Path, on_step: OnStep) -> None:
         self._path, self._on_step = path, on_step
         self._since = (time.monotonic(), 0)
-        self.trainer: ExplainerTrainer | None = None
-        """Counts tokens."""
+        self.trainer: ExplainerTrainer | None = None  # counts tokens
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
@@ -246,8 +233,7 @@ def _restore(module: Any, path: Path) -> None:
             own[name].copy_(value)
 
 
-WIDTH, HEIGHT, EDGE = 640, 320, 48
-"""Size of the picture and of its margins, in pixels."""
+WIDTH, HEIGHT, EDGE = 640, 320, 48  # size of the picture and of its margins, in pixels
 _SERIES = (("loss", "training", "#4269d0"), ("eval_loss", "validation", "#c0480b"))
 
 
@@ -257,10 +243,9 @@ def loss_curve(rows: Sequence[Mapping[str, Any]]) -> str:
         (title, colour, [(row["step"], row[key]) for row in rows if key in row])
         for key, title, colour in _SERIES
     ]
-    points = [point for _, _, part in series for point in part]
-    right = max((step for step, _ in points), default=1) or 1
-    low = min((loss for _, loss in points), default=0.0)
-    high = max((loss for _, loss in points), default=1.0)
+    points = [point for _, _, part in series for point in part] or [(1, 0.0), (1, 1.0)]
+    right = max(step for step, _ in points) or 1
+    low, high = (bound(loss for _, loss in points) for bound in (min, max))
     if high == low:
         high = low + 1.0
 

@@ -145,7 +145,7 @@ def command(
     replays where a vector stands at the quoted token or replies are decoded by comparison; each
     baseline has its own, and own code (py:) is undeclared until it is submitted.
     """
-    from ..benchmark.backends.injection.parse import parse_injection
+    from ..benchmark.backends.injection.spec import parse_injection
     from ..benchmark.evaluation.explainers import parse_arguments
     from ..benchmark.evaluation.run import RefusedTasksError
 

@@ -141,7 +141,7 @@ def command(
     opened. Killed at any moment, the same command goes on where it was. A recipe says how a
     reference explainer is made; its options can't be given with it.
     """
-    from ..benchmark.backends.injection.parse import parse_injection
+    from ..benchmark.backends.injection.spec import parse_injection
     from ..benchmark.backends.training.spec import Reading
 
     if recipes:

@@ -10,7 +10,7 @@ import torch
 from tiny_models import make_model, make_tokenizer
 from tiny_prompts import make_explainer, make_prompts
 
-from introspect_bench.benchmark.backends.explainer import checkpoints
+from introspect_bench.benchmark.backends.explainer import load as checkpoints
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.spec import Injection

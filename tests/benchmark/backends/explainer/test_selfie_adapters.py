@@ -14,8 +14,7 @@ from tiny_models import D_MODEL, make_model
 from tiny_places import Watch, feature, patching
 from tiny_prompts import vector
 
-from introspect_bench.benchmark.backends.explainer.checkpoints import detect_family
-from introspect_bench.benchmark.backends.explainer.load import load_local
+from introspect_bench.benchmark.backends.explainer.load import detect_family, load_local
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 TOKEN = "<|reserved_special_token_0|>"

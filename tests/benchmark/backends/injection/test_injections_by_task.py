@@ -25,7 +25,6 @@ from introspect_bench.benchmark.backends.injection.learned import (
     Projection,
     random_projection,
 )
-from introspect_bench.benchmark.backends.injection.parse import parse_injection
 from introspect_bench.benchmark.backends.injection.spec import (
     Injection,
     Injections,
@@ -34,6 +33,7 @@ from introspect_bench.benchmark.backends.injection.spec import (
     injections_as_json,
     injections_from_json,
     merged,
+    parse_injection,
 )
 from introspect_bench.benchmark.backends.training.dataset import collate, plan_batches
 from introspect_bench.benchmark.backends.training.module import TrainedExplainer

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from tiny_models import D_MODEL, make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.injection.alignment import (
-    Reader,
+from introspect_bench.benchmark.backends.injection.alignment import Reader
+from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
+from introspect_bench.benchmark.backends.interventions.readout import (
     make_bigram_lens,
     make_input_lens,
 )
-from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
 
 
 def test_a_direction_that_reads_a_token_is_traced_to_it() -> None:

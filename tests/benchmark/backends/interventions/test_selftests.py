@@ -16,7 +16,7 @@ from tiny_targets import SAYS, make_target
 from introspect_bench.benchmark.backends.interventions import trace as interventions
 from introspect_bench.benchmark.backends.interventions.selftests import CHECKS, check_model
 from introspect_bench.benchmark.backends.interventions.trace import Branch
-from introspect_bench.benchmark.backends.models.kv_cache import cache_of
+from introspect_bench.benchmark.backends.models.batch import cache_of
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 from introspect_bench.cli import run_command_line
 

@@ -20,11 +20,10 @@ from introspect_bench.benchmark.backends.interventions.outputs import greedy
 from introspect_bench.benchmark.backends.interventions.trace import (
     Branch,
     Stem,
-    pad,
-    position_ids,
     residuals,
     start,
 )
+from introspect_bench.benchmark.backends.models.batch import pad, position_ids
 from introspect_bench.benchmark.backends.models.target_model import TargetModel
 
 TEXTS = ("The capital of Kenya is", "Москва", "She opened the door, and then she said", "x y")

@@ -11,7 +11,7 @@ import transformers
 from packaging.version import Version
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from introspect_bench.benchmark.backends.models.kv_cache import NAME, cache_of, name_in, with_cache
+from introspect_bench.benchmark.backends.models.batch import NAME, cache_of, name_in, with_cache
 
 
 @dataclass

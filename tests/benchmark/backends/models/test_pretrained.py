@@ -259,8 +259,4 @@ def test_weights_enter_by_one_door() -> None:
         for path in (root / part).rglob("*.py")
         if ".from_pretrained(" in path.read_text()
     }
-    # PEFT's reads adapter_config.json
-    assert found == {
-        "benchmark/backends/models/pretrained.py",
-        "benchmark/backends/models/adapters.py",
-    }
+    assert found == {"benchmark/backends/models/pretrained.py"}

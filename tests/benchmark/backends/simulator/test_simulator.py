@@ -14,8 +14,12 @@ from tiny_models import make_model, make_tokenizer
 from tiny_simulators import lessons_of_pairs, pairs, save_base, windows_of_letters
 
 from introspect_bench.benchmark import files
-from introspect_bench.benchmark.backends.simulator.examples import TrainingSettings
-from introspect_bench.benchmark.backends.simulator.layout import MAX_TOKENS, Wording, pack
+from introspect_bench.benchmark.backends.simulator.examples import (
+    MAX_TOKENS,
+    TrainingSettings,
+    Wording,
+    pack,
+)
 from introspect_bench.benchmark.backends.simulator.model import (
     Simulator,
     class_logits,

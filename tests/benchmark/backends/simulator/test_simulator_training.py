@@ -17,17 +17,17 @@ from tiny_simulators import lessons_of_pairs, pairs, save_base
 from introspect_bench.benchmark.backends.simulator.examples import (
     Lessons,
     TrainingSettings,
+    pack,
     shares,
     targets,
 )
-from introspect_bench.benchmark.backends.simulator.layout import pack
 from introspect_bench.benchmark.backends.simulator.model import class_logits, load_simulator
 from introspect_bench.benchmark.backends.simulator.train import (
     CHECKPOINT,
     Base,
-    Report,
     train_simulator,
 )
+from introspect_bench.benchmark.backends.training.spec import OnStep
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
 from introspect_bench.tasks.feature_descriptions.judge.judges import quantise
 
@@ -71,7 +71,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def kill_at(step: int) -> Report:
+def kill_at(step: int) -> OnStep:
     def report(done: int, _steps: int, _loss: float) -> None:
         if done == step:
             raise KilledError
@@ -79,7 +79,7 @@ def kill_at(step: int) -> Report:
     return report
 
 
-def noted(losses: list[float]) -> Report:
+def noted(losses: list[float]) -> OnStep:
     return lambda _done, _steps, loss: losses.append(loss)
 
 

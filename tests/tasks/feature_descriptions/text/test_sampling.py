@@ -13,7 +13,8 @@ import pytest
 import torch
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.interventions.sampling import draw, sample, stop_tokens
+from introspect_bench.benchmark.backends.interventions.sampling import draw, sample
+from introspect_bench.benchmark.backends.models.batch import stop_tokens
 from introspect_bench.benchmark.backends.models.target_model import TargetModel, wrap
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.tasks.feature_descriptions.build import sampling

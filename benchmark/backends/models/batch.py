@@ -1,0 +1,75 @@
+"""What a forward pass takes: rows padded to one width, their positions, and a key-value cache.
+
+transformers 5.24 renamed `past_key_values` to `cache`, in arguments and outputs alike; it takes the
+old argument with a warning and says that 5.40 no longer will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+
+def name_in(output: type) -> str:
+    """The name that a class of outputs has for the cache."""
+    there = {field.name for field in fields(output)}
+    return next(name for name in ("cache", "past_key_values") if name in there)
+
+
+NAME = name_in(BaseModelOutputWithPast)  # in the installed version
+
+
+def with_cache(cache: object) -> dict[str, Any]:
+    """The argument that hands a cache, or None, to a model."""
+    return {NAME: cache}
+
+
+def cache_of(output: Any) -> Any:
+    """The cache that a model's output holds."""
+    return getattr(output, NAME)
+
+
+def position_ids(mask: torch.Tensor) -> torch.Tensor:
+    """Positions that count real tokens only, int64, same shape as `mask`; pads get 0."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Padded:
+    """A padded batch."""
+
+    ids: torch.Tensor  # int64 (rows, width)
+    mask: torch.Tensor  # 1 for real tokens, int64 (rows, width)
+
+    def inputs(self, **options: Any) -> dict[str, Any]:
+        """Arguments of a model that reads the batch; without a cache unless options say so."""
+        read = {"input_ids": self.ids, "attention_mask": self.mask, "use_cache": False}
+        return {**read, "position_ids": self.positions, **options}
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Positions of the tokens, int64 (rows, width); pads get 0."""
+        return position_ids(self.mask)
+
+
+def pad(rows: Sequence[Sequence[int]], model: Any, *, side: str = "left", fill: int = 0) -> Padded:
+    """Pad token rows to one width, on the device of a model."""
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), fill)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for index, row in enumerate(rows):
+        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        ids[index, where] = torch.tensor(row, dtype=torch.long)
+        mask[index, where] = 1
+    return Padded(ids=ids.to(model.device), mask=mask.to(model.device))
+
+
+def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """End-of-text tokens named by the tokenizer and by the model's generation settings."""
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    return frozenset(token for token in found if token is not None)
