@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.cache import OnProgress, silent
+from ..benchmark.cache import Progress, silent
 from ..benchmark.errors import UsageError
 from ..benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
 from ..benchmark.registry import find_baseline
@@ -26,7 +26,7 @@ def make_baseline(
     split: str,
     device: str = "cpu",
     use_vectors: bool = True,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
     **options: Any,
 ) -> tuple[Explainer, ExplainerCard]:
     """Learn or load a baseline, which opens of a suite only what its `needs` say.
@@ -46,9 +46,7 @@ def make_baseline(
         if name == "logit-lens":
             return lens.load_logit_lens(suite, device=device)
         tokens = 1 if name == "input-lens" else 2
-        return lens.load_input_lens(
-            suite, split, tokens=tokens, device=device, on_progress=on_progress
-        )
+        return lens.load_input_lens(suite, split, tokens=tokens, device=device, progress=progress)
     if "target-model" in spec.needs:
         from . import prompted
 

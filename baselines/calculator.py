@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..benchmark.cache import OnProgress, silent
-from ..benchmark.evaluation.run import OnQueries, run
-from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.cache import Progress, silent
+from ..benchmark.evaluation.run import run
+from ..benchmark.evaluation.spec import RunSpec
 from ..benchmark.explainer import ExplainerCard
 from ..benchmark.prompts import AUTO_BATCH_SIZE
 from ..benchmark.records import Prompt
@@ -83,14 +83,13 @@ def reproduce(
     split: str = "mini",
     device: str = "cpu",
     batch_size: int | None = None,
-    on_fetch: OnProgress = silent,
-    on_queries: OnQueries | None = None,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Count labels that come out again: by task `labels_reproduced` with `n` and `of`."""
     with tempfile.TemporaryDirectory() as folder:
         where: dict[str, Any] = {"suite": suite, "split": split, "output": Path(folder)}
-        request = RunRequest(model=CALCULATOR, device=device, batch_size=batch_size, **where)
-        runs = run(request, on_fetch=on_fetch, on_queries=on_queries)
+        request = RunSpec(model=CALCULATOR, device=device, batch_size=batch_size, **where)
+        runs = run(request, progress=progress)
         results = [score(one.path, suite=suite if Path(suite).is_dir() else None) for one in runs]
     kept = ("task", "split", "labels_reproduced")
     return [{name: result[name] for name in kept} for result in results]

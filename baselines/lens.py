@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..benchmark.cache import OnProgress
+from ..benchmark.cache import Progress
 from ..benchmark.errors import UsageError
 from ..benchmark.explainer import ExplainerCard
 from ..benchmark.files import canonical_json, sha256_bytes
@@ -123,7 +123,7 @@ def load_logit_lens(suite: Suite, *, device: str) -> tuple[LogitLens, ExplainerC
 
 
 def load_input_lens(
-    suite: Suite, split: str, *, tokens: int, device: str, on_progress: OnProgress
+    suite: Suite, split: str, *, tokens: int, device: str, progress: Progress
 ) -> tuple[InputTokens | InputBigrams, ExplainerCard]:
     """Measure what a split's layers take from the last 1 or 2 tokens, on the target's own text."""
     from ..benchmark.backends.interventions import readout
@@ -133,14 +133,11 @@ def load_input_lens(
     folder, reader = _target(suite, device)
     settings = {"texts_sha256": sha256_bytes(canonical_json(texts).encode())}
 
-    def on_pairs(_seen: int, _wanted: int) -> None:
-        on_progress("measuring the input lens", 0, None)
-
     if tokens == 1:
-        lens = readout.make_input_lens(reader, layers, texts, on_pairs)
+        lens = readout.make_input_lens(reader, layers, texts, progress)
         one = InputTokens(responded=lens, decode=_decoder(reader))
         return one, _card("input-lens", folder, settings)
-    both = readout.make_bigram_lens(reader, layers, texts, on_pairs)
+    both = readout.make_bigram_lens(reader, layers, texts, progress)
     two = InputBigrams(responded=both, decode=_decoder(reader))
     return two, _card("input-lens-2", folder, settings)
 

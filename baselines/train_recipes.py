@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.backends.training.command import OnAlign, train
-from ..benchmark.backends.training.spec import OnStep
-from ..benchmark.cache import OnAnswers, OnProgress, silent
+from ..benchmark.backends.training.command import train
+from ..benchmark.cache import Progress, silent
 from ..benchmark.errors import UsageError
-from ..benchmark.evaluation.run import OnQueries, run
-from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.evaluation.run import run
+from ..benchmark.evaluation.spec import RunSpec
 from ..benchmark.runs.run import Run
 from ..benchmark.suite.select import tasks_of
 from ..benchmark.suite.subset import Amount
@@ -50,11 +49,7 @@ def train_recipes(
     names: Sequence[str],
     output: Path,
     *,
-    on_fetch: OnProgress = silent,
-    on_align: OnAlign = lambda _done, _total: None,
-    on_step: Callable[[str], OnStep] = lambda _name: lambda _done, _total, _loss: None,
-    on_queries: OnQueries | None = None,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
     **options: Any,
 ) -> dict[str, tuple[Run, ...]]:
     """Train explainers by recipes into `explainers/NAME` and have them answer a split in `runs/`.
@@ -70,15 +65,13 @@ def train_recipes(
         folder = train(
             request.base or spec.base,
             output / EXPLAINERS / spec.name,
-            on_fetch=on_fetch,
-            on_align=on_align,
-            on_step=on_step(spec.name),
+            progress=progress,
             **_recipe(spec, request),
         )
         runs[spec.name] = tuple(
             one
             for asked in _asked(spec, request, folder, output)
-            for one in run(asked, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers)
+            for one in run(asked, progress=progress)
         )
     return runs
 
@@ -104,11 +97,11 @@ def _recipe(spec: ReferenceSpec, request: RecipeRequest) -> dict[str, Any]:
 
 def _asked(
     spec: ReferenceSpec, request: RecipeRequest, folder: Path, output: Path
-) -> list[RunRequest]:
+) -> list[RunSpec]:
     if request.split is None:
         return []
     return [
-        RunRequest(
+        RunSpec(
             model=str(folder),
             suite=request.suite,
             tasks=tuple(request.tasks) or spec.tasks,

@@ -1,4 +1,4 @@
-"""The user's cache folder, locks, progress callbacks, and journals of finished batches.
+"""The user's cache folder, locks, how progress is reported, and journals of finished batches.
 
 A batch of a journal is kept under a hash of its inputs, which does not cover the code.
 """
@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from . import files
 from .errors import UsageError
@@ -18,13 +18,19 @@ from .files import canonical_json, sha256_bytes, write_error
 
 CACHE_VARIABLE = "INTROSPECT_BENCH_CACHE"
 
-OnProgress = Callable[[str, int, int | None], None]  # What is done now, bytes done and in all
+
+class Progress(Protocol):
+    """What every long function reports to."""
+
+    def __call__(
+        self, what: str, done: int = 0, total: int | None = None, *, unit: str = "", note: str = ""
+    ) -> None:
+        """Take a step's name, how much is done, of how much, in `unit` (`bytes`, or a count)."""
 
 
-OnAnswers = Callable[[str, int, int], None]  # Judge, answers judged and in all
-
-
-def silent(_what: str, _done: int, _total: int | None) -> None:
+def silent(
+    what: str, done: int = 0, total: int | None = None, *, unit: str = "", note: str = ""
+) -> None:
     """Ignore progress."""
 
 
@@ -41,7 +47,7 @@ def cache_dir() -> Path:
 @contextmanager
 def locked(
     path: Path,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
     *,
     name: str | None = None,
     busy: str | None = None,
@@ -60,7 +66,7 @@ def locked(
         except Timeout as error:
             if busy is not None:
                 raise UsageError(busy) from error
-            on_progress("waiting for another process", 0, None)
+            progress("waiting for another process")
             lock.acquire()
     except OSError as error:
         raise files.write_error(path, error) from error

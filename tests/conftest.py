@@ -105,7 +105,7 @@ def ask(
             "batch_size": 3,
         }
         arguments |= changes
-        rest = ("card", "out", "resume", "device", "on_progress")
+        rest = ("card", "out", "resume", "device", "progress")
         more = {name: arguments.pop(name) for name in rest if name in arguments}
         return predict(PromptSpec(**arguments), explainer, **more)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..cache import OnProgress
+from ..cache import Progress
 from ..errors import IntrospectBenchError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..files import sha256_file
@@ -29,7 +29,7 @@ from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
-from .spec import RunRequest
+from .spec import RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
 
@@ -111,7 +111,7 @@ def default_shots(model: str) -> int:
     return find_baseline(model).shots if model.startswith(BASELINE) else 0
 
 
-def check_model(request: RunRequest, task: Task) -> None:
+def check_model(request: RunSpec, task: Task) -> None:
     """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing."""
     model = request.model
     if model.startswith(CUSTOM):
@@ -129,17 +129,17 @@ def check_model(request: RunRequest, task: Task) -> None:
 
 
 def load_explainer(
-    request: RunRequest, task: Task, suite: Suite, on_progress: OnProgress
+    request: RunSpec, task: Task, suite: Suite, progress: Progress
 ) -> tuple[Explainer, ExplainerCard]:
     """Load or train an explainer that `check_model` found nothing wrong with."""
     if request.model.startswith(CUSTOM):
         return load_custom(request.model, request.explainer_args)
     target = named_target(suite)
     if not request.model.startswith(BASELINE):
-        return _load_local(request, task, target, on_progress)
+        return _load_local(request, task, target, progress)
     name = request.model.removeprefix(BASELINE)
     if target is not None and "target-model" in find_baseline(name).needs:
-        prepare_target(target, on_progress=on_progress)
+        prepare_target(target, progress=progress)
     return provided_baselines().make_baseline(
         name,
         task=task,
@@ -150,7 +150,7 @@ def load_explainer(
         batch_size=request.batch_size or AUTO_BATCH_SIZE,
         use_vectors=not request.no_vector,
         injection=request.injection,
-        on_progress=on_progress,
+        progress=progress,
     )
 
 
@@ -161,7 +161,7 @@ def named_target(suite: Suite) -> TargetSpec | None:
 
 
 def _load_local(
-    request: RunRequest, task: Task, target: TargetSpec | None, on_progress: OnProgress
+    request: RunSpec, task: Task, target: TargetSpec | None, progress: Progress
 ) -> tuple[Explainer, ExplainerCard]:
     from ..backends.explainer.load import load_local
 
@@ -181,7 +181,7 @@ def _load_local(
         decoding=request.decoding,
         target=None if target is None else target.name,
         **request.generation,
-        on_progress=on_progress,
+        progress=progress,
     )
     folder = home_folder(model)
     if shipped:

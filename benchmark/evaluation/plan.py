@@ -14,7 +14,7 @@ from ..prompts import PromptSpec, build_prompts, cut_batches, render_all
 from ..registry import BASELINE, find_baseline
 from ..suite.suite import Suite
 from .run import answerable, check, prompt_spec
-from .spec import RunRequest
+from .spec import RunSpec
 
 CHARACTERS_PER_TOKEN = 3.5  # Rule of thumb for English prompts
 _HEADER_BYTES = 4_000
@@ -66,7 +66,7 @@ def _tokens(text: str) -> int:
     return round(len(text) / CHARACTERS_PER_TOKEN)
 
 
-def plan_run(request: RunRequest) -> tuple[TaskPlan, ...]:
+def plan_run(request: RunSpec) -> tuple[TaskPlan, ...]:
     """Say what `run` would do, without loading weights or asking anything."""
     plans = []
     for task, suite in answerable(request):
@@ -95,7 +95,7 @@ _MATRIX = 512
 _TRIALS = 5
 
 
-def _seconds(request: RunRequest, suite: Suite, found: Plan) -> float | None:
+def _seconds(request: RunSpec, suite: Suite, found: Plan) -> float | None:
     """Estimate the time on this CPU, or None if nothing is known of the model or device."""
     operations = 0
     if not _looks_up(request.model):

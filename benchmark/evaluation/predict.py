@@ -12,13 +12,14 @@ import operator
 import reprlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..cache import Progress, silent
 from ..errors import IntegrityError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..files import canonical_json, sha256_bytes
@@ -55,7 +56,7 @@ def predict(
     *,
     resume: Resume = "auto",
     device: str | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Answer the queries of a split and return the path of the run file.
 
@@ -71,7 +72,7 @@ def predict(
             raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
         if not writer.complete:
             prompts = build_prompts(spec, batches)
-            _answer(writer, prompts, explainer, spec.task, key_base(header), on_progress)
+            _answer(writer, prompts, explainer, spec.task, key_base(header), progress)
     return out
 
 
@@ -154,7 +155,7 @@ def _answer(
     explainer: Explainer,
     task: Task,
     base: str,
-    on_progress: Callable[[int, int], None] | None,
+    progress: Progress,
 ) -> None:
     """Ask for every batch that lacks a row, then write the footer."""
     total = sum(len(batch) for batch in batches)
@@ -169,8 +170,7 @@ def _answer(
                 )
         if all(row["qid"] in writer.rows for row in rows):
             continue
-        if on_progress:
-            on_progress(len(writer.rows), total)
+        progress(f"answering {task.name}", len(writer.rows), total)
         start = time.perf_counter()
         replies = ask(explainer, batch)
         ms = (time.perf_counter() - start) * 1000 / len(batch)
@@ -179,8 +179,7 @@ def _answer(
             for row, reply in zip(rows, replies, strict=True)
         ]
         writer.append([row for row in done if row["qid"] not in writer.rows])
-    if on_progress:
-        on_progress(total, total)
+    progress(f"answering {task.name}", total, total)
     _finish(writer, task)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ..backends.explainer.families import find_family
-from ..cache import OnAnswers, OnProgress, silent
+from ..cache import Progress, silent
 from ..errors import UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..prompts import AUTO_BATCH_SIZE, PromptSpec
@@ -19,9 +17,7 @@ from ..suite.suite import Suite
 from ..task import Task
 from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
 from .predict import check_run, predict
-from .spec import RunRequest
-
-OnQueries = Callable[[str, int, int], None]  # Task, queries answered and in all
+from .spec import RunSpec
 
 
 class RefusedTasksError(UsageError):
@@ -35,11 +31,9 @@ class RefusedTasksError(UsageError):
 
 
 def run(
-    request: RunRequest,
+    request: RunSpec,
     *,
-    on_fetch: OnProgress = silent,
-    on_queries: OnQueries | None = None,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> tuple[Run, ...]:
     """Answer the queries and return what the run files hold, one a task.
 
@@ -53,8 +47,8 @@ def run(
     for task, suite in tasks:
         # baselines learn each task anew; anything else is loaded once
         if loaded is None or request.model.startswith(BASELINE):
-            on_fetch(f"loading {request.model}", 0, None)
-            loaded = load_explainer(request, task, suite, on_fetch)
+            progress(f"loading {request.model}")
+            loaded = load_explainer(request, task, suite, progress)
         if task.uses_vector and not request.no_vector:
             try:
                 check_width(loaded[0], suite)
@@ -62,19 +56,17 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
-        path = _predict(request, prompt_spec(request, task, suite), asked, on_queries)
+        path = _predict(request, prompt_spec(request, task, suite), asked, progress)
         if suite.describes and request.judge:
             judge = provided_tasks().judge
-            judge(
-                path, task, suite, device=request.device, on_fetch=on_fetch, on_answers=on_answers
-            )
+            judge(path, task, suite, device=request.device, progress=progress)
         done.append(read_run(path))
     if refused:
         raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)
 
 
-def check(request: RunRequest, task: Task, suite: Suite) -> None:
+def check(request: RunSpec, task: Task, suite: Suite) -> None:
     """Refuse a run that cannot be, as far as it shows without loading or fetching anything."""
     if request.n_train is not None and not request.model.startswith(BASELINE):
         raise UsageError(f"{request.model}: a number of training queries is for baselines only")
@@ -99,10 +91,10 @@ def check(request: RunRequest, task: Task, suite: Suite) -> None:
 
 
 def _predict(
-    request: RunRequest,
+    request: RunSpec,
     spec: PromptSpec,
     loaded: tuple[Explainer, ExplainerCard],
-    on_queries: OnQueries | None,
+    progress: Progress,
 ) -> Path:
     """Answer one task and return the run file."""
     explainer, card = loaded
@@ -119,11 +111,11 @@ def _predict(
         resume=request.resume,
         # looking a reply up, or a user's own code, knows nothing of the device
         device=request.device if card.weights_sha256 else None,
-        on_progress=None if on_queries is None else partial(on_queries, task.name),
+        progress=progress,
     )
 
 
-def prompt_spec(request: RunRequest, task: Task, suite: Suite) -> PromptSpec:
+def prompt_spec(request: RunSpec, task: Task, suite: Suite) -> PromptSpec:
     """Return what the prompts of one task of a request depend on."""
     return PromptSpec(
         task=task,
@@ -139,7 +131,7 @@ def prompt_spec(request: RunRequest, task: Task, suite: Suite) -> PromptSpec:
     )
 
 
-def answerable(request: RunRequest) -> list[tuple[Task, Suite]]:
+def answerable(request: RunSpec) -> list[tuple[Task, Suite]]:
     """Return the tasks of a request: those named, or all that the model is made for."""
     found = [
         (task, replace(suite, n_train=request.n_train))

@@ -33,7 +33,7 @@ INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or r
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunSpec:
     """Everything that says what a run is."""
 
     model: str  # `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`

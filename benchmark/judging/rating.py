@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..cache import OnProgress, silent
+from ..cache import Progress, silent
 from ..errors import UsageError
 from ..records import Description
 from ..runs.run import read_replies, read_run
@@ -21,7 +21,7 @@ def rate_run(
     suite: Suite,
     judge: Judge,
     cache: Path,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
 ) -> int:
     """Append the ratings that a complete run lacks and return how many; `cache` keeps replies."""
     if not suite.describes:
@@ -40,6 +40,6 @@ def rate_run(
             if isinstance(reply.answer, Description)
             and (name, reply.query.id) not in run.judgements
         ]
-        rows = judge_answers(judge, compared, cache=cache, on_progress=on_progress)
+        rows = judge_answers(judge, compared, cache=cache, progress=progress)
         writer.judge(rows)
     return len(rows)

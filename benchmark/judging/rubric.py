@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import files
-from ..cache import OnProgress, silent
+from ..cache import Progress, silent
 from ..errors import CheckFailedError, IntegrityError, UsageError
 
 PROMPT_VERSION = "description-judge/1"  # Changes with every change of what a judge reads
@@ -140,7 +140,7 @@ def judge_answers(
     comparisons: Sequence[Comparison],
     *,
     cache: Path,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Have answers judged and return one row for each comparison, in order.
 
@@ -159,7 +159,7 @@ def judge_answers(
         keys.append(key)
         if key is not None:
             asked[key] = messages
-    found = _replies(judge, asked, store, on_progress)
+    found = _replies(judge, asked, store, progress)
     by = judge_id(judge)
     return [
         _row(one, by, None if key is None else found[key])
@@ -168,7 +168,7 @@ def judge_answers(
 
 
 def _replies(
-    judge: Judge, asked: Mapping[str, Sequence[Message]], store: JudgeCache, on_progress: OnProgress
+    judge: Judge, asked: Mapping[str, Sequence[Message]], store: JudgeCache, progress: Progress
 ) -> dict[str, str]:
     """Raw replies by key; stops as soon as too many are malformed."""
     stored = {key: store.get(key) for key in asked}
@@ -183,7 +183,7 @@ def _replies(
             found[key] = raw
             n_malformed += parse_rating(raw) is None
             _check_malformed(n_malformed, len(asked), judge.name)
-            on_progress(f"judging, {len(asked) - len(found)} left", 0, None)
+            progress(f"judging, {len(asked) - len(found)} left")
     return found
 
 

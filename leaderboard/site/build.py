@@ -6,11 +6,12 @@ No number in a submission is read but what nothing else can know: sizes, dates, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...benchmark._version import __version__
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.metrics.bootstrap import resample
 from ...benchmark.metrics.verdicts import METRIC_VERSION
@@ -29,8 +30,6 @@ from .matrix import access_matrices
 from .render import Sheet, ShownQuery
 from .rows import Collected, ScoredEntry, Tasks, compared_replies, make_row
 from .scored import ScoredRun, scored_run
-
-OnEntry = Callable[[int, int], None]  # told run files scored, and run files in all
 
 
 def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
@@ -53,7 +52,7 @@ def collect(
     ledger: Path | None = None,
     suite: str | None = None,
     use_cache: bool = True,
-    on_entry: OnEntry = lambda _done, _total: None,
+    progress: Progress = silent,
 ) -> tuple[Collected, ...]:
     """Score all entries, suite by suite; `suite` is a folder of suites not in the package."""
     entries = find_entries(root)
@@ -70,7 +69,7 @@ def collect(
             for path in entry.runs:
                 runs[path.stem] = _scored(entry, path, tasks, use_cache=use_cache)
                 done += 1
-                on_entry(done, total)
+                progress("scoring runs", done, total)
             state = standing(lines, entry.id, entry_sha256(entry), list(runs))
             own.append(ScoredEntry(entry=entry, runs=runs, ledger=state))
         collected.append(Collected(name=name, tasks=tasks, entries=own))

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ...benchmark import files
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
-from .build import OnEntry, make_board
+from .build import make_board
 from .render import Sheet, board_json, render, setup, shards
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
@@ -175,7 +176,7 @@ def board_build(
     ledger: Path | str | None = None,
     suite: str | None = None,
     use_cache: bool = True,
-    on_entry: OnEntry = lambda _done, _total: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Score all submissions and write the page; the same submissions give the same bytes."""
     board, sheets = make_board(
@@ -183,7 +184,7 @@ def board_build(
         ledger=None if ledger is None else Path(ledger),
         suite=suite,
         use_cache=use_cache,
-        on_entry=on_entry,
+        progress=progress,
     )
     write_site(board, sheets, Path(output))
     return {"output": str(output), **board_check(output)}

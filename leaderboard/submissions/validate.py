@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntrospectBenchError, UsageError
 from ...benchmark.export.tables import title
 from ...benchmark.runs.run import Run, read_run
@@ -19,7 +20,6 @@ from .schema import ENTRY_ID
 
 SCHEMA = "introspect-bench/report/1"
 SUSPICIOUS = 0.995  # headline from which a contestant is looked at by a person
-OnEntry = Callable[[int, int], None]  # told how many entries are checked, and how many there are
 ROOT = "submissions"
 
 
@@ -49,7 +49,7 @@ def validate_all(
     *,
     strict: bool = False,
     suite: str | None = None,
-    on_entry: OnEntry | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Check run files, entries and folders of entries: one JSON object, nothing raised for them.
 
@@ -69,8 +69,8 @@ def validate_all(
             continue
         folders = list(_entries(path))
         for place, folder in enumerate(folders):
-            if on_entry is not None and len(folders) > 1:
-                on_entry(place, len(folders))
+            if len(folders) > 1:
+                progress("checking entries", place, len(folders))
             if isinstance(folder, Finding):
                 findings.append(folder)
             else:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...benchmark.cache import OnAnswers, OnProgress
+from ...benchmark.cache import Progress
 from ...benchmark.errors import CheckFailedError, UsageError
-from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.files import write_bytes_atomic
 from ...benchmark.runs.run import Run
@@ -56,9 +55,7 @@ def ask_fresh(
     run: Run,
     check: Recheck,
     *,
-    on_fetch: OnProgress,
-    on_queries: OnQueries | None,
-    on_answers: OnAnswers | None,
+    progress: Progress,
 ) -> FreshScore:
     """Ask an entry's explainer all queries of a fresh suite and score them."""
     folder = str(check.fresh)
@@ -70,9 +67,7 @@ def ask_fresh(
         asked = folder if "train" in own.splits else str(completed(public, own, Path(work)))
         suite = find_suite(asked, task.name)
         request = request_again(run, check, output=Path(work) / "run", suite=asked, judge=True)
-        (again,) = run_again(
-            request, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers
-        )
+        (again,) = run_again(request, progress=progress)
         check_same_explainer(run, again)
         new = _headline(score_run(again, task, suite))  # while the suite is there
     old = _headline(score_run(run, task, public))

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ...benchmark._version import __version__
-from ...benchmark.cache import OnAnswers, OnProgress, silent
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import CheckFailedError, UsageError
-from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.runs.run import Run, read_run
 from ..submissions.entries import Entry, entry_sha256, read_entry
 from .fresh import FreshScore, ask_fresh
@@ -38,9 +37,7 @@ def recheck(
     *,
     ledger: Path | None = None,
     by: str = "maintainer",
-    on_fetch: OnProgress = silent,
-    on_queries: OnQueries | None = None,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Ask an entry's explainer some of its queries again and say how many answers are the same.
 
@@ -55,10 +52,7 @@ def recheck(
     if check.without_target:
         answer, line = _without_target(submitted, runs, check)
     elif check.fresh is not None:
-        scores = [
-            ask_fresh(run, check, on_fetch=on_fetch, on_queries=on_queries, on_answers=on_answers)
-            for run in runs
-        ]
+        scores = [ask_fresh(run, check, progress=progress) for run in runs]
         answer, line = _fresh(submitted, scores)
     else:
         sha, nonce = entry_sha256(submitted), check.nonce or secrets.token_hex(NONCE_BYTES)
@@ -66,9 +60,9 @@ def recheck(
         for run in runs:
             qids = choose(list(run.rows), k=check.most, entry_sha=sha, nonce=nonce)
             if not check.judgements:
-                outcomes.append(ask_again(run, qids, check, on_fetch, on_queries))
+                outcomes.append(ask_again(run, qids, check, progress))
             elif run.judgements:
-                outcomes.append(judge_again(run, qids, check, on_fetch, on_answers))
+                outcomes.append(judge_again(run, qids, check, progress))
         if not outcomes:
             raise UsageError(f"{entry}: no judgements; only descriptions are judged")
         whole = len(runs) == len(submitted.runs) and all(one.whole for one in outcomes)

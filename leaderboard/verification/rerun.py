@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...benchmark.cache import OnAnswers, OnProgress
+from ...benchmark.cache import Progress
 from ...benchmark.errors import CheckFailedError, UsageError
-from ...benchmark.evaluation.run import OnQueries
 from ...benchmark.evaluation.run import run as run_again
-from ...benchmark.evaluation.spec import RunRequest
+from ...benchmark.evaluation.spec import RunSpec
 from ...benchmark.metrics.verdicts import normalise_content
 from ...benchmark.records import Answer, Replied
 from ...benchmark.registry import provided_tasks
@@ -67,14 +66,13 @@ def ask_again(
     run: Run,
     qids: Sequence[str],
     check: Recheck,
-    on_fetch: OnProgress,
-    on_queries: OnQueries | None,
+    progress: Progress,
 ) -> Agreement:
     """Ask an explainer some queries of a run again and compare answers."""
     task, suite = about(run, check.suite)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         request = request_again(run, check, output=Path(work), queries=list(qids))
-        (again,) = run_again(request, on_fetch=on_fetch, on_queries=on_queries)
+        (again,) = run_again(request, progress=progress)
         check_same_explainer(run, again)
         new = {one.query.id: one for one in read_replies(again, task, suite)}
     old = {one.query.id: one for one in read_replies(run, task, suite)}
@@ -93,8 +91,7 @@ def judge_again(
     run: Run,
     qids: Sequence[str],
     check: Recheck,
-    on_fetch: OnProgress,
-    on_answers: OnAnswers | None,
+    progress: Progress,
 ) -> Agreement:
     """Have a suite's judges judge some answers of a run again and compare what they find."""
     task, suite = about(run, check.suite)
@@ -104,8 +101,7 @@ def judge_again(
         suite,
         qids=qids,
         device=check.device,
-        on_fetch=on_fetch,
-        on_answers=on_answers,
+        progress=progress,
     )
     agreed = sum(same.values())
     return Agreement(
@@ -126,10 +122,10 @@ def request_again(
     queries: Sequence[str] | None = None,
     suite: str | None = None,
     judge: bool = False,
-) -> RunRequest:
+) -> RunSpec:
     """Return the request that repeats a run, as far as its header says what it was."""
     said, explainer = run.header.task, run.header.explainer
-    return RunRequest(
+    return RunSpec(
         model=_model(run, check.model),
         suite=suite or check.suite or said.suite,
         tasks=[said.id],

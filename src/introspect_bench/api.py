@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .benchmark.cache import OnProgress, cache_dir, silent
+from .benchmark.cache import Progress, cache_dir, silent
 from .benchmark.runs import provenance
 
 if TYPE_CHECKING:
     from .baselines.train_recipes import train_recipes
     from .benchmark.backends.training.command import train
-    from .benchmark.cache import OnAnswers
     from .benchmark.evaluation.plan import TaskPlan
-    from .benchmark.evaluation.run import OnQueries
     from .benchmark.export.export import export
     from .benchmark.metrics.card import data_metric_card
     from .benchmark.runs.run import Run
@@ -138,19 +136,15 @@ def __getattr__(name: str) -> Any:
 def run(
     model: str,
     *,
-    on_fetch: OnProgress = silent,
-    on_queries: OnQueries | None = None,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
     **options: Any,
 ) -> tuple[Run, ...]:
     """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
 
     Args:
         model: `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`.
-        on_fetch: told what is downloaded and prepared.
-        on_queries: told task, queries answered, queries in all.
-        on_answers: told judge, descriptions judged, descriptions in all.
-        **options: fields of `RunRequest`, such as `split="mini"`.
+        progress: told of downloads, queries answered and descriptions judged.
+        **options: fields of `RunSpec`, such as `split="mini"`.
 
     Raises:
         UsageError: unknown name, or an impossible combination.
@@ -158,22 +152,20 @@ def run(
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
     from .benchmark.evaluation.run import run as run_all
-    from .benchmark.evaluation.spec import RunRequest
+    from .benchmark.evaluation.spec import RunSpec
 
     return run_all(
-        RunRequest(model=model, **options),
-        on_fetch=on_fetch,
-        on_queries=on_queries,
-        on_answers=on_answers,
+        RunSpec(model=model, **options),
+        progress=progress,
     )
 
 
 def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
     """Say what `run` with the same arguments would do; loads no weights."""
     from .benchmark.evaluation.plan import plan_run
-    from .benchmark.evaluation.spec import RunRequest
+    from .benchmark.evaluation.spec import RunSpec
 
-    return plan_run(RunRequest(model=model, **options))
+    return plan_run(RunSpec(model=model, **options))
 
 
 def load(path: Path | str) -> Run:
@@ -189,7 +181,7 @@ def load(path: Path | str) -> Run:
 
 
 def doctor(
-    target: str, *, device: str = "cpu", on_fetch: OnProgress = silent
+    target: str, *, device: str = "cpu", progress: Progress = silent
 ) -> list[dict[str, Any]]:
     """Run the self-tests of interventions on a target.
 
@@ -207,8 +199,8 @@ def doctor(
     from .benchmark.backends.models.pretrained import usable_device
 
     usable_device(device)  # before anything is downloaded
-    prepare_target(spec, on_progress=on_fetch)
-    on_fetch(f"testing interventions on {target}", 0, None)
+    prepare_target(spec, progress=progress)
+    progress(f"testing interventions on {target}")
     from .benchmark.backends.interventions.selftests import run_doctor
 
     return [dataclasses.asdict(check) for check in run_doctor(target, device=device)]
@@ -223,10 +215,10 @@ def labels(
         target: the target, whose shipped suite is meant.
         suite: another suite, by name or folder.
         split: which queries.
-        options: device, batch_size, on_fetch and on_queries of `label_counts.reproduce`.
+        options: device, batch_size and progress of `calculator.reproduce`.
 
     Returns:
-        A row a causal task, as `label_counts.reproduce`; none if no suite is about the target.
+        A row a causal task, as `calculator.reproduce`; none if no suite is about the target.
 
     Raises:
         UsageError: unknown suite, split or device.
@@ -243,18 +235,12 @@ def data_verify(
     suite: str | None = None,
     tasks: Sequence[str] = (),
     *,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Check every byte and cross-reference of suites, and what their manifests say of them.
 
-    Args:
-        suite: a shipped suite or a folder of suites; every shipped suite if None.
-        tasks: names of tasks; all that there are if empty.
-        on_progress: called with file name, files done and files in all.
-
-    Raises:
-        UsageError: unknown suite or task.
-        IntegrityError: the first thing that is wrong; the message names the file.
+    Of a shipped suite, a folder of suites, or every shipped suite; IntegrityError: the first thing
+    that is wrong, with the file's name.
     """
     from .benchmark.suite.select import tasks_of
     from .tasks import SUITES
@@ -263,7 +249,7 @@ def data_verify(
     rows = []
     for name in SUITES if suite is None else (suite,):
         for task, found in tasks_of(name, tasks):
-            verify_suite(task, found, on_progress)
+            verify_suite(task, found, progress)
             rows.append(
                 {
                     "suite": found.name,

@@ -223,28 +223,13 @@ class Bar:
         self._live = live
         self._steps: dict[str, TaskID | None] = {}
 
-    def bytes(self, what: str, done: int, total: int | None) -> None:
-        """Show a step whose size is in bytes; 0 of None shows that it is going on."""
-        amount = f"{done / 1e6:.1f} MB" if done else ""
-        self._show(what, done, total, f"{amount} of {total / 1e6:.1f} MB" if total else amount)
-
-    def items(self, what: str, done: int, total: int | None = None, *, note: str = "") -> None:
-        """Show a step that is counted, with a note behind the count."""
-        amount = f"{done} of {total}" if total else str(done)
-        self._show(what, done, total, f"{amount}  {note}".rstrip())
-
-    def counted(self, verb: str) -> Callable[[str, int, int], None]:
-        """Return a callback that shows how many things of a name are done."""
-        return lambda name, done, total: self.items(f"{verb} {name}", done, total)
-
-    def of_run(self) -> dict[str, Any]:
-        """Return the callbacks of `run`."""
-        answering, asking = self.counted("answering"), self.counted("asking")
-        return {"on_fetch": self.bytes, "on_queries": answering, "on_answers": asking}
-
-    def step(self, what: str) -> Callable[[int, int, float], None]:
-        """Return a callback that shows the loss of a training."""
-        return lambda done, total, loss: self.items(what, done, total, note=f"loss {loss:.3f}")
+    def __call__(
+        self, what: str, done: int = 0, total: int | None = None, *, unit: str = "", note: str = ""
+    ) -> None:
+        """Show how far a step is."""
+        shown = [f"{n / 1e6:.1f} MB" if unit == "bytes" else str(n) for n in (done, total or 0)]
+        amount = " of ".join(shown) if total else shown[0] if done else ""
+        self._show(what, done, total, f"{amount}  {note}".strip())
 
     def _show(self, what: str, done: int, total: int | None, amount: str) -> None:
         if what not in self._steps:

@@ -6,13 +6,13 @@ Owns names and folders; measuring is the tasks' own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...benchmark import files
-from ...benchmark.cache import OnProgress, cache_dir, silent
+from ...benchmark.cache import Progress, cache_dir, silent
 from ...benchmark.errors import MissingPartError, UsageError
 from ...benchmark.models.fetch import prepare_target
 from ...benchmark.models.targets import TargetSpec, resolve_target
@@ -22,12 +22,10 @@ from ...benchmark.suite.suite import Suite
 from ..facts.facts import FACTS_SHA256
 from ..nulls.command import encoder
 from .make import FEATURES, RESERVE, builder, make_suite
-from .order import Order
+from .order import Order, Report
 
 WEIGHTS = ("weights_sha256", "tensors_sha256", "tokenizer_sha256")
 """What a target's outputs depend on."""
-
-OnStage = Callable[[str, int], None]  # told `(stage, items done in it)`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,6 @@ class MakeOptions:
     draft: bool = False  # write it even if bars are missed, marked as not frozen
     accept_misses: bool = False  # freeze it even if bars are missed, with the bars in the manifest
     sizes: Mapping[str, Any] | None = None  # other sizes than the task's own
-    on_stage: OnStage | None = None  # told what is measured
 
 
 def make_data(
@@ -48,7 +45,7 @@ def make_data(
     device: str = "cpu",
     out_dir: Path = Path("suites"),
     fresh_of: str | None = None,
-    on_fetch: OnProgress = silent,
+    progress: Progress = silent,
     **options: Any,
 ) -> tuple[Path, dict[str, Any]]:
     """Make the suite of a task for a target from nothing, or go on where a killed build was.
@@ -67,7 +64,7 @@ def make_data(
     _check_device(device)  # before anything is downloaded
     public = None if fresh_of is None else _public(fresh_of, task)
     spec = resolve_target(target, pinned=True)
-    folder = prepare_target(spec, on_progress=on_fetch)
+    folder = prepare_target(spec, progress=progress)
     description = describe(spec, folder)
     name = spec.name.rpartition("/")[2].lower()
     if public is not None:
@@ -88,10 +85,10 @@ def make_data(
         public=None if public is None else public.root,
         device=device,
     )
-    return order.out, _made(order, more.on_stage, on_fetch)
+    return order.out, _made(order, progress)
 
 
-def _made(order: Order, on_stage: OnStage | None, on_fetch: OnProgress) -> dict[str, Any]:
+def _made(order: Order, progress: Progress) -> dict[str, Any]:
     try:
         order.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,8 +99,8 @@ def _made(order: Order, on_stage: OnStage | None, on_fetch: OnProgress) -> dict[
         order,
         lambda: _load(folder, order.device),
         lambda: _load_rounded(folder, order.device),
-        _summed(on_stage),
-        lambda: encoder(on_fetch),
+        _summed(progress),
+        lambda: encoder(progress),
     )
 
 
@@ -190,14 +187,13 @@ def _load_rounded(folder: Path, device: str) -> Any:
     return model
 
 
-def _summed(on_stage: OnStage | None) -> OnStage:
+def _summed(progress: Progress) -> Report:
     """Turn "n more" into "n so far"."""
     done: Counter[str] = Counter()
 
     def report(stage: str, more: int) -> None:
         done[stage] += more
-        if on_stage is not None:
-            on_stage(stage, done[stage])
+        progress(stage, done[stage])
 
     return report
 

@@ -13,6 +13,9 @@ from ...benchmark.files import read_jsonl
 MINI = 32  # queries of validation that form the mini split, or a few more: groups stay whole
 
 
+Report = Callable[[str, int], None]  # told a stage and how many items it just finished
+
+
 class NotFrozenError(CheckFailedError):
     """A suite was measured and misses its bars; nothing was written."""
 
@@ -56,7 +59,7 @@ class SplitJob:
     split: str
     seed: int  # chooses prompts, demonstrations, sources, hints and sentences
     work: Path  # folder for journals of this split; those of the other splits lie beside it
-    report: Callable[[str, int], None]  # told a stage and how many items it just finished
+    report: Report
     rounded: Callable[[], Any]  # gives the target with weights rounded to bf16
 
 

@@ -8,9 +8,10 @@ is the released one is shown by its pinned hash.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import CheckFailedError, IntegrityError
 from ...benchmark.suite.features import WINDOW, arrays, asked_id
 from ...benchmark.suite.freeze import CANARY, measured
@@ -28,15 +29,13 @@ UNORDERED = "commonest_outcomes"
 """The statistic whose names depend on the order of queries where outcomes are equally common."""
 
 
-def verify_suite(
-    task: Task, suite: Suite, on_progress: Callable[[str, int, int], None] | None = None
-) -> None:
+def verify_suite(task: Task, suite: Suite, progress: Progress = silent) -> None:
     """Check every byte of a suite, every cross-reference, and what its manifest says of its files.
 
     Raises IntegrityError: the first thing that is wrong, naming the file.
     """
     check_task(task, suite)
-    suite.verify(on_progress)
+    suite.verify(progress)
     path = suite.root / MANIFEST
     if suite.manifest.get("canary") != CANARY:
         raise IntegrityError(f"{path}: field canary is not {CANARY!r}")

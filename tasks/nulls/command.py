@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...benchmark.cache import OnProgress, silent
+from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.models.fetch import prepare_target
 from ...benchmark.models.targets import resolve_target
@@ -29,7 +29,7 @@ def data_nulls(
     *,
     split: str = "test",
     refit: bool = False,
-    on_fetch: OnProgress = silent,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Return every null's score on a split of suites.
 
@@ -50,7 +50,7 @@ def data_nulls(
                 rows += [head | row for row in said]
                 continue
             known = {(row["name"], row["access"]): row["metrics"] for row in said}
-            for row in _refitted(found, split, on_fetch):
+            for row in _refitted(found, split, progress):
                 rows.append(head | row | {"said": known.get((row["name"], row["access"]))})
     if not rows:
         raise UsageError("no suite here has nulls in its manifest; --refit fits them now")
@@ -80,7 +80,7 @@ def check_nulls(rows: Sequence[dict[str, Any]]) -> None:
                 )
 
 
-def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, Any]]:
+def _refitted(suite: Suite, split: str, progress: Progress) -> list[dict[str, Any]]:
     # Imported here: the build extra and torch are needed for this alone.
     check_installed()
     from .run import suite_nulls
@@ -92,22 +92,22 @@ def _refitted(suite: Suite, split: str, on_fetch: OnProgress) -> list[dict[str, 
     from ..build.make import CALCULATOR_ROWS
 
     spec = resolve_target(suite.manifest["target"]["name"])
-    target = load_target_model(prepare_target(spec, on_progress=on_fetch))
+    target = load_target_model(prepare_target(spec, progress=progress))
     return suite_nulls(
         suite,
         splits=[split],
         train=train,
         target=Places(target),
-        embed=encoder(on_fetch) if suite.task == ABLATIONS else None,
+        embed=encoder(progress) if suite.task == ABLATIONS else None,
         calculator=Calculator(target, CALCULATOR_ROWS),
     )[split]
 
 
-def encoder(on_fetch: OnProgress) -> Callable[[Sequence[str]], Any]:
+def encoder(progress: Progress) -> Callable[[Sequence[str]], Any]:
     """Load the package's sentence encoder.
 
     Raises MissingPartError: its weights cannot be got.
     """
     from ...benchmark.backends.models.embedding import fetch_embedder, load_embedder
 
-    return load_embedder(fetch_embedder(on_progress=on_fetch)).embed
+    return load_embedder(fetch_embedder(progress=progress)).embed

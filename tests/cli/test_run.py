@@ -167,10 +167,10 @@ def test_the_python_functions_do_what_the_verbs_do() -> None:
 
 
 def test_a_local_folder_is_not_named_by_its_path(here: Path) -> None:
-    from introspect_bench.benchmark.evaluation.spec import RunRequest
+    from introspect_bench.benchmark.evaluation.spec import RunSpec
     from introspect_bench.benchmark.suite.select import find_suite
 
     (here / "models" / "my model").mkdir(parents=True)
-    request = RunRequest(model=str(here / "models" / "my model"))
+    request = RunSpec(model=str(here / "models" / "my model"))
     path = request.path(get_task(ABLATIONS), find_suite("toy", ABLATIONS))
     assert path == Path("runs") / f"my-model.toy.{ABLATIONS}.test.jsonl"

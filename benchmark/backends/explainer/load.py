@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ...cache import OnProgress, silent
+from ...cache import Progress, silent
 from ...errors import UsageError
 from ...explainer import ExplainerCard
 from ...files import read_json, sha256_file
@@ -65,13 +65,13 @@ class Checkpoint:
     about: dict[str, Any] = field(default_factory=dict)  # `twin`, `n_train` and the like
 
 
-def find_model(model: str, *, on_progress: OnProgress = silent) -> Place:
+def find_model(model: str, *, progress: Progress = silent) -> Place:
     """Find the folder of a model: a path, a named target, or `owner/name[@revision]` on a hub."""
     named = find_name(model)
     if isinstance(named, Path):
         return Place(directory=named)
     if isinstance(named, TargetSpec):
-        return Place(directory=prepare_target(named, on_progress=on_progress))
+        return Place(directory=prepare_target(named, progress=progress))
     folder = hub_snapshot(named.id, named.revision)
     return Place(directory=folder, revision=folder.name)
 
@@ -93,20 +93,20 @@ def open_checkpoint(
     family: str | None,
     injection: Injections | None,
     dtype: torch.dtype,
-    on_progress: OnProgress,
+    progress: Progress,
 ) -> Checkpoint:
     """Read a folder as its family says; `injection` overrides `explainer.json` and family."""
     if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
         injection = merged(injection, _declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
     if name == "selfie-adapter":
-        return _selfie(directory, file or None, injection, dtype, on_progress)
+        return _selfie(directory, file or None, injection, dtype, progress)
     if file:
         raise UsageError(f"family {family!r}: only selfie-adapter takes a file")
     known = find_family(name) if name else None
     chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
-    loaded = _load(directory, dtype, on_progress)
+    loaded = _load(directory, dtype, progress)
     decoding, about = _declared(directory / SETTINGS, "decoding"), _about(directory / SETTINGS)
     decoding = None if decoding is None else str(decoding)
     return Checkpoint(*loaded, chosen, learned, known, decoding=decoding, about=about)
@@ -117,13 +117,13 @@ def _selfie(
     file: str | None,
     injection: Injections | None,
     dtype: torch.dtype,
-    on_progress: OnProgress,
+    progress: Progress,
 ) -> Checkpoint:
     adapter = open_selfie_adapter(directory, file)
     relative = directory / adapter.base
     base = str(relative) if relative.is_dir() else adapter.base
-    folder = find_model(base, on_progress=on_progress).directory
-    model, tokenizer, base_hashes = _load(folder, dtype, on_progress)
+    folder = find_model(base, progress=progress).directory
+    model, tokenizer, base_hashes = _load(folder, dtype, progress)
     hashes = {adapter.path.name: sha256_file(adapter.path), **_of_base(base_hashes)}
     chosen = merged(injection, adapter.family.injection)
     learned = Learned(projection=adapter.projection)
@@ -144,16 +144,16 @@ def _declared_injection(path: Path) -> Injections:
 
 
 def _load(
-    directory: Path, dtype: torch.dtype, on_progress: OnProgress
+    directory: Path, dtype: torch.dtype, progress: Progress
 ) -> tuple[Any, Any, dict[str, str]]:
     """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
         return load_model(directory, dtype), load_tokenizer(directory), hashes
-    base = find_model(_base_model(directory), on_progress=on_progress).directory
+    base = find_model(_base_model(directory), progress=progress).directory
     if base.resolve() == directory.resolve():
         raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
-    model, tokenizer, base_hashes = _load(base, dtype, on_progress)
+    model, tokenizer, base_hashes = _load(base, dtype, progress)
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= _of_base(base_hashes)
@@ -217,7 +217,7 @@ def load_local(
     dtype: str = "auto",
     family: str | None = None,
     target: str | None = None,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
     **options: Any,
 ) -> tuple[LocalExplainer, ExplainerCard]:
     """Load a folder, hub id or target name as an explainer; an adapter brings its base model.
@@ -227,12 +227,12 @@ def load_local(
     The tokenizer of `target` counts positions in texts if vectors enter at quoted tokens.
     """
     where, number = usable_device(device), find_dtype(dtype, device)
-    place = find_model(model, on_progress=on_progress)
-    opened = open_checkpoint(place.directory, family, options.get("injection"), number, on_progress)
+    place = find_model(model, progress=progress)
+    opened = open_checkpoint(place.directory, family, options.get("injection"), number, progress)
     quotes = any(way.quotes for way in all_injections(opened.injection))
     target_tokenizer = None
     if target is not None and options.get("use_vectors", True) and quotes:
-        target_tokenizer = load_tokenizer(find_model(target, on_progress=on_progress).directory)
+        target_tokenizer = load_tokenizer(find_model(target, progress=progress).directory)
     options["injection"] = opened.injection
     options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
     explainer = LocalExplainer(
@@ -286,11 +286,11 @@ def load_judge(
     *,
     device: str = "cpu",
     batch_size: int | None = None,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
 ) -> LocalJudge:
     """Load a judge from a folder, a hub id or the name of a target."""
     options: dict[str, Any] = {"use_vectors": False, "batch_size": batch_size}
-    options |= {"max_new_tokens": MAX_NEW_TOKENS, "on_progress": on_progress}
+    options |= {"max_new_tokens": MAX_NEW_TOKENS, "progress": progress}
     return LocalJudge(*load_local(model, device=device, **options))
 
 

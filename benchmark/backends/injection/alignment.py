@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...cache import Progress, silent
 from ...errors import UsageError
 from ..explainer.chat import offsets_of
 from ..models.pretrained import load_model, load_tokenizer, usable_device
@@ -29,11 +30,6 @@ LONGEST = 256  # tokens read of a text
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
-OnPairs = Callable[[int, int], None]  # progress: pairs seen and pairs wanted
-
-
-def silent_pairs(_seen: int, _wanted: int) -> None:
-    """Ignore progress."""
 
 
 Place = tuple[int, int] | None  # layers averaged, first and last; None for the embedding
@@ -94,7 +90,7 @@ def fitted_projection(
     explainer: Reader,
     texts: Sequence[str],
     *,
-    on_pairs: OnPairs = silent_pairs,
+    progress: Progress = silent,
 ) -> Projection:
     """Fit a map for each block of target layers (first and last) to what the explainer has there.
 
@@ -115,7 +111,7 @@ def fitted_projection(
             theirs = read_states(explainer, text, there, [j for _, j in pairs])
             yield from zip([unit(x) for x in ours] if pulled else ours, theirs, strict=True)
 
-    moments = gathered(len(blocks), texts, read, PAIRS[start], on_pairs)
+    moments = gathered(len(blocks), texts, read, PAIRS[start], progress)
     width = explainer.model.config.get_text_config().hidden_size
     needed = width if pulled else maps.d_target  # what is solved for
     if moments[0].n < needed:
@@ -133,7 +129,7 @@ def gathered(
     texts: Sequence[str],
     read: Callable[[str], Iterable[tuple[Tensor, Tensor]]],
     wanted: int,
-    on_pairs: OnPairs,
+    progress: Progress,
 ) -> list[Moments]:
     """`n` moments of the states that `read` gives of each text, until there are pairs enough."""
     moments = [Moments() for _ in range(n)]
@@ -143,7 +139,7 @@ def gathered(
             continue
         for own, (x, y) in zip(moments, states, strict=True):
             own.add(x, y)
-        on_pairs(min(moments[0].n, wanted), wanted)
+        progress("aligning", min(moments[0].n, wanted), wanted)
         if moments[0].n >= wanted:
             break
     return moments

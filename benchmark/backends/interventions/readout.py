@@ -14,18 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...cache import Progress, silent
 from ...errors import UsageError
 from ..injection.alignment import (
     PAIRS,
     Floats,
     Ids,
-    OnPairs,
     Reader,
     fitted_projection,
     gathered,
     paired_tokens,
     read_states,
-    silent_pairs,
     unit,
 )
 from ..injection.hooks import decoder_layers
@@ -37,7 +36,7 @@ cosine with their embeddings, best first, (n, k)."""
 
 
 def make_input_lens(
-    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], progress: Progress = silent
 ) -> InputLens:
     """Measure the maps of some layers on the first 32,000 tokens of texts."""
     model = reader.model
@@ -46,7 +45,7 @@ def make_input_lens(
     maps = Maps(d_target=width, n_layers=len(decoder_layers(model)), layers=chosen)
     injection, blocks = Injection(projection=maps), [(layer, layer) for layer in chosen]
     projection = fitted_projection(
-        "pulled-back", injection, blocks, reader, reader, texts, on_pairs=on_pairs
+        "pulled-back", injection, blocks, reader, reader, texts, progress=progress
     )
 
     def lens(vectors: Floats, of: Sequence[int], k: int) -> Ids:
@@ -70,7 +69,7 @@ each responds to most, (n,) each."""
 
 
 def make_bigram_lens(
-    reader: Reader, layers: Sequence[int], texts: Sequence[str], on_pairs: OnPairs = silent_pairs
+    reader: Reader, layers: Sequence[int], texts: Sequence[str], progress: Progress = silent
 ) -> BigramLens:
     """Measure linear maps of the last two tokens together, as `make_input_lens` does for one."""
     model, chosen = reader.model, sorted(set(layers))
@@ -83,7 +82,7 @@ def make_bigram_lens(
             (before,) = read_states(reader, text, [None], [place - 1 for place in places])
             yield from ((unit(state), torch.cat([here, before], dim=1)) for state in states)
 
-    moments = gathered(len(chosen), texts, read, PAIRS["pulled-back"], on_pairs)
+    moments = gathered(len(chosen), texts, read, PAIRS["pulled-back"], progress)
     n, width = moments[0].n, model.get_input_embeddings().weight.shape[1]
     if n < 2 * width:
         raise UsageError(f"the texts give {n} tokens, which cannot align {2 * width} coordinates")

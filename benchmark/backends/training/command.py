@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...cache import OnProgress, silent
+from ...cache import Progress, silent
 from ...errors import MissingPartError, UsageError
 from ...evaluation.explainers import named_target
 from ...files import canonical_json, read_json, sha256_bytes
@@ -24,9 +24,7 @@ from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoder
 from ..injection.spec import Injection, Injections, Maps, all_injections, injection_of, own_layers
-from .spec import LENS, ExplainerSettings, OnStep, TrainRequest
-
-OnAlign = Callable[[int, int], None]  # progress: pairs of tokens read and pairs in all
+from .spec import LENS, ExplainerSettings, TrainSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +37,11 @@ class Projecting:
 
 
 def plan_projection(
-    request: TrainRequest,
+    request: TrainSpec,
     suites: Sequence[Suite],
     base: Path,
     injections: Mapping[str, Injection],
-    on_fetch: OnProgress,
-    on_align: OnAlign,
+    progress: Progress,
 ) -> Projecting:
     """Say what `--projection` declares and how its maps are made; of models it loads none yet.
 
@@ -77,10 +74,10 @@ def plan_projection(
         from ..explainer.load import find_model
         from ..injection.alignment import fitted_projection, load_reader
 
-        folder = find_model(request.target or name, on_progress=on_fetch).directory
+        folder = find_model(request.target or name, progress=progress).directory
         target = load_reader(folder, device=request.device)
         reader = load_reader(base, device=request.device, model=model)
-        return fitted_projection(fit, place, blocks, target, reader, texts, on_pairs=on_align)
+        return fitted_projection(fit, place, blocks, target, reader, texts, progress=progress)
 
     return Projecting(injections=injections, make=make, about=about)
 
@@ -165,32 +162,30 @@ def train(
     base: str,
     output: Path,
     *,
-    on_fetch: OnProgress = silent,
-    on_align: OnAlign = lambda _done, _total: None,
-    on_step: OnStep = lambda _done, _total, _loss: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> Path:
     """Fine-tune an explainer on the training split of a suite; resumed if it was killed.
 
-    Options are fields of `TrainRequest`, such as `suite`, and of `ExplainerSettings`, such as
+    Options are fields of `TrainSpec`, such as `suite`, and of `ExplainerSettings`, such as
     `learning_rate`. Returns `output`.
     """
     from ..explainer.load import find_model
     from ..models.pretrained import load_tokenizer
     from .train import Training, train_explainer
 
-    asked = {field.name for field in fields(TrainRequest)} & set(options)
-    request = TrainRequest(base=base, output=output, **{name: options.pop(name) for name in asked})
+    asked = {field.name for field in fields(TrainSpec)} & set(options)
+    request = TrainSpec(base=base, output=output, **{name: options.pop(name) for name in asked})
     suites = tasks_of(request.suite, request.tasks)
-    folder = find_model(base, on_progress=on_fetch).directory
+    folder = find_model(base, progress=progress).directory
     ways = {t.name: injection_of(t.name, request.injection) for t, _ in suites if t.uses_vector}
     seen = [suite for task, suite in suites if task.uses_vector and not request.no_vector]
-    projecting = plan_projection(request, seen, folder, ways, on_fetch, on_align)
+    projecting = plan_projection(request, seen, folder, ways, progress)
     settings = _settings(request, projecting.injections, options)
     tokenizer = load_tokenizer(folder)
-    counts = _target_tokenizer(settings.injection, suites, on_fetch)
+    counts = _target_tokenizer(settings.injection, suites, progress)
     encoder = Encoder(tokenizer, use_vectors=not request.no_vector, target_tokenizer=counts)
-    on_fetch("encoding queries", 0, None)
+    progress("encoding queries")
     lessons, validation = _lessons(request, settings, suites, encoder)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     training = Training(
@@ -204,11 +199,11 @@ def train(
         project=projecting.make,
         device=request.device,
     )
-    return train_explainer(training, output, on_step)
+    return train_explainer(training, output, progress)
 
 
 def _settings(
-    request: TrainRequest, injections: Mapping[str, Injection], options: Mapping[str, Any]
+    request: TrainSpec, injections: Mapping[str, Injection], options: Mapping[str, Any]
 ) -> ExplainerSettings:
     alike = set(injections.values()) or {injection_of("", None)}
     return ExplainerSettings(
@@ -219,7 +214,7 @@ def _settings(
     )
 
 
-def _target_tokenizer(injection: Injections, suites: Suites, on_fetch: OnProgress) -> Any:
+def _target_tokenizer(injection: Injections, suites: Suites, progress: Progress) -> Any:
     """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
     from ..explainer.load import find_model
     from ..models.pretrained import load_tokenizer
@@ -227,11 +222,11 @@ def _target_tokenizer(injection: Injections, suites: Suites, on_fetch: OnProgres
     target = named_target(suites[0][1])
     if target is None or not any(way.quotes for way in all_injections(injection)):
         return None
-    return load_tokenizer(find_model(target.name, on_progress=on_fetch).directory)
+    return load_tokenizer(find_model(target.name, progress=progress).directory)
 
 
 def _lessons(
-    request: TrainRequest, settings: ExplainerSettings, suites: Suites, encoder: Encoder
+    request: TrainSpec, settings: ExplainerSettings, suites: Suites, encoder: Encoder
 ) -> tuple[list[Any], list[Any]]:
     from .dataset import make_lessons
     from .reading import make_reading_lessons
@@ -255,7 +250,7 @@ def _lessons(
     return lessons, validation
 
 
-def _in_bfloat16(request: TrainRequest) -> bool:
+def _in_bfloat16(request: TrainSpec) -> bool:
     """What is computed in; a training that goes on keeps what it began with."""
     from .train import PLAN, bfloat16_is_faster
 
@@ -268,7 +263,7 @@ def _in_bfloat16(request: TrainRequest) -> bool:
 
 
 def _about(
-    request: TrainRequest, suites: Suites, lessons: Sequence[Any], projecting: Projecting
+    request: TrainSpec, suites: Suites, lessons: Sequence[Any], projecting: Projecting
 ) -> dict[str, Any]:
     return {
         "suites": [

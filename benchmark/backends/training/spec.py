@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,13 @@ STARTS = ("none", "random", "aligned", LENS)
 """What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
 shows the explainer its own tokens: those that a direction responds to, or whose embeddings are
 nearest to where `aligned` maps a state."""
-OnStep = Callable[[int, int, float], None]  # steps done, steps in all, loss in nats
 PRECISIONS = ("auto", "float32", "bfloat16")  # what can be computed in
 
 READING = ("before", "beside", "both")  # before the task, mixed with it, or half and half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainRequest:
+class TrainSpec:
     """Everything that `train` is asked for, but for the settings."""
 
     base: str  # folder, hub id or target's name of the model to train

@@ -21,6 +21,7 @@ import torch
 from transformers import PrinterCallback, set_seed
 
 from ... import files
+from ...cache import Progress, silent
 from ...errors import UsageError
 from ...records import GREEDY
 from ..injection.learned import Projection, write_learned
@@ -36,7 +37,7 @@ from ..models.pretrained import (
 from ..models.twins import make_twin
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .module import TrainedExplainer
-from .spec import ExplainerSettings, OnStep
+from .spec import ExplainerSettings
 from .trainer import (
     ExplainerTrainer,
     Log,
@@ -70,9 +71,7 @@ class Training:
     device: str = "cpu"  # a torch device
 
 
-def train_explainer(
-    training: Training, folder: Path, on_step: OnStep = lambda _done, _total, _loss: None
-) -> Path:
+def train_explainer(training: Training, folder: Path, progress: Progress = silent) -> Path:
     """Train into a folder, or go on training, or find it done."""
     settings, model = training.settings, _loaded(training.base, training.device)
     validated = lessons_sha256(training.validation)
@@ -93,7 +92,7 @@ def train_explainer(
         model = make_twin(model, settings.twin, seed=settings.seed)
     maps = None if training.project is None else training.project(model)
     wrapped, adapted = _trainable(model, settings, maps)
-    trainer = _fit(training, wrapped, folder, on_step)
+    trainer = _fit(training, wrapped, folder, progress)
     if is_first():
         _write(folder, adapted or model, training)
         write_learned(folder, wrapped.learned())
@@ -103,14 +102,14 @@ def train_explainer(
 
 
 def _fit(
-    training: Training, wrapped: TrainedExplainer, folder: Path, on_step: OnStep
+    training: Training, wrapped: TrainedExplainer, folder: Path, progress: Progress
 ) -> ExplainerTrainer:
     settings, lessons = training.settings, training.lessons
     size, seed = settings.batch_size, settings.seed
     steps = plan_batches(lessons, batch_size=size, epochs=settings.epochs, seed=seed)
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
     cut_log(folder / LOG, checkpoint)
-    log = Log(folder / LOG, on_step)
+    log = Log(folder / LOG, progress)
     batches = sum(lessons[step[0]].early for step in steps)
     early = math.ceil(batches / (settings.accumulation * n_processes()))
     trainer = ExplainerTrainer(

@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ... import files
+from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
-from .spec import ExplainerSettings, OnStep
+from .spec import ExplainerSettings
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
@@ -103,8 +104,8 @@ class ExplainerTrainer(Trainer):
 class Log(TrainerCallback):
     """Writes logged numbers, one JSON line each, and tells a person."""
 
-    def __init__(self, path: Path, on_step: OnStep) -> None:
-        self._path, self._on_step = path, on_step
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self._path, self._progress = path, progress
         self._since = (time.monotonic(), 0)
         self.trainer: ExplainerTrainer | None = None  # counts tokens
 
@@ -123,7 +124,10 @@ class Log(TrainerCallback):
         with self._path.open("ab") as stream:
             stream.write(files.canonical_json(row).encode() + b"\n")
         if "loss" in numbers:
-            self._on_step(state.global_step, state.max_steps, float(numbers["loss"]))
+            note = f"loss {numbers['loss']:.3f}"
+            self._progress(
+                f"training {self._path.parent.name}", state.global_step, state.max_steps, note=note
+            )
 
 
 class Patience(TrainerCallback):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +51,7 @@ def command() -> None:
 def build(submissions: Path, output: Path, no_cache: bool, as_json: bool, **options: Any) -> None:
     """Score all submissions and write the page: open its index.html in any browser."""
     with progress() as bar:
-        on_entry = partial(bar.items, "scoring runs")
-        made = api.board_build(
-            submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
-        )
+        made = api.board_build(submissions, output, use_cache=not no_cache, progress=bar, **options)
     emit(made, str(output / "index.html"), as_json=as_json)
 
 
@@ -72,9 +68,8 @@ def report(
 ) -> None:
     """Say what the submissions show: vectors against none, self against others, layers, kinds."""
     with progress() as bar:
-        on_entry = partial(bar.items, "scoring runs")
         page = api.board_report(
-            submissions, output, use_cache=not no_cache, on_entry=on_entry, **options
+            submissions, output, use_cache=not no_cache, progress=bar, **options
         )
     if as_json:
         emit_json({"markdown": page})

@@ -43,7 +43,7 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool, **options: Any) ->
     so many queries can show.
     """
     with progress() as bar:
-        found = api.compare(runs, on_read=bar.items, **options)
+        found = api.compare(runs, progress=bar, **options)
     if as_json or form == "json":
         emit_json(found)
     else:

@@ -24,7 +24,7 @@ def command() -> None:
 def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
     """Hash every byte of the suites, and compare what the manifests say with the files."""
     with progress() as bar:
-        found = api.data_verify(suite, tasks, on_progress=bar.items)
+        found = api.data_verify(suite, tasks, progress=bar)
     if as_json:
         emit_json({"suites": found})
         return
@@ -50,7 +50,7 @@ def nulls(split: str, markdown: bool, as_json: bool, **options: Any) -> None:
     Metrics are in percent. `--refit` runs the target and takes minutes.
     """
     with progress() as bar:
-        rows = api.data_nulls(split=split, on_fetch=bar.bytes, **options)
+        rows = api.data_nulls(split=split, progress=bar, **options)
     names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     cells = [[_percent(row["metrics"].get(name)) for name in names] for row in rows]
     if as_json:
@@ -135,8 +135,7 @@ def make(
                 seed=(seed or 0) if fresh is None else fresh,
                 fresh_of=None if fresh is None else suite or target,
                 out_dir=output,
-                on_fetch=bar.bytes,
-                on_stage=bar.items,
+                progress=bar,
                 **options,
             )
     except NotFrozenError as error:

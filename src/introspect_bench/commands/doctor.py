@@ -26,11 +26,8 @@ def command(target: str, device: str, as_json: bool, **options: Any) -> None:
     is small may differ on another one.
     """
     with progress() as bar:
-        checks = api.doctor(target, device=device, on_fetch=bar.bytes)
-        on_queries = bar.counted("measuring")
-        counts = api.labels(
-            target, device=device, on_fetch=bar.bytes, on_queries=on_queries, **options
-        )
+        checks = api.doctor(target, device=device, progress=bar)
+        counts = api.labels(target, device=device, progress=bar, **options)
     if as_json:
         emit_json({"target": target, "device": device, "checks": checks, "labels": counts})
     else:

@@ -68,10 +68,10 @@ def command(
     name = "judgements" if model is None else "ratings"
     rows = []
     with progress() as bar:
-        options["on_fetch"], asking = bar.bytes, bar.counted("asking")
+        options["progress"] = bar
         for path in runs:
             if model is None:
-                appended = api.judge(path, judges=judges, on_answers=asking, **options)
+                appended = api.judge(path, judges=judges, **options)
             else:
                 appended = api.rate(path, model=model, **server, **options)
             rows.append({"path": str(path), name: appended})

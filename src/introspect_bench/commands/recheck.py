@@ -59,7 +59,7 @@ def command(
 
     check, written = Recheck(**options), None if no_ledger else ledger
     with progress() as bar:
-        found = api.recheck(entry, check, ledger=written, by=by, **bar.of_run())
+        found = api.recheck(entry, check, ledger=written, by=by, progress=bar)
     if as_json:
         emit_json(found)
     elif found["event"] == "fresh":

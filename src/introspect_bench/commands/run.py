@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import api
-from ..benchmark.evaluation.spec import RunRequest
+from ..benchmark.evaluation.spec import RunSpec
 from ..benchmark.export import tables as table
 from ..console import (
     Declared,
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from ..benchmark.evaluation.plan import TaskPlan
     from ..benchmark.runs.run import Run
 
-DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunRequest)}
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSpec)}
 """Defaults of the options, by name."""
 
 
 def option(*names: str, help: str, title: str = "", **more: Any) -> Callable[[Declared], Declared]:
-    """Declare an option of `run` that shows the default `RunRequest` has for it."""
+    """Declare an option of `run` that shows the default `RunSpec` has for it."""
     default = DEFAULTS[names[0].partition("/")[0].removeprefix("--").replace("-", "_")]
     return grouped(title, *names, default=default, show_default=True, help=help, **more)
 
@@ -161,7 +161,7 @@ def command(
         return
     try:
         with progress() as bar:
-            runs = api.run(**options, **bar.of_run())
+            runs = api.run(**options, progress=bar)
     except RefusedTasksError as error:
         if error.runs:
             _report(error.runs, options["suite"], score=not no_score, as_json=as_json)

@@ -27,7 +27,7 @@ def command(reference: str, suite: str | None, measure: bool, device: str, as_js
     """
     if reference == JUDGE:
         with progress() as bar:
-            found = api.show_judge(suite, measure=measure, device=device, on_fetch=bar.bytes)
+            found = api.show_judge(suite, measure=measure, device=device, progress=bar)
         _emit_quality(found, as_json)
         return
     if measure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +166,7 @@ def command(
         folder = api.train(
             **options,
             injection=parse_injection(*vectors),
-            on_fetch=bar.bytes,
-            on_align=partial(bar.items, "aligning"),
-            on_step=bar.step("training"),
+            progress=bar,
         )
     said = f"{folder}: trained; run it with `introspect-bench run --model {folder}`"
     emit({"explainer": str(folder)}, said, as_json=as_json)
@@ -189,9 +186,7 @@ def _train_recipes(
             split=answer,
             shuffled=shuffled,
             settings={name: options[name] for name in own if options[name] is not None},
-            on_align=partial(bar.items, "aligning"),
-            on_step=lambda name: bar.step(f"training {name}"),
-            **bar.of_run(),
+            progress=bar,
         )
     explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}
     runs = {name: [str(run.path) for run in of] for name, of in found.items()}

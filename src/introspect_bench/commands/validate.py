@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,7 @@ def command(
     from ..leaderboard.submissions.findings import Finding, raise_worst
 
     with progress() as bar:
-        on_entry = partial(bar.items, "checking entries")
-        found = api.validate_all(paths, strict=strict, suite=suite, on_entry=on_entry)
+        found = api.validate_all(paths, strict=strict, suite=suite, progress=bar)
     rows = [*found["findings"], *(row for one in found["entries"] for row in one["findings"])]
     findings = [Finding(**row) for row in rows]
     if report is not None:

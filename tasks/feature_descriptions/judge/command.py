@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ....benchmark.cache import OnAnswers, OnProgress, cache_dir, silent
+from ....benchmark.cache import Progress, cache_dir, silent
 from ....benchmark.judging.rating import rate_run
 from ....benchmark.judging.rubric import Judge as LanguageJudge
 from ....benchmark.registry import suites
@@ -23,21 +23,17 @@ def judge(
     suite: str | None = None,
     judges: Sequence[str] = (),
     device: str = "cpu",
-    on_fetch: OnProgress = silent,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> int:
     """Have the descriptions of a complete run judged, as `run` does at its end; returns how many.
 
     Judgements are appended to the run file, those that are there are kept. `suite` is a folder of
     suites, for one that is not in the package; `judges` are of `exact-predicates` and `simulator`,
-    the first if empty. `on_fetch` is told what is downloaded and prepared, `on_answers` the judge,
-    descriptions judged and descriptions in all.
+    the first if empty.
     """
     path = Path(path)
     task, where = about(read_run(path), suite)
-    return judge_descriptions(
-        path, task, where, names=judges, device=device, on_fetch=on_fetch, on_answers=on_answers
-    )
+    return judge_descriptions(path, task, where, names=judges, device=device, progress=progress)
 
 
 def rate(
@@ -49,7 +45,7 @@ def rate(
     key_variable: str | None = None,
     structured: bool = True,
     device: str = "cpu",
-    on_fetch: OnProgress = silent,
+    progress: Progress = silent,
 ) -> int:
     """Have a language model rate the descriptions of a complete run against the references.
 
@@ -66,14 +62,12 @@ def rate(
 
     def rated(judge: LanguageJudge) -> int:
         cache = cache_dir() / "judge"
-        return rate_run(
-            path, task=task, suite=where, judge=judge, cache=cache, on_progress=on_fetch
-        )
+        return rate_run(path, task=task, suite=where, judge=judge, cache=cache, progress=progress)
 
     if endpoint is None:
         from ....benchmark.backends.explainer.load import load_judge
 
-        return rated(load_judge(model, device=device, on_progress=on_fetch))
+        return rated(load_judge(model, device=device, progress=progress))
     from ....benchmark.judging.endpoint import EndpointJudge
 
     with EndpointJudge(
@@ -87,7 +81,7 @@ def show_judge(
     *,
     measure: bool = False,
     device: str = "cpu",
-    on_fetch: OnProgress = silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Say what a suite's judge makes of descriptions whose worth is known, on the test split.
 
@@ -106,8 +100,8 @@ def show_judge(
     from .quality import measure_judge, read_split
 
     found.verify()
-    judge = open_exact(found, device, on_fetch)
-    on_fetch("judging five descriptions of every feature", 0, None)
+    judge = open_exact(found, device, progress)
+    progress("judging five descriptions of every feature")
     seed = found.manifest["seed"]
     return named | measure_judge(
         read_split(found, "test"), judge.judge, shipped_lexicon(), seed=seed

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ....benchmark.cache import OnProgress, cache_dir, silent
+from ....benchmark.cache import Progress, cache_dir, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.runs.run import MAPPED, PREDICTED
 from ....benchmark.scoring.judged import EXACT
@@ -145,7 +145,7 @@ def open_judges(
     *,
     names: Sequence[str] = (EXACT,),
     device: str = "cpu",
-    on_progress: OnProgress = silent,
+    progress: Progress = silent,
 ) -> list[DescriptionJudge]:
     """Load judges of a suite, of `NAMES`.
 
@@ -158,12 +158,12 @@ def open_judges(
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
     judges: list[DescriptionJudge] = []
     for name in sorted(set(names), key=NAMES.index):
-        on_progress(f"loading the judge {name}", 0, None)
+        progress(f"loading the judge {name}")
         judge: DescriptionJudge
         if name == EXACT:
-            judge = open_exact(suite, device, on_progress)
+            judge = open_exact(suite, device, progress)
         else:
-            judge = Simulating(open_simulator(suite, device=device, on_progress=on_progress))
+            judge = Simulating(open_simulator(suite, device=device, progress=progress))
         wanted = suite.manifest["judges"].get(name)
         if wanted is not None and judge.id != wanted:
             raise IntegrityError(f"the suite is judged by {wanted}, this is {judge.id}")
@@ -171,26 +171,24 @@ def open_judges(
     return judges
 
 
-def open_simulator(
-    suite: Suite, *, device: str = "cpu", on_progress: OnProgress = silent
-) -> Simulator:
+def open_simulator(suite: Suite, *, device: str = "cpu", progress: Progress = silent) -> Simulator:
     """Load the simulator of a suite: one that lies beside the suite, or is on a hub."""
     from ....benchmark.backends.simulator.model import load_simulator
 
     judges = suite.manifest["judges"]
     if "hub" in judges:  # the paper's simulator, or another one of its form
-        return _hub_simulator(str(judges["hub"]), device, on_progress)
+        return _hub_simulator(str(judges["hub"]), device, progress)
     if SIMULATOR not in judges:
         raise UsageError(f"the suite {suite.name} has no simulator; it is judged by {EXACT}")
     name = str(judges[SIMULATOR]).partition("/")[2].partition("@")[0]
     place = suite.root.parent / "simulators" / name
     if not place.is_dir():
         raise UsageError(f"the simulator {name} is not at {place}")
-    base = _target_folder(suite, on_progress)
+    base = _target_folder(suite, progress)
     return load_simulator(place, name=name, base=base, device=device)
 
 
-def _target_folder(suite: Suite, on_progress: OnProgress) -> Path:
+def _target_folder(suite: Suite, progress: Progress) -> Path:
     from ....benchmark.backends.explainer.load import find_model
 
     target = suite.manifest["target"]
@@ -199,16 +197,16 @@ def _target_folder(suite: Suite, on_progress: OnProgress) -> Path:
         "local": str(target.get("location")),
     }
     name = names.get(target.get("source"), target["name"])
-    return find_model(name, on_progress=on_progress).directory
+    return find_model(name, progress=progress).directory
 
 
-def _hub_simulator(name: str, device: str, on_progress: OnProgress) -> Simulator:
+def _hub_simulator(name: str, device: str, progress: Progress) -> Simulator:
     from ....benchmark.backends.simulator.paper import load_paper_simulator
 
-    return load_paper_simulator(name, device=device, on_progress=on_progress)
+    return load_paper_simulator(name, device=device, progress=progress)
 
 
-def open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Exact:
+def open_exact(suite: Suite, device: str, progress: Progress) -> Exact:
     """Load a suite's exact predicates; see `open_judges`."""
     from ....benchmark.backends.models.embedding import fetch_embedder, load_embedder
     from ....benchmark.backends.models.pretrained import load_tokenizer
@@ -216,6 +214,6 @@ def open_exact(suite: Suite, device: str, on_progress: OnProgress) -> Exact:
     rows = suite.read(KNOWN).decode().splitlines()
     return exact_judge(
         [json.loads(row)["name"] for row in rows],
-        load_embedder(fetch_embedder(on_progress=on_progress), device=device),
-        load_tokenizer(_target_folder(suite, on_progress)),
+        load_embedder(fetch_embedder(progress=progress), device=device),
+        load_tokenizer(_target_folder(suite, progress)),
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ....benchmark.cache import OnAnswers, OnProgress, silent
+from ....benchmark.cache import Progress, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.records import Description
 from ....benchmark.runs.run import PREDICTED, read_replies, read_run, stored_bytes
@@ -55,17 +55,16 @@ def judge(
     *,
     names: Sequence[str] = (),
     device: str = "cpu",
-    on_fetch: OnProgress = silent,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> int:
     """Append to a complete run what judges find in its descriptions; return how many judgements.
 
     The suite's own judge if no names are given.
     """
     judges = known.open_judges(
-        suite, names=names or known.NAMES[:1], device=device, on_progress=on_fetch
+        suite, names=names or known.NAMES[:1], device=device, progress=progress
     )
-    return judge_run(path, task=task, suite=suite, judges=judges, on_answers=on_answers)
+    return judge_run(path, task=task, suite=suite, judges=judges, progress=progress)
 
 
 def judge_run(
@@ -74,7 +73,7 @@ def judge_run(
     task: Task,
     suite: Suite,
     judges: Sequence[DescriptionJudge],
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> int:
     """Append the judgements that a complete run lacks, judge by judge; return how many.
 
@@ -85,7 +84,7 @@ def judge_run(
         raise UsageError(f"{path}: answers to {task.name} need no judge; score it as it is")
     with open_judging(path) as writer:
         work = find_work(path, task, suite)
-        return sum(_judge(writer, judge, work, on_answers) for judge in judges)
+        return sum(_judge(writer, judge, work, progress) for judge in judges)
 
 
 def find_work(path: Path, task: Task, suite: Suite) -> Work:
@@ -105,9 +104,7 @@ def find_work(path: Path, task: Task, suite: Suite) -> Work:
     return Work(qids=list(texts), texts=list(texts.values()), windows=windows)
 
 
-def _judge(
-    writer: RunWriter, judge: DescriptionJudge, work: Work, on_answers: OnAnswers | None
-) -> int:
+def _judge(writer: RunWriter, judge: DescriptionJudge, work: Work, progress: Progress) -> int:
     total, appended = len(work.qids), 0
     for start in range(0, total, BATCH):
         here = slice(start, start + BATCH)
@@ -115,8 +112,7 @@ def _judge(
         lacking = [qid for qid in qids if (judge.id, qid) not in writer.judgements]
         if not lacking:
             continue
-        if on_answers:
-            on_answers(judge.id, start, total)
+        progress(f"asking {judge.id}", start, total)
         found = judge.find(texts, work.windows[here])
         rows: list[dict[str, Any]] = [
             {"qid": qid, "judge": judge.id, "text": text, **one}
@@ -124,8 +120,7 @@ def _judge(
         ]
         writer.judge([row for row in rows if row["qid"] in lacking])
         appended += len(lacking)
-    if on_answers:
-        on_answers(judge.id, total, total)
+    progress(f"asking {judge.id}", total, total)
     return appended
 
 
@@ -136,12 +131,11 @@ def judge_again(
     *,
     qids: Sequence[str],
     device: str = "cpu",
-    on_fetch: OnProgress = silent,
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> dict[str, bool]:
     """By query, whether the suite's own judge finds again what a run says; see `rejudge`."""
-    opened = known.open_judges(suite, names=known.NAMES[:1], device=device, on_progress=on_fetch)
-    found = rejudge(path, task=task, suite=suite, judges=opened, qids=qids, on_answers=on_answers)
+    opened = known.open_judges(suite, names=known.NAMES[:1], device=device, progress=progress)
+    found = rejudge(path, task=task, suite=suite, judges=opened, qids=qids, progress=progress)
     return {qid: same for (_, qid), same in found.items()}
 
 
@@ -152,7 +146,7 @@ def rejudge(
     suite: Suite,
     judges: Sequence[DescriptionJudge],
     qids: Sequence[str],
-    on_answers: OnAnswers | None = None,
+    progress: Progress = silent,
 ) -> dict[tuple[str, str], bool]:
     """By id of judge and query, whether judges find again what a run says; it is not changed.
 
@@ -171,8 +165,7 @@ def rejudge(
                 where = f"{path}: {judge.id}, query {qid}"
                 old = run.judgements.get((judge.id, qid), {})
                 found[judge.id, qid] = _same(truths, qid, old, new, where)
-            if on_answers:
-                on_answers(judge.id, start + len(rows), len(chosen))
+            progress(f"asking {judge.id}", start + len(rows), len(chosen))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_runs import asked
+from told import Told
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.evaluation.plan import plan
@@ -168,11 +169,11 @@ def test_unparsed_replies_are_kept_and_counted(
 
 
 def test_progress_counts_queries(ask: Callable[..., Path], batch_dependent: Any) -> None:
-    seen: list[tuple[int, int]] = []
-    ask(batch_dependent, on_progress=lambda *progress: seen.append(progress))
-    assert seen[0] == (0, 24)
-    assert seen[-1] == (24, 24)
-    assert seen == sorted(seen)
+    told = Told()
+    ask(batch_dependent, progress=told)
+    assert told.steps[0][1:] == (0, 24)
+    assert told.steps[-1][1:] == (24, 24)
+    assert told.steps == sorted(told.steps)
 
 
 @pytest.mark.parametrize(

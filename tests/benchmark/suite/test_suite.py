@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from told import Told
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.suite.select import check_task, select_queries
@@ -38,10 +39,10 @@ def test_parts_of_a_suite_fit_together(toy_suite: Suite) -> None:
 
 
 def test_verify_reports_progress(toy_text_suite: Suite) -> None:
-    seen: list[tuple[str, int, int]] = []
-    toy_text_suite.verify(lambda *progress: seen.append(progress))
-    assert seen[0] == ("test/oracle.jsonl", 0, 9)
-    assert len(seen) == 9
+    told = Told()
+    toy_text_suite.verify(told)
+    assert told.steps[0] == ("test/oracle.jsonl", 0, 9)
+    assert len(told.steps) == 9
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from program import the_sentence
 from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
+from told import Told
 
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.interventions import selftests
@@ -75,17 +76,15 @@ def maker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Maker:
 def test_a_suite_is_made_where_run_finds_it(
     model_folder: Path, maker: Maker, tmp_path: Path
 ) -> None:
-    stages: list[tuple[str, int]] = []
-    where, _ = make_data(
-        str(model_folder), TASK, on_stage=lambda stage, done: stages.append((stage, done))
-    )
+    told = Told()
+    where, _ = make_data(str(model_folder), TASK, progress=told)
     (order,) = maker.orders
     assert where == order.out == Path("suites") / "tiny" / TASK / get_task(TASK).version
     assert where.parent.is_dir()
     assert tmp_path / "cache" in order.work.parents
     assert order.target["weights_sha256"].keys() == {"model.safetensors"}
     assert (order.target["d_model"], order.target["n_layers"]) == (D_MODEL, N_LAYERS)
-    assert stages == [("first", 2), ("second", 1), ("first", 5)]
+    assert told.steps == [("first", 2, None), ("second", 1, None), ("first", 5, None)]
 
 
 def test_the_second_model_has_rounded_weights(model_folder: Path, maker: Maker) -> None:

@@ -10,6 +10,7 @@ from tiny_descriptions import TASK, Says, answered, edit
 from tiny_features import Counting, judges, make_feature_suite
 from tiny_runs import header, row
 from tiny_suites import make_suite
+from told import Told
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.evaluation.predict import predict
@@ -54,14 +55,12 @@ def test_a_killed_judge_goes_on_and_ends_the_same(
     assert len(read_run(part).judgements) == 4
     with part.open("rb+") as stream:  # and the last line is torn
         stream.truncate(part.stat().st_size - 9)
-    told: list[tuple[str, int, int]] = []
-    appended = judge_run(
-        part, task=TASK, suite=suite, judges=judges(), on_answers=lambda *a: told.append(a)
-    )
+    told = Told()
+    appended = judge_run(part, task=TASK, suite=suite, judges=judges(), progress=told)
     assert appended == 6
     assert read_run(part).judgements == read_run(whole).judgements
     assert part.read_bytes() == whole.read_bytes()
-    assert told[-1] == (judges()[0].id, 9, 9)
+    assert told.steps[-1] == (f"asking {judges()[0].id}", 9, 9)
     assert judge_run(part, task=TASK, suite=suite, judges=judges()) == 0
 
 

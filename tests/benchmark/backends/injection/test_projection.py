@@ -12,6 +12,7 @@ from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
 from tiny_places import Watch, feature, patching
 from tiny_prompts import vector
 from tokenizers import Tokenizer, models, pre_tokenizers
+from told import Told
 from transformers import PreTrainedTokenizerFast
 
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
@@ -156,16 +157,14 @@ def test_alignment_recovers_a_known_linear_relation() -> None:
     target = linear_model(8, embedding)
     explainer = linear_model(D_MODEL, embedding @ relation.T)
     maps = Maps(d_target=8, n_layers=N_LAYERS, layers=(0, 2))
-    told: list[tuple[int, int]] = []
+    told = Told()
     own = Injection(mode="own-layers", projection=maps)
     blocks = [(0, 1), (2, 2)]
-    found = fitted_projection(
-        "aligned", own, blocks, target, explainer, TEXTS, on_pairs=lambda *a: told.append(a)
-    )
+    found = fitted_projection("aligned", own, blocks, target, explainer, TEXTS, progress=told)
     for weight in found.tensors().values():
         torch.testing.assert_close(weight, relation, atol=1e-3, rtol=1e-3)
     # every character but the first token of each text; the second byte of "Ü" is no first token
-    assert told[-1][0] == sum(len(text) for text in TEXTS) - 3
+    assert told.steps[-1][1] == sum(len(text) for text in TEXTS) - 3
     with pytest.raises(UsageError, match="cannot align 8"):
         fitted_projection("aligned", own, blocks, target, explainer, ["short"])
     # ten pairs are enough to align 8 coordinates, not to pull back into 16

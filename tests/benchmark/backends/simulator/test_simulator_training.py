@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from tiny_simulators import lessons_of_pairs, pairs, save_base
+from told import Told
 
 from introspect_bench.benchmark.backends.simulator.examples import (
     Lessons,
@@ -27,7 +28,6 @@ from introspect_bench.benchmark.backends.simulator.train import (
     Base,
     train_simulator,
 )
-from introspect_bench.benchmark.backends.training.spec import OnStep
 from introspect_bench.benchmark.errors import CheckFailedError, IntegrityError, UsageError
 from introspect_bench.tasks.feature_descriptions.judge.judges import quantise
 
@@ -71,16 +71,19 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def kill_at(step: int) -> OnStep:
-    def report(done: int, _steps: int, _loss: float) -> None:
-        if done == step:
+class KillAt(Told):
+    """Ends a training at a step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def __call__(
+        self, what: str, done: int = 0, total: int | None = None, *, unit: str = "", note: str = ""
+    ) -> None:
+        super().__call__(what, done, total, unit=unit, note=note)
+        if done == self.step:
             raise KilledError
-
-    return report
-
-
-def noted(losses: list[float]) -> OnStep:
-    return lambda _done, _steps, loss: losses.append(loss)
 
 
 def test_an_interrupted_run_ends_in_the_same_bytes(
@@ -97,26 +100,26 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
                 tmp_path / "parts",
                 name="toy",
                 save_every=2,
-                report=kill_at(step),
+                progress=KillAt(step),
             )
     assert (tmp_path / "parts" / CHECKPOINT).is_file()
-    done: list[int] = []
+    told = Told()
     parts = train_simulator(
         base,
         lessons,
         SHORT,
         tmp_path / "parts",
         name="toy",
-        report=lambda step, steps, _loss: done.append(step) if steps == 5 else None,
+        progress=told,
     )
-    assert done == [3, 4, 5]
+    assert told.steps == [("training toy", step, 5) for step in (3, 4, 5)]
     assert content(parts) == content(whole)
 
 
 def test_a_finished_run_is_found_done(base: Base, lessons: Lessons, tmp_path: Path) -> None:
     folder = train_simulator(base, lessons, SHORT, tmp_path, name="toy")
     before = content(folder)
-    train_simulator(base, lessons, SHORT, tmp_path, name="toy", report=kill_at(1))
+    train_simulator(base, lessons, SHORT, tmp_path, name="toy", progress=KillAt(1))
     assert content(folder) == before
     with pytest.raises(UsageError, match="other settings"):
         train_simulator(base, lessons, SHORT, tmp_path, name="another")
@@ -133,7 +136,7 @@ def test_a_checkpoint_of_another_run_is_refused(
             tmp_path,
             name="toy",
             save_every=1,
-            report=kill_at(2),
+            progress=KillAt(2),
         )
     other = lessons_of_pairs(pairs()[:10], seed=1)
     with pytest.raises(UsageError, match="other settings, lessons"):
@@ -181,12 +184,11 @@ def test_the_loss_written_down_is_that_of_the_simulator_as_shipped(
 def test_half_precision_trains_nearly_the_same(
     base: Base, lessons: Lessons, tmp_path: Path
 ) -> None:
-    losses: dict[bool, list[float]] = {False: [], True: []}
-    for half, found in losses.items():
-        settings = replace(SHORT, bfloat16=half)
-        train_simulator(
-            base, lessons, settings, tmp_path / str(half), name="toy", report=noted(found)
-        )
+    losses: dict[bool, list[float]] = {}
+    for half in (False, True):
+        settings, told = replace(SHORT, bfloat16=half), Told()
+        train_simulator(base, lessons, settings, tmp_path / str(half), name="toy", progress=told)
+        losses[half] = [float(note.removeprefix("loss ")) for note in told.notes]
     assert losses[True] != losses[False]
     assert losses[True] == pytest.approx(losses[False], rel=0.03)
 

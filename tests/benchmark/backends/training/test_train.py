@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from tiny_models import make_tokenizer
 from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
+from told import Told
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
@@ -145,9 +146,10 @@ def test_the_loss_is_of_answer_tokens_alone_whatever_is_padded(suites: Path, bas
 def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     suites: Path, base: Path, tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int, float]] = []
-    folder = train(base, suites, tmp_path / "explainer", on_step=lambda *a: told.append(a))
-    assert told[-1][2] < told[0][2]
+    told = Told()
+    folder = train(base, suites, tmp_path / "explainer", progress=told)
+    losses = [float(note.removeprefix("loss ")) for note in told.notes if note]
+    assert losses[-1] < losses[0]
     record = json.loads((folder / "explainer.json").read_text())
     assert record["training"]["lessons"]["n"] == 36
     assert {row["task"] for row in record["training"]["about"]["suites"]} == {PATCHING, ABLATIONS}
