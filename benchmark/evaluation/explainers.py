@@ -18,6 +18,7 @@ from ..runs.header import local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
 from .custom import CUSTOM, check_custom, load_custom
+from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
 from .spec import RunRequest
 
 
@@ -34,7 +35,9 @@ def check_model(request: RunRequest, task: Task) -> None:
         return
     if request.explainer_args:
         raise UsageError("explainer arguments are for py:module:Class models only")
-    if model.startswith(BASELINE):
+    if model.startswith(LM_EVAL):
+        check_lm_eval(request, task)
+    elif model.startswith(BASELINE):
         name = model.removeprefix(BASELINE)
         provided_baselines().check_baseline(name, task, use_vectors=not request.no_vector)
     elif model.startswith(REFERENCE):
@@ -49,6 +52,16 @@ def load_explainer(
     """Load or train an explainer that `check_model` found nothing wrong with."""
     if request.model.startswith(CUSTOM):
         return load_custom(request.model, request.explainer_args)
+    if request.model.startswith(LM_EVAL):
+        from ..backends.explainer.through_lm_eval import load_lm_eval
+
+        return load_lm_eval(
+            request.model,
+            device=request.device,
+            batch_size=request.batch_size,
+            max_new_tokens=request.max_new_tokens,
+            system=request.system,
+        )
     target = named_target(suite)
     if not request.model.startswith(BASELINE):
         return _load_local(request, task, target, on_progress)
@@ -136,9 +149,10 @@ def asked_by(
 def harness_access(explainer: Mapping[str, Any], queries: Iterable[Query]) -> str:
     """Return the access class of a run; a single query may stand for all of a task."""
     name, kind, settings = (explainer.get(key) for key in ("name", "kind", "settings"))
-    if kind not in ("local", "baseline", ORACLE):
+    known = settings if isinstance(settings, Mapping) else {}
+    if kind not in ("local", LM_EVAL_KIND, "baseline", ORACLE) or known.get("own_code"):
         return UNDECLARED
-    own = local_access(settings if isinstance(settings, Mapping) else {}, queries)
-    if kind == "local":
+    own = local_access(known, queries)
+    if kind in ("local", LM_EVAL_KIND):
         return own
     return widest((own, find_baseline(str(name)).access))

@@ -24,6 +24,7 @@ from ..records import Completion, Prompt
 from ..runs.new_header import key_base, make_header, row_fields
 from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..task import Task
+from .lm_eval_models import LM_EVAL_KIND
 from .spec import GENERATION
 
 
@@ -74,6 +75,8 @@ def predict(
 def generation_of(card: ExplainerCard) -> dict[str, Any]:
     """Return how replies of a local model are generated, as the run's header says it."""
     chosen = {name: card.settings.get(name) for name in GENERATION}
+    if card.kind == LM_EVAL_KIND:
+        return chosen
     return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
 

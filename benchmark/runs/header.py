@@ -90,7 +90,7 @@ class Answering:
     name: str
     """What the user typed after `--model`, without the path to a folder."""
     kind: str
-    """`baseline`, `oracle`, `local` or `custom`."""
+    """`baseline`, `oracle`, `local`, `lm-eval` or `custom`."""
     revision: str | None
     """Commit of a hub model."""
     weights_sha256: Mapping[str, str]

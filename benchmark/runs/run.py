@@ -133,7 +133,7 @@ def identity(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def runs_model(explainer: Mapping[str, Any]) -> bool:
     """Whether a header's explainer runs a model, or, being somebody's own, may do so."""
-    return explainer["kind"] == "custom" or bool(explainer.get("weights_sha256"))
+    return explainer["kind"] in ("custom", "lm-eval") or bool(explainer.get("weights_sha256"))
 
 
 def first_difference(
