@@ -16,7 +16,7 @@ class ExplainerCard:
     name: str
     """What the user typed after `--model`."""
     kind: str
-    """`baseline`, `oracle` (gets something that no contestant has), `local`, `lm-eval` or `custom`."""
+    """`baseline`, `oracle` (gets something that no contestant has), `local`, `lm-eval`, `custom`."""
     access: str = UNDECLARED
     """Access class, one of `ACCESS`; set by the harness where it makes the run."""
     revision: str | None = None

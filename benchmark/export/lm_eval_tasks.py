@@ -45,7 +45,7 @@ def task_file(suite: Suite, named: str, split: str, form: str) -> bytes:
     module = ablations.__name__
     metadata = {
         # lm-eval prints this one; the others are checked when the queries are read
-        "version": suite.version.removeprefix("v"),
+        "version": int(suite.version.removeprefix("v")),
         "suite": named,
         "split": split,
         "form": form,

@@ -146,7 +146,8 @@ def run(
     """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
 
     Args:
-        model: `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`.
+        model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
+            `py:module:Class`.
         on_fetch: told what is downloaded and prepared.
         on_queries: told task, queries answered, queries in all.
         on_answers: told judge, descriptions judged, descriptions in all.
