@@ -16,7 +16,8 @@ class ExplainerCard:
     name: str
     """What the user typed after `--model`."""
     kind: str
-    """`baseline`, `oracle` (gets something that no contestant has), `local`, `lm-eval`, `custom`."""
+    """`baseline`, `oracle` (gets something that no contestant has), `local`, `lm-eval` (a model
+    that lm-eval runs) or `custom`."""
     access: str = UNDECLARED
     """Access class, one of `ACCESS`; set by the harness where it makes the run."""
     revision: str | None = None

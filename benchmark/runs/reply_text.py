@@ -82,7 +82,10 @@ def has_ended(text: str) -> bool:
 
 
 def until_ended(text: str) -> str:
-    """Return a reply up to the line with which `has_ended` is true, where decoding stops."""
+    """Return a reply up to the line with which `has_ended` is true, where decoding stops.
+
+    Decoding keeps its last token whole, so it may hold more white space there.
+    """
     for newline in re.finditer("\n", text):
         if has_ended(text[: newline.end()]):
             return text[: newline.end()]

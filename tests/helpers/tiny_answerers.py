@@ -1,4 +1,4 @@
-"""A random language model whose every token is an answer, so that metrics have something to tell."""
+"""A random language model whose tokens are answers, so that metrics have something to tell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ANSWERS = (
     *(f"{verdict}: {letter}" for verdict in ("changed", "unchanged") for letter in "AB"),
     *(f"part: {letter}" for letter in "ABCD"),
     "changed: Paris\n",
-    "\nunchanged: Rome\nAnd",
+    "\nunchanged: Rome\n",
     "<think>",
     "changed",
 )
