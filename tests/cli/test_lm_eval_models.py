@@ -86,7 +86,7 @@ def test_vectors_are_refused_and_can_be_left_out(call: Call, models: Path) -> No
     assert ABLATIONS in out
     code, _, err = call(*words, "-t", PATCHING, "--no-vector")
     assert code == 0, err
-    (run,) = Path("runs").glob(f"*no-vector*{PATCHING}*")
+    (run,) = Path("runs").glob(f"*no-vector*{PATCHING}*.jsonl")
     assert ib.load(run).header["explainer"]["no_vector"] is True
 
 
@@ -156,7 +156,7 @@ class Scripted:
 
     def generate_until(self, requests: Any) -> list[Any]:
         self.asked += [request.args[0] for request in requests]
-        return list(self.replies)
+        return list(self.replies) * len(requests)
 
     def apply_chat_template(self, turns: Any) -> str:
         kept = [turn for turn in turns if not self.refuses or turn["role"] != "system"]
@@ -217,11 +217,11 @@ def test_prompts_are_not_cut(models: Path) -> None:
 def test_a_server_of_ones_own_is_undeclared(
     monkeypatch: pytest.MonkeyPatch, call: Call, models: Path
 ) -> None:
-    monkeypatch.setattr(through_lm_eval, "_load", lambda *_: Scripted(*["changed: Paris"] * 15))
+    monkeypatch.setattr(through_lm_eval, "_load", lambda *_: Scripted("changed: Paris"))
     name = "lm-eval:local-chat-completions,model=x,base_url=http://host:1/v1"
     code, _, err = call("run", "--suite", "toy", "-t", ABLATIONS, "-m", name)
     assert code == 0, err
-    (path,) = Path("runs").iterdir()
+    (path,) = Path("runs").glob("*.jsonl")
     header = ib.load(path).header
     assert header["access"] == "undeclared"
     assert "host" not in path.read_text()

@@ -11,7 +11,7 @@ ANSWERS = (
     *(f"{verdict}: {letter}" for verdict in ("changed", "unchanged") for letter in "AB"),
     *(f"part: {letter}" for letter in "ABCD"),
     "changed: Paris\n",
-    "\nunchanged: Rome\n",
+    "unchanged: Rome",
     "<think>",
     "changed",
 )
@@ -25,6 +25,7 @@ def save_answerer(folder: Path, *, chat: bool) -> Path:
     with torch.no_grad():
         model.lm_head.weight[-len(ANSWERS) :] *= 6
         model.lm_head.weight[1] *= 6  # the end of a reply
+        model.lm_head.weight[tokenizer("\n")["input_ids"]] *= 6
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
