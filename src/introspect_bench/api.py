@@ -279,7 +279,8 @@ def data_verify(
 
 
 def data_path() -> dict[str, str]:
-    """Say where suites and the cache are."""
+    """Say where suites, tasks for lm-eval and the cache are."""
+    from .benchmark.export.lm_eval_tasks import INCLUDED
     from .benchmark.suite.find import shipped_tasks
     from .tasks import SUITES, suite_root
 
@@ -288,7 +289,8 @@ def data_path() -> dict[str, str]:
         for name in SUITES
         for task in shipped_tasks(name)
     }
-    return {"cache": str(cache_dir())} | {key: str(root) for key, root in roots.items()}
+    own = {"cache": str(cache_dir()), "lm-eval": str(INCLUDED)}
+    return own | {key: str(root) for key, root in roots.items()}
 
 
 def version() -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _tokenizer(lm: Any) -> Any:
 
 def _hashes(arguments: dict[str, str]) -> dict[str, str]:
     """Sha256 of every weight file in the folders that arguments name; none of a hosted model."""
-    found = {}
+    found: dict[str, str] = {}
     for key in ("pretrained", "model", "peft", "delta"):
         folder = home_folder(arguments.get(key, ""))
         if arguments.get(key) and folder.is_dir():

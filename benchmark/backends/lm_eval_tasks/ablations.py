@@ -142,7 +142,7 @@ def _guarded_task() -> Any:
 def _aggregation(name: str) -> Callable[[Sequence[Item]], float]:
     def aggregate(items: Sequence[Item]) -> float:
         """Return one metric of introspect-bench over all queries, as `score` does."""
-        return _metrics(tuple(map(tuple, items)))[name]  # type: ignore[arg-type]
+        return _metrics(tuple(map(tuple, items)))[name]
 
     return aggregate
 
