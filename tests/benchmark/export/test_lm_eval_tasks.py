@@ -56,7 +56,7 @@ def evaluated(tasks: Path, form: str, cwd: Path, *words: str) -> tuple[Any, list
     (results,) = (cwd / "out").rglob("results_*.json")
     (samples,) = (cwd / "out").rglob("samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    return json.loads(results.read_text()), rows
+    return json.loads(results.read_text(), parse_constant=lambda _: None), rows
 
 
 def same_as_ours(results: Any, samples: list[Any], run: Path) -> None:
@@ -73,8 +73,9 @@ def same_as_ours(results: Any, samples: list[Any], run: Path) -> None:
     score = ib.score(run)
     metrics = score["overall"]["metrics"]
     values = {name: one["value"] for name, one in metrics.items()}
-    ends = metrics[score["headline"]]["interval_95"]
+    ends = metrics[score["headline"]]["interval_95"] or (None, None)
     values |= zip((f"{score['headline']}_low", f"{score['headline']}_high"), ends, strict=True)
+    # NaN is no JSON, so it is read as what `score` writes
     assert {name.removesuffix(",none"): one for name, one in found.items() if "," in name} == {
         **values,
         **{f"{name}_stderr": "N/A" for name in values},
@@ -104,10 +105,10 @@ def test_the_real_target_with_lm_eval(tasks: Path, tmp_path: Path) -> None:
     from introspect_bench.benchmark.models.targets import SMOLLM2_135M
 
     model = prepare_target(SMOLLM2_135M)
-    words = ("--model", "hf", "--model_args", f"pretrained={model}", "--limit", "12")
+    words = ("--model", "hf", "--model_args", f"pretrained={model}", "--limit", "24")
     results, samples = evaluated(tasks, "chat", tmp_path, *words, "--batch_size", "4")
     (run,) = ib.run(
-        "smollm2-135m", tasks=("input-ablations",), split="validation", limit=12, output=tmp_path
+        "smollm2-135m", tasks=("input-ablations",), split="validation", limit=24, output=tmp_path
     )
     same_as_ours(results, samples, run.path)
 
