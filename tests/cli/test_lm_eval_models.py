@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -173,15 +176,67 @@ PROMPT = Prompt(
 
 def scripted(*replies: Any, **more: Any) -> through_lm_eval.LmEvalExplainer:
     lm = Scripted(*replies, refuses=more.pop("refuses", False))
-    options: dict[str, Any] = {"chat": True, "max_new_tokens": 9, "system": None}
+    options: dict[str, Any] = {"chat": True, "hosted": False, "max_new_tokens": 9, "system": None}
     return through_lm_eval.LmEvalExplainer(lm, **options | more)
 
 
 @pytest.mark.usefixtures("models")
-@pytest.mark.parametrize("replies", [(), ("a", "b"), (None,), (through_lm_eval.NO_REPLY,)])
+@pytest.mark.parametrize("replies", [(), ("a", "b"), (None,), ("",), (" \n",)])
 def test_a_failure_is_no_reply(replies: tuple[Any, ...]) -> None:
     with pytest.raises(MissingPartError, match="gave no reply"):
-        scripted(*replies).complete([PROMPT])
+        scripted(*replies, hosted=True).complete([PROMPT])
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """Chat completions, as a server sends them."""
+
+    content: Any = None
+    bodies: list[Any] = []
+
+    def do_POST(self) -> None:
+        self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        choice = {"index": 0, "message": {"role": "assistant", "content": type(self).content}}
+        body = json.dumps({"choices": [choice] if type(self).content != "filtered" else [{}]})
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("models")
+def test_an_endpoint_answers(call: Call, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tenacity", reason="pip install 'introspect-bench[lm-eval]'")
+    model = f"lm-eval:local-chat-completions,model=x,base_url={address}"
+    words = ("run", "--suite", "toy", "-t", ABLATIONS, "-m", model, "--limit", "3")
+    for nothing in (None, "", "filtered"):
+        monkeypatch.setattr(Endpoint, "content", nothing)
+        code, _, err = call(*words)
+        assert code == 3
+        assert "gave no reply to some queries" in the_sentence(err)
+        assert not any('"raw"' in path.read_text() for path in Path("runs").glob("*.jsonl"))
+    monkeypatch.setattr(Endpoint, "content", "changed: Paris\nbecause")
+    code, _, err = call(*words)
+    assert code == 0, err
+    (path,) = Path("runs").glob("*.jsonl")
+    run = ib.load(path)
+    assert [row["raw"] for row in run.rows.values()] == ["changed: Paris\n"] * 3
+    assert "127.0.0.1" not in path.read_text()
+    assert (run.header["access"], run.header["explainer"]["weights_sha256"]) == ("undeclared", {})
+    *_, last = Endpoint.bodies
+    assert [turn["role"] for turn in last["messages"]] == ["system", "user"]
+    assert (last["temperature"], last["max_tokens"]) == (0, 32)
 
 
 @pytest.mark.usefixtures("models")
@@ -212,18 +267,3 @@ def test_a_reply_ends_with_its_first_answer(said: str, kept: str) -> None:
 def test_prompts_are_not_cut(models: Path) -> None:
     with pytest.raises(UsageError, match="this model reads at most 300"):
         ib.run(f"{hf(models / 'chat')},max_length=300", tasks=(ABLATIONS,), split="mini", limit=2)
-
-
-def test_a_server_of_ones_own_is_undeclared(
-    monkeypatch: pytest.MonkeyPatch, call: Call, models: Path
-) -> None:
-    monkeypatch.setattr(through_lm_eval, "_load", lambda *_: Scripted("changed: Paris"))
-    name = "lm-eval:local-chat-completions,model=x,base_url=http://host:1/v1"
-    code, _, err = call("run", "--suite", "toy", "-t", ABLATIONS, "-m", name)
-    assert code == 0, err
-    (path,) = Path("runs").glob("*.jsonl")
-    header = ib.load(path).header
-    assert header["access"] == "undeclared"
-    assert "host" not in path.read_text()
-    assert header["explainer"]["weights_sha256"] == {}
-    assert models.is_dir()

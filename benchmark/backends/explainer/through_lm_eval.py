@@ -7,7 +7,6 @@ of local models do, with the first line that can be an answer. Nothing else of i
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -28,16 +27,27 @@ from ...runs.reply_text import THINK, until_ended
 from .chat import PLACEHOLDER
 from .local import MAX_NEW_TOKENS
 
-NO_REPLY = "\x00no reply\x00"
-"""Stands for a reply that an endpoint did not give; lm-eval puts an empty one."""
+NO_REPLY = (
+    "the backend of lm-eval gave no reply to some queries, or an empty one; run the same command "
+    "again, with more --max-new-tokens if the model thinks first"
+)
+
+HOSTED = ("anthropic", "litellm", "openai", "textsynth")
+"""How names of backends begin whose models run elsewhere; others that ask a server show it."""
 
 
 class LmEvalExplainer:
     """A model that lm-eval has loaded."""
 
-    def __init__(self, lm: Any, *, chat: bool, max_new_tokens: int, system: str | None) -> None:
-        """Take a model of lm-eval; `chat` says that it is asked in turns."""
-        self.lm, self.chat, self.system = lm, chat, system
+    def __init__(
+        self, lm: Any, *, chat: bool, hosted: bool, max_new_tokens: int, system: str | None
+    ) -> None:
+        """Take a model of lm-eval; `chat` says that it is asked in turns.
+
+        Of one that is `hosted`, an empty reply is none: lm-eval puts it where a server sent nothing
+        or filtered the content.
+        """
+        self.lm, self.chat, self.hosted, self.system = lm, chat, hosted, system
         self.max_new_tokens = max_new_tokens
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -53,10 +63,8 @@ class LmEvalExplainer:
         ]
         quiet = "disable_tqdm" in inspect.signature(self.lm.generate_until).parameters
         replies = self.lm.generate_until(requests, **({"disable_tqdm": True} if quiet else {}))
-        if len(replies) != len(prompts) or not all(map(_is_reply, replies)):
-            raise MissingPartError(
-                "the backend of lm-eval gave no reply to some queries; run the same command again"
-            )
+        if len(replies) != len(prompts) or not all(map(self._is_reply, replies)):
+            raise MissingPartError(NO_REPLY)
         return [
             Completion(text=until_ended(self._begun(text) + reply), n_in=length)
             for text, reply, length in zip(texts, replies, lengths, strict=True)
@@ -65,6 +73,9 @@ class LmEvalExplainer:
     def check_width(self, _d_target: int) -> None:
         """Refuse vectors of any width."""
         raise UsageError(NO_VECTORS)
+
+    def _is_reply(self, reply: object) -> bool:
+        return isinstance(reply, str) and bool(reply.strip() or not self.hosted)
 
     def _instructions(self, prompt: Prompt) -> str:
         return "\n\n".join(filter(None, (self.system, prompt.instructions)))
@@ -123,7 +134,11 @@ def load_lm_eval(
     lm = _load(model, backend, {"device": device, "batch_size": batch_size or 1})
     chat = _reads_turns(backend, lm)
     explainer = LmEvalExplainer(
-        lm, chat=chat, max_new_tokens=max_new_tokens or MAX_NEW_TOKENS, system=system
+        lm,
+        chat=chat,
+        hosted=hasattr(lm, "model_call") or backend.startswith(HOSTED),
+        max_new_tokens=max_new_tokens or MAX_NEW_TOKENS,
+        system=system,
     )
     card = ExplainerCard(
         name=shown_name(model),
@@ -153,16 +168,12 @@ def _load(model: str, backend: str, options: dict[str, Any]) -> Any:
     try:
         from lm_eval.api.registry import get_model
 
-        lm = get_model(backend).create_from_arg_string(words, more)
+        return get_model(backend).create_from_arg_string(words, more)
     except (Exception, SystemExit) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise MissingPartError(
             f"lm-eval cannot load {shown_name(model)}: {lines[0][:400]}"
         ) from error
-    endpoints = sys.modules.get("lm_eval.models.api_models")
-    if endpoints is not None:
-        endpoints.LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER = NO_REPLY  # type: ignore[attr-defined]
-    return lm
 
 
 def _reads_turns(backend: str, lm: Any) -> bool:
@@ -191,7 +202,3 @@ def _hashes(arguments: dict[str, str]) -> dict[str, str]:
 def _words(question: str) -> str:
     """A question with its vector left out, as a local model reads it."""
     return question.replace(f" {SLOT}", SLOT).replace(SLOT, PLACEHOLDER)
-
-
-def _is_reply(reply: object) -> bool:
-    return isinstance(reply, str) and reply != NO_REPLY
