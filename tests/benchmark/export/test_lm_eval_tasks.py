@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from introspect_bench.benchmark.export.lm_eval_tasks import (
     MAX_NEW_TOKENS,
     task_file,
 )
+from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.runs.run import Run
 from introspect_bench.benchmark.suite.find import find_suite
 
 pytest.importorskip("lm_eval", reason="pip install 'introspect-bench[lm-eval]'")
@@ -191,6 +194,29 @@ def test_every_right_answer_scores_one() -> None:
     for name in ablations.metric_names():
         aggregate = getattr(ablations, f"{ablations.AGGREGATE}{name}")
         assert aggregate([one[name] for one in found]) == 1
+
+
+def test_every_metric_is_ours_on_mixed_replies(run_of: Callable[..., Run]) -> None:
+    suite = find_suite(DEFAULT_SUITE, ablations.TASK)
+    options: dict[str, Any] = {"suite": DEFAULT_SUITE, "form": "chat", **ablations.versions(suite)}
+    docs = ablations.documents(split="validation", **options)["validation"]
+    wrong = ("changed: A", "unchanged: B\nmore", "no answer", "part: A", "changed")
+    replies = {
+        doc["id"]: doc["target"] if number % 3 else wrong[number // 3 % len(wrong)]
+        for number, doc in enumerate(docs)
+    }
+    run = run_of(get_task(ablations.TASK), suite, replies, split="validation")
+    score = ib.score(run.path)
+    metrics = score["overall"]["metrics"]
+    values = {name: one["value"] for name, one in metrics.items()}
+    assert all(0 < value < 1 for value in values.values())
+    ends = metrics[score["headline"]]["interval_95"]
+    values |= zip((f"{score['headline']}_low", f"{score['headline']}_high"), ends, strict=True)
+    found = [ablations.process_results(doc, [replies[doc["id"]]]) for doc in docs]
+    for name in ablations.metric_names():
+        aggregate = getattr(ablations, f"{ablations.AGGREGATE}{name}")
+        assert aggregate([one[name] for one in found]) == values.pop(name)
+    assert values == {}
 
 
 def test_a_folder_of_suites_can_be_written(tmp_path: Path) -> None:
