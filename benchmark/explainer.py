@@ -14,7 +14,9 @@ class ExplainerCard:
     """Who answers: everything that could change the completions; it goes into the run header."""
 
     name: str  # What the user typed after `--model`
-    kind: str  # `baseline`, `oracle` (gets something that no contestant has), `local` or `custom`
+    # `baseline`, `oracle` (gets something that no contestant has), `local`, `lm-eval` (a model that
+    # lm-eval runs) or `custom`
+    kind: str
     access: str = UNDECLARED  # One of `ACCESS`; set by the harness where it makes the run
     revision: str | None = None  # Hub revision or None
     # Sha256 of every weight file read, adapters included, by name

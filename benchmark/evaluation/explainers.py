@@ -29,6 +29,7 @@ from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
+from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
 from .spec import RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
@@ -119,7 +120,9 @@ def check_model(request: RunSpec, task: Task) -> None:
         return
     if request.explainer_args:
         raise UsageError("explainer arguments are for py:module:Class models only")
-    if model.startswith(BASELINE):
+    if model.startswith(LM_EVAL):
+        check_lm_eval(request, task)
+    elif model.startswith(BASELINE):
         name = model.removeprefix(BASELINE)
         provided_baselines().check_baseline(name, task, use_vectors=not request.no_vector)
     elif model.startswith(REFERENCE):
@@ -134,6 +137,16 @@ def load_explainer(
     """Load or train an explainer that `check_model` found nothing wrong with."""
     if request.model.startswith(CUSTOM):
         return load_custom(request.model, request.explainer_args)
+    if request.model.startswith(LM_EVAL):
+        from ..backends.explainer.through_lm_eval import load_lm_eval
+
+        return load_lm_eval(
+            request.model,
+            device=request.device,
+            batch_size=request.batch_size,
+            max_new_tokens=request.max_new_tokens,
+            system=request.system,
+        )
     target = named_target(suite)
     if not request.model.startswith(BASELINE):
         return _load_local(request, task, target, progress)
@@ -219,9 +232,10 @@ def asked_by(
 
 def harness_access(explainer: ExplainerCard | Answering, queries: Iterable[Query]) -> str:
     """Return the access class of a run; a single query may stand for all of a task."""
-    if explainer.kind not in ("local", "baseline", ORACLE):
+    known = ("local", LM_EVAL_KIND, "baseline", ORACLE)
+    if explainer.kind not in known or explainer.settings.get("own_code"):
         return UNDECLARED
     own = local_access(explainer.settings, queries)
-    if explainer.kind == "local":
+    if explainer.kind in ("local", LM_EVAL_KIND):
         return own
     return widest((own, find_baseline(explainer.name).access))

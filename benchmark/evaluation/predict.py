@@ -31,6 +31,7 @@ from ..runs.header import Answering, Asked, Environment, Generation, Header, Pac
 from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
+from .lm_eval_models import LM_EVAL_KIND
 from .spec import GENERATION
 
 
@@ -146,6 +147,8 @@ def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
 def generation_of(card: ExplainerCard) -> dict[str, Any]:
     """Return how replies of a local model are generated, as the run's header says it."""
     chosen = {name: card.settings.get(name) for name in GENERATION}
+    if card.kind == LM_EVAL_KIND:
+        return chosen
     return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
 

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
 from ..suite.subset import Amount, show_amount
+from .lm_eval_models import shown_name
 
 if TYPE_CHECKING:
     from ..backends.injection.spec import Injections
@@ -36,7 +37,9 @@ INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or r
 class RunSpec:
     """Everything that says what a run is."""
 
-    model: str  # `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`
+    # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
+    # `py:module:Class`
+    model: str
     suite: str = "smollm2-135m"  # Name of a suite, or a folder of one
     tasks: Sequence[str] = ()  # Tasks to answer; all of the suite if empty
     split: str = "test"  # Which queries; `mini` is a small part of `validation`
@@ -93,7 +96,7 @@ class RunSpec:
     def path(self, task: Task, suite: Suite) -> Path:
         """Return the file of one task's run: the same request always means the same file."""
         folder = home_folder(self.model)
-        name = folder.resolve().name if folder.is_dir() else self.model
+        name = folder.resolve().name if folder.is_dir() else shown_name(self.model)
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
         control = ".no-vector" if self.no_vector else ""
         control += ".shuffled" if self.shuffle_vectors else ""

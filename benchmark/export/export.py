@@ -16,8 +16,9 @@ from ..errors import IntegrityError, UsageError, check_choice
 from ..files import canonical_json
 from ..scoring.grade import Graded, grade_file
 from ..scoring.score import shown
-from . import every_eval_ever
+from . import every_eval_ever, lm_eval_tasks
 from . import tables as table
+from .lm_eval_tasks import DEFAULT_SUITE
 
 TEXT, TRUE, NUMBER, COUNT = "string", "bool", "float64", "int64"
 # Every column with its type, in order; a task has those that mean something for it
@@ -174,14 +175,27 @@ FORMS = tuple(_WRITERS)
 
 
 def export(
-    path: Path | str, to: str, *, out: Path | str | None = None, suite: str | None = None
+    path: Path | str,
+    to: str,
+    *,
+    out: Path | str | None = None,
+    suite: str | None = None,
+    split: str | None = None,
 ) -> Path:
     """Write a run in another form and return the path, by default in the current folder.
 
     `csv` and `parquet` have a row a query; `latex` is the table of `score`; `hf` is a folder that
-    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout.
+    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout. With
+    `lm-eval` the path is that of a new folder, which gets input ablations of a suite and split as
+    tasks for `lm_eval --include_path`.
     """
-    check_choice("form", to, FORMS)
+    check_choice("form", to, (*FORMS, lm_eval_tasks.TO))
+    if to == lm_eval_tasks.TO:
+        if out is not None:
+            raise UsageError("the folder of tasks for lm-eval is the argument itself; leave out -o")
+        return lm_eval_tasks.write_tasks(Path(path), suite or DEFAULT_SUITE, split or "test")
+    if split is not None:
+        raise UsageError("a split is for tasks for lm-eval only; a run is of one split")
     ending, write = _WRITERS[to]
     where = Path(f"{Path(path).name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
     if os.path.lexists(where):

@@ -90,7 +90,7 @@ class Answering:
     name: str
     """What the user typed after `--model`, without the path to a folder."""
     kind: str
-    """`baseline`, `oracle`, `local` or `custom`."""
+    """`baseline`, `oracle`, `local`, `lm-eval` or `custom`."""
     revision: str | None
     """Commit of a hub model."""
     weights_sha256: Mapping[str, str]
@@ -111,7 +111,7 @@ class Answering:
     @property
     def runs_model(self) -> bool:
         """Whether it runs a model, or, being somebody's own, may do so."""
-        return self.kind == "custom" or bool(self.weights_sha256)
+        return self.kind in ("custom", "lm-eval") or bool(self.weights_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,17 @@ def has_ended(text: str) -> bool:
     return any(line and not _FENCE.fullmatch(line) and not is_label(line) for line in ended)
 
 
+def until_ended(text: str) -> str:
+    """Return a reply up to the line with which `has_ended` is true, where decoding stops.
+
+    Decoding keeps its last token whole, so it may hold more white space there.
+    """
+    for newline in re.finditer("\n", text):
+        if has_ended(text[: newline.end()]):
+            return text[: newline.end()]
+    return text
+
+
 def _drop(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.match(text)
     return text[found.end() :] if found else text

@@ -142,7 +142,8 @@ def run(
     """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
 
     Args:
-        model: `baseline/NAME`, a folder, a hub id, a target's name, or `py:module:Class`.
+        model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
+            `py:module:Class`.
         progress: told of downloads, queries answered and descriptions judged.
         **options: fields of `RunSpec`, such as `split="mini"`.
 
@@ -264,7 +265,8 @@ def data_verify(
 
 
 def data_path() -> dict[str, str]:
-    """Say where suites and the cache are."""
+    """Say where suites, tasks for lm-eval and the cache are."""
+    from .benchmark.export.lm_eval_tasks import INCLUDED
     from .benchmark.suite.select import shipped_tasks
     from .tasks import SUITES, suite_root
 
@@ -273,7 +275,8 @@ def data_path() -> dict[str, str]:
         for name in SUITES
         for task in shipped_tasks(name)
     }
-    return {"cache": str(cache_dir())} | {key: str(root) for key, root in roots.items()}
+    own = {"cache": str(cache_dir()), "lm-eval": str(INCLUDED)}
+    return own | {key: str(root) for key, root in roots.items()}
 
 
 def version() -> dict[str, Any]:

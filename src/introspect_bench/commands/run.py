@@ -59,7 +59,8 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     "-m",
     required=True,
     metavar="MODEL",
-    help="baseline/NAME, a folder, a hub id, a target's name, or py:module:Class.",
+    help="baseline/NAME, a folder, a hub id, a target's name, lm-eval:BACKEND,ARGS, or "
+    "py:module:Class.",
 )
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @option("--split", metavar="NAME", help="train, validation, test, or mini.")
