@@ -127,16 +127,18 @@ def train(base: Base, lessons: Lessons, out: Path, settings: TrainingSettings) -
     out.mkdir(parents=True, exist_ok=True)
     begun = time.process_time()
 
-    def report(step: int, steps: int, loss: float) -> None:
+    def progress(
+        _what: str, done: int = 0, total: int | None = None, *, note: str = "", **_: Any
+    ) -> None:
         nonlocal begun
-        now = time.process_time()
-        row = {"step": step, "of": steps, "loss": loss, "seconds": now - begun}
+        now, loss = time.process_time(), float(note.removeprefix("loss "))
+        row = {"step": done, "of": total, "loss": loss, "seconds": now - begun}
         begun = now
         with (out / "training.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     return train_simulator(
-        base, lessons, settings, out / "simulator", name="trial", save_every=20, report=report
+        base, lessons, settings, out / "simulator", name="trial", save_every=20, progress=progress
     )
 
 

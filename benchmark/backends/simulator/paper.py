@@ -64,6 +64,16 @@ class PaperSimulator:
         self._replaced = dict(zip(tokenizer.convert_tokens_to_ids(single), doubled, strict=True))
         self._texts = dict(zip(single, double, strict=True))
 
+    def check_target(self, tokenizer: Any) -> None:
+        """Refuse a target whose token ids mean something else to this simulator."""
+        added = {PAD, *self._texts.values()}
+        ours = {token: i for token, i in self._vocabulary.items() if token not in added}
+        if tokenizer.get_vocab() != ours:
+            raise UsageError(
+                f"simulator {self.name}: the target's vocabulary is another; texts are handed over "
+                "as token ids, so this simulator is for its own target only"
+            )
+
     def prefix_ids(self, description: str) -> list[int]:
         """Token ids of a description in `PREFIX`, special tokens replaced."""
         for single, double in self._texts.items():

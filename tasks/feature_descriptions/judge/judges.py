@@ -177,7 +177,7 @@ def open_simulator(suite: Suite, *, device: str = "cpu", progress: Progress = si
 
     judges = suite.manifest["judges"]
     if "hub" in judges:  # the paper's simulator, or another one of its form
-        return _hub_simulator(str(judges["hub"]), device, progress)
+        return _hub_simulator(suite, str(judges["hub"]), device, progress)
     if SIMULATOR not in judges:
         raise UsageError(f"the suite {suite.name} has no simulator; it is judged by {EXACT}")
     name = str(judges[SIMULATOR]).partition("/")[2].partition("@")[0]
@@ -200,10 +200,13 @@ def _target_folder(suite: Suite, progress: Progress) -> Path:
     return find_model(name, progress=progress).directory
 
 
-def _hub_simulator(name: str, device: str, progress: Progress) -> Simulator:
+def _hub_simulator(suite: Suite, name: str, device: str, progress: Progress) -> Simulator:
+    from ....benchmark.backends.models.pretrained import load_tokenizer
     from ....benchmark.backends.simulator.paper import load_paper_simulator
 
-    return load_paper_simulator(name, device=device, progress=progress)
+    simulator = load_paper_simulator(name, device=device, progress=progress)
+    simulator.check_target(load_tokenizer(_target_folder(suite, progress)))
+    return simulator
 
 
 def open_exact(suite: Suite, device: str, progress: Progress) -> Exact:

@@ -90,7 +90,7 @@ def test_a_hub_simulator_is_loaded_by_its_id(
         def predict(self, texts: Sequence[str], windows: Any) -> npt.NDArray[np.float32]:
             return np.full((len(texts), *windows.shape[1:]), 2, dtype=np.float32)
 
-    def load(name: str, _device: str, _told: Any) -> Found:
+    def load(_suite: Suite, name: str, _device: str, _told: Any) -> Found:
         asked.append(name)
         return Found()
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_code import bring_code
-from tiny_models import make_model
+from tiny_models import make_model, make_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -139,6 +139,13 @@ def test_a_tokenizer_that_has_the_added_tokens_keeps_their_ids(net: Any) -> None
     first = PaperSimulator(net, tokenizer, name="toy", sha256="")
     again = PaperSimulator(net, tokenizer, name="toy", sha256="")
     assert again.prefix_ids(SAID[2]) == first.prefix_ids(SAID[2])
+    again.check_target(make_llama_tokenizer())
+
+
+def test_a_target_with_other_ids_is_refused(simulator: PaperSimulator) -> None:
+    simulator.check_target(make_llama_tokenizer())
+    with pytest.raises(UsageError, match="for its own target only"):
+        simulator.check_target(make_tokenizer())
 
 
 def test_other_models_and_tokenizers_are_refused(net: Any) -> None:

@@ -210,7 +210,7 @@ def test_the_verb_prints_one_document_and_shows_progress(
     assert main([*words, "--rank", "2", "--task", PATCHING, "--json"]) == 0
     found = capfd.readouterr()
     assert json.loads(found.out) == {"explainer": str(out)}
-    assert "training ..." in found.err
+    assert "training one ..." in found.err
     assert not (out / "checkpoints").exists()
     assert main([*words, "--rank", "0"]) == 2
     assert "rank: give 1 or more" in capfd.readouterr().err
