@@ -68,7 +68,7 @@ class RunSpec:
     system: str | None = None  # Text before the instructions of a local model's prompts
     explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
     judge: bool = True  # Have descriptions judged once all are there
-    output: Path = Path("runs")  # Folder of run files
+    output: Path | str = "runs"  # Folder of run files
 
     def __post_init__(self) -> None:
         """Refuse what no run can be."""
@@ -101,7 +101,7 @@ class RunSpec:
         control = ".no-vector" if self.no_vector else ""
         control += ".shuffled" if self.shuffle_vectors else ""
         control += "" if self.n_train is None else f".n-{show_amount(self.n_train)}"
-        return self.output / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
+        return Path(self.output) / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
 
 
 def _check_number(what: str, value: object, least: int) -> None:

@@ -170,15 +170,15 @@ def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
 
 
 def load(path: Path | str) -> Run:
-    """Read a run file, strictly.
+    """Read a run file, or a folder's only one, strictly.
 
     Raises:
         UsageError: it can't be opened.
         IntegrityError: it is not a sound run file; the message starts with `file:line`.
     """
-    from .benchmark.runs.run import read_run
+    from .benchmark.runs.run import read_run, run_file
 
-    return read_run(Path(path))
+    return read_run(run_file(path))
 
 
 def doctor(

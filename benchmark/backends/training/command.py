@@ -145,9 +145,9 @@ def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int
     )
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path | str) -> list[str]:
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in Path(path).read_text().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise MissingPartError(f"{path}: no text can be read from it: {error}") from error
     return [line for line in lines if line]
@@ -160,7 +160,7 @@ Suites = Sequence[tuple[Task, Suite]]  # tasks to learn, with their suites
 
 def train(
     base: str,
-    output: Path,
+    output: Path | str,
     *,
     progress: Progress = silent,
     **options: Any,
@@ -199,7 +199,7 @@ def train(
         project=projecting.make,
         device=request.device,
     )
-    return train_explainer(training, output, progress)
+    return train_explainer(training, Path(output), progress)
 
 
 def _settings(
@@ -254,7 +254,7 @@ def _in_bfloat16(request: TrainSpec) -> bool:
     """What is computed in; a training that goes on keeps what it began with."""
     from .train import PLAN, bfloat16_is_faster
 
-    plan = request.output / PLAN
+    plan = Path(request.output) / PLAN
     if request.precision != "auto":
         return request.precision == "bfloat16"
     if plan.is_file():
