@@ -30,6 +30,7 @@ from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
 from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
+from .objects import code_sha256, object_card
 from .spec import RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
@@ -38,6 +39,8 @@ CUSTOM = "py:"  # How the name of a user's own explainer starts
 def check_custom(model: str) -> None:
     """Refuse a module that is not there; it is looked up, not run."""
     module, _ = _custom_names(model)
+    if module in sys.modules:  # also `__main__`, whose file is not looked up
+        return
     with _users_code(model, module):
         found = importlib.util.find_spec(module)
     if found is None:
@@ -60,9 +63,9 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
     if not callable(getattr(explainer, "complete", None)):
         raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
     settings = dict(arguments)
-    source = getattr(module, "__file__", None)
-    if source:  # changed code is another explainer, so its run is not resumed
-        settings["source_sha256"] = sha256_file(Path(source))
+    source = getattr(module, "__file__", None)  # a notebook has none
+    # changed code is another explainer, so its run is not resumed
+    settings["source_sha256"] = sha256_file(Path(source)) if source else code_sha256(factory)
     return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
 
 
@@ -115,6 +118,10 @@ def default_shots(model: str) -> int:
 def check_model(request: RunSpec, task: Task) -> None:
     """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing."""
     model = request.model
+    if request.explainer is not None and request.explainer_args:
+        raise UsageError(f"{model} was made already; explainer arguments are for its name alone")
+    if request.explainer is not None:
+        return
     if model.startswith(CUSTOM):
         check_custom(model)
         return
@@ -135,6 +142,8 @@ def load_explainer(
     request: RunSpec, task: Task, suite: Suite, progress: Progress
 ) -> tuple[Explainer, ExplainerCard]:
     """Load or train an explainer that `check_model` found nothing wrong with."""
+    if request.explainer is not None:
+        return request.explainer, object_card(request.explainer, request.model)
     if request.model.startswith(CUSTOM):
         return load_custom(request.model, request.explainer_args)
     if request.model.startswith(LM_EVAL):

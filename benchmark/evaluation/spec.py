@@ -16,6 +16,7 @@ from .lm_eval_models import shown_name
 
 if TYPE_CHECKING:
     from ..backends.injection.spec import Injections
+    from ..explainer import Explainer
     from ..runs.writer import Resume
     from ..suite.suite import Suite
     from ..task import Task
@@ -40,6 +41,7 @@ class RunSpec:
     # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
     # `py:module:Class`
     model: str
+    explainer: Explainer | None = None  # An object that answers, which `model` names
     suite: str = "smollm2-135m"  # Name of a suite, or a folder of one
     tasks: Sequence[str] = ()  # Tasks to answer; all of the suite if empty
     split: str = "test"  # Which queries; `mini` is a small part of `validation`

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .baselines.train_recipes import train_recipes
     from .benchmark.backends.training.command import train
     from .benchmark.evaluation.plan import TaskPlan
+    from .benchmark.evaluation.spec import RunSpec
+    from .benchmark.explainer import Explainer
     from .benchmark.export.export import export
     from .benchmark.metrics.card import data_metric_card
     from .benchmark.runs.run import Run
@@ -134,7 +136,7 @@ def __getattr__(name: str) -> Any:
 
 
 def run(
-    model: str,
+    model: str | Path | Explainer,
     *,
     progress: Progress = silent,
     **options: Any,
@@ -142,8 +144,8 @@ def run(
     """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
 
     Args:
-        model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
-            `py:module:Class`.
+        model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`,
+            `py:module:Class`, or an object with a method `complete(prompts)`.
         progress: told of downloads, queries answered and descriptions judged.
         **options: fields of `RunSpec`, such as `split="mini"`.
 
@@ -153,20 +155,24 @@ def run(
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
     from .benchmark.evaluation.run import run as run_all
+
+    return run_all(_request(model, options), progress=progress)
+
+
+def _request(model: str | Path | Explainer, options: dict[str, Any]) -> RunSpec:
+    from .benchmark.evaluation.objects import object_name
     from .benchmark.evaluation.spec import RunSpec
 
-    return run_all(
-        RunSpec(model=model, **options),
-        progress=progress,
-    )
+    if isinstance(model, str | Path):
+        return RunSpec(model=str(model), **options)
+    return RunSpec(model=object_name(model), explainer=model, **options)
 
 
-def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
+def plan(model: str | Path | Explainer, **options: Any) -> tuple[TaskPlan, ...]:
     """Say what `run` with the same arguments would do; loads no weights."""
     from .benchmark.evaluation.plan import plan_run
-    from .benchmark.evaluation.spec import RunSpec
 
-    return plan_run(RunSpec(model=model, **options))
+    return plan_run(_request(model, options))
 
 
 def load(path: Path | str) -> Run:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -247,8 +248,27 @@ class Bar:
 
 
 @contextmanager
+def _results_only() -> Iterator[None]:
+    """Send what user code and libraries print, also from processes of theirs, to stderr."""
+    sys.stdout.flush()
+    with redirect_stdout(sys.stderr), ExitStack() as after:
+        with suppress(OSError):  # of a stream that was closed
+            kept = os.dup(1)
+            after.callback(os.close, kept)
+            os.dup2(2, 1)
+            after.callback(os.dup2, kept, 1)
+        yield
+
+
+@contextmanager
 def progress() -> Iterator[Bar]:
-    """Show progress on stderr while the block runs."""
+    """Show progress on stderr while the block runs; what the block prints goes there too."""
+    with _results_only(), _bar() as bar:
+        yield bar
+
+
+@contextmanager
+def _bar() -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield Bar(None)
         return

@@ -158,7 +158,9 @@ def command(
         "judge": not no_judge,
     }
     if dry_run:
-        _emit_plans(api.plan(**options), as_json)
+        with progress():
+            plans = api.plan(**options)
+        _emit_plans(plans, as_json)
         return
     try:
         with progress() as bar:
