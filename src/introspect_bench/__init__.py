@@ -7,8 +7,9 @@ folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, 
 `data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`, `data_nulls` (and
 `check_nulls`, which compares what its `--refit` gives), `score_table`, `board_build`,
 `board_check`, `board_diff`, `board_report`, `board_scaling`, `export`,
-`cite` and `version`. `load` reads a run file, `score_all` scores several. They are imported when
-they are first asked for.
+`cite` and `version`. `load` reads a run file, `score_all` scores several, `data_split` gives
+queries, vectors and answers, `to_pandas` a table of runs or scores. They are imported when they
+are first asked for.
 """
 
 from importlib import import_module
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         data_metric_card,
         data_nulls,
         data_path,
+        data_split,
         data_verify,
         doctor,
         export,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         show,
         show_judge,
         submit,
+        to_pandas,
         train,
         train_recipes,
         validate,
@@ -80,6 +83,7 @@ __all__ = [
     "data_metric_card",
     "data_nulls",
     "data_path",
+    "data_split",
     "data_verify",
     "doctor",
     "export",
@@ -99,6 +103,7 @@ __all__ = [
     "show",
     "show_judge",
     "submit",
+    "to_pandas",
     "train",
     "train_recipes",
     "validate",

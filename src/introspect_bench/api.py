@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .benchmark.evaluation.spec import RunSpec
     from .benchmark.explainer import Explainer
     from .benchmark.export.export import export
+    from .benchmark.export.frames import to_pandas
     from .benchmark.metrics.card import data_metric_card
     from .benchmark.runs.run import Run
     from .benchmark.scoring.compare import compare
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         show,
         validate,
     )
+    from .benchmark.suite.split import data_split
     from .citation import cite
     from .leaderboard.report.pairs import board_report
     from .leaderboard.report.scaling import board_scaling
@@ -63,6 +65,7 @@ __all__ = [
     "data_metric_card",
     "data_nulls",
     "data_path",
+    "data_split",
     "data_verify",
     "doctor",
     "export",
@@ -83,6 +86,7 @@ __all__ = [
     "show",
     "show_judge",
     "submit",
+    "to_pandas",
     "train",
     "train_recipes",
     "validate",
@@ -104,6 +108,7 @@ _PLACES = {
     "data_make": "introspect_bench.tasks.build.command:make_data",
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
+    "data_split": "introspect_bench.benchmark.suite.split:data_split",
     "export": "introspect_bench.benchmark.export.export:export",
     "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
     "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
@@ -118,6 +123,7 @@ _PLACES = {
     "show": "introspect_bench.benchmark.scoring.score:show",
     "show_judge": "introspect_bench.tasks.feature_descriptions.judge.command:show_judge",
     "submit": "introspect_bench.leaderboard.submissions.submit:submit",
+    "to_pandas": "introspect_bench.benchmark.export.frames:to_pandas",
     "train": "introspect_bench.benchmark.backends.training.command:train",
     "train_recipes": "introspect_bench.baselines.train_recipes:train_recipes",
     "validate": "introspect_bench.benchmark.scoring.score:validate",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import api
+from ..bars import progress
 from ..benchmark.evaluation.spec import RunSpec
 from ..benchmark.export import tables as table
 from ..console import (
@@ -22,7 +23,6 @@ from ..console import (
     emit_table,
     grouped,
     injection_options,
-    progress,
     warn_unread,
 )
 

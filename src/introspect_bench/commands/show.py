@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import emit_json, emit_table, printable, progress
+from ..bars import progress
+from ..console import emit_json, emit_table, printable
 
 JUDGE = "judge"
 _RUN = ("explainer", "task", "split")

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from .. import api
+from ..bars import progress
 from ..console import (
     Grouped,
     amount,
@@ -19,7 +20,6 @@ from ..console import (
     grouped,
     injection_options,
     output,
-    progress,
 )
 
 EXPLICIT = (
