@@ -189,6 +189,13 @@ def emit_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
+def minutes(seconds: float | None) -> str:
+    """Say an estimated time."""
+    if seconds is None:
+        return "unknown time"
+    return "under a minute" if seconds < 60 else f"up to {seconds / 60:.0f} min"
+
+
 def warn_unread(results: Iterable[Mapping[str, Any]]) -> None:
     """Say on stderr, of each run of which most replies cannot be read, what one of them is."""
     for result in results:

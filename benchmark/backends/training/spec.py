@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +106,13 @@ class ExplainerSettings:
         if self.reading is None:
             del values["reading"]
         return values
+
+
+def split_options(
+    base: str, output: Path | str, options: Mapping[str, Any]
+) -> tuple[TrainSpec, dict[str, Any]]:
+    """Tell what a training reads from how it is done, which is returned as it is."""
+    names = {field.name for field in fields(TrainSpec)}
+    asked = {name: value for name, value in options.items() if name in names}
+    rest = {name: value for name, value in options.items() if name not in names}
+    return TrainSpec(base=base, output=output, **asked), rest

@@ -23,6 +23,7 @@ from ..console import (
     emit_table,
     grouped,
     injection_options,
+    minutes,
     warn_unread,
 )
 
@@ -206,16 +207,10 @@ def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:
     rows = []
     for plan in plans:
         tokens, disk = f"about {plan.prompt_tokens:,}", f"{plan.disk_bytes / 1e6:.1f} MB"
-        rows.append((plan.task, plan.queries, tokens, _minutes(plan.seconds), disk, plan.path))
+        rows.append((plan.task, plan.queries, tokens, minutes(plan.seconds), disk, plan.path))
     emit_table(("task", "queries", "prompt tokens", "time", "disk", "file"), rows)
     if download := max((plan.download_bytes for plan in plans), default=0):
         room = max(plan.cache_bytes for plan in plans)
         click.echo(
             f"once before: a download of {download / 1e6:.0f} MB, {room / 1e6:.0f} MB of cache"
         )
-
-
-def _minutes(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return "under a minute" if seconds < 60 else f"up to {seconds / 60:.0f} min"

@@ -10,7 +10,6 @@ import click
 from .. import api
 from ..benchmark.export import tables as table
 from ..benchmark.export.tables import TITLES, write_results
-from ..benchmark.runs.run import run_files
 from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 
 
@@ -58,6 +57,8 @@ def command(
         for result in results if details else ():
             emit_details(result)
     if check:
+        from ..benchmark.runs.run import run_files
+
         for path, result in zip(run_files(runs), results, strict=True):
             api.check_score(path, result)
 
