@@ -23,7 +23,6 @@ from ..explainer import Explainer, ExplainerCard
 from ..files import sha256_file
 from ..models.fetch import prepare_target
 from ..models.targets import TARGETS, TargetSpec, find_name, home_folder
-from ..prompts import AUTO_BATCH_SIZE
 from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
 from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
 from ..runs.header import Answering, local_access, widest
@@ -169,7 +168,7 @@ def load_explainer(
         split=request.split,
         device=request.device,
         dtype=request.dtype,
-        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        batch_size=request.batch_size,
         use_vectors=not request.no_vector,
         injection=request.injection,
         progress=progress,
@@ -195,11 +194,12 @@ def _load_local(
         where,
         device=request.device,
         dtype=request.dtype,
-        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        batch_size=request.batch_size,
         use_vectors=not request.no_vector,
         injection=request.injection,
         task=task.name,
         family=request.family,
+        base=request.base,
         decoding=request.decoding,
         target=None if target is None else target.name,
         **request.generation,

@@ -64,6 +64,7 @@ class RunSpec:
     # Whose convention a local model's prompts follow; None for its checkpoint's, or the benchmark's
     # own
     family: str | None = None
+    base: str | None = None  # Where an adapter's base model is, if it moved
     decoding: str | None = None  # How replies are chosen; None: as its checkpoint says, or greedy
     max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None

@@ -26,8 +26,8 @@ def to_pandas(what: One | Iterable[One]) -> Any:
         pandas = importlib.import_module("pandas")
     except ImportError as error:
         raise MissingPartError("to_pandas needs pandas; pip install pandas") from error
-    alone = isinstance(what, Run | Path | str | Mapping)
-    return pandas.DataFrame([row for one in ([what] if alone else what) for row in _rows(one)])
+    several = [what] if isinstance(what, Run | Path | str | Mapping) else what
+    return pandas.DataFrame([row for one in several for row in _rows(one)])
 
 
 def _rows(one: Any) -> Iterator[dict[str, Any]]:

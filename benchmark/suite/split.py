@@ -28,9 +28,9 @@ def data_split(task: str, split: str = "train", *, suite: Path | str = "smollm2-
     """
     found = find_suite(str(suite), task)
     queries, answers = found.queries(split), found.answers(split)
-    rows = [query.vector for query in queries]
+    rows = [query.vector for query in queries if query.vector is not None]
     return Split(
         queries=queries,
-        vectors=None if None in rows else found.vectors(split)[rows],
+        vectors=found.vectors(split)[rows] if len(rows) == len(queries) else None,
         answers=tuple(answers[query.id] for query in queries),
     )

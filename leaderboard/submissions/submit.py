@@ -142,6 +142,12 @@ def _read(paths: Named) -> dict[str, Run]:
         if task in runs:
             raise UsageError(f"{runs[task].path} and {path} answer the same task")
         runs[task] = run
+    for run in runs.values():
+        if (split := run.header.task.split) != "test":
+            raise CheckFailedError(
+                f"{run.path}: answers {split}, submissions answer test; run `introspect-bench run "
+                f"--model {run.header.explainer.name} --split test` first, without --limit"
+            )
     suites = sorted({run.header.task.suite for run in runs.values()})
     if len(suites) > 1:
         raise UsageError(f"runs of the suites {' and '.join(suites)}; submit them one by one")

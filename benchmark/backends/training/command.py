@@ -54,7 +54,7 @@ def plan_projection(
     if others := _widths(plain, width) - {width}:
         raise UsageError(
             f"the vectors have width {min(others)} but {base.name} has width {width}; "
-            "give --projection aligned or random"
+            "give `train --projection aligned`, or random"
         )
     if start == "none" or (plain and not mapped):
         return Projecting(injections=injections)

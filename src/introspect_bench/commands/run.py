@@ -77,7 +77,12 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 @click.option("--dry-run", is_flag=True, help="Say queries, tokens, time and disk; load nothing.")
 @option("--device", metavar="NAME", help="Such as cpu, cuda or cuda:1.")
 @click.option(
-    "--batch-size", callback=batch_size, metavar="N|auto", default="auto", show_default=True
+    "--batch-size",
+    callback=batch_size,
+    metavar="N|auto",
+    default="auto",
+    show_default=True,
+    help="auto: 128 prompts at once, and half as many each time that memory ends.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @injection_options(VECTORS)
@@ -113,6 +118,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     metavar="NAME",
     help="Convention of prompts: paper, activation-oracle, latentqa or selfie-adapter[:FILE].",
 )
+@option("--base", title=LOCAL, metavar="MODEL", help="Base of an adapter, where it moved.")
 @option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")
 @grouped(
     MORE,
