@@ -47,7 +47,7 @@ class RecipeRequest:
 
 def train_recipes(
     names: Sequence[str],
-    output: Path,
+    output: Path | str,
     *,
     progress: Progress = silent,
     **options: Any,
@@ -59,7 +59,7 @@ def train_recipes(
     """
     if not names:
         raise UsageError("name a reference explainer; `introspect-bench ls references` lists them")
-    request = RecipeRequest(**options)
+    request, output = RecipeRequest(**options), Path(output)
     runs = {}
     for spec in [find_reference(name) for name in names]:
         folder = train(

@@ -23,13 +23,13 @@ from ..explainer import Explainer, ExplainerCard
 from ..files import sha256_file
 from ..models.fetch import prepare_target
 from ..models.targets import TARGETS, TargetSpec, find_name, home_folder
-from ..prompts import AUTO_BATCH_SIZE
 from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
 from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
 from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
+from .objects import code_sha256, object_card
 from .spec import RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
@@ -38,6 +38,8 @@ CUSTOM = "py:"  # How the name of a user's own explainer starts
 def check_custom(model: str) -> None:
     """Refuse a module that is not there; it is looked up, not run."""
     module, _ = _custom_names(model)
+    if module in sys.modules:  # also `__main__`, whose file is not looked up
+        return
     with _users_code(model, module):
         found = importlib.util.find_spec(module)
     if found is None:
@@ -60,9 +62,9 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
     if not callable(getattr(explainer, "complete", None)):
         raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
     settings = dict(arguments)
-    source = getattr(module, "__file__", None)
-    if source:  # changed code is another explainer, so its run is not resumed
-        settings["source_sha256"] = sha256_file(Path(source))
+    source = getattr(module, "__file__", None)  # a notebook has none
+    # changed code is another explainer, so its run is not resumed
+    settings["source_sha256"] = sha256_file(Path(source)) if source else code_sha256(factory)
     return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
 
 
@@ -115,6 +117,10 @@ def default_shots(model: str) -> int:
 def check_model(request: RunSpec, task: Task) -> None:
     """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing."""
     model = request.model
+    if request.explainer is not None and request.explainer_args:
+        raise UsageError(f"{model} was made already; explainer arguments are for its name alone")
+    if request.explainer is not None:
+        return
     if model.startswith(CUSTOM):
         check_custom(model)
         return
@@ -135,6 +141,8 @@ def load_explainer(
     request: RunSpec, task: Task, suite: Suite, progress: Progress
 ) -> tuple[Explainer, ExplainerCard]:
     """Load or train an explainer that `check_model` found nothing wrong with."""
+    if request.explainer is not None:
+        return request.explainer, object_card(request.explainer, request.model)
     if request.model.startswith(CUSTOM):
         return load_custom(request.model, request.explainer_args)
     if request.model.startswith(LM_EVAL):
@@ -160,7 +168,7 @@ def load_explainer(
         split=request.split,
         device=request.device,
         dtype=request.dtype,
-        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        batch_size=request.batch_size,
         use_vectors=not request.no_vector,
         injection=request.injection,
         progress=progress,
@@ -186,11 +194,12 @@ def _load_local(
         where,
         device=request.device,
         dtype=request.dtype,
-        batch_size=request.batch_size or AUTO_BATCH_SIZE,
+        batch_size=request.batch_size,
         use_vectors=not request.no_vector,
         injection=request.injection,
         task=task.name,
         family=request.family,
+        base=request.base,
         decoding=request.decoding,
         target=None if target is None else target.name,
         **request.generation,

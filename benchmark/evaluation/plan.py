@@ -97,20 +97,20 @@ _TRIALS = 5
 
 def _seconds(request: RunSpec, suite: Suite, found: Plan) -> float | None:
     """Estimate the time on this CPU, or None if nothing is known of the model or device."""
-    operations = 0
+    needed = 0
     if not _looks_up(request.model):
-        size = _size(_model(request.model, suite))
+        size = size_of(_model(request.model, suite))
         if size is None:
             return None
-        operations += _operations(*size, found.prompt_tokens + REPLY_TOKENS * found.queries)
+        needed += operations(*size, found.prompt_tokens + REPLY_TOKENS * found.queries)
     if request.judge and suite.describes:
-        operations += _operations(*_ENCODER, found.queries * _PHRASES * REPLY_TOKENS)
-    if not operations:
+        needed += operations(*_ENCODER, found.queries * _PHRASES * REPLY_TOKENS)
+    if not needed:
         return 0.0
-    return operations / _operations_per_second() if request.device == "cpu" else None
+    return needed / operations_per_second() if request.device == "cpu" else None
 
 
-def _operations(n_layers: int, d_model: int, tokens: int) -> int:
+def operations(n_layers: int, d_model: int, tokens: int) -> int:
     """Two operations a weight; 12 d_model² weights a layer (arXiv:2001.08361, section 2.1)."""
     return 2 * 12 * n_layers * d_model**2 * tokens
 
@@ -133,7 +133,8 @@ def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
     return found if isinstance(found, TargetSpec) and not prepared_dir(found).is_dir() else None
 
 
-def _size(model: str) -> tuple[int, int] | None:
+def size_of(model: str) -> tuple[int, int] | None:
+    """Return layers and width of a model that is here or named, else None."""
     found = locate(model)
     if isinstance(found, TargetSpec):
         return found.n_layers, found.d_model
@@ -143,7 +144,7 @@ def _size(model: str) -> tuple[int, int] | None:
     return None
 
 
-def _operations_per_second() -> float:
+def operations_per_second() -> float:
     """Measure this machine's float32 matrix product, in operations per second."""
     matrix = np.ones((_MATRIX, _MATRIX), dtype=np.float32)
     start = time.perf_counter()

@@ -9,6 +9,7 @@ from ..backends.explainer.families import find_family
 from ..cache import Progress, silent
 from ..errors import UsageError
 from ..explainer import Explainer, ExplainerCard
+from ..models.targets import find_name
 from ..prompts import AUTO_BATCH_SIZE, PromptSpec
 from ..registry import BASELINE, find_baseline, provided_tasks
 from ..runs.run import Run, read_run
@@ -16,6 +17,7 @@ from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
 from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
+from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
 from .spec import RunSpec
 
@@ -76,6 +78,10 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
             f"{request.model}: --max-new-tokens, --thinking and --system are for local language "
             "models only"
         )
+    if request.base is not None:
+        if not local or request.model.startswith(LM_EVAL):
+            raise UsageError(f"{request.model}: a base is for adapters of local models only")
+        find_name(request.base)
     if request.family is not None:
         find_family(request.family.partition(":")[0])
         if not local:

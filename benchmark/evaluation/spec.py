@@ -16,6 +16,7 @@ from .lm_eval_models import shown_name
 
 if TYPE_CHECKING:
     from ..backends.injection.spec import Injections
+    from ..explainer import Explainer
     from ..runs.writer import Resume
     from ..suite.suite import Suite
     from ..task import Task
@@ -40,6 +41,7 @@ class RunSpec:
     # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
     # `py:module:Class`
     model: str
+    explainer: Explainer | None = None  # An object that answers, which `model` names
     suite: str = "smollm2-135m"  # Name of a suite, or a folder of one
     tasks: Sequence[str] = ()  # Tasks to answer; all of the suite if empty
     split: str = "test"  # Which queries; `mini` is a small part of `validation`
@@ -62,13 +64,14 @@ class RunSpec:
     # Whose convention a local model's prompts follow; None for its checkpoint's, or the benchmark's
     # own
     family: str | None = None
+    base: str | None = None  # Where an adapter's base model is, if it moved
     decoding: str | None = None  # How replies are chosen; None: as its checkpoint says, or greedy
     max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
     explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
     judge: bool = True  # Have descriptions judged once all are there
-    output: Path = Path("runs")  # Folder of run files
+    output: Path | str = "runs"  # Folder of run files
 
     def __post_init__(self) -> None:
         """Refuse what no run can be."""
@@ -101,7 +104,7 @@ class RunSpec:
         control = ".no-vector" if self.no_vector else ""
         control += ".shuffled" if self.shuffle_vectors else ""
         control += "" if self.n_train is None else f".n-{show_amount(self.n_train)}"
-        return self.output / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
+        return Path(self.output) / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
 
 
 def _check_number(what: str, value: object, least: int) -> None:

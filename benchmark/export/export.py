@@ -14,6 +14,7 @@ from typing import Any
 from .. import files
 from ..errors import IntegrityError, UsageError, check_choice
 from ..files import canonical_json
+from ..runs.run import run_file
 from ..scoring.grade import Graded, grade_file
 from ..scoring.score import shown
 from . import every_eval_ever, lm_eval_tasks
@@ -197,7 +198,8 @@ def export(
     if split is not None:
         raise UsageError("a split is for tasks for lm-eval only; a run is of one split")
     ending, write = _WRITERS[to]
-    where = Path(f"{Path(path).name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
+    path = run_file(path)
+    where = Path(f"{path.name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
     if os.path.lexists(where):
         raise UsageError(f"{where} is there already; give another path with -o, or remove it")
     contents = write(grade_file(path, suite=suite))

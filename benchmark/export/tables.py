@@ -200,11 +200,22 @@ def shown(name: str, value: float) -> str:
     return _number(value) if name in NUMBERS else _percent(value)
 
 
+def _apart(result: Mapping[str, Any]) -> str | None:
+    """Say why a table counts fewer queries than `run` answers, if it does."""
+    asked, n = result["counts"]["queries"], result["overall"]["n"] if result["overall"] else 0
+    if n == asked:
+        return None
+    return (
+        f"Queries: {n:,} of the {asked:,} that are asked; the others are of kinds that are "
+        "reported apart (score with details)."
+    )
+
+
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    notes = [note for row in rows if (note := _apart(row))][:1]
     reference = next((row["reference"] for row in rows if row["reference"]), None)
     if reference is None:
-        return []
-    notes = []
+        return notes
     if ceiling := reference["input_only_ceiling"]:
         shares = [f"{TITLES.get(name, name)} {_percent(share)}" for name, share in ceiling.items()]
         notes.append(f"Ceiling of the text alone (one answer per group): {', '.join(shares)}.")

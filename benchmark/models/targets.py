@@ -10,9 +10,7 @@ from typing import Any, Literal
 
 from .. import files
 from ..errors import IntegrityError, MissingPartError, UsageError
-
-# The only files taken from a hub: weights as safetensors, configuration, tokenizer. Never code.
-HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
+from .hub import download
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _PATH = (".", "/", "~")  # how a path starts that is no hub id
@@ -93,19 +91,8 @@ def local_target(folder: Path) -> TargetSpec:
 
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
     """Download a model's safetensors, configuration and tokenizer, minding `HF_HUB_OFFLINE`."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(
-            snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_FILES))
-        ).absolute()
-    except (OSError, EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingPartError(
-            f"cannot get {hub_id!r}, which needs a model hub ({reason}); without one use a folder "
-            f"or one of {', '.join(spec.name for spec in TARGETS)}"
-        ) from error
+    names = ", ".join(spec.name for spec in TARGETS)
+    return download(hub_id, revision, instead=f"without one use a folder or one of {names}")
 
 
 def weight_files(folder: Path) -> dict[str, str]:

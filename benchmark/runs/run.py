@@ -69,6 +69,28 @@ class Run:
         return self.footer["body_sha256"] if self.footer else None
 
 
+Named = Path | str | Iterable[Path | str]  # Run files, or folders of them
+
+
+def run_files(named: Named) -> list[Path]:
+    """Return the run files that are named: files as they are, of a folder those that lie in it."""
+    found: list[Path] = []
+    for path in map(Path, [named] if isinstance(named, Path | str) else named):
+        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"cannot read {path}: the folder holds no run file (*.jsonl)")
+        found += inside
+    return found
+
+
+def run_file(named: Path | str) -> Path:
+    """Return the run file that is named, or the only one in a folder."""
+    found = run_files(named)
+    if len(found) > 1:
+        raise UsageError(f"{named} holds {len(found)} run files; give one, such as {found[0]}")
+    return found[0]
+
+
 def read_run(path: Path) -> Run:
     """Read a run file."""
     with files.open_regular(path) as stream:

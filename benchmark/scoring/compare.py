@@ -15,6 +15,7 @@ from ..errors import UsageError, check_choice
 from ..metrics import paired
 from ..metrics.bootstrap import estimates
 from ..metrics.verdicts import METRIC_VERSION, Table
+from ..runs.run import Named, run_files
 from .grade import SEED, Graded, grade_file, who
 from .matched import match, stream
 
@@ -24,7 +25,7 @@ SIGNIFICANT = 0.05  # Corrected p from which a difference is no longer significa
 
 
 def compare(
-    paths: Sequence[Path | str],
+    paths: Named,
     *,
     suite: str | None = None,
     metric: str | None = None,
@@ -35,17 +36,18 @@ def compare(
 ) -> dict[str, Any]:
     """Compare runs, at least two of each task, with one another: every pair of every task.
 
-    `metric` is each task's headline if None. `cluster` `auto` resamples and swaps contrast groups,
-    `query` takes queries as independent. `correction` is over all pairs of all tasks. `common`
-    compares partial and unfinished runs on the queries that all have answered. In a pair, `first`
-    and `second` are places in `runs`, `difference` is first minus second, and `significant` goes by
-    the corrected p of swapping whole groups.
+    `paths` are run files or folders of them. `metric` is each task's headline if None. `cluster`
+    `auto` resamples and swaps contrast groups, `query` takes queries as independent. `correction`
+    is over all pairs of all tasks. `common` compares partial and unfinished runs on the queries
+    that all have answered. In a pair, `first` and `second` are places in `runs`, `difference` is
+    first minus second, and `significant` goes by the corrected p of swapping whole groups.
     """
     check_choice("cluster", cluster, CLUSTERS)
     check_choice("correction", correction, paired.CORRECTIONS)
     graded = []
-    for number, path in enumerate(paths):
-        progress("reading runs", number, len(paths))
+    files = run_files(paths)
+    for number, path in enumerate(files):
+        progress("reading runs", number, len(files))
         graded.append(grade_file(path, suite=suite))
     _refuse_twice(graded)
     by_task: dict[tuple[str, str], list[Graded]] = {}

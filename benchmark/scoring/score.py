@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..errors import CheckFailedError, IncompleteRunError, UsageError
 from ..export import tables as table
 from ..metrics.confidence import FIELDS
 from ..records import Answer, Described, Replied, Scored
-from ..runs.run import read_run
+from ..runs.run import Named, read_run, run_file, run_files
 from ..suite.suite import MINI
 from .correct import is_right
 from .grade import about, grade_file
@@ -29,18 +29,18 @@ _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
 
 def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
-    """Score a run file, see `Graded.result`."""
-    return grade_file(path, suite=suite).result()
+    """Score a run file, or a folder's only one, see `Graded.result`."""
+    return grade_file(run_file(path), suite=suite).result()
 
 
-def score_all(paths: Sequence[Path | str], *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Score several run files, each of them once."""
+def score_all(paths: Named, *, suite: str | None = None) -> list[dict[str, Any]]:
+    """Score several run files, or those in folders, each of them once."""
     results = []
-    seen: dict[str, Path | str] = {}
-    for path in paths:
+    seen: dict[str, Path] = {}
+    for path in run_files(paths):
         result = score(path, suite=suite)
         # a run keeps its id while it grows; only a file of another maker can lack one
-        name = str(result["run_id"] or result["body_sha256"] or Path(path).resolve())
+        name = str(result["run_id"] or result["body_sha256"] or path.resolve())
         if name in seen:
             raise UsageError(f"{seen[name]} and {path} hold the same run; give it once")
         seen[name] = path
@@ -54,14 +54,14 @@ def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:
         raise UsageError(f"{path}: answers only a part of {result['split']}; run it whole")
 
 
-def score_table(paths: Sequence[Path | str], *, suite: str | None = None) -> str:
+def score_table(paths: Named, *, suite: str | None = None) -> str:
     """Score run files and return one Markdown table a task and split."""
     return table.markdown(score_all(paths, suite=suite))
 
 
 def has_truth(path: Path | str, *, suite: str | None = None) -> bool:
     """Whether the ground truth of a run's split is on this machine."""
-    found = read_run(Path(path))
+    found = read_run(run_file(path))
     _, where = about(found, suite)
     split = found.header.task.split
     return (where.root / ("validation" if split == MINI else split) / "truth.jsonl").is_file()
@@ -89,7 +89,8 @@ def check_score(path: Path | str, result: dict[str, Any]) -> None:
 
 def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
     """Read a run file strictly and say what it is; `strict` refuses what cannot be submitted."""
-    found = read_run(Path(path))
+    path = run_file(path)
+    found = read_run(path)
     said, partial = found.header.task, found.header.partial
     reason = None
     if partial:
@@ -114,14 +115,19 @@ def validate(path: Path | str, *, strict: bool = False) -> dict[str, Any]:
 
 
 def show(reference: str, *, suite: str | None = None) -> list[dict[str, Any]]:
-    """Put queries beside truth, raw reply, answer and score; `RUN` or `RUN:ID` for one query."""
+    """Put queries beside truth, raw reply, answer and score; `RUN` or `RUN:ID` for one query.
+
+    RUN is a run file or a folder of them; every row says explainer, task and split.
+    """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise UsageError("expected RUN or RUN:ID")
-    graded = grade_file(match["path"], suite=suite)
     rows = [
-        shown(one, graded.task.render(one.query).question)
+        {"explainer": graded.run.header.explainer.name, "task": graded.task.name}
+        | {"split": graded.split}
+        | shown(one, graded.task.render(one.query).question)
         | {k: v for k, v in graded.run.rows.get(one.query.id, {}).items() if k in FIELDS}
+        for graded in (grade_file(path, suite=suite) for path in run_files(match["path"]))
         for one in graded.scored
         if match["id"] in (None, one.query.id)
     ]

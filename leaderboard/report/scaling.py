@@ -11,7 +11,7 @@ from ...benchmark.errors import UsageError
 from ...benchmark.export.tables import clean, title
 from ...benchmark.files import canonical_json, write_bytes_atomic
 from ...benchmark.runs.header import Answering, n_train
-from ...benchmark.runs.run import read_run
+from ...benchmark.runs.run import Named, read_run, run_files
 from ...benchmark.scoring.score import check_whole, score_all
 from ..site.board import Estimate, estimate_of
 from ..site.charts import HEIGHT, WIDTH, Plot, Point, drawn
@@ -72,16 +72,16 @@ def _panel(points: Sequence[Learnt]) -> Plot:
 
 
 def board_scaling(
-    paths: Sequence[Path | str], output: Path | str | None = None, *, suite: str | None = None
+    runs: Named, output: Path | str | None = None, *, suite: str | None = None
 ) -> dict[str, Any]:
     """Draw scores over training queries; the same run files give the same bytes.
 
     `points` of the answer have `task`, `explainer`, `n_train`, `metric`, `value`, `interval_95`.
     """
-    if not paths:
+    if not (paths := run_files(runs)):
         raise UsageError("give the run files of explainers that learnt from parts of train")
     results = score_all(paths, suite=suite)
-    learnt = [_learnt(Path(path), result) for path, result in zip(paths, results, strict=True)]
+    learnt = [_learnt(path, result) for path, result in zip(paths, results, strict=True)]
     tasks = sorted({(one.task, one.where) for one in learnt})
     panels = [_panel([one for one in learnt if (one.task, one.where) == task]) for task in tasks]
     picture = templates().get_template("scaling.svg.j2")

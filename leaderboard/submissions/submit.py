@@ -17,7 +17,7 @@ from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import CheckFailedError, MissingPartError, UsageError
-from ...benchmark.runs.run import Run, read_run
+from ...benchmark.runs.run import Named, Run, read_run, run_files
 from ...benchmark.scoring.score import validate
 from .checks import submitted_access
 from .entries import ENTRY, MAX_NOTES_BYTES, NOTES, body_digest
@@ -71,11 +71,11 @@ class Submission:
 
 
 def submit(
-    runs: Sequence[Path | str],
+    runs: Named,
     description: Statement,
     *,
-    notes: Path | None = None,
-    output: Path = Path("submissions"),
+    notes: Path | str | None = None,
+    output: Path | str = "submissions",
     suite: str | None = None,
     open_pr: bool = False,
 ) -> Submission:
@@ -92,12 +92,12 @@ def submit(
     if description.name.count("/") != 1 or not ENTRY_ID.fullmatch(identifier):
         raise UsageError(f"--name {description.name!r} makes no folder name; give ORG/NAME")
     of_suite = slug(next(iter(by_task.values())).header.task.suite)
-    folder = output / of_suite / identifier
+    folder = Path(output) / of_suite / identifier
     if folder.exists():
         raise UsageError(f"{folder} exists: these replies were submitted under this name already")
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
         draft = Path(work) / of_suite / identifier
-        _write(draft, by_task, fields, notes)
+        _write(draft, by_task, fields, None if notes is None else Path(notes))
         for sibling in folder.parent.iterdir() if folder.parent.is_dir() else ():
             if ENTRY_ID.fullmatch(sibling.name):  # a name may resemble another's, or a control's
                 (draft.parent / sibling.name).mkdir(exist_ok=True)
@@ -131,17 +131,23 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _read(paths: Sequence[Path | str]) -> dict[str, Run]:
-    if not paths:
+def _read(paths: Named) -> dict[str, Run]:
+    if not (named := run_files(paths)):
         raise UsageError("give at least one run file")
     runs: dict[str, Run] = {}
-    for path in paths:
+    for path in named:
         validate(path, strict=True)
-        run = read_run(Path(path))
+        run = read_run(path)
         task = run.header.task.id
         if task in runs:
             raise UsageError(f"{runs[task].path} and {path} answer the same task")
         runs[task] = run
+    for run in runs.values():
+        if (split := run.header.task.split) != "test":
+            raise CheckFailedError(
+                f"{run.path}: answers {split}, submissions answer test; run `introspect-bench run "
+                f"--model {run.header.explainer.name} --split test` first, without --limit"
+            )
     suites = sorted({run.header.task.suite for run in runs.values()})
     if len(suites) > 1:
         raise UsageError(f"runs of the suites {' and '.join(suites)}; submit them one by one")

@@ -10,7 +10,7 @@ from typing import Any
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntrospectBenchError, UsageError
 from ...benchmark.export.tables import title
-from ...benchmark.runs.run import Run, read_run
+from ...benchmark.runs.run import Run, read_run, run_files
 from ...benchmark.scoring.judged import NotJudgedError
 from ...benchmark.scoring.score import check_score, score, validate
 from .checks import access_findings, content_findings, run_findings, text_findings, together
@@ -45,7 +45,7 @@ class EntryReport:
 
 
 def validate_all(
-    paths: Sequence[Path | str],
+    paths: Path | str | Sequence[Path | str],
     *,
     strict: bool = False,
     suite: str | None = None,
@@ -59,7 +59,7 @@ def validate_all(
     runs: list[dict[str, Any]] = []
     reports: list[EntryReport] = []
     findings: list[Finding] = []
-    for path in map(Path, paths):
+    for path in _opened(paths):
         if not path.is_dir():
             try:
                 runs.append(validate(path, strict=strict))
@@ -115,14 +115,25 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
     return EntryReport(path=folder, entry=entry, sha256=sha, scores=kept, findings=tuple(findings))
 
 
+def _opened(paths: Path | str | Sequence[Path | str]) -> Iterator[Path]:
+    """Yield paths, and of a folder that `run -o` wrote its run files."""
+    for path in map(Path, [paths] if isinstance(paths, Path | str) else paths):
+        own = path.is_dir() and not _is_entry(path) and not _is_root(path)
+        yield from run_files(path) if own and any(path.glob("*.jsonl")) else (path,)
+
+
+def _is_entry(path: Path) -> bool:
+    return bool(ENTRY_ID.fullmatch(path.absolute().name)) or (path / ENTRY).is_file()
+
+
 def _entries(path: Path) -> Iterator[Path | Finding]:
-    if ENTRY_ID.fullmatch(path.absolute().name) or (path / ENTRY).is_file():
+    if _is_entry(path):
         yield path
         return
     if not _is_root(path):
         raise UsageError(
-            f"cannot read {path}: not a regular file, and no folder of entries; give a run file, "
-            "an entry's folder or submissions/"
+            f"cannot read {path}: not a regular file, and no folder of runs or entries; give a run "
+            "file, the folder of some, an entry's folder or submissions/"
         )
     yield from entry_folders(path)
 

@@ -35,7 +35,7 @@ def recheck(
     entry: Path | str,
     check: Recheck,
     *,
-    ledger: Path | None = None,
+    ledger: Path | str | None = None,
     by: str = "maintainer",
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def recheck(
         whole = len(runs) == len(submitted.runs) and all(one.whole for one in outcomes)
         answer, line = _asked_again(submitted, check, outcomes, nonce=nonce, whole=whole)
     if ledger is not None:
-        append_line(ledger, replace(line, by=by))
+        append_line(Path(ledger), replace(line, by=by))
     return answer
 
 

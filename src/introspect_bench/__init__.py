@@ -2,13 +2,13 @@
 
 Every verb of the command line is a function here, with an underscore for two words: `run` (and
 `plan`, which is `run --dry-run`), `judge`, `rate`, `score` (`check_score` is its `--check`),
-`compare`, `train`, `train_recipes`, `show` (and `show_judge`), `validate` (`validate_all` takes
-folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`, `doctor`, `labels`,
-`data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`, `data_nulls` (and
-`check_nulls`, which compares what its `--refit` gives), `score_table`, `board_build`,
-`board_check`, `board_diff`, `board_report`, `board_scaling`, `export`,
-`cite` and `version`. `load` reads a run file, `score_all` scores several. They are imported when
-they are first asked for.
+`compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`), `validate`
+(`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`,
+`doctor`, `labels`, `data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`,
+`data_nulls` (and `check_nulls`, which compares what its `--refit` gives), `score_table`,
+`board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`, `export`, `cite` and
+`version`. `load` reads a run file, `score_all` scores several, `data_split` gives queries, vectors
+and answers, `to_pandas` a table of runs or scores. They are imported when they are first asked for.
 """
 
 from importlib import import_module
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         data_metric_card,
         data_nulls,
         data_path,
+        data_split,
         data_verify,
         doctor,
         export,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         load,
         ls,
         plan,
+        plan_training,
         rate,
         recheck,
         run,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         show,
         show_judge,
         submit,
+        to_pandas,
         train,
         train_recipes,
         validate,
@@ -80,6 +83,7 @@ __all__ = [
     "data_metric_card",
     "data_nulls",
     "data_path",
+    "data_split",
     "data_verify",
     "doctor",
     "export",
@@ -90,6 +94,7 @@ __all__ = [
     "load",
     "ls",
     "plan",
+    "plan_training",
     "rate",
     "recheck",
     "run",
@@ -99,6 +104,7 @@ __all__ = [
     "show",
     "show_judge",
     "submit",
+    "to_pandas",
     "train",
     "train_recipes",
     "validate",

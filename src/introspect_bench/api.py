@@ -18,8 +18,12 @@ from .benchmark.runs import provenance
 if TYPE_CHECKING:
     from .baselines.train_recipes import train_recipes
     from .benchmark.backends.training.command import train
+    from .benchmark.backends.training.estimate import plan_training
     from .benchmark.evaluation.plan import TaskPlan
+    from .benchmark.evaluation.spec import RunSpec
+    from .benchmark.explainer import Explainer
     from .benchmark.export.export import export
+    from .benchmark.export.frames import to_pandas
     from .benchmark.metrics.card import data_metric_card
     from .benchmark.runs.run import Run
     from .benchmark.scoring.compare import compare
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         show,
         validate,
     )
+    from .benchmark.suite.split import data_split
     from .citation import cite
     from .leaderboard.report.pairs import board_report
     from .leaderboard.report.scaling import board_scaling
@@ -61,6 +66,7 @@ __all__ = [
     "data_metric_card",
     "data_nulls",
     "data_path",
+    "data_split",
     "data_verify",
     "doctor",
     "export",
@@ -72,6 +78,7 @@ __all__ = [
     "load",
     "ls",
     "plan",
+    "plan_training",
     "rate",
     "recheck",
     "run",
@@ -81,6 +88,7 @@ __all__ = [
     "show",
     "show_judge",
     "submit",
+    "to_pandas",
     "train",
     "train_recipes",
     "validate",
@@ -102,12 +110,14 @@ _PLACES = {
     "data_make": "introspect_bench.tasks.build.command:make_data",
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
+    "data_split": "introspect_bench.benchmark.suite.split:data_split",
     "export": "introspect_bench.benchmark.export.export:export",
     "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
     "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
     "ledger_add": "introspect_bench.leaderboard.verification.record:ledger_add",
     "ledger_show": "introspect_bench.leaderboard.verification.record:ledger_show",
     "ls": "introspect_bench.listing:ls",
+    "plan_training": "introspect_bench.benchmark.backends.training.estimate:plan_training",
     "rate": "introspect_bench.tasks.feature_descriptions.judge.command:rate",
     "recheck": "introspect_bench.leaderboard.verification.recheck:recheck",
     "score": "introspect_bench.benchmark.scoring.score:score",
@@ -116,6 +126,7 @@ _PLACES = {
     "show": "introspect_bench.benchmark.scoring.score:show",
     "show_judge": "introspect_bench.tasks.feature_descriptions.judge.command:show_judge",
     "submit": "introspect_bench.leaderboard.submissions.submit:submit",
+    "to_pandas": "introspect_bench.benchmark.export.frames:to_pandas",
     "train": "introspect_bench.benchmark.backends.training.command:train",
     "train_recipes": "introspect_bench.baselines.train_recipes:train_recipes",
     "validate": "introspect_bench.benchmark.scoring.score:validate",
@@ -134,7 +145,7 @@ def __getattr__(name: str) -> Any:
 
 
 def run(
-    model: str,
+    model: str | Path | Explainer,
     *,
     progress: Progress = silent,
     **options: Any,
@@ -142,8 +153,8 @@ def run(
     """Answer the queries of a suite with a model; one run file a task, resumed if it is there.
 
     Args:
-        model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
-            `py:module:Class`.
+        model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`,
+            `py:module:Class`, or an object with a method `complete(prompts)`.
         progress: told of downloads, queries answered and descriptions judged.
         **options: fields of `RunSpec`, such as `split="mini"`.
 
@@ -153,32 +164,36 @@ def run(
         IntegrityError: a file is corrupt, or the run file is another run's.
     """
     from .benchmark.evaluation.run import run as run_all
+
+    return run_all(_request(model, options), progress=progress)
+
+
+def _request(model: str | Path | Explainer, options: dict[str, Any]) -> RunSpec:
+    from .benchmark.evaluation.objects import object_name
     from .benchmark.evaluation.spec import RunSpec
 
-    return run_all(
-        RunSpec(model=model, **options),
-        progress=progress,
-    )
+    if isinstance(model, str | Path):
+        return RunSpec(model=str(model), **options)
+    return RunSpec(model=object_name(model), explainer=model, **options)
 
 
-def plan(model: str, **options: Any) -> tuple[TaskPlan, ...]:
+def plan(model: str | Path | Explainer, **options: Any) -> tuple[TaskPlan, ...]:
     """Say what `run` with the same arguments would do; loads no weights."""
     from .benchmark.evaluation.plan import plan_run
-    from .benchmark.evaluation.spec import RunSpec
 
-    return plan_run(RunSpec(model=model, **options))
+    return plan_run(_request(model, options))
 
 
 def load(path: Path | str) -> Run:
-    """Read a run file, strictly.
+    """Read a run file, or a folder's only one, strictly.
 
     Raises:
         UsageError: it can't be opened.
         IntegrityError: it is not a sound run file; the message starts with `file:line`.
     """
-    from .benchmark.runs.run import read_run
+    from .benchmark.runs.run import read_run, run_file
 
-    return read_run(Path(path))
+    return read_run(run_file(path))
 
 
 def doctor(

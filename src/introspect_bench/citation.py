@@ -13,7 +13,7 @@ from .benchmark.errors import UsageError
 from .benchmark.files import read_json
 from .benchmark.models.targets import TARGETS
 from .benchmark.registry import suites
-from .benchmark.runs.run import read_run
+from .benchmark.runs.run import read_run, run_files
 from .benchmark.suite.select import tasks_of
 
 FORMATS = ("text", "bibtex", "cff")
@@ -110,16 +110,16 @@ def _works(name: str) -> list[Source]:
     works += [SOURCES[key] for key in _FILE["targets"].get(name, ())]
     if works:
         return works
-    if not Path(name).is_file():
+    if not Path(name).exists():
         raise UsageError(
             f"cannot cite {name!r}: choose from {', '.join(citable())}, or give a run file"
         )
-    header = read_run(Path(name)).header
-    about = header.task
     works = [_package(), SOURCES["paper"]]
-    if about.suite in suites():  # the header's word is never taken as a path
-        works += _suite(about.suite, about.id)
-        works += [SOURCES[key] for key in _FILE["targets"].get(about.suite, ())]
+    for path in run_files(name):
+        about = read_run(path).header.task
+        if about.suite in suites():  # the header's word is never taken as a path
+            works += _suite(about.suite, about.id)
+            works += [SOURCES[key] for key in _FILE["targets"].get(about.suite, ())]
     return works
 
 

@@ -51,6 +51,8 @@ RENAMED = {
 
 DEBUG_VARIABLE = "INTROSPECT_BENCH_DEBUG"
 """Environment variable that, when not empty, shows the traceback of an expected error too."""
+GOES_ON = ("run", "judge", "train", "data")
+"""Verbs that keep what they finished."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 MISSING = 3
@@ -106,7 +108,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except IntrospectBenchError as error:
         return _explain(str(error), error.exit_code)
     except click.Abort:
-        return _explain("interrupted", INTERRUPTED)
+        goes_on = (
+            "; the same command goes on where it was"
+            if arguments and arguments[0] in GOES_ON
+            else ""
+        )
+        return _explain(f"interrupted{goes_on}", INTERRUPTED)
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         hint = f" (see {where} --help)" if where else ""

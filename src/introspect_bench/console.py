@@ -1,4 +1,4 @@
-"""What a person sees: results on stdout, progress on stderr, nothing a terminal would obey.
+"""What a person sees: options and results, nothing a terminal would obey.
 
 Text that a model or a file wrote passes through `printable` first.
 """
@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import difflib
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from .benchmark.evaluation.spec import INJECTIONS
 from .benchmark.suite.subset import Amount, read_amount
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
 
 Declared = TypeVar("Declared", bound=Callable[..., Any] | click.Command)
 """A command, or the function that becomes one."""
@@ -195,6 +189,13 @@ def emit_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
+def minutes(seconds: float | None) -> str:
+    """Say an estimated time."""
+    if seconds is None:
+        return "unknown time"
+    return "under a minute" if seconds < 60 else f"up to {seconds / 60:.0f} min"
+
+
 def warn_unread(results: Iterable[Mapping[str, Any]]) -> None:
     """Say on stderr, of each run of which most replies cannot be read, what one of them is."""
     for result in results:
@@ -214,63 +215,3 @@ def emit_labels(counts: Iterable[Mapping[str, Any]]) -> None:
         if found := one["labels_reproduced"]:
             said = f"labels reproduced {found['n']} / {found['of']}"
             click.echo(f"{one['task']} · {one['split']}: {said}")
-
-
-class Bar:
-    """Progress on stderr: a bar that moves on a terminal, one line a step elsewhere."""
-
-    def __init__(self, live: Progress | None) -> None:
-        self._live = live
-        self._steps: dict[str, TaskID | None] = {}
-
-    def __call__(
-        self, what: str, done: int = 0, total: int | None = None, *, unit: str = "", note: str = ""
-    ) -> None:
-        """Show how far a step is."""
-        shown = [f"{n / 1e6:.1f} MB" if unit == "bytes" else str(n) for n in (done, total or 0)]
-        amount = " of ".join(shown) if total else shown[0] if done else ""
-        self._show(what, done, total, f"{amount}  {note}".strip())
-
-    def _show(self, what: str, done: int, total: int | None, amount: str) -> None:
-        if what not in self._steps:
-            if self._live is None:
-                click.echo(f"{printable(what)} ...", err=True)
-                self._steps[what] = None
-            else:
-                for step in self._live.tasks:  # one step at a time: the one before has ended
-                    end = step.total or step.completed or 1
-                    self._live.update(step.id, total=end, completed=end)
-                self._steps[what] = self._live.add_task(printable(what), total=total, amount=amount)
-        step_id = self._steps[what]
-        if self._live is not None and step_id is not None:
-            self._live.update(step_id, completed=done, total=total, amount=amount)
-
-
-@contextmanager
-def progress() -> Iterator[Bar]:
-    """Show progress on stderr while the block runs."""
-    if not sys.stderr.isatty():
-        yield Bar(None)
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns: list[Any] = [
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[amount]}", markup=False),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),  # of the step
-    ]
-    # the stream itself, not whatever `sys.stderr` is at the moment: libraries are silenced by
-    # redirecting that
-    with Progress(*columns, console=Console(file=sys.stderr)) as live:
-        yield Bar(live)

@@ -43,7 +43,7 @@ def make_data(
     *,
     seed: int = 0,
     device: str = "cpu",
-    out_dir: Path = Path("suites"),
+    out_dir: Path | str = "suites",
     fresh_of: str | None = None,
     progress: Progress = silent,
     **options: Any,
@@ -77,7 +77,7 @@ def make_data(
         target=description,
         folder=folder,
         seed=seed,
-        out=out_dir / name / task / version,
+        out=Path(out_dir) / name / task / version,
         work=cache_dir() / "work" / f"{name}-{task}-{digest}",
         sizes=more.sizes,
         draft=more.draft,
@@ -199,7 +199,7 @@ def _summed(progress: Progress) -> Report:
 
 
 def hold_out_data(
-    suite: str, n: int, out_dir: Path, *, tasks: Sequence[str] = ()
+    suite: str, n: int, out_dir: Path | str, *, tasks: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Hold a part of a suite's train out as the validation split of a suite of its own.
 
@@ -215,7 +215,7 @@ def hold_out_data(
     for task, found in tasks_of(suite, tasks):
         if found.describes and not tasks:
             continue
-        path = out_dir / task.name / task.version
+        path = Path(out_dir) / task.name / task.version
         manifest = hold_out(found, n, path)
         counts = {split: own["queries"] for split, own in manifest["splits"].items()}
         row = {"task": task.name, "path": str(path), "queries": counts}

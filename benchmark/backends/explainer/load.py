@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...cache import Progress, silent
-from ...errors import UsageError
+from ...errors import MissingPartError, UsageError
 from ...explainer import ExplainerCard
 from ...files import read_json, sha256_file
 from ...judging.rubric import PROMPT_VERSION, Message
@@ -24,7 +24,7 @@ from ...models.fetch import prepare_target
 from ...models.targets import HubId, TargetSpec, find_name, hub_snapshot, locate, weight_files
 from ...records import GREEDY, Prompt, Query
 from ..injection.learned import Learned, read_learned
-from ..injection.spec import Injection, Injections, all_injections, injections_from_json, merged
+from ..injection.spec import Injection, Injections, all_injections, merged
 from ..models.pretrained import (
     ADAPTER,
     find_dtype,
@@ -34,13 +34,10 @@ from ..models.pretrained import (
     usable_device,
 )
 from ..models.twins import make_twin
+from .declared import SETTINGS, about_training, declared, declared_injection, declared_twin
 from .families import Family, find_family
 from .local import MAX_NEW_TOKENS, LocalExplainer
 from .selfie_adapters import is_selfie_adapter, open_selfie_adapter
-
-KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "validation_loss"})
-"""Keys of `explainer.json`; all but the schema and the loss are read here."""
-SETTINGS = "explainer.json"  # optional file of a model's folder, see above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +91,27 @@ def open_checkpoint(
     injection: Injections | None,
     dtype: torch.dtype,
     progress: Progress,
+    base: str | None = None,
 ) -> Checkpoint:
-    """Read a folder as its family says; `injection` overrides `explainer.json` and family."""
+    """Read a folder as its family says; `injection` overrides `explainer.json` and family.
+
+    `base` is where an adapter's base model is, for one that moved.
+    """
     if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
-        injection = merged(injection, _declared_injection(directory / SETTINGS))
+        injection = merged(injection, declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
     if name == "selfie-adapter":
-        return _selfie(directory, file or None, injection, dtype, progress)
+        return _selfie(directory, file or None, injection, dtype, progress, base)
     if file:
         raise UsageError(f"family {family!r}: only selfie-adapter takes a file")
     known = find_family(name) if name else None
     chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
-    loaded = _load(directory, dtype, progress)
-    decoding, about = _declared(directory / SETTINGS, "decoding"), _about(directory / SETTINGS)
+    loaded = _load(directory, dtype, progress, base)
+    decoding, about = (
+        declared(directory / SETTINGS, "decoding"),
+        about_training(directory / SETTINGS),
+    )
     decoding = None if decoding is None else str(decoding)
     return Checkpoint(*loaded, chosen, learned, known, decoding=decoding, about=about)
 
@@ -118,11 +122,12 @@ def _selfie(
     injection: Injections | None,
     dtype: torch.dtype,
     progress: Progress,
+    base: str | None,
 ) -> Checkpoint:
     adapter = open_selfie_adapter(directory, file)
     relative = directory / adapter.base
-    base = str(relative) if relative.is_dir() else adapter.base
-    folder = find_model(base, progress=progress).directory
+    base = base or (str(relative) if relative.is_dir() else adapter.base)
+    folder = _base_folder(directory, base, progress)
     model, tokenizer, base_hashes = _load(folder, dtype, progress)
     hashes = {adapter.path.name: sha256_file(adapter.path), **_of_base(base_hashes)}
     chosen = merged(injection, adapter.family.injection)
@@ -134,68 +139,35 @@ def _of_base(hashes: dict[str, str]) -> dict[str, str]:
     return {f"base/{name}": digest for name, digest in hashes.items()}
 
 
-def _declared_injection(path: Path) -> Injections:
-    values = read_json(path)
-    if not isinstance(values.get("injection"), dict) or not set(values) <= KNOWN:
-        raise UsageError(
-            f"{path}: expected injection with an object, and nothing else but what training writes"
-        )
-    return injections_from_json(values["injection"])
+def _base_folder(directory: Path, base: str, progress: Progress) -> Path:
+    try:
+        return find_model(base, progress=progress).directory
+    except (UsageError, MissingPartError) as error:
+        raise type(error)(
+            f"{directory} is an adapter whose base model, {base!r}, is missing: {error}; say where "
+            "it is with --base"
+        ) from error
 
 
 def _load(
-    directory: Path, dtype: torch.dtype, progress: Progress
+    directory: Path, dtype: torch.dtype, progress: Progress, base: str | None = None
 ) -> tuple[Any, Any, dict[str, str]]:
     """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
+        if base is not None:
+            raise UsageError(f"{directory} is no adapter, and --base is for adapters")
         return load_model(directory, dtype), load_tokenizer(directory), hashes
-    base = find_model(_base_model(directory), progress=progress).directory
-    if base.resolve() == directory.resolve():
+    folder = _base_folder(directory, base or _base_model(directory), progress)
+    if folder.resolve() == directory.resolve():
         raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
-    model, tokenizer, base_hashes = _load(base, dtype, progress)
+    model, tokenizer, base_hashes = _load(folder, dtype, progress)
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= _of_base(base_hashes)
-    if twin := _declared_twin(directory / SETTINGS):
+    if twin := declared_twin(directory / SETTINGS):
         model = make_twin(model.float(), twin["kind"], seed=twin["seed"]).to(dtype)
     return merge_adapter(model, directory), tokenizer, hashes
-
-
-def _declared(path: Path, *keys: str) -> Any:
-    value: Any = read_json(path) if path.is_file() else None
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _declared_twin(path: Path) -> dict[str, Any] | None:
-    twin = _declared(path, "twin")
-    if twin is None:
-        return None
-    if not isinstance(twin, dict) or set(twin) != {"kind", "seed"}:
-        raise UsageError(f"{path}: expected twin with kind and seed")
-    if type(twin["kind"]) is not str or type(twin["seed"]) is not int:
-        raise UsageError(f"{path}: expected a name as kind and a whole number as seed of its twin")
-    return twin
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """What a card says of an explainer's training, where its folder says it."""
-    n_train = _declared(path, "training", "lessons", "n_train")
-    reading = _declared(path, "training", "settings", "reading")
-    loss = _declared(path, "validation_loss")
-    if n_train is not None and (
-        not isinstance(n_train, dict) or not all(type(n) is int for n in n_train.values())
-    ):
-        raise UsageError(f"{path}: expected n_train with a whole number for each task")
-    if loss is not None and type(loss) is not float:
-        raise UsageError(f"{path}: expected a number as validation_loss")
-    if reading is not None and not isinstance(reading, dict):
-        raise UsageError(f"{path}: expected reading with an object")
-    about = {"twin": _declared_twin(path), "n_train": n_train, "reading": reading}
-    about = {name: value for name, value in about.items() if value}
-    return about | ({} if loss is None else {"validation_loss": loss})
 
 
 def _base_model(directory: Path) -> str:
@@ -217,10 +189,11 @@ def load_local(
     dtype: str = "auto",
     family: str | None = None,
     target: str | None = None,
+    base: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> tuple[LocalExplainer, ExplainerCard]:
-    """Load a folder, hub id or target name as an explainer; an adapter brings its base model.
+    """Load a folder, hub id or target name as an explainer; an adapter names its `base` model.
 
     Options are fields of `local.Options`; where they say nothing of injection or decoding,
     `explainer.json` does. `family` (or `selfie-adapter:FILE`) is told from the checkpoint if None.
@@ -228,7 +201,8 @@ def load_local(
     """
     where, number = usable_device(device), find_dtype(dtype, device)
     place = find_model(model, progress=progress)
-    opened = open_checkpoint(place.directory, family, options.get("injection"), number, progress)
+    way = options.get("injection")
+    opened = open_checkpoint(place.directory, family, way, number, progress, base)
     quotes = any(way.quotes for way in all_injections(opened.injection))
     target_tokenizer = None
     if target is not None and options.get("use_vectors", True) and quotes:
@@ -241,6 +215,7 @@ def load_local(
         learned=opened.learned,
         family=opened.family,
         target_tokenizer=target_tokenizer,
+        progress=progress,
         **options,
     )
     card = ExplainerCard(

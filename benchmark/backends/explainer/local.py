@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...cache import Progress, silent
 from ...errors import UsageError
 from ...metrics.verdicts import normalise_content
 from ...prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
@@ -23,10 +24,10 @@ from ..models.batch import stop_tokens
 from .chat import Encoded, Encoder
 from .decoding import Decoder, Head, Written
 from .families import Family, FamilyEncoder
+from .memory import Room
 
 MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
 MAX_THINKING_TOKENS = 1024  # the same with thinking
-
 HEADS_KEPT = 4  # heads remembered between calls; a task has a few templates
 
 
@@ -43,6 +44,7 @@ class Options:
     system: str | None = None  # text before the instructions
     openings: Sequence[str] = ()  # the one whose first token is likeliest begins a reply
     decoding: str = GREEDY  # one of `DECODINGS`
+    progress: Progress = silent  # told if memory ends
 
     def __post_init__(self) -> None:
         """Refuse what no explainer can do."""
@@ -95,6 +97,7 @@ class LocalExplainer:
         default = MAX_THINKING_TOKENS if asked.thinking else MAX_NEW_TOKENS
         self.max_new_tokens = asked.max_new_tokens or default
         self.batch_size, self.decoding = asked.batch_size or AUTO_BATCH_SIZE, asked.decoding
+        self._room = Room(self.batch_size, fixed=asked.batch_size is not None, tell=asked.progress)
         self.injector = Injector(model, chosen, self.learned.used_by(chosen))
         self.decoder = Decoder(model, self.injector, max_new_tokens=self.max_new_tokens)
         config = model.config.get_text_config()
@@ -115,9 +118,9 @@ class LocalExplainer:
             head, questions = self._encoded(prompts)
             order = sorted(range(len(prompts)), key=lambda i: (len(questions[i].ids), i))
             replies: dict[int, Completion] = {}
-            for start in range(0, len(order), self.batch_size):
-                part = order[start : start + self.batch_size]
-                written = self._written(head, [questions[i] for i in part], prompts[0])
+            for part, written in self._room.parts(
+                order, lambda part: self._written(head, [questions[i] for i in part], prompts[0])
+            ):
                 for i, reply in zip(part, written, strict=True):
                     n_in = len(head.encoded.ids) + len(questions[i].ids)
                     replies[i] = self._completion(reply, n_in)
@@ -186,7 +189,8 @@ class LocalExplainer:
         if maps is None and d_target != self.d_model:
             raise UsageError(
                 f"the vectors have width {d_target} but this explainer has width {self.d_model} "
-                "and brings no projection for them; --no-vector runs it without them, as a control"
+                "and brings no projection for them; `introspect-bench train --projection aligned` "
+                "trains one, --no-vector runs it without them, as a control"
             )
 
     def _encoded(self, prompts: Sequence[Prompt]) -> tuple[Head, list[Encoded]]:

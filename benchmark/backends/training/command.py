@@ -7,7 +7,7 @@ never opened. Nothing here imports torch before a training begins.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoder
 from ..injection.spec import Injection, Injections, Maps, all_injections, injection_of, own_layers
-from .spec import LENS, ExplainerSettings, TrainSpec
+from .estimate import checks, n_train
+from .spec import LENS, ExplainerSettings, TrainSpec, split_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def plan_projection(
     if others := _widths(plain, width) - {width}:
         raise UsageError(
             f"the vectors have width {min(others)} but {base.name} has width {width}; "
-            "give --projection aligned or random"
+            "give `train --projection aligned`, or random"
         )
     if start == "none" or (plain and not mapped):
         return Projecting(injections=injections)
@@ -145,22 +146,20 @@ def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int
     )
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path | str) -> list[str]:
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in Path(path).read_text().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise MissingPartError(f"{path}: no text can be read from it: {error}") from error
     return [line for line in lines if line]
 
-
-N_VALIDATION = 200  # most validation queries of a task that a training stops by
 
 Suites = Sequence[tuple[Task, Suite]]  # tasks to learn, with their suites
 
 
 def train(
     base: str,
-    output: Path,
+    output: Path | str,
     *,
     progress: Progress = silent,
     **options: Any,
@@ -168,25 +167,29 @@ def train(
     """Fine-tune an explainer on the training split of a suite; resumed if it was killed.
 
     Options are fields of `TrainSpec`, such as `suite`, and of `ExplainerSettings`, such as
-    `learning_rate`. Returns `output`.
+    `learning_rate`. Unless `evaluations` are given, a tenth of the time at most goes to validation.
+    Returns `output`.
     """
     from ..explainer.load import find_model
     from ..models.pretrained import load_tokenizer
     from .train import Training, train_explainer
 
-    asked = {field.name for field in fields(TrainSpec)} & set(options)
-    request = TrainSpec(base=base, output=output, **{name: options.pop(name) for name in asked})
+    request, options = split_options(base, output, options)
     suites = tasks_of(request.suite, request.tasks)
     folder = find_model(base, progress=progress).directory
     ways = {t.name: injection_of(t.name, request.injection) for t, _ in suites if t.uses_vector}
     seen = [suite for task, suite in suites if task.uses_vector and not request.no_vector]
     projecting = plan_projection(request, seen, folder, ways, progress)
+    given = options.pop("evaluations", None)
     settings = _settings(request, projecting.injections, options)
+    n_seen = settings.epochs * sum(n_train(request, suite) for _, suite in suites)
+    evaluations, few = checks(n_seen, suites, given)
+    settings = replace(settings, evaluations=evaluations)
     tokenizer = load_tokenizer(folder)
     counts = _target_tokenizer(settings.injection, suites, progress)
     encoder = Encoder(tokenizer, use_vectors=not request.no_vector, target_tokenizer=counts)
     progress("encoding queries")
-    lessons, validation = _lessons(request, settings, suites, encoder)
+    lessons, validation = _lessons(request, settings, suites, encoder, few)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     training = Training(
         base=folder,
@@ -199,7 +202,7 @@ def train(
         project=projecting.make,
         device=request.device,
     )
-    return train_explainer(training, output, progress)
+    return train_explainer(training, Path(output), progress)
 
 
 def _settings(
@@ -226,7 +229,11 @@ def _target_tokenizer(injection: Injections, suites: Suites, progress: Progress)
 
 
 def _lessons(
-    request: TrainSpec, settings: ExplainerSettings, suites: Suites, encoder: Encoder
+    request: TrainSpec,
+    settings: ExplainerSettings,
+    suites: Suites,
+    encoder: Encoder,
+    few: Mapping[str, int],
 ) -> tuple[list[Any], list[Any]]:
     from .dataset import make_lessons
     from .reading import make_reading_lessons
@@ -243,8 +250,8 @@ def _lessons(
         lessons += make_lessons(task, suite, own, n=n, seed=seed)
         if reading is not None:
             lessons += make_reading_lessons(task, suite, own, reading, n=n, seed=seed)
-        few = min(N_VALIDATION, len(suite.queries("validation")))
-        validation += make_lessons(task, suite, own, split="validation", n=few, seed=seed)
+        n_read = few[task.name]
+        validation += make_lessons(task, suite, own, split="validation", n=n_read, seed=seed)
     if not lessons:
         raise UsageError(f"suite {suites[0][1].name}: no training queries")
     return lessons, validation
@@ -254,7 +261,7 @@ def _in_bfloat16(request: TrainSpec) -> bool:
     """What is computed in; a training that goes on keeps what it began with."""
     from .train import PLAN, bfloat16_is_faster
 
-    plan = request.output / PLAN
+    plan = Path(request.output) / PLAN
     if request.precision != "auto":
         return request.precision == "bfloat16"
     if plan.is_file():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ class TrainSpec:
     """Everything that `train` is asked for, but for the settings."""
 
     base: str  # folder, hub id or target's name of the model to train
-    output: Path  # folder that gets the explainer; `run --model OUTPUT` runs it
+    output: Path | str  # folder that gets the explainer; `run --model OUTPUT` runs it
     suite: str = "smollm2-135m"  # name or folder of a suite
     tasks: Sequence[str] = ()  # tasks to learn, mixed; all of the suite if empty
     n_train: Amount | None = None  # of each task, or below 1 the part; whole contrast groups
     no_vector: bool = False  # leave vectors out, as a control
     injection: Injections | None = None  # the default where nothing is said
     projection: str = "none"  # one of `STARTS`: maps into the base model's width
-    align: Path | None = None  # texts, one a line; None: what the target wrote
+    align: Path | str | None = None  # texts, one a line; None: what the target wrote
     target: str | None = None  # target to align with; the suite's own if None
     device: str = "cpu"  # a torch device
     seed: int = 0  # decides draws, initial weights and order
@@ -106,3 +106,13 @@ class ExplainerSettings:
         if self.reading is None:
             del values["reading"]
         return values
+
+
+def split_options(
+    base: str, output: Path | str, options: Mapping[str, Any]
+) -> tuple[TrainSpec, dict[str, Any]]:
+    """Tell what a training reads from how it is done, which is returned as it is."""
+    names = {field.name for field in fields(TrainSpec)}
+    asked = {name: value for name, value in options.items() if name in names}
+    rest = {name: value for name, value in options.items() if name not in names}
+    return TrainSpec(base=base, output=output, **asked), rest

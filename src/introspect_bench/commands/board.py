@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import Declared, emit, emit_json, output, printable, progress
+from ..bars import progress
+from ..console import Declared, emit, emit_json, output, printable
 
 CHECK_FAILED = 1
 """Exit code when two boards differ."""

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import choice, emit_json, progress
+from ..bars import progress
+from ..console import choice, emit_json
 from ..leaderboard.report import differences
 
 

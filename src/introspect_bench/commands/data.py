@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import emit_json, emit_table, output, printable, progress
+from ..bars import progress
+from ..console import emit_json, emit_table, output, printable
 
 
 @click.group()

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from .. import api
+from ..bars import progress
 from ..benchmark.errors import CheckFailedError
-from ..console import emit_json, emit_labels, emit_table, progress
+from ..console import emit_json, emit_labels, emit_table
 
 
 @click.command()

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import Grouped, emit_json, grouped, progress
+from ..bars import progress
+from ..console import Grouped, emit_json, grouped
 
 JUDGES = ("exact-predicates", "simulator")
 """What `--judge` takes."""

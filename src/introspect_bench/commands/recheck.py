@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import emit_json, emit_table, printable, progress
+from ..bars import progress
+from ..console import emit_json, emit_table, printable
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import api
+from ..bars import progress
 from ..benchmark.evaluation.spec import RunSpec
 from ..benchmark.export import tables as table
 from ..console import (
@@ -22,7 +23,7 @@ from ..console import (
     emit_table,
     grouped,
     injection_options,
-    progress,
+    minutes,
     warn_unread,
 )
 
@@ -76,7 +77,12 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 @click.option("--dry-run", is_flag=True, help="Say queries, tokens, time and disk; load nothing.")
 @option("--device", metavar="NAME", help="Such as cpu, cuda or cuda:1.")
 @click.option(
-    "--batch-size", callback=batch_size, metavar="N|auto", default="auto", show_default=True
+    "--batch-size",
+    callback=batch_size,
+    metavar="N|auto",
+    default="auto",
+    show_default=True,
+    help="auto: 128 prompts at once, and half as many each time that memory ends.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @injection_options(VECTORS)
@@ -112,6 +118,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     metavar="NAME",
     help="Convention of prompts: paper, activation-oracle, latentqa or selfie-adapter[:FILE].",
 )
+@option("--base", title=LOCAL, metavar="MODEL", help="Base of an adapter, where it moved.")
 @option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")
 @grouped(
     MORE,
@@ -158,7 +165,9 @@ def command(
         "judge": not no_judge,
     }
     if dry_run:
-        _emit_plans(api.plan(**options), as_json)
+        with progress():
+            plans = api.plan(**options)
+        _emit_plans(plans, as_json)
         return
     try:
         with progress() as bar:
@@ -204,16 +213,10 @@ def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:
     rows = []
     for plan in plans:
         tokens, disk = f"about {plan.prompt_tokens:,}", f"{plan.disk_bytes / 1e6:.1f} MB"
-        rows.append((plan.task, plan.queries, tokens, _minutes(plan.seconds), disk, plan.path))
+        rows.append((plan.task, plan.queries, tokens, minutes(plan.seconds), disk, plan.path))
     emit_table(("task", "queries", "prompt tokens", "time", "disk", "file"), rows)
     if download := max((plan.download_bytes for plan in plans), default=0):
         room = max(plan.cache_bytes for plan in plans)
         click.echo(
             f"once before: a download of {download / 1e6:.0f} MB, {room / 1e6:.0f} MB of cache"
         )
-
-
-def _minutes(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return "under a minute" if seconds < 60 else f"up to {seconds / 60:.0f} min"

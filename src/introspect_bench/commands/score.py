@@ -35,7 +35,7 @@ def command(
     readme: Path | None,
     as_json: bool,
 ) -> None:
-    """Score run files against the ground truth.
+    """Score run files, or folders of them, against the ground truth.
 
     No model, no network, the same bytes every time. Every query counts; one that was not answered,
     or whose answer cannot be read, is wrong. --check fails on partial and incomplete runs, drafts
@@ -57,7 +57,9 @@ def command(
         for result in results if details else ():
             emit_details(result)
     if check:
-        for path, result in zip(runs, results, strict=True):
+        from ..benchmark.runs.run import run_files
+
+        for path, result in zip(run_files(runs), results, strict=True):
             api.check_score(path, result)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
 
 from .. import api
-from ..console import emit_json, emit_table, printable, progress
+from ..bars import progress
+from ..console import emit_json, emit_table, printable
 
 JUDGE = "judge"
+_RUN = ("explainer", "task", "split")
 """Shown instead of a run."""
 
 
@@ -22,8 +26,8 @@ JUDGE = "judge"
 def command(reference: str, suite: str | None, measure: bool, device: str, as_json: bool) -> None:
     """Print queries beside truth, answer and score.
 
-    A line for each query of a run, or one query in full. `show judge` says what the suite's
-    judge of descriptions makes of texts whose worth is known.
+    A line for each query of a run, or of the runs in a folder, or one query in full. `show judge`
+    says what the suite's judge of descriptions makes of texts whose worth is known.
     """
     if reference == JUDGE:
         with progress() as bar:
@@ -39,9 +43,13 @@ def command(reference: str, suite: str | None, measure: bool, device: str, as_js
         for name, value in rows[0].items():
             click.echo(f"{name:>12}  {_indented(value)}")
     else:
-        score = "exact" if "exact" in rows[0] else "matched_auroc"
-        head = ("id", "kind", "status", score, "truth", "answer")
-        emit_table(head, [[_short(row[name]) for name in head] for row in rows])
+        runs = [list(own) for _, own in groupby(rows, itemgetter(*_RUN))]
+        for own in runs:
+            if len(runs) > 1:
+                click.echo(printable(" · ".join(own[0][key] for key in _RUN)))
+            score = "exact" if "exact" in own[0] else "matched_auroc"
+            head = ("id", "kind", "status", score, "truth", "answer")
+            emit_table(head, [[_short(row[name]) for name in head] for row in own])
 
 
 def _emit_quality(found: dict[str, Any], as_json: bool) -> None:

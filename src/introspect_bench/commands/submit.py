@@ -51,7 +51,7 @@ def command(
     as_json: bool,
     **said: Any,
 ) -> None:
-    """Turn run files into a folder that a pull request adds.
+    """Turn run files, or a folder of them, into a folder that a pull request adds.
 
     Checks everything that CI checks and changes no file that exists. --declare states: nothing was
     trained on validation or test queries, or chosen on test queries; every reply is what the

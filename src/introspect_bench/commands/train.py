@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from .. import api
+from ..bars import progress
 from ..console import (
     Grouped,
     amount,
@@ -16,11 +18,15 @@ from ..console import (
     config_option,
     emit,
     emit_json,
+    emit_table,
     grouped,
     injection_options,
+    minutes,
     output,
-    progress,
 )
+
+if TYPE_CHECKING:
+    from ..benchmark.backends.training.estimate import TrainPlan
 
 EXPLICIT = (
     ParameterSource.COMMANDLINE,
@@ -51,7 +57,13 @@ WITH_RECIPE = {
 )
 @click.option("--rank", type=int, default=16, show_default=True, help="Rank of the adapter.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
-@click.option("--evaluations", type=int, metavar="N", help="Validations in training, at most.")
+@click.option(
+    "--evaluations",
+    type=int,
+    metavar="N",
+    help="Validations in training, at most. Default: as many as take a tenth of the time.",
+)
+@click.option("--dry-run", is_flag=True, help="Say queries, steps and time; load nothing.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @choice(
     "--precision",
@@ -131,6 +143,7 @@ def command(
     recipes: tuple[str, ...],
     answer: str | None,
     shuffled: bool,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -143,6 +156,8 @@ def command(
     from ..benchmark.backends.injection.spec import parse_injection
     from ..benchmark.backends.training.spec import Reading
 
+    if recipes and dry_run:
+        raise click.UsageError("--dry-run is for a training without --recipe")
     if recipes:
         ctx = click.get_current_context()
         given = {name for name in ctx.params if ctx.get_parameter_source(name) in EXPLICIT}
@@ -159,9 +174,10 @@ def command(
         options["reading"] = Reading(when=reading, share=reading_share, kinds=kinds)
     elif kinds or reading_share != 1:
         raise click.UsageError("--reading-share and --reading-kind go with --reading")
-    if options["evaluations"] is None:
-        options.pop("evaluations")
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
+    if dry_run:
+        _emit_plan(api.plan_training(**options), as_json)
+        return
     with progress() as bar:
         folder = api.train(
             **options,
@@ -170,6 +186,18 @@ def command(
         )
     said = f"{folder}: trained; run it with `introspect-bench run --model {folder}`"
     emit({"explainer": str(folder)}, said, as_json=as_json)
+
+
+def _emit_plan(plan: TrainPlan, as_json: bool) -> None:
+    if as_json:
+        emit_json({"plan": dataclasses.asdict(plan)})
+        return
+    rows = [(task, n, plan.validation[task]) for task, n in plan.queries.items()]
+    emit_table(("task", "queries", "validation"), rows)
+    click.echo(
+        f"{plan.path}: about {plan.steps} steps, {plan.evaluations} validations, about "
+        f"{plan.prompt_tokens:,} prompt tokens, {minutes(plan.seconds)}"
+    )
 
 
 def _train_recipes(

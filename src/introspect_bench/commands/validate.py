@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .. import api
-from ..console import emit_json, emit_table, printable, progress
+from ..bars import progress
+from ..console import emit_json, emit_table, printable
 
 
 @click.command()
@@ -29,9 +30,9 @@ def command(
 ) -> None:
     """Read run files and submissions strictly, and say what is wrong.
 
-    PATH is a run file, the folder of an entry, or submissions/ with all of them. A partial or
-    incomplete run is a sound file that cannot be submitted; --strict refuses it. Entries are held
-    to everything CI holds them to, and their scores are computed again.
+    PATH is a run file, a folder of them, the folder of an entry, or submissions/ with all of them.
+    A partial or incomplete run is a sound file that cannot be submitted; --strict refuses it.
+    Entries are held to everything CI holds them to, and their scores are computed again.
     """
     from ..benchmark.files import write_json_atomic
     from ..leaderboard.submissions.findings import Finding, raise_worst

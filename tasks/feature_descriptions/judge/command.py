@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ....benchmark.cache import Progress, cache_dir, silent
+from ....benchmark.errors import UsageError
 from ....benchmark.judging.rating import rate_run
 from ....benchmark.judging.rubric import Judge as LanguageJudge
 from ....benchmark.registry import suites
-from ....benchmark.runs.run import read_run
+from ....benchmark.runs.run import read_run, run_files
 from ....benchmark.scoring.grade import about
 from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.select import find_suite
+from ....benchmark.suite.suite import Suite
+from ....benchmark.task import Task
 from .run import judge as judge_descriptions
 
 
@@ -25,15 +28,26 @@ def judge(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> int:
-    """Have the descriptions of a complete run judged, as `run` does at its end; returns how many.
+    """Have the descriptions of complete runs judged, as `run` does at its end; returns how many.
 
-    Judgements are appended to the run file, those that are there are kept. `suite` is a folder of
+    `path` is a run file or a folder, in which runs of other tasks are passed over. Judgements are
+    appended to the run file, those that are there are kept. `suite` is a folder of
     suites, for one that is not in the package; `judges` are of `exact-predicates` and `simulator`,
     the first if empty.
     """
-    path = Path(path)
-    task, where = about(read_run(path), suite)
-    return judge_descriptions(path, task, where, names=judges, device=device, progress=progress)
+    return sum(
+        judge_descriptions(one, task, where, names=judges, device=device, progress=progress)
+        for one, task, where in _described(path, suite)
+    )
+
+
+def _described(path: Path | str, suite: str | None) -> list[tuple[Path, Task, Suite]]:
+    """Return run files with task and suite; of a folder those that hold descriptions."""
+    found = [(one, *about(read_run(one), suite)) for one in run_files(path)]
+    kept = [one for one in found if one[2].describes or not Path(path).is_dir()]
+    if not kept:
+        raise UsageError(f"{path}: no run in this folder holds descriptions; nothing to judge")
+    return kept
 
 
 def rate(
@@ -47,7 +61,7 @@ def rate(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> int:
-    """Have a language model rate the descriptions of a complete run against the references.
+    """Have a language model rate the descriptions of complete runs against the references.
 
     Ratings are appended to the run file, those that are there are kept; returns how many. If more
     than 2 % of the replies are malformed (`CheckFailedError`), nothing is appended.
@@ -57,12 +71,13 @@ def rate(
     holds its key, and `structured` to have it hold replies to a JSON schema; without one `model` is
     a folder, hub id or target's name, loaded on a device.
     """
-    path = Path(path)
-    task, where = about(read_run(path), suite)
+    runs, cache = _described(path, suite), cache_dir() / "judge"
 
     def rated(judge: LanguageJudge) -> int:
-        cache = cache_dir() / "judge"
-        return rate_run(path, task=task, suite=where, judge=judge, cache=cache, progress=progress)
+        return sum(
+            rate_run(one, task=task, suite=where, judge=judge, cache=cache, progress=progress)
+            for one, task, where in runs
+        )
 
     if endpoint is None:
         from ....benchmark.backends.explainer.load import load_judge

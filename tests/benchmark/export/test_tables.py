@@ -33,6 +33,7 @@ def result(
         "explainer": {"name": name, "kind": kind, "no_vector": False},
         "partial": False,
         "complete": True,
+        "counts": {"queries": 200},
         "headline": "exact_match",
         "metrics": ["exact_match", "group_consistency"],
         "overall": {"n": 200, "scored": 190, "unparsed": 8, "missing": 2, "metrics": metrics},
@@ -180,3 +181,10 @@ def test_two_runs_of_one_name_are_told_apart_by_their_hashes() -> None:
     assert "#" not in plain([same[0], other])
     unhashed = result("me/x", 0.5, body_sha256=None, run_id="abcdef0123")
     assert "me/x #abcdef01" in plain([same[0], unhashed])
+
+
+def test_a_table_of_fewer_queries_than_are_asked_says_why_once() -> None:
+    rows = [result(name, 0.5, counts={"queries": 1456}) for name in ("a", "b")]
+    for show in (plain, markdown):
+        assert show(rows).count("Queries: 200 of the 1,456 that are asked; the others are of") == 1
+        assert "Queries:" not in show([result("a", 0.5)])

@@ -1,0 +1,102 @@
+"""An explainer that is a Python object: what its run is called, and what tells it from others."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+from ..errors import UsageError
+from ..explainer import Explainer, ExplainerCard
+from ..files import canonical_json, sha256_bytes, sha256_file
+
+_PROCESS = uuid.uuid4().hex
+
+
+def object_name(explainer: object) -> str:
+    """Return what would be typed after `--model`; an object must have a method `complete`."""
+    kind = type(explainer)
+    if not callable(getattr(explainer, "complete", None)) or isinstance(explainer, type):
+        raise UsageError(
+            f"{explainer!r:.80} has no method complete(prompts); give the name of a model, or an "
+            "explainer that was made, such as MyExplainer()"
+        )
+    return f"py:{kind.__module__}:{kind.__name__}"
+
+
+def object_card(explainer: Explainer, name: str) -> ExplainerCard:
+    """Say who answers: hashes of its code and of what its public attributes hold.
+
+    Attributes go into a hash, never into the run file: one may be the key of somebody's server.
+    What cannot be hashed, such as a model, is told apart by being this very object, unless the
+    explainer says who it is in a text `identity`.
+    """
+    identity = getattr(explainer, "identity", None)
+    if isinstance(identity, str):
+        settings = {"identity": identity}
+    else:
+        state = [[key, _plain(value, True)] for key, value in sorted(_public(explainer).items())]
+        settings = {
+            "source_sha256": code_sha256(type(explainer)),
+            "state_sha256": sha256_bytes(canonical_json(state).encode()),
+        }
+    return ExplainerCard(name=name, kind="custom", settings=settings)
+
+
+def _public(explainer: object) -> dict[str, Any]:
+    slots = [getattr(kind, "__slots__", ()) for kind in type(explainer).__mro__]
+    names = {name for own in slots for name in ([own] if isinstance(own, str) else own)}
+    names |= set(getattr(explainer, "__dict__", ()))
+    return {name: getattr(explainer, name, None) for name in names if not name.startswith("_")}
+
+
+def code_sha256(kind: Any) -> str:
+    """Hash the file of a class; that of a notebook or a prompt has none, so what it compiled to."""
+    module = sys.modules.get(str(getattr(kind, "__module__", "")))
+    source = getattr(module, "__file__", None)
+    if source and Path(source).is_file():
+        return sha256_file(Path(source))
+    own = [one for one in getattr(kind, "__mro__", (kind,)) if one is not object]
+    return sha256_bytes(canonical_json([list(_parts(one)) for one in own]).encode())
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """Yield what a class or function is made of, the same in every process."""
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    if isinstance(value, type):
+        for name, own in sorted(vars(value).items()):
+            if not name.startswith("__") or isinstance(own, FunctionType):
+                yield name
+                yield from _parts(own)
+    elif isinstance(value, property):
+        yield from _parts(value.fget)
+    elif isinstance(value, FunctionType):
+        yield from _parts(value.__code__)
+        yield str(_plain([value.__defaults__, value.__kwdefaults__], False))
+    elif isinstance(value, CodeType):
+        yield from (value.co_code.hex(), *value.co_names, *value.co_varnames)
+        for constant in value.co_consts:
+            yield from _parts(constant)
+    else:
+        yield str(_plain(value, False))
+
+
+def _plain(value: Any, exact: bool) -> Any:
+    """Return a value as JSON; of what is none its type, `exact`ly also which object it is."""
+    if isinstance(value, str | int | None):
+        return value
+    if isinstance(value, float | Path):
+        return str(value)
+    if isinstance(value, dict):
+        return [[str(key), _plain(own, exact)] for key, own in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(own, exact) for own in value]
+    if isinstance(value, FunctionType):
+        return list(_parts(value))
+    if hasattr(value, "tobytes"):  # an array
+        return sha256_bytes(value.tobytes())
+    return [type(value).__qualname__, *((_PROCESS, id(value)) if exact else ())]
