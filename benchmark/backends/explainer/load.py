@@ -149,7 +149,7 @@ def _load(
     """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
-        return load_model(directory, dtype), load_tokenizer(directory), hashes
+        return load_model(directory, dtype, hashes), load_tokenizer(directory), hashes
     base = find_model(_base_model(directory), progress=progress).directory
     if base.resolve() == directory.resolve():
         raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
