@@ -30,6 +30,7 @@ from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
 from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
+from .local_modules import local_imports
 from .spec import RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
@@ -63,6 +64,11 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
     source = getattr(module, "__file__", None)
     if source:  # changed code is another explainer, so its run is not resumed
         settings["source_sha256"] = sha256_file(Path(source))
+        if Path(source).suffix == ".py" and (others := local_imports(module_name, Path(source))):
+            settings["imports_sha256"] = others
+    identity = getattr(explainer, "identity", None)
+    if identity is not None:  # what its replies depend on besides its code, such as weights
+        settings["declared_identity"] = identity() if callable(identity) else identity
     return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
 
 
