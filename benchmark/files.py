@@ -149,6 +149,22 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
     _write_atomic(path, [data])
 
 
+def write_derived(path: Path, data: bytes) -> None:
+    """Write what can be computed again, atomically, behind a line with its hash."""
+    _write_atomic(path, [sha256_bytes(data).encode() + b"\n", data])
+
+
+def read_derived(path: Path, *, max_bytes: int) -> bytes | None:
+    """Return what `write_derived` wrote; None, to have it computed again, if anything is wrong."""
+    try:
+        if not path.is_file() or path.stat().st_size > max_bytes:
+            return None
+        head, _, data = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return data if head == sha256_bytes(data).encode() else None
+
+
 def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write named arrays atomically, in the bytes that safetensors itself would write."""
     import numpy as np

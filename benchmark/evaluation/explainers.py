@@ -29,7 +29,7 @@ from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
 from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
-from .objects import code_sha256, object_card
+from .objects import code_of, declared_identity, object_card
 from .spec import RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
@@ -61,10 +61,8 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
     explainer: Explainer = factory(**arguments)
     if not callable(getattr(explainer, "complete", None)):
         raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
-    settings = dict(arguments)
-    source = getattr(module, "__file__", None)  # a notebook has none
     # changed code is another explainer, so its run is not resumed
-    settings["source_sha256"] = sha256_file(Path(source)) if source else code_sha256(factory)
+    settings = dict(arguments) | code_of(factory) | declared_identity(explainer)
     return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
 
 

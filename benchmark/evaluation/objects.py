@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..files import canonical_json, sha256_bytes, sha256_file
+from .local_modules import local_imports
 
 _PROCESS = uuid.uuid4().hex
 
@@ -32,18 +33,20 @@ def object_card(explainer: Explainer, name: str) -> ExplainerCard:
 
     Attributes go into a hash, never into the run file: one may be the key of somebody's server.
     What cannot be hashed, such as a model, is told apart by being this very object, unless the
-    explainer says who it is in a text `identity`.
+    explainer says what it holds in `identity`.
     """
-    identity = getattr(explainer, "identity", None)
-    if isinstance(identity, str):
-        settings = {"identity": identity}
-    else:
+    if not (named := declared_identity(explainer)):
         state = [[key, _plain(value, True)] for key, value in sorted(_public(explainer).items())]
-        settings = {
-            "source_sha256": code_sha256(type(explainer)),
-            "state_sha256": sha256_bytes(canonical_json(state).encode()),
-        }
-    return ExplainerCard(name=name, kind="custom", settings=settings)
+        named = {"state_sha256": sha256_bytes(canonical_json(state).encode())}
+    return ExplainerCard(name=name, kind="custom", settings=code_of(type(explainer)) | named)
+
+
+def declared_identity(explainer: Explainer) -> dict[str, Any]:
+    """Return what a class says its replies depend on besides its code, such as weights."""
+    identity = getattr(explainer, "identity", None)
+    if identity is None:
+        return {}
+    return {"declared_identity": identity() if callable(identity) else identity}
 
 
 def _public(explainer: object) -> dict[str, Any]:
@@ -53,14 +56,22 @@ def _public(explainer: object) -> dict[str, Any]:
     return {name: getattr(explainer, name, None) for name in names if not name.startswith("_")}
 
 
-def code_sha256(kind: Any) -> str:
-    """Hash the file of a class; that of a notebook or a prompt has none, so what it compiled to."""
+def code_of(kind: Any) -> dict[str, Any]:
+    """Hash the file of a class and the local files it imports.
+
+    A class of a notebook or a prompt has no file: hashed is what it compiled to.
+    """
     module = sys.modules.get(str(getattr(kind, "__module__", "")))
-    source = getattr(module, "__file__", None)
-    if source and Path(source).is_file():
-        return sha256_file(Path(source))
-    own = [one for one in getattr(kind, "__mro__", (kind,)) if one is not object]
-    return sha256_bytes(canonical_json([list(_parts(one)) for one in own]).encode())
+    source = Path(getattr(module, "__file__", None) or "")
+    if module is None or not source.is_file():
+        own = [one for one in getattr(kind, "__mro__", (kind,)) if one is not object]
+        compiled = canonical_json([list(_parts(one)) for one in own])
+        return {"source_sha256": sha256_bytes(compiled.encode())}
+    settings: dict[str, Any] = {"source_sha256": sha256_file(source)}
+    name = getattr(module.__spec__, "name", None) or source.stem  # a script is called __main__
+    if source.suffix == ".py" and (others := local_imports(name, source)):
+        settings["imports_sha256"] = others
+    return settings
 
 
 def _parts(value: Any) -> Iterator[str]:

@@ -7,17 +7,12 @@ explainer that breaks the contract is named, its replies are never repaired.
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
-import reprlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..cache import Progress, silent
 from ..errors import IntegrityError, UsageError
@@ -28,9 +23,11 @@ from ..prompts import PromptSpec, build_prompts, cut_batches, prompt_sha256, ren
 from ..records import Completion, Prompt, Query
 from ..runs import provenance
 from ..runs.header import Answering, Asked, Environment, Generation, Header, Package, Target
+from ..runs.run import MAX_LINE_BYTES, encode_line
 from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
+from .check_reply import check_reply
 from .lm_eval_models import LM_EVAL_KIND
 from .spec import GENERATION
 
@@ -199,7 +196,8 @@ def _finish(writer: RunWriter, task: Task) -> None:
     )
 
 
-MAX_TOKENS = 10**9  # Of one prompt or reply, so that the run's sum can be read back
+MAX_REPLY_BYTES = MAX_LINE_BYTES - 1024  # Of what a row holds of a reply
+KEPT_BYTES = 4096  # Of one that has more; as many as can be submitted
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -217,12 +215,25 @@ def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
         )
     found = [Completion(text=reply) if isinstance(reply, str) else reply for reply in replies]
     for reply in found:
-        _check(reply, name)
+        check_reply(reply, name)
     return found
 
 
 def reply_fields(task: Task, reply: Completion) -> dict[str, Any]:
-    """Return the fields of a row that come from the reply; only `raw` is ever scored."""
+    """Return the fields of a row that come from the reply; only `raw` is ever scored.
+
+    A reply that no line of a run file can hold is cut, and its `reason` says so.
+    """
+    fields = _fields(task, reply)
+    if len(encode_line(fields)) <= MAX_REPLY_BYTES:
+        return fields
+    whole = reply.text.encode("utf-8", "surrogatepass")
+    kept = whole[:KEPT_BYTES].decode("utf-8", "ignore")
+    cut = dataclasses.replace(reply, text=kept, logprobs=(), ends=())
+    return _fields(task, cut) | {"reason": f"cut to {KEPT_BYTES} of {len(whole)} bytes"}
+
+
+def _fields(task: Task, reply: Completion) -> dict[str, Any]:
     answer = task.parse(reply.text)
     reason = None if answer else ("no answer found" if reply.text.strip() else "empty reply")
     return {
@@ -247,49 +258,3 @@ def _sureness(task: Task, reply: Completion, *, readable: bool) -> dict[str, flo
         n = sum(before < end for before in (0, *reply.ends[:-1]))
         found["logprob_verdict"] = round(sum(reply.logprobs[:n]), 6)
     return found
-
-
-def _check(reply: object, name: str) -> None:
-    text = reply.text if isinstance(reply, Completion) else reply
-    if not isinstance(reply, Completion) or not isinstance(text, str):
-        raise UsageError(
-            f"{name}.complete returned a {type(text).__name__} as a reply, "
-            f"expected text or a Completion"
-        )
-    for field in ("n_in", "n_out"):
-        count = getattr(reply, field)
-        if not _is_count(count):
-            raise UsageError(
-                f"{name}.complete returned a Completion with {field} {reprlib.repr(count)}, "
-                f"expected a whole number from 0 to {MAX_TOKENS}"
-            )
-    if reply.confidence is not None and not _is_share(reply.confidence):
-        raise UsageError(
-            f"{name}.complete returned a Completion with confidence "
-            f"{reprlib.repr(reply.confidence)}, expected None or a number from 0 to 1"
-        )
-    if len(reply.logprobs) != len(reply.ends) or not all(map(_is_logprob, reply.logprobs)):
-        raise UsageError(
-            f"{name}.complete returned a Completion whose logprobs are not one number of 0 or less "
-            "for each of its ends"
-        )
-
-
-def _is_share(value: object) -> bool:
-    return _is_real(value) and 0 <= float(value) <= 1  # type: ignore[arg-type]
-
-
-def _is_logprob(value: object) -> bool:
-    return _is_real(value) and -math.inf < float(value) <= 0  # type: ignore[arg-type]
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, float | int | np.floating) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    """Whether a value is a whole number of Python, numpy or torch, within the limits."""
-    try:
-        return not isinstance(value, bool) and 0 <= operator.index(value) <= MAX_TOKENS  # type: ignore[arg-type]
-    except TypeError:
-        return False

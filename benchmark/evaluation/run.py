@@ -58,14 +58,20 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
+        before = _n_rows(request.path(task, suite))
         path = _predict(request, prompt_spec(request, task, suite), asked, progress)
         if suite.describes and request.judge:
             judge = provided_tasks().judge
             judge(path, task, suite, device=request.device, progress=progress)
-        done.append(read_run(path))
+        found = read_run(path)
+        done.append(replace(found, asked=len(found.rows) - before))
     if refused:
         raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)
+
+
+def _n_rows(path: Path) -> int:
+    return len(read_run(path).rows) if path.is_file() and path.stat().st_size else 0
 
 
 def check(request: RunSpec, task: Task, suite: Suite) -> None:

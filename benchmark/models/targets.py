@@ -11,6 +11,10 @@ from typing import Any, Literal
 from .. import files
 from ..errors import IntegrityError, MissingPartError, UsageError
 from .hub import download
+from .wheels import check_hash
+
+RECORD = "target.json"  # What a prepared target says of its files
+RECORD_SCHEMA = "introspect-bench/target/1"
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _PATH = (".", "/", "~")  # how a path starts that is no hub id
@@ -98,6 +102,24 @@ def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
 def weight_files(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file of `weight_paths`, by name."""
     return {path.name: files.sha256_file(path) for path in weight_paths(folder)}
+
+
+def target_record(folder: Path) -> dict[str, Any]:
+    """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file."""
+    record = files.read_json(folder / RECORD)
+    if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
+        raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")
+    return record
+
+
+def check_weights(folder: Path, hashes: Mapping[str, str] | None = None) -> None:
+    """Compare the weights of a prepared target, or their known hashes, with its record."""
+    if not (folder / RECORD).is_file():
+        return
+    stamps = target_record(folder)["files"]
+    for name, found in (weight_files(folder) if hashes is None else hashes).items():
+        expected = stamps.get(name, {}).get("sha256", "no such file")
+        check_hash(folder / name, found, expected, f"remove {folder} to have it made again")
 
 
 def weight_paths(folder: Path) -> list[Path]:

@@ -13,6 +13,8 @@ from ..errors import IntegrityError
 from ..records import ACCESS, COMPARED, DECODINGS, GREEDY, REPLAYS, WORDS, Query
 
 SCHEMA = "introspect-bench/run/1"
+OWN_CODE = ("source_sha256", "imports_sha256", "declared_identity")
+"""Settings of a user's class that are no arguments: what else makes it another explainer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class Answering:
     `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`, `batch_size`,
     `max_new_tokens`, `decoding`, `openings`, `family`, `twin`; of a trained one `n_train` (by
     task), `reading` (`when`, `share`, `kinds`), `validation_loss`. Of a baseline `n_train`, if it
-    is a part. Of a user's class its arguments and `source_sha256`."""
+    is a part. Of a user's class its arguments and `OWN_CODE`."""
     shots: int
     """Solved queries shown before each question."""
     no_vector: bool

@@ -57,6 +57,7 @@ class Run:
     footer: Mapping[str, Any] | None  # None if the run is incomplete
     valid_bytes: int  # Length of the file without a torn last line
     judgements: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    asked: int | None = None  # Rows that the call which gave this run wrote; None: none gave it
 
     @property
     def complete(self) -> bool:

@@ -18,7 +18,6 @@ import numpy as np
 from ... import benchmark
 from ...benchmark import files
 from ...benchmark.cache import cache_dir
-from ...benchmark.errors import IntrospectBenchError
 from ...benchmark.export.tables import title
 from ...benchmark.metrics.descriptions import DescriptionTable
 from ...benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
@@ -58,14 +57,11 @@ def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) 
     parts = [files.sha256_file(path), suite.data_sha256, task.prompt_sha256, METRIC_VERSION]
     key = files.sha256_bytes(files.canonical_json([*parts, source_sha256()]).encode())
     place = cache_dir() / FOLDER / f"{key}.json"
-    if use_cache and place.is_file():
-        try:
-            return _from_json(files.read_json(place, max_bytes=_MAX_BYTES))
-        except IntrospectBenchError:  # half a file of another program: made again below
-            place.unlink()
+    if use_cache and (data := files.read_derived(place, max_bytes=_MAX_BYTES)) is not None:
+        return _from_json(files.parse_object(data, str(place)))
     found = _scored(path, task, suite)
     if use_cache:
-        files.write_json_atomic(place, _to_json(found))
+        files.write_derived(place, files.canonical_json(_to_json(found)).encode())
     return found
 
 

@@ -15,6 +15,7 @@ from ...benchmark.evaluation.spec import RunSpec
 from ...benchmark.metrics.verdicts import normalise_content
 from ...benchmark.records import Answer, Replied
 from ...benchmark.registry import provided_tasks
+from ...benchmark.runs.header import OWN_CODE
 from ...benchmark.runs.run import MAX_ROWS, Run, read_replies
 from ...benchmark.scoring.grade import about
 
@@ -177,7 +178,7 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     kept = explainer.settings
     found: dict[str, Any] = {"seed": generation.seed, "batch_size": generation.batch_size}
     if explainer.kind == "custom":
-        arguments = {name: value for name, value in kept.items() if name != "source_sha256"}
+        arguments = {name: value for name, value in kept.items() if name not in OWN_CODE}
         return found | {"dtype": check.dtype or "auto", "explainer_args": arguments}
     if explainer.kind != "local":
         return found | {"dtype": check.dtype or "auto", "n_train": kept.get("n_train")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,21 @@ def test_a_broken_cache_is_made_again(submissions: Path, cache: Path) -> None:
     assert board_of(submissions) == before
     assert sorted(cache.glob("*.json")) == cached
     assert cached[0].stat().st_size > 100
+
+
+@pytest.mark.usefixtures("submissions")
+@pytest.mark.parametrize("number", [b"100.0", b"0.0"])
+def test_a_changed_score_in_the_cache_is_computed_again(
+    call: Call, cache: Path, number: bytes
+) -> None:
+    assert build(call, "-o", "before")[0] == 0
+    for path in cache.glob("*.json"):
+        data = path.read_bytes()
+        changed = re.sub(rb'"value":[0-9.]+', b'"value":' + number, data)
+        assert changed != data
+        path.write_bytes(changed)
+    assert build(call, "-o", "after")[0] == 0
+    assert Path("after/index.html").read_bytes() == Path("before/index.html").read_bytes()
 
 
 def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:

@@ -232,7 +232,7 @@ def _arrays(trainee: Trainee) -> dict[str, Floats]:
         "encoder_bias": weights["encoder.bias"],
         "center": weights["b_dec"],
         "gain": norms,
-        "directions": decoder / norms[:, None],
+        "directions": decoder / norms.clamp_min(1e-12)[:, None],  # a zero row is never active
     }
     return {name: np.ascontiguousarray(value.numpy()) for name, value in tensors.items()}
 

@@ -51,6 +51,17 @@ class Encoded:
     columns: tuple[int, ...] = ()  # index in `ids` of each place where a vector enters
     vectors: tuple[npt.NDArray[np.float32], ...] = ()  # each (d_target,); empty if left out
     layers: tuple[tuple[int, int], ...] = ()  # first, last; empty unless queries have their own
+    name: str = ""  # the query it asks, for errors
+
+
+def joined(head: Encoded, question: Encoded) -> Encoded:
+    """A question behind its head."""
+    return Encoded(
+        ids=(*head.ids, *question.ids),
+        columns=(*head.columns, *(len(head.ids) + column for column in question.columns)),
+        vectors=(*head.vectors, *question.vectors),
+        layers=(*head.layers, *question.layers),
+    )
 
 
 Entry = tuple[npt.NDArray[np.float32] | None, Mapping[str, Any]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ import torch
 
 from ...errors import IntegrityError
 from ..injection.hooks import Injector, Slots
-from ..models.batch import pad, with_cache
+from ..models.batch import check_finite, pad, with_cache
 from . import attention as shared_head
-from .chat import Encoded
+from .chat import Encoded, joined
 
 PREFILL_TOKENS = 2048  # question tokens, padding included, that are read in one pass
 COMPACT_BELOW = 0.75  # finished rows are dropped once less than this share still grows
@@ -65,7 +66,9 @@ class Decoder:
 
     def first_logits(self, head: Head, questions: Sequence[Encoded]) -> torch.Tensor:
         """Logits of the first reply token, float32 (n_questions, vocabulary)."""
-        return self._prefill(head, questions, 1)[0]
+        logits = self._prefill(head, questions, 1)[0]
+        check_finite(logits, partial(_token, questions, 0))
+        return logits
 
     def greedy(
         self,
@@ -118,6 +121,9 @@ class Decoder:
         stored = list(range(len(questions)))  # question of each stored row
         growing = set(stored)
         for turn in range(store.room):
+            left = [place for place, row in enumerate(stored) if row in growing]
+            asked = [questions[row] for row in stored]
+            check_finite(logits, partial(_token, asked, turn), left)
             tokens = logits.argmax(dim=-1)
             for place, row in enumerate(stored):
                 if turn < len(begun[row]):
@@ -133,10 +139,10 @@ class Decoder:
             if not growing or turn == store.room - 1:
                 break
             if len(growing) < COMPACT_BELOW * len(stored):
-                places = [place for place, row in enumerate(stored) if row in growing]
-                keep = torch.tensor(places, device=tokens.device)
+                left = [place for place, row in enumerate(stored) if row in growing]
+                keep = torch.tensor(left, device=tokens.device)
                 store.keep(keep)
-                tokens, stored = tokens[keep], [stored[place] for place in places]
+                tokens, stored = tokens[keep], [stored[place] for place in left]
             rows = [questions[row] for row in stored]
             if self._shared:
                 logits = self._next(head, rows, tokens, store, turn)
@@ -279,14 +285,8 @@ class Decoder:
         )
 
 
-def joined(head: Encoded, question: Encoded) -> Encoded:
-    """A question behind its head."""
-    return Encoded(
-        ids=(*head.ids, *question.ids),
-        columns=(*head.columns, *(len(head.ids) + column for column in question.columns)),
-        vectors=(*head.vectors, *question.vectors),
-        layers=(*head.layers, *question.layers),
-    )
+def _token(questions: Sequence[Encoded], turn: int, row: int) -> str:
+    return f"query {questions[row].name}, token {turn + 1} of the reply"
 
 
 def _passes(lengths: Sequence[int]) -> Iterator[slice]:

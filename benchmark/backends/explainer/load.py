@@ -157,7 +157,7 @@ def _load(
     if not (directory / ADAPTER).is_file():
         if base is not None:
             raise UsageError(f"{directory} is no adapter, and --base is for adapters")
-        return load_model(directory, dtype), load_tokenizer(directory), hashes
+        return load_model(directory, dtype, hashes), load_tokenizer(directory), hashes
     folder = _base_folder(directory, base or _base_model(directory), progress)
     if folder.resolve() == directory.resolve():
         raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")

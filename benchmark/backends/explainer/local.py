@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -196,7 +196,9 @@ class LocalExplainer:
     def _encoded(self, prompts: Sequence[Prompt]) -> tuple[Head, list[Encoded]]:
         if len({(prompt.instructions, tuple(prompt.shots)) for prompt in prompts}) > 1:
             raise UsageError("the prompts of one call must share instructions and shots")
-        encoded, questions = self.encoder.head(prompts[0]), self.encoder.questions(prompts)
+        encoded, asked = self.encoder.head(prompts[0]), self.encoder.questions(prompts)
+        named = zip(asked, prompts, strict=True)
+        questions = [replace(question, name=prompt.query.id) for question, prompt in named]
         for part in (encoded, *questions):
             for vector in part.vectors:
                 self.check_width(vector.shape[-1])

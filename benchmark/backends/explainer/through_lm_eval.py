@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+import torch
+
 from ...errors import MissingPartError, UsageError
 from ...evaluation.lm_eval_models import (
     LM_EVAL_KIND,
@@ -24,6 +26,7 @@ from ...explainer import ExplainerCard
 from ...models.targets import home_folder, weight_files
 from ...records import SLOT, Completion, Prompt
 from ...runs.reply_text import THINK, until_ended
+from ..models.batch import check_finite
 from .chat import PLACEHOLDER
 from .local import MAX_NEW_TOKENS
 
@@ -49,11 +52,15 @@ class LmEvalExplainer:
         """
         self.lm, self.chat, self.hosted, self.system = lm, chat, hosted, system
         self.max_new_tokens = max_new_tokens
+        self._asked: Sequence[Prompt] = ()
+        if isinstance(model := getattr(lm, "model", None), torch.nn.Module):
+            model.register_forward_hook(self._check_logits)
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts in order, greedily."""
         from lm_eval.api.instance import Instance
 
+        self._asked = prompts
         texts = [self._chat_text(one) if self.chat else self._plain_text(one) for one in prompts]
         lengths = [self._length(text) for text in texts]
         asked = {"until": [], "do_sample": False, "max_gen_toks": self.max_new_tokens}
@@ -73,6 +80,11 @@ class LmEvalExplainer:
     def check_width(self, _d_target: int) -> None:
         """Refuse vectors of any width."""
         raise UsageError(NO_VECTORS)
+
+    def _check_logits(self, _module: Any, _inputs: Any, output: Any) -> None:
+        first, last = self._asked[0].query.id, self._asked[-1].query.id
+        if (logits := getattr(output, "logits", None)) is not None:
+            check_finite(logits[:, -1], lambda _: f"a query of those from {first} to {last}")
 
     def _is_reply(self, reply: object) -> bool:
         return isinstance(reply, str) and bool(reply.strip() or not self.hosted)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from ...errors import UsageError
-from ..models.batch import pad
+from ..models.batch import check_finite, pad
 from ..models.target_model import TargetModel
-from .trace import Branch, Stem, patched_forward, start, step
+from .trace import Branch, Stem, patched_forward, prompt_name, start, step
 
 DELIMITERS = frozenset('.,;:!?()[]"\n')  # an answer ends before the first of these
 
@@ -141,11 +142,16 @@ def confirm(
     outputs = []
     for row, (probe, ask) in enumerate(zip(probes, asks, strict=True)):
         own = logits[row, [place - low for place in ask]].float()  # (n_answer_tokens, vocabulary)
+        check_finite(own, partial(_place, target, probe))
         if letter_ids:
             outputs += _letters(own[:, list(letter_ids)], letter_ids)
         else:
             outputs.append(_reread(target, probe.output, own))
     return outputs
+
+
+def _place(target: TargetModel, probe: Probe, turn: int) -> str:
+    return prompt_name(target, (*probe.ids, *probe.output.ids[:turn]), probe.branch)
 
 
 def _reread(target: TargetModel, output: Output, logits: torch.Tensor) -> Output:

@@ -29,6 +29,7 @@ from ..injection.alignment import (
 )
 from ..injection.hooks import decoder_layers
 from ..injection.spec import Injection, Maps
+from ..models.batch import check_finite
 
 InputLens = Callable[[Floats, Sequence[int], int], Ids]
 """From directions (n, d_model), their layers and k to the k tokens that each responds to most, by
@@ -59,6 +60,7 @@ def make_input_lens(
 
 
 def _likeliest(scores: Tensor, k: int) -> Ids:
+    check_finite(scores, lambda row: f"direction {row + 1} of a batch")
     best: Ids = scores.topk(min(k, scores.shape[1])).indices.cpu().numpy()
     return best
 
@@ -94,7 +96,7 @@ def make_bigram_lens(
             rows = zip(of, torch.from_numpy(vectors), strict=True)
             pulled = torch.stack([maps[layer] @ one for layer, one in rows])
             parts = torch.split(pulled, width, dim=1)
-            return tuple((part @ embedded.T).argmax(dim=1).numpy() for part in parts)
+            return tuple(_likeliest(part @ embedded.T, 1)[:, 0] for part in parts)
 
     return lens
 

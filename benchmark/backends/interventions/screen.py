@@ -17,10 +17,10 @@ import torch
 
 from ...errors import UsageError
 from ..injection.hooks import hidden_of, hooked, rewriting
-from ..models.batch import cache_of, pad, position_ids, with_cache
+from ..models.batch import cache_of, check_finite, pad, position_ids, with_cache
 from ..models.target_model import TargetModel
 from .outputs import top2
-from .trace import Branch, Stem, slides, start
+from .trace import Branch, Stem, prompt_name, slides, start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ def screen(target: TargetModel, stems: Sequence[Stem]) -> list[Screened]:
     if any(len({branch.ids for branch in stem.branches}) != 1 for stem in stems):
         raise UsageError("screening is for branches with the same tokens")
     clean, patched = _plain(target, stems) if slides(target) else _shared(target, stems)
+    asked = [((*stem.ids, *branch.ids), branch) for stem in stems for branch in stem.branches]
+    bare = [(*stem.ids, *stem.branches[0].ids) for stem in stems]
+    check_finite(clean, lambda row: prompt_name(target, bare[row]))
+    check_finite(patched, lambda row: prompt_name(target, *asked[row]))
     tokens, gaps = top2(patched.float())
     sizes = [len(stem.branches) for stem in stems]
     best = clean.topk(2, dim=-1).indices.tolist()

@@ -21,7 +21,7 @@ import torch
 
 from ...errors import UsageError
 from ..injection.hooks import hidden_of, hooked
-from ..models.batch import cache_of, pad, position_ids, with_cache
+from ..models.batch import cache_of, check_finite, pad, position_ids, with_cache
 from ..models.target_model import TargetModel
 
 
@@ -62,6 +62,7 @@ def residuals(
             reads.append(hidden[row_index, column].clone())
         saved = nnsight.save(reads)
     stacked = torch.stack(list(saved), dim=1)  # (n_reads, n_layers, d_model)
+    check_finite(stacked, lambda read: prompt_name(target, rows[int(row_index[read])]))
     return list(torch.split(stacked, [len(places) for places in positions]))
 
 
@@ -103,6 +104,18 @@ class Flow:
     logits: torch.Tensor  # last-position logits, float32 (rows, vocabulary)
     mask: torch.Tensor  # attention mask so far, int64 (rows, width)
     cache: object  # key-value cache of the rows
+    names: Sequence[str]  # what each row asks, for errors
+
+    def __post_init__(self) -> None:
+        """Refuse logits that tell nothing."""
+        check_finite(self.logits, self.names.__getitem__)
+
+
+def prompt_name(target: TargetModel, ids: Sequence[int], branch: Branch | None = None) -> str:
+    """How errors name a prompt of the target: how it ends, and its patch."""
+    block = branch and branch.layers
+    patch = f" patched in layers {block[0]} to {block[1]}" if block else ""
+    return f"the target on {target.tokenizer.decode(list(ids))[-80:]!r}{patch}"
 
 
 def slides(target: TargetModel) -> bool:
@@ -131,7 +144,11 @@ def start(target: TargetModel, stems: Sequence[Stem]) -> Flow:
     positions = position_ids(mask)[:, -tail.ids.shape[1] :]
     inputs |= {"input_ids": tail.ids, "attention_mask": mask, "position_ids": positions}
     logits, cache = patched_forward(target, inputs, branches, columns)
-    return Flow(logits=logits[:, -1].float(), mask=mask, cache=cache)
+    names = [
+        prompt_name(target, (*stems[i].ids, *branch.ids), branch)
+        for i, branch in zip(owner, branches, strict=True)
+    ]
+    return Flow(logits=logits[:, -1].float(), mask=mask, cache=cache, names=names)
 
 
 def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tensor) -> Flow:
@@ -149,7 +166,8 @@ def step(target: TargetModel, flow: Flow, tokens: torch.Tensor, keep: torch.Tens
             logits_to_keep=1,
             **with_cache(flow.cache),
         )
-    return Flow(logits=output.logits[:, -1].float(), mask=mask, cache=cache_of(output))
+    names = [flow.names[row] for row in keep.tolist()]
+    return Flow(logits=output.logits[:, -1].float(), mask=mask, cache=cache_of(output), names=names)
 
 
 class _DeepestReachedError(Exception):
@@ -179,4 +197,6 @@ def residual_arrays(
     with suppress(_DeepestReachedError), torch.inference_mode(), hooked(hooks):
         where = torch.from_numpy(rows).to(target.device)
         target.model(input_ids=where, use_cache=False, logits_to_keep=1)
+    for layer in layers:
+        check_finite(read[layer], lambda row: prompt_name(target, ids[row].tolist()))
     return {layer: read[layer].clone().cpu().numpy() for layer in layers}

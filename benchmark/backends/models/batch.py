@@ -6,12 +6,14 @@ old argument with a warning and says that 5.40 no longer will.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from ...errors import IntegrityError
 
 
 def name_in(output: type) -> str:
@@ -66,6 +68,22 @@ def pad(rows: Sequence[Sequence[int]], model: Any, *, side: str = "left", fill: 
         ids[index, where] = torch.tensor(row, dtype=torch.long)
         mask[index, where] = 1
     return Padded(ids=ids.to(model.device), mask=mask.to(model.device))
+
+
+def check_finite(
+    values: torch.Tensor, name: Callable[[int], str], rows: Sequence[int] | None = None
+) -> None:
+    """Refuse the first row, or of some rows, that holds NaN or infinity, by the name it has.
+
+    An arg-max of such numbers is a token like any other, and a mean a score.
+    """
+    good = values.flatten(1).isfinite().all(dim=1).tolist()
+    for row in range(len(good)) if rows is None else rows:
+        if not good[row]:
+            raise IntegrityError(
+                f"{name(row)}: the model gives NaN or infinite numbers; its weights are broken or "
+                "too large for this dtype, get them again or choose float32"
+            )
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

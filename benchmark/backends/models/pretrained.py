@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from ... import files
 from ...errors import IntegrityError, MissingPartError, UsageError
 from ...files import write_safetensors_atomic
-from ...models.targets import weight_files
+from ...models.targets import check_weights, weight_files
 from ...models.withheld import refuse_target, withheld
 
 INDEX = "model.safetensors.index.json"  # which file holds which tensor
@@ -59,9 +59,13 @@ def find_dtype(name: str, device: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def load_model(directory: Path, dtype: torch.dtype) -> Any:
-    """Load the weights of a causal language model; refuses those of a withheld target."""
+def load_model(directory: Path, dtype: torch.dtype, hashes: Mapping[str, str] | None = None) -> Any:
+    """Load the weights of a causal language model; refuses those of a withheld target.
+
+    Of a prepared target, `hashes` of its weight files, made here if None, must be those recorded.
+    """
     _check_files(directory)
+    check_weights(directory, hashes)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
     return whole_model(AutoModelForCausalLM, directory, dtype)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ... import files
 from ...errors import IntegrityError, UsageError
 from ..injection.hooks import decoder_layers
+from ..models.batch import check_finite
 from ..models.pretrained import (
     ADAPTER,
     WEIGHTS,
@@ -125,7 +126,9 @@ class Simulator:
         model = self._model
         packed = pack(prefixes, windows, device=model.device, dtype=model.dtype)
         with torch.inference_mode():
-            shares = class_logits(model, self._head, packed).softmax(dim=-1)
+            logits = class_logits(model, self._head, packed)
+            check_finite(logits, lambda row: f"simulator {self.name}, row {row + 1} of a batch")
+            shares = logits.softmax(dim=-1)
             expected = shares @ torch.arange(CLASSES, dtype=shares.dtype, device=shares.device)
         array: Floats = expected.clamp(0, CLASSES - 1).cpu().numpy().reshape(windows.shape)
         return array

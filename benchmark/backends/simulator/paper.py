@@ -23,7 +23,7 @@ from ...cache import Progress, silent
 from ...errors import IntegrityError, UsageError
 from ...models.targets import locate, weight_files
 from ..explainer.load import find_model
-from ..models.batch import Padded, pad
+from ..models.batch import Padded, check_finite, pad
 from ..models.pretrained import DTYPES, load_model, load_tokenizer, usable_device
 
 HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"  # of Llama-3.1-8B
@@ -109,7 +109,9 @@ class PaperSimulator:
         with torch.inference_mode():
             states = self._model.base_model(**rows.inputs()).last_hidden_state[:, -width:]
             head = self._model.get_output_embeddings().weight[:LEVELS]  # (11, d_model)
-            odds = torch.softmax((states @ head.T).float(), dim=-1)  # (n_rows, width, 11)
+            logits = (states @ head.T).float()  # (n_rows, width, 11)
+            check_finite(logits, lambda row: f"simulator {self.name}, row {row + 1} of a batch")
+            odds = torch.softmax(logits, dim=-1)
             mean = odds @ torch.arange(LEVELS, dtype=torch.float32, device=device)
         expected: npt.NDArray[np.float32] = mean.cpu().numpy()
         return expected

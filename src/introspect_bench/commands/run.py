@@ -196,14 +196,15 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
             click.echo(f"not scored: the ground truth of {run.path} is not here", err=True)
     warn_unread(results)
     if as_json:
-        files = [{"path": str(run.path), "rows": len(run.rows)} for run in runs]
+        files = [{"path": str(run.path), "rows": len(run.rows), "asked": run.asked} for run in runs]
         emit_json({"runs": files, "results": results})
         return
     if results:
         click.echo(table.plain(results))
         emit_labels(results)
     for run in runs:
-        click.echo(f"{run.path}: {len(run.rows)} queries answered")
+        there = "" if run.asked else ", complete already, nothing asked"
+        click.echo(f"{run.path}: {len(run.rows)} queries answered{there}")
 
 
 def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:

@@ -191,7 +191,6 @@ def test_progress_counts_queries(ask: Callable[..., Path], batch_dependent: Any)
         (lambda prompts: [Completion(text="", n_out=2.5)] * len(prompts), r"with n_out 2\.5"),  # type: ignore[arg-type]
         (lambda prompts: [Completion(text="", n_in=True)] * len(prompts), "with n_in True"),
         (lambda prompts: [Completion(text="", n_in="3")] * len(prompts), "with n_in '3'"),  # type: ignore[arg-type]
-        (lambda prompts: ["x" * 70_000] * len(prompts), "more briefly"),
     ],
 )
 def test_explainers_that_break_the_contract_are_named(
@@ -271,3 +270,21 @@ def test_plan_says_what_a_run_would_do(
     assert plan(PromptSpec(**arguments, batch_size=3, limit=5)).queries == 5
     with pytest.raises(UsageError, match="batch size is 0"):
         plan(PromptSpec(**arguments, batch_size=0))
+
+
+@pytest.mark.parametrize("sign", ["x", "é", "\x00", '"', "\ud800"])
+def test_a_reply_too_long_for_a_row_is_cut_and_the_run_goes_on(
+    ask: Callable[..., Path], scripted: Callable[..., Any], sign: str
+) -> None:
+    long = "changed: " + 80_000 * sign
+    path = ask(scripted(lambda prompts: [long, *["changed: X"] * (len(prompts) - 1)]))
+    run = read_run(path)
+    assert run.complete
+    rows = [row for row in run.rows.values() if row["raw"] != "changed: X"]
+    assert len(rows) == 9  # one of each batch
+    for row in rows:
+        assert long.startswith(row["raw"])
+        assert len(row["raw"].encode()) <= 4_096
+        assert row["reason"].startswith("cut to 4096 of ")
+    before = path.read_bytes()
+    assert ask(scripted({})).read_bytes() == before

@@ -200,3 +200,16 @@ def test_a_variable_without_a_key(monkeypatch: pytest.MonkeyPatch, value: str | 
         monkeypatch.setenv(VARIABLE, value)
     with pytest.raises(UsageError, match=VARIABLE):
         EndpointJudge("http://host/v1", "toy-judge", key_variable=VARIABLE)
+
+
+def test_another_server_is_asked_for_itself(server: Server, tmp_path: Path) -> None:
+    assert values(server, tmp_path, "a") == [0.5]
+    other = EndpointJudge(server.url + "/", "toy-judge", key_variable=VARIABLE)
+    with other, judge(server) as same:
+        assert other.server_sha256 == same.server_sha256
+    elsewhere = EndpointJudge(server.url.replace("127.0.0.1", "localhost"), "toy-judge")
+    with elsewhere:
+        rows = judge_answers(elsewhere, compared("a"), cache=tmp_path)
+    assert [row["value"] for row in rows] == [0.5]
+    assert len(server.requests) == 2
+    assert server.url not in "".join(path.read_text() for path in tmp_path.rglob("*.json"))

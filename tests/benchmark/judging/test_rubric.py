@@ -79,6 +79,8 @@ def test_a_judgement_needs_a_reference() -> None:
 def test_a_rating_is_read(rating: int) -> None:
     assert parse_rating(rated(rating)) == rating
     assert parse_rating(f' {{"rating":\n{rating}}}\n') == rating
+    assert parse_rating(f'```json\n{{"rating": {rating}}}\n```') == rating
+    assert parse_rating(f'\n~~~~ {{"rating": {rating}}} ~~~~\n') == rating
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,10 @@ def test_a_rating_is_read(rating: int) -> None:
         "5",
         '"5"',
         "Rating: 5",
-        '```json\n{"rating": 5}\n```',
+        '```json\n{"rating": 5}\n``` because',
+        '```json\n{"rating": 5}\n```\n```json\n{"rating": 4}\n```',
+        "```\n5\n```",
+        '```json\n{"rating": 5}',
         '{"rating": 5} because',
         '{"rating": 5}{"rating": 5}',
         '{"rating": 1, "rating": 5}',
@@ -222,7 +227,11 @@ def test_too_many_malformed_replies_fail_and_stop_the_asking(tmp_path: Path) -> 
     assert len(judge.asked) == 2
     with pytest.raises(CheckFailedError, match="2 of 50"):
         judge_answers(judge, compared(*(f"answer {n}" for n in range(50))), cache=tmp_path)
-    assert len(judge.asked) == 2
+    assert len(judge.asked) == 4  # a failure is asked again
+    mended = Scripted(lambda _: rated(3))
+    rows = judge_answers(mended, compared(*(f"answer {n}" for n in range(50))), cache=tmp_path)
+    assert {row["value"] for row in rows} == {0.5}
+    assert len(mended.asked) == 50
 
 
 def test_an_endless_reply_is_cut_and_malformed(tmp_path: Path) -> None:

