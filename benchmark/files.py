@@ -19,7 +19,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import IntegrityError, MissingPartError, UsageError
+from .errors import IntegrityError, IntrospectBenchError, MissingPartError, UsageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,9 +30,9 @@ MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
 MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Possessive quantifiers: without them a long string costs memory for every character.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+# A string, also one without end, which costs no second look at it, or a bracket. Possessive
+# quantifiers: without them a long string costs memory for every character.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def compact_json(value: object, *, sort_keys: bool = False) -> str:
@@ -70,6 +70,8 @@ def open_regular(path: Path) -> BufferedReader:
         return path.open("rb")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except ValueError as error:  # a path with a NUL
+        raise UsageError(f"cannot read {str(path)!a}: {error}; check the path") from error
 
 
 def parse_object(data: bytes, where: str) -> dict[str, Any]:
@@ -97,6 +99,18 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise IntegrityError(f"{where}: expected a JSON object, found {type(value).__name__}")
     return value
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn what is raised while a user's file is used as `what` into an error that names it."""
+    try:
+        yield
+    except IntrospectBenchError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise IntegrityError(f"{path}: not {what} ({said}); get or make the file again") from error
 
 
 def iter_lines(
@@ -218,8 +232,8 @@ def _nesting(data: bytes) -> int:
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return 0
     level = deepest = 0
-    for match in _BRACKET.finditer(_STRING.sub(b"", data)):
-        level += 1 if match.group() in b"[{" else -1
+    for match in _TOKEN.finditer(data):
+        level += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(match.group(), 0)
         deepest = max(deepest, level)
     return deepest
 

@@ -9,19 +9,36 @@ from typing import Any
 
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.files import read_json, write_bytes_atomic, write_json_atomic
+from introspect_bench.benchmark.runs.run import read_run
+from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 from introspect_bench.leaderboard.verification.record import rescore
 from introspect_bench.tasks.feature_descriptions.task import NAME as DESCRIPTIONS
 
 
 def new_judged(root: Path, report: dict[str, Any], before: Path | None) -> list[Path]:
-    """Return the folders of entries that the last board lacks and whose descriptions are judged."""
+    """Return the folders of entries that the last board lacks and whose descriptions are judged.
+
+    Not those that were withdrawn, and none without a judgement: all its descriptions are empty.
+    """
+    lines = read_ledger(root / "ledger.jsonl")
     known = {entry["entry"] for entry in read_json(before)["entries"]} if before else set()
     folders = [
         root / entry["suite"] / entry["entry"]
         for entry in report["entries"]
-        if entry["entry"] not in known and entry["suite"]
+        if entry["entry"] not in known
+        and entry["suite"]
+        and not standing(lines, entry["entry"], entry["sha256"]).withdrawn
     ]
-    return [folder for folder in folders if (folder / f"{DESCRIPTIONS}.jsonl").is_file()]
+    paths = {folder: folder / f"{DESCRIPTIONS}.jsonl" for folder in folders}
+    return [folder for folder, path in paths.items() if path.is_file() and is_judged(path)]
+
+
+def is_judged(path: Path) -> bool:
+    """Whether a run file, which may be unsound, can be read and holds judgements."""
+    try:
+        return bool(read_run(path).judgements)
+    except IntrospectBenchError:
+        return False
 
 
 def main(words: list[str] | None = None) -> int:

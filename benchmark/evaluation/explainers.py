@@ -20,7 +20,6 @@ from typing import Any
 from ..cache import Progress
 from ..errors import IntrospectBenchError, UsageError
 from ..explainer import Explainer, ExplainerCard
-from ..files import sha256_file
 from ..models.fetch import prepare_target
 from ..models.targets import TARGETS, TargetSpec, find_name, home_folder
 from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
@@ -62,7 +61,7 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
     if not callable(getattr(explainer, "complete", None)):
         raise UsageError(f"{model}: {class_name} has no method complete(prompts)")
     # changed code is another explainer, so its run is not resumed
-    settings = dict(arguments) | code_of(factory) | declared_identity(explainer)
+    settings = dict(arguments) | code_of(factory, module) | declared_identity(explainer)
     return explainer, ExplainerCard(name=model, kind="custom", settings=settings)
 
 

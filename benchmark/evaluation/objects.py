@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from ..errors import UsageError
@@ -56,12 +56,12 @@ def _public(explainer: object) -> dict[str, Any]:
     return {name: getattr(explainer, name, None) for name in names if not name.startswith("_")}
 
 
-def code_of(kind: Any) -> dict[str, Any]:
-    """Hash the file of a class and the local files it imports.
+def code_of(kind: Any, module: ModuleType | None = None) -> dict[str, Any]:
+    """Hash the file of a class, or of the `module` that gave it, and the local files it imports.
 
     A class of a notebook or a prompt has no file: hashed is what it compiled to.
     """
-    module = sys.modules.get(str(getattr(kind, "__module__", "")))
+    module = module or sys.modules.get(str(getattr(kind, "__module__", "")))
     source = Path(getattr(module, "__file__", None) or "")
     if module is None or not source.is_file():
         own = [one for one in getattr(kind, "__mro__", (kind,)) if one is not object]

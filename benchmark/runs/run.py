@@ -221,17 +221,24 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
     for names, (low, high), what in _NUMBERS:
         for name in names:
             value = row.get(name, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise IntegrityError(f"{where}: field {name} is not a number {what}")
-            if not (math.isfinite(value) and low <= value <= high):
+            if not _is_number(value, low, high) or (name in _COUNTS and value != int(value)):
                 raise IntegrityError(f"{where}: field {name} is not a number {what}")
     if len(rows) >= MAX_ROWS:
         raise IntegrityError(f"{where}: more than {MAX_ROWS} rows")
     rows[qid] = row
 
 
+def _is_number(value: object, low: float, high: float) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and low <= value <= high
+
+
+MOST = (1 << 53) - 1  # Greatest count that every reader of JSON, CSV and Parquet holds exactly
+_COUNTS = ("i", "n_in", "n_out")
 _NUMBERS = (
-    (("i", "n_in", "n_out", "ms"), (0, math.inf), "of 0 or more"),
+    (_COUNTS, (0, MOST), f"of 0 or more; expected a whole number up to {MOST}"),
+    (("ms",), (0, MOST), "of 0 or more"),
     (("confidence",), (0, 1), "from 0 to 1"),
     (("logprob_verdict", "logprob_reply"), (-math.inf, 0), "of 0 or less"),
 )
@@ -248,6 +255,9 @@ def _check_footer(row: Mapping[str, Any], n: int, n_rows: int, found: str, where
         )
     if not isinstance(row.get("claimed", {}), dict) or not isinstance(row.get("cost", {}), dict):
         raise IntegrityError(f"{where}: fields claimed and cost must be objects")
+    for name, value in row.get("cost", {}).items():
+        if not _is_number(value, 0, MOST):
+            raise IntegrityError(f"{where}: field cost.{name[:80]} is not a number of 0 to {MOST}")
 
 
 def add_judgement(

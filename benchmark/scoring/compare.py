@@ -18,6 +18,7 @@ from ..metrics.verdicts import METRIC_VERSION, Table
 from ..runs.run import Named, run_files
 from .grade import SEED, Graded, grade_file, who
 from .matched import match, stream
+from .score import run_name
 
 SCHEMA = "introspect-bench/compare/1"
 CLUSTERS = ("auto", "query")  # What is resampled as a whole: contrast groups, or queries
@@ -74,7 +75,7 @@ def compare(
 def _refuse_twice(graded: Sequence[Graded]) -> None:
     seen: dict[str, Path] = {}
     for one in graded:
-        name = one.run.header.run_id or str(one.path.resolve())
+        name = run_name(one.path, one.task.name, one.run.header.run_id)
         if name in seen:
             raise UsageError(f"{seen[name]} and {one.path} hold the same run; give it once")
         seen[name] = one.path

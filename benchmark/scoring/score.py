@@ -39,13 +39,22 @@ def score_all(paths: Named, *, suite: str | None = None) -> list[dict[str, Any]]
     seen: dict[str, Path] = {}
     for path in run_files(paths):
         result = score(path, suite=suite)
-        # a run keeps its id while it grows; only a file of another maker can lack one
-        name = str(result["run_id"] or result["body_sha256"] or path.resolve())
+        name = run_name(path, result["task"], result["run_id"] or result["body_sha256"])
         if name in seen:
             raise UsageError(f"{seen[name]} and {path} hold the same run; give it once")
         seen[name] = path
         results.append(result)
     return results
+
+
+def run_name(path: Path | str, task: str, known: str | None) -> str:
+    """Return what tells a run from others: its id, which it keeps while it grows, and its entry.
+
+    Only a file of another maker can lack an id; in a folder of an entry it may be another's.
+    """
+    where = Path(path).resolve()
+    own = where.parent if (where.parent / "entry.json").is_file() else ""
+    return f"{own}/{task}/{known or where}"
 
 
 def check_whole(path: Path | str, result: Mapping[str, Any]) -> None:

@@ -31,8 +31,10 @@ _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*
 
 def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
     """Write the page; a page that is there is replaced, and no other folder is."""
+    _put_back(out.absolute().with_name(f".{out.name}.old"), out)
     _check_place(out)
     new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    old = out.absolute().with_name(f".{out.name}.old")
     hashes = {}
     try:
         for name, data in _parts(board, sheets):
@@ -41,12 +43,21 @@ def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
         text = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
         files.write_bytes_atomic(new / CHECKSUMS, text.encode())
         if out.exists():
-            shutil.rmtree(out)
+            shutil.rmtree(old, ignore_errors=True)
+            out.rename(old)
         new.rename(out)
     except OSError as error:
         raise files.write_error(out, error) from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        _put_back(old, out)
+        for left in (old, new):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _put_back(old: Path, out: Path) -> None:
+    """Put the page back that was moved aside before a build was killed or failed."""
+    if old.is_dir() and not out.exists():
+        old.rename(out)
 
 
 def _parts(board: Board, sheets: Sequence[Sheet]) -> Iterator[tuple[str, bytes]]:
@@ -81,7 +92,8 @@ def board_check(path: Path | str) -> dict[str, Any]:
     sha = files.sha256_file(site / BOARD)
     if f'<meta name="board-sha256" content="{sha}">'.encode() not in (site / INDEX).read_bytes():
         raise IntegrityError(f"{site / INDEX}: was not made from {BOARD}; build the page again")
-    entries = sum(len(suite["rows"]) for suite in board["suites"])
+    with files.reading(site / BOARD, "a board"):
+        entries = sum(len(suite["rows"]) for suite in board["suites"])
     return {"files": len(listed) + 1, "entries": entries, "board_sha256": sha}
 
 
@@ -192,7 +204,11 @@ def board_build(
 
 def board_diff(old: Path | str, new: Path | str) -> list[str]:
     """Return a line for each difference between two boards."""
-    return differences(read_board(Path(old)), read_board(Path(new)))
+    boards = [read_board(Path(path)) for path in (old, new)]
+    for path, board in zip((old, new), boards, strict=True):
+        with files.reading(Path(path), "a board"):
+            _flat(board)
+    return differences(*boards)
 
 
 def board_csv(board: Board) -> str:

@@ -95,6 +95,12 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
     bare = {known.name for known in tasks() if not known.uses_vector}
     shown = {task: run for task, run in runs.items() if task not in bare}
     parts = (("name", runs), ("kind", runs), ("no_vector", shown), ("shuffled_vectors", shown))
+    hashes = [frozenset(run.header.explainer.weights_sha256.items()) for run in runs.values()]
+    loaded = [one for one in hashes if one]  # some tasks of a baseline need no model
+    if loaded and not frozenset.intersection(*loaded):
+        said = "the runs were made with different weights: explainer.weights_sha256 has none common"
+        fix = "submit them one by one"
+        yield failed_check(entry.folder, None, said, "one explainer's runs", fix)
     for name, own in parts:
         values = {str(getattr(run.header.explainer, name)) for run in own.values()}
         if len(values) > 1:
@@ -178,7 +184,11 @@ def _is_custom(headers: Iterable[Header]) -> bool:
 def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) -> Iterator[Finding]:
     """Yield where runs or entry say another class than the harness gives, and why none ranks it."""
     for run in runs.values():
-        queries = about(run, suite)[1].queries(run.header.task.split)
+        where = about(run, suite)[1]
+        if dict(run.header.selftest) != where.manifest["doctor"]:
+            said = "field selftest does not name the self-tests of the suite"
+            yield failed_check(run.path, 1, said, WRITTEN, AGAIN)
+        queries = where.queries(run.header.task.split)
         said = run.header.access
         try:
             right = harness_access(run.header.explainer, queries)

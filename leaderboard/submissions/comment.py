@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError
-from .text_rules import INVISIBLE
+from .text_rules import is_hidden
 
 SCHEMA = "introspect-bench/pull-request/1"
 MARK = "<!-- introspect-bench: submission report -->"
@@ -32,7 +31,8 @@ MANUAL = (
 """What is said if more than an entry is changed."""
 
 _OURS = re.compile(r"submissions/[a-z0-9][a-z0-9._-]{0,80}/([a-z0-9][a-z0-9._-]{0,80})/[^/]+")
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:$-])")
+_NEVER_IN_CODE = str.maketrans({"`": "'", "|": "\N{BROKEN BAR}"})
+"""What would end a code span or a cell of a table, and what is shown in its place."""
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -62,7 +62,10 @@ def adds_one_entry(paths: Sequence[str]) -> bool:
 
 
 def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
-    """Return the comment: Markdown in which no text of the report formats or links anything."""
+    """Return the comment: Markdown in which no text of the report formats or links anything.
+
+    One that is too long loses whole lines at its end: half a code span would be none.
+    """
     if not one_entry or report["lane"] == "manual":
         return "\n\n".join([MARK, "**Reviewed by hand.**", MANUAL])
     entry = report["entry"] or {"findings": [], "scores": [], "entry": "the entry"}
@@ -80,18 +83,21 @@ def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
         "Computed in CI from the raw replies, without a model. The board is computed again after "
         "the merge, by the code of the main branch; numbers above are only for orientation."
     )
-    return "\n\n".join(parts)[:MAX_COMMENT]
+    text = "\n\n".join(parts)
+    return text if len(text) <= MAX_COMMENT else text[:MAX_COMMENT].rpartition("\n")[0]
 
 
 def escape(text: str, *, limit: int = 300) -> str:
-    """Return a stranger's text on one line as Markdown that shows it and does nothing else."""
+    """Return a stranger's text on one line as a code span: there nothing is a link or a mention.
+
+    Entities do not do: GitHub looks for mentions and bare addresses after it has read them.
+    """
     shown = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in INVISIBLE else character
+        "\N{REPLACEMENT CHARACTER}" if is_hidden(character) else character
         for character in " ".join(text.split())
     )
     cut = shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
-    # every such character as an entity: no address, mention or issue number becomes a link
-    return _MARKUP.sub(lambda match: f"&#{ord(match.group())};", cut)
+    return f"`{cut.translate(_NEVER_IN_CODE)}`" if cut else "none"
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -31,6 +31,7 @@ MAX_RUN_BYTES, MAX_ENTRY_BYTES, MAX_NOTES_BYTES = 10_000_000, 40_000_000, 20_000
 CAPS = {ENTRY: 32_000, NOTES: MAX_NOTES_BYTES}  # bytes of the files that are no run files
 WRITE_FOLDER = "let `introspect-bench submit` write the folder"
 
+_LEFT = re.compile(r"\..*\.(?:partial|lock)", re.DOTALL)
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -68,7 +69,7 @@ def find_entries(root: Path) -> list[Entry]:
 
 def entry_folders(root: Path) -> Iterator[Path | Finding]:
     """Yield the folders of entries below `submissions/`, and findings about what else is there."""
-    for suite in members(root):
+    for suite in filter(_is_meant, members(root)):
         if isinstance(suite, Finding):
             yield suite
         elif suite.name in LISTED and not suite.is_symlink() and suite.is_file():
@@ -76,8 +77,13 @@ def entry_folders(root: Path) -> Iterator[Path | Finding]:
         elif problem := _folder_problem(suite):
             yield problem
         else:
-            for member in members(suite):
+            for member in filter(_is_meant, members(suite)):
                 yield member if isinstance(member, Finding) else _folder_problem(member) or member
+
+
+def _is_meant(member: Path | Finding) -> bool:
+    """Whether it is no lock and no half of a folder that a killed `submit` left."""
+    return isinstance(member, Finding) or not _LEFT.fullmatch(member.name)
 
 
 def members(folder: Path) -> Iterator[Path | Finding]:
@@ -197,7 +203,7 @@ def _read_fields(folder: Path, path: Path | None, findings: list[Finding]) -> En
     problems = field_problems(fields)
     lines = path.read_bytes().split(b"\n")
     for name, problem in problems:
-        key = f'"{name}"'.encode()
+        key = f'"{name}"'.encode("utf-8", "surrogatepass")
         line = next((n for n, text in enumerate(lines, 1) if text.strip().startswith(key)), None)
         said, expected = f"field {name[:80]} {problem}", "what leaderboard/entry.schema.json says"
         findings.append(replace(finding(path, said, expected, "correct the field"), line=line))

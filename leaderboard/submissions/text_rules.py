@@ -6,6 +6,7 @@ run files takes more in a row than this allows; what is submitted is held to it.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import unicodedata
@@ -38,12 +39,17 @@ _COMMAND = re.compile(
     r"\\(?:input|include|write|openin|openout|read|immediate|csname|catcode|def|edef|gdef|xdef"
     r"|let|newcommand|renewcommand|usepackage|special|directlua|ShellEscape)(?![a-z])"
 )
+_RECORDS = re.compile(r"\s*(?:@[A-Za-z]+\s*\{\s*)+")
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories of characters that cannot be seen: control, format (bidi marks and zero widths),
 surrogate, private, unassigned, and the two separators that act as line ends."""
 _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
-# Characters that are drawn as nothing although they are letters or marks.
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")
+# Characters that are drawn as nothing although they are letters or marks: Unicode's ignorable ones
+# (variation selectors among them) and a blank pattern of Braille.
+_IGNORED = ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0000, 0xE0FFF))
+_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800\u034f").union(
+    chr(code) for first, last in _IGNORED for code in range(first, last + 1)
+)
 _SAME = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "8": "b"})
 
 
@@ -59,6 +65,11 @@ def name_problem(text: str, *, max_chars: int) -> str | None:
     return None
 
 
+def is_hidden(character: str) -> bool:
+    """Whether a character cannot be seen."""
+    return unicodedata.category(character) in INVISIBLE or character in _BLANK
+
+
 def text_problem(text: str, *, max_chars: int, keep: str = "") -> str | None:
     """Say what is wrong with a sentence or a person's name, in any language.
 
@@ -69,8 +80,7 @@ def text_problem(text: str, *, max_chars: int, keep: str = "") -> str | None:
     if len(text) > max_chars:
         return f"has {len(text)} characters, at most {max_chars} are allowed"
     for character in text:
-        hidden = unicodedata.category(character) in INVISIBLE and character not in keep
-        if hidden or character in _BLANK:
+        if is_hidden(character) and character not in keep:
             return f"holds the invisible character U+{ord(character):04X}"
     if unicodedata.normalize("NFKC", text) != text:
         return "holds characters that Unicode writes in a plainer way (NFKC)"
@@ -117,8 +127,16 @@ def bibtex_problem(text: str) -> str | None:
         return problem
     if not text.lstrip().startswith("@"):
         return "does not begin with @"
-    if text.count("{") != text.count("}"):
+    depth, outside = 0, ""
+    for sign in text:
+        outside += "" if depth or sign == "}" else sign
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if depth < 0:
+            break
+    if depth != 0:
         return "has braces that do not match"
+    if not _RECORDS.fullmatch(outside):
+        return "holds text outside of its records, such as @misc{key, title = {A title}}"
     if command := _COMMAND.search(text):
         return f"holds the TeX command {command.group()}"
     return None
@@ -153,8 +171,9 @@ FOOTER = frozenset({"kind", "complete", "counts", "cost", "claimed", "body_sha25
 
 _FORMS = {
     "run_id": re.compile("[0-9a-f]{32}"),
-    "created": re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ"),
+    "created": re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
 }
+_SHA = re.compile("[0-9a-f]{64}")
 _SECRETS = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
     "an API key": r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}",
@@ -197,12 +216,40 @@ def header_problems(header: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _form_problem(name: str, value: Any) -> str | None:
-    if name in _FORMS and not (isinstance(value, str) and _FORMS[name].fullmatch(value)):
+    if name in _FORMS and not _FORMS[name].fullmatch(value):
         return f"field {name} is not of the form that a run writes"
+    if name == "created" and not _is_time(value):
+        return f"field {name} is no time of any day"
+    for text in _texts(value):
+        if hidden := [sign for sign in text if is_hidden(sign) and sign not in "\n\r\t"]:
+            return f"field {name} holds the invisible character U+{ord(hidden[0]):04X}"
+    hashes = (value.get("weights_sha256") if name in PARTS else None) or {}
+    if wrong_hash := [key for key, sha in hashes.items() if not _SHA.fullmatch(sha)]:
+        return f"field {name}.weights_sha256 holds no hash for {wrong_hash[0][:80]}"
     for key, one in value.items() if name in PARTS else ():
         if isinstance(one, str) and one and (wrong := text_problem(one, max_chars=300)):
             return f"field {name}.{key[:80]} {wrong}"
     return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a JSON value, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield key
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return bool(datetime.datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def row_problem(row: Mapping[str, Any], known: frozenset[str]) -> str | None:

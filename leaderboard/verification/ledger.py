@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ...benchmark import files
-from ...benchmark.errors import IntegrityError
+from ...benchmark.cache import locked
+from ...benchmark.errors import IntegrityError, MissingPartError
 from ..submissions.schema import (
     ENTRY_ID,
     date_problem,
@@ -81,7 +82,17 @@ def read_ledger(path: Path) -> tuple[Line, ...]:
 
 
 def append_line(path: Path, line: Line) -> Line:
-    """Append a line and wait until it is on disk; all that is there is read and checked first."""
+    """Append a line and wait until it is on disk; all that is there is read and checked first.
+
+    One process at a time does, others wait: each line holds the hash of those above.
+    """
+    if not path.parent.is_dir():
+        raise MissingPartError(f"cannot write {path}: its folder is not there; check the path")
+    with locked(path, name=f".{path.name}.lock"):
+        return _append(path, line)
+
+
+def _append(path: Path, line: Line) -> Line:
     lines, digest = _read(path)
     row = asdict(line) | {"schema": SCHEMA, "previous": digest}
     del row["number"]

@@ -63,7 +63,8 @@ def rescore(
     earlier = files.read_json(before)
     if earlier.get("schema") != SCHEMA or not isinstance(earlier.get("entries"), list):
         raise IntegrityError(f"{before}: not a report of scores")
-    return report, unexplained(earlier["entries"], report["entries"], lines)
+    with files.reading(before, "a report of scores"):
+        return report, unexplained(earlier["entries"], report["entries"], lines)
 
 
 def unexplained(

@@ -59,6 +59,17 @@ MISSING = 3
 """Exit code when the disk is full."""
 
 
+_NO_SPACE = "no disk space left; free some and run the command again"
+_OUTSIDE = {
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.ENAMETOOLONG: "the name of a file is too long; give a shorter one",
+    errno.EROFS: "cannot write to a read-only place; give another one",
+    errno.EACCES: "no permission; check the path and its permissions",
+}
+"""What is said of errors of the system that no reader or writer took note of."""
+
+
 class Verbs(click.Group):
     """A group whose commands are imported when they are needed."""
 
@@ -119,10 +130,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
         hint = f" (see {where} --help)" if where else ""
         return _explain(f"{error.format_message()}{hint}", error.exit_code)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in _OUTSIDE:
             raise
-        place = f" while writing {error.filename}" if error.filename else ""
-        return _explain(f"no disk space left{place}; free some and run the command again", MISSING)
+        place = f" ({str(error.filename)[:200]})" if error.filename else ""
+        return _explain(f"{_OUTSIDE[error.errno]}{place}", MISSING)
+    except MemoryError:
+        return _explain("no memory left; close other programs, or ask for less at once", MISSING)
     return code if isinstance(code, int) else 0
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -140,3 +141,18 @@ def test_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MissingPartError, match="cannot write"):
         files.write_json_atomic(tmp_path / "file" / "x.json", {})
+
+
+@pytest.mark.parametrize("text", [b'{"a":"' + b'\\"' * 31_000, b'{"a":' + b'\\"' * 31_000])
+def test_depth_is_found_in_one_pass(text: bytes) -> None:
+    start = time.process_time()
+    for tail in (b"[" * 40, b'"' + b"[" * 40):
+        with pytest.raises(IntegrityError):
+            files.parse_object(text + tail, "here")
+    assert time.process_time() - start < 1
+
+
+def test_a_path_that_no_system_takes_is_refused() -> None:
+    for name in ("a\0b", "x" * 5_000):
+        with pytest.raises(UsageError, match="cannot read"):
+            files.open_regular(Path(name))

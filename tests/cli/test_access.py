@@ -109,9 +109,7 @@ def test_a_calculator_that_declares_words_is_not_ranked_and_it_is_said_why(
     )
     assert found["ok"]
     comment = render_comment(found, one_entry=True)
-    assert (
-        "so it is not ranked&#58; user code that declares words&#58; it is ranked after" in comment
-    )
+    assert "so it is not ranked: user code that declares words: it is ranked after" in comment
 
 
 @pytest.mark.parametrize("way", sorted(LOADS))

@@ -97,7 +97,7 @@ def test_a_good_pull_request_passes_with_scores(check: Check, adds: Callable[[Pa
     assert score["metrics"]["exact_match_changed"]["value"] == 0.0
     text = render_comment(report, one_entry=True)
     assert "this submission can be merged" in text
-    assert "kind&#95;mean" in text
+    assert "`kind_mean`" in text
 
 
 OTHER_PEOPLE = (

@@ -129,9 +129,10 @@ TRICKS = (
     "<img src=x onerror=alert(1)>",
     "[click](javascript:alert(1))",
     "![x](https://evil.example/x.png)",
-    "@everyone #1 https://evil.example www.evil.example",
+    "&#64;everyone @everyone #1 https://evil.example www.evil.example",
     "`code` | cell | **bold** \n# head\n- list",
     "\u202etxet\u200b\x1b[31m\x00",
+    "A\ufe0f\U000e0100",
     "--> <!-- introspect-bench: submission report -->",
 )
 
@@ -139,17 +140,17 @@ TRICKS = (
 @pytest.mark.parametrize("trick", TRICKS)
 def test_text_of_a_report_formats_nothing(tmp_path: Path, trick: str) -> None:
     shown = escape(trick)
-    assert not set("<>[]()`*_#@|!\n") & set(re.sub(r"&#\d+;", "", shown))
-    assert "https:" not in shown
+    assert re.fullmatch("`[^`|\n]+`", shown)  # nothing in a code span is a link or a mention
     assert all(sign.isprintable() for sign in shown)
     finding = {"file": trick, "line": trick, "found": trick, "expected": trick, "fix": trick}
     score = {"task": trick, "metrics": {trick: {"value": trick, "interval_95": [trick, trick]}}}
     entry = {"entry": trick, "findings": [finding], "scores": [score]}
     made = report(entry=entry, labels=[{"text": trick}], findings=[finding] * 500)
     text = render_comment(read_report(saved(tmp_path, made)), one_entry=True)
-    assert trick not in text
-    assert "<img" not in text
-    assert text.count("<!--") == 1
+    outside = re.sub("`[^`\n]+`", "", text)
+    assert not set("`[]@#") & set(outside)
+    assert not [one for one in (trick, "<img", "https:", "www.") if one in outside]
+    assert outside.count("<!--") == 1
     assert len(text) <= MAX_COMMENT
 
 
@@ -158,7 +159,7 @@ def test_numbers_of_a_report_are_numbers_or_nothing(tmp_path: Path) -> None:
         score = {"task": "t", "metrics": {"m": {"value": value, "interval_95": value}}}
         entry = {"entry": "x", "findings": [], "scores": [score]}
         read = read_report(saved(tmp_path, report(entry=entry)))
-        assert "| t | m | none | none |" in render_comment(read, one_entry=True)
+        assert "| `t` | `m` | none | none |" in render_comment(read, one_entry=True)
 
 
 def test_what_a_pull_request_changes_is_the_servers_word() -> None:

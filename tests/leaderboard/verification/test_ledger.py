@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,23 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(
 def test_a_place_that_cannot_be_written_is_exit_3(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError):
         add(tmp_path / "nowhere" / "ledger.jsonl")
+
+
+APPEND = """
+import sys
+from pathlib import Path
+from introspect_bench.leaderboard.verification.ledger import Line, append_line
+
+for number in range(10):
+    said = {"entry": "acme__model__01234567", "entry_sha256": "ab" * 32, "by": "Ann"}
+    append_line(Path(sys.argv[1]), Line(event="accept", reason=f"{sys.argv[2]} {number}", **said))
+"""
+
+
+def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    command = [sys.executable, "-c", APPEND, str(path)]
+    started = [subprocess.Popen([*command, name]) for name in "abcd"]
+    assert [one.wait(300) for one in started] == [0] * 4
+    said = sorted(line.reason for line in read_ledger(path))
+    assert said == [f"{name} {number}" for name in "abcd" for number in range(10)]
