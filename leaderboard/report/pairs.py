@@ -18,7 +18,7 @@ from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..site.build import collect
 from ..site.matrix import Against, against_self, contestants_of
-from ..site.rows import Collected, ScoredEntry, made_from
+from ..site.rows import Collected, ScoredEntry, is_target
 from ..site.scored import ScoredRun
 from ..submissions.checks import SPLIT
 from .report import Contrast, report
@@ -97,7 +97,7 @@ def _beaten(found: Collected) -> list[_Pair]:
         one
         for one in known
         if one.entry.fields.kind == "trained" and not _twin(one)
-        if made_from(one, found) == str(found.target)
+        if is_target(one, found)
     ]
     others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
     return [_Pair(one, other, NOT_TRAINED) for one in selves for other in others]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...benchmark.metrics.bootstrap import ends
@@ -12,13 +12,15 @@ from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.ranking import Overall, Standing
 from ..submissions.checks import EntryAccess, entry_access
-from ..submissions.copies import Label, Replies, replies_of
+from ..submissions.copies import Label, Replies, is_own, replies_of
 from ..submissions.entries import Entry
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
 from .scored import ScoredRun
 
 Tasks = Sequence[tuple[Task, Suite]]
+
+RE_RUN = 3  # tier from which every reply was asked for again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ def make_row(
         labels=(
             *(f"{label.kind}: {label.text}" for label in labels if label.entry == entry.id),
             *(f"flagged: {reason}" for reason in ledger.flags),
+            *_unshown_claims(found, collected),
         ),
         withdrawn=ledger.withdrawn,
         uses_vectors=found.own_vectors,
@@ -135,21 +138,35 @@ def make_row(
     )
 
 
-def made_from(found: ScoredEntry, collected: Collected) -> str | None:
-    """Return the target model that an explainer was made from, if it is known to be one.
+def is_target(found: ScoredEntry, collected: Collected) -> bool:
+    """Whether an explainer is known to be the suite's target, or made from it.
 
-    What `entry.json` says; else the suite's own target, where the explainer loaded its weights or
-    is one of the benchmark's baselines, which load no other.
+    It loaded a weight file of the target, by its hash, which a baseline of the benchmark's own
+    entries may have converted; or everything was run again, and it was said.
     """
-    if found.entry.fields.base is not None:
-        return found.entry.fields.base
+    loaded = _loaded(found)
+    if found.ledger.tier >= RE_RUN and found.entry.fields.base == collected.target:
+        return True
     target = collected.tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
-    for explainer in found.explainers:
-        loaded = {str(one) for one in explainer.weights_sha256.values()}
-        if loaded and (loaded & known or explainer.kind == "baseline"):
-            return collected.target
-    return None
+    own = (one for one in collected.entries if is_own(one.entry))
+    return bool(loaded & known.union(*map(_loaded, own)))
+
+
+def made_from(found: ScoredEntry, collected: Collected) -> str | None:
+    """Return the model that an explainer was made from: the target if it is, or what it says."""
+    return collected.target if is_target(found, collected) else found.entry.fields.base
+
+
+def _unshown_claims(found: ScoredEntry, collected: Collected) -> Iterator[str]:
+    """Yield what an entry says that decides nothing here, because nothing shows it."""
+    base = found.entry.fields.base
+    if base is not None and base == collected.target and not is_target(found, collected):
+        yield f"base: says that it was made from {base}, but loaded none of its weight files"
+
+
+def _loaded(found: ScoredEntry) -> set[str]:
+    return {str(sha) for one in found.explainers for sha in one.weights_sha256.values()}
 
 
 def compared_replies(found: ScoredEntry, tasks: Tasks) -> Replies:

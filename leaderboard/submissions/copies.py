@@ -133,6 +133,11 @@ def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True
     return replies_of(entry, headers, raw, right)
 
 
+def is_own(entry: Entry) -> bool:
+    """Whether it is a baseline or an oracle of the benchmark's own entries."""
+    return org_of(entry.id) == OWN_ORG and entry.fields.kind in OWN_KINDS
+
+
 def replies_of(
     entry: Entry,
     headers: Iterable[Header],
@@ -146,7 +151,7 @@ def replies_of(
         date=entry.fields.date,
         raw=raw,
         right=right,
-        baseline=org_of(entry.id) == OWN_ORG and entry.fields.kind in OWN_KINDS,
+        baseline=is_own(entry),
         weights=frozenset(str(sha) for of_run in hashes for sha in of_run.values()),
     )
 

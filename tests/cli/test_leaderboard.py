@@ -183,8 +183,7 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
-    folder = folder_of(submissions, "constant")
-    set_field(folder, "base", "toy-target")
+    folder = as_model(folder_of(submissions, "constant"))
     set_field(folder, "n_train", 512)
     board = board_of(submissions)
     row = next(row for row in board.suites[0].rows if row.name == "constant")
