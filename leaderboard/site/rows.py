@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...benchmark.export.tables import title
 from ...benchmark.metrics.bootstrap import ends
 from ...benchmark.runs.header import Answering
 from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.ranking import Overall, Standing
-from ..submissions.checks import EntryAccess, entry_access
+from ..submissions.checks import SPLIT, EntryAccess, entry_access
 from ..submissions.copies import Label, Replies, is_own, replies_of
+from ..submissions.copies import said as said_form
 from ..submissions.entries import Entry
+from ..submissions.suspicion import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
 from .scored import ScoredRun
@@ -70,6 +73,7 @@ class Collected:
     name: str
     tasks: Tasks
     entries: Sequence[ScoredEntry]  # in the order of ids
+    order: Mapping[str, int]  # by entry, see `merge_order`
 
     @property
     def target(self) -> str | None:
@@ -122,7 +126,7 @@ def make_row(
         labels=(
             *(f"{label.kind}: {label.text}" for label in labels if label.entry == entry.id),
             *(f"flagged: {reason}" for reason in ledger.flags),
-            *_unshown_claims(found, collected),
+            *_warnings(found, collected),
         ),
         withdrawn=ledger.withdrawn,
         uses_vectors=found.own_vectors,
@@ -158,8 +162,13 @@ def made_from(found: ScoredEntry, collected: Collected) -> str | None:
     return collected.target if is_target(found, collected) else found.entry.fields.base
 
 
-def _unshown_claims(found: ScoredEntry, collected: Collected) -> Iterator[str]:
-    """Yield what an entry says that decides nothing here, because nothing shows it."""
+def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
+    """Yield scores that should be looked at, and claims that nothing shows."""
+    for task, suite in collected.tasks:
+        if (run := found.runs.get(task.name)) is not None:
+            value = run.result["overall"]["metrics"][task.headline]["value"]
+            if said := suspicion(value, found.access.by_task[task.name], task, suite, SPLIT):
+                yield f"high: {title(task.headline)} of {task.name} {said}"
     base = found.entry.fields.base
     if base is not None and base == collected.target and not is_target(found, collected):
         yield f"base: says that it was made from {base}, but loaded none of its weight files"
@@ -169,16 +178,17 @@ def _loaded(found: ScoredEntry) -> set[str]:
     return {str(sha) for one in found.explainers for sha in one.weights_sha256.values()}
 
 
-def compared_replies(found: ScoredEntry, tasks: Tasks) -> Replies:
+def compared_replies(found: ScoredEntry, tasks: Tasks, place: int) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
     for task, suite in tasks:
         run = found.runs.get(task.name)
-        for place, reply in enumerate(run.replies if run else ()):
-            raw[task.name, str(place)] = reply.raw or ""
+        for number, reply in enumerate(run.replies if run else ()):
+            raw[task.name, str(number)] = said_form(reply.read, reply.raw)
             if not suite.describes:
-                right[task.name, str(place)] = reply.right
-    return replies_of(found.entry, [run.header for run in found.runs.values()], raw, right)
+                right[task.name, str(number)] = reply.right
+    headers = [run.header for run in found.runs.values()]
+    return replies_of(found.entry, headers, raw, right, place)
 
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from program import Call, the_sentence
 from tiny_entries import as_model, forge, make_entry, set_field
-from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
+from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
 
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
@@ -151,6 +151,7 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
 
 
 def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
+    commit_all(submissions)
     runs = sorted(folder_of(submissions, "unchanged").glob("*.jsonl"))
     named = [here / f"copy-{run.name}" for run in runs]
     for run, path in zip(runs, named, strict=True):
