@@ -18,7 +18,7 @@ from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..site.build import collect
 from ..site.matrix import Against, against_self, contestants_of
-from ..site.rows import Collected, ScoredEntry, is_target
+from ..site.rows import Collected, ScoredEntry, control_of, is_target
 from ..site.scored import ScoredRun
 from ..submissions.checks import SPLIT
 from .report import Contrast, report
@@ -79,13 +79,13 @@ def _controls(entries: Sequence[ScoredEntry]) -> list[_Pair]:
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
         named = by_id.get(one.entry.fields.vector_use or "")
-        if named is not None and not named.shuffled:
+        if named is not None and control_of(one, named) is None:
             pairs.append(_Pair(one, named, "no vectors"))
         pairs += [
             _Pair(one, other, "vectors shuffled")
             for other in entries
             if other.shuffled and not one.shuffled
-            if other is named or _weights(one) == _weights(other)
+            if other.entry.fields.org == one.entry.fields.org and _weights(one) == _weights(other)
         ]
     return pairs
 

@@ -12,10 +12,11 @@ from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.ranking import Overall, Standing
-from ..submissions.checks import SPLIT, EntryAccess, entry_access
+from ..submissions.checks import SPLIT, EntryAccess, control_problem, entry_access
 from ..submissions.copies import Label, Replies, is_own, replies_of
 from ..submissions.copies import said as said_form
 from ..submissions.entries import Entry
+from ..submissions.schema import org_of
 from ..submissions.suspicion import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
@@ -85,14 +86,22 @@ class Collected:
         """Return the entry without vectors that an entry names, if nothing else differs."""
         named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
         control = next(named, None)
-        for task, suite in self.tasks if control else ():
-            runs = [one.runs.get(task.name) for one in (own, control) if one is not None]
+        if control is None or control_of(own, control) is not None:
+            return None
+        for task, suite in self.tasks:
+            runs = [one.runs.get(task.name) for one in (own, control)]
             headers = [run.header for run in runs if run is not None]
             recipes = [recipe(header, task, vectors=False) for header in headers]
             fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
             if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
                 return None
         return control
+
+
+def control_of(own: ScoredEntry, control: ScoredEntry) -> str | None:
+    """Say why one entry is not another one's control; see `control_problem`."""
+    ours, theirs = ({task: run.header for task, run in one.runs.items()} for one in (own, control))
+    return control_problem((org_of(own.entry.id), org_of(control.entry.id)), ours, theirs)
 
 
 def make_row(
@@ -169,6 +178,10 @@ def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
             value = run.result["overall"]["metrics"][task.headline]["value"]
             if said := suspicion(value, found.access.by_task[task.name], task, suite, SPLIT):
                 yield f"high: {title(task.headline)} of {task.name} {said}"
+    named = found.entry.fields.vector_use
+    for one in (one for one in collected.entries if one.entry.id == named):
+        if problem := control_of(found, one):
+            yield f"control: names {named}, which {problem}; nothing is compared with it"
     base = found.entry.fields.base
     if base is not None and base == collected.target and not is_target(found, collected):
         yield f"base: says that it was made from {base}, but loaded none of its weight files"

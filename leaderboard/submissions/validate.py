@@ -17,6 +17,7 @@ from ...benchmark.scoring.score import check_score, score, validate
 from .checks import (
     access_findings,
     content_findings,
+    control_findings,
     entry_access,
     run_findings,
     text_findings,
@@ -118,6 +119,7 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
             findings += [problem] if problem else []
     if not worst_exit_code(findings):
         findings += access_findings(entry, runs, suite)
+        findings += control_findings(entry, runs)
         findings += _suspicions(entry, runs, scores, suite)
     kept = () if worst_exit_code(findings) else tuple(scores)
     sha = entry_sha256(entry)

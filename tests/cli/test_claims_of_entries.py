@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from program import Call
-from tiny_entries import as_model, forge, set_field
+from tiny_entries import as_control, as_model, forge, set_field
 from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
 
 from introspect_bench.benchmark.registry import get_task
@@ -127,3 +127,31 @@ def test_above_the_best_oracle_warns_whatever_the_class() -> None:
         said = suspicion(value, access, task, suite, "test")
         assert (said is not None) is warned
         assert value < 0.9 or said is None or "above the best oracle" in said
+
+
+def test_a_control_that_is_no_control_is_refused_and_compared_with_nobody(
+    submissions: Path, call: Call
+) -> None:
+    control = as_control(folder_of(submissions, "constant"))
+    own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    assert call("validate", str(own), "--suite", "toy")[0] == 0
+    assert rows_of(submissions)["nearest-neighbour"].vector_gain is not None
+    foreign = control.with_name(control.name.replace("acme", "globex"))
+    set_field(Path(shutil.copytree(control, foreign)), "org", "globex")
+    seeing = as_model(folder_of(submissions, "unchanged"))
+    more = edit(no_vector=True, weights_sha256={"y": "ef" * 32}, settings={"dtype": "float16"})
+    other = Path(shutil.copytree(seeing, seeing.with_name("acme__z__00000000")))
+    other = forge(other, more, name=f"{TASKS[0]}.jsonl")
+    for named, said in (
+        (foreign, "is of globex, not of acme"),
+        (seeing, "was run with vectors"),
+        (other, "has other weights and another recipe"),
+    ):
+        set_field(own, "vector_use", named.name)
+        code, out, err = call("validate", str(own), "--suite", "toy")
+        assert code == 1
+        assert f"which {said}" in out + err
+        board = board_of(submissions)
+        row = next(row for row in board.suites[0].rows if row.id == own.name)
+        assert row.vector_gain is None
+        assert f"which {said}" in render(board)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from program import Call, the_sentence
-from tiny_entries import as_model, forge, make_entry, set_field
+from tiny_entries import as_control, as_model, forge, make_entry, set_field
 from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
 
 from introspect_bench.leaderboard.site.board import Estimate
@@ -166,7 +166,7 @@ def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
-    control = as_model(folder_of(submissions, "constant")).name
+    control = as_control(folder_of(submissions, "constant")).name
     own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
     rows = rows_of(submissions)
     gain = rows["nearest-neighbour"].vector_gain

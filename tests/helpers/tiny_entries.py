@@ -73,6 +73,15 @@ def forge(folder: Path, edit: Callable[[Rows], object], *, name: str | None = No
     return renamed(folder)
 
 
+def as_control(folder: Path, task: str = "activation-patching") -> Path:
+    """Make an entry one of such a model that was run without vectors."""
+
+    def blind(rows: Rows) -> None:
+        rows[0]["explainer"]["no_vector"] = True
+
+    return forge(as_model(folder), blind, name=f"{task}.jsonl")
+
+
 def as_model(folder: Path, **fields: object) -> Path:
     """Make an entry one of a model that was trained from the toy target, all runs alike.
 
