@@ -147,7 +147,7 @@ def make_row(
         links=dict(said.links),
         trained_on=tuple(said.trained_on),
         notes=entry.notes or "",
-        facts=_facts(found),
+        facts=_facts(found) | _re_computed(found, collected),
     )
 
 
@@ -182,6 +182,9 @@ def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
     for one in (one for one in collected.entries if one.entry.id == named):
         if problem := control_of(found, one):
             yield f"control: names {named}, which {problem}; nothing is compared with it"
+    same, asked = found.ledger.rejudged or (0, 0)
+    if same < asked:
+        yield f"judgements: the frozen judges gave {asked - same} of {asked} predictions otherwise"
     base = found.entry.fields.base
     if base is not None and base == collected.target and not is_target(found, collected):
         yield f"base: says that it was made from {base}, but loaded none of its weight files"
@@ -249,6 +252,17 @@ def _ledger(state: LedgerState) -> str:
     shares = [f"{task} {same} of {asked} the same" for task, (same, asked) in line.tasks.items()]
     said = f"line {line.number}, {line.date}, {line.event} by {line.by}: {line.reason}"
     return "; ".join([said, *shares])
+
+
+def _re_computed(found: ScoredEntry, collected: Collected) -> dict[str, str]:
+    """Say of descriptions what was re-run, and what only computed from what the file says."""
+    if not any(suite.describes and task.name in found.runs for task, suite in collected.tasks):
+        return {}
+    taken = "scores are computed from the predictions that the run file holds"
+    if found.ledger.rejudged is None:
+        return {"Judgements": f"{taken}; no judge was run again"}
+    same, asked = found.ledger.rejudged
+    return {"Judgements": f"{taken}; of {asked} judged again {same} came out the same"}
 
 
 def _facts(found: ScoredEntry) -> dict[str, str]:
