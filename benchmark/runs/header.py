@@ -181,7 +181,7 @@ class Header:
     env: Environment
     """The machine and the libraries."""
     selftest: Mapping[str, str]
-    """Result by self-test of the suite's target."""
+    """Result by self-test when the suite was frozen; nothing was tested where the run was made."""
     partial: bool
     """Whether it is about a chosen part of the split."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import IntegrityError
+from ..records import ORACLE
 
 FLOOR_CLASS = "words"
 CALCULATOR = "calculator"
@@ -57,6 +58,17 @@ def scale_of(manifest: Mapping[str, Any], split: str, metric: str) -> Scale:
     if ceiling <= floor:
         raise NoScaleError(f"the best null of {where}, {name}, is not below the ceiling")
     return Scale(floor=floor, ceiling=ceiling, floor_of=name)
+
+
+def best_told(manifest: Mapping[str, Any], split: str, metric: str) -> float | None:
+    """Return what the best of those reach that are told more than a contestant, if there is one."""
+    where = f"{manifest.get('suite')}/{manifest.get('task')}"
+    told = (CALCULATOR, ORACLE)
+    rows = (
+        row for row in _rows(manifest, split, where) if row["name"] in told or row["access"] in told
+    )
+    values = (_value(row, metric, where) for row in rows)
+    return max((one for one in values if one is not None), default=None)
 
 
 def bars_missed(manifest: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..site.build import collect
 from ..site.matrix import Against, against_self, contestants_of
-from ..site.rows import Collected, ScoredEntry, made_from
+from ..site.rows import Collected, ScoredEntry, control_of, is_target
 from ..site.scored import ScoredRun
 from ..submissions.checks import SPLIT
 from .report import Contrast, report
@@ -79,13 +79,13 @@ def _controls(entries: Sequence[ScoredEntry]) -> list[_Pair]:
     by_id = {one.entry.id: one for one in entries}
     for one in entries:
         named = by_id.get(one.entry.fields.vector_use or "")
-        if named is not None and not named.shuffled:
+        if named is not None and control_of(one, named) is None:
             pairs.append(_Pair(one, named, "no vectors"))
         pairs += [
             _Pair(one, other, "vectors shuffled")
             for other in entries
             if other.shuffled and not one.shuffled
-            if other is named or _weights(one) == _weights(other)
+            if other.entry.fields.org == one.entry.fields.org and _weights(one) == _weights(other)
         ]
     return pairs
 
@@ -97,7 +97,7 @@ def _beaten(found: Collected) -> list[_Pair]:
         one
         for one in known
         if one.entry.fields.kind == "trained" and not _twin(one)
-        if made_from(one, found) == str(found.target)
+        if is_target(one, found)
     ]
     others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
     return [_Pair(one, other, NOT_TRAINED) for one in selves for other in others]

@@ -24,6 +24,7 @@ from ..ranking.ranking import Headline, Scales, Standing, scales_of, standings
 from ..submissions.checks import SPLIT
 from ..submissions.copies import find_labels
 from ..submissions.entries import LEDGER, Entry, entry_sha256, find_entries
+from ..submissions.merged import merge_order
 from ..verification.ledger import read_ledger, standing
 from .board import Board, Column, Row, SuiteBoard
 from .matrix import access_matrices
@@ -72,7 +73,8 @@ def collect(
                 progress("scoring runs", done, total)
             state = standing(lines, entry.id, entry_sha256(entry), list(runs))
             own.append(ScoredEntry(entry=entry, runs=runs, ledger=state))
-        collected.append(Collected(name=name, tasks=tasks, entries=own))
+        order = merge_order(root, lines, [one.entry.id for one in own])
+        collected.append(Collected(name=name, tasks=tasks, entries=own, order=order))
     return tuple(collected)
 
 
@@ -91,7 +93,9 @@ def _suite_board(found: Collected) -> SuiteBoard:
     scales = scales_of(found.tasks, SPLIT)
     ranked = {one.entry.id: one.access.access for one in found.entries if one.ranked}
     places = standings(scores, scales.counted, ranked=ranked) if scales.counted else {}
-    labels = find_labels([compared_replies(one, found.tasks) for one in found.entries])
+    labels = find_labels(
+        [compared_replies(one, found.tasks, found.order[one.entry.id]) for one in found.entries]
+    )
     rows = [make_row(one, found, places, labels) for one in found.entries]
     return SuiteBoard(
         name=found.name,

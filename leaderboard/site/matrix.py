@@ -19,7 +19,7 @@ from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..submissions.checks import SPLIT
 from .board import Access, Estimate, Matrix, estimate_of
-from .rows import Collected, ScoredEntry, made_from
+from .rows import Collected, ScoredEntry, is_target, made_from
 from .scored import ScoredRun
 
 MAX_ROWS = 30
@@ -34,7 +34,7 @@ class Contestant:
     suite: Suite
     target: str
     access: str  # class of its run
-    base: str  # name of the model that it was made from
+    of_target: bool  # whether it is known to be made from the target
     found: ScoredEntry
     score: Estimate  # its headline
 
@@ -51,7 +51,7 @@ class Contestant:
     @property
     def is_self(self) -> bool:
         """Whether it was made from the target; a twin has its function in other coordinates."""
-        return self.base == self.target and "twin" not in self.settings
+        return self.of_target and "twin" not in self.settings
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -93,11 +93,14 @@ def _contestants(collected: Collected, task: Task, suite: Suite, access: str) ->
     for one in collected.entries:
         if one.access.by_task.get(task.name) != access or not one.ranked:
             continue
-        base, run = made_from(one, collected), one.runs[task.name]
+        base, of_target = made_from(one, collected), is_target(one, collected)
+        run = one.runs[task.name]
         score = estimate_of(run.result["overall"]["metrics"][task.headline])
         explainer = run.header.explainer
         if base is None or score is None:
             continue
+        if base == collected.target and not of_target and "twin" not in explainer.settings:
+            continue  # it says to be the target, and nothing shows it: neither self nor another
         if explainer.no_vector or explainer.shuffled_vectors:
             continue
         if one.name not in best or best[one.name].score.value < score.value:
@@ -106,7 +109,7 @@ def _contestants(collected: Collected, task: Task, suite: Suite, access: str) ->
                 suite=suite,
                 target=str(suite.manifest["target"].get("name")),
                 access=access,
-                base=base,
+                of_target=of_target,
                 found=one,
                 score=score,
             )

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...benchmark.export.tables import title
 from ...benchmark.metrics.bootstrap import ends
 from ...benchmark.runs.header import Answering
 from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.ranking import Overall, Standing
-from ..submissions.checks import EntryAccess, entry_access
-from ..submissions.copies import Label, Replies, replies_of
+from ..submissions.checks import SPLIT, EntryAccess, control_problem, entry_access
+from ..submissions.copies import Label, Replies, is_own, replies_of
+from ..submissions.copies import said as said_form
 from ..submissions.entries import Entry
+from ..submissions.schema import org_of
+from ..submissions.suspicion import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
 from .scored import ScoredRun
 
 Tasks = Sequence[tuple[Task, Suite]]
+
+RE_RUN = 3  # tier from which every reply was asked for again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,7 @@ class Collected:
     name: str
     tasks: Tasks
     entries: Sequence[ScoredEntry]  # in the order of ids
+    order: Mapping[str, int]  # by entry, see `merge_order`
 
     @property
     def target(self) -> str | None:
@@ -79,14 +86,22 @@ class Collected:
         """Return the entry without vectors that an entry names, if nothing else differs."""
         named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
         control = next(named, None)
-        for task, suite in self.tasks if control else ():
-            runs = [one.runs.get(task.name) for one in (own, control) if one is not None]
+        if control is None or control_of(own, control) is not None:
+            return None
+        for task, suite in self.tasks:
+            runs = [one.runs.get(task.name) for one in (own, control)]
             headers = [run.header for run in runs if run is not None]
             recipes = [recipe(header, task, vectors=False) for header in headers]
             fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
             if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
                 return None
         return control
+
+
+def control_of(own: ScoredEntry, control: ScoredEntry) -> str | None:
+    """Say why one entry is not another one's control; see `control_problem`."""
+    ours, theirs = ({task: run.header for task, run in one.runs.items()} for one in (own, control))
+    return control_problem((org_of(own.entry.id), org_of(control.entry.id)), ours, theirs)
 
 
 def make_row(
@@ -120,6 +135,7 @@ def make_row(
         labels=(
             *(f"{label.kind}: {label.text}" for label in labels if label.entry == entry.id),
             *(f"flagged: {reason}" for reason in ledger.flags),
+            *_warnings(found, collected),
         ),
         withdrawn=ledger.withdrawn,
         uses_vectors=found.own_vectors,
@@ -131,37 +147,64 @@ def make_row(
         links=dict(said.links),
         trained_on=tuple(said.trained_on),
         notes=entry.notes or "",
-        facts=_facts(found),
+        facts=_facts(found) | _re_computed(found, collected),
     )
 
 
-def made_from(found: ScoredEntry, collected: Collected) -> str | None:
-    """Return the target model that an explainer was made from, if it is known to be one.
+def is_target(found: ScoredEntry, collected: Collected) -> bool:
+    """Whether an explainer is known to be the suite's target, or made from it.
 
-    What `entry.json` says; else the suite's own target, where the explainer loaded its weights or
-    is one of the benchmark's baselines, which load no other.
+    It loaded a weight file of the target, by its hash, which a baseline of the benchmark's own
+    entries may have converted; or everything was run again, and it was said.
     """
-    if found.entry.fields.base is not None:
-        return found.entry.fields.base
+    loaded = _loaded(found)
+    if found.ledger.tier >= RE_RUN and found.entry.fields.base == collected.target:
+        return True
     target = collected.tasks[0][1].manifest["target"]
     known = {str(one) for one in target.get("weights_sha256", {}).values()}
-    for explainer in found.explainers:
-        loaded = {str(one) for one in explainer.weights_sha256.values()}
-        if loaded and (loaded & known or explainer.kind == "baseline"):
-            return collected.target
-    return None
+    own = (one for one in collected.entries if is_own(one.entry))
+    return bool(loaded & known.union(*map(_loaded, own)))
 
 
-def compared_replies(found: ScoredEntry, tasks: Tasks) -> Replies:
+def made_from(found: ScoredEntry, collected: Collected) -> str | None:
+    """Return the model that an explainer was made from: the target if it is, or what it says."""
+    return collected.target if is_target(found, collected) else found.entry.fields.base
+
+
+def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
+    """Yield scores that should be looked at, and claims that nothing shows."""
+    for task, suite in collected.tasks:
+        if (run := found.runs.get(task.name)) is not None:
+            value = run.result["overall"]["metrics"][task.headline]["value"]
+            if said := suspicion(value, found.access.by_task[task.name], task, suite, SPLIT):
+                yield f"high: {title(task.headline)} of {task.name} {said}"
+    named = found.entry.fields.vector_use
+    for one in (one for one in collected.entries if one.entry.id == named):
+        if problem := control_of(found, one):
+            yield f"control: names {named}, which {problem}; nothing is compared with it"
+    same, asked = found.ledger.rejudged or (0, 0)
+    if same < asked:
+        yield f"judgements: the frozen judges gave {asked - same} of {asked} predictions otherwise"
+    base = found.entry.fields.base
+    if base is not None and base == collected.target and not is_target(found, collected):
+        yield f"base: says that it was made from {base}, but loaded none of its weight files"
+
+
+def _loaded(found: ScoredEntry) -> set[str]:
+    return {str(sha) for one in found.explainers for sha in one.weights_sha256.values()}
+
+
+def compared_replies(found: ScoredEntry, tasks: Tasks, place: int) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
     for task, suite in tasks:
         run = found.runs.get(task.name)
-        for place, reply in enumerate(run.replies if run else ()):
-            raw[task.name, str(place)] = reply.raw or ""
+        for number, reply in enumerate(run.replies if run else ()):
+            raw[task.name, str(number)] = said_form(reply.read, reply.raw)
             if not suite.describes:
-                right[task.name, str(place)] = reply.right
-    return replies_of(found.entry, [run.header for run in found.runs.values()], raw, right)
+                right[task.name, str(number)] = reply.right
+    headers = [run.header for run in found.runs.values()]
+    return replies_of(found.entry, headers, raw, right, place)
 
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
@@ -209,6 +252,17 @@ def _ledger(state: LedgerState) -> str:
     shares = [f"{task} {same} of {asked} the same" for task, (same, asked) in line.tasks.items()]
     said = f"line {line.number}, {line.date}, {line.event} by {line.by}: {line.reason}"
     return "; ".join([said, *shares])
+
+
+def _re_computed(found: ScoredEntry, collected: Collected) -> dict[str, str]:
+    """Say of descriptions what was re-run, and what only computed from what the file says."""
+    if not any(suite.describes and task.name in found.runs for task, suite in collected.tasks):
+        return {}
+    taken = "scores are computed from the predictions that the run file holds"
+    if found.ledger.rejudged is None:
+        return {"Judgements": f"{taken}; no judge was run again"}
+    same, asked = found.ledger.rejudged
+    return {"Judgements": f"{taken}; of {asked} judged again {same} came out the same"}
 
 
 def _facts(found: ScoredEntry) -> dict[str, str]:

@@ -176,6 +176,15 @@ def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
     return lines
 
 
+DECLARED_FACTS = frozenset(
+    {
+        *("Authors", "Trained on", "Training queries", "Parameters", "Licence", "Attempts"),
+        *("Ran with package", "Weights sha256"),
+    }
+)
+"""What an entry says of itself and nothing checks; `submissions/README.md` has the whole list."""
+
+
 def _facts(row: Row) -> list[tuple[str, str]]:
     label, meaning = TIERS[row.tier]
     gain = ""
@@ -198,7 +207,11 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("Licence", row.licence),
         *row.facts.items(),
     ]
-    return [(key, value) for key, value in facts if value]
+    return [
+        (f"{key} (declared)" if key in DECLARED_FACTS else key, value)
+        for key, value in facts
+        if value
+    ]
 
 
 ABOUT_ACCESS = (

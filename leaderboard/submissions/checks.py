@@ -11,10 +11,11 @@ from ...benchmark.evaluation.explainers import harness_access
 from ...benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
 from ...benchmark.registry import tasks
 from ...benchmark.runs.header import Header, widest
-from ...benchmark.runs.run import Run
+from ...benchmark.runs.run import Run, read_run
 from ...benchmark.scoring.grade import about
+from ...benchmark.scoring.matched import recipe
 from ..verification.ledger import LedgerState
-from .entries import ENTRY, NOTES, WRITE_FOLDER, Entry, body_digest, members
+from .entries import ENTRY, NOTES, RUN_FILE, WRITE_FOLDER, Entry, body_digest, members
 from .findings import Finding, failed_check
 from .schema import OWN_KINDS, EntryFields, org_of
 from .text_rules import FOOTER, JUDGEMENT, ROW, header_problems, row_problem, secret, skeleton
@@ -45,6 +46,50 @@ def text_findings(entry: Entry) -> Iterator[Finding]:
             said = f"the organisation {own} is easily taken for {org}"
             expected = "a name that no other organisation's resembles"
             yield failed_check(place, None, said, expected, "choose another name")
+
+
+def control_problem(
+    orgs: tuple[str, str], own: Mapping[str, Header], control: Mapping[str, Header]
+) -> str | None:
+    """Say why an entry is not another one's control, from organisations and headers by task."""
+    if orgs[0] != orgs[1]:
+        return f"is of {orgs[1]}, not of {orgs[0]}"
+    shown = [task for task in tasks() if task.uses_vector and task.name in own.keys() & control]
+    if not shown:
+        return "answers no task with vectors that the entry answers"
+    for task in shown:
+        ours, theirs = own[task.name], control[task.name]
+        if not theirs.explainer.no_vector:
+            return f"was run with vectors (no_vector is false in {task.name})"
+        weights = (dict(one.explainer.weights_sha256) for one in (ours, theirs))
+        recipes = (recipe(one, task, vectors=False) for one in (ours, theirs))
+        if not (all_same(recipes) or (all_same(weights) and ours.explainer.weights_sha256)):
+            return f"has other weights and another recipe in {task.name}"
+    return None
+
+
+def all_same(values: Iterable[object]) -> bool:
+    """Whether two values are equal."""
+    first, second = values
+    return first == second
+
+
+def control_findings(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
+    """Yield why the entry that is named as the control is none."""
+    control = entry.fields.vector_use
+    folder = entry.folder.absolute().parent / str(control)
+    if control is None or not folder.is_dir():
+        return
+    headers = {
+        path.stem: read_run(path).header
+        for path in members(folder)
+        if isinstance(path, Path) and path.stem in runs and RUN_FILE.fullmatch(path.name)
+    }
+    own = {task: run.header for task, run in runs.items()}
+    if problem := control_problem((org_of(entry.id), org_of(control)), own, headers):
+        said = f"field vector_use names {control}, which {problem}"
+        expected = "your own run of the same weights or recipe with --no-vector"
+        yield failed_check(entry.folder / ENTRY, None, said, expected, "name that, or leave it out")
 
 
 def run_findings(run: Run, entry: Entry) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Copied replies, and re-runs that only ever gained: found by comparing entries, shown as labels.
+"""Copied answers, and re-runs that only ever gained: found by comparing entries, shown as labels.
 
 A label accuses nobody: equal replies also come from equal weights, and a better explainer may well
 lose nothing. It says what was seen, with the number.
@@ -15,13 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ...benchmark.runs.header import Header
-from ...benchmark.runs.run import read_run
+from ...benchmark.runs.run import read_replies, read_run
 from ...benchmark.scoring.correct import is_right
 from ...benchmark.scoring.grade import about, grade
 from .entries import Entry, find_entries
 from .schema import OWN_KINDS, org_of
 
-COPY_SHARE = 0.995  # share of identical replies above which an entry is labelled a copy
+COPY_SHARE = 0.95
+"""Share of equal answers above which an entry is labelled a copy of one entry, or of a few: of the
+benchmark's own entries no two contestants have more than 0.94."""
+MAX_PARTS = 4  # most entries that one is taken to be put together from
 MIN_COMMON = 20  # fewest common queries that are compared
 MIN_GAINS = 5
 """Fewest queries that a re-run must have turned right before 'none turned wrong' is a pattern: by
@@ -42,8 +45,8 @@ class Replies:
     """What one entry said, as far as comparing needs it."""
 
     id: str
-    date: str  # its day; of two entries the later one is labelled
-    raw: Mapping[Key, str]  # raw replies by task and query
+    place: int = 0  # see `merge_order`; of two entries the later one is labelled, of equals both
+    raw: Mapping[Key, str]  # what was read in its replies, by task and query; see `said`
     right: Mapping[Key, bool]  # exactly right; only tasks for which that is a yes or no
     baseline: bool  # of the benchmark: never labelled, nor what an additive re-run is one of
     weights: frozenset[str] = frozenset()  # hashes of its weights, as its run files declare them
@@ -55,7 +58,7 @@ class Label:
 
     entry: str  # id of the entry that is labelled
     other: str
-    kind: str  # `copy` or `additive`
+    kind: str  # `copy`, `union` or `additive`
     text: str  # for the page, a sentence
     share: float = 0.0  # of a copy: identical replies among common queries
 
@@ -66,16 +69,48 @@ Coded = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def find_labels(entries: Sequence[Replies]) -> list[Label]:
-    """Compare every pair of entries and label the later one, in the order of dates and ids."""
-    ordered = sorted(entries, key=lambda entry: (entry.date, entry.id))
-    coded = _coded(ordered)
+    """Compare every entry with those that were there before, and label it."""
+    ordered = sorted(entries, key=lambda entry: (entry.place, entry.id))
+    coded = list(zip(ordered, _coded(ordered), strict=True))
     labels = []
-    for place, later in enumerate(ordered):
+    for later, code in coded:
         if later.baseline:
             continue
-        for earlier, code in zip(ordered[:place], coded[:place], strict=True):
-            labels += _labels(earlier, later, code, coded[place])
+        before = [one for one in coded if one[0].place <= later.place and one[0] is not later]
+        found = [label for one in before for label in _labels(*one, later, code)]
+        if not any(label.kind == "copy" for label in found):
+            found += _union(later, code, before)
+        labels += found
     return labels
+
+
+def said(read: str | None, raw: str | None) -> str:
+    """Return what is compared of a reply: the answer that was read in it, or all of it."""
+    return " ".join((read if read is not None else raw or "").split())
+
+
+def _union(later: Replies, after: Coded, before: Sequence[tuple[Replies, Coded]]) -> list[Label]:
+    """Label an entry whose answers are those of a few others, of these the right ones."""
+    new, right_now = after
+    open_, n = new != ABSENT, int((new != ABSENT).sum())
+    parts: list[str] = []
+    known = np.zeros_like(open_)
+    for _ in range(MAX_PARTS):
+        gains = [int(((old == new) & open_).sum()) for _, (old, _) in before]
+        if n < MIN_COMMON or max(gains, default=0) < MIN_GAINS:
+            break
+        entry, (old, was_right) = before[int(np.argmax(gains))]
+        parts.append(entry.id)
+        open_ &= old != new
+        known |= was_right == 1
+    share = 1 - int(open_.sum()) / max(n, 1)
+    lost = int((known & (right_now == 0)).sum())
+    if len(parts) < 2 or share <= COPY_SHARE or lost > (1 - COPY_SHARE) * int(known.sum()):
+        return []
+    text = f"{share:.1%} of {n} answers are those of {', '.join(parts)}, taken together"
+    if known.any():
+        text += f"; of what one of them has right, {lost} are wrong"
+    return [Label(entry=later.id, other=parts[0], kind="union", text=text, share=share)]
 
 
 def _coded(entries: Sequence[Replies]) -> list[Coded]:
@@ -93,7 +128,7 @@ def _coded(entries: Sequence[Replies]) -> list[Coded]:
     return coded
 
 
-def _labels(earlier: Replies, later: Replies, before: Coded, after: Coded) -> list[Label]:
+def _labels(earlier: Replies, before: Coded, later: Replies, after: Coded) -> list[Label]:
     labels = []
     (old, was_right), (new, is_right_now) = before, after
     common = (old != ABSENT) & (new != ABSENT)
@@ -101,7 +136,10 @@ def _labels(earlier: Replies, later: Replies, before: Coded, after: Coded) -> li
     share = int(((old == new) & common).sum()) / n if n else 0.0
     if n >= MIN_COMMON and share > COPY_SHARE:
         same = " (the same weights)" if earlier.weights & later.weights else ""
+        wrong = int(((old == new) & (is_right_now == 0)).sum())
         text = f"{share:.1%} of {n} replies are those of {earlier.id}{same}"
+        text += f", {wrong} of them wrong" if wrong else ""
+        text += "; which came first is not known" if earlier.place == later.place else ""
         labels.append(Label(entry=later.id, other=earlier.id, kind="copy", text=text, share=share))
     gained, lost, kept = (
         int(((was_right == first) & (is_right_now == second)).sum())
@@ -126,11 +164,18 @@ def entry_replies(entry: Entry, *, suite: str | None = None, graded: bool = True
         run = read_run(path)
         headers.append(run.header)
         task, where = about(run, suite)
-        raw |= {(task.name, qid): str(row["raw"]) for qid, row in run.rows.items()}
+        for one in read_replies(run, task, where):
+            read = None if one.answer is None else task.format_answer(one.answer)
+            raw[task.name, one.query.id] = said(read, one.raw)
         if graded and not where.describes:
             for scored in grade(run, task, where):
                 right[task.name, scored.query.id] = all(is_right(scored))
     return replies_of(entry, headers, raw, right)
+
+
+def is_own(entry: Entry) -> bool:
+    """Whether it is a baseline or an oracle of the benchmark's own entries."""
+    return org_of(entry.id) == OWN_ORG and entry.fields.kind in OWN_KINDS
 
 
 def replies_of(
@@ -138,15 +183,16 @@ def replies_of(
     headers: Iterable[Header],
     raw: Mapping[Key, str],
     right: Mapping[Key, bool],
+    place: int = 0,
 ) -> Replies:
     """Return what an entry replied beside who it is, as its runs' headers say."""
     hashes = (header.explainer.weights_sha256 for header in headers)
     return Replies(
         id=entry.id,
-        date=entry.fields.date,
+        place=place,
         raw=raw,
         right=right,
-        baseline=org_of(entry.id) == OWN_ORG and entry.fields.kind in OWN_KINDS,
+        baseline=is_own(entry),
         weights=frozenset(str(sha) for of_run in hashes for sha in of_run.values()),
     )
 
@@ -159,7 +205,5 @@ def labels_of(new: Entry, root: Path, *, suite: str | None = None) -> list[dict[
         for entry in (find_entries(root) if root.is_dir() else ())
         if entry.suite == new.suite
     ]
-    # a later day than any other's, so that a date in the past hides nothing
-    last = max(replies.date for replies in (own, *others))
-    labels = find_labels([*others, replace(own, date=f"{last}+")])
+    labels = find_labels([*others, replace(own, place=1)])
     return [asdict(label) for label in labels if label.entry == new.id]

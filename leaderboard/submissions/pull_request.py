@@ -18,7 +18,7 @@ from typing import Any
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
 from .copies import OWN_ORG, labels_of
-from .entries import CAPS, MAX_ENTRY_BYTES, MAX_FILES, MAX_RUN_BYTES, RUN_FILE
+from .entries import CAPS, MAX_ENTRY_BYTES, MAX_FILES, MAX_RUN_BYTES, RUN_FILE, inspect_entry
 from .findings import Finding, worst_exit_code
 from .schema import ENTRY_ID, FOLDER, org_of
 from .validate import ROOT, check_entry
@@ -221,7 +221,26 @@ def _extract(repository: Path, base: str, changes: Sequence[Change], work: Path)
         if not target.resolve().is_relative_to(work.resolve()):
             raise IntegrityError(f"{change.shown} leads out of its folder")
         files.write_bytes_atomic(target, content)
+    entry, _ = inspect_entry(folder)
+    if entry is not None and entry.fields.vector_use is not None:
+        _extract_control(repository, base, beside / entry.fields.vector_use)
     return folder
+
+
+def _extract_control(repository: Path, base: str, place: Path) -> None:
+    """Write the run files of an entry that is there already, whose folder is an empty one."""
+    if not place.is_dir() or any(place.iterdir()):
+        return
+    listed = git(
+        repository, "ls-tree", "-z", base, "--", f"{ROOT}/{place.parent.name}/{place.name}/"
+    )
+    for line in filter(None, listed.split(b"\0")):
+        said, _, path = line.partition(b"\t")
+        name = path.rsplit(b"/", 1)[-1].decode("ascii", "replace")
+        if RUN_FILE.fullmatch(name) and said.startswith(_PLAIN.encode()):
+            blob = said.split(b" ")[2].decode()
+            content = git(repository, "cat-file", "blob", blob, limit=MAX_RUN_BYTES + 1)
+            files.write_bytes_atomic(place / name, content)
 
 
 def _owner(identifier: str, author: str | None) -> list[Finding]:

@@ -11,15 +11,24 @@ from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntrospectBenchError, UsageError
 from ...benchmark.export.tables import title
 from ...benchmark.runs.run import Run, read_run, run_files
+from ...benchmark.scoring.grade import about
 from ...benchmark.scoring.judged import NotJudgedError
 from ...benchmark.scoring.score import check_score, score, validate
-from .checks import access_findings, content_findings, run_findings, text_findings, together
+from .checks import (
+    access_findings,
+    content_findings,
+    control_findings,
+    entry_access,
+    run_findings,
+    text_findings,
+    together,
+)
 from .entries import ENTRY, Entry, entry_folders, entry_sha256, inspect_entry, members
 from .findings import Finding, failed_check, from_error, worst_exit_code
 from .schema import ENTRY_ID
+from .suspicion import suspicion
 
 SCHEMA = "introspect-bench/report/1"
-SUSPICIOUS = 0.995  # headline from which a contestant is looked at by a person
 ROOT = "submissions"
 
 
@@ -105,11 +114,13 @@ def check_entry(folder: Path, *, suite: str | None = None) -> EntryReport:
     scores = []
     if not worst_exit_code(findings):
         for path in entry.runs:
-            result, problem = _scored(path, entry, suite)
+            result, problem = _scored(path, suite)
             scores += [result] if result else []
             findings += [problem] if problem else []
     if not worst_exit_code(findings):
         findings += access_findings(entry, runs, suite)
+        findings += control_findings(entry, runs)
+        findings += _suspicions(entry, runs, scores, suite)
     kept = () if worst_exit_code(findings) else tuple(scores)
     sha = entry_sha256(entry)
     return EntryReport(path=folder, entry=entry, sha256=sha, scores=kept, findings=tuple(findings))
@@ -149,9 +160,7 @@ def _is_root(path: Path) -> bool:
     )
 
 
-def _scored(
-    path: Path, entry: Entry, suite: str | None
-) -> tuple[dict[str, Any] | None, Finding | None]:
+def _scored(path: Path, suite: str | None) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
         result = score(path, suite=suite)
         check_score(path, result)
@@ -160,13 +169,24 @@ def _scored(
         return None, failed_check(path, None, str(error), "judged descriptions", fix)
     except IntrospectBenchError as error:
         return None, from_error(error, str(path))
-    overall, headline = result["overall"], result["headline"]
-    best = overall["metrics"][headline]["value"] if overall else None
-    if best is None or best < SUSPICIOUS or entry.fields.kind == "oracle":
-        return result, None
-    said, fix = "above what measuring the target twice gives", "expect to be asked how"
-    said = f"{title(headline)} is {best:.1%}, {said}"
-    return result, failed_check(path, None, said, "less", fix, level="warning")
+    return result, None
+
+
+def _suspicions(
+    entry: Entry, runs: Mapping[str, Run], scores: Sequence[Mapping[str, Any]], suite: str | None
+) -> Iterator[Finding]:
+    headers = {task: run.header for task, run in runs.items()}
+    classes = entry_access(entry.fields, headers).by_task
+    for result in scores:
+        run, headline = runs[result["task"]], result["headline"]
+        task, where = about(run, suite)
+        value = (result["overall"] or {"metrics": {headline: {"value": None}}})["metrics"]
+        access = classes[task.name]
+        said = suspicion(value[headline]["value"], access, task, where, run.header.task.split)
+        if said:
+            fix = "expect to be asked how"
+            said = f"{title(headline)} {said}"
+            yield failed_check(run.path, None, said, "less", fix, level="warning")
 
 
 def _summary(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,6 +174,8 @@ class LedgerState:
     # Whether it gave its answers in a process that holds no weights of the target: True if
     # all of them, for every task; False if it failed; None if that was not tried.
     without_target: bool | None = None
+    # Descriptions that the frozen judges judged again: how many came out the same, of how many.
+    rejudged: tuple[int, int] | None = None
 
 
 def standing(
@@ -189,6 +191,7 @@ def standing(
     flags: list[str] = []
     confirmed: dict[tuple[str, str], bool] = {}
     alone: dict[str, bool] = {}
+    rejudged = None
     for line in own:
         if line.event == "withdraw":
             withdrawn = True
@@ -196,6 +199,9 @@ def standing(
             withdrawn, flags = False, []
         elif line.event == "flag":
             flags.append(line.reason)
+        elif line.event == "rejudge" and line.entry_sha256 == entry_sha256:
+            pairs = list(line.tasks.values())
+            rejudged = sum(same for same, _ in pairs), sum(asked for _, asked in pairs)
         elif line.event in _CHECKS and line.entry_sha256 == entry_sha256:
             sound = {task: confirms(line, task) for task in line.tasks}
             if line.details.get(WITHOUT_TARGET) is True:
@@ -214,6 +220,7 @@ def standing(
         withdrawn=withdrawn,
         flags=tuple(flags),
         without_target=(whole or None) if all(alone.values()) else False,
+        rejudged=rejudged,
     )
 
 

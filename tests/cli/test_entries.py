@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tiny_entries import forge, make_entry, set_field
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.leaderboard.submissions import copies
 from introspect_bench.leaderboard.submissions.copies import (
+    Replies,
     entry_replies,
     find_labels,
     labels_of,
@@ -87,13 +89,19 @@ def test_copies_are_labelled_whatever_day_they_claim(
 ) -> None:
     monkeypatch.setattr(copies, "MIN_COMMON", 10)
     other = again(entry, "globex")
-    (label,) = find_labels([entry_replies(entry, suite="toy") for entry in find_entries(ROOT)])
+    (label,) = find_labels(merged(find_entries(ROOT)))
     assert (label.kind, label.other, label.entry) == ("copy", entry.name, other.name)
     set_field(other, "date", "2020-01-01")
     new = read_entry(other)
     shutil.move(other, "elsewhere")
     (found,) = labels_of(read_entry_from(new.id, Path("elsewhere")), ROOT, suite="toy")
     assert (found["entry"], found["other"]) == (other.name, entry.name)
+
+
+def merged(entries: list[Entry]) -> list[Replies]:
+    """What entries said that were merged one after the other."""
+    found = [entry_replies(entry, suite="toy") for entry in entries]
+    return [replace(one, place=place) for place, one in enumerate(found)]
 
 
 def read_entry_from(identifier: str, folder: Path) -> Entry:
@@ -122,6 +130,6 @@ def test_a_rerun_of_one_organisation_that_only_gained_is_labelled(
 
     copy = Path(shutil.copytree(first, first.with_name(first.name.replace("model-1", "model-2"))))
     second = set_field(forge(copy, better), "date", "2026-01-02")
-    (label,) = find_labels([entry_replies(entry, suite="toy") for entry in find_entries(ROOT)])
+    (label,) = find_labels(merged(find_entries(ROOT)))
     assert (label.kind, label.entry, label.other) == ("additive", second.name, first.name)
     assert label.text.startswith("3 answers more are right")

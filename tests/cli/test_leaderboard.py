@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from program import Call, the_sentence
-from tiny_entries import as_model, forge, make_entry, set_field
-from tiny_submissions import TASKS, board_of, edit, folder_of, rows_of
+from tiny_entries import as_control, as_model, forge, make_entry, set_field
+from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
 
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
@@ -167,6 +167,7 @@ def test_the_ledger_gives_tiers_and_withdraws(submissions: Path) -> None:
 
 
 def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
+    commit_all(submissions)
     runs = sorted(folder_of(submissions, "unchanged").glob("*.jsonl"))
     named = [here / f"copy-{run.name}" for run in runs]
     for run, path in zip(runs, named, strict=True):
@@ -181,7 +182,7 @@ def test_a_copy_is_labelled(submissions: Path, here: Path) -> None:
 
 
 def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
-    control = as_model(folder_of(submissions, "constant")).name
+    control = as_control(folder_of(submissions, "constant")).name
     own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control)
     rows = rows_of(submissions)
     gain = rows["nearest-neighbour"].vector_gain
@@ -199,8 +200,7 @@ def test_the_gain_from_vectors_is_paired(submissions: Path) -> None:
 
 
 def test_declared_base_and_data_reach_the_board(submissions: Path) -> None:
-    folder = folder_of(submissions, "constant")
-    set_field(folder, "base", "toy-target")
+    folder = as_model(folder_of(submissions, "constant"))
     set_field(folder, "n_train", 512)
     board = board_of(submissions)
     row = next(row for row in board.suites[0].rows if row.name == "constant")

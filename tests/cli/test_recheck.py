@@ -220,6 +220,10 @@ def test_forged_predictions_score_and_are_caught(call: Call, described: Path) ->
     code, _, err = call(*words)
     assert code == 1
     assert "0 came out the same, expected 100%" in the_sentence(err)
+    assert call("board", "build", "--suite", "words")[0] == 0
+    assert "no judge was run again" in Path("site/index.html").read_text("utf-8")
+    assert (call(*words[:-1])[0], call("board", "build", "--suite", "words")[0]) == (1, 0)
+    assert "of 9 judged again 0 came out the same" in Path("site/index.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("field", ["predicted", "mapped"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
-from tiny_entries import as_model, forge, rows_of, write_rows
+from tiny_entries import as_control, as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
@@ -45,7 +45,7 @@ def test_without_trained_entries_it_says_so(submissions: Path) -> None:
 
 
 def test_a_control_is_taken_off_on_the_same_queries(submissions: Path) -> None:
-    control = as_model(folder_of(submissions, "constant"))
+    control = as_control(folder_of(submissions, "constant"))
     as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
     page = ib.board_report(submissions, suite="toy")
     use = section(page, "What the vectors are worth")

@@ -15,6 +15,8 @@ from introspect_bench.leaderboard.submissions.submit import Statement, submit
 ORG, TITLE = "acme", "Model-1"
 CONTACT = "https://github.com/acme/model"
 
+TOY_WEIGHTS = {"toy.safetensors": "cd" * 32}  # as in the manifests of the toy suites
+
 Rows = list[dict[str, Any]]
 
 
@@ -71,14 +73,29 @@ def forge(folder: Path, edit: Callable[[Rows], object], *, name: str | None = No
     return renamed(folder)
 
 
+def as_control(folder: Path, task: str = "activation-patching") -> Path:
+    """Make an entry one of such a model that was run without vectors."""
+
+    def blind(rows: Rows) -> None:
+        rows[0]["explainer"]["no_vector"] = True
+
+    return forge(as_model(folder), blind, name=f"{task}.jsonl")
+
+
 def as_model(folder: Path, **fields: object) -> Path:
-    """Make an entry one of a model that was trained from the toy target, all runs alike."""
+    """Make an entry one of a model that was trained from the toy target, all runs alike.
+
+    With the base `toy-target` it loaded the toy target's weights beside its own.
+    """
+    said = {"kind": "trained", "trained_on": ["toy queries"], "base": "toy-target", **fields}
+    own = {"adapter.safetensors": sha256_bytes(folder.name.encode())}
+    weights = own | (TOY_WEIGHTS if said["base"] == "toy-target" else {})
 
     def model(rows: Rows) -> None:
         rows[0]["explainer"] |= {"name": "a-model", "kind": "local", "settings": {}}
+        rows[0]["explainer"]["weights_sha256"] = rows[0]["explainer"]["weights_sha256"] or weights
         rows[0]["access"] = "words"
 
-    said = {"kind": "trained", "trained_on": ["toy queries"], "base": "toy-target", **fields}
     for name, value in said.items():
         set_field(folder, name, value)
     for path in sorted(folder.glob("*.jsonl")):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
+
+from scratch_git import QUIET
 
 from introspect_bench.leaderboard.site.board import Board, Row
 from introspect_bench.leaderboard.site.build import make_board
@@ -14,6 +18,13 @@ TASKS = ("activation-patching", "input-ablations")
 def folder_of(root: Path, name: str) -> Path:
     (found,) = (root / "toy").glob(f"acme__{name}__*")
     return found
+
+
+def commit_all(root: Path) -> None:
+    """Commit all that lies in a folder; the one around it becomes a repository."""
+    for words in (("init", "-q"), ("add", "-A", root.name), ("commit", "-q", "-m", "x")):
+        command = ["git", "-C", str(root.parent), *words]
+        subprocess.run(command, check=True, env={**os.environ, **QUIET})
 
 
 def board_of(root: Path, **more: Any) -> Board:

@@ -121,7 +121,11 @@ def make_suite(
         "task": task.name,
         "version": task.version,
         "frozen": True,
-        "target": {"name": "toy-target", "d_model": D_TARGET, "weights_sha256": {}},
+        "target": {
+            "name": "toy-target",
+            "d_model": D_TARGET,
+            "weights_sha256": {"toy.safetensors": "cd" * 32},
+        },
         "splits": counts,
         "mini": mini,
         "prompt_sha256": task.prompt_sha256,

@@ -1,0 +1,32 @@
+"""Scores that no explainer of an access class is known to reach: seen in CI, and on the page."""
+
+from __future__ import annotations
+
+from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
+from ...benchmark.scoring.scale import NoScaleError, best_told, scale_of
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
+
+LIMITS = {WORDS: 0.9, RUNS_TARGET: 0.9, REPLAYS: 1.0, UNDECLARED: 0.9}
+"""Share of the way from floor to ceiling above which a score is looked at. The best null that runs
+the target stays below 0.2; carrying out the intervention reaches 1, with 1 % spoilt 0.98."""
+
+
+def suspicion(value: float | None, access: str, task: Task, suite: Suite, split: str) -> str | None:
+    """Say why a headline score should be looked at, as a sentence without subject."""
+    if value is None or access == ORACLE:
+        return None
+    try:
+        scale = scale_of(suite.manifest, split, task.headline)
+    except NoScaleError:
+        return None
+    told = best_told(suite.manifest, split, task.headline)
+    if told is not None and value > told:
+        return f"is {value:.3f}, above the best oracle, which reaches {told:.3f}"
+    share = (value - scale.floor) / (scale.ceiling - scale.floor)
+    if share > LIMITS[access]:
+        return (
+            f"is {value:.3f}, {share:.0%} of the way from the floor to the calculator: no "
+            f"explainer of class {access} is known to reach {LIMITS[access]:.0%}"
+        )
+    return None
