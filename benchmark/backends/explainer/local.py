@@ -252,10 +252,8 @@ class LocalExplainer:
         return self._text(ids) if ending is None else self._text(ids).partition(ending)[0]
 
     def _text(self, ids: Sequence[int]) -> str:
-        text: str = self.encoder.tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        as_is = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        return str(self.encoder.tokenizer.decode(ids, **as_is))
 
 
 class Compared:
