@@ -221,7 +221,8 @@ def asked_by(
     """
     if card.kind != "local":
         return explainer, card
-    from ..backends.explainer.local import Compared, LocalExplainer
+    from ..backends.explainer.decision import Compared
+    from ..backends.explainer.local import LocalExplainer
 
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)

@@ -100,9 +100,9 @@ class Answering:
     settings: Mapping[str, Any]
     """What else could change replies. Of a local model: `injection` (`mode`, `layer`, `scaling`,
     `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`, `batch_size`,
-    `max_new_tokens`, `decoding`, `openings`, `family`, `twin`; of a trained one `n_train` (by
-    task), `reading` (`when`, `share`, `kinds`), `validation_loss`. Of a baseline `n_train`, if it
-    is a part. Of a user's class its arguments and `OWN_CODE`."""
+    `max_new_tokens`, `decoding`, `openings`, `family`, `twin`; of a trained one `n_train` and
+    `verdict_thresholds` (by task), `reading` (`when`, `share`, `kinds`), `validation_loss`. Of a
+    baseline `n_train`, if it is a part. Of a user's class its arguments and `OWN_CODE`."""
     shots: int
     """Solved queries shown before each question."""
     no_vector: bool

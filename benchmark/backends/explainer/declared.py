@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from ...errors import UsageError
 from ...files import read_json
 from ..injection.spec import Injections, injections_from_json
 
-KNOWN = frozenset({"decoding", "injection", "schema", "training", "twin", "validation_loss"})
+THRESHOLDS = "verdict_thresholds"
+KNOWN = frozenset(
+    {"decoding", "injection", "schema", "training", "twin", "validation_loss", THRESHOLDS}
+)
 """Keys of `explainer.json`; all but the schema and the loss are read here."""
 SETTINGS = "explainer.json"  # optional file of a model's folder, see above
 
@@ -60,3 +64,13 @@ def about_training(path: Path) -> dict[str, Any]:
     about = {"twin": declared_twin(path), "n_train": n_train, "reading": reading}
     about = {name: value for name, value in about.items() if value}
     return about | ({} if loss is None else {"validation_loss": loss})
+
+
+def declared_thresholds(path: Path) -> dict[str, float]:
+    """The thresholds of verdicts, by task, that an explainer's folder says."""
+    found = declared(path, THRESHOLDS) or {}
+    if not isinstance(found, dict) or not all(
+        type(value) in (int, float) and math.isfinite(value) for value in found.values()
+    ):
+        raise UsageError(f"{path}: expected {THRESHOLDS} with a number for each task")
+    return {str(task): float(value) for task, value in found.items()}

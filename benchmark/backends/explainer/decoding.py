@@ -75,19 +75,16 @@ class Decoder:
         head: Head,
         questions: Sequence[Encoded],
         done: Callable[[Sequence[int]], bool],
-        openings: Sequence[Sequence[int]] = (),
+        begin: Callable[[torch.Tensor], list[Sequence[int]]] | None = None,
+        longest: int = 0,
     ) -> list[Written]:
         """Greedy reply to each question, up to and with the token after which `done` is true.
 
-        Questions are best sorted by length. Of `openings`, which do not count in a reply's length,
-        the one whose first token is likeliest is taken.
+        Questions are best sorted by length. `begin` says from the first logits what replies begin
+        with, at most `longest` tokens, which do not count in a reply's length.
         """
-        longest = max(map(len, openings), default=0)
         logits, store = self._prefill(head, questions, self.max_new_tokens + longest)
-        begun: list[Sequence[int]] = [()] * len(questions)
-        if openings:
-            firsts = [opening[0] for opening in openings]
-            begun = [openings[best] for best in logits[:, firsts].argmax(-1).tolist()]
+        begun = [()] * len(questions) if begin is None else begin(logits)
         return self._grow(head, questions, begun, logits, store, done)
 
     def likeliest(

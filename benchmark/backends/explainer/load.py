@@ -8,7 +8,7 @@ it is merged (`twins.py`); learned parts lie beside it (`learned.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,14 @@ from ..models.pretrained import (
     usable_device,
 )
 from ..models.twins import make_twin
-from .declared import SETTINGS, about_training, declared, declared_injection, declared_twin
+from .declared import (
+    SETTINGS,
+    about_training,
+    declared,
+    declared_injection,
+    declared_thresholds,
+    declared_twin,
+)
 from .families import Family, find_family
 from .local import MAX_NEW_TOKENS, LocalExplainer
 from .selfie_adapters import is_selfie_adapter, open_selfie_adapter
@@ -59,6 +66,7 @@ class Checkpoint:
     learned: Learned
     family: Family | None  # whose convention its prompts follow; None for the benchmark's own
     decoding: str | None = None  # as its folder says
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # the same
     about: dict[str, Any] = field(default_factory=dict)  # `twin`, `n_train` and the like
 
 
@@ -108,12 +116,16 @@ def open_checkpoint(
     chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
     loaded = _load(directory, dtype, progress, base)
-    decoding, about = (
-        declared(directory / SETTINGS, "decoding"),
-        about_training(directory / SETTINGS),
+    decoding = declared(directory / SETTINGS, "decoding")
+    return Checkpoint(
+        *loaded,
+        chosen,
+        learned,
+        known,
+        decoding=None if decoding is None else str(decoding),
+        thresholds=declared_thresholds(directory / SETTINGS),
+        about=about_training(directory / SETTINGS),
     )
-    decoding = None if decoding is None else str(decoding)
-    return Checkpoint(*loaded, chosen, learned, known, decoding=decoding, about=about)
 
 
 def _selfie(
@@ -209,6 +221,7 @@ def load_local(
         target_tokenizer = load_tokenizer(find_model(target, progress=progress).directory)
     options["injection"] = opened.injection
     options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
+    options.setdefault("thresholds", opened.thresholds)
     explainer = LocalExplainer(
         opened.model.to(where),
         opened.tokenizer,

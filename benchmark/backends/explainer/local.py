@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from ...cache import Progress, silent
 from ...errors import UsageError
-from ...metrics.verdicts import normalise_content
 from ...prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
-from ...records import DECODINGS, GREEDY, WHOLE, Answer, Completion, Prompt
-from ...runs.reply_text import has_ended, without_thinking
-from ...task import Task
+from ...records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
+from ...runs.reply_text import has_ended
 from ..injection.hooks import Injector
 from ..injection.learned import Learned, check_learned
 from ..injection.spec import Injections, injection_of, merged
 from ..models.batch import stop_tokens
 from .chat import Encoded, Encoder
+from .decision import Begin, likeliest_opening, verdict_by, verdict_tokens
 from .decoding import Decoder, Head, Written
 from .families import Family, FamilyEncoder
 from .memory import Room
@@ -44,6 +44,7 @@ class Options:
     system: str | None = None  # text before the instructions
     openings: Sequence[str] = ()  # the one whose first token is likeliest begins a reply
     decoding: str = GREEDY  # one of `DECODINGS`
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # by task, see `decision.py`
     progress: Progress = silent  # told if memory ends
 
     def __post_init__(self) -> None:
@@ -103,7 +104,7 @@ class LocalExplainer:
         config = model.config.get_text_config()
         self.d_model: int = config.hidden_size
         self.max_length: int | None = getattr(config, "max_position_embeddings", None)
-        self.openings = tuple(asked.openings)
+        self.openings, self.thresholds = tuple(asked.openings), dict(asked.thresholds)
         self._opening_ids = [self.encoder.reply_ids(opening) for opening in self.openings]
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
@@ -158,6 +159,10 @@ class LocalExplainer:
         with torch.inference_mode():
             return self.decoder.first_logits(*self._encoded(prompts))
 
+    def replays(self, prompt: Prompt) -> bool:
+        """Whether its turn begins with the text that the question quotes."""
+        return isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
+
     def settings(self) -> dict[str, Any]:
         """Everything here that could change a reply, as JSON values for the explainer's card."""
         use_vectors = self.encoder.use_vectors
@@ -171,6 +176,7 @@ class LocalExplainer:
             "max_new_tokens": self.max_new_tokens,
             "decoding": self.decoding,
             "openings": list(self.openings),
+            **({"verdict_thresholds": self.thresholds} if self.thresholds else {}),
             **({} if self.family is None else {"family": self.family.name}),
             **({"thinking": True} if self.encoder.thinking else {}),
             **({"system": self.encoder.system} if self.encoder.system else {}),
@@ -225,11 +231,21 @@ class LocalExplainer:
     def _written(
         self, head: Head, questions: Sequence[Encoded], prompt: Prompt
     ) -> Sequence[Written]:
-        replayed = isinstance(self.encoder, Encoder) and self.encoder.replays(prompt)
-        if self.decoding == WHOLE and prompt.openings and not replayed:
+        if self.decoding == WHOLE and prompt.openings and not self.replays(prompt):
             openings = [self.encoder.reply_ids(opening) for opening in prompt.openings]
             return self.decoder.likeliest(head, questions, openings, self._done)
-        return self.decoder.greedy(head, questions, self._done, self._opening_ids)
+        begin, longest = self._begin(prompt)
+        return self.decoder.greedy(head, questions, self._done, begin, longest)
+
+    def _begin(self, prompt: Prompt) -> tuple[Begin | None, int]:
+        """What says how replies begin, if anything does, and the most tokens of that."""
+        if openings := self._opening_ids:
+            return partial(likeliest_opening, openings=openings), max(map(len, openings))
+        threshold = self.thresholds.get(prompt.template.partition("/")[0])
+        firsts = verdict_tokens(self, prompt)
+        if threshold is None or firsts is None:
+            return None, 0
+        return partial(verdict_by, firsts=firsts, threshold=threshold), 0
 
     def _completion(self, reply: Written, n_in: int) -> Completion:
         begun, n = self.encoder.begun, len(reply.ids)
@@ -254,47 +270,3 @@ class LocalExplainer:
     def _text(self, ids: Sequence[int]) -> str:
         as_is = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
         return str(self.encoder.tokenizer.decode(ids, **as_is))
-
-
-class Compared:
-    """Asks a local explainer twice."""
-
-    def __init__(self, explainer: LocalExplainer, task: Task) -> None:
-        """Take an explainer and the task whose answers it gives."""
-        self.explainer, self.task = explainer, task
-        self.blind = explainer.without_vectors()
-
-    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """Answer prompts; the two replies stand, as thinking, before the answer made of them.
-
-        Where one has no answer, or none but the verdict, the reply with the vector stands as it is.
-        """
-        seen = self.explainer.complete(prompts)
-        # without vectors the second reply would be the first again
-        blind = seen if self.blind is self.explainer else self.blind.complete(prompts)
-        return [self._one(*pair) for pair in zip(seen, blind, strict=True)]
-
-    def _one(self, seen: Completion, blind: Completion) -> Completion:
-        both = (seen,) if blind is seen else (seen, blind)
-        return Completion(
-            text=self._text(seen.text, blind.text),
-            n_in=sum(reply.n_in for reply in both),
-            n_out=sum(reply.n_out for reply in both),
-        )
-
-    def _text(self, seen: str, blind: str) -> str:
-        after, before = self.task.parse(seen), self.task.parse(blind)
-        if not isinstance(after, Answer) or not isinstance(before, Answer):
-            return seen
-        contents = [normalise_content(answer.content) for answer in (after, before)]
-        if "" in contents:
-            return seen
-        answer = Answer(changed=contents[0] != contents[1], content=after.content)
-        lines = (
-            "<think>",
-            f"with the vector: {(without_thinking(seen) or '').strip()}",
-            f"without it: {(without_thinking(blind) or '').strip()}",
-            "</think>",
-            self.task.format_answer(answer),
-        )
-        return "\n".join(lines)

@@ -12,7 +12,8 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
 import introspect_bench as ib
-from introspect_bench.benchmark.backends.explainer.local import Compared, LocalExplainer
+from introspect_bench.benchmark.backends.explainer.decision import Compared
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.records import Answer, Completion, Prompt
 from introspect_bench.benchmark.registry import get_task

@@ -20,7 +20,8 @@ from tiny_targets import make_letter_tokenizer, make_target
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import introspect_bench as ib
-from introspect_bench.benchmark.backends.explainer.local import Compared, LocalExplainer
+from introspect_bench.benchmark.backends.explainer.decision import Compared
+from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.interventions import outputs
 from introspect_bench.benchmark.backends.interventions.calculator import Calculator, Patch, Text
 from introspect_bench.benchmark.backends.interventions.readout import make_readout
