@@ -137,9 +137,6 @@ WITH_RECIPE = {
 @output("Gets the explainer; by recipes explainers/NAME and runs/.", required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
-    reading: str | None,
-    reading_share: float,
-    kinds: tuple[str, ...],
     recipes: tuple[str, ...],
     answer: str | None,
     shuffled: bool,
@@ -154,7 +151,6 @@ def command(
     reference explainer is made; its options can't be given with it.
     """
     from ..benchmark.backends.injection.spec import parse_injection
-    from ..benchmark.backends.training.spec import Reading
 
     if recipes and dry_run:
         raise click.UsageError("--dry-run is for a training without --recipe")
@@ -170,10 +166,7 @@ def command(
         raise click.UsageError("--answer and --shuffled go with --recipe; use `run`")
     if options["base"] is None:
         raise click.UsageError("give --base MODEL, or --recipe NAME")
-    if reading is not None:
-        options["reading"] = Reading(when=reading, share=reading_share, kinds=kinds)
-    elif kinds or reading_share != 1:
-        raise click.UsageError("--reading-share and --reading-kind go with --reading")
+    options |= _reading(*(options.pop(name) for name in ("reading", "reading_share", "kinds")))
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     if dry_run:
         _emit_plan(api.plan_training(**options), as_json)
@@ -186,6 +179,16 @@ def command(
         )
     said = f"{folder}: trained; run it with `introspect-bench run --model {folder}`"
     emit({"explainer": str(folder)}, said, as_json=as_json)
+
+
+def _reading(when: str | None, share: float, kinds: tuple[str, ...]) -> dict[str, Any]:
+    from ..benchmark.backends.training.spec import Reading
+
+    if when is not None:
+        return {"reading": Reading(when=when, share=share, kinds=kinds)}
+    if kinds or share != 1:
+        raise click.UsageError("--reading-share and --reading-kind go with --reading")
+    return {}
 
 
 def _emit_plan(plan: TrainPlan, as_json: bool) -> None:
