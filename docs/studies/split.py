@@ -56,7 +56,7 @@ def named_by_rules(suite: Suite, split: str) -> Named:
     if kinds is not None:
         train = train.take(np.isin(train.kind.astype(str), list(kinds)))
         own = own.take(np.isin(own.kind.astype(str), list(kinds)))
-        queries = [query for query in queries if query.kind in kinds]
+        queries = tuple(query for query in queries if query.kind in kinds)
     rules = [rule for rule in changed_rules(Seen([train, own])) if rule.access == WORDS]
     right = {rule.name: rule.guessed[1][:, 0] == own.outcome for rule in rules}
     changed = [(i, query) for i, query in enumerate(queries) if own.changed[i]]
