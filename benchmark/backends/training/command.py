@@ -15,7 +15,7 @@ from typing import Any
 from ...cache import Progress, silent
 from ...errors import MissingPartError, UsageError
 from ...evaluation.explainers import named_target
-from ...files import canonical_json, read_json, sha256_bytes, write_json_atomic
+from ...files import canonical_json, read_json, sha256_bytes
 from ...models.targets import home_folder, layers_and_width
 from ...records import GREEDY
 from ...registry import provided_tasks
@@ -24,7 +24,6 @@ from ...suite.select import tasks_of
 from ...suite.suite import Suite
 from ...task import Task
 from ..explainer.chat import Encoder
-from ..explainer.declared import SETTINGS, THRESHOLDS
 from ..injection.spec import Injection, Injections, Maps, all_injections, injection_of, own_layers
 from .estimate import checks, n_train
 from .spec import LENS, ExplainerSettings, TrainSpec, split_options
@@ -174,6 +173,7 @@ def train(
     """
     from ..explainer.load import find_model
     from ..models.pretrained import load_tokenizer
+    from .threshold import add_thresholds
     from .train import Training, train_explainer
 
     request, options = split_options(base, output, options)
@@ -205,30 +205,9 @@ def train(
         device=request.device,
     )
     folder = train_explainer(training, Path(output), progress)
-    _decide(folder, request, suites, settings.decoding, progress)
+    if settings.decoding == GREEDY:
+        add_thresholds(folder, request, suites, progress)
     return folder
-
-
-def _decide(
-    folder: Path, request: TrainSpec, suites: Suites, decoding: str, progress: Progress
-) -> None:
-    """Add to `explainer.json` the thresholds of verdicts, if they are not there."""
-    from ..explainer.decision import fit_threshold
-    from ..explainer.load import load_local
-    from .trainer import is_first
-
-    record = read_json(folder / SETTINGS)
-    if decoding != GREEDY or THRESHOLDS in record or not is_first():
-        return
-    asked = [(task, suite) for task, suite in suites if task.openings]
-    if not asked:
-        return
-    progress("finding thresholds of verdicts")
-    name, seen = str(folder.resolve()), not request.no_vector
-    explainer, _ = load_local(name, device=request.device, use_vectors=seen)
-    found = {task.name: fit_threshold(explainer, task, suite) for task, suite in asked}
-    thresholds = {name: value for name, value in found.items() if value is not None}
-    write_json_atomic(folder / SETTINGS, {**record, THRESHOLDS: thresholds})
 
 
 def _settings(
