@@ -1,6 +1,6 @@
 """Whether an explainer reads more from a patched vector than rules fitted on train do.
 
-    python docs/studies/split.py RUN.jsonl ...
+    python docs/studies/split.py RUN.jsonl ... [--suite DIR]
 
 Splits each run's changed queries of activation patching by how many of the content rules of class
 `words` (`tasks/nulls`: votes of near vectors, probes on the vector, on the words, on both) name
@@ -92,9 +92,11 @@ def main(words: Sequence[str]) -> int:
     """Print a line for the rules and one for each run, in per cent."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.jsonl")
-    runs = [ib.load(path) for path in parser.parse_args(words).runs]
+    parser.add_argument("--suite", metavar="DIR", help="A suite that is not in the package.")
+    options = parser.parse_args(words)
+    runs = [ib.load(path) for path in options.runs]
     asked = runs[0].header.task
-    suite = find_suite(asked.suite, PATCHING)
+    suite = find_suite(options.suite or asked.suite, PATCHING)
     named = named_by_rules(suite, asked.split)
     hits = Counter(name for rules in named.rules.values() for name in rules)
     ((best, n),) = hits.most_common(1)
