@@ -91,6 +91,7 @@ NOT_RECIPE = frozenset(
         "twin",
         "validation_loss",
         "vectors",
+        "verdict_thresholds",
     }
 )
 
@@ -106,6 +107,7 @@ def recipe(header: Header, task: Task, *, vectors: bool = True) -> dict[str, Any
         "shots": explainer.shots,
         "decoding": decoding_of(explainer.settings).get("decoding", GREEDY),
         "n_train": n_train(settings, task.name),
+        "threshold": task.name in (settings.get("verdict_thresholds") or {}),
         "settings": {key: one for key, one in settings.items() if key not in NOT_RECIPE},
     }
     return found | ({"injection": _entering(settings.get("injection"))} if vectors else {})

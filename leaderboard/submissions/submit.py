@@ -100,7 +100,10 @@ def submit(
         _write(draft, by_task, fields, None if notes is None else Path(notes))
         for sibling in folder.parent.iterdir() if folder.parent.is_dir() else ():
             if ENTRY_ID.fullmatch(sibling.name):  # a name may resemble another's, or a control's
-                (draft.parent / sibling.name).mkdir(exist_ok=True)
+                beside = draft.parent / sibling.name
+                beside.mkdir(exist_ok=True)
+                if sibling.name == fields.vector_use:  # whose runs are looked at
+                    shutil.copytree(sibling, beside, dirs_exist_ok=True)
         report = check_entry(draft, suite=suite)
         # the path that the user knows
         findings = [
