@@ -62,6 +62,18 @@ def test_seed_base_and_learning_rate_are_no_part_of_a_recipe(submissions: Path) 
     assert cells_of(submissions)["acme/nearest-neighbour"].to_self is not None
 
 
+def test_thresholds_of_verdicts_are_no_part_of_a_recipe_but_having_one_is(
+    submissions: Path,
+) -> None:
+    own = as_model(folder_of(submissions, "constant"))
+    folder = as_model(folder_of(submissions, "nearest-neighbour"), base="another-model")
+    other = edit(settings={"verdict_thresholds": {TASKS[0]: 0.5}})
+    folder = forge(folder, other, name=f"{TASKS[0]}.jsonl")
+    assert cells_of(submissions)["acme/nearest-neighbour"].to_self is None
+    forge(own, edit(settings={"verdict_thresholds": {TASKS[0]: -1}}), name=f"{TASKS[0]}.jsonl")
+    assert cells_of(submissions)["acme/nearest-neighbour"].to_self is not None
+
+
 def test_of_several_selves_the_one_of_the_same_seed_is_the_partner(submissions: Path) -> None:
     """And not the best one."""
     better = rows_of(folder_of(submissions, "nearest-neighbour") / f"{TASKS[0]}.jsonl")

@@ -62,6 +62,25 @@ def test_a_control_of_all_tasks_is_one_explainer(call: Call, control: str) -> No
     assert explainer.no_vector or explainer.shuffled_vectors
 
 
+def test_a_control_is_named_when_its_explainer_is_submitted(call: Call) -> None:
+    """Its runs are looked at beside the draft: another recipe is no control."""
+    words = ("run", "-m", "baseline/constant", "--suite", "toy", "--no-score")
+    ids = {}
+    for name, more in (("own", ()), ("blind", ("--no-vector",)), ("fewer", ("--n-train", "4"))):
+        assert call(*words, "-t", PATCHING, "-o", name, *more)[0] == 0
+        (run,) = Path(name).glob("*.jsonl")
+        if name == "own":
+            continue
+        assert call("submit", str(run), *WORDS, "--name", f"Acme/{name}")[0] == 0
+        ids[name] = next(path.name for path in Path("submissions/toy").glob(f"*__{name}__*"))
+    named = ("submit", "own", *WORDS, "--name", "Acme/own", "--vector-use")
+    code, _, err = call(*named, ids["fewer"])
+    assert code == 1
+    assert "which was run with vectors" in the_sentence(err)
+    assert call(*named, ids["blind"])[0] == 0
+    assert call("validate", "submissions", "--suite", "toy")[0] == 0
+
+
 def test_nothing_that_exists_is_changed(call: Call) -> None:
     run = str(one_run(call))
     Path("submissions").mkdir()
