@@ -62,26 +62,34 @@ def problems(page: str, *texts: str) -> list[str]:
     page, *others = (text.replace("\N{MINUS SIGN}", "-") for text in (page, *texts))
     found: list[str] = []
     alike: list[Pair] = []
+    apart: list[Pair] = []
     for head, *rows in tables(page):
         if "told apart" not in head:
             continue
         for row in rows:
             said = dict(zip(head, row, strict=False))
-            if float(said["p (Holm)"].lstrip("< ")) < LEVEL:
-                continue
             first = head.index("explainer")
-            alike.append(
-                Pair(
-                    task=said["task"],
-                    first=row[first],
-                    second=row[first + 1],
-                    difference=said["difference"],
-                )
+            pair = Pair(
+                task=said["task"],
+                first=row[first],
+                second=row[first + 1],
+                difference=said["difference"],
             )
+            if float(said["p (Holm)"].lstrip("< ")) < LEVEL:
+                apart.append(pair)
+                continue
+            alike.append(pair)
             found += [" | ".join(row)] if said["told apart"] != "no" else []
     for text in (page, *others):
         for sentence in sentences(text):
-            meant = [pair for pair in alike if pair.is_meant(sentence)]
+            # a difference of the same two that the p does tell apart may be quoted
+            quoted = [pair.names() for pair in apart if pair.difference in sentence]
+            meant = [
+                pair
+                for pair in alike
+                if pair.is_meant(sentence)
+                and (pair.names() not in quoted or pair.difference in sentence)
+            ]
             if meant and CLAIMS.search(sentence) and not DENIALS.search(sentence):
                 found.append(sentence)
     return found

@@ -41,6 +41,14 @@ def test_a_text_that_does_is_found(text: str) -> None:
     assert len(problems(f"{PAGE}\n{text}\n")) == 1
 
 
+def test_of_two_metrics_only_the_one_that_is_told_apart_may_be_claimed() -> None:
+    row = "| patching | content | org/self | org/blind | blind | +19.0 [+11, +27] | 0.002 | yes |"
+    page = f"{PAGE}{row}\n"
+    assert problems(page, "`self` is better than `blind` by +19.0 [+11, +27].") == []
+    assert len(problems(page, "`self` is better than `blind`.")) == 1
+    assert len(problems(page, "`self` is better than `blind` by +9.0 [+1.0, +17.0].")) == 1
+
+
 def test_a_table_that_contradicts_its_own_p_is_found() -> None:
     row = "| 0.061 | no |"
     assert len(problems(PAGE.replace(row, "| 0.061 | yes, higher |"))) == 1
