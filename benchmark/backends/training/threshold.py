@@ -60,8 +60,10 @@ def fit_threshold(
             return None
         logits = own.first_logits(prompts)
         gaps += (logits[:, firsts[0]] - logits[:, firsts[1]]).tolist()
-        given = [truths[prompt.query.id] for prompt in prompts]
-        n_changed += sum(truth.changed for truth in given if isinstance(truth, Answer))
+        for prompt in prompts:
+            truth = truths[prompt.query.id]
+            assert isinstance(truth, Answer)  # what begins with a verdict is no other kind
+            n_changed += truth.changed
     return _between(sorted(gaps, reverse=True), n_changed) if gaps else None
 
 
