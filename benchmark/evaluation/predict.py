@@ -10,7 +10,9 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from ..runs.run import MAX_LINE_BYTES, encode_line
 from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
+from ..team import team
 from .check_reply import check_reply
 from .lm_eval_models import LM_EVAL_KIND
 from .spec import GENERATION
@@ -65,12 +68,28 @@ def predict(
     selected = spec.select()
     header = make_header(spec, selected, card, generation=generation_of(card), device=device)
     batches = cut_batches(render_all(spec.task, selected), spec.batch_size)
-    with open_run(out, header.to_json(), resume=resume) as writer:
-        if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
-            raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
-        if not writer.complete:
-            prompts = build_prompts(spec, batches)
-            _answer(writer, prompts, explainer, spec.task, key_base(header), progress)
+    with ExitStack() as stack:
+        writers: list[RunWriter] = []  # the first process has one
+
+        def open_there() -> tuple[dict[str, str], bool]:
+            writer = stack.enter_context(open_run(out, header.to_json(), resume=resume))
+            writers.append(writer)
+            if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
+                raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
+            return {qid: row.get("key", "") for qid, row in writer.rows.items()}, writer.complete
+
+        there, complete = team().share(open_there)
+        if not complete:
+            jobs = _lacking(out, build_prompts(spec, batches), key_base(header), there)
+            progress(f"answering {spec.task.name}", len(there), len(selected))
+            for _, rows in team().deal(jobs, partial(_answered, explainer, spec.task)):
+                new = [row for row in rows if row["qid"] not in there]
+                for writer in writers:
+                    writer.append(new)
+                there |= {row["qid"]: row["key"] for row in new}
+                progress(f"answering {spec.task.name}", len(there), len(selected))
+            for writer in writers:
+                _finish(writer, spec.task)
     return out
 
 
@@ -149,38 +168,37 @@ def generation_of(card: ExplainerCard) -> dict[str, Any]:
     return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
 
-def _answer(
-    writer: RunWriter,
-    batches: Sequence[Sequence[Prompt]],
-    explainer: Explainer,
-    task: Task,
-    base: str,
-    progress: Progress,
-) -> None:
-    """Ask for every batch that lacks a row, then write the footer."""
-    total = sum(len(batch) for batch in batches)
-    number = 0
+Rows = list[dict[str, Any]]
+Batch = tuple[Sequence[Prompt], Rows]  # prompts that are asked together, and what is known of rows
+
+
+def _lacking(
+    path: Path, batches: Sequence[Sequence[Prompt]], base: str, there: Mapping[str, str]
+) -> list[Batch]:
+    """The batches of which a row is not there yet; `there` has keys of rows by query."""
+    found, number = [], 0
     for batch in batches:
         rows = [row_fields(base, i, prompt) for i, prompt in enumerate(batch, start=number)]
         number += len(batch)
         for row in rows:
-            if writer.rows.get(row["qid"], row).get("key") != row["key"]:
+            if there.get(row["qid"], row["key"]) != row["key"]:
                 raise IntegrityError(
-                    f"{writer.path}: the row of query {row['qid']} was made from another prompt"
+                    f"{path}: the row of query {row['qid']} was made from another prompt"
                 )
-        if all(row["qid"] in writer.rows for row in rows):
-            continue
-        progress(f"answering {task.name}", len(writer.rows), total)
-        start = time.perf_counter()
-        replies = ask(explainer, batch)
-        ms = (time.perf_counter() - start) * 1000 / len(batch)
-        done = [
-            {**row, **reply_fields(task, reply), "ms": ms}
-            for row, reply in zip(rows, replies, strict=True)
-        ]
-        writer.append([row for row in done if row["qid"] not in writer.rows])
-    progress(f"answering {task.name}", total, total)
-    _finish(writer, task)
+        if any(row["qid"] not in there for row in rows):
+            found.append((batch, rows))
+    return found
+
+
+def _answered(explainer: Explainer, task: Task, batch: Batch) -> Rows:
+    prompts, rows = batch
+    start = time.perf_counter()
+    replies = ask(explainer, prompts)
+    ms = (time.perf_counter() - start) * 1000 / len(prompts)
+    return [
+        {**row, **reply_fields(task, reply), "ms": ms}
+        for row, reply in zip(rows, replies, strict=True)
+    ]
 
 
 def _finish(writer: RunWriter, task: Task) -> None:

@@ -16,6 +16,7 @@ from ..runs.run import Run, read_run
 from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
+from ..team import team
 from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
 from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
@@ -41,6 +42,7 @@ def run(
 
     Whatever can be refused without the explainer is refused before it is loaded. RefusedTasksError:
     it cannot take a task's vectors; the other tasks are answered, and the error has their runs.
+    Of several processes (`torchrun`) each answers a part, and the first alone writes and returns.
     """
     tasks = answerable(request)
     for task, suite in tasks:
@@ -58,13 +60,14 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
-        before = _n_rows(request.path(task, suite))
+        before = _n_rows(request.path(task, suite)) if team().first else 0
         path = _predict(request, prompt_spec(request, task, suite), asked, progress)
         if suite.describes and request.judge:
             judge = provided_tasks().judge
             judge(path, task, suite, device=request.device, progress=progress)
-        found = read_run(path)
-        done.append(replace(found, asked=len(found.rows) - before))
+        if team().first:
+            found = read_run(path)
+            done.append(replace(found, asked=len(found.rows) - before))
     if refused:
         raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .benchmark.team import team
 from .console import printable
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ class Bar:
     """Progress: a bar that moves on a terminal, elsewhere a line a step and half minute."""
 
     def __init__(
-        self, live: Progress | None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        live: Progress | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        quiet: bool = False,
     ) -> None:
-        self._live, self._clock = live, clock
+        self._live, self._clock, self._quiet = live, clock, quiet
         self._began = self._said = (0.0, 0)  # when, and how much was done then
         self._steps: dict[str, TaskID | None] = {}
 
@@ -34,6 +39,8 @@ class Bar:
         self, what: str, done: int = 0, total: int | None = None, *, unit: str = "", note: str = ""
     ) -> None:
         """Show how far a step is."""
+        if self._quiet:
+            return
         shown = [f"{n / 1e6:.1f} MB" if unit == "bytes" else str(n) for n in (done, total or 0)]
         amount = " of ".join(shown) if total else shown[0] if done else ""
         self._show(what, done, total, f"{amount}  {note}".strip())
@@ -87,8 +94,8 @@ def progress() -> Iterator[Bar]:
 
 @contextmanager
 def _bar() -> Iterator[Bar]:
-    if not sys.stderr.isatty():
-        yield Bar(None)
+    if not team().first or not sys.stderr.isatty():
+        yield Bar(None, quiet=not team().first)
         return
     from rich.console import Console
     from rich.progress import (

@@ -13,11 +13,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
 
 import click
 
 from .benchmark._version import __version__
 from .benchmark.errors import IntrospectBenchError
+from .benchmark.team import team
 from .console import printable
 
 VERBS = (
@@ -112,6 +115,14 @@ def run_command_line(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # terminals with few letters
+    with ExitStack() as quiet:
+        if not team().first:  # of several processes one says what there is
+            nowhere = quiet.enter_context(Path(os.devnull).open("w"))
+            quiet.enter_context(redirect_stdout(nowhere))
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         code = command_line.main(
             list(arguments), prog_name="introspect-bench", standalone_mode=False
@@ -143,5 +154,6 @@ def _explain(message: str, code: int) -> int:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     one_line = " ".join(printable(message, keep="\n").split())
-    click.echo(f"introspect-bench: error: {one_line}", err=True)
+    who = "" if team().first else f"process {team().rank}: "
+    click.echo(f"introspect-bench: error: {who}{one_line}", err=True)
     return code

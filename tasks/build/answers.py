@@ -10,6 +10,7 @@ from typing import Any
 from ...benchmark.backends.interventions.outputs import Output, batches
 from ...benchmark.backends.interventions.trace import Stem
 from ...benchmark.cache import Journal
+from ...benchmark.team import team
 
 Progress = Callable[[str, int], None]  # told a stage and how many items it just finished
 
@@ -28,14 +29,20 @@ def journaled(
 ) -> Iterator[tuple[list[int], list[Any]]]:
     """Indices of stems in batches of at most `max_rows` branches, with the rows `read` gives.
 
-    `asked` says what a batch of indices is, which is its key in the journal.
+    `asked` says what a batch of indices is, which is its key in the journal. Of several processes
+    each measures a part and keeps all.
     """
-    for chosen in batches(stems, max_rows):
+    ours = team()
+    if ours.size > 1:
+        journal.batches |= ours.share(lambda: journal.batches)
 
-        def compute(chosen: Sequence[int] = chosen) -> list[dict[str, Any]]:
-            return [asdict(one) for one in read([stems[i] for i in chosen])]
+    def measure(chosen: list[int]) -> list[Any]:
+        return journal.run(
+            asked(chosen), lambda: [asdict(one) for one in read([stems[i] for i in chosen])]
+        )
 
-        yield chosen, journal.run(asked(chosen), compute)
+    for chosen, rows in ours.deal(list(batches(stems, max_rows)), measure):
+        yield chosen, journal.run(asked(chosen), lambda rows=rows: rows)
 
 
 def answers(

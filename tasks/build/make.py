@@ -8,10 +8,12 @@ cores; run two tasks side by side.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from ...benchmark.records import SPLITS
 from ...benchmark.registry import get_task
 from ...benchmark.suite.freeze import Measured, measured, write_manifest, write_split
 from ...benchmark.suite.suite import open_suite
+from ...benchmark.team import team
 from ..nulls import check_installed
 from .order import Made, NotFrozenError, Order, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed, require
@@ -50,11 +53,8 @@ def make_suite(
     CheckFailedError: a self-test failed, or there was nothing to choose from; MissingPartError: the
     disk is full, a folder can't be written, or scikit-learn is missing.
     """
-    if order.out.exists():
-        raise UsageError(
-            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
-        )
-    with sole_writer(order.work):
+    team().share(lambda: _check_order(order))
+    with _own_place(order) as order, sole_writer(order.work):
         if order.nulls and order.task != FEATURES:
             check_installed()
         target = load()
@@ -68,6 +68,25 @@ def make_suite(
             folder=order.out.with_name(order.out.name + ".partial"),
         )
         return build.run()
+
+
+def _check_order(order: Order) -> None:
+    if order.out.exists():
+        raise UsageError(
+            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
+        )
+    if order.task == FEATURES and team().size > 1:
+        raise UsageError(f"{FEATURES} are made by one process; start it without torchrun")
+
+
+@contextmanager
+def _own_place(order: Order) -> Iterator[Order]:
+    """The order; of several processes all but the first write to a place that is thrown away."""
+    if team().first:
+        yield order
+        return
+    with TemporaryDirectory() as place:
+        yield replace(order, out=Path(place) / "suite" / order.out.name, work=Path(place) / "work")
 
 
 def builder(task: str) -> dict[str, Any]:

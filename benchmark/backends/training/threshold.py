@@ -11,12 +11,12 @@ from ...prompts import PromptSpec, build_prompts, cut_batches, render_all
 from ...records import Answer
 from ...suite.suite import Suite
 from ...task import Task
+from ...team import team
 from ..explainer.decision import VERDICTS, verdict_tokens
 from ..explainer.declared import SETTINGS, THRESHOLDS
 from ..explainer.load import load_local
 from ..explainer.local import LocalExplainer
 from .spec import TrainSpec
-from .trainer import is_first
 
 
 def add_thresholds(
@@ -24,7 +24,7 @@ def add_thresholds(
 ) -> None:
     """Add to `explainer.json` the thresholds of verdicts, if they are not there."""
     record = read_json(folder / SETTINGS)
-    if THRESHOLDS in record or not is_first():
+    if THRESHOLDS in record or not team().first:
         return
     asked = [(task, suite) for task, suite in suites if task.openings]
     if not asked:

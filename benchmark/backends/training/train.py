@@ -24,6 +24,7 @@ from ... import files
 from ...cache import Progress, silent
 from ...errors import UsageError
 from ...records import GREEDY
+from ...team import team
 from ..injection.learned import Projection, write_learned
 from ..injection.spec import injections_as_json
 from ..models.pretrained import (
@@ -43,10 +44,8 @@ from .trainer import (
     Log,
     Patience,
     cut_log,
-    is_first,
     last_checkpoint,
     loss_curve,
-    n_processes,
     trainer_arguments,
 )
 
@@ -85,7 +84,7 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
     _check_same(folder, plan)
     if (folder / RECORD).is_file():
         return folder
-    if is_first():
+    if team().first:
         files.write_json_atomic(folder / PLAN, plan)
     set_seed(settings.seed)
     if settings.twin is not None:
@@ -93,7 +92,7 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
     maps = None if training.project is None else training.project(model)
     wrapped, adapted = _trainable(model, settings, maps)
     trainer = _fit(training, wrapped, folder, progress)
-    if is_first():
+    if team().first:
         _write(folder, adapted or model, training)
         write_learned(folder, wrapped.learned())
         _finish(folder, settings, plan, trainer.state.best_metric)
@@ -111,7 +110,7 @@ def _fit(
     cut_log(folder / LOG, checkpoint)
     log = Log(folder / LOG, progress)
     batches = sum(lessons[step[0]].early for step in steps)
-    early = math.ceil(batches / (settings.accumulation * n_processes()))
+    early = math.ceil(batches / (settings.accumulation * team().size))
     trainer = ExplainerTrainer(
         model=wrapped,
         args=trainer_arguments(folder / CHECKPOINTS, settings, len(steps), training.device),

@@ -19,20 +19,11 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from ... import files
 from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
+from ...team import team
 from .spec import ExplainerSettings
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
-
-
-def n_processes() -> int:
-    """How many processes train together, as `torchrun` or `accelerate launch` say."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first() -> bool:
-    """Whether this is the process that writes files."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 class ExplainerTrainer(Trainer):
@@ -157,7 +148,7 @@ def trainer_arguments(
             "this training keeps all weights in every process and cannot shard them (FSDP); "
             "launch it with plain data parallelism (DDP)"
         )
-    n_steps = math.ceil(n_batches / (settings.accumulation * n_processes()))
+    n_steps = math.ceil(n_batches / (settings.accumulation * team().size))
     every = max(1, math.ceil(n_steps / settings.evaluations))
     often = range(1, max(1, min(10, n_steps // 10)) + 1)
     # a checkpoint falls on a logged step, else the loss logged after a resume is over fewer steps
@@ -200,7 +191,7 @@ def last_checkpoint(folder: Path) -> str | None:
     """Return the latest whole checkpoint; what a kill left unfinished is removed."""
     paths = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     whole = [path for path in paths if (path / STATE).is_file()]
-    if is_first():
+    if team().first:
         for path in set(paths) - set(whole):
             shutil.rmtree(path)
     return str(whole[-1]) if whole else None
@@ -208,7 +199,7 @@ def last_checkpoint(folder: Path) -> str | None:
 
 def cut_log(path: Path, checkpoint: str | None) -> None:
     """Drop logged steps after a checkpoint; they are done again."""
-    if not path.is_file() or not is_first():
+    if not path.is_file() or not team().first:
         return
     step = 0
     if checkpoint is not None:

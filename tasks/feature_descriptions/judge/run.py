@@ -10,7 +10,8 @@ perfect one. What is compared is what the bytes score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ import numpy as np
 from ....benchmark.cache import Progress, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.records import Description
-from ....benchmark.runs.run import PREDICTED, read_replies, read_run, stored_bytes
+from ....benchmark.runs.run import PREDICTED, Key, read_replies, read_run, stored_bytes
 from ....benchmark.runs.writer import RunWriter, open_judging
 from ....benchmark.scoring.judged import Truths
 from ....benchmark.suite.features import WINDOW, WINDOWS, arrays
 from ....benchmark.suite.suite import Suite
 from ....benchmark.task import Task
+from ....benchmark.team import team
 from ..windows import Ids
 from . import judges as known
 from .judges import DescriptionJudge
@@ -82,9 +84,15 @@ def judge_run(
     """
     if not suite.describes:
         raise UsageError(f"{path}: answers to {task.name} need no judge; score it as it is")
-    with open_judging(path) as writer:
-        work = find_work(path, task, suite)
-        return sum(_judge(writer, judge, work, progress) for judge in judges)
+    with ExitStack() as stack:
+        writers: list[RunWriter] = []  # the first process has one
+
+        def open_there() -> tuple[Work, set[Key]]:
+            writers.append(stack.enter_context(open_judging(path)))
+            return find_work(path, task, suite), set(writers[0].judgements)
+
+        work, there = team().share(open_there)
+        return sum(_judge(writers, judge, work, there, progress) for judge in judges)
 
 
 def find_work(path: Path, task: Task, suite: Suite) -> Work:
@@ -104,23 +112,29 @@ def find_work(path: Path, task: Task, suite: Suite) -> Work:
     return Work(qids=list(texts), texts=list(texts.values()), windows=windows)
 
 
-def _judge(writer: RunWriter, judge: DescriptionJudge, work: Work, progress: Progress) -> int:
+def _judge(
+    writers: Sequence[RunWriter],
+    judge: DescriptionJudge,
+    work: Work,
+    there: Set[Key],
+    progress: Progress,
+) -> int:
+    """Write what a judge finds for queries that are not there; return how many these are."""
     total, appended = len(work.qids), 0
-    for start in range(0, total, BATCH):
-        here = slice(start, start + BATCH)
-        qids, texts = work.qids[here], work.texts[here]
-        lacking = [qid for qid in qids if (judge.id, qid) not in writer.judgements]
-        if not lacking:
-            continue
-        progress(f"asking {judge.id}", start, total)
-        found = judge.find(texts, work.windows[here])
+    parts = [slice(start, start + BATCH) for start in range(0, total, BATCH)]
+    parts = [here for here in parts if any((judge.id, q) not in there for q in work.qids[here])]
+    progress(f"asking {judge.id}", 0, total)
+    dealt = team().deal(parts, lambda here: judge.find(work.texts[here], work.windows[here]))
+    for here, found in dealt:
         rows: list[dict[str, Any]] = [
             {"qid": qid, "judge": judge.id, "text": text, **one}
-            for qid, text, one in zip(qids, texts, found, strict=True)
+            for qid, text, one in zip(work.qids[here], work.texts[here], found, strict=True)
+            if (judge.id, qid) not in there
         ]
-        writer.judge([row for row in rows if row["qid"] in lacking])
-        appended += len(lacking)
-    progress(f"asking {judge.id}", total, total)
+        for writer in writers:
+            writer.judge(rows)
+        appended += len(rows)
+        progress(f"asking {judge.id}", min(here.stop, total), total)
     return appended
 
 
