@@ -61,7 +61,7 @@ def load_calculator(
 ) -> tuple[Calculator, ExplainerCard]:
     """Load the suite's target; its weights are float32 unless another dtype is named."""
     from ..benchmark.backends.interventions.calculator import load_calculator as load
-    from ..benchmark.backends.models.pretrained import find_dtype
+    from ..benchmark.backends.models.devices import find_dtype
 
     name = "float32" if dtype == "auto" else dtype
     size = AUTO_BATCH_SIZE if batch_size is None else batch_size

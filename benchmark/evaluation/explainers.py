@@ -29,7 +29,7 @@ from ..suite.suite import Suite
 from ..task import Task
 from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
 from .objects import code_of, declared_identity, object_card
-from .spec import RunSpec
+from .spec import SPREAD, RunSpec
 
 CUSTOM = "py:"  # How the name of a user's own explainer starts
 
@@ -200,6 +200,7 @@ def _load_local(
         decoding=request.decoding,
         target=None if target is None else target.name,
         **request.generation,
+        **{name: getattr(request, name) for name in SPREAD},
         progress=progress,
     )
     folder = home_folder(model)

@@ -20,7 +20,7 @@ from ..team import team
 from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
 from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
-from .spec import RunSpec
+from .spec import SPREAD, RunSpec
 
 
 class RefusedTasksError(UsageError):
@@ -47,6 +47,10 @@ def run(
     tasks = answerable(request)
     for task, suite in tasks:
         check(request, task, suite)
+    if request.device == "auto" or team().size > 1:
+        from ..backends.models.devices import resolve_device
+
+        request = replace(request, device=resolve_device(request.device))
     done, refused, loaded = [], [], None
     for task, suite in tasks:
         # baselines learn each task anew; anything else is loaded once
@@ -86,6 +90,11 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
         raise UsageError(
             f"{request.model}: --max-new-tokens, --thinking and --system are for local language "
             "models only"
+        )
+    spread = any(getattr(request, name) is not None for name in SPREAD)
+    if spread and (not local or request.model.startswith(LM_EVAL)):
+        raise UsageError(
+            f"{request.model}: --device-map and --quantization are for local language models only"
         )
     if request.base is not None:
         if not local or request.model.startswith(LM_EVAL):

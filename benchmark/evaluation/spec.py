@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import UsageError, check_choice
 from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
 from ..suite.subset import Amount, show_amount
@@ -26,8 +26,10 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 LARGEST = 10 ** (MAX_INTEGER_CHARS - 1) - 1  # Largest number that a run file can hold
 
 # Whether this machine has the device is found out when a model is loaded on it.
-_DEVICE = re.compile("(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
+_DEVICE = re.compile("auto|(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,3}))?")
 
+# Fields for local models that say where weights go, and their values
+SPREAD = {"device_map": ("auto", "balanced", "sequential"), "quantization": ("8bit", "4bit")}
 GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
 
 # Values of `--injection`
@@ -48,8 +50,10 @@ class RunSpec:
     limit: int | None = None  # Answer only the first so many queries; marks the run partial
     queries: Sequence[str] | None = None  # Only these ids; marks the run partial
     resume: Resume = "auto"  # What to do about an existing file
-    device: str = "cpu"  # A torch device
+    device: str = "cpu"  # A torch device; `auto`: the best that is here
     dtype: str = "auto"  # Of a local model's weights; `auto`: float32 on CPU, else bfloat16
+    device_map: str | None = None  # `auto`: spread a local model over all devices
+    quantization: str | None = None  # Of a local model's weights: `8bit` or `4bit`
     batch_size: int | None = None  # Prompts in one batch; `AUTO_BATCH_SIZE` if None
     seed: int = 0  # Chooses the solved queries that are shown
     shots: int | None = None  # Solved queries to show; None for the baseline's own number, or none
@@ -87,7 +91,10 @@ class RunSpec:
             _check_number("number of training queries", self.n_train, 1)
         _check_number("seed", self.seed, 0)
         if not _DEVICE.fullmatch(self.device):
-            raise UsageError(f"unknown device '{self.device}': expected such as cpu, cuda, cuda:1")
+            raise UsageError(f"unknown device '{self.device}': expected such as auto, cpu, cuda")
+        for name, known in SPREAD.items():
+            if (value := getattr(self, name)) is not None:
+                check_choice(name.replace("_", " "), value, known)
         if self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype '{self.dtype}': expected {', '.join(DTYPES)}")
 

@@ -212,7 +212,7 @@ def doctor(
     from .benchmark.models.targets import resolve_target
 
     spec = resolve_target(target)
-    from .benchmark.backends.models.pretrained import usable_device
+    from .benchmark.backends.models.devices import usable_device
 
     usable_device(device)  # before anything is downloaded
     prepare_target(spec, progress=progress)

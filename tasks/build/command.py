@@ -168,7 +168,7 @@ def _digest(
 
 
 def _check_device(name: str) -> None:
-    from ...benchmark.backends.models.pretrained import usable_device
+    from ...benchmark.backends.models.devices import usable_device
 
     usable_device(name)
 

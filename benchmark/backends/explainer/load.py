@@ -25,14 +25,8 @@ from ...models.targets import HubId, TargetSpec, find_name, hub_snapshot, locate
 from ...records import GREEDY, Prompt, Query
 from ..injection.learned import Learned, read_learned
 from ..injection.spec import Injection, Injections, all_injections, merged
-from ..models.pretrained import (
-    ADAPTER,
-    find_dtype,
-    load_model,
-    load_tokenizer,
-    merge_adapter,
-    usable_device,
-)
+from ..models.devices import find_dtype, placing, usable_device
+from ..models.pretrained import ADAPTER, load_model, load_tokenizer, merge_adapter
 from ..models.twins import make_twin
 from .declared import (
     SETTINGS,
@@ -46,6 +40,8 @@ from .families import Family, find_family
 from .local import MAX_NEW_TOKENS, LocalExplainer
 from .selfie_adapters import is_selfie_adapter, open_selfie_adapter
 
+SPREAD = ("device_map", "quantization")  # options of `load_local` that `devices.placing` takes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -53,6 +49,14 @@ class Place:
 
     directory: Path  # folder with config, tokenizer and safetensors, or with an adapter
     revision: str | None = None  # commit of a hub model
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How weights are loaded."""
+
+    dtype: torch.dtype
+    placing: Mapping[str, Any] = field(default_factory=dict)  # See `devices.placing`
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def open_checkpoint(
     directory: Path,
     family: str | None,
     injection: Injections | None,
-    dtype: torch.dtype,
+    weights: Weights,
     progress: Progress,
     base: str | None = None,
 ) -> Checkpoint:
@@ -109,13 +113,13 @@ def open_checkpoint(
         injection = merged(injection, declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
     if name == "selfie-adapter":
-        return _selfie(directory, file or None, injection, dtype, progress, base)
+        return _selfie(directory, file or None, injection, weights, progress, base)
     if file:
         raise UsageError(f"family {family!r}: only selfie-adapter takes a file")
     known = find_family(name) if name else None
     chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
-    loaded = _load(directory, dtype, progress, base)
+    loaded = _load(directory, weights, progress, base)
     decoding = declared(directory / SETTINGS, "decoding")
     return Checkpoint(
         *loaded,
@@ -132,7 +136,7 @@ def _selfie(
     directory: Path,
     file: str | None,
     injection: Injections | None,
-    dtype: torch.dtype,
+    weights: Weights,
     progress: Progress,
     base: str | None,
 ) -> Checkpoint:
@@ -140,7 +144,7 @@ def _selfie(
     relative = directory / adapter.base
     base = base or (str(relative) if relative.is_dir() else adapter.base)
     folder = _base_folder(directory, base, progress)
-    model, tokenizer, base_hashes = _load(folder, dtype, progress)
+    model, tokenizer, base_hashes = _load(folder, weights, progress)
     hashes = {adapter.path.name: sha256_file(adapter.path), **_of_base(base_hashes)}
     chosen = merged(injection, adapter.family.injection)
     learned = Learned(projection=adapter.projection)
@@ -162,23 +166,26 @@ def _base_folder(directory: Path, base: str, progress: Progress) -> Path:
 
 
 def _load(
-    directory: Path, dtype: torch.dtype, progress: Progress, base: str | None = None
+    directory: Path, weights: Weights, progress: Progress, base: str | None = None
 ) -> tuple[Any, Any, dict[str, str]]:
     """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
         if base is not None:
             raise UsageError(f"{directory} is no adapter, and --base is for adapters")
-        return load_model(directory, dtype, hashes), load_tokenizer(directory), hashes
+        model = load_model(directory, weights.dtype, hashes, weights.placing)
+        return model, load_tokenizer(directory), hashes
     folder = _base_folder(directory, base or _base_model(directory), progress)
     if folder.resolve() == directory.resolve():
         raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
-    model, tokenizer, base_hashes = _load(folder, dtype, progress)
+    model, tokenizer, base_hashes = _load(folder, weights, progress)
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= _of_base(base_hashes)
     if twin := declared_twin(directory / SETTINGS):
-        model = make_twin(model.float(), twin["kind"], seed=twin["seed"]).to(dtype)
+        if weights.placing:
+            raise UsageError(f"{directory}: a changed copy of its base fits one device only, whole")
+        model = make_twin(model.float(), twin["kind"], seed=twin["seed"]).to(weights.dtype)
     return merge_adapter(model, directory), tokenizer, hashes
 
 
@@ -211,10 +218,12 @@ def load_local(
     `explainer.json` does. `family` (or `selfie-adapter:FILE`) is told from the checkpoint if None.
     The tokenizer of `target` counts positions in texts if vectors enter at quoted tokens.
     """
-    where, number = usable_device(device), find_dtype(dtype, device)
+    where = usable_device(device)
+    spread = {name: options.pop(name, None) for name in SPREAD}
+    weights = Weights(find_dtype(dtype, device), placing(where, **spread))
     place = find_model(model, progress=progress)
     way = options.get("injection")
-    opened = open_checkpoint(place.directory, family, way, number, progress, base)
+    opened = open_checkpoint(place.directory, family, way, weights, progress, base)
     quotes = any(way.quotes for way in all_injections(opened.injection))
     target_tokenizer = None
     if target is not None and options.get("use_vectors", True) and quotes:
@@ -223,7 +232,7 @@ def load_local(
     options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
     options.setdefault("thresholds", opened.thresholds)
     explainer = LocalExplainer(
-        opened.model.to(where),
+        opened.model if weights.placing else opened.model.to(where),
         opened.tokenizer,
         learned=opened.learned,
         family=opened.family,
@@ -236,7 +245,9 @@ def load_local(
         kind="local",
         revision=place.revision,
         weights_sha256=opened.hashes,
-        settings=explainer.settings() | opened.about,
+        settings=explainer.settings()
+        | opened.about
+        | {name: value for name, value in spread.items() if value is not None},
     )
     return explainer, card
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from ...cache import Progress, silent
 from ...errors import UsageError
 from ..explainer.chat import offsets_of
-from ..models.pretrained import load_model, load_tokenizer, usable_device
+from ..models.devices import usable_device
+from ..models.pretrained import load_model, load_tokenizer
 from .hooks import check_layer, decoder_layers, hidden_of, hooked
 from .learned import Projection
 from .spec import Injection, matched_layer

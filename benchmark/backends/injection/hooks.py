@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,13 @@ class Slots:
     vectors: torch.Tensor  # float32 (n_slots, d_model)
     layers: torch.Tensor | None = None  # first and last, int64 (n_slots, 2); None: all alike
     directions: torch.Tensor | None = None  # of length 1 before they were mapped, bool (n_slots,)
+
+    def on(self, device: torch.device) -> Slots:
+        """Return the slots on a device."""
+        if self.rows.device == device:
+            return self
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Slots(**{name: None if p is None else p.to(device) for name, p in parts.items()})
 
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true, without their layers."""
@@ -189,6 +196,7 @@ class Injector:
 
     def _changed(self, slots: Slots, hidden: torch.Tensor) -> torch.Tensor:
         """Layer output (rows, width, d_model) with the vectors added or written at the slots."""
+        slots = slots.on(hidden.device)  # a layer may have another device than the input
         there = hidden[slots.rows, slots.columns].float()  # (n_slots, d_model)
         vectors = self._sized(slots, there.norm(dim=-1, keepdim=True))
         if self.injection.mode == "add":

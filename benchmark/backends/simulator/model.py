@@ -21,13 +21,13 @@ from ... import files
 from ...errors import IntegrityError, UsageError
 from ..injection.hooks import decoder_layers
 from ..models.batch import check_finite
+from ..models.devices import usable_device
 from ..models.pretrained import (
     ADAPTER,
     WEIGHTS,
     load_model,
     load_tokenizer,
     merge_adapter,
-    usable_device,
     weights_sha256,
 )
 from .examples import PROMPT_VERSION, Floats, Ids, Packed, Wording, pack

@@ -24,7 +24,8 @@ from ...errors import IntegrityError, UsageError
 from ...models.targets import locate, weight_files
 from ..explainer.load import find_model
 from ..models.batch import Padded, check_finite, pad
-from ..models.pretrained import DTYPES, load_model, load_tokenizer, usable_device
+from ..models.devices import DTYPES, usable_device
+from ..models.pretrained import load_model, load_tokenizer
 
 HUB_ID = "Transluce/features_explain_llama3.1_8b_simulator"  # of Llama-3.1-8B
 PREFIX = "## Neuron Description: {}\n\n ## Input: "  # what is read before a text

@@ -24,13 +24,13 @@ from ...cache import Progress, silent
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...files import write_safetensors_atomic
 from ..injection.hooks import decoder_layers
+from ..models.devices import usable_device
 from ..models.pretrained import (
     ADAPTER,
     WEIGHTS,
     adapt,
     load_model,
     load_tokenizer,
-    usable_device,
     weights_sha256,
     write_adapter,
 )

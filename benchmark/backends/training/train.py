@@ -27,14 +27,8 @@ from ...records import GREEDY
 from ...team import team
 from ..injection.learned import Projection, write_learned
 from ..injection.spec import injections_as_json
-from ..models.pretrained import (
-    adapt,
-    load_model,
-    load_tokenizer,
-    usable_device,
-    weights_sha256,
-    write_adapter,
-)
+from ..models.devices import usable_device
+from ..models.pretrained import adapt, load_model, load_tokenizer, weights_sha256, write_adapter
 from ..models.twins import make_twin
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .module import TrainedExplainer

@@ -75,7 +75,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 )
 @click.option("--limit", type=int, metavar="N", help="Only the first N queries (partial run).")
 @click.option("--dry-run", is_flag=True, help="Say queries, tokens, time and disk; load nothing.")
-@option("--device", metavar="NAME", help="Such as cpu, cuda or cuda:1.")
+@option("--device", metavar="NAME", help="Such as auto, cpu, cuda or cuda:1.")
 @click.option(
     "--batch-size",
     callback=batch_size,
@@ -120,6 +120,8 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 )
 @option("--base", title=LOCAL, metavar="MODEL", help="Base of an adapter, where it moved.")
 @option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")
+@option("--device-map", title=LOCAL, metavar="auto", help="Spread the model over all devices.")
+@option("--quantization", title=LOCAL, metavar="8bit|4bit", help="Pack its weights (bitsandbytes).")
 @grouped(
     MORE,
     "--explainer-args",

@@ -18,7 +18,8 @@ from tiny_models import make_model, make_tokenizer
 from introspect_bench import benchmark
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.explainer.load import load_local
-from introspect_bench.benchmark.backends.models.pretrained import load_model, usable_device
+from introspect_bench.benchmark.backends.models.devices import usable_device
+from introspect_bench.benchmark.backends.models.pretrained import load_model
 from introspect_bench.benchmark.backends.models.target_model import load_target_model
 from introspect_bench.benchmark.errors import (
     IntegrityError,
