@@ -14,7 +14,7 @@ from typing import Any
 from ..benchmark.backends.injection.spec import Injection, Injections, merged
 from ..benchmark.errors import UsageError
 from ..benchmark.explainer import BaselineSpec, Explainer, ExplainerCard
-from ..benchmark.models.targets import TARGETS
+from ..benchmark.models.targets import named_targets
 from ..benchmark.records import SLOT, Completion, Prompt
 from ..benchmark.suite.suite import Suite
 from ..benchmark.task import Task
@@ -34,7 +34,7 @@ def target_name(suite: Suite) -> str:
     """What the suite's target is loaded by: its name, or hub id and commit, or folder."""
     target = suite.manifest["target"]
     name = str(target["name"])
-    if name in {spec.name for spec in TARGETS}:
+    if name in {spec.name for spec in named_targets()}:
         return name
     if target.get("source") == "hub":
         return f"{target['location']}@{target['revision']}"

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .errors import UsageError
+from .plugins import installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +87,11 @@ def provided_baselines() -> Baselines:
 
 
 def tasks() -> tuple[Task, ...]:
-    """Every task."""
-    return provided_tasks().TASKS
+    """Every task: ours, then those of other packages."""
+    own, more = provided_tasks().TASKS, installed("tasks")
+    if taken := sorted({task.name for task in own} & {task.name for task in more.values()}):
+        raise UsageError(f"a package brings a task {taken[0]!r}, which there is already; remove it")
+    return (*own, *more.values())
 
 
 def suites() -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """From the words after `--model` to whatever answers queries; heavy imports come late.
 
-A user's own code is `py:module:Class`, whose module may lie in the current folder.
+A user's own code is `py:module:Class`, whose module may lie in the current folder, or `py:NAME`,
+which an installed package brings.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ..cache import Progress
 from ..errors import IntrospectBenchError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..models.fetch import prepare_target
-from ..models.targets import TARGETS, TargetSpec, find_name, home_folder
+from ..models.targets import TargetSpec, find_name, home_folder, named_targets
+from ..plugins import installed
 from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
 from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
 from ..runs.header import Answering, local_access, widest
@@ -66,9 +68,13 @@ def load_custom(model: str, arguments: Mapping[str, Any]) -> tuple[Explainer, Ex
 
 
 def _custom_names(model: str) -> tuple[str, str]:
-    module, _, name = model.removeprefix(CUSTOM).partition(":")
+    named = model.removeprefix(CUSTOM)
+    if named in (others := installed("explainers")):
+        return others[named].__module__, others[named].__qualname__
+    module, _, name = named.partition(":")
     if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise UsageError(f"{model!r}: expected py:module:Class")
+        brought = f", or py:NAME of {', '.join(others)}" if others else ""
+        raise UsageError(f"{model!r}: expected py:module:Class{brought}")
     return module, name
 
 
@@ -175,7 +181,7 @@ def load_explainer(
 def named_target(suite: Suite) -> TargetSpec | None:
     """Return the target that a suite is about, if the package knows it by its name."""
     name = suite.manifest["target"].get("name")
-    return next((spec for spec in TARGETS if spec.name == name), None)
+    return next((spec for spec in named_targets() if spec.name == name), None)
 
 
 def _load_local(

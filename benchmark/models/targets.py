@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from .. import files
 from ..errors import IntegrityError, MissingPartError, UsageError
+from ..plugins import installed
 from .hub import download
 from .wheels import check_hash
 
@@ -32,7 +33,7 @@ class HubId:
 
 def locate(name: str) -> TargetSpec | Path | HubId | None:
     """Say what the name of a model means here: a target, else a folder, else a hub id, or None."""
-    for spec in TARGETS:
+    for spec in named_targets():
         if spec.name == name:
             return spec
     path = home_folder(name)
@@ -53,7 +54,7 @@ def find_name(model: str) -> TargetSpec | Path | HubId:
         raise MissingPartError(f"{model}: no such folder; give one with a model in it")
     raise UsageError(
         f"unknown model '{model}': expected baseline/NAME, a folder, owner/name[@revision] on "
-        f"a hub, py:module:Class, or one of {', '.join(spec.name for spec in TARGETS)}"
+        f"a hub, py:module:Class, or one of {', '.join(spec.name for spec in named_targets())}"
     )
 
 
@@ -74,8 +75,8 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
         return local_target(found)
     if found is None:
         raise UsageError(
-            f"unknown target {name!r}: not one of {', '.join(spec.name for spec in TARGETS)}, "
-            "not a folder, not a hub id (org/model@revision)"
+            f"unknown target {name!r}: no folder, no hub id (org/model@revision), and not one of "
+            f"{', '.join(spec.name for spec in named_targets())}"
         )
     if pinned and not (found.revision and _COMMIT.fullmatch(found.revision)):
         raise UsageError(
@@ -95,7 +96,7 @@ def local_target(folder: Path) -> TargetSpec:
 
 def hub_snapshot(hub_id: str, revision: str | None = None) -> Path:
     """Download a model's safetensors, configuration and tokenizer, minding `HF_HUB_OFFLINE`."""
-    names = ", ".join(spec.name for spec in TARGETS)
+    names = ", ".join(spec.name for spec in named_targets())
     return download(hub_id, revision, instead=f"without one use a folder or one of {names}")
 
 
@@ -260,3 +261,8 @@ GEMMA3_270M = TargetSpec(
 )
 
 TARGETS = (SMOLLM2_135M, GEMMA3_270M)  # Every named target
+
+
+def named_targets() -> tuple[TargetSpec, ...]:
+    """Every named target, also those that other packages bring."""
+    return (*TARGETS, *installed("targets").values())

@@ -17,7 +17,7 @@ from ...benchmark.cache import CACHE_VARIABLE, cache_dir
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.files import read_json, write_json_atomic
 from ...benchmark.models.fetch import prepared_dir, target_record
-from ...benchmark.models.targets import TARGETS
+from ...benchmark.models.targets import named_targets
 from ...benchmark.models.withheld import Withheld
 from ...benchmark.runs.run import Run
 from ...benchmark.scoring.grade import about
@@ -62,7 +62,7 @@ def _target(suite: Suite) -> Withheld:
     said = suite.manifest["target"]
     name, hashes = str(said.get("name")), {str(one) for one in said["weights_sha256"].values()}
     folders = [Path(said["location"])] if said.get("source") == "local" else []
-    spec = next((one for one in TARGETS if one.name == name), None)
+    spec = next((one for one in named_targets() if one.name == name), None)
     if spec is not None and prepared_dir(spec).is_dir():
         folders.append(prepared_dir(spec))
         stamps = target_record(prepared_dir(spec))["files"]

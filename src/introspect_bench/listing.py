@@ -9,12 +9,12 @@ from .baselines import BASELINES
 from .baselines.recipes import REFERENCES
 from .benchmark.backends.injection.spec import Injection, Injections
 from .benchmark.errors import UsageError
-from .benchmark.models.targets import TARGETS
-from .benchmark.registry import BASELINE, REFERENCE
+from .benchmark.models.targets import named_targets
+from .benchmark.registry import BASELINE, REFERENCE, tasks
 from .benchmark.runs import provenance
 from .benchmark.suite.select import tasks_of
 from .benchmark.suite.suite import Suite
-from .tasks import SUITES, TASKS
+from .tasks import SUITES
 
 
 def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
@@ -32,13 +32,13 @@ def ls(kind: str, *, suite: str | None = None) -> list[dict[str, Any]]:
 def _tasks() -> list[dict[str, Any]]:
     return [
         {"task": t.name, "version": t.version, "headline": t.headline, "asks": t.summary}
-        for t in TASKS
+        for t in tasks()
     ]
 
 
 def _targets() -> list[dict[str, Any]]:
     rows = []
-    for spec in TARGETS:
+    for spec in named_targets():
         # of several packages the first
         first, *more = spec.location.split(" ") if spec.source == "wheel" else [spec.location]
         source = f"{spec.source} {first}" + (f" and {len(more)} more" if more else "")

@@ -203,6 +203,7 @@ def train(
         pad=end if pad is None else pad,
         project=projecting.make,
         device=request.device,
+        report_to=request.report_to,
     )
     folder = train_explainer(training, Path(output), progress)
     if settings.decoding == GREEDY:

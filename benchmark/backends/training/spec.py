@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import MissingPartError, UsageError, check_choice
 from ...records import DECODINGS, GREEDY
 from ...suite.subset import Amount
 from ..injection.spec import Injection, Injections, injections_as_json
@@ -18,6 +19,12 @@ STARTS = ("none", "random", "aligned", LENS)
 """What `--projection` takes: `aligned` maps the target's states to the explainer's; `input-lens`
 shows the explainer its own tokens: those that a direction responds to, or whose embeddings are
 nearest to where `aligned` maps a state."""
+LOGGERS = {
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+}
+"""Where losses can be logged besides `training.jsonl`, and the modules that any of which needs."""
 PRECISIONS = ("auto", "float32", "bfloat16")  # what can be computed in
 
 READING = ("before", "beside", "both")  # before the task, mixed with it, or half and half
@@ -40,6 +47,7 @@ class TrainSpec:
     device: str = "cpu"  # a torch device
     seed: int = 0  # decides draws, initial weights and order
     precision: str = "auto"  # one of `PRECISIONS`; `auto`: the faster, or what it began with
+    report_to: str | None = None  # one of `LOGGERS`: logs there too
 
     def __post_init__(self) -> None:
         """Refuse an unknown choice."""
@@ -47,6 +55,12 @@ class TrainSpec:
             raise UsageError(f"projection {self.projection!r}: choose from {', '.join(STARTS)}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision {self.precision!r}: choose from {', '.join(PRECISIONS)}")
+        if self.report_to is not None:
+            check_choice("report to", self.report_to, tuple(LOGGERS))
+            if not any(find_spec(module) for module in LOGGERS[self.report_to]):
+                raise MissingPartError(
+                    f"{self.report_to} is not here; pip install {self.report_to}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

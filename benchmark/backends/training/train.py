@@ -62,6 +62,7 @@ class Training:
     pad: int  # token that fills batches up
     project: Callable[[Any], Projection] | None = None  # from the base to its maps
     device: str = "cpu"  # a torch device
+    report_to: str | None = None  # also logs there: wandb, trackio or tensorboard
 
 
 def train_explainer(training: Training, folder: Path, progress: Progress = silent) -> Path:
@@ -107,7 +108,9 @@ def _fit(
     early = math.ceil(batches / (settings.accumulation * team().size))
     trainer = ExplainerTrainer(
         model=wrapped,
-        args=trainer_arguments(folder / CHECKPOINTS, settings, len(steps), training.device),
+        args=trainer_arguments(
+            folder / CHECKPOINTS, settings, len(steps), training.device, training.report_to
+        ),
         train_dataset=list(lessons),
         eval_dataset=list(training.validation),
         data_collator=lambda part: collate(part, pad=training.pad),

@@ -140,7 +140,7 @@ class Patience(TrainerCallback):
 
 
 def trainer_arguments(
-    folder: Path, settings: ExplainerSettings, n_batches: int, device: str
+    folder: Path, settings: ExplainerSettings, n_batches: int, device: str, report_to: str | None
 ) -> TrainingArguments:
     """The Trainer's settings for so many batches; processes that train together share them."""
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
@@ -177,7 +177,7 @@ def trainer_arguments(
         greater_is_better=False,
         load_best_model_at_end=True,
         remove_unused_columns=False,
-        report_to=[],
+        report_to=[] if report_to is None else [report_to],
         disable_tqdm=True,
         dataloader_num_workers=0,
     )

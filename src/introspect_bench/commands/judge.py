@@ -23,8 +23,9 @@ RATERS = "A language model as judge"
     "--judge",
     "judges",
     multiple=True,
-    type=click.Choice(JUDGES),
-    help="May be repeated. Default: exact-predicates, which scoring needs.",
+    metavar="NAME",
+    help=f"{', '.join(JUDGES)}, or one that a package brings; may be repeated. Default: "
+    "exact-predicates, which scoring needs.",
 )
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

@@ -134,6 +134,7 @@ WITH_RECIPE = {
 @grouped(RECIPE, "--answer", metavar="SPLIT", help="Then have it answer a split, such as test.")
 @grouped(RECIPE, "--shuffled", is_flag=True, help="Also answer with vectors shuffled (a control).")
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--report-to", metavar="NAME", help="Log there too: wandb, trackio or tensorboard.")
 @output("Gets the explainer; by recipes explainers/NAME and runs/.", required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(

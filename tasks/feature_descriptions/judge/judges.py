@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ....benchmark.cache import Progress, cache_dir, silent
 from ....benchmark.errors import IntegrityError, UsageError
+from ....benchmark.plugins import installed
 from ....benchmark.runs.run import MAPPED, PREDICTED
 from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.suite import Suite
@@ -149,18 +150,23 @@ def open_judges(
 ) -> list[DescriptionJudge]:
     """Load judges of a suite, of `NAMES`.
 
+    Other packages bring judges of other names, made by `MAKER(suite, device=...)`.
     `UsageError`: unknown name, the suite has no such judge, or its simulator is not here;
     `IntegrityError`: a judge is not the one that the suite's manifest names.
     """
-    if unknown := sorted(set(names) - set(NAMES)):
-        raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(NAMES)}")
+    others = installed("judges")
+    known = (*NAMES, *others)
+    if unknown := sorted(set(names) - set(known)):
+        raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(known)}")
     if not suite.describes:
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
     judges: list[DescriptionJudge] = []
-    for name in sorted(set(names), key=NAMES.index):
+    for name in sorted(set(names), key=known.index):
         progress(f"loading the judge {name}")
         judge: DescriptionJudge
-        if name == EXACT:
+        if name in others:
+            judge = others[name](suite, device=device)
+        elif name == EXACT:
             judge = open_exact(suite, device, progress)
         else:
             judge = Simulating(open_simulator(suite, device=device, progress=progress))
