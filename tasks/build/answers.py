@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -42,7 +43,7 @@ def journaled(
         )
 
     for chosen, rows in ours.deal(list(batches(stems, max_rows)), measure):
-        yield chosen, journal.run(asked(chosen), lambda rows=rows: rows)
+        yield chosen, journal.run(asked(chosen), partial(list, rows))
 
 
 def answers(

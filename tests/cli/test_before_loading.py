@@ -158,7 +158,7 @@ def test_numbers_are_whole() -> None:
 
 
 def test_dtypes_are_those_that_loading_knows() -> None:
-    from introspect_bench.benchmark.backends.models import pretrained as loading
+    from introspect_bench.benchmark.backends.models import devices as loading
     from introspect_bench.benchmark.evaluation.spec import DTYPES
 
     assert tuple(DTYPES) == ("auto", *loading.DTYPES)

@@ -32,7 +32,7 @@ class Slots:
         """Return the slots on a device."""
         if self.rows.device == device:
             return self
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         return Slots(**{name: None if p is None else p.to(device) for name, p in parts.items()})
 
     def only(self, chosen: torch.Tensor) -> Slots:

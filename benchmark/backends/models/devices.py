@@ -69,5 +69,6 @@ def placing(
         from transformers import BitsAndBytesConfig
 
         found["device_map"] = device_map or {"": device}
-        found["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{quantization}": True})
+        config: Any = BitsAndBytesConfig
+        found["quantization_config"] = config(**{f"load_in_{quantization}": True})
     return found
