@@ -33,7 +33,8 @@ class Slots:
         if self.rows.device == device:
             return self
         parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Slots(**{name: None if p is None else p.to(device) for name, p in parts.items()})
+        moved = {name: part.to(device) for name, part in parts.items() if part is not None}
+        return Slots(**moved)
 
     def only(self, chosen: torch.Tensor) -> Slots:
         """Return the slots where `chosen`, bool (n_slots,), is true, without their layers."""
