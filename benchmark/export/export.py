@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,21 +192,26 @@ def export(
     ending, write = _WRITERS[to]
     path = run_file(path)
     where = Path(f"{path.name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
-    if os.path.lexists(where):
-        raise UsageError(f"{where} is there already; give another path with -o, or remove it")
+    not_there(where, "give another path with -o")
     contents = write(grade_file(path, suite=suite))
     if isinstance(contents, bytes):
         files.write_bytes_atomic(where, contents)
     else:
-        _write_folder(where, contents)
+        write_folder(where, contents.items())
     return where
 
 
-def _write_folder(where: Path, contents: Mapping[str, bytes]) -> None:
+def not_there(path: Path, instead: str = "give another folder") -> None:
+    """Refuse a path that exists."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path} is there already; {instead}, or remove it")
+
+
+def write_folder(where: Path, contents: Iterable[tuple[str, bytes]]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
     temporary = where.with_name(f".{where.name}.{os.getpid()}.partial")
     try:
-        for name, data in contents.items():
+        for name, data in contents:
             files.write_bytes_atomic(temporary / name, data)
         try:
             temporary.rename(where)

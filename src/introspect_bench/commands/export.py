@@ -17,7 +17,7 @@ FORMS = ("csv", "parquet", "latex", "hf", "every-eval-ever", "lm-eval")
 @click.command()
 @click.argument("run", metavar="RUN|DIR", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Choice(FORMS), required=True)
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option(
     "-o",
     "--out",
