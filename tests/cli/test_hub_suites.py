@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pytest
 import yaml
-from huggingface_hub import constants
+from huggingface_hub import constants, parse_eval_result_entries
 from program import ABLATIONS, CONSTANT, PATCHING, Call, the_sentence
 from tiny_features import NAME as FEATURES
 from tiny_features import make_feature_suite
@@ -36,12 +36,14 @@ def whole(here: Path) -> Path:
 @pytest.fixture
 def pushed(whole: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> str:
     """Those, uploaded: what `--suite` takes."""
+    assert hub.asked == []
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     made = ib.data_export("repository", suite=str(whole), push="org/toy")
     return str(made["suite"])
 
 
-def test_load_dataset_reads_every_task_and_split_without_a_hub(whole: Path, call: Call) -> None:
+@pytest.mark.usefixtures("whole")
+def test_load_dataset_reads_every_task_and_split_without_a_hub(call: Call) -> None:
     code, out, err = call("data", "export", "--to", "hf", "repository", "--suite", "toy")
     assert (code, out) == (0, "repository\n"), err
     assert datasets.get_dataset_config_names("repository") == list(TASKS)
@@ -68,7 +70,7 @@ def test_load_dataset_reads_every_task_and_split_without_a_hub(whole: Path, call
             assert own.features["vector"] == datasets.List(datasets.Value("float32"), width)
 
 
-def test_the_card_says_what_is_there_and_that_truth_is(whole: Path) -> None:
+def test_the_card_says_what_is_there_and_that_truth_is() -> None:
     ib.data_export("repository", suite="toy", tasks=[PATCHING])
     text = Path("repository/README.md").read_text()
     front = yaml.safe_load(text.split("---\n")[1])
@@ -95,7 +97,7 @@ def test_the_folder_is_what_suite_takes_and_nothing_is_overwritten(call: Call, h
     assert hub.asked == []  # without --push nothing is
 
 
-def test_what_is_pushed_is_read_back_byte_by_byte(pushed: str, hub: Hub, call: Call) -> None:
+def test_what_is_pushed_is_read_back_byte_by_byte(pushed: str, hub: Hub) -> None:
     name, _, commit = pushed.partition("@")
     assert (name, commit) == ("org/toy", hub.main["datasets/org/toy"])
     assert hub.commits["datasets/org/toy"][commit] == files_below(Path("repository"))
@@ -150,9 +152,7 @@ def test_every_verb_takes_it_and_no_file_holds_the_token(
         ("org/toy", 2, "unknown suite 'org/toy'"),
     ],
 )
-def test_each_refusal_is_told_apart(
-    hub: Hub, call: Call, name: str, code: int, said: str
-) -> None:
+def test_each_refusal_is_told_apart(hub: Hub, call: Call, name: str, code: int, said: str) -> None:
     hub.put("datasets/org/toy", {"README.md": b"toy"})
     found, out, err = call(*CONSTANT, "--suite", name)
     assert (found, out) == (code, "")
@@ -230,6 +230,36 @@ def test_a_push_that_is_refused_keeps_the_folder(hub: Hub, call: Call) -> None:
     assert "the folder is whole and stays" in the_sentence(err)
     assert Path("repository/README.md").is_file()
     assert hub.commits == {}
+
+
+def test_a_result_names_the_suite_on_the_hub_in_the_hubs_own_types(hub: Hub, call: Call) -> None:
+    name = toy_at(hub)
+    assert call(*CONSTANT, "--suite", name, "-t", ABLATIONS)[0] == 0
+    run = f"runs/baseline-constant.toy.{ABLATIONS}.test.jsonl"
+    words = ("export", run, "--to", "hub-results")
+    code, out, err = call(*words, "--suite", name)
+    assert code == 0, err
+    (path,) = (p for p in Path(out.strip()).rglob("*") if p.is_file())
+    assert path.parts[1:] == (".eval_results", f"org--toy.{ABLATIONS}.yaml")
+    (entry,) = parse_eval_result_entries(yaml.safe_load(path.read_text()))
+    result, header = ib.score(run, suite="toy"), ib.load(run).header
+    assert (entry.dataset_id, entry.dataset_revision) == tuple(name.split("@"))
+    assert (entry.task_id, entry.date) == (ABLATIONS, header.created)
+    metric = result["overall"]["metrics"][result["headline"]]
+    assert entry.value == metric["value"]
+    assert entry.notes is not None
+    for part in (result["headline"], result["body_sha256"], *map(str, metric["interval_95"])):
+        assert part in entry.notes
+    code, _, err = call(*words, "--suite", "toy", "-o", "other")
+    assert code == 2
+    assert "give --suite owner/name@commit" in the_sentence(err)
+    for more, wanted in ((("--limit", "3"), 1), (("--split", "mini"), 2)):
+        shutil.rmtree("runs")
+        assert call(*CONSTANT, "--suite", name, "-t", ABLATIONS, "--no-score", *more)[0] == 0
+        (other,) = Path("runs").glob("*.jsonl")
+        code, _, err = call("export", str(other), "--to", "hub-results", "--suite", name, "-o", "x")
+        assert code == wanted, err
+        assert not Path("x").exists()
 
 
 def test_json_says_where_it_is(call: Call) -> None:
