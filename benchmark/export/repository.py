@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import check_choice
 from ..files import sha256_bytes
 from ..models.hub import upload
 from ..registry import suites
 from ..suite.manifest import MANIFEST
-from ..suite.rows import checked_vectors
 from ..suite.select import check_task, tasks_of
 from ..suite.suite import Suite
 from ..task import Task
@@ -79,19 +79,21 @@ def _parquet(task: Task, suite: Suite) -> Iterator[tuple[str, bytes]]:
     columns = {name: pa.array([row.get(name) for row in rows]) for name in names}
     # what no query of the suite has is no column
     columns = {name: column for name, column in columns.items() if column.null_count < len(rows)}
-    vectors = [checked_vectors(suite, split, suite.queries(split)) for split in suite.splits]
-    if seen := [own for own in vectors if own is not None]:
-        places = [[query.vector for query in suite.queries(split)] for split in suite.splits]
-        own = np.concatenate([one[at] for one, at in zip(seen, places, strict=True)])
-        # few readers know float16; float32 holds the same numbers
-        flat = pa.array(own.astype(np.float32).reshape(-1))
-        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, own.shape[1])
+    if task.uses_vector:
+        own = np.concatenate([_vectors(suite, split) for split in suite.splits])
+        columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(own.ravel()), own.shape[1])
     table, start = pa.table(columns), 0
     for split, own_rows in by_split.items():
         out = io.BytesIO()
         pq.write_table(table.slice(start, len(own_rows)), out, compression="zstd")
         start += len(own_rows)
         yield _place(task, split), out.getvalue()
+
+
+def _vectors(suite: Suite, split: str) -> npt.NDArray[np.float32]:
+    """Return a vector a query, (n_queries, d_target): few readers know float16, all know these."""
+    rows = [query.vector for query in suite.queries(split) if query.vector is not None]
+    return suite.vectors(split)[rows].astype(np.float32)
 
 
 def _rows(task: Task, suite: Suite, split: str) -> list[dict[str, Any]]:

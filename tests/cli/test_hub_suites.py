@@ -9,6 +9,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import constants, parse_eval_result_entries
@@ -18,7 +19,10 @@ from tiny_features import make_feature_suite
 from tiny_hub import TOKEN, Hub, files_below, hub
 
 import introspect_bench as ib
+from introspect_bench.benchmark.files import read_json
 from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.suite.freeze import write_manifest
+from introspect_bench.benchmark.suite.manifest import MANIFEST
 from introspect_bench.benchmark.suite.select import find_suite
 
 assert hub  # a fixture
@@ -82,6 +86,22 @@ def test_the_card_says_what_is_there_and_that_truth_is() -> None:
     assert f"| {PATCHING} | v2 | test | 12 | yes |" in text
     assert find_suite("toy", PATCHING).data_sha256 in text
     assert not Path("repository", ABLATIONS).exists()
+
+
+def test_a_split_whose_truth_is_not_in_the_suite_has_none_and_says_so() -> None:
+    root = Path("toy", PATCHING, "v2")
+    for part in ("truth", "oracle"):
+        (root / "test" / f"{part}.jsonl").unlink()
+    computed = ("schema", "files", "data_sha256", "canary")
+    write_manifest(root, {k: v for k, v in read_json(root / MANIFEST).items() if k not in computed})
+    ib.data_export("repository", suite="toy", tasks=[PATCHING])
+    text = Path("repository/README.md").read_text()
+    assert f"| {PATCHING} | v2 | test | 12 | no |" in text
+    for split, known in (("test", False), ("validation", True)):
+        (path,) = Path("repository/data", PATCHING).glob(f"{split}-*")
+        rows = pq.read_table(path).to_pylist()
+        assert {row["outcome"] is not None for row in rows} == {known}
+        assert all(len(row["vector"]) == 4 for row in rows)
 
 
 def test_the_folder_is_what_suite_takes_and_nothing_is_overwritten(call: Call, hub: Hub) -> None:
