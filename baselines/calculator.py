@@ -90,7 +90,7 @@ def reproduce(
         where: dict[str, Any] = {"suite": suite, "split": split, "output": Path(folder)}
         request = RunSpec(model=CALCULATOR, device=device, batch_size=batch_size, **where)
         runs = run(request, progress=progress)
-        results = [score(one.path, suite=suite if Path(suite).is_dir() else None) for one in runs]
+        results = [score(one.path, suite=suite) for one in runs]
     kept = ("task", "split", "labels_reproduced")
     return [{name: result[name] for name in kept} for result in results]
 

@@ -44,7 +44,7 @@ class RunSpec:
     # `py:module:Class`
     model: str
     explainer: Explainer | None = None  # An object that answers, which `model` names
-    suite: str = "smollm2-135m"  # Name of a suite, or a folder of one
+    suite: str = "smollm2-135m"  # Name of a suite, a folder, or `owner/name@commit`
     tasks: Sequence[str] = ()  # Tasks to answer; all of the suite if empty
     split: str = "test"  # Which queries; `mini` is a small part of `validation`
     limit: int | None = None  # Answer only the first so many queries; marks the run partial

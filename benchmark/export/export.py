@@ -7,7 +7,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..files import canonical_json
 from ..runs.run import run_file
 from ..scoring.grade import Graded, grade_file
 from ..scoring.score import shown
-from . import every_eval_ever, lm_eval_tasks
+from . import every_eval_ever, hub_results, lm_eval_tasks
 from . import tables as table
 from .lm_eval_tasks import DEFAULT_SUITE
 
@@ -178,35 +179,42 @@ def export(
     """Write a run in another form and return the path, by default in the current folder.
 
     `csv` and `parquet` have a row a query; `latex` is the table of `score`; `hf` is a folder that
-    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout. With
+    `datasets.load_dataset` reads; `every-eval-ever` is a folder in that project's layout;
+    `hub-results` is what a model's repository on a hub holds of a suite that is on one. With
     `lm-eval` the path is that of a new folder, which gets input ablations of a suite and split as
     tasks for `lm_eval --include_path`.
     """
-    check_choice("form", to, (*FORMS, lm_eval_tasks.TO))
+    check_choice("form", to, (*FORMS, hub_results.TO, lm_eval_tasks.TO))
     if to == lm_eval_tasks.TO:
         if out is not None:
             raise UsageError("the folder of tasks for lm-eval is the argument itself; leave out -o")
         return lm_eval_tasks.write_tasks(Path(path), suite or DEFAULT_SUITE, split or "test")
     if split is not None:
         raise UsageError("a split is for tasks for lm-eval only; a run is of one split")
-    ending, write = _WRITERS[to]
+    with_suite = partial(hub_results.to_results, suite=suite)
+    ending, write = _WRITERS.get(to, (f".{to}", with_suite))
     path = run_file(path)
     where = Path(f"{path.name.removesuffix('.jsonl')}{ending}") if out is None else Path(out)
-    if os.path.lexists(where):
-        raise UsageError(f"{where} is there already; give another path with -o, or remove it")
+    not_there(where, "give another path with -o")
     contents = write(grade_file(path, suite=suite))
     if isinstance(contents, bytes):
         files.write_bytes_atomic(where, contents)
     else:
-        _write_folder(where, contents)
+        write_folder(where, contents.items())
     return where
 
 
-def _write_folder(where: Path, contents: Mapping[str, bytes]) -> None:
+def not_there(path: Path, instead: str = "give another folder") -> None:
+    """Refuse a path that exists."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path} is there already; {instead}, or remove it")
+
+
+def write_folder(where: Path, contents: Iterable[tuple[str, bytes]]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
     temporary = where.with_name(f".{where.name}.{os.getpid()}.partial")
     try:
-        for name, data in contents.items():
+        for name, data in contents:
             files.write_bytes_atomic(temporary / name, data)
         try:
             temporary.rename(where)

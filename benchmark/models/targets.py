@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +10,13 @@ from typing import Any, Literal
 from .. import files
 from ..errors import IntegrityError, MissingPartError, UsageError
 from ..plugins import installed
-from .hub import download
+from .hub import COMMIT, HUB_ID, download
 from .wheels import check_hash
 
 RECORD = "target.json"  # What a prepared target says of its files
 RECORD_SCHEMA = "introspect-bench/target/1"
 
-_HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _PATH = (".", "/", "~")  # how a path starts that is no hub id
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PICKLE = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -39,7 +36,7 @@ def locate(name: str) -> TargetSpec | Path | HubId | None:
     path = home_folder(name)
     if name and path.is_dir():
         return path
-    match = None if name.startswith(_PATH) or path.exists() else _HUB_ID.fullmatch(name)
+    match = None if name.startswith(_PATH) or path.exists() else HUB_ID.fullmatch(name)
     return HubId(id=match["id"], revision=match["revision"]) if match else None
 
 
@@ -78,12 +75,12 @@ def resolve_target(name: str, *, pinned: bool = False) -> TargetSpec:
             f"unknown target {name!r}: no folder, no hub id (org/model@revision), and not one of "
             f"{', '.join(spec.name for spec in named_targets())}"
         )
-    if pinned and not (found.revision and _COMMIT.fullmatch(found.revision)):
+    if pinned and not (found.revision and COMMIT.fullmatch(found.revision)):
         raise UsageError(
             f"target {name!r} is not pinned: give the commit, as in {found.id}@<40 hex digits>"
         )
     folder = hub_snapshot(found.id, found.revision)
-    if not _COMMIT.fullmatch(folder.name):
+    if not COMMIT.fullmatch(folder.name):
         raise IntegrityError(f"{folder}: expected a snapshot folder named by its commit")
     return _describe(folder, found.id, "hub", found.id, folder.name)
 

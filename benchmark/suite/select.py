@@ -1,4 +1,7 @@
-"""The suite and queries a run is about: shipped suites by name, others in folders TASK/VERSION."""
+"""The suite and queries a run is about: shipped suites by name, others in folders TASK/VERSION.
+
+Such a folder is on this machine, or is fetched from a hub.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from ..registry import get_task, pins, suite_root, suites
 from ..registry import tasks as every
 from ..task import Task
 from .manifest import MANIFEST
+from .remote import remote_suites
 from .suite import Suite, open_suite
 
 if TYPE_CHECKING:
@@ -23,8 +27,8 @@ def shipped_tasks(name: str) -> list[Task]:
     """Return the tasks of a shipped suite, in their own order."""
     if name not in suites():
         raise UsageError(
-            f"unknown suite {name!r}: choose from {', '.join(suites())}, or give the folder of "
-            "another one with --suite"
+            f"unknown suite {name!r}: choose from {', '.join(suites())}, or give another one with "
+            "--suite: its folder, or owner/name@commit on a hub"
         )
     pinned = pins()
     return [task for task in every() if f"{name}/{task.name}/{task.version}" in pinned]
@@ -42,14 +46,14 @@ def shipped_suite(name: str, task: str) -> Suite:
 
 
 def find_suite(name: str, task: str) -> Suite:
-    """Open the suite that a user named: a shipped one, or else a folder of suites.
+    """Open the suite that a user named: a shipped one, or a folder, or `owner/name@commit`.
 
     A folder with the name of a shipped suite must be written as a path, such as `./smollm2-135m`.
     """
     version = get_task(task).version
-    if not _is_folder(name):
+    if (folder := _folder(name)) is None:
         return shipped_suite(name, task)
-    root = Path(name) / task / version
+    root = folder / task / version
     if not (root / MANIFEST).is_file():
         raise UsageError(f"{name} holds no {task}/{version}/{MANIFEST}; give a suite's folder")
     return open_suite(root)
@@ -60,8 +64,8 @@ def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
     if tasks:
         wanted = {get_task(task).name for task in tasks}
         present = [task for task in every() if task.name in wanted]
-    elif _is_folder(name):
-        present = [t for t in every() if (Path(name) / t.name / t.version / MANIFEST).is_file()]
+    elif (folder := _folder(name)) is not None:
+        present = [t for t in every() if (folder / t.name / t.version / MANIFEST).is_file()]
         if not present:
             raise UsageError(f"{name} holds no suite: expected TASK/VERSION/{MANIFEST} in it")
     else:
@@ -69,8 +73,11 @@ def tasks_of(name: str, tasks: Sequence[str] = ()) -> list[tuple[Task, Suite]]:
     return [(task, find_suite(name, task.name)) for task in present]
 
 
-def _is_folder(name: str) -> bool:
-    return name not in suites() and Path(name).is_dir()
+def _folder(name: str) -> Path | None:
+    """Return the folder of suites that a name means; None if it is that of a shipped suite."""
+    if name in suites():
+        return None
+    return Path(name) if Path(name).is_dir() else remote_suites(name)
 
 
 def suite_fields(suite: Suite) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Everything the page shows, as plain frozen records: no files, no models, no computing.
 
 A *board* holds one table a suite; a suite's table has a *row* for each entry and a *column* for
-each task. Its JSON form (`board.json`) holds unrounded numbers and is what two builds are compared
-by. Text in a row may come from a stranger: nothing here escapes it, whoever shows it must.
+each task. Its JSON form (`board.json`, described in `page/board.md`) holds unrounded numbers and is
+what two builds are compared by. Text in a row may come from a stranger: nothing here escapes it,
+whoever shows it must.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The page's folder: built from submissions, written whole, checked by hash, compared by line.
 
-Owns its layout: `index.html`, `board.json`, `board.csv`, `board.bib`, `q/*.js`, and
-`checksums.sha256` over all of them, in the form `sha256sum --check` reads. In `board.csv` a cell
-that begins like a formula is made text, for a spreadsheet runs it.
+Owns its layout: `index.html`, `board.json`, `board.md` that says what its fields mean, `board.csv`,
+`board.bib`, `llms.txt`, `q/*.js`, and `checksums.sha256` over all of them, in the form `sha256sum
+--check` reads. In `board.csv` a cell that begins like a formula is made text, for a spreadsheet
+runs it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
-from .render import Sheet, board_json, render, setup, shards
+from .llms import llms_txt
+from .render import PARTS, Sheet, board_json, render, setup, shards
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 
@@ -64,6 +66,8 @@ def _parts(board: Board, sheets: Sequence[Sheet]) -> Iterator[tuple[str, bytes]]
     yield BOARD, board_json(board)
     yield "board.csv", board_csv(board).encode()
     yield "board.bib", board_bib(board).encode()
+    yield "board.md", (PARTS / "board.md").read_bytes()
+    yield "llms.txt", llms_txt(board).encode()
     for sheet in sheets:
         for name, data in shards(sheet):
             yield f"{QUERIES}/{name}", data

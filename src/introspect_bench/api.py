@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .benchmark.explainer import Explainer
     from .benchmark.export.export import export
     from .benchmark.export.frames import to_pandas
+    from .benchmark.export.repository import data_export
     from .benchmark.metrics.card import data_metric_card
     from .benchmark.runs.run import Run
     from .benchmark.scoring.compare import compare
@@ -61,6 +62,7 @@ __all__ = [
     "check_score",
     "cite",
     "compare",
+    "data_export",
     "data_hold_out",
     "data_make",
     "data_metric_card",
@@ -106,6 +108,7 @@ _PLACES = {
     "check_score": "introspect_bench.benchmark.scoring.score:check_score",
     "cite": "introspect_bench.citation:cite",
     "compare": "introspect_bench.benchmark.scoring.compare:compare",
+    "data_export": "introspect_bench.benchmark.export.repository:data_export",
     "data_hold_out": "introspect_bench.tasks.build.command:hold_out_data",
     "data_make": "introspect_bench.tasks.build.command:make_data",
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
@@ -199,10 +202,7 @@ def load(path: Path | str) -> Run:
 def doctor(
     target: str, *, device: str = "cpu", progress: Progress = silent
 ) -> list[dict[str, Any]]:
-    """Run the self-tests of interventions on a target.
-
-    Returns:
-        A row a test: `name`, `passed`, `detail`.
+    """Run the self-tests of interventions on a target; a row a test: `name`, `passed`, `detail`.
 
     Raises:
         UsageError: unknown target.

@@ -21,7 +21,7 @@ def make_base(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def train(base: Path, suites: Path, out: Path, **more: Any) -> Path:
+def train(base: Path | str, suites: Path, out: Path, **more: Any) -> Path:
     """Train on toy suites."""
     options: dict[str, Any] = {
         "suite": str(suites),

@@ -36,7 +36,7 @@ class TrainSpec:
 
     base: str  # folder, hub id or target's name of the model to train
     output: Path | str  # folder that gets the explainer; `run --model OUTPUT` runs it
-    suite: str = "smollm2-135m"  # name or folder of a suite
+    suite: str = "smollm2-135m"  # name of a suite, a folder, or `owner/name@commit`
     tasks: Sequence[str] = ()  # tasks to learn, mixed; all of the suite if empty
     n_train: Amount | None = None  # of each task, or below 1 the part; whole contrast groups
     no_vector: bool = False  # leave vectors out, as a control

@@ -2,8 +2,8 @@
 
 Written under the folder: `training.json` (what this training is), `training.jsonl` (one line a
 logged step), its picture `training.svg`, `checkpoints/` while it lasts, and at the end the adapter
-or the weights with `explainer.json`, whose presence means that training is done. The loop is
-transformers' Trainer.
+or the weights with `README.md`, a model card, and `explainer.json`, whose presence means that
+training is done. The loop is transformers' Trainer.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from transformers import PrinterCallback, set_seed
 from ... import files
 from ...cache import Progress, silent
 from ...errors import UsageError
+from ...models.targets import HubId, locate
 from ...records import GREEDY
 from ...team import team
 from ..injection.learned import Projection, write_learned
@@ -31,6 +32,7 @@ from ..models.devices import usable_device
 from ..models.pretrained import adapt, load_model, load_tokenizer, weights_sha256, write_adapter
 from ..models.twins import make_twin
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
+from .model_card import model_card
 from .module import TrainedExplainer
 from .spec import ExplainerSettings
 from .trainer import (
@@ -47,6 +49,7 @@ SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
 PRODUCTS, CLEARLY = 10, 0.8  # products timed; share of the time that is clearly faster
 CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ def _fit(
 
 
 def _finish(folder: Path, settings: ExplainerSettings, plan: Mapping[str, Any], loss: Any) -> None:
-    """Write the picture, and at last the record; checkpoints go."""
+    """Write picture and card, and at last the record; checkpoints go."""
     record = {
         "schema": SCHEMA,
         "injection": injections_as_json(settings.injection),
@@ -138,6 +141,8 @@ def _finish(folder: Path, settings: ExplainerSettings, plan: Mapping[str, Any], 
         record["twin"] = {"kind": settings.twin, "seed": settings.seed}
     rows = [row for _, row in files.read_jsonl(folder / LOG)]
     files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
+    if not (folder / CARD).exists():
+        files.write_bytes_atomic(folder / CARD, model_card(record).encode())
     files.write_json_atomic(folder / RECORD, record)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
@@ -214,8 +219,11 @@ def _write(folder: Path, model: Any, training: Training) -> None:
         model.save_pretrained(folder)
         load_tokenizer(training.base).save_pretrained(folder)
         return
-    config = {"base_model_name_or_path": training.base_name, **_lora(training.settings)}
-    write_adapter(folder, model, config)
+    name, base = training.base_name, locate(training.base_name)
+    where = {"base_model_name_or_path": base.id if isinstance(base, HubId) else name}
+    if isinstance(base, HubId) and base.revision:
+        where["revision"] = base.revision  # so that peft finds it too
+    write_adapter(folder, model, where | _lora(training.settings))
 
 
 def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:

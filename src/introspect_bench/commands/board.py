@@ -23,7 +23,7 @@ _submissions = click.argument(
     type=click.Path(path_type=Path, file_okay=False),
 )
 _suite = click.option(
-    "--suite", metavar="DIR", help="Folder of suites that are not in the package."
+    "--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit."
 )
 _no_cache = click.option(
     "--no-cache", is_flag=True, help="Score every run again, whatever is in the cache."

@@ -17,7 +17,7 @@ from ..leaderboard.report import differences
 @click.argument(
     "runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path)
 )
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--metric", metavar="NAME", help="What to compare; each task's headline by default.")
 @choice(
     "--cluster",

@@ -10,7 +10,7 @@ import click
 
 from .. import api
 from ..bars import progress
-from ..console import emit_json, emit_table, output, printable
+from ..console import emit, emit_json, emit_table, output, printable
 
 
 @click.group()
@@ -19,7 +19,7 @@ def command() -> None:
 
 
 @command.command("verify")
-@click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
+@click.option("--suite", metavar="NAME", help="A suite by name, a folder, or owner/name@commit.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
@@ -37,7 +37,7 @@ def verify(suite: str | None, tasks: tuple[str, ...], as_json: bool) -> None:
 
 
 @command.command("nulls")
-@click.option("--suite", metavar="NAME", help="Only this suite, or a folder of suites.")
+@click.option("--suite", metavar="NAME", help="A suite by name, a folder, or owner/name@commit.")
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Only this task.")
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="test", show_default=True
@@ -190,6 +190,23 @@ def hold_out(suite: str, n: int, tasks: tuple[str, ...], output: Path, as_json: 
         for name, value in flat({**row["queries"], **row["held_out"]})
     ]
     emit_table(("task", "what", "value"), lines)
+
+
+@command.command("export")
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(["hf"]), required=True)
+@click.option("--suite", metavar="NAME", default="smollm2-135m", show_default=True)
+@click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
+@click.option("--push", metavar="OWNER/NAME", help="Upload it; a new repository is private.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def export(path: Path, as_json: bool, **options: Any) -> None:
+    """Write suites as a dataset repository for a hub, truth included as they ship it.
+
+    `load_dataset(DIR, TASK)` reads it, and `--suite DIR`; nothing is uploaded without --push, which
+    prints what `--suite` takes to read it back.
+    """
+    written = api.data_export(path, **options)
+    emit(written, str(written["suite"]), as_json=as_json)
 
 
 @command.command("metric-card")

@@ -18,7 +18,7 @@ RATERS = "A language model as judge"
 
 @click.command(cls=Grouped)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option(
     "--judge",
     "judges",

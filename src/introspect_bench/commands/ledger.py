@@ -41,7 +41,7 @@ def show(ledger: str, entry: str | None, as_json: bool) -> None:
 @click.option("--reason", required=True, metavar="SENTENCE")
 @click.option("--by", required=True, metavar="NAME")
 @click.option("--commit", metavar="SHA", help="Of the repository, all 40 digits.")
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--ledger", default=LEDGER, show_default=True, metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def add(entry: Path, ledger: str, as_json: bool, **options: Any) -> None:

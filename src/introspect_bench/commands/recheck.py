@@ -27,7 +27,7 @@ from ..console import emit_json, emit_table, printable
 )
 @click.option("--fresh", metavar="DIR", help="Ask all queries of this fresh suite instead.")
 @click.option("--nonce", metavar="TEXT", help="Repeat an earlier choice of queries.")
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--dtype", metavar="NAME", help="Default: as in the entry.")
 @click.option("--by", default="maintainer", show_default=True, metavar="NAME", help="Who checks.")

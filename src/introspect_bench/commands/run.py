@@ -65,7 +65,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 )
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @option("--split", metavar="NAME", help="train, validation, test, or mini.")
-@option("--suite", metavar="NAME", help="Name or folder of a suite.")
+@option("--suite", metavar="NAME", help="A suite by name, a folder, or owner/name@commit.")
 @option(
     "--output",
     "-o",
@@ -186,12 +186,11 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
     from ..benchmark.scoring.judged import NotJudgedError
     from ..benchmark.scoring.score import has_truth
 
-    where = suite if Path(suite).is_dir() else None
     results = []
     for run in runs if score else ():
-        if has_truth(run.path, suite=where):
+        if has_truth(run.path, suite=suite):
             try:
-                results.append(api.score(run.path, suite=where))
+                results.append(api.score(run.path, suite=suite))
             except NotJudgedError as error:
                 click.echo(f"not scored: {error}", err=True)
         else:

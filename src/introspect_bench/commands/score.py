@@ -15,7 +15,7 @@ from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--check", is_flag=True, help="Fail unless it can be submitted.")
 @click.option("--details", is_flag=True, help="Also each kind of query and block of layers.")
 @click.option("--markdown", is_flag=True, help="Markdown, a table for each task and split.")

@@ -19,7 +19,7 @@ _RUN = ("explainer", "task", "split")
 
 @click.command()
 @click.argument("reference", metavar="RUN[:ID]|judge")
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--measure", is_flag=True, help="With judge: measure it again, some minutes.")
 @click.option("--device", default="cpu", show_default=True, help="With --measure.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

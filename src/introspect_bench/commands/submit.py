@@ -37,7 +37,7 @@ from ..console import emit_json, output, printable
 @click.option("--n-train", type=int, metavar="N", help="Training queries it learnt from.")
 @click.option("--notes", metavar="FILE", type=click.Path(path_type=Path), help="Plain text.")
 @click.option("--declare", "declared", is_flag=True, help="State what a submission states.")
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--open-pr", is_flag=True, help="Push a branch and open a pull request with gh.")
 @output(default="submissions")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

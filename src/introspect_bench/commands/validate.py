@@ -17,7 +17,7 @@ from ..console import emit_json, emit_table, printable
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
 )
 @click.option("--strict", is_flag=True, help="Fail if a run file cannot be submitted.")
-@click.option("--suite", metavar="DIR", help="Folder of suites that are not in the package.")
+@click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option(
     "--report",
     metavar="FILE",

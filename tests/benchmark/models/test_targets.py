@@ -131,7 +131,10 @@ def test_a_hub_model_is_described_by_its_snapshot(
     asked: dict[str, str] = {}
     patterns: list[str] = []
 
-    def snapshot_download(repo_id: str, *, revision: str, allow_patterns: list[str]) -> str:
+    def snapshot_download(
+        repo_id: str, *, repo_type: str, revision: str, allow_patterns: list[str], local_dir: None
+    ) -> str:
+        assert (repo_type, local_dir) == ("model", None)
         asked.update(repo_id=repo_id, revision=revision)
         patterns.extend(allow_patterns)
         return str(tmp_path / commit)

@@ -63,8 +63,10 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
         "board.bib",
         "board.csv",
         "board.json",
+        "board.md",
         "checksums.sha256",
         "index.html",
+        "llms.txt",
         "q/smollm2-135m-activation-patching-0.js",
         "q/smollm2-135m-activation-patching-1.js",
         "q/smollm2-135m-activation-patching-2.js",
@@ -129,7 +131,7 @@ def test_a_damaged_page_is_refused(
     tmp_path: Path, damage: Callable[[Path], object], said: str
 ) -> None:
     site = built(tmp_path / "site")
-    assert board_check(site)["files"] == 8
+    assert board_check(site)["files"] == 10
     damage(site)
     with pytest.raises(IntegrityError, match=said):
         board_check(site)
