@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .benchmark._version import METRIC_VERSION, PROMPT_VERSION
 from .benchmark.cache import Progress, cache_dir, silent
 from .benchmark.runs import provenance
 
@@ -295,5 +296,6 @@ def data_path() -> dict[str, str]:
 
 
 def version() -> dict[str, Any]:
-    """Return the versions of the package and of what its results depend on."""
-    return {"package": provenance.package(), "environment": provenance.environment()}
+    """Return the versions of the package, its metrics and prompts, and what results depend on."""
+    hashes = {"metric_version": METRIC_VERSION, "prompt_version": PROMPT_VERSION}
+    return {"package": provenance.package(), "environment": provenance.environment(), **hashes}

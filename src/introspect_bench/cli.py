@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import click
 
-from .benchmark._version import __version__
+from .benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
 from .benchmark.errors import IntrospectBenchError
 from .console import printable
 
@@ -97,7 +97,10 @@ class Verbs(click.Group):
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__, message="introspect-bench %(version)s")
+@click.version_option(
+    __version__,
+    message=f"introspect-bench %(version)s (metrics {METRIC_VERSION}, prompts {PROMPT_VERSION})",
+)
 def command_line() -> None:
     """Can a language model tell the truth about its own computation?
 
