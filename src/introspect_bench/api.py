@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .tasks.build.command import make_data as data_make
     from .tasks.feature_descriptions.judge.command import judge, rate, show_judge
     from .tasks.nulls.command import check_nulls, data_nulls
+    from .trust import doctor_fill, doctor_report
 
 __all__ = [
     "board_build",
@@ -70,6 +71,8 @@ __all__ = [
     "data_split",
     "data_verify",
     "doctor",
+    "doctor_fill",
+    "doctor_report",
     "export",
     "has_truth",
     "judge",
@@ -112,6 +115,8 @@ _PLACES = {
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
     "data_split": "introspect_bench.benchmark.suite.split:data_split",
+    "doctor_fill": "introspect_bench.trust:doctor_fill",
+    "doctor_report": "introspect_bench.trust:doctor_report",
     "export": "introspect_bench.benchmark.export.export:export",
     "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
     "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
@@ -232,7 +237,7 @@ def labels(
         target: the target, whose shipped suite is meant.
         suite: another suite, by name or folder.
         split: which queries.
-        options: device, batch_size and progress of `calculator.reproduce`.
+        options: device, batch_size, limit and progress of `calculator.reproduce`.
 
     Returns:
         A row a causal task, as `calculator.reproduce`; none if no suite is about the target.
