@@ -42,6 +42,7 @@ DIGITS = 10  # Significant digits of a number
 Row = Mapping[str, Any]
 
 
+@cache
 def golden() -> dict[str, dict[str, str]]:
     """Return both versions, as recorded and as computed here."""
     return {

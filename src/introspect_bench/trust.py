@@ -42,7 +42,7 @@ NOT_PROMISED = (
     "That a model gave the replies: only a re-run can show it, and the tier says if there was one.",
     "That what an entry declares is true: training data, authors, size, cost.",
     "That an explainer never saw the test queries: they are public, and only a fresh split tells.",
-    "That a score above the floor is introspection: it is more than the rules that were tried reach.",
+    "That a score above the floor is introspection: it is more than the tried rules reach.",
     "That labels come out on hardware or in a precision that was not tried, and that they say "
     "anything about another target.",
     "That a reference description is the only right one, or that the judge reads every wording.",
@@ -79,13 +79,8 @@ def report_text(report: Mapping[str, Any]) -> str:
         if one["labels_reproduced"]
     ]
     versions = [
-        [
-            name,
-            one["recorded"],
-            one["computed"],
-            "yes" if one["recorded"] == one["computed"] else "NO",
-        ]
-        for name, one in report["versions"].items()
+        [name, said["recorded"], said["computed"], "NO" if len({*said.values()}) > 1 else "yes"]
+        for name, said in report["versions"].items()
     ]
     here = {
         "Self-tests here": lines_of(["check", "verdict", "found"], checks, names=3),
@@ -117,7 +112,7 @@ def tables() -> dict[str, str]:
 
 _TITLES = {
     "labels": "Labels",
-    "flips": "Labels on other machines and batches",
+    "flips": "Labels in other batches and with rounded weights",
     "nulls": "What rules without introspection reach",
     "versions": "Versions of metrics and prompts",
     "faults": "Faults that were tried",
@@ -186,17 +181,17 @@ def _flips() -> Iterator[dict[str, Any]]:
     for task, suite in _shipped():
         for split, said in suite.manifest.get("stability", {}).items():
             kinds = [said] if "flip_rate" in said else list(said.values())
-            rates = [rate for one in kinds for rate in one["flip_rate"].values()]
+            rates = [pair for one in kinds for pair in one["flip_rate"].items()]
             yield {
                 "task": f"{task.name} {suite.version}",
                 "split": split,
-                "measured again with": ", ".join(
-                    sorted({k for one in kinds for k in one["flip_rate"]})
-                ),
+                "measured again with": ", ".join(sorted({name for name, _ in rates})),
                 "labels tested": sum(one["n_tested"] for one in kinds),
-                "highest flip rate": f"{100 * max(rates):.1f} %",
+                "highest flip rate": f"{100 * max(rate for _, rate in rates):.1f} %",
                 "dropped": sum(one["n_dropped"] for one in kinds),
-                "noise of bf16, logits": _number(max(one["noise_logits"] for one in kinds)),
+                "noise of bf16, logits": _number(
+                    max((x for one in kinds if (x := one["noise_logits"])), default=None)
+                ),
             }
 
 
@@ -225,10 +220,10 @@ def _nulls() -> Iterator[dict[str, Any]]:
 def read_faults() -> dict[str, Any]:
     """Return what the scripts of faults found: by script `tried` and counts, None if not run."""
     found = files.read_json(FAULTS, max_bytes=1 << 16)
-    return {name: found.get(name) for name in _SCRIPTS}
+    return {name: found.get(name) for name in COUNTS}
 
 
-_SCRIPTS = {
+COUNTS = {
     "kills": ("tests/speed/faults.py", ("lost", "stuck")),
     "spoilt_files": ("tests/speed/spoilt_files.py", ("untyped",)),
 }
@@ -238,14 +233,12 @@ _SCRIPTS = {
 def _faults_table() -> str:
     rows = []
     for name, one in read_faults().items():
-        script, bad = _SCRIPTS[name]
+        script, bad = COUNTS[name]
         if one is None:
             rows.append([f"`{script}`", "not run", NOTHING, NOTHING])
             continue
-        counts = ", ".join(f"{one[kind]} {kind}" for kind in bad)
-        rows.append(
-            [f"`{script}`", f"{one['date']}, {one['version']}", f"{one['tried']:,}", counts]
-        )
+        counts, run = ", ".join(f"{one[kind]} {kind}" for kind in bad), "{date}, {version}"
+        rows.append([f"`{script}`", run.format(**one), f"{one['tried']:,}", counts])
     return "\n".join(lines_of(["script", "run", "tried", "found"], rows, names=2))
 
 

@@ -40,9 +40,8 @@ def command(
     another one. --report adds what manifests and scripts found: flip rates, null models, faults.
     """
     if fill is not None:
-        click.echo(
-            f"{'wrote' if api.doctor_fill(fill) else 'nothing to change in'} {fill}", err=True
-        )
+        said = "wrote" if api.doctor_fill(fill) else "nothing to change in"
+        click.echo(f"{said} {fill}", err=True)
         return
     with progress() as bar:
         found = api.doctor_report(target, device=device, progress=bar, **options)
@@ -77,6 +76,6 @@ def _fail(target: str, found: Mapping[str, Any]) -> None:
     for name, one in found["versions"].items():
         if one["computed"] != one["recorded"]:
             raise CheckFailedError(
-                f"{name} is recorded as {one['recorded']}, the outputs here give {one['computed']}; "
+                f"{name} is recorded as {one['recorded']}, outputs here give {one['computed']}; "
                 "other versions of libraries, or changed code: scores may not be comparable"
             )
