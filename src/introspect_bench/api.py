@@ -205,10 +205,7 @@ def load(path: Path | str) -> Run:
 def doctor(
     target: str, *, device: str = "cpu", progress: Progress = silent
 ) -> list[dict[str, Any]]:
-    """Run the self-tests of interventions on a target.
-
-    Returns:
-        A row a test: `name`, `passed`, `detail`.
+    """Run the self-tests of interventions on a target; a row each: `name`, `passed`, `detail`.
 
     Raises:
         UsageError: unknown target.
@@ -233,14 +230,8 @@ def labels(
 ) -> list[dict[str, Any]]:
     """Measure labels again on this machine and count those that come out as frozen.
 
-    Args:
-        target: the target, whose shipped suite is meant.
-        suite: another suite, by name or folder.
-        split: which queries.
-        options: device, batch_size, limit and progress of `calculator.reproduce`.
-
-    Returns:
-        A row a causal task, as `calculator.reproduce`; none if no suite is about the target.
+    A row a causal task, as `calculator.reproduce` takes options and gives it; of the shipped suite
+    about the target, or another one by name or folder. None if no suite is about the target.
 
     Raises:
         UsageError: unknown suite, split or device.
