@@ -83,12 +83,14 @@ def reproduce(
     split: str = "mini",
     device: str = "cpu",
     batch_size: int | None = None,
+    limit: int | None = None,
     progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Count labels that come out again: by task `labels_reproduced` with `n` and `of`."""
     with tempfile.TemporaryDirectory() as folder:
-        where: dict[str, Any] = {"suite": suite, "split": split, "output": Path(folder)}
-        request = RunSpec(model=CALCULATOR, device=device, batch_size=batch_size, **where)
+        where = {"suite": suite, "split": split, "output": Path(folder), "limit": limit}
+        asked: dict[str, Any] = {"device": device, "batch_size": batch_size, **where}
+        request = RunSpec(model=CALCULATOR, **asked)
         runs = run(request, progress=progress)
         results = [score(one.path, suite=suite) for one in runs]
     kept = ("task", "split", "labels_reproduced")

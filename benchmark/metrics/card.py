@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ..export.tables import bar, title
 from ..registry import get_task
-from .card_tests import TESTS, causal_figures, description_figures
+from .card_features import description_figures
+from .card_tests import TESTS, causal_figures
 
 MAX_LEFT = 0.9  # Share of the perfect score that missing or false labels may leave
 MAX_NOTHING = 0.1  # Most that an answerer who knows nothing may score
@@ -42,9 +43,17 @@ to silent tokens, at random and as often as in the corpus | at most {MAX_LEFT:.0
 everywhere | at most {MAX_NOTHING} |
 | shuffled | the right answers of other queries or features | at most {MAX_NOTHING} |
 | copied | the prompt itself; for descriptions, predictions at random | at most {MAX_NOTHING} |
-| hedging | verdict by coin with the likeliest content, or both answers in one reply; for \
-descriptions, the true one joined to nineteen others by "or" | at most {MAX_NOTHING}; for \
-descriptions, which hold the truth, at most {MAX_LEFT:.0%} of perfect |
+| echo | a line of the prompt, its form of an answer, or its last word as the content; for \
+descriptions, words that predict nothing | at most {MAX_NOTHING} |
+| hedging | verdict by coin with the likeliest content; for descriptions, the true one joined to \
+nineteen others by "or" | at most {MAX_NOTHING}; * |
+| two answers | the right one and its opposite, or two contents, in one reply; for descriptions, \
+the true one or another's | at most {MAX_NOTHING}; * |
+| look-alike | the right verdict and a content that looks right: a letter of another script, a \
+zero-width space, other case, another sign; for descriptions, the right token in any context | at \
+most {MAX_NOTHING}; * |
+
+\\* Descriptions that hold the truth, or a part of it: at most {MAX_LEFT:.0%} of perfect.
 
 Of several rules the best one by the metric counts. A figure in bold fails. A metric that fails is
 published with its failure, and the companion beside it passes what it fails.
@@ -92,7 +101,8 @@ def companions(task: str, found: Figures, metric: str) -> list[str]:
 
 def _knows_nothing(task: str, test: str) -> bool:
     known = ("perfect", "missing", "false")
-    return test not in known and not (test == "hedging" and task == DESCRIPTIONS)
+    partly = ("hedging", "two answers", "look-alike")  # of descriptions, they hold the truth
+    return test not in known and not (test in partly and task == DESCRIPTIONS)
 
 
 def _section(task: str, found: Figures) -> str:
@@ -124,12 +134,13 @@ _TAIL = """## What follows
 - Balanced exact match gives nothing to one verdict, and a coin with the likeliest content
   0.5 sqrt(p), p being its share of right contents. That is why *Overall* begins at the best null
   that only reads, which is tuned to hedge: above the floor nothing is left of it, by construction.
-- Exact match on one class, the verdict's accuracy and F1 describe; alone they rank nobody.
+- Exact match on one class, the verdict's accuracy and F1 describe; alone they rank nobody. The
+  verdict's see no content, so one that only looks right is all right to them.
 - Descriptions of contextual features are ranked by matched AUROC (2 AUROC - 1), with weighted r
   beside it. They are judged by exact predicates: every score shows the share of descriptions that
   the judge read by its grammar, mapped to the nearest known one, or could not map, which predict
   nothing.
 - Matched AUROC looks at marked tokens alone, where a false label at corpus density hardly ever
-  falls and other features' tokens never occur: it fails these two tests by construction. Weighted r
-  and the average precision over random windows stand beside it.
+  falls and other features' tokens never occur: it fails these three tests by construction. Weighted
+  r and the average precision over random windows stand beside it.
 """

@@ -1,7 +1,8 @@
 """What each metric makes of answers that are known to be worth something or nothing.
 
 The simulated corpora and answerers of the metric card: a perfect one, the same with labels missing
-or false ones added (the two tests of NeuronEval, arXiv:2506.05774), and four that know nothing.
+or false ones added (the two tests of NeuronEval, arXiv:2506.05774), two that hold the truth beside
+something else, and those that know nothing.
 """
 
 from __future__ import annotations
@@ -16,18 +17,35 @@ import numpy.typing as npt
 from ..records import Answer, GroundTruth, Query, Scored
 from ..registry import get_task
 from ..scoring.grade import score_table
-from ..scoring.judged import score_feature
-from ..suite.features import MATCHED, WINDOW, WINDOWS
 from ..task import Task
-from .activations import auprc
 from .verdicts import BALANCED_KINDS, NO_VERDICT, WHICH, ScoreTable, evaluate
 
 SEED = 0
 # Answerers, in the order of the card's columns
-TESTS = ("perfect", "missing", "false", "constant", "shuffled", "copied", "hedging")
+TESTS = (
+    *("perfect", "missing", "false", "constant", "shuffled", "copied", "echo"),
+    *("hedging", "two answers", "look-alike"),
+)
+# Metrics that no task shows and that differences and nulls use
+MORE = ("exact_match", "content_match")
+# Contents that look like the right one and are not: a letter of another script, a zero-width space,
+# other case, other punctuation
+LOOK_ALIKES: Sequence[Callable[[str], str]] = (
+    lambda text: text.replace("a", "\N{CYRILLIC SMALL LETTER A}"),
+    lambda text: f"{text[:1]}\N{ZERO WIDTH SPACE}{text[1:]}",
+    str.upper,
+    str.capitalize,
+    lambda text: f"{text},",
+    lambda text: text.replace(" ", "-"),
+)
 N_ANSWERS = 40  # Possible outputs; the k-th commonest in proportion to 1 / k
 N_QUERIES = 1000  # Queries of a causal task's corpus; half of the verdicts are `changed`
 GROUP = 4  # Queries of a contrast group of activation patching
+JOINED = (" or ", "\n", "; ", "\n\n")  # Between a right answer and its opposite
+TWO_CONTENTS: Sequence[Callable[[str], str]] = (
+    lambda text: f"{text} or answer 99",
+    lambda text: f"answer 99 / {text}",
+)
 
 Rng = np.random.Generator
 
@@ -74,7 +92,7 @@ def causal_figures(name: str) -> dict[str, dict[str, float]]:
     tables = _tables(corpus, np.random.default_rng(SEED + 1))
     return {
         metric: {test: max(evaluate(metric, table) for table in tables[test]) for test in TESTS}
-        for metric in task.metrics
+        for metric in (*task.metrics, *MORE)
     }
 
 
@@ -111,46 +129,64 @@ def _corpus(task: Task, rng: Rng) -> Corpus:
 
 def _tables(corpus: Corpus, rng: Rng) -> dict[str, list[ScoreTable]]:
     """Scored answers of every answerer; the best of several rules counts."""
-    n, n_which = len(corpus.truth), len(corpus.parts)
+    n, n_which, parts = len(corpus.truth), len(corpus.parts), corpus.parts
     coins, part_coins = rng.random(n) < 0.5, rng.random(n_which) < 0.5
-    perfect = [corpus.task.format_answer(one.answer) for one in corpus.truth]
-    share = float(np.mean([one.changed for one in corpus.truth]))
-    false = rng.random(n) < share
+    false = rng.random(n) < float(np.mean([one.changed for one in corpus.truth]))
     random_parts = rng.integers(0, 4, n_which)
     order = rng.permutation(n)
-
-    def said(reply: Callable[[int], str | None], parts: npt.NDArray[np.int64]) -> ScoreTable:
-        return _scored(corpus, [reply(place) for place in range(n)], parts)
-
-    def unchanged(place: int) -> str:
-        return _line(corpus, False, corpus.truth[place].clean)
-
-    def changed(_: int) -> str:
-        return _line(corpus, True, corpus.commonest)
-
-    def with_missing(place: int) -> str:
-        lost = corpus.truth[place].changed and coins[place]
-        return unchanged(place) if lost else perfect[place]
-
-    def with_false(place: int) -> str:
-        added = not corpus.truth[place].changed and false[place]
-        return changed(place) if added else perfect[place]
-
+    perfect, opposite, unchanged, changed = _lines(corpus)
     none, first = np.full(n_which, -1), np.zeros(n_which, dtype=np.int64)
-    copied = corpus.task.render(_asked(corpus.task.name))
+    prompt = corpus.task.render(_asked(corpus.task.name))
+    copied = f"{prompt.instructions}\n{prompt.question}"
+    echoes = [*copied.splitlines(), *prompt.openings, corpus.task.form, _last_words(copied)]
+    lost = [one.changed and coin for one, coin in zip(corpus.truth, coins, strict=True)]
+    added = [not one.changed and coin for one, coin in zip(corpus.truth, false, strict=True)]
+
+    def said(replies: Sequence[str], chosen: npt.NDArray[np.int64] = none) -> ScoreTable:
+        return _scored(corpus, replies, chosen)
+
+    def chosen(coins: Sequence[bool], heads: Sequence[str], tails: Sequence[str]) -> list[str]:
+        return [h if coin else t for coin, h, t in zip(coins, heads, tails, strict=True)]
+
+    def contents(rule: Callable[[str], str]) -> list[str]:
+        return [_line(corpus, one.changed, rule(one.outcome)) for one in corpus.truth]
+
+    missing_parts = np.where(part_coins, parts, none)
+    false_parts = np.where(part_coins, parts, random_parts)
     return {
-        "perfect": [said(lambda place: perfect[place], corpus.parts)],
-        "missing": [said(with_missing, np.where(part_coins, corpus.parts, none))],
-        "false": [said(with_false, np.where(part_coins, corpus.parts, random_parts))],
+        "perfect": [said(perfect, parts)],
+        "missing": [said(chosen(lost, unchanged, perfect), missing_parts)],
+        "false": [said(chosen(added, changed, perfect), false_parts)],
         "constant": [said(unchanged, first), said(changed, first)],
-        "shuffled": [said(lambda place: perfect[order[place]], rng.permutation(corpus.parts))],
-        "copied": [said(lambda _: f"{copied.instructions}\n{copied.question}", none)],
-        "hedging": [
-            said(lambda place: unchanged(place) if coins[place] else changed(place), random_parts),
-            said(lambda place: f"{unchanged(place)} or {changed(place)}", none),
-            said(lambda place: f"{unchanged(place)}\n{changed(place)}", none),
+        "shuffled": [said([perfect[place] for place in order], rng.permutation(parts))],
+        "copied": [said([copied] * n)],
+        "echo": [said([line] * n) for line in echoes],
+        "hedging": [said(chosen(coins.tolist(), unchanged, changed), random_parts)],
+        "two answers": [
+            *(
+                said([by.join(pair) for pair in zip(perfect, opposite, strict=True)])
+                for by in JOINED
+            ),
+            *(said(contents(rule)) for rule in TWO_CONTENTS),
         ],
+        "look-alike": [said(contents(rule)) for rule in LOOK_ALIKES],
     }
+
+
+def _lines(corpus: Corpus) -> list[list[str]]:
+    """What is right of each query, with the opposite verdict, and what one verdict would say."""
+    answers = (
+        lambda one: (one.changed, one.outcome),
+        lambda one: (not one.changed, one.outcome),
+        lambda one: (False, one.clean),
+        lambda _: (True, corpus.commonest),
+    )
+    return [[_line(corpus, *answer(one)) for one in corpus.truth] for answer in answers]
+
+
+def _last_words(question: str) -> str:
+    """What a question would be read as that is taken for an answer."""
+    return f"changed: {question.split()[-1]}"
 
 
 def _asked(name: str) -> Query:
@@ -161,13 +197,11 @@ def _line(corpus: Corpus, changed: bool, content: str) -> str:
     return corpus.task.format_answer(Answer(changed=changed, content=content))
 
 
-def _scored(
-    corpus: Corpus, replies: Sequence[str | None], parts: npt.NDArray[np.int64]
-) -> ScoreTable:
+def _scored(corpus: Corpus, replies: Sequence[str], parts: npt.NDArray[np.int64]) -> ScoreTable:
     """Parse and score replies; parts are taken as read, -1 for no answer."""
     found = []
     for query, truth, raw in zip(corpus.queries, corpus.truth, replies, strict=True):
-        answer = None if raw is None else corpus.task.parse(raw)
+        answer = corpus.task.parse(raw)
         known = answer if isinstance(answer, Answer) else None
         found.append(Scored(query=query, raw=raw, answer=known, truth=truth))
     table, n = score_table(found), len(parts)
@@ -180,95 +214,3 @@ def _scored(
         kind=np.append(table.kind, np.full(n, WHICH)),
         group=np.append(table.group, table.n_groups + np.arange(n)),
     )
-
-
-N_FEATURES = 40  # Features, each with its own corpus
-N_WINDOWS = 2000  # Windows of a corpus
-# How common a feature's token is, and on which share of its occurrences the feature is active
-TOKEN_SHARE, CONTEXT_SHARE = 0.02, 0.25
-N_OTHERS = 19  # Descriptions of other features that a hedging one adds to the true one
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What is scored of one feature."""
-
-    windows: npt.NDArray[np.int64]  # Places in the corpus, (16,): matched ones, then random
-    own: Mapping[str, npt.NDArray[Any]]  # What a suite holds of these, as `score_feature` reads it
-
-
-def description_figures() -> dict[str, dict[str, float]]:
-    """Return the mean score over features of every answerer, by metric."""
-    rng = np.random.default_rng(SEED)
-    found: dict[str, dict[str, list[float]]] = {}
-    for _ in range(N_FEATURES):
-        sample, predictions = _feature(rng)
-        for test in TESTS:
-            for metric, value in _scores(sample, predictions[test]).items():
-                found.setdefault(metric, {}).setdefault(test, []).append(value)
-    return {
-        metric: {test: float(np.mean(values)) for test, values in own.items()}
-        for metric, own in found.items()
-    }
-
-
-def _feature(rng: Rng) -> tuple[Sample, dict[str, Floats]]:
-    """Draw a feature, what is sampled of it, and what each answerer predicts on its corpus."""
-    shape = (N_WINDOWS, WINDOW)
-    token = rng.random(shape) < TOKEN_SHARE
-    active = token & (rng.random(shape) < CONTEXT_SHARE)
-    density = float(active.mean())
-    # each is active on occurrences of a token of its own
-    another = ~token & (rng.random(shape) < TOKEN_SHARE * CONTEXT_SHARE)
-    any_other = ~token & (rng.random(shape) < 1 - (1 - TOKEN_SHARE * CONTEXT_SHARE) ** N_OTHERS)
-    predictions = {
-        "perfect": active,
-        "missing": active & (rng.random(shape) < 0.5),
-        "false": active | (rng.random(shape) < density),
-        "constant": np.ones(shape),
-        "shuffled": another,
-        "copied": rng.random(shape),
-        "hedging": active | any_other,
-    }
-    activations = np.where(active, 1 + rng.exponential(size=shape), 0.0)
-    sample = _sampled(activations, token, rng)
-    return sample, {name: value.astype(np.float64) for name, value in predictions.items()}
-
-
-def _sampled(activations: Floats, token: Bools, rng: Rng) -> Sample:
-    """Sample as a suite does: marked strong and silent tokens, active and other windows."""
-    each, half = (WINDOWS - MATCHED) // 2, MATCHED // 2
-    holds = (activations > 0).any(axis=1)
-    sides = np.flatnonzero(holds), np.flatnonzero(~holds)
-    flat = activations.ravel()
-    strong = np.flatnonzero(flat >= np.sort(flat)[-10:].mean() / 2)
-    silent = np.flatnonzero((token & (activations == 0)).ravel())
-    marked = np.append(rng.choice(strong, half, False), rng.choice(silent, half, False))
-    drawn = np.concatenate([rng.choice(side, each, False) for side in sides])
-    windows = np.append(marked // WINDOW, drawn)
-    none = np.full(2 * each, -1)
-    shares = np.repeat([len(side) / each / N_WINDOWS for side in sides], each)
-    own = {
-        "marks": np.append(marked % WINDOW, none),
-        "pair_group": np.append(np.zeros(MATCHED, dtype=np.int64), none),
-        "strong": np.arange(WINDOWS) < half,
-        "weights": np.append(np.zeros(MATCHED), shares),
-        "activations": activations[windows],
-    }
-    return Sample(windows=windows, own=own)
-
-
-def _scores(sample: Sample, predicted: Floats) -> dict[str, float]:
-    said = predicted[sample.windows]
-    found = score_feature(sample.own, said)
-    assert found.matched_auroc is not None
-    weights = np.repeat(sample.own["weights"], WINDOW)
-    active = sample.own["activations"].ravel() > 0
-    return {
-        "matched_auroc": found.matched_auroc,
-        "weighted_r": found.weighted_r,
-        "auprc": auprc(active, said.ravel(), weights),
-    }

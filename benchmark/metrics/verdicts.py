@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._version import METRIC_VERSION as METRIC_VERSION
 from ..scoring.correct import normalise_content as normalise_content
 from . import descriptions as description_metrics
 from .descriptions import FloatArray as FloatArray
 from .descriptions import Table as Table
 from .descriptions import check_weights, weighted_sum
-
-METRIC_VERSION = "d2f64c8bc7d07e6b"  # Of the metrics on a fixture; a test fails if it changes
 
 NO_VERDICT = -1  # Value of `pred_changed` for a query that is unparsed or missing
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._version import PROMPT_VERSION
 from ..errors import IntegrityError
 from ..metrics.bootstrap import distance_of, estimates, layers_of, margin_of
 from ..metrics.confidence import confidence_result
@@ -71,6 +72,7 @@ class Graded:
         return {
             "schema": SCHEMA,
             "metric_version": METRIC_VERSION,
+            "prompt_version": PROMPT_VERSION,
             "suite": suite.name,
             "task": task.name,
             "version": task.version,

@@ -184,6 +184,7 @@ class Board:
 
     package: str  # version of the package that scored
     metric_version: str  # version of the metrics
+    prompt_version: str = ""  # version of the prompts
     suites: tuple[SuiteBoard, ...]
     matrices: tuple[Matrix, ...] = ()  # the privileged-access matrix, one a task
 

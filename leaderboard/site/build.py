@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...benchmark._version import __version__
+from ...benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.metrics.bootstrap import resample
-from ...benchmark.metrics.verdicts import METRIC_VERSION
 from ...benchmark.records import ACCESS, ORACLE
 from ...benchmark.scoring.matched import draws
 from ...benchmark.suite.select import tasks_of
@@ -41,6 +40,7 @@ def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
     board = Board(
         package=__version__,
         metric_version=METRIC_VERSION,
+        prompt_version=PROMPT_VERSION,
         suites=tuple(tables),
         matrices=access_matrices(collected),
     )

@@ -146,7 +146,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return, a line each, in what two boards (as `read_board` returns them) differ."""
     lines = [
         f"{name}: {old.get(name)} -> {new.get(name)}"
-        for name in ("package", "metric_version")
+        for name in ("package", "metric_version", "prompt_version")
         if old.get(name) != new.get(name)
     ]
     before, after = _flat(old), _flat(new)

@@ -4,7 +4,7 @@ Every verb of the command line is a function here, with an underscore for two wo
 `plan`, which is `run --dry-run`), `judge`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`), `validate`
 (`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`,
-`doctor`, `labels`, `data_verify`, `data_path`, `data_make`, `data_export`, `data_hold_out`,
+`doctor`, `labels`, `doctor_report`, `doctor_fill`, `data_verify`, `data_path`, `data_make`, `data_export`, `data_hold_out`,
 `data_metric_card`, `data_nulls` (and `check_nulls`, which compares what its `--refit` gives),
 `score_table`, `board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`,
 `export`, `cite` and `version`. `load` reads a run file, `score_all` scores several, `data_split`
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         data_split,
         data_verify,
         doctor,
+        doctor_fill,
+        doctor_report,
         export,
         judge,
         labels,
@@ -89,6 +91,8 @@ __all__ = [
     "data_split",
     "data_verify",
     "doctor",
+    "doctor_fill",
+    "doctor_report",
     "export",
     "judge",
     "labels",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .benchmark._version import METRIC_VERSION, PROMPT_VERSION
 from .benchmark.cache import Progress, cache_dir, silent
 from .benchmark.runs import provenance
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .tasks.build.command import make_data as data_make
     from .tasks.feature_descriptions.judge.command import judge, rate, show_judge
     from .tasks.nulls.command import check_nulls, data_nulls
+    from .trust import doctor_fill, doctor_report
 
 __all__ = [
     "board_build",
@@ -71,6 +73,8 @@ __all__ = [
     "data_split",
     "data_verify",
     "doctor",
+    "doctor_fill",
+    "doctor_report",
     "export",
     "has_truth",
     "judge",
@@ -114,6 +118,8 @@ _PLACES = {
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
     "data_split": "introspect_bench.benchmark.suite.split:data_split",
+    "doctor_fill": "introspect_bench.trust:doctor_fill",
+    "doctor_report": "introspect_bench.trust:doctor_report",
     "export": "introspect_bench.benchmark.export.export:export",
     "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
     "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
@@ -202,7 +208,7 @@ def load(path: Path | str) -> Run:
 def doctor(
     target: str, *, device: str = "cpu", progress: Progress = silent
 ) -> list[dict[str, Any]]:
-    """Run the self-tests of interventions on a target; a row a test: `name`, `passed`, `detail`.
+    """Run the self-tests of interventions on a target; a row each: `name`, `passed`, `detail`.
 
     Raises:
         UsageError: unknown target.
@@ -227,14 +233,8 @@ def labels(
 ) -> list[dict[str, Any]]:
     """Measure labels again on this machine and count those that come out as frozen.
 
-    Args:
-        target: the target, whose shipped suite is meant.
-        suite: another suite, by name or folder.
-        split: which queries.
-        options: device, batch_size and progress of `calculator.reproduce`.
-
-    Returns:
-        A row a causal task, as `calculator.reproduce`; none if no suite is about the target.
+    A row a causal task, as `calculator.reproduce` takes options and gives it; of the shipped suite
+    about the target, or another one by name or folder. None if no suite is about the target.
 
     Raises:
         UsageError: unknown suite, split or device.
@@ -295,5 +295,6 @@ def data_path() -> dict[str, str]:
 
 
 def version() -> dict[str, Any]:
-    """Return the versions of the package and of what its results depend on."""
-    return {"package": provenance.package(), "environment": provenance.environment()}
+    """Return the versions of the package, its metrics and prompts, and what results depend on."""
+    hashes = {"metric_version": METRIC_VERSION, "prompt_version": PROMPT_VERSION}
+    return {"package": provenance.package(), "environment": provenance.environment(), **hashes}

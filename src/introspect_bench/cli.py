@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from .benchmark._version import __version__
+from .benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
 from .benchmark.errors import IntrospectBenchError
 from .benchmark.team import team
 from .console import printable
@@ -100,7 +100,10 @@ class Verbs(click.Group):
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__, message="introspect-bench %(version)s")
+@click.version_option(
+    __version__,
+    message=f"introspect-bench %(version)s (metrics {METRIC_VERSION}, prompts {PROMPT_VERSION})",
+)
 def command_line() -> None:
     """Can a language model tell the truth about its own computation?
 

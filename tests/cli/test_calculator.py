@@ -153,6 +153,8 @@ def test_a_label_that_is_another_is_counted(folder: Path, tmp_path: Path) -> Non
     found = ib.labels("any", suite=str(tmp_path), split="test")
     expected = {"task": ABLATIONS, "split": "test", "labels_reproduced": {"n": 1, "of": 2}}
     assert found == [expected]
+    (first,) = ib.labels("any", suite=str(tmp_path), split="test", limit=1)
+    assert first["labels_reproduced"]["of"] == 1
     assert ib.labels("a target without a suite") == []
 
 

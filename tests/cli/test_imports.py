@@ -9,6 +9,7 @@ from program import ABLATIONS, Call, one_run, python
 
 import introspect_bench
 from introspect_bench import api
+from introspect_bench.benchmark._version import METRIC_VERSION, PROMPT_VERSION
 
 CODE = """
 import json, sys
@@ -74,7 +75,9 @@ def test_a_quick_answer_imports_little(words: tuple[str, ...], heavy: set[str]) 
 
 
 def test_version_is_an_option(call: Call) -> None:
-    assert call("--version") == (0, f"introspect-bench {introspect_bench.__version__}\n", "")
+    version = f"introspect-bench {introspect_bench.__version__}"
+    hashes = f"(metrics {METRIC_VERSION}, prompts {PROMPT_VERSION})"
+    assert call("--version") == (0, f"{version} {hashes}\n", "")
 
 
 def test_every_verb_is_found_when_it_is_asked_for() -> None:

@@ -17,6 +17,7 @@ from program import (
 )
 
 import introspect_bench as ib
+from introspect_bench.benchmark._version import METRIC_VERSION, PROMPT_VERSION
 from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.console import printable
 
@@ -30,6 +31,8 @@ def test_scoring_twice_gives_the_same_bytes(call: Call) -> None:
     assert result == ib.score(run, suite="toy")
     counts = {"queries": 15, "scored": 15, "unparsed": 0, "missing": 0}
     assert result["counts"] == counts
+    versions = (result["metric_version"], result["prompt_version"])
+    assert versions == (METRIC_VERSION, PROMPT_VERSION)
 
 
 def test_details_show_kinds_and_layers(call: Call) -> None:

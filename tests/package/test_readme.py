@@ -14,7 +14,8 @@ from introspect_bench.cli import command_line
 
 TOP = Path(__file__).parents[2]
 README = TOP / "README.md"
-PAGES = (README, *sorted((TOP / "docs").glob("*.md")))
+TRUST = (TOP / "METHODOLOGY.md", TOP / "SECURITY.md")
+PAGES = (README, *TRUST, *sorted((TOP / "docs").glob("*.md")))
 COMMANDS = (
     "pip install -c constraints.txt -e . && "
     "introspect-bench run --model baseline/zero-shot --split mini",

@@ -17,6 +17,8 @@ from introspect_bench.benchmark.metrics.card import (
     passes,
 )
 from introspect_bench.benchmark.metrics.card_tests import TESTS
+from introspect_bench.benchmark.metrics.verdicts import METRICS
+from introspect_bench.benchmark.records import Choice
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.commands.data import command
 from introspect_bench.tasks import TASKS as ALL
@@ -63,6 +65,29 @@ def test_what_fails_has_a_companion_that_passes(
         companions(DESCRIPTIONS, alone | {"auprc": dict.fromkeys(TESTS, 1.0)}, "accuracy")
 
 
+def test_every_metric_of_the_package_is_on_it(
+    figures: dict[str, dict[str, dict[str, float]]],
+) -> None:
+    shown = {metric for found in figures.values() for metric in found}
+    assert shown - {ABOVE} == {*METRICS, "auprc"}
+    assert {"hedging", "two answers", "look-alike", "echo"} <= {*TESTS}
+
+
+def test_a_look_alike_or_two_answers_earn_no_content_and_no_part(
+    figures: dict[str, dict[str, dict[str, float]]],
+) -> None:
+    for task in ("activation-patching", "input-ablations"):
+        for metric in ("exact_match", "content_match", "balanced_exact_match"):
+            assert figures[task][metric]["look-alike"] == 0
+            assert figures[task][metric]["two answers"] == 0
+    # parts are not parsed by the simulation: what it takes for no answer is none
+    parse = get_task("input-ablations").parse
+    cyrillic = "part: \N{CYRILLIC CAPITAL LETTER A}"
+    said = ("part: A or part: B", "part: A\npart: B", cyrillic, "part: A\N{ZERO WIDTH SPACE}B")
+    assert [parse(one) for one in (*said, "part: ", "part: X")] == [None] * 6
+    assert parse("part: A") == Choice(part="A")
+
+
 def test_known_weaknesses_are_found(figures: dict[str, dict[str, dict[str, float]]]) -> None:
     def failed(task: str, metric: str) -> set[str]:
         return {test for test in TESTS if not passes(task, figures[task][metric], test)}
@@ -74,5 +99,5 @@ def test_known_weaknesses_are_found(figures: dict[str, dict[str, dict[str, float
     assert failed("activation-patching", ABOVE) == failed("input-ablations", ABOVE) == set()
     assert "constant" in failed("activation-patching", "verdict_accuracy")
     # AUROC on chosen tokens can't see what is added elsewhere; weighted r can
-    assert failed(DESCRIPTIONS, "matched_auroc") == {"false", "hedging"}
+    assert failed(DESCRIPTIONS, "matched_auroc") == {"false", "hedging", "two answers"}
     assert failed(DESCRIPTIONS, "weighted_r") == failed(DESCRIPTIONS, "auprc") == set()
