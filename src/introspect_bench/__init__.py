@@ -4,8 +4,9 @@ Every verb of the command line is a function here, with an underscore for two wo
 `plan`, which is `run --dry-run`), `judge`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`), `validate`
 (`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`,
-`doctor`, `labels`, `doctor_report`, `doctor_fill`, `data_verify`, `data_path`, `data_make`, `data_export`, `data_hold_out`,
-`data_metric_card`, `data_nulls` (and `check_nulls`, which compares what its `--refit` gives),
+`doctor`, `labels`, `doctor_report`, `doctor_fill`, `data_verify`, `data_path`, `data_make`,
+`data_export`, `data_hold_out`, `data_metric_card`, `data_nulls` (and `check_nulls`, which
+compares what its `--refit` gives),
 `score_table`, `board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`,
 `export`, `cite` and `version`. `load` reads a run file, `score_all` scores several, `data_split`
 gives queries, vectors and answers, `to_pandas` a table of runs or scores. They are imported when

@@ -6,6 +6,7 @@ is run instead stands beside it here.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -138,6 +139,30 @@ def test_every_python_block_runs(page: str, place: Path, monkeypatch: pytest.Mon
     for _, language, text in BLOCK.findall((DOCS / page).read_text()):
         if language == "python":
             exec(compile(text, page, "exec"), names)
+
+
+@pytest.mark.usefixtures("place")
+def test_the_notebook_runs_and_shows_what_it_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cells in order, on the real suite; what they print is what stands in the file."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    cells = json.loads((DOCS / "notebooks" / "first-look.ipynb").read_text())["cells"]
+    names: dict[str, Any] = {}
+    printed, figures = "", 0
+    monkeypatch.setattr(plt, "show", lambda: None)
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            continue
+        exec(compile("".join(cell["source"]), "notebook", "exec"), names)
+        for output in cell["outputs"]:
+            printed += "".join(output["text"]) if output.get("name") == "stdout" else ""
+            figures += "image/png" in output.get("data", {})
+    assert capsys.readouterr().out == printed != ""
+    assert figures == len(plt.get_fignums()) == 1
+    plt.close("all")
 
 
 class Always:

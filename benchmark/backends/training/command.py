@@ -182,10 +182,9 @@ def train(
     ways = {t.name: injection_of(t.name, request.injection) for t, _ in suites if t.uses_vector}
     seen = [suite for task, suite in suites if task.uses_vector and not request.no_vector]
     projecting = plan_projection(request, seen, folder, ways, progress)
-    given = options.pop("evaluations", None)
     settings = _settings(request, projecting.injections, options)
     n_seen = settings.epochs * sum(n_train(request, suite) for _, suite in suites)
-    evaluations, few = checks(n_seen, suites, given)
+    evaluations, few = checks(n_seen, suites, options.get("evaluations"))
     settings = replace(settings, evaluations=evaluations)
     tokenizer = load_tokenizer(folder)
     counts = _target_tokenizer(settings.injection, suites, progress)
@@ -219,7 +218,7 @@ def _settings(
         seed=request.seed,
         injection=dict(injections) if len(alike) > 1 else alike.pop(),
         bfloat16=_in_bfloat16(request),
-        **options,
+        **{name: value for name, value in options.items() if name != "evaluations"},
     )
 
 
