@@ -80,9 +80,10 @@ class GroundTruth:
     id: str  # The query's id
     clean: str  # Output without the intervention
     outcome: str  # Output with the intervention (patched, or with the span removed)
-    clean_ids: tuple[int, ...]  # Token ids of `clean`
-    outcome_ids: tuple[int, ...]  # Token ids of `outcome`
-    margin: float  # Smallest gap between the two largest logits over all tokens of all outputs
+    clean_ids: tuple[int, ...] | None  # Token ids of `clean`; None: imported, not known
+    outcome_ids: tuple[int, ...] | None  # Token ids of `outcome`, or None
+    # Smallest gap between the two largest logits over all tokens of all outputs, or None
+    margin: float | None
     # Largest centred cosine of the vector with a training vector of the same place and layers; None
     # for training queries and without a vector
     nearest_train: float | None = None
@@ -92,7 +93,7 @@ class GroundTruth:
         """Refuse empty outputs and non-finite margins."""
         if not self.clean or not self.outcome:
             raise IntegrityError(f"ground truth {self.id}: empty output text")
-        if not math.isfinite(self.margin):
+        if self.margin is not None and not math.isfinite(self.margin):
             raise IntegrityError(f"ground truth {self.id}: margin {self.margin} is not finite")
         if self.part is not None and self.clean == self.outcome:
             raise IntegrityError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import MissingPartError
@@ -13,15 +14,27 @@ WAITS = (1.0, 4.0, 16.0)  # Seconds before a hub that fails is asked again
 BUSY = 429  # Status of a hub that is asked too often
 
 
-def download(hub_id: str, revision: str | None, *, instead: str) -> Path:
-    """Download a model; errors of machines without a hub say what to use `instead`."""
+def download(
+    hub_id: str,
+    revision: str | None,
+    *,
+    instead: str,
+    patterns: Sequence[str] = HUB_FILES,
+    kind: str = "model",
+) -> Path:
+    """Download a model or a `dataset`; errors of machines without a hub say what to use `instead`.
+
+    The folder that is returned is named by the commit.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
     for wait in (*WAITS, None):
         try:
             return Path(
-                snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_FILES))
+                snapshot_download(
+                    hub_id, repo_type=kind, revision=revision, allow_patterns=list(patterns)
+                )
             ).absolute()
         except (OSError, EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
             status = _status(error)

@@ -202,6 +202,7 @@ class Suite:
         folder = "validation" if split == MINI else split
         if folder not in self.splits:
             part = "of another suite's train" if "held_out" in self.manifest else "as a fresh suite"
+            part = "as an import" if "imported" in self.manifest else part
             raise UsageError(
                 f"{self.root} has no split {split}: it was made with {', '.join(self.splits)} "
                 f"alone, {part}"

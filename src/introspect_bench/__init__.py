@@ -4,8 +4,8 @@ Every verb of the command line is a function here, with an underscore for two wo
 `plan`, which is `run --dry-run`), `judge`, `rate`, `score` (`check_score` is its `--check`),
 `compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`), `validate`
 (`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`,
-`doctor`, `labels`, `data_verify`, `data_path`, `data_make`, `data_hold_out`, `data_metric_card`,
-`data_nulls` (and `check_nulls`, which compares what its `--refit` gives), `score_table`,
+`doctor`, `labels`, `data_verify`, `data_path`, `data_make`, `data_import`, `data_hold_out`,
+`data_metric_card`, `data_nulls` (and `check_nulls`, which compares what its `--refit` gives), `score_table`,
 `board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`, `export`, `cite` and
 `version`. `load` reads a run file, `score_all` scores several, `data_split` gives queries, vectors
 and answers, `to_pandas` a table of runs or scores. They are imported when they are first asked for.
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         cite,
         compare,
         data_hold_out,
+        data_import,
         data_make,
         data_metric_card,
         data_nulls,
@@ -79,6 +80,7 @@ __all__ = [
     "cite",
     "compare",
     "data_hold_out",
+    "data_import",
     "data_make",
     "data_metric_card",
     "data_nulls",

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .tasks.build.command import make_data as data_make
     from .tasks.feature_descriptions.judge.command import judge, rate, show_judge
     from .tasks.nulls.command import check_nulls, data_nulls
+    from .tasks.paper.build.import_paper import data_import
 
 __all__ = [
     "board_build",
@@ -62,6 +63,7 @@ __all__ = [
     "cite",
     "compare",
     "data_hold_out",
+    "data_import",
     "data_make",
     "data_metric_card",
     "data_nulls",
@@ -107,6 +109,7 @@ _PLACES = {
     "cite": "introspect_bench.citation:cite",
     "compare": "introspect_bench.benchmark.scoring.compare:compare",
     "data_hold_out": "introspect_bench.tasks.build.command:hold_out_data",
+    "data_import": "introspect_bench.tasks.paper.build.import_paper:data_import",
     "data_make": "introspect_bench.tasks.build.command:make_data",
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
