@@ -180,10 +180,11 @@ def _answer(
         ]
         writer.append([row for row in done if row["qid"] not in writer.rows])
     progress(f"answering {task.name}", total, total)
-    _finish(writer, task)
+    finish(writer, task)
 
 
-def _finish(writer: RunWriter, task: Task) -> None:
+def finish(writer: RunWriter, task: Task) -> None:
+    """Write the footer: how many replies can be read, and what they cost."""
     rows = writer.rows.values()
     unparsed = sum(task.parse(row["raw"]) is None for row in rows)
     writer.finish(

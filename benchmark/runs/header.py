@@ -92,7 +92,7 @@ class Answering:
     name: str
     """What the user typed after `--model`, without the path to a folder."""
     kind: str
-    """`baseline`, `oracle`, `local`, `lm-eval` or `custom`."""
+    """`baseline`, `oracle`, `local`, `lm-eval`, `custom`, or `imported`: replies made elsewhere."""
     revision: str | None
     """Commit of a hub model."""
     weights_sha256: Mapping[str, str]

@@ -2,8 +2,8 @@
 
 Source: `CausalExactMatchEvaluator` and `CausalBaseDataset._format_causal_change` of
 yurekami/introspective-interp at f702be5, read and not copied. A reply is stripped, lower-cased and
-freed of full stops at both ends; "unchanged" is looked for first, a negation is not seen. F1 is over
-valid replies only. The paper's code never sees a query that was not asked, nor those of `left_out`.
+freed of full stops at both ends; "unchanged" is looked for first, a negation is not seen. F1 is
+over valid replies only. The paper's code never sees what was not asked, nor those of `left_out`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ LONGEST = 500  # explainer tokens of prompt and answer; longer queries are skipp
 ENDS = ("<|end_of_text|>", "<|eot_id|>", "<|endoftext|>", "<|im_end|>")
 METRICS = ("exact_strict", "exact_parsed", "content", "valid", "f1_changed", "f1_unchanged", "f1")
 
-_CONTENT = r"<<<([^>]*(?:>[^>]*)*?)>>>"
-_UNCHANGED = re.compile(rf".*remain\s+unchanged\s+from\s+{_CONTENT}")
-_CHANGED = re.compile(rf".*change\s+to\s+{_CONTENT}")
+_UNCHANGED = re.compile(r"remain\s+unchanged\s+from\s+<<<")
+_CHANGED = re.compile(r"change\s+to\s+<<<")
 
 
 def normalised(text: str) -> str:
@@ -32,14 +31,21 @@ def normalised(text: str) -> str:
 
 
 def parse(text: str) -> tuple[str, bool] | None:
-    """Return content and whether the output changes, of a normalised reply, or None.
+    r"""Return content and whether the output changes, of a normalised reply, or None.
 
-    As `.*` is greedy, the last bracket of the first line that has one counts. Time is linear in the
-    text but for lines of many unclosed brackets, so that a reply is read up to 4,096 characters.
+    There it is a search for `.*remain\s+unchanged\s+from\s+<<<([^>]*(?:>[^>]*)*?)>>>`, then for
+    `.*change\s+to\s+<<<...>>>`: the last bracket of the first line that has one. That takes time
+    in the third power of a text's length; this does not.
     """
-    for pattern, changed in ((_UNCHANGED, False), (_CHANGED, True)):
-        if found := pattern.search(text[:4096]):
-            return found[1].strip(), changed
+    for head, changed in ((_UNCHANGED, False), (_CHANGED, True)):
+        content, line = None, -1
+        for found in head.finditer(text):
+            end, own = text.find(">>>", found.end()), text.rfind("\n", 0, found.start())
+            if end < 0 or (content is not None and own != line):
+                break
+            content, line = text[found.end() : end].strip(), own
+        if content is not None:
+            return content, changed
     return None
 
 

@@ -5,10 +5,11 @@ Every verb of the command line is a function here, with an underscore for two wo
 `compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`), `validate`
 (`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`,
 `doctor`, `labels`, `data_verify`, `data_path`, `data_make`, `data_import`, `data_hold_out`,
-`data_metric_card`, `data_nulls` (and `check_nulls`, which compares what its `--refit` gives), `score_table`,
-`board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`, `export`, `cite` and
-`version`. `load` reads a run file, `score_all` scores several, `data_split` gives queries, vectors
-and answers, `to_pandas` a table of runs or scores. They are imported when they are first asked for.
+`data_metric_card`, `data_nulls` (and `check_nulls`, which compares what its `--refit` gives),
+`score_table`, `board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`,
+`import_run`, `export`, `cite` and `version`. `load` reads a run file, `score_all` scores several,
+`data_split` gives queries, vectors and answers, `to_pandas` a table of runs or scores. They are
+imported when they are first asked for.
 """
 
 from importlib import import_module
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         data_verify,
         doctor,
         export,
+        import_run,
         judge,
         labels,
         ledger_add,
@@ -89,6 +91,7 @@ __all__ = [
     "data_verify",
     "doctor",
     "export",
+    "import_run",
     "judge",
     "labels",
     "ledger_add",

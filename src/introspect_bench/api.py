@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .baselines.train_recipes import train_recipes
     from .benchmark.backends.training.command import train
     from .benchmark.backends.training.estimate import plan_training
+    from .benchmark.evaluation.import_run import import_run
     from .benchmark.evaluation.plan import TaskPlan
     from .benchmark.evaluation.spec import RunSpec
     from .benchmark.explainer import Explainer
@@ -73,6 +74,7 @@ __all__ = [
     "doctor",
     "export",
     "has_truth",
+    "import_run",
     "judge",
     "labels",
     "ledger_add",
@@ -116,6 +118,7 @@ _PLACES = {
     "data_split": "introspect_bench.benchmark.suite.split:data_split",
     "export": "introspect_bench.benchmark.export.export:export",
     "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
+    "import_run": "introspect_bench.benchmark.evaluation.import_run:import_run",
     "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
     "ledger_add": "introspect_bench.leaderboard.verification.record:ledger_add",
     "ledger_show": "introspect_bench.leaderboard.verification.record:ledger_show",

@@ -22,6 +22,7 @@ from .console import printable
 
 VERBS = (
     "run",
+    "import-run",
     "judge",
     "train",
     "score",
@@ -38,7 +39,7 @@ VERBS = (
     "export",
     "cite",
 )
-"""Every verb, in the order of `--help`; each is the module `commands/<verb>.py`."""
+"""Every verb, in the order of `--help`; each is a module of `commands`, with `_` for `-`."""
 
 RENAMED = {
     "simulate": "judge",
@@ -83,7 +84,8 @@ class Verbs(click.Group):
             raise click.UsageError(f"`{cmd_name}` is now `{RENAMED[cmd_name]}`", ctx)
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"introspect_bench.commands.{cmd_name}")
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"introspect_bench.commands.{name}")
         command: click.Command = module.command
         return command
 

@@ -12,7 +12,6 @@ from .. import api
 from ..bars import progress
 from ..console import emit_json, emit_table, output, printable
 
-
 SHOWN = 10
 """Rows left out by an import that are shown."""
 
@@ -161,7 +160,7 @@ def make(
     type=click.Path(path_type=Path),
     help="Folder of the published files. Default: the dataset on the hub.",
 )
-@click.option("--revision", metavar="COMMIT", help="Of the dataset on the hub. Default: its newest.")
+@click.option("--revision", metavar="COMMIT", help="Of the hub's. Default: its newest.")
 @click.option("--split", "splits", multiple=True, metavar="NAME", help="Default: test and train.")
 @output("Gets SUITE/TASK/VERSION; `run --suite DIR/SUITE` runs it.", default="suites")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
