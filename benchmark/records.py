@@ -119,16 +119,17 @@ class FeatureTruth:
 
     id: str  # The query's id
     descriptions: tuple[str, ...]  # Wordings of the reference description, the preferred one first
-    predicate: str  # Name of the predicate they are wordings of
-    r_search: float  # Correlation of predicate and activation on the searched half of the text
-    r_held_out: float  # The same on the other half
-    token_r: float  # Correlation on the other half of the mean activation of each token
-    bigram_r: float  # The same of each pair of neighbouring tokens
+    # Name of the predicate they are wordings of; empty, with nothing below, if they were imported
+    predicate: str = ""
+    r_search: float = 0  # Correlation of predicate and activation on the searched half of the text
+    r_held_out: float = 0  # The same on the other half
+    token_r: float = 0  # Correlation on the other half of the mean activation of each token
+    bigram_r: float = 0  # The same of each pair of neighbouring tokens
     # Chance, on the other half, that the predicate tells a strong from a silent occurrence of one
     # token; None where no token has both
-    token_auroc: float | None
-    bigram_auroc: float | None  # The same of one pair of neighbouring tokens
-    nearest_train: float  # Largest cosine of the vector with another one of the training split
+    token_auroc: float | None = None
+    bigram_auroc: float | None = None  # The same of one pair of neighbouring tokens
+    nearest_train: float = 0  # Largest cosine of the vector with another one of the training split
 
     @property
     def answer(self) -> Description:

@@ -114,7 +114,12 @@ def make_header(
             no_vector=spec.no_vector and with_vectors,
             shuffled_vectors=spec.shuffled and with_vectors,
         ),
-        generation=Generation(**generation, seed=spec.seed, batch_size=spec.batch_size),
+        generation=Generation(
+            **generation,
+            seed=spec.seed,
+            batch_size=spec.batch_size,
+            protocol=spec.protocol,
+        ),
         env=Environment(**provenance.environment(device=device)),
         selftest=dict(suite.manifest["doctor"]),
         partial=chosen and len(selected) < len(suite.queries(spec.split)),

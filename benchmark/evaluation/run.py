@@ -16,7 +16,15 @@ from ..runs.run import Run, read_run
 from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
-from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
+from .explainers import (
+    CUSTOM,
+    asked_by,
+    check_model,
+    default_shots,
+    harness_access,
+    load_explainer,
+    under_protocol,
+)
 from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
 from .spec import RunSpec
@@ -58,9 +66,12 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
+        if request.protocol is not None:
+            asked = under_protocol(request, task, *asked)
         before = _n_rows(request.path(task, suite))
-        path = _predict(request, prompt_spec(request, task, suite), asked, progress)
-        if suite.describes and request.judge:
+        chat = getattr(getattr(asked[0], "encoder", None), "chat", True)
+        path = _predict(request, prompt_spec(request, task, suite, chat=chat), asked, progress)
+        if suite.has_windows and request.judge:
             judge = provided_tasks().judge
             judge(path, task, suite, device=request.device, progress=progress)
         found = read_run(path)
@@ -92,6 +103,12 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
         find_family(request.family.partition(":")[0])
         if not local:
             raise UsageError(f"{request.model}: families are for local language models only")
+    if request.protocol is not None and request.model.startswith((BASELINE, LM_EVAL)):
+        raise UsageError(
+            f"{request.model}: the paper's protocol is for local language models and your own code"
+        )
+    if request.protocol is not None and request.family not in (None, request.protocol):
+        raise UsageError(f"family {request.family} is not that of the paper's protocol")
     check_model(request, task)
     check_run(
         prompt_spec(request, task, suite),
@@ -127,10 +144,13 @@ def _predict(
     )
 
 
-def prompt_spec(request: RunSpec, task: Task, suite: Suite) -> PromptSpec:
-    """Return what the prompts of one task of a request depend on."""
+def prompt_spec(request: RunSpec, task: Task, suite: Suite, *, chat: bool = True) -> PromptSpec:
+    """Return what the prompts of one task depend on; `chat`: whether there is a chat template."""
+    if request.protocol is not None:
+        task = provided_tasks().paper_task(task, chat=chat)
     return PromptSpec(
         task=task,
+        protocol=request.protocol,
         suite=suite,
         split=request.split,
         batch_size=request.batch_size or AUTO_BATCH_SIZE,

@@ -184,6 +184,8 @@ def distance_of(one: Replied) -> str:
     """Return whether a feature is near to one of the training split, or nothing."""
     if not isinstance(one, Described):
         return ""
+    if not one.truth.predicate:
+        return ""
     return "near" if one.truth.nearest_train >= NEAR else "far"
 
 

@@ -130,6 +130,8 @@ class Generation:
     """Whether replies of a local model begin with thinking."""
     system: str | None = None
     """Text before the instructions of a local model's prompts."""
+    protocol: str | None = None
+    """Whose prompts and ends of replies: `paper`; without it the benchmark's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class Measured:
     nearest_train: float | None = None  # Largest centred cosine with a training vector
     place: str | None = None  # Kind of place, if `kind` does not say it; not written
     distances: Mapping[str, float] | None = None  # For statistics; not written
+    descriptions: Sequence[str] | None = None  # Of a feature that was imported: its whole truth
 
 
 def query_id(task: str, query: Measured) -> str:
@@ -84,6 +85,8 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
 
 
 def _truth(key: str, one: Measured) -> dict[str, Any]:
+    if one.descriptions is not None:
+        return {"id": key, "descriptions": list(one.descriptions)}
     return {
         "id": key,
         "clean": one.clean,

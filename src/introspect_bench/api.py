@@ -233,19 +233,9 @@ def labels(
 ) -> list[dict[str, Any]]:
     """Measure labels again on this machine and count those that come out as frozen.
 
-    Args:
-        target: the target, whose shipped suite is meant.
-        suite: another suite, by name or folder.
-        split: which queries.
-        options: device, batch_size and progress of `calculator.reproduce`.
-
-    Returns:
-        A row a causal task, as `calculator.reproduce`; none if no suite is about the target.
-
-    Raises:
-        UsageError: unknown suite, split or device.
-        MissingPartError: weights, truth or device are missing.
-        IntegrityError: a file is corrupt.
+    Of the target's shipped suite, or another one by name or folder. `options` are device,
+    batch_size and progress of `calculator.reproduce`, whose rows are returned, one a causal task;
+    none if no suite is about the target.
     """
     from .baselines.calculator import reproduce, suite_about
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from tokenizers.decoders import ByteLevel
 from ....benchmark.records import SLOT
 from ....benchmark.suite.freeze import Measured
 from ...activation_patching.task import COUNTERFACT
-from .published import ABLATIONS, PATCHING, VECTOR, PaperTarget
+from .published import VECTOR, PaperTarget
 
 HINT = "hint"  # kind of all queries of ablations
 ANSWER_PREFIX = "Answer:"
@@ -61,7 +61,7 @@ def patching(row: Mapping[str, Any], number: int, target: PaperTarget, offset: i
     origin = {"row": number, "text": row["counterfactual_text"]}
     origin |= {"position": place["counterfact_pos"], "token": place["counterfact_text_token"]}
     origin |= {name: row[name] for name in ("gt_original_target", "gt_counterfactual_target")}
-    query = _measured(
+    query = measured(
         COUNTERFACT,
         {
             "text": text,
@@ -73,7 +73,7 @@ def patching(row: Mapping[str, Any], number: int, target: PaperTarget, offset: i
         },
         (clean, outcome),
         origin,
-        _float16(place[VECTOR], target.d_model),
+        float16(place[VECTOR], target.d_model),
     )
     return Converted(query=query, group=text, claim=(text, clean))
 
@@ -98,7 +98,7 @@ def ablation(row: Mapping[str, Any], number: int) -> Converted:
         "answer_form": "letter",
         "relation": "mmlu",
     }
-    query = _measured(HINT, fields, (clean, outcome), {"row": number})
+    query = measured(HINT, fields, (clean, outcome), {"row": number})
     return Converted(query=query, group=without, claim=(f"{system}\0{without}", outcome))
 
 
@@ -118,31 +118,22 @@ def removed_span(shown: str, without: str, hint: str) -> tuple[int, int]:
     return start, start + n
 
 
-def converter(
-    task: str, target: PaperTarget, rows: Sequence[Mapping[str, Any]]
-) -> tuple[Callable[[Mapping[str, Any], int], Converted], dict[str, int]]:
-    """Return what converts the rows of a task, and what it took from the first `rows`."""
-    if task == ABLATIONS:
-        return ablation, {}
-    assert task == PATCHING
-    fits = [sum(_fits(row, offset) for row in rows) for offset in (0, 1)]
-    offset = int(fits[1] > fits[0])
-    return lambda row, number: patching(row, number, target, offset), {"position_offset": offset}
-
-
-def _fits(row: Mapping[str, Any], offset: int) -> bool:
+def fits(row: Mapping[str, Any], offset: int) -> bool:
+    """Whether the token at a row's position is the one that it names; see `patching`."""
     place, tokens = row["patch_position"] or {}, row["input_tokens"] or []
     index = (place.get("orig_pos") or 0) - offset
     return 0 <= index < len(tokens) and bool(tokens[index] == place.get("orig_text_token"))
 
 
-def _measured(
+def measured(
     kind: str,
     fields: Mapping[str, Any],
     outputs: tuple[str, str],
     origin: Mapping[str, Any],
     vector: npt.NDArray[np.float16] | None = None,
+    descriptions: Sequence[str] | None = None,
 ) -> Measured:
+    """Return what others measured as a query of ours."""
     return Measured(
         kind=kind,
         fields=fields,
@@ -153,10 +144,12 @@ def _measured(
         margin=None,
         origin=origin,
         vector=vector,
+        descriptions=descriptions,
     )
 
 
-def _float16(vector: Any, width: int) -> npt.NDArray[np.float16]:
+def float16(vector: Any, width: int) -> npt.NDArray[np.float16]:
+    """Return a vector as suites hold it, or say why that cannot be."""
     if vector is None or vector.shape != (width,) or not np.isfinite(vector).all():
         raise RowError(f"the vector is not {width} finite numbers")
     with np.errstate(over="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,23 @@ from ....benchmark.files import write_jsonl_atomic
 from ....benchmark.registry import get_task
 from ....benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
 from ....benchmark.suite.manifest import FOREIGN
-from ....benchmark.suite.suite import open_suite
+from ....benchmark.suite.suite import REFERENCES, open_suite
 from ....benchmark.task import Task
 from ...build.statistics import describe_kinds
 from ...build.verify import verify_suite
-from .convert import Converted, RowError, converter
-from .published import DATASETS, SPLITS, PaperSource, find_source
+from .archive import FeatureArchive, feature, find_archive
+from .convert import Converted, RowError, ablation, fits, patching
+from .published import (
+    ABLATIONS,
+    DATASETS,
+    FEATURES,
+    SPLITS,
+    PaperSource,
+    PaperTarget,
+    find_source,
+)
+
+Source = PaperSource | FeatureArchive
 
 PAPER = "paper"
 LOOKED_AT = 1000  # rows that say how positions are counted
@@ -54,20 +65,29 @@ def data_import(
     task: str,
     source: Path | None = None,
     revision: str | None = None,
-    splits: Sequence[str] = SPLITS,
+    splits: Sequence[str] = (),
     output: Path = Path("suites"),
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Import a dataset of the paper as `OUTPUT/paper-TARGET/TASK/VERSION`; say what was left out.
 
+    `source` is a folder of the published files, without one the hub's dataset at a revision is
+    taken. `splits` are test and train if empty; of features the first 1,600 of test alone.
+
     Returns `path`, `imported` (as in the manifest), `rejected` (`split`, `row` from 0, `reason` of
     each row that stays out) and `rejected_file`, which lists the same.
     """
     check_choice("import", what, (PAPER,))
-    wanted = tuple(split for split in SPLITS if split in splits)
+    check_choice("target", target, DATASETS)
+    check_choice("task", task, DATASETS[target])
+    there = ("test",) if task == FEATURES else SPLITS
     for split in splits:
-        check_choice("split", split, SPLITS)
-    found = find_source(target, task, source, revision, wanted)
+        check_choice("split", split, there)
+    wanted = tuple(split for split in there if not splits or split in splits)
+    if task == FEATURES:
+        found: Source = find_archive(source)
+    else:
+        found = find_source(target, task, source, revision, wanted)
     known = get_task(task)
     root = output / f"paper-{target}" / task / known.version
     if root.exists():
@@ -97,8 +117,11 @@ def data_import(
         "prompt_sha256": known.prompt_sha256,
         "doctor": FOREIGN,
         "imported": said,
-        "statistics": {split: _statistics(own, known) for split, own in groups.items()},
     }
+    if task == FEATURES:
+        fields["truth"] = REFERENCES
+    else:
+        fields["statistics"] = {split: _statistics(own, known) for split, own in groups.items()}
     write_manifest(partial, fields)
     verify_suite(known, open_suite(partial), progress)
     partial.rename(root)
@@ -106,7 +129,7 @@ def data_import(
 
 
 def _read(
-    source: PaperSource, target: str, task: str, splits: Sequence[str], progress: Progress
+    source: Source, target: str, task: str, splits: Sequence[str], progress: Progress
 ) -> tuple[list[Row], list[Rejected], dict[str, dict[str, int]], dict[str, int]]:
     """Convert every row; return those that could be, the others, counts, and how it was done."""
     rows, rejected, counts = [], [], {}
@@ -115,7 +138,7 @@ def _read(
         stream, n = source.rows(split, task), 0
         if convert is None:
             first = list(itertools.islice(stream, LOOKED_AT))
-            convert, more = converter(task, DATASETS[target][task][1], [row for _, row in first])
+            convert, more = _converter(task, DATASETS[target][task][1], [row for _, row in first])
             stream = itertools.chain(first, stream)
         for number, row in stream:
             n += 1
@@ -130,6 +153,19 @@ def _read(
             rows.append(Row(split=split, number=number, id=key, converted=one))
         counts[split] = {"rows": n}
     return rows, rejected, counts, more
+
+
+def _converter(
+    task: str, target: PaperTarget, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Callable[[Mapping[str, Any], int], Converted], dict[str, int]]:
+    """Return what converts the rows of a task, and what it took from the first `rows`."""
+    if task == FEATURES:
+        return lambda row, number: feature(row, number, target), {}
+    if task == ABLATIONS:
+        return ablation, {}
+    n_fits = [sum(fits(row, offset) for row in rows) for offset in (0, 1)]
+    offset = int(n_fits[1] > n_fits[0])
+    return lambda row, number: patching(row, number, target, offset), {"position_offset": offset}
 
 
 def _sound(rows: Sequence[Row], rejected: list[Rejected]) -> list[Row]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ....benchmark.cache import cache_dir
-from ....benchmark.errors import IntegrityError, MissingPartError, UsageError, check_choice
+from ....benchmark.errors import IntegrityError, MissingPartError, UsageError
 from ....benchmark.files import sha256_file
 from ....benchmark.models.hub import download
 
@@ -70,6 +70,8 @@ QWEN = PaperTarget(location="Qwen/Qwen3-8B", n_layers=36)
 LLAMA = PaperTarget(location="meta-llama/Llama-3.1-8B", n_layers=32)
 INSTRUCT = PaperTarget(location="meta-llama/Llama-3.1-8B-Instruct", n_layers=32)
 
+FEATURES, ARCHIVE = "feature-descriptions", "SAE_feature_explanations_llama3.1_8b"
+
 DATASETS: Mapping[str, Mapping[str, tuple[str, PaperTarget]]] = {
     "qwen3-8b": {
         PATCHING: ("Transluce/act_patch_qwen3_8b_counterfact", QWEN),
@@ -78,9 +80,10 @@ DATASETS: Mapping[str, Mapping[str, tuple[str, PaperTarget]]] = {
     "llama-3.1-8b": {
         PATCHING: ("Transluce/act_patch_llama_3.1_8b_counterfact", LLAMA),
         ABLATIONS: ("Transluce/input_ablation_llama_3.1_8b_instruct_mmlu_hint", INSTRUCT),
+        FEATURES: (ARCHIVE, LLAMA),
     },
 }
-"""Hub id and target by the name after `--target` and task."""
+"""Hub id, or name of an archive, and target, by the name after `--target` and task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +116,6 @@ def find_source(
     target: str, task: str, source: Path | None, revision: str | None, splits: tuple[str, ...]
 ) -> PaperSource:
     """Find the dataset of a target and task: a folder, or the hub's at a commit."""
-    check_choice("target", target, DATASETS)
-    check_choice("task", task, DATASETS[target])
     name, _ = DATASETS[target][task]
     if source is None:
         patterns = tuple(f"data/{split}-*.parquet" for split in splits)
