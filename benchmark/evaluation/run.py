@@ -10,7 +10,7 @@ from ..cache import Progress, silent
 from ..errors import UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..models.targets import find_name
-from ..prompts import AUTO_BATCH_SIZE, PromptSpec
+from ..prompts import AUTO_BATCH_SIZE, PromptSpec, render_all
 from ..registry import BASELINE, find_baseline, provided_tasks
 from ..runs.run import Run, read_run
 from ..suite.select import tasks_of
@@ -110,8 +110,11 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
     if request.protocol is not None and request.family not in (None, request.protocol):
         raise UsageError(f"family {request.family} is not that of the paper's protocol")
     check_model(request, task)
+    spec = prompt_spec(request, task, suite)
+    if request.protocol is not None:
+        render_all(spec.task, spec.select())  # the paper has no words for some queries
     check_run(
-        prompt_spec(request, task, suite),
+        spec,
         request.path(task, suite),
         resume=request.resume,
         settings=request.explainer_args,

@@ -33,7 +33,7 @@ def imported(
     return ib.data_import("paper", task=task, **options)
 
 
-def suite_of(found: Found) -> Suite:
+def suite_of(found: dict[str, Any]) -> Suite:
     return open_suite(Path(found["path"]))
 
 
