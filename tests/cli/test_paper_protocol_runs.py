@@ -171,13 +171,8 @@ def test_replies_by_id_in_csv(suite: Path, call: Call) -> None:
         ("csv", "", "holds no replies"),
     ],
 )
-def test_bad_replies_are_named(
-    suite: Path,
-    call: Call,
-    form: str,
-    text: str,
-    said: str,
-) -> None:
+def test_bad_replies_are_named(suite: Path, call: Call, form: str, text: str, said: str) -> None:
+    assert suite.is_dir()
     code, _, err = call(*replies("replies", text), "--format", form)
     assert code in (2, 4)
     assert said in the_sentence(err)
