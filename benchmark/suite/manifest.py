@@ -71,7 +71,9 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     whole = ["train", "validation"] if "held_out" in manifest else SPLITS
     whole = [split for split in SPLITS if split in splits] if imported else whole
     # A fresh suite holds test alone.
-    _check(path, "splits.", splits, dict.fromkeys(whole if len(splits) > 1 else ["test"], dict))
+    if (len(splits) == 1 and not imported) or not whole:
+        whole = ["test"]
+    _check(path, "splits.", splits, dict.fromkeys(whole, dict))
     for split in splits:
         counts = {"queries": int, "groups": int}
         _check(path, f"splits.{split}.", manifest["splits"][split], counts)

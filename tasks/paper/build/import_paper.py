@@ -133,7 +133,8 @@ def _read(
 ) -> tuple[list[Row], list[Rejected], dict[str, dict[str, int]], dict[str, int]]:
     """Convert every row; return those that could be, the others, counts, and how it was done."""
     rows, rejected, counts = [], [], {}
-    convert, more = None, {}
+    more: dict[str, int] = {}
+    convert = None
     for split in splits:
         stream, n = source.rows(split, task), 0
         if convert is None:

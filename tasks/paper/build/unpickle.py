@@ -28,7 +28,8 @@ def _storage(data: bytes) -> Any:
 def _tensor(*parts: Any) -> Any:
     import torch
 
-    return torch._utils._rebuild_tensor_v2(*parts)
+    rebuild: Any = torch._utils._rebuild_tensor_v2
+    return rebuild(*parts)
 
 
 def _parameter(data: Any, *_: Any) -> Any:
@@ -43,7 +44,7 @@ def _array(kind: Any, shape: Any, code: Any) -> Any:  # noqa: ARG001  what a pic
     return np.ndarray(shape, dtype=np.dtype(code))
 
 
-def _buffer(data: Any, dtype: Any, shape: Any, order: str) -> Any:
+def _buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
     return np.frombuffer(data, dtype=_plain(dtype)).reshape(shape, order=order)
 
 
