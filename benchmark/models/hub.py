@@ -20,9 +20,9 @@ def download(
     *,
     instead: str,
     patterns: Sequence[str] = HUB_FILES,
-    kind: str = "model",
+    **kind: str,
 ) -> Path:
-    """Download a model or a `dataset`; errors of machines without a hub say what to use `instead`.
+    """Download a model, or with `repo_type` a dataset; errors of machines without a hub say what to use `instead`.
 
     The folder that is returned is named by the commit.
     """
@@ -33,7 +33,7 @@ def download(
         try:
             return Path(
                 snapshot_download(
-                    hub_id, repo_type=kind, revision=revision, allow_patterns=list(patterns)
+                    hub_id, revision=revision, allow_patterns=list(patterns), **kind
                 )
             ).absolute()
         except (OSError, EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:

@@ -71,7 +71,7 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     whole = ["train", "validation"] if "held_out" in manifest else SPLITS
     whole = [split for split in SPLITS if split in splits] if imported else whole
     # A fresh suite holds test alone.
-    if (len(splits) == 1 and not imported) or not whole:
+    if not whole or (len(splits) < 2 and not imported):
         whole = ["test"]
     _check(path, "splits.", splits, dict.fromkeys(whole, dict))
     for split in splits:

@@ -120,7 +120,7 @@ def find_source(
     if source is None:
         patterns = tuple(f"data/{split}-*.parquet" for split in splits)
         instead = "give a folder of its files with --source"
-        folder = download(name, revision, instead=instead, patterns=patterns, kind="dataset")
+        folder = download(name, revision, instead=instead, patterns=patterns, repo_type="dataset")
         return PaperSource(folder=folder, said={"dataset": name, "revision": folder.name})
     if revision is not None:
         raise UsageError("--revision is of the hub; a folder given with --source is what it is")
