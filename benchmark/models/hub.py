@@ -22,9 +22,9 @@ def download(
     patterns: Sequence[str] = HUB_FILES,
     **kind: str,
 ) -> Path:
-    """Download a model, or with `repo_type` a dataset; errors of machines without a hub say what to use `instead`.
+    """Download a model, or with `repo_type` a dataset, to a folder that is named by the commit.
 
-    The folder that is returned is named by the commit.
+    Errors of machines without a hub say what to use `instead`.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
@@ -32,9 +32,7 @@ def download(
     for wait in (*WAITS, None):
         try:
             return Path(
-                snapshot_download(
-                    hub_id, revision=revision, allow_patterns=list(patterns), **kind
-                )
+                snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), **kind)
             ).absolute()
         except (OSError, EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
             status = _status(error)

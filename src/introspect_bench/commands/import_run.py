@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from .. import api
-from ..benchmark.evaluation.import_run import FORMATS
 from ..console import choice, emit, output
 
 
@@ -18,7 +17,7 @@ from ..console import choice, emit, output
 @click.option("--suite", required=True, metavar="NAME", help="Name or folder of a suite.")
 @click.option("--task", "-t", required=True, metavar="NAME", help="Task that the replies are to.")
 @click.option("--split", default="test", show_default=True, metavar="NAME")
-@choice("--format", FORMATS, "JSON lines, or CSV with a line of names.")
+@choice("--format", ("jsonl", "csv"), "JSON lines, or CSV with a line of names.")
 @output("Folder of run files.", default="runs")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(file: Path, format: str, as_json: bool, **options: Any) -> None:
