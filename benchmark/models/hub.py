@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import MissingPartError
 
@@ -20,7 +21,7 @@ def download(
     *,
     instead: str,
     patterns: Sequence[str] = HUB_FILES,
-    **kind: str,
+    **kind: Any,
 ) -> Path:
     """Download a model, or with `repo_type` a dataset, to a folder that is named by the commit.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,33 @@ class Never:
 """
 
 
-@pytest.fixture
-def suite(cache: Path, call: Call) -> Path:  # noqa: ARG001  a cache of the test's own
+def write_source(folder: Path) -> Path:
     rows = [published.ablation(n) for n in range(6)]
     rows.insert(2, published.ablation(1))  # a duplicate, so that rows and queries differ
-    source = published.write_parquet(Path("source"), {"test": rows}, published.ABLATIONS)
-    words = ("--target", "qwen3-8b", "-t", ABLATIONS, "--source", str(source), "--split", "test")
-    code, out, err = call("data", "import", "paper", *words)
+    return published.write_parquet(folder / "source", {"test": rows}, published.ABLATIONS)
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("imported")
+    source, output = write_source(place), place / "suites"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTROSPECT_BENCH_CACHE", str(place / "cache"))
+        options = {"target": "qwen3-8b", "task": ABLATIONS, "splits": ["test"]}
+        ib.data_import("paper", source=source, output=output, **options)
+    return output
+
+
+@pytest.fixture
+def suite(imported: Path, here: Path) -> Path:
+    shutil.copytree(imported, here / "suites")
+    return Path(SUITE)
+
+
+def test_an_import_says_what_it_left_out(cache: Path, call: Call) -> None:
+    assert not cache.exists()  # one of the test's own
+    words = ("--target", "qwen3-8b", "-t", ABLATIONS, "--split", "test")
+    code, out, err = call("data", "import", "paper", *words, "--source", str(write_source(Path())))
     assert code == 0, err
     assert "test, row 2: duplicate: the query of row 1 of test" in err
     assert [line.split() for line in out.splitlines()] == [
@@ -42,7 +63,6 @@ def suite(cache: Path, call: Call) -> Path:  # noqa: ARG001  a cache of the test
         ["test", "duplicate", "1"],
         [f"{SUITE}/{ABLATIONS}/v2"],
     ]
-    return Path(SUITE)
 
 
 def paper(call: Call, path: str, suite: str = SUITE) -> dict[str, Any]:
