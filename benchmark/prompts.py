@@ -36,6 +36,7 @@ class PromptSpec:
     shots: int = 0  # Solved training queries shown before each question
     no_vector: bool = False  # Withhold the vectors, as a control
     shuffled: bool = False  # Give each query another one's vector, as a control
+    protocol: str | None = None  # Whose prompts `task` renders; None: the benchmark's own
 
     def select(self) -> tuple[Query, ...]:
         """Return the queries to answer, after checking that they can be asked like this."""

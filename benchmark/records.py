@@ -80,9 +80,10 @@ class GroundTruth:
     id: str  # The query's id
     clean: str  # Output without the intervention
     outcome: str  # Output with the intervention (patched, or with the span removed)
-    clean_ids: tuple[int, ...]  # Token ids of `clean`
-    outcome_ids: tuple[int, ...]  # Token ids of `outcome`
-    margin: float  # Smallest gap between the two largest logits over all tokens of all outputs
+    clean_ids: tuple[int, ...] | None  # Token ids of `clean`; None: imported, not known
+    outcome_ids: tuple[int, ...] | None  # Token ids of `outcome`, or None
+    # Smallest gap between the two largest logits over all tokens of all outputs, or None
+    margin: float | None
     # Largest centred cosine of the vector with a training vector of the same place and layers; None
     # for training queries and without a vector
     nearest_train: float | None = None
@@ -92,7 +93,7 @@ class GroundTruth:
         """Refuse empty outputs and non-finite margins."""
         if not self.clean or not self.outcome:
             raise IntegrityError(f"ground truth {self.id}: empty output text")
-        if not math.isfinite(self.margin):
+        if self.margin is not None and not math.isfinite(self.margin):
             raise IntegrityError(f"ground truth {self.id}: margin {self.margin} is not finite")
         if self.part is not None and self.clean == self.outcome:
             raise IntegrityError(
@@ -118,16 +119,17 @@ class FeatureTruth:
 
     id: str  # The query's id
     descriptions: tuple[str, ...]  # Wordings of the reference description, the preferred one first
-    predicate: str  # Name of the predicate they are wordings of
-    r_search: float  # Correlation of predicate and activation on the searched half of the text
-    r_held_out: float  # The same on the other half
-    token_r: float  # Correlation on the other half of the mean activation of each token
-    bigram_r: float  # The same of each pair of neighbouring tokens
+    # Name of the predicate they are wordings of; empty, with nothing below, if they were imported
+    predicate: str = ""
+    r_search: float = 0  # Correlation of predicate and activation on the searched half of the text
+    r_held_out: float = 0  # The same on the other half
+    token_r: float = 0  # Correlation on the other half of the mean activation of each token
+    bigram_r: float = 0  # The same of each pair of neighbouring tokens
     # Chance, on the other half, that the predicate tells a strong from a silent occurrence of one
     # token; None where no token has both
-    token_auroc: float | None
-    bigram_auroc: float | None  # The same of one pair of neighbouring tokens
-    nearest_train: float  # Largest cosine of the vector with another one of the training split
+    token_auroc: float | None = None
+    bigram_auroc: float | None = None  # The same of one pair of neighbouring tokens
+    nearest_train: float = 0  # Largest cosine of the vector with another one of the training split
 
     @property
     def answer(self) -> Description:

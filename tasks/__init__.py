@@ -61,6 +61,13 @@ def judge_again(path: Path, task: Task, suite: Suite, **options: Any) -> Mapping
     return again(path, task, suite, **options)
 
 
+def paper_task(task: Task, *, chat: bool) -> Task:
+    """A task that asks in the words of arXiv:2511.08579, see `paper.paper_prompts`."""
+    from .paper.paper_prompts import paper_task as asked
+
+    return asked(task, chat=chat)
+
+
 def shipped_texts(target: str) -> list[str]:
     """Texts that a target wrote itself and that ship with the package."""
     from .feature_descriptions.shipped_text import shipped_texts as texts

@@ -33,6 +33,8 @@ from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
 from .objects import code_of, declared_identity, object_card
 from .spec import SPREAD, RunSpec
 
+PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
+PAPER_STOPS = (" [END]", "\n", ">>>.")  # Texts that end a reply there
 CUSTOM = "py:"  # How the name of a user's own explainer starts
 
 
@@ -201,7 +203,8 @@ def _load_local(
         use_vectors=not request.no_vector,
         injection=request.injection,
         task=task.name,
-        family=request.family,
+        family=request.family or request.protocol,
+        stops=None if request.protocol is None else PAPER_STOPS,
         base=request.base,
         decoding=request.decoding,
         target=None if target is None else target.name,
@@ -242,6 +245,20 @@ def asked_by(
     decoding = WHOLE if task.openings else GREEDY
     settings = settings | {"decoding": decoding}
     return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
+
+
+def under_protocol(
+    request: RunSpec, task: Task, explainer: Explainer, card: ExplainerCard
+) -> tuple[Explainer, ExplainerCard]:
+    """Return a loaded explainer, and its card, with replies as long as in the paper."""
+    if card.kind != "local":
+        return explainer, card
+    from ..backends.explainer.local import LocalExplainer
+
+    assert isinstance(explainer, LocalExplainer)
+    n = request.max_new_tokens or PAPER_LONGEST[task.name]
+    settings = {**card.settings, "max_new_tokens": n}
+    return explainer.limited(n), dataclasses.replace(card, settings=settings)
 
 
 def harness_access(explainer: ExplainerCard | Answering, queries: Iterable[Query]) -> str:

@@ -103,7 +103,7 @@ def _seconds(request: RunSpec, suite: Suite, found: Plan) -> float | None:
         if size is None:
             return None
         needed += operations(*size, found.prompt_tokens + REPLY_TOKENS * found.queries)
-    if request.judge and suite.describes:
+    if request.judge and suite.has_windows:
         needed += operations(*_ENCODER, found.queries * _PHRASES * REPLY_TOKENS)
     if not needed:
         return 0.0
@@ -127,7 +127,7 @@ def _model(model: str, suite: Suite) -> str:
 
 def fetch_target(model: str, suite: Suite) -> TargetSpec | None:
     """Return the named target that would have to be downloaded first, or None."""
-    if _looks_up(model) and not suite.describes:
+    if _looks_up(model) and not suite.has_windows:
         return None
     found = locate(_model(model, suite))
     return found if isinstance(found, TargetSpec) and not prepared_dir(found).is_dir() else None

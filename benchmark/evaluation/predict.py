@@ -89,7 +89,7 @@ def predict(
                 there |= {row["qid"]: row["key"] for row in new}
                 progress(f"answering {spec.task.name}", len(there), len(selected))
             for writer in writers:
-                _finish(writer, spec.task)
+                finish(writer, spec.task)
     return out
 
 
@@ -133,7 +133,12 @@ def make_header(
             no_vector=spec.no_vector and with_vectors,
             shuffled_vectors=spec.shuffled and with_vectors,
         ),
-        generation=Generation(**generation, seed=spec.seed, batch_size=spec.batch_size),
+        generation=Generation(
+            **generation,
+            seed=spec.seed,
+            batch_size=spec.batch_size,
+            protocol=spec.protocol,
+        ),
         env=Environment(**provenance.environment(device=device)),
         selftest=dict(suite.manifest["doctor"]),
         partial=chosen and len(selected) < len(suite.queries(spec.split)),
@@ -201,7 +206,8 @@ def _answered(explainer: Explainer, task: Task, batch: Batch) -> Rows:
     ]
 
 
-def _finish(writer: RunWriter, task: Task) -> None:
+def finish(writer: RunWriter, task: Task) -> None:
+    """Write the footer: how many replies can be read, and what they cost."""
     rows = writer.rows.values()
     unparsed = sum(task.parse(row["raw"]) is None for row in rows)
     writer.finish(

@@ -10,14 +10,22 @@ from ..cache import Progress, silent
 from ..errors import UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..models.targets import find_name
-from ..prompts import AUTO_BATCH_SIZE, PromptSpec
+from ..prompts import AUTO_BATCH_SIZE, PromptSpec, render_all
 from ..registry import BASELINE, find_baseline, provided_tasks
 from ..runs.run import Run, read_run
 from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
 from ..team import team
-from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
+from .explainers import (
+    CUSTOM,
+    asked_by,
+    check_model,
+    default_shots,
+    harness_access,
+    load_explainer,
+    under_protocol,
+)
 from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
 from .spec import SPREAD, RunSpec
@@ -64,9 +72,12 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
+        if request.protocol is not None:
+            asked = under_protocol(request, task, *asked)
         before = _n_rows(request.path(task, suite)) if team().first else 0
-        path = _predict(request, prompt_spec(request, task, suite), asked, progress)
-        if suite.describes and request.judge:
+        chat = getattr(getattr(asked[0], "encoder", None), "chat", True)
+        path = _predict(request, prompt_spec(request, task, suite, chat=chat), asked, progress)
+        if suite.has_windows and request.judge:
             judge = provided_tasks().judge
             judge(path, task, suite, device=request.device, progress=progress)
         if team().first:
@@ -104,9 +115,18 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
         find_family(request.family.partition(":")[0])
         if not local:
             raise UsageError(f"{request.model}: families are for local language models only")
+    if request.protocol is not None and request.model.startswith((BASELINE, LM_EVAL)):
+        raise UsageError(
+            f"{request.model}: the paper's protocol is for local language models and your own code"
+        )
+    if request.protocol is not None and request.family not in (None, request.protocol):
+        raise UsageError(f"family {request.family} is not that of the paper's protocol")
     check_model(request, task)
+    spec = prompt_spec(request, task, suite)
+    if request.protocol is not None:
+        render_all(spec.task, spec.select())  # the paper has no words for some queries
     check_run(
-        prompt_spec(request, task, suite),
+        spec,
         request.path(task, suite),
         resume=request.resume,
         settings=request.explainer_args,
@@ -139,10 +159,13 @@ def _predict(
     )
 
 
-def prompt_spec(request: RunSpec, task: Task, suite: Suite) -> PromptSpec:
-    """Return what the prompts of one task of a request depend on."""
+def prompt_spec(request: RunSpec, task: Task, suite: Suite, *, chat: bool = True) -> PromptSpec:
+    """Return what the prompts of one task depend on; `chat`: whether there is a chat template."""
+    if request.protocol is not None:
+        task = provided_tasks().paper_task(task, chat=chat)
     return PromptSpec(
         task=task,
+        protocol=request.protocol,
         suite=suite,
         split=request.split,
         batch_size=request.batch_size or AUTO_BATCH_SIZE,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError, check_choice
 from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
+from ..records import GREEDY
 from ..suite.subset import Amount, show_amount
 from .lm_eval_models import shown_name
 
@@ -31,6 +32,8 @@ _DEVICE = re.compile("auto|(cpu|cuda|hpu|mps|mtia|npu|xla|xpu)(:(0|[1-9][0-9]{0,
 # Fields for local models that say where weights go, and their values
 SPREAD = {"device_map": ("auto", "balanced", "sequential"), "quantization": ("8bit", "4bit")}
 GENERATION = ("max_new_tokens", "thinking", "system")  # Fields that are for local models
+
+PROTOCOLS = ("paper",)
 
 # Values of `--injection`
 INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or replay"
@@ -73,6 +76,7 @@ class RunSpec:
     max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
+    protocol: str | None = None  # `paper`: ask in the words of arXiv:2511.08579, and end as there
     explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
     judge: bool = True  # Have descriptions judged once all are there
     output: Path | str = "runs"  # Folder of run files
@@ -90,6 +94,10 @@ class RunSpec:
         if not isinstance(self.n_train, float):
             _check_number("number of training queries", self.n_train, 1)
         _check_number("seed", self.seed, 0)
+        if self.protocol is not None:
+            check_choice("protocol", self.protocol, PROTOCOLS)
+            if self.shots or self.decoding not in (None, GREEDY):
+                raise UsageError("the paper's protocol has no solved queries and greedy decoding")
         if not _DEVICE.fullmatch(self.device):
             raise UsageError(f"unknown device '{self.device}': expected such as auto, cpu, cuda")
         for name, known in SPREAD.items():
@@ -110,6 +118,7 @@ class RunSpec:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
         control = ".no-vector" if self.no_vector else ""
         control += ".shuffled" if self.shuffle_vectors else ""
+        control += "" if self.protocol is None else f".{self.protocol}"
         control += "" if self.n_train is None else f".n-{show_amount(self.n_train)}"
         return Path(self.output) / f"{slug}{control}.{suite.name}.{task.name}.{self.split}.jsonl"
 

@@ -175,7 +175,7 @@ def layers_of(query: Query) -> str:
 
 def margin_of(one: Replied) -> str:
     """Return the part that the margin of a label is in, or nothing where labels have none."""
-    if not isinstance(one, Scored):
+    if not isinstance(one, Scored) or one.truth.margin is None:
         return ""
     return MARGINS[bisect_right(MARGIN_ENDS, one.truth.margin)]
 
@@ -183,6 +183,8 @@ def margin_of(one: Replied) -> str:
 def distance_of(one: Replied) -> str:
     """Return whether a feature is near to one of the training split, or nothing."""
     if not isinstance(one, Described):
+        return ""
+    if not one.truth.predicate:
         return ""
     return "near" if one.truth.nearest_train >= NEAR else "far"
 

@@ -90,8 +90,9 @@ def groups_right(table: ScoreTable) -> Bools:
 
 
 def _group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
+    """Share of groups that are right; one with a single query has nothing to be consistent with."""
     first = np.unique(table.group, return_index=True)[1]  # (n_groups,)
-    return _share(groups_right(table), np.ones(table.n_groups, dtype=np.bool_), weights[..., first])
+    return _share(groups_right(table), np.bincount(table.group) > 1, weights[..., first])
 
 
 # Metrics that are shares of queries: which are right, and among which, both (n_queries,)

@@ -92,7 +92,7 @@ class Answering:
     name: str
     """What the user typed after `--model`, without the path to a folder."""
     kind: str
-    """`baseline`, `oracle`, `local`, `lm-eval` or `custom`."""
+    """`baseline`, `oracle`, `local`, `lm-eval`, `custom`, or `imported`: replies made elsewhere."""
     revision: str | None
     """Commit of a hub model."""
     weights_sha256: Mapping[str, str]
@@ -130,6 +130,8 @@ class Generation:
     """Whether replies of a local model begin with thinking."""
     system: str | None = None
     """Text before the instructions of a local model's prompts."""
+    protocol: str | None = None
+    """Whose prompts and ends of replies: `paper`; without it the benchmark's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ class Graded:
         run, task, suite = self.run, self.task, self.suite
         scored, headline = self.scored, self.headline
         footer, header = run.footer or {}, run.header
+        bare = suite.describes and not suite.has_windows  # ratings are all there is
         right = {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
         return {
             "schema": SCHEMA,
@@ -93,7 +94,7 @@ class Graded:
             "unread": _unread(scored, task),
             "labels_reproduced": self._reproduced(),
             "overall": _result(headline, task) if headline else None,
-            "by_kind": _by(scored, lambda one: one.query.kind, task),
+            "by_kind": {} if bare else _by(scored, lambda one: one.query.kind, task),
             "by_layers": _by(headline, lambda one: layers_of(one.query), task),
             "by_margin": _by(headline, margin_of, task),
             "by_distance": _by(scored, distance_of, task),

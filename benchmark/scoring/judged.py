@@ -66,8 +66,9 @@ def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, .
     replies, split = read_replies(run, task, suite), run.header.task.split
     if split == "train":
         raise UsageError(f"{run.path}: descriptions of the train split are not scored")
-    truth, truths = suite.feature_truth(split), Truths(suite, split)
-    own = suite.manifest["judges"][EXACT]
+    truth, measured = suite.feature_truth(split), suite.has_windows
+    truths = Truths(suite, split) if measured else None
+    own = suite.manifest["judges"][EXACT] if measured else None
     _check_judged(run, replies, own)
     whole = _whole(run, replies)
     raters = [judge for judge in whole if judge.startswith(RATED)]
@@ -79,7 +80,7 @@ def grade_descriptions(run: Run, task: Task, suite: Suite) -> tuple[Described, .
             answer=reply.answer if isinstance(reply.answer, Description) else None,
             truth=truth[reply.query.id],
             found=_found(run, own, reply, truths),
-            mapped=None if reply.answer is None else _mapped(run, own, reply.query.id),
+            mapped=None if reply.answer is None or not own else _mapped(run, own, reply.query.id),
             others={judge: _found(run, judge, reply, truths) for judge in others},
             ratings={judge: _rating(run, judge, reply) for judge in raters},
         )
@@ -99,7 +100,7 @@ def description_table(described: Sequence[Described], judge: str | None = None) 
     )
 
 
-def _check_judged(run: Run, replies: Sequence[Replied], judge: str) -> None:
+def _check_judged(run: Run, replies: Sequence[Replied], judge: str | None) -> None:
     """Refuse a run whose answers are not all judged, or one that judges what is no answer."""
     texts = {
         reply.query.id: reply.answer.text
@@ -113,6 +114,8 @@ def _check_judged(run: Run, replies: Sequence[Replied], judge: str) -> None:
             raise IntegrityError(
                 f"{run.path}: {name} judged another text for query {qid} than its reply holds"
             )
+    if judge is None:
+        return
     lacking = sum((judge, qid) not in run.judgements for qid in texts)
     if lacking:
         kind = judge.split("/")[0]
@@ -131,8 +134,10 @@ def _whole(run: Run, replies: Sequence[Replied]) -> list[str]:
     return [name for name in names if all((name, qid) in run.judgements for qid in qids)]
 
 
-def _found(run: Run, judge: str, reply: Replied, truths: Truths) -> Predicted:
-    """Score what a judge predicts; a constant if there is no description."""
+def _found(run: Run, judge: str | None, reply: Replied, truths: Truths | None) -> Predicted:
+    """Score what a judge predicts; a constant if there is no description, or nothing is known."""
+    if judge is None or truths is None:
+        return Predicted(matched_auroc=None, weighted_r=0.0)
     qid, predicted = reply.query.id, np.zeros((WINDOWS, WINDOW), dtype=np.uint8)
     if reply.answer is not None:
         where = f"{run.path}: {judge}, query {qid}: field {PREDICTED}"
@@ -180,7 +185,7 @@ def describe_result(described: Sequence[Described], *, seed: int) -> dict[str, A
         "mean_characters": sum(len(one.text) for one in texts) / len(texts) if texts else None,
         "distinct": len({one.text for one in texts}),
         "truncated": sum(one.truncated for one in texts),
-        "mapped": {name: how[name] / len(texts) for name in MAPPED} if texts else None,
+        "mapped": {name: how[name] / len(texts) for name in MAPPED} if any(how) else None,
         "judges": {
             judge: estimates(description_table(described, judge), tuple(METRICS), seed=seed)
             for judge in described[0].others

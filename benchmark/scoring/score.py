@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckFailedError, IncompleteRunError, UsageError
+from ..errors import CheckFailedError, IncompleteRunError, UsageError, check_choice
 from ..export import tables as table
 from ..metrics.confidence import FIELDS
 from ..records import Answer, Described, Replied, Scored
@@ -15,6 +15,7 @@ from ..runs.run import Named, read_run, run_file, run_files
 from ..suite.suite import MINI
 from .correct import is_right
 from .grade import about, grade_file
+from .paper_protocol import PAPER, paper_result
 
 PARTIAL = (
     "a partial run cannot be submitted: it answers {n} queries that were chosen; "
@@ -28,17 +29,28 @@ INCOMPLETE = (
 _REFERENCE = re.compile(r"(?P<path>.+?)(?::(?P<id>[0-9a-f]{16}))?", re.DOTALL)
 
 
-def score(path: Path | str, *, suite: str | None = None) -> dict[str, Any]:
-    """Score a run file, or a folder's only one, see `Graded.result`."""
-    return grade_file(run_file(path), suite=suite).result()
+def score(
+    path: Path | str, *, suite: str | None = None, protocol: str | None = None
+) -> dict[str, Any]:
+    """Score a run file, or a folder's only one, see `Graded.result`.
+
+    With the `protocol` of the paper its result has one field more, see `paper_result`.
+    """
+    graded = grade_file(run_file(path), suite=suite)
+    if protocol is None:
+        return graded.result()
+    check_choice("protocol", protocol, (PAPER,))
+    return graded.result() | {PAPER: paper_result(graded.run, graded.scored)}
 
 
-def score_all(paths: Named, *, suite: str | None = None) -> list[dict[str, Any]]:
+def score_all(
+    paths: Named, *, suite: str | None = None, protocol: str | None = None
+) -> list[dict[str, Any]]:
     """Score several run files, or those in folders, each of them once."""
     results = []
     seen: dict[str, Path] = {}
     for path in run_files(paths):
-        result = score(path, suite=suite)
+        result = score(path, suite=suite, protocol=protocol)
         name = run_name(path, result["task"], result["run_id"] or result["body_sha256"])
         if name in seen:
             raise UsageError(f"{seen[name]} and {path} hold the same run; give it once")

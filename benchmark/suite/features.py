@@ -162,13 +162,15 @@ def _check(found: Arrays, part: str, n_queries: int, where: str) -> None:
 
 def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
     """Read the fields of a line of `truth.jsonl` besides its id, which the caller has checked."""
+    descriptions = row.get("descriptions")
+    if not isinstance(descriptions, list) or not all(isinstance(d, str) for d in descriptions):
+        raise IntegrityError("field descriptions is not a list of texts")
+    if row.keys() == {"id", "descriptions"} and all(descriptions) and descriptions:
+        return FeatureTruth(id=row["id"], descriptions=tuple(descriptions))
     names = ("r_search", "r_held_out", "token_r", "bigram_r", "nearest_train")
     areas = ("token_auroc", "bigram_auroc")
     if row.keys() != {"id", "descriptions", "predicate", *names, *areas}:
         raise IntegrityError(f"keys are {sorted(row)}")
-    descriptions = row["descriptions"]
-    if not isinstance(descriptions, list) or not all(isinstance(d, str) for d in descriptions):
-        raise IntegrityError("field descriptions is not a list of texts")
     if not isinstance(row["predicate"], str):
         raise IntegrityError("field predicate is not text")
     for name in names:

@@ -35,9 +35,9 @@ class Measured:
     fields: Mapping[str, Any]  # What prompts may use
     clean: str  # Output without the intervention
     outcome: str  # Output with it
-    clean_ids: Sequence[int]  # Tokens of the clean output
-    outcome_ids: Sequence[int]  # Tokens of the outcome
-    margin: float  # Smallest top-1 gap over both outputs, in logits
+    clean_ids: Sequence[int] | None  # Tokens of the clean output, or None
+    outcome_ids: Sequence[int] | None  # Tokens of the outcome, or None
+    margin: float | None  # Smallest top-1 gap over both outputs, in logits, or None
     part: str | None = None  # Letter of the part that the clean output rests on (kind `which` only)
     source: str | None = None  # The source prompt's own output (patching); for oracles only
     origin: Mapping[str, Any] | None = None  # Where the vector was read (patching); for oracles
@@ -45,6 +45,7 @@ class Measured:
     nearest_train: float | None = None  # Largest centred cosine with a training vector
     place: str | None = None  # Kind of place, if `kind` does not say it; not written
     distances: Mapping[str, float] | None = None  # For statistics; not written
+    descriptions: Sequence[str] | None = None  # Of a feature that was imported: its whole truth
 
 
 def query_id(task: str, query: Measured) -> str:
@@ -84,13 +85,15 @@ def write_split(root: Path, task: str, groups: Sequence[Sequence[Measured]]) -> 
 
 
 def _truth(key: str, one: Measured) -> dict[str, Any]:
+    if one.descriptions is not None:
+        return {"id": key, "descriptions": list(one.descriptions)}
     return {
         "id": key,
         "clean": one.clean,
         "outcome": one.outcome,
-        "clean_ids": list(one.clean_ids),
-        "outcome_ids": list(one.outcome_ids),
-        "margin": round(one.margin, 6),
+        "clean_ids": None if one.clean_ids is None else list(one.clean_ids),
+        "outcome_ids": None if one.outcome_ids is None else list(one.outcome_ids),
+        "margin": None if one.margin is None else round(one.margin, 6),
         "nearest_train": None if one.nearest_train is None else round(one.nearest_train, 6),
         **({} if one.part is None else {"part": one.part}),
     }

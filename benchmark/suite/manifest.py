@@ -13,6 +13,8 @@ from ..records import SPLITS
 
 SCHEMA = "introspect-bench/suite/1"
 MANIFEST = "manifest.json"  # The only file of a suite that it does not list
+# `doctor` of an imported suite, whose truth was measured by others
+FOREIGN = {"ground-truth": "foreign"}
 
 _FILE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)*(/[a-z0-9_-]+(\.[a-z0-9]+)*)*")
 _ID = re.compile("[0-9a-f]{16}")
@@ -41,6 +43,7 @@ _OPTIONAL: Mapping[str, type] = {
     "nulls": dict,
     "bars_missed": list,
     "held_out": dict,
+    "imported": dict,
 }
 _TARGET_OPTIONAL: Mapping[str, type] = {
     "source": str,
@@ -64,14 +67,21 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     known = {name: value for name, value in manifest["target"].items() if value is not None}
     _check(path, "target.", known, _TARGET_OPTIONAL, optional=True)
     splits = manifest["splits"]
+    imported = "imported" in manifest
     whole = ["train", "validation"] if "held_out" in manifest else SPLITS
+    whole = [split for split in SPLITS if split in splits] if imported else whole
     # A fresh suite holds test alone.
-    _check(path, "splits.", splits, dict.fromkeys(whole if len(splits) > 1 else ["test"], dict))
+    if not whole or (len(splits) < 2 and not imported):
+        whole = ["test"]
+    _check(path, "splits.", splits, dict.fromkeys(whole, dict))
     for split in splits:
         counts = {"queries": int, "groups": int}
         _check(path, f"splits.{split}.", manifest["splits"][split], counts)
     _check_mini(path, manifest["mini"], whole="validation" in splits)
-    _check_doctor(path, manifest["doctor"])
+    if imported and manifest["frozen"]:
+        raise IntegrityError(f"{path}: field frozen: an imported suite is none that we froze")
+    if not imported or manifest["doctor"] != FOREIGN:
+        _check_doctor(path, manifest["doctor"])
     _check_statistics(path, manifest.get("statistics", {}))
     # Names become paths: none may be absolute or leave the suite's folder.
     for name, entry in manifest["files"].items():

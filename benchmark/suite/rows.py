@@ -41,13 +41,14 @@ def ground_truth(row: Mapping[str, Any]) -> GroundTruth:
     names = ("id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
     _keys(row, *names, *row.keys() & {"part"})
     nearest = _value(row, "nearest_train", float, int, type(None))
+    margin = _value(row, "margin", float, int, type(None))
     return GroundTruth(
         id=row["id"],
         clean=_value(row, "clean", str),
         outcome=_value(row, "outcome", str),
         clean_ids=_token_ids(row, "clean_ids"),
         outcome_ids=_token_ids(row, "outcome_ids"),
-        margin=float(_value(row, "margin", float, int)),
+        margin=None if margin is None else float(margin),
         nearest_train=None if nearest is None else float(nearest),
         part=_value(row, "part", str) if "part" in row else None,
     )
@@ -79,8 +80,10 @@ def hex_id(row: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _token_ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    values = _value(row, name, list)
+def _token_ids(row: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    values = _value(row, name, list, type(None))
+    if values is None:
+        return None
     if not all(type(value) is int and value >= 0 for value in values):
         raise IntegrityError(f"field {name} is not a list of token ids")
     return tuple(values)

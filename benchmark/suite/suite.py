@@ -21,6 +21,7 @@ from .manifest import MANIFEST, read_manifest
 from .subset import Amount, draw_groups
 
 MINI = "mini"
+REFERENCES = "references"  # Truth of imported features: descriptions alone
 ALL_SPLITS = (*SPLITS, MINI)
 
 T = TypeVar("T")
@@ -67,7 +68,12 @@ class Suite:
     @property
     def describes(self) -> bool:
         """Whether its truth is descriptions of features, and not outcomes of interventions."""
-        return self.manifest.get("truth") == "descriptions"
+        return self.manifest.get("truth") in ("descriptions", REFERENCES)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether its truth has activations of features, and not imported references alone."""
+        return self.describes and self.manifest["truth"] != REFERENCES
 
     @property
     def prompt_sha256(self) -> str:
@@ -152,8 +158,10 @@ class Suite:
             if owners.setdefault(key, split) != split:
                 raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
         suite_rows.checked_vectors(self, split, queries)
-        if self.describes:
+        if self.has_windows:
             suite_features.verify_split(self, split)
+        elif self.describes:
+            self.feature_truth(split)
         else:
             self.truth(split)
             self.oracle(split)
@@ -202,6 +210,7 @@ class Suite:
         folder = "validation" if split == MINI else split
         if folder not in self.splits:
             part = "of another suite's train" if "held_out" in self.manifest else "as a fresh suite"
+            part = "as an import" if "imported" in self.manifest else part
             raise UsageError(
                 f"{self.root} has no split {split}: it was made with {', '.join(self.splits)} "
                 f"alone, {part}"

@@ -115,6 +115,9 @@ def content_findings(run: Run) -> Iterator[Finding]:
     if failed := [name for name, value in run.header.selftest.items() if value != "pass"]:
         said = f"the self-test {failed[0][:80]} did not pass"
         yield failed_check(path, 1, said, "all pass", "see `introspect-bench doctor`")
+    if run.header.generation.protocol is not None:
+        said = "the queries were not asked in the benchmark's words (generation.protocol)"
+        yield failed_check(path, 1, said, "its own prompts", "run it without --protocol")
     if run.header.package.dirty:
         said = "made with a changed copy of the package"
         yield failed_check(path, 1, said, "a released version", "run it again", level="warning")

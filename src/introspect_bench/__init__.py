@@ -1,16 +1,10 @@
 """introspect-bench: can a language model tell the truth about its own computation?
 
-Every verb of the command line is a function here, with an underscore for two words: `run` (and
-`plan`, which is `run --dry-run`), `judge`, `rate`, `score` (`check_score` is its `--check`),
-`compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`), `validate`
-(`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`, `ls`,
-`doctor`, `labels`, `doctor_report`, `doctor_fill`, `data_verify`, `data_path`, `data_make`,
-`data_export`, `data_hold_out`, `data_metric_card`, `data_nulls` (and `check_nulls`, which
-compares what its `--refit` gives),
-`score_table`, `board_build`, `board_check`, `board_diff`, `board_report`, `board_scaling`,
-`export`, `cite` and `version`. `load` reads a run file, `score_all` scores several, `data_split`
-gives queries, vectors and answers, `to_pandas` a table of runs or scores. They are imported when
-they are first asked for.
+Every verb of the command line is a function here, with an underscore for two words, such as
+`data_make`; `plan` is `run --dry-run`, `plan_training` that of `train`, `check_score` is `score
+--check`, `check_nulls` is `data nulls --refit`, `validate_all` takes folders too. `load` reads a
+run file, `score_all` scores several, `data_split` gives queries, vectors and answers, `to_pandas`
+a table of runs or scores. They are imported when they are first asked for.
 """
 
 from importlib import import_module
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
         compare,
         data_export,
         data_hold_out,
+        data_import,
         data_make,
         data_metric_card,
         data_nulls,
@@ -47,6 +42,7 @@ if TYPE_CHECKING:
         doctor_fill,
         doctor_report,
         export,
+        import_run,
         judge,
         labels,
         ledger_add,
@@ -85,6 +81,7 @@ __all__ = [
     "compare",
     "data_export",
     "data_hold_out",
+    "data_import",
     "data_make",
     "data_metric_card",
     "data_nulls",
@@ -95,6 +92,7 @@ __all__ = [
     "doctor_fill",
     "doctor_report",
     "export",
+    "import_run",
     "judge",
     "labels",
     "ledger_add",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .baselines.train_recipes import train_recipes
     from .benchmark.backends.training.command import train
     from .benchmark.backends.training.estimate import plan_training
+    from .benchmark.evaluation.import_run import import_run
     from .benchmark.evaluation.plan import TaskPlan
     from .benchmark.evaluation.spec import RunSpec
     from .benchmark.explainer import Explainer
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .tasks.build.command import make_data as data_make
     from .tasks.feature_descriptions.judge.command import judge, rate, show_judge
     from .tasks.nulls.command import check_nulls, data_nulls
+    from .tasks.paper.build.import_paper import data_import
     from .trust import doctor_fill, doctor_report
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "compare",
     "data_export",
     "data_hold_out",
+    "data_import",
     "data_make",
     "data_metric_card",
     "data_nulls",
@@ -77,6 +80,7 @@ __all__ = [
     "doctor_report",
     "export",
     "has_truth",
+    "import_run",
     "judge",
     "labels",
     "ledger_add",
@@ -114,6 +118,7 @@ _PLACES = {
     "compare": "introspect_bench.benchmark.scoring.compare:compare",
     "data_export": "introspect_bench.benchmark.export.repository:data_export",
     "data_hold_out": "introspect_bench.tasks.build.command:hold_out_data",
+    "data_import": "introspect_bench.tasks.paper.build.import_paper:data_import",
     "data_make": "introspect_bench.tasks.build.command:make_data",
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
@@ -122,6 +127,7 @@ _PLACES = {
     "doctor_report": "introspect_bench.trust:doctor_report",
     "export": "introspect_bench.benchmark.export.export:export",
     "has_truth": "introspect_bench.benchmark.scoring.score:has_truth",
+    "import_run": "introspect_bench.benchmark.evaluation.import_run:import_run",
     "judge": "introspect_bench.tasks.feature_descriptions.judge.command:judge",
     "ledger_add": "introspect_bench.leaderboard.verification.record:ledger_add",
     "ledger_show": "introspect_bench.leaderboard.verification.record:ledger_show",
@@ -210,9 +216,7 @@ def doctor(
 ) -> list[dict[str, Any]]:
     """Run the self-tests of interventions on a target; a row each: `name`, `passed`, `detail`.
 
-    Raises:
-        UsageError: unknown target.
-        MissingPartError: weights or device are missing.
+    UsageError: unknown target; MissingPartError: weights or device are missing.
     """
     from .benchmark.models.fetch import prepare_target
     from .benchmark.models.targets import resolve_target
@@ -233,13 +237,9 @@ def labels(
 ) -> list[dict[str, Any]]:
     """Measure labels again on this machine and count those that come out as frozen.
 
-    A row a causal task, as `calculator.reproduce` takes options and gives it; of the shipped suite
-    about the target, or another one by name or folder. None if no suite is about the target.
-
-    Raises:
-        UsageError: unknown suite, split or device.
-        MissingPartError: weights, truth or device are missing.
-        IntegrityError: a file is corrupt.
+    Of the target's shipped suite, or another one by name or folder. `options` are device,
+    batch_size and progress of `calculator.reproduce`, whose rows are returned, one a causal task;
+    none if no suite is about the target.
     """
     from .baselines.calculator import reproduce, suite_about
 

@@ -25,6 +25,7 @@ from .console import printable
 
 VERBS = (
     "run",
+    "import-run",
     "judge",
     "train",
     "score",
@@ -41,7 +42,7 @@ VERBS = (
     "export",
     "cite",
 )
-"""Every verb, in the order of `--help`; each is the module `commands/<verb>.py`."""
+"""Every verb, in the order of `--help`; each is a module of `commands`, with `_` for `-`."""
 
 RENAMED = {
     "simulate": "judge",
@@ -86,7 +87,8 @@ class Verbs(click.Group):
             raise click.UsageError(f"`{cmd_name}` is now `{RENAMED[cmd_name]}`", ctx)
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"introspect_bench.commands.{cmd_name}")
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"introspect_bench.commands.{name}")
         command: click.Command = module.command
         return command
 

@@ -23,6 +23,9 @@ names the relation; last token of the demonstration's answer; last token of the 
 DISRUPTED = "disrupted"
 """Kind of queries at places where nine of ten patches give neither prompt's own answer."""
 
+COUNTERFACT = "counterfact"
+"""Kind of queries of the paper's data (arXiv:2511.08579), which say not what their token is."""
+
 PROMPTS = Path(__file__).parent / "prompts"  # folder of its templates
 
 
@@ -71,7 +74,7 @@ def make_task() -> Task:
             "verdict_accuracy",
         ),
         headline="balanced_exact_match",
-        headline_kinds=KINDS,
+        headline_kinds=(*KINDS, COUNTERFACT),
         openings=OPENINGS,
         form=FORM,
         verdict_end=verdict_end,

@@ -57,8 +57,7 @@ def describe(groups: Sequence[Sequence[Measured]]) -> dict[str, Any]:
         "share_of_kind": _shares([m.kind for m in queries]),
         "share_of_relation": _shares([str(m.fields["relation"]) for m in queries]),
         **_where(queries),
-        "margin_quantiles_logits": _quantiles([m.margin for m in queries]),
-        "least_margin_logits": min(m.margin for m in queries),
+        **_margins([m.margin for m in queries if m.margin is not None]),
         **_nearness(queries),
         **_matching(groups),
     }
@@ -75,6 +74,12 @@ def describe_kinds(
     main = [group for group in groups if headline is None or group[0].kind in headline]
     by_kind = {kind: describe([g for g in groups if g[0].kind == kind]) for kind in kinds}
     return {**describe(main), "by_kind": by_kind}
+
+
+def _margins(margins: Sequence[float]) -> dict[str, Any]:
+    if not margins:
+        return {}
+    return {"margin_quantiles_logits": _quantiles(margins), "least_margin_logits": min(margins)}
 
 
 def _nearness(queries: Sequence[Measured]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from program import ABLATIONS, Call, one_run
 
 import introspect_bench as ib
 from introspect_bench import citation as citing
+from introspect_bench.benchmark.evaluation import import_run as importing
 from introspect_bench.benchmark.export import export as exporting
 from introspect_bench.benchmark.export import hub_results, lm_eval_tasks
 from introspect_bench.benchmark.metrics import paired
@@ -73,6 +74,7 @@ def test_a_verb_has_json(words: tuple[str, ...]) -> None:
         ("compare", "cluster", comparing.CLUSTERS),
         ("compare", "correction", paired.CORRECTIONS),
         ("cite", "form", citing.FORMATS),
+        ("import-run", "format", importing.FORMATS),
         ("export", "to", (*exporting.FORMS, hub_results.TO, lm_eval_tasks.TO)),
     ],
 )

@@ -45,6 +45,7 @@ def test_a_suite_opens_and_verifies(made: dict[str, Path], task: str) -> None:
         least = 4 if task == "activation-patching" else 1
         assert counts["queries"] >= least * counts["groups"] > 0
         for truth in suite.truth(split).values():
+            assert truth.margin is not None
             assert truth.margin >= 0
             assert "\ufffd" not in truth.clean + truth.outcome
 

@@ -97,7 +97,7 @@ def test_bars_of_patching() -> None:
         outcomes = Counter(truth[query.id].outcome for query in queries)
         assert max(outcomes.values()) / len(queries) <= 0.04
         assert split != "test" or len(outcomes) >= 150
-        assert min(one.margin for one in truth.values()) >= 0.1
+        assert all(one.margin is not None and one.margin >= 0.1 for one in truth.values())
         for one in truth.values():
             a, b = (normalise_content(text).casefold() for text in (one.clean, one.outcome))
             assert one.clean == one.outcome or not (a in b or b in a)
@@ -181,7 +181,8 @@ def test_bars_of_ablations() -> None:
         assert {kind: len(own) for kind, own in by_kind.items()} == numbers
         for kind, own in by_kind.items():
             assert len({query.group for query in own}) == len(own)  # one query a base text
-            assert min(truth[query.id].margin for query in own) >= 0.1
+            margins = [truth[query.id].margin for query in own]
+            assert all(margin is not None and margin >= 0.1 for margin in margins)
             if kind == "which":
                 parts = Counter(truth[query.id].part for query in own)
                 assert max(parts.values()) <= 0.35 * len(own)
@@ -230,6 +231,7 @@ def test_outputs_are_whole_text(case: tuple[str, Task]) -> None:
             for text, ids in ((one.clean, one.clean_ids), (one.outcome, one.outcome_ids)):
                 assert text == text.strip()
                 assert "\ufffd" not in text
+                assert ids is not None
                 assert 1 <= len(ids) <= 6
             same = normalise_content(one.clean) == normalise_content(one.outcome)
             assert same == (one.clean == one.outcome)

@@ -39,6 +39,7 @@ from ...records import SLOT, Prompt
 from ..injection.spec import Injection, own_layers
 from .chat import CHAT_DATE, Encoded, bos_ids, offsets_of, plain_ids, token_at
 
+PUBLISHED = "paper/"  # how names of the paper's own templates begin
 LATENTQA_TURN = "Sure, I've analyzed the assistant."  # between a vector and a question
 REFLECT = "reflect"  # how LatentQA heads the turns of the decoder
 LATENTQA_TEMPLATES = {
@@ -170,7 +171,9 @@ class FamilyEncoder:
                 f"family {self.family.name}: this tokenizer joins its placeholder with what stands "
                 "beside it"
             )
-        if not self.chat and self.family.template is None:
+        # under the paper's protocol a rendered chat is tokenised like text, so with two such tokens
+        published = prompt.template.startswith(PUBLISHED)
+        if published or (not self.chat and self.family.template is None):
             start = bos_ids(self.tokenizer)
             ids, columns = [*start, *ids], tuple(column + len(start) for column in columns)
         if not self.use_vectors or prompt.vector is None:
@@ -189,6 +192,10 @@ class FamilyEncoder:
                 )
             return str(self.family.template)
         question = f"{prompt.instructions}\n\n{prompt.question}"
+        if prompt.template.startswith(PUBLISHED):
+            system = [("system", prompt.instructions)] if prompt.instructions else []
+            asked = prompt.question
+            return self._render([*system, ("user", asked)]) if self.chat else asked
         if name == "paper":
             return self._render([("user", question)]) if self.chat else f"{question}\nAnswer:"
         if not self.chat:

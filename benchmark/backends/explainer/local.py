@@ -28,6 +28,7 @@ from .memory import Room
 
 MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
 MAX_THINKING_TOKENS = 1024  # the same with thinking
+UNSTOPPED = "ContinuousQwen3ForCausalLM"  # its replies have no stop texts in the paper's code
 HEADS_KEPT = 4  # heads remembered between calls; a task has a few templates
 
 
@@ -45,6 +46,8 @@ class Options:
     openings: Sequence[str] = ()  # the one whose first token is likeliest begins a reply
     decoding: str = GREEDY  # one of `DECODINGS`
     thresholds: Mapping[str, float] = field(default_factory=dict)  # by task, see `decision.py`
+    # Texts of which each ends a reply; None: it ends with the first line that can be an answer
+    stops: Sequence[str] | None = None
     progress: Progress = silent  # told if memory ends
 
     def __post_init__(self) -> None:
@@ -109,6 +112,8 @@ class LocalExplainer:
         if len({ids[0] for ids in self._opening_ids}) < len(self._opening_ids):
             raise UsageError("two openings begin with the same token of this explainer")
         self._stop = stop_tokens(model, tokenizer)
+        bare = UNSTOPPED in (getattr(model.config, "architectures", None) or ())
+        self.stops = () if asked.stops is not None and bare else asked.stops
         self._heads: OrderedDict[tuple[Any, ...], Head] = OrderedDict()
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -145,6 +150,12 @@ class LocalExplainer:
         decoder.injector = injector
         return self._with(encoder=self.encoder.entering(chosen), injector=injector, decoder=decoder)
 
+    def limited(self, max_new_tokens: int) -> LocalExplainer:
+        """The same explainer with a longest reply of its own."""
+        decoder = copy.copy(self.decoder)
+        decoder.max_new_tokens = max_new_tokens
+        return self._with(max_new_tokens=max_new_tokens, decoder=decoder)
+
     def decoded(self, decoding: str) -> LocalExplainer:
         """The same explainer with its replies chosen otherwise, one of `DECODINGS`."""
         return self._with(decoding=decoding)
@@ -180,6 +191,7 @@ class LocalExplainer:
             **({} if self.family is None else {"family": self.family.name}),
             **({"thinking": True} if self.encoder.thinking else {}),
             **({"system": self.encoder.system} if self.encoder.system else {}),
+            **({} if self.stops is None else {"stops": list(self.stops)}),
         }
 
     def check_width(self, d_target: int) -> None:
@@ -260,6 +272,8 @@ class LocalExplainer:
     def _done(self, ids: Sequence[int]) -> bool:
         """Whether a reply has ended: a stop token, or the end of a line behind any thinking."""
         text = self._text(ids)
+        if self.stops is not None:
+            return ids[-1] in self._stop or any(stop in text for stop in self.stops)
         ended = has_ended(self.encoder.begun + text)
         return ids[-1] in self._stop or ended or self._said(ids) != text
 

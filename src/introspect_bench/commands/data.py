@@ -12,10 +12,13 @@ from .. import api
 from ..bars import progress
 from ..console import emit, emit_json, emit_table, output, printable
 
+SHOWN = 10
+"""Rows left out by an import that are shown."""
+
 
 @click.group()
 def command() -> None:
-    """The frozen suites: check, find, or make them."""
+    """The frozen suites: check, find, make, or import them."""
 
 
 @command.command("verify")
@@ -145,6 +148,44 @@ def make(
     _emit(where, manifest["statistics"], as_json=as_json)
     for line in manifest.get("bars_missed", []):
         click.echo(f"BAR MISSED: {line}", err=True)
+
+
+@command.command("import")
+@click.argument("what", type=click.Choice(["paper"]))
+@click.option("--target", required=True, metavar="NAME", help="qwen3-8b or llama-3.1-8b.")
+@click.option("--task", "-t", required=True, metavar="NAME", help="Task to import.")
+@click.option(
+    "--source",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the published files. Default: the dataset on the hub.",
+)
+@click.option("--revision", metavar="COMMIT", help="Of the hub's. Default: its newest.")
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="Default: test and train.")
+@output("Gets SUITE/TASK/VERSION; `run --suite DIR/SUITE` runs it.", default="suites")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def data_import(what: str, splits: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Import the published data of the paper (arXiv:2511.08579) as a suite.
+
+    Every column is checked. Rows that are unusable, repeated or contradicted stay out; a file
+    beside the suite lists them. What its truth says was measured by others, so it ranks nobody.
+    """
+    if splits:
+        options["splits"] = splits
+    with progress() as bar:
+        found = api.data_import(what, progress=bar, **options)
+    if as_json:
+        emit_json(found)
+        return
+    rejected = found["rejected"]
+    for one in rejected[:SHOWN]:
+        said = f"{one['split']}, row {one['row']}: {one['what']}: {one['reason']}"
+        click.echo(printable(said), err=True)
+    if len(rejected) > SHOWN:
+        click.echo(f"and {len(rejected) - SHOWN} more, see {found['rejected_file']}", err=True)
+    rows = [(s, *one) for s, counts in found["imported"]["rows"].items() for one in counts.items()]
+    emit_table(("split", "rows", "number"), rows)
+    click.echo(found["path"])
 
 
 def _emit(where: Path | None, statistics: Mapping[str, Any], *, as_json: bool) -> None:

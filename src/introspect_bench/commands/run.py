@@ -11,7 +11,7 @@ import click
 
 from .. import api
 from ..bars import progress
-from ..benchmark.evaluation.spec import RunSpec
+from ..benchmark.evaluation.spec import PROTOCOLS, RunSpec
 from ..benchmark.export import tables as table
 from ..console import (
     Declared,
@@ -117,6 +117,13 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     title=LOCAL,
     metavar="NAME",
     help="Convention of prompts: paper, activation-oracle, latentqa or selfie-adapter[:FILE].",
+)
+@option(
+    "--protocol",
+    title=LOCAL,
+    type=click.Choice(PROTOCOLS),
+    help="paper: the prompts and ends of replies of arXiv:2511.08579 (--family paper alone keeps "
+    "our wording).",
 )
 @option("--base", title=LOCAL, metavar="MODEL", help="Base of an adapter, where it moved.")
 @option("--dtype", title=LOCAL, metavar="NAME", help="auto, float32, bfloat16 or float16.")

@@ -16,6 +16,11 @@ from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["paper"]),
+    help="Also the metrics of arXiv:2511.08579, by its own rules; they rank nobody.",
+)
 @click.option("--check", is_flag=True, help="Fail unless it can be submitted.")
 @click.option("--details", is_flag=True, help="Also each kind of query and block of layers.")
 @click.option("--markdown", is_flag=True, help="Markdown, a table for each task and split.")
@@ -29,6 +34,7 @@ from ..console import emit_json, emit_labels, emit_table, printable, warn_unread
 def command(
     runs: tuple[Path, ...],
     suite: str | None,
+    protocol: str | None,
     check: bool,
     details: bool,
     markdown: bool,
@@ -41,7 +47,7 @@ def command(
     or whose answer cannot be read, is wrong. --check fails on partial and incomplete runs, drafts
     of suites, and claimed numbers that differ.
     """
-    results = api.score_all(runs, suite=suite)
+    results = api.score_all(runs, suite=suite, protocol=protocol)
     warn_unread(results)
     text = table.markdown(results)
     if readme is not None:
@@ -54,6 +60,8 @@ def command(
     elif readme is None:
         click.echo(table.plain(results), nl=False)
         emit_labels(results)
+        for result in results if protocol else ():
+            emit_paper(result)
         for result in results if details else ():
             emit_details(result)
     if check:
@@ -61,6 +69,21 @@ def command(
 
         for path, result in zip(run_files(runs), results, strict=True):
             api.check_score(path, result)
+
+
+def emit_paper(result: dict[str, Any]) -> None:
+    """Print the metrics of the paper's protocol on one line, in per cent."""
+    found = result["paper"]
+    if found is None:
+        return
+    out = ", ".join(f"{name} {n}" for name, n in found["left_out"].items() if n)
+    values = found["metrics"] or {}
+    said = ", ".join(f"{name.replace('_', ' ')} {100 * one:.1f}" for name, one in values.items())
+    who = printable(result["explainer"]["name"])
+    click.echo(
+        f"paper's protocol · {result['task']} · {who}: {said or 'no query'} "
+        f"({found['n']} queries{'; left out: ' if out else ''}{out})"
+    )
 
 
 def emit_details(result: dict[str, Any]) -> None:

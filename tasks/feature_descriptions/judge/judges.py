@@ -160,6 +160,11 @@ def open_judges(
         raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(known)}")
     if not suite.describes:
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
+    if not suite.has_windows:
+        raise UsageError(
+            f"{suite.root} has references and no activations; have a language model rate the "
+            "descriptions, `introspect-bench judge --model`"
+        )
     judges: list[DescriptionJudge] = []
     for name in sorted(set(names), key=known.index):
         progress(f"loading the judge {name}")

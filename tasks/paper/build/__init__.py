@@ -1,0 +1,1 @@
+"""Imports the published data as suites."""
