@@ -56,6 +56,10 @@ class NoReplyError(MissingPartError):
     """A question got no reply in all attempts, or the server asks for a long wait."""
 
 
+class _StoppedError(Exception):
+    """A question is not asked, since another one failed; never leaves this module."""
+
+
 class _RetryError(Exception):
     """An attempt failed in a way that may pass; never leaves this module."""
 
@@ -125,9 +129,8 @@ class EndpointClient(AbstractContextManager["EndpointClient"]):
             for done in as_completed(under_way):
                 if (error := done.exception()) is None:
                     yield under_way[done], done.result()
-                else:
+                elif not isinstance(error, _StoppedError):
                     failed = failed or error
-                    stop.set()
         finally:  # whoever stops listening stops the asking
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -135,6 +138,13 @@ class EndpointClient(AbstractContextManager["EndpointClient"]):
             raise failed
 
     def _ask(self, data: bytes, max_tokens: int, stop: Event) -> Reply:
+        try:
+            return self._reply(data, max_tokens, stop)
+        except BaseException:
+            stop.set()
+            raise
+
+    def _reply(self, data: bytes, max_tokens: int, stop: Event) -> Reply:
         n_in = len(data) / BYTES_PER_TOKEN
         most = self.spec.cost(n_in, max_tokens)
         with self.limits.held(most):
@@ -142,7 +152,7 @@ class EndpointClient(AbstractContextManager["EndpointClient"]):
             for attempt in range(1, ATTEMPTS + 1):
                 self._wait(self.limits.delay(n_in + max_tokens), stop)
                 if stop.is_set():
-                    raise NoReplyError(f"{self.who}: stopped")
+                    raise _StoppedError
                 try:
                     return self._counted(self._attempt(data))
                 except _RetryError as error:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..cache import Progress, silent
 from ..errors import IntegrityError, UsageError
-from ..explainer import Explainer, ExplainerCard
+from ..explainer import Explainer, ExplainerCard, Priced
 from ..files import canonical_json, sha256_bytes
 from ..metrics.verdicts import METRIC_VERSION
 from ..prompts import PromptSpec, build_prompts, cut_batches, prompt_sha256, render_all
@@ -28,8 +29,8 @@ from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
 from .check_reply import check_reply
-from .lm_eval_models import LM_EVAL_KIND
 from .spec import GENERATION
+from .text_models import TEXT_KINDS
 
 
 def check_run(
@@ -68,6 +69,8 @@ def predict(
     with open_run(out, header.to_json(), resume=resume) as writer:
         if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
             raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
+        if isinstance(explainer, Priced):
+            explainer.spent_before(_sum(writer, "n_in"), _sum(writer, "n_out"))
         if not writer.complete:
             prompts = build_prompts(spec, batches)
             _answer(writer, prompts, explainer, spec.task, key_base(header), progress)
@@ -144,7 +147,7 @@ def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
 def generation_of(card: ExplainerCard) -> dict[str, Any]:
     """Return how replies of a local model are generated, as the run's header says it."""
     chosen = {name: card.settings.get(name) for name in GENERATION}
-    if card.kind == LM_EVAL_KIND:
+    if card.kind in TEXT_KINDS:
         return chosen
     return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
@@ -171,27 +174,45 @@ def _answer(
         if all(row["qid"] in writer.rows for row in rows):
             continue
         progress(f"answering {task.name}", len(writer.rows), total)
+        missing = [n for n, row in enumerate(rows) if row["qid"] not in writer.rows]
         start = time.perf_counter()
-        replies = ask(explainer, batch)
-        ms = (time.perf_counter() - start) * 1000 / len(batch)
-        done = [
-            {**row, **reply_fields(task, reply), "ms": ms}
-            for row, reply in zip(rows, replies, strict=True)
-        ]
-        writer.append([row for row in done if row["qid"] not in writer.rows])
-    progress(f"answering {task.name}", total, total)
-    _finish(writer, task)
+        for replies in _arriving(explainer, batch, missing):
+            ms = (time.perf_counter() - start) * 1000 / len(replies)
+            done = [(rows[n], reply) for n, reply in replies.items() if n in missing]
+            writer.append([{**row, **reply_fields(task, reply), "ms": ms} for row, reply in done])
+            progress(f"answering {task.name}", len(writer.rows), total)
+            start = time.perf_counter()
+    _finish(writer, task, explainer)
 
 
-def _finish(writer: RunWriter, task: Task) -> None:
+def _arriving(
+    explainer: Explainer, batch: Sequence[Prompt], missing: Sequence[int]
+) -> Iterator[dict[int, Completion]]:
+    """Yield replies by number in the batch: all of it at once, or what is missing one by one."""
+    if not isinstance(explainer, Priced):
+        yield dict(enumerate(ask(explainer, batch)))
+        return
+    with closing(explainer.complete_each([batch[n] for n in missing])) as replies:
+        for number, reply in replies:
+            check_reply(reply, type(explainer).__qualname__)
+            yield {missing[number]: reply}
+
+
+def _sum(writer: RunWriter, name: str) -> int:
+    return sum(row.get(name, 0) for row in writer.rows.values())
+
+
+def _finish(writer: RunWriter, task: Task, explainer: Explainer) -> None:
     rows = writer.rows.values()
     unparsed = sum(task.parse(row["raw"]) is None for row in rows)
+    n_in, n_out = _sum(writer, "n_in"), _sum(writer, "n_out")
     writer.finish(
         counts={"scored": len(rows) - unparsed, "unparsed": unparsed},
         cost={
             "seconds": sum(row.get("ms", 0) for row in rows) / 1000,
-            "tokens_in": sum(row.get("n_in", 0) for row in rows),
-            "tokens_out": sum(row.get("n_out", 0) for row in rows),
+            "tokens_in": n_in,
+            "tokens_out": n_out,
+            **(explainer.price(n_in, n_out) if isinstance(explainer, Priced) else {}),
         },
     )
 
@@ -236,6 +257,7 @@ def reply_fields(task: Task, reply: Completion) -> dict[str, Any]:
 def _fields(task: Task, reply: Completion) -> dict[str, Any]:
     answer = task.parse(reply.text)
     reason = None if answer else ("no answer found" if reply.text.strip() else "empty reply")
+    reason = reply.reason or reason
     return {
         "raw": reply.text,
         "parsed": dataclasses.asdict(answer) if answer else None,

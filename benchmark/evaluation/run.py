@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from ..backends.explainer.families import find_family
 from ..cache import Progress, silent
 from ..errors import UsageError
-from ..explainer import Explainer, ExplainerCard
+from ..explainer import Explainer, ExplainerCard, Priced
 from ..models.targets import find_name
 from ..prompts import AUTO_BATCH_SIZE, PromptSpec
 from ..registry import BASELINE, find_baseline, provided_tasks
@@ -17,7 +19,6 @@ from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
 from .explainers import CUSTOM, asked_by, check_model, default_shots, harness_access, load_explainer
-from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
 from .spec import RunSpec
 
@@ -45,12 +46,21 @@ def run(
     tasks = answerable(request)
     for task, suite in tasks:
         check(request, task, suite)
+    with ExitStack() as stack:
+        return _run_all(request, tasks, stack, progress)
+
+
+def _run_all(
+    request: RunSpec, tasks: Sequence[tuple[Task, Suite]], stack: ExitStack, progress: Progress
+) -> tuple[Run, ...]:
     done, refused, loaded = [], [], None
     for task, suite in tasks:
         # baselines learn each task anew; anything else is loaded once
         if loaded is None or request.model.startswith(BASELINE):
             progress(f"loading {request.model}")
             loaded = load_explainer(request, task, suite, progress)
+            if isinstance(loaded[0], Priced):
+                stack.callback(loaded[0].close)
         if task.uses_vector and not request.no_vector:
             try:
                 check_width(loaded[0], suite)
@@ -85,7 +95,7 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
             "models only"
         )
     if request.base is not None:
-        if not local or request.model.startswith(LM_EVAL):
+        if not local:
             raise UsageError(f"{request.model}: a base is for adapters of local models only")
         find_name(request.base)
     if request.family is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..endpoint.limits import EndpointSpec
 from ..errors import UsageError
 from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
@@ -38,8 +39,8 @@ INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or r
 class RunSpec:
     """Everything that says what a run is."""
 
-    # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
-    # `py:module:Class`
+    # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, `openai:NAME`,
+    # or `py:module:Class`
     model: str
     explainer: Explainer | None = None  # An object that answers, which `model` names
     suite: str = "smollm2-135m"  # Name of a suite, or a folder of one
@@ -69,7 +70,9 @@ class RunSpec:
     max_new_tokens: int | None = None  # Of a local model; None: 32, or 1,024 with thinking
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
-    explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
+    # Of a `py:module:Class`; or fields of an endpoint's requests
+    explainer_args: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: EndpointSpec | None = None  # Of `openai:NAME`: its server, and limits
     judge: bool = True  # Have descriptions judged once all are there
     output: Path | str = "runs"  # Folder of run files
 
@@ -90,6 +93,14 @@ class RunSpec:
             raise UsageError(f"unknown device '{self.device}': expected such as cpu, cuda, cuda:1")
         if self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype '{self.dtype}': expected {', '.join(DTYPES)}")
+
+    @property
+    def server(self) -> EndpointSpec:
+        """The server of `openai:NAME`, with the variable that holds the key it gets."""
+        from ..endpoint.address import default_key
+
+        spec = self.endpoint or EndpointSpec()
+        return replace(spec, key_env=spec.key_env or default_key(spec.url))
 
     @property
     def generation(self) -> dict[str, Any]:
