@@ -249,7 +249,7 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
         there += "" if price is None else f", price of all replies {price:.6g}"
         click.echo(f"{run.path}: {len(run.rows)} queries answered{there}")
         if held := sum(row.get("reason") == FILTERED for row in run.rows.values()):
-            click.echo(f"{run.path}: a content filter held {held} replies back", err=True)
+            click.echo(f"{run.path}: replies held back by a content filter: {held}", err=True)
 
 
 def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:
