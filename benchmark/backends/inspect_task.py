@@ -7,6 +7,8 @@ that queries share.
 
 from __future__ import annotations
 
+import math
+
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
@@ -29,7 +31,15 @@ from ..registry import get_task
 from ..runs.reply_text import until_ended
 from ..scoring.grade import make_table
 from ..suite.select import check_task, find_suite
-from .lm_eval_tasks.ablations import TASK, Item, all_metrics, graded, prompts, versions
+from .lm_eval_tasks.ablations import (
+    TASK,
+    Item,
+    all_metrics,
+    graded,
+    metric_names,
+    prompts,
+    versions,
+)
 
 
 @task
@@ -64,8 +74,9 @@ def figures() -> Metric:
     """All metrics over all queries, as `introspect-bench score` computes them."""
 
     def compute(scores: list[SampleScore]) -> Value:
-        items = [tuple((one.score.metadata or {})["item"]) for one in scores]
-        return {**all_metrics(tuple(items))}
+        items = tuple(tuple((one.score.metadata or {})["item"]) for one in scores)
+        # Inspect also asks what there is without a single reply
+        return {**(all_metrics(items) if items else dict.fromkeys(metric_names(), math.nan))}
 
     return compute
 
