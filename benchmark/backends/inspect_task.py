@@ -5,6 +5,8 @@ is read. `accuracy` is exact match over all queries, its standard error is clust
 that queries share.
 """
 
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 import math

@@ -13,11 +13,10 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -70,7 +69,7 @@ class _RetryError(Exception):
         self.wait_seconds, self.charged = wait_seconds, charged
 
 
-class EndpointClient(AbstractContextManager["EndpointClient"]):
+class EndpointClient:
     """Asks a server; a context manager that closes its connections."""
 
     def __init__(
@@ -106,6 +105,10 @@ class EndpointClient(AbstractContextManager["EndpointClient"]):
             trust_env=tls,
             verify=tls,
         )
+
+    def __enter__(self) -> Self:
+        """Ask, then close."""
+        return self
 
     def __exit__(self, *_: object) -> None:
         """Close all connections."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MissingPartError, UsageError
 from ..models.targets import home_folder
-from .text_models import SECRETS, check_text_model
+from .text_models import OF_LM_EVAL, SECRETS, check_text_model
 
 if TYPE_CHECKING:
     from ..task import Task
@@ -76,7 +76,8 @@ def check_lm_eval(request: RunSpec, task: Task) -> None:
     check_text_model(
         request,
         task,
-        "give lm-eval's own arguments behind the backend, as in "
+        who=OF_LM_EVAL,
+        advice="give lm-eval's own arguments behind the backend, as in "
         "lm-eval:hf,pretrained=DIR,dtype=float32",
     )
 

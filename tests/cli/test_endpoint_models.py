@@ -14,6 +14,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer import local, through_endpoint
 from introspect_bench.benchmark.backends.explainer.through_endpoint import open_endpoint
 from introspect_bench.benchmark.endpoint.limits import EndpointSpec
+from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 
 __all__ = ["chats"]
 WORDS = ("run", "--suite", "toy", "-m", "openai:toy")
@@ -56,10 +57,10 @@ def test_it_answers_and_the_file_says_what_it_took(ask: Call, chats: ChatServer)
     text = FILE.read_text()
     assert KEY not in text
     assert "127.0.0.1" not in text
-    body = chats.requests[-1]
-    assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
-    assert body["messages"][0]["content"].startswith("Be brief.\n\n")
-    assert (body["model"], body["temperature"], body["max_tokens"]) == ("toy", 0, 32)
+    sent = chats.requests[-1]
+    assert [turn["role"] for turn in sent["messages"]] == ["system", "user"]
+    assert sent["messages"][0]["content"].startswith("Be brief.\n\n")
+    assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("toy", 0, 32)
     assert ask("--key-env", VARIABLE, *PRICES, "--system", "Be brief.")[0] == 0
     assert len(chats.requests) == N
 
@@ -137,7 +138,7 @@ def test_vectors_are_refused_and_can_be_left_out(call: Call, chats: ChatServer) 
     assert not chats.requests
     code, out, err = call(*words)  # of all tasks, those without vectors are answered
     assert code == 2
-    assert f"{PATCHING}: models of lm-eval and of endpoints read text alone" in the_sentence(err)
+    assert f"{PATCHING}: models behind an endpoint read text alone" in the_sentence(err)
     assert ABLATIONS in out
     assert call(*words, "-t", PATCHING, "--no-vector")[0] == 0
     (path,) = Path("runs").glob(f"*no-vector*{PATCHING}*.jsonl")
@@ -170,6 +171,22 @@ def test_what_no_endpoint_can_be_asked_is_refused(
     assert part in the_sentence(err)
     assert KEY not in err
     assert not chats.requests
+
+
+@pytest.mark.parametrize(
+    ("more", "fields"),
+    [
+        ((), {"temperature": 0, "max_tokens": 9}),
+        (("--explainer-args", "temperature=null"), {"temperature": None, "max_tokens": 9}),
+    ],
+)
+def test_it_is_asked_again_as_it_was(
+    ask: Call, more: tuple[str, ...], fields: dict[str, Any]
+) -> None:
+    assert ask("--max-new-tokens", "9", "--system", "Be brief.", *more)[0] == 0
+    again = request_again(ib.load(FILE), Recheck(model="openai:toy"), output=Path("again"))
+    assert (again.max_new_tokens, again.system) == (9, "Be brief.")
+    assert again.explainer_args == fields
 
 
 def test_openai_itself_is_known_and_its_models_count_tokens_otherwise() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from ...endpoint.client import EndpointClient
 from ...endpoint.limits import OPENAI, EndpointSpec
 from ...errors import UsageError
-from ...evaluation.text_models import ENDPOINT, ENDPOINT_KIND, NO_VECTORS
+from ...evaluation.text_models import BEHIND, ENDPOINT, ENDPOINT_KIND, NO_VECTORS
 from ...explainer import ExplainerCard
 from ...records import SLOT, Completion, Prompt
 from ...runs.reply_text import until_ended
@@ -68,7 +68,7 @@ class EndpointExplainer:
 
     def check_width(self, _d_target: int) -> None:
         """Refuse vectors of any width."""
-        raise UsageError(NO_VECTORS)
+        raise UsageError(f"{BEHIND} {NO_VECTORS}")
 
 
 def turns(prompt: Prompt, system: str | None) -> list[dict[str, str]]:

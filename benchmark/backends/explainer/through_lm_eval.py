@@ -20,7 +20,7 @@ from ...evaluation.lm_eval_models import (
     shown_name,
     split_name,
 )
-from ...evaluation.text_models import LM_EVAL_KIND, NO_VECTORS
+from ...evaluation.text_models import LM_EVAL_KIND, NO_VECTORS, OF_LM_EVAL
 from ...explainer import ExplainerCard
 from ...models.targets import home_folder, weight_files
 from ...records import Completion, Prompt
@@ -77,7 +77,7 @@ class LmEvalExplainer:
 
     def check_width(self, _d_target: int) -> None:
         """Refuse vectors of any width."""
-        raise UsageError(NO_VECTORS)
+        raise UsageError(f"{OF_LM_EVAL} {NO_VECTORS}")
 
     def _check_logits(self, _module: Any, _inputs: Any, output: Any) -> None:
         first, last = self._asked[0].query.id, self._asked[-1].query.id

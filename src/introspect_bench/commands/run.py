@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from ..benchmark.evaluation.plan import TaskPlan
     from ..benchmark.runs.run import Run
 
-SERVED = ("url", "key_env", "concurrency", "timeout_seconds", "requests_per_minute")
-SERVED += ("tokens_per_minute", "price_in", "price_out", "max_cost")
+SERVED = (
+    *("url", "key_env", "concurrency", "timeout_seconds", "requests_per_minute"),
+    *("tokens_per_minute", "price_in", "price_out", "max_cost"),
+)
 """Options that are fields of `EndpointSpec`."""
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSpec)}
 """Defaults of the options, by name."""

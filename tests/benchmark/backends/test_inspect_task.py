@@ -87,7 +87,7 @@ def test_figures_are_ours_on_mixed_replies(run_of: Callable[..., Run], tmp_path:
 
 def clustered(rows: list[dict[str, str]], right: dict[str, float]) -> float:
     """Standard error clustered by group: appendix A of arXiv:2411.00640, with n / (n - 1)."""
-    mean, sums = np.mean(list(right.values())), dict[str, float]()
+    mean, sums = float(np.mean(list(right.values()))), dict[str, float]()
     for row in rows:
         sums[row["group"]] = sums.get(row["group"], 0.0) + right[row["id"]] - mean
     n = len(sums)

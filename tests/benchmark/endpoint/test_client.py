@@ -119,8 +119,8 @@ def test_the_server_says_how_long_to_wait(
 def test_it_may_say_until_when(chats: ChatServer) -> None:
     time = Time()
     for seconds, low, high in ((60, 58, 60), (-60, 1, 1)):
-        busy = Reply(status=503, headers={"Retry-After": in_seconds(seconds)})
-        chats.script = lambda _text, n, busy=busy: busy if n % 2 else said("fine")
+        busy = iter([Reply(status=503, headers={"Retry-After": in_seconds(seconds)})])
+        chats.script = lambda _text, _n, busy=busy: next(busy, said("fine"))  # type: ignore[misc]
         before = time.now
         ask(chats, f"{seconds}", time=time)
         assert low <= time.now - before <= high
@@ -187,7 +187,7 @@ def test_what_is_under_way_when_another_fails_is_kept(chats: ChatServer) -> None
     )
     spec = EndpointSpec(url=chats.url, concurrency=3)
     bodies = [{"messages": [{"content": text}]} for text in ("a", "b", "bad", "c", "d")]
-    found = []
+    found = list[int]()
     with EndpointClient(spec, "openai:toy") as client, pytest.raises(RefusedError):
         found.extend(index for index, _ in client.asked(bodies, MAX_TOKENS))
     assert sorted(found) == [0, 1]
@@ -196,12 +196,12 @@ def test_what_is_under_way_when_another_fails_is_kept(chats: ChatServer) -> None
 
 def test_requests_and_tokens_are_spread_over_the_minute(chats: ChatServer) -> None:
     for limits, seconds in (
-        ({"requests_per_minute": 30}, 2.0),
-        ({"tokens_per_minute": 600}, 1.0),
-        ({"requests_per_minute": 120, "tokens_per_minute": 600}, 1.0),
+        (EndpointSpec(requests_per_minute=30), 2.0),
+        (EndpointSpec(tokens_per_minute=600), 1.0),
+        (EndpointSpec(requests_per_minute=120, tokens_per_minute=600), 1.0),
     ):
         time = Time()
-        own = Limits(EndpointSpec(**limits), time.clock)
+        own = Limits(limits, time.clock)
         assert [own.delay(10) for _ in range(4)] == [0.0, seconds, 2 * seconds, 3 * seconds]
     time = Time()
     ask(chats, *"abcdefgh", time=time, requests_per_minute=6)
