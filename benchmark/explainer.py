@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from .records import UNDECLARED, WORDS, Completion, Prompt
 
@@ -15,7 +15,7 @@ class ExplainerCard:
 
     name: str  # What the user typed after `--model`
     # `baseline`, `oracle` (gets something that no contestant has), `local`, `lm-eval` (a model that
-    # lm-eval runs) or `custom`
+    # lm-eval runs), `endpoint` (one that a server runs) or `custom`
     kind: str
     access: str = UNDECLARED  # One of `ACCESS`; set by the harness where it makes the run
     revision: str | None = None  # Hub revision or None
@@ -33,6 +33,25 @@ class Explainer(Protocol):
         All prompts of one call share `template`, `instructions` and `shots`. A run that is repeated
         or resumed calls with the same batches, so a deterministic explainer gives the same rows.
         """
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """An explainer whose replies cost money: each is asked for and kept by itself."""
+
+    def complete_each(
+        self, prompts: Sequence[Prompt]
+    ) -> Generator[tuple[int, Completion], None, None]:
+        """Yield `(index of the prompt, reply)` as replies come."""
+
+    def spent_before(self, n_in: int, n_out: int) -> None:
+        """Count tokens of replies that a run file holds already."""
+
+    def price(self, n_in: int, n_out: int) -> dict[str, float]:
+        """Return what so many tokens cost, as a footer says it."""
+
+    def close(self) -> None:
+        """Close all connections."""
 
 
 # What a baseline opens: the training split with its truth, vectors, the target's weights, or what

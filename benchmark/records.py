@@ -172,6 +172,7 @@ class Completion:
     confidence: float | None = None  # Stated probability, 0 to 1, that the answer is right
     logprobs: Sequence[float] = field(default=(), compare=False)  # Of each token generated, natural
     ends: Sequence[int] = field(default=(), compare=False)  # Characters up to each of these tokens
+    reason: str | None = None  # Why it holds no text, or not all of it, if a server said so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,10 @@ from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
-from .lm_eval_models import LM_EVAL, LM_EVAL_KIND, check_lm_eval
+from .lm_eval_models import LM_EVAL, check_lm_eval
 from .objects import code_of, declared_identity, object_card
 from .spec import SPREAD, RunSpec
+from .text_models import ENDPOINT, TEXT_KINDS, check_endpoint
 
 PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
 PAPER_STOPS = (" [END]", "\n", ">>>.")  # Texts that end a reply there
@@ -124,13 +125,18 @@ def check_model(request: RunSpec, task: Task) -> None:
     model = request.model
     if request.explainer is not None and request.explainer_args:
         raise UsageError(f"{model} was made already; explainer arguments are for its name alone")
+    if request.endpoint is not None and not model.startswith(ENDPOINT):
+        raise UsageError(f"{model}: --endpoint and its limits are for --model openai:NAME")
     if request.explainer is not None:
+        return
+    if model.startswith(ENDPOINT):
+        check_endpoint(request, task)
         return
     if model.startswith(CUSTOM):
         check_custom(model)
         return
     if request.explainer_args:
-        raise UsageError("explainer arguments are for py:module:Class models only")
+        raise UsageError("explainer arguments are for py:module:Class and openai:NAME models only")
     if model.startswith(LM_EVAL):
         check_lm_eval(request, task)
     elif model.startswith(BASELINE):
@@ -159,6 +165,16 @@ def load_explainer(
             batch_size=request.batch_size,
             max_new_tokens=request.max_new_tokens,
             system=request.system,
+        )
+    if request.model.startswith(ENDPOINT):
+        from ..backends.explainer.through_endpoint import open_endpoint
+
+        return open_endpoint(
+            request.model,
+            request.server,
+            max_new_tokens=request.max_new_tokens,
+            system=request.system,
+            fields=request.explainer_args,
         )
     target = named_target(suite)
     if not request.model.startswith(BASELINE):
@@ -263,10 +279,10 @@ def under_protocol(
 
 def harness_access(explainer: ExplainerCard | Answering, queries: Iterable[Query]) -> str:
     """Return the access class of a run; a single query may stand for all of a task."""
-    known = ("local", LM_EVAL_KIND, "baseline", ORACLE)
+    known = ("local", *TEXT_KINDS, "baseline", ORACLE)
     if explainer.kind not in known or explainer.settings.get("own_code"):
         return UNDECLARED
     own = local_access(explainer.settings, queries)
-    if explainer.kind in ("local", LM_EVAL_KIND):
+    if explainer.kind in ("local", *TEXT_KINDS):
         return own
     return widest((own, find_baseline(explainer.name).access))

@@ -17,7 +17,8 @@ from ..runs.run import MAX_FILE_BYTES, Run, read_run
 from ..runs.writer import open_run
 from ..suite.select import tasks_of
 from ..suite.suite import Suite
-from .predict import finish, make_header, reply_fields
+from .predict import finish, make_header
+from .reply_row import reply_fields
 from .spec import RunSpec
 
 FORMATS = ("jsonl", "csv")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MissingPartError, UsageError
 from ..models.targets import home_folder
+from .text_models import OF_LM_EVAL, SECRETS, check_text_model
 
 if TYPE_CHECKING:
     from ..task import Task
@@ -19,18 +20,7 @@ if TYPE_CHECKING:
 
 LM_EVAL = "lm-eval:"
 """How the name of a model that lm-eval runs starts."""
-LM_EVAL_KIND = "lm-eval"
-"""Kind of such an explainer in a run's header."""
-NO_VECTORS = (
-    "models of lm-eval read text alone, and these queries have vectors; give the model's folder or "
-    "hub id as --model, or run it without vectors, as a control, with --no-vector"
-)
-"""What to do about a task with vectors."""
-
 _ADDRESS = "base_url"
-_SECRETS = frozenset(
-    {"api_key", "auth_token", "access_token", "hf_token", "token", "header", "password", "secret"}
-)
 _OWN_CODE = (_ADDRESS, "trust_remote_code")
 
 
@@ -42,7 +32,7 @@ def split_name(model: str) -> tuple[str, dict[str, str]]:
         key, equals, value = word.partition("=")
         if not equals or not key.isidentifier() or key in arguments:
             raise UsageError(f"{model!r}: expected lm-eval:BACKEND,key=value,... each key once")
-        if key in _SECRETS:
+        if key in SECRETS:
             raise UsageError(
                 f"the argument {key} of lm-eval would be written into the run file; leave it out "
                 "and set the variable of the environment that the backend reads"
@@ -83,21 +73,13 @@ def check_lm_eval(request: RunSpec, task: Task) -> None:
         raise MissingPartError(
             f"{request.model} needs lm-eval; pip install 'introspect-bench[lm-eval]'"
         )
-    given = {
-        "--injection": request.injection is not None,
-        "--family": request.family is not None,
-        "--decoding": request.decoding is not None,
-        "--thinking": request.thinking is not None,
-        "--dtype": request.dtype != "auto",
-    }
-    if wrong := [name for name, there in given.items() if there]:
-        raise UsageError(
-            f"{request.model}: {wrong[0]} is for models that this package loads; give lm-eval's "
-            "own arguments behind the backend, as in lm-eval:hf,pretrained=DIR,dtype=float32"
-        )
-    # of all tasks, those without vectors are answered; see the explainer's check_width
-    if task.name in request.tasks and task.uses_vector and not request.no_vector:
-        raise UsageError(f"{task.name}: {NO_VECTORS}")
+    check_text_model(
+        request,
+        task,
+        who=OF_LM_EVAL,
+        advice="give lm-eval's own arguments behind the backend, as in "
+        "lm-eval:hf,pretrained=DIR,dtype=float32",
+    )
 
 
 def _is_place(value: str) -> bool:

@@ -6,11 +6,10 @@ explainer that breaks the contract is named, its replies are never repaired.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,21 +17,21 @@ from typing import Any
 
 from ..cache import Progress, silent
 from ..errors import IntegrityError, UsageError
-from ..explainer import Explainer, ExplainerCard
+from ..explainer import Explainer, ExplainerCard, Priced
 from ..files import canonical_json, sha256_bytes
 from ..metrics.verdicts import METRIC_VERSION
 from ..prompts import PromptSpec, build_prompts, cut_batches, prompt_sha256, render_all
 from ..records import Completion, Prompt, Query
 from ..runs import provenance
 from ..runs.header import Answering, Asked, Environment, Generation, Header, Package, Target
-from ..runs.run import MAX_LINE_BYTES, encode_line
 from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
 from ..team import team
 from .check_reply import check_reply
-from .lm_eval_models import LM_EVAL_KIND
+from .reply_row import reply_fields
 from .spec import GENERATION
+from .text_models import TEXT_KINDS
 
 
 def check_run(
@@ -76,20 +75,22 @@ def predict(
             writers.append(writer)
             if unknown := sorted(writer.rows.keys() - {query.id for query in selected}):
                 raise IntegrityError(f"{out}: query id {unknown[0]} is not among the run's queries")
+            if isinstance(explainer, Priced):
+                explainer.spent_before(_sum(writer, "n_in"), _sum(writer, "n_out"))
             return {qid: row.get("key", "") for qid, row in writer.rows.items()}, writer.complete
 
         there, complete = team().share(open_there)
         if not complete:
             jobs = _lacking(out, build_prompts(spec, batches), key_base(header), there)
             progress(f"answering {spec.task.name}", len(there), len(selected))
-            for _, rows in team().deal(jobs, partial(_answered, explainer, spec.task)):
+            for rows in _answers(jobs, explainer, spec.task, there):
                 new = [row for row in rows if row["qid"] not in there]
                 for writer in writers:
                     writer.append(new)
                 there |= {row["qid"]: row["key"] for row in new}
                 progress(f"answering {spec.task.name}", len(there), len(selected))
             for writer in writers:
-                finish(writer, spec.task)
+                finish(writer, spec.task, explainer)
     return out
 
 
@@ -168,7 +169,7 @@ def row_fields(base: str, number: int, prompt: Prompt) -> dict[str, Any]:
 def generation_of(card: ExplainerCard) -> dict[str, Any]:
     """Return how replies of a local model are generated, as the run's header says it."""
     chosen = {name: card.settings.get(name) for name in GENERATION}
-    if card.kind == LM_EVAL_KIND:
+    if card.kind in TEXT_KINDS:
         return chosen
     return chosen | {"thinking": bool(chosen["thinking"])} if card.kind == "local" else {}
 
@@ -195,6 +196,27 @@ def _lacking(
     return found
 
 
+def _answers(
+    jobs: Sequence[Batch], explainer: Explainer, task: Task, there: Mapping[str, str]
+) -> Iterator[Rows]:
+    """Yield rows as they come: by batches, dealt to processes; one by one what costs money."""
+    if not isinstance(explainer, Priced):
+        for _, rows in team().deal(jobs, partial(_answered, explainer, task)):
+            yield rows
+        return
+    if team().size > 1:
+        raise UsageError("an endpoint is asked by one process; start it without torchrun")
+    for prompts, rows in jobs:
+        missing = [n for n, row in enumerate(rows) if row["qid"] not in there]
+        start = time.perf_counter()
+        with closing(explainer.complete_each([prompts[n] for n in missing])) as replies:
+            for number, reply in replies:
+                check_reply(reply, type(explainer).__qualname__)
+                ms = (time.perf_counter() - start) * 1000
+                yield [{**rows[missing[number]], **reply_fields(task, reply), "ms": ms}]
+                start = time.perf_counter()
+
+
 def _answered(explainer: Explainer, task: Task, batch: Batch) -> Rows:
     prompts, rows = batch
     start = time.perf_counter()
@@ -206,22 +228,24 @@ def _answered(explainer: Explainer, task: Task, batch: Batch) -> Rows:
     ]
 
 
-def finish(writer: RunWriter, task: Task) -> None:
+def _sum(writer: RunWriter, name: str) -> int:
+    return sum(row.get(name, 0) for row in writer.rows.values())
+
+
+def finish(writer: RunWriter, task: Task, explainer: Explainer | None = None) -> None:
     """Write the footer: how many replies can be read, and what they cost."""
     rows = writer.rows.values()
     unparsed = sum(task.parse(row["raw"]) is None for row in rows)
+    n_in, n_out = _sum(writer, "n_in"), _sum(writer, "n_out")
     writer.finish(
         counts={"scored": len(rows) - unparsed, "unparsed": unparsed},
         cost={
             "seconds": sum(row.get("ms", 0) for row in rows) / 1000,
-            "tokens_in": sum(row.get("n_in", 0) for row in rows),
-            "tokens_out": sum(row.get("n_out", 0) for row in rows),
+            "tokens_in": n_in,
+            "tokens_out": n_out,
+            **(explainer.price(n_in, n_out) if isinstance(explainer, Priced) else {}),
         },
     )
-
-
-MAX_REPLY_BYTES = MAX_LINE_BYTES - 1024  # Of what a row holds of a reply
-KEPT_BYTES = 4096  # Of one that has more; as many as can be submitted
 
 
 def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -240,45 +264,4 @@ def ask(explainer: Explainer, prompts: Sequence[Prompt]) -> list[Completion]:
     found = [Completion(text=reply) if isinstance(reply, str) else reply for reply in replies]
     for reply in found:
         check_reply(reply, name)
-    return found
-
-
-def reply_fields(task: Task, reply: Completion) -> dict[str, Any]:
-    """Return the fields of a row that come from the reply; only `raw` is ever scored.
-
-    A reply that no line of a run file can hold is cut, and its `reason` says so.
-    """
-    fields = _fields(task, reply)
-    if len(encode_line(fields)) <= MAX_REPLY_BYTES:
-        return fields
-    whole = reply.text.encode("utf-8", "surrogatepass")
-    kept = whole[:KEPT_BYTES].decode("utf-8", "ignore")
-    cut = dataclasses.replace(reply, text=kept, logprobs=(), ends=())
-    return _fields(task, cut) | {"reason": f"cut to {KEPT_BYTES} of {len(whole)} bytes"}
-
-
-def _fields(task: Task, reply: Completion) -> dict[str, Any]:
-    answer = task.parse(reply.text)
-    reason = None if answer else ("no answer found" if reply.text.strip() else "empty reply")
-    return {
-        "raw": reply.text,
-        "parsed": dataclasses.asdict(answer) if answer else None,
-        "status": "scored" if answer else "unparsed",
-        "reason": reason,
-        "n_in": int(reply.n_in),
-        "n_out": int(reply.n_out),
-        **_sureness(task, reply, readable=answer is not None),
-    }
-
-
-def _sureness(task: Task, reply: Completion, *, readable: bool) -> dict[str, float]:
-    """Return how sure of its answer an explainer was, as far as that is known."""
-    found = {} if reply.confidence is None else {"confidence": float(reply.confidence)}
-    if not reply.logprobs:
-        return found
-    found["logprob_reply"] = round(sum(reply.logprobs), 6)
-    end = task.verdict_end(reply.text) if task.verdict_end and readable else None
-    if end is not None:
-        n = sum(before < end for before in (0, *reply.ends[:-1]))
-        found["logprob_verdict"] = round(sum(reply.logprobs[:n]), 6)
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from ..backends.explainer.families import find_family
 from ..cache import Progress, silent
 from ..errors import UsageError
-from ..explainer import Explainer, ExplainerCard
+from ..explainer import Explainer, ExplainerCard, Priced
 from ..models.targets import find_name
 from ..prompts import AUTO_BATCH_SIZE, PromptSpec, render_all
 from ..registry import BASELINE, find_baseline, provided_tasks
@@ -29,6 +31,9 @@ from .explainers import (
 from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
 from .spec import SPREAD, RunSpec
+from .text_models import ENDPOINT
+
+TEXT_MODELS = (LM_EVAL, ENDPOINT)  # How names start of models that others run
 
 
 class RefusedTasksError(UsageError):
@@ -59,12 +64,21 @@ def run(
         from ..backends.models.devices import resolve_device
 
         request = replace(request, device=resolve_device(request.device))
+    with ExitStack() as stack:
+        return _run_all(request, tasks, stack, progress)
+
+
+def _run_all(
+    request: RunSpec, tasks: Sequence[tuple[Task, Suite]], stack: ExitStack, progress: Progress
+) -> tuple[Run, ...]:
     done, refused, loaded = [], [], None
     for task, suite in tasks:
         # baselines learn each task anew; anything else is loaded once
         if loaded is None or request.model.startswith(BASELINE):
             progress(f"loading {request.model}")
             loaded = load_explainer(request, task, suite, progress)
+            if isinstance(loaded[0], Priced):
+                stack.callback(loaded[0].close)
         if task.uses_vector and not request.no_vector:
             try:
                 check_width(loaded[0], suite)
@@ -103,19 +117,19 @@ def check(request: RunSpec, task: Task, suite: Suite) -> None:
             "models only"
         )
     spread = any(getattr(request, name) is not None for name in SPREAD)
-    if spread and (not local or request.model.startswith(LM_EVAL)):
+    if spread and (not local or request.model.startswith(TEXT_MODELS)):
         raise UsageError(
             f"{request.model}: --device-map and --quantization are for local language models only"
         )
     if request.base is not None:
-        if not local or request.model.startswith(LM_EVAL):
+        if not local:
             raise UsageError(f"{request.model}: a base is for adapters of local models only")
         find_name(request.base)
     if request.family is not None:
         find_family(request.family.partition(":")[0])
         if not local:
             raise UsageError(f"{request.model}: families are for local language models only")
-    if request.protocol is not None and request.model.startswith((BASELINE, LM_EVAL)):
+    if request.protocol is not None and request.model.startswith((BASELINE, *TEXT_MODELS)):
         raise UsageError(
             f"{request.model}: the paper's protocol is for local language models and your own code"
         )

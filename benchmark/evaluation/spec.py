@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..endpoint.limits import EndpointSpec
 from ..errors import UsageError, check_choice
 from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
@@ -43,8 +44,8 @@ INJECTIONS = "embedding, add:LAYER, replace:LAYER, own-layers, quoted-token or r
 class RunSpec:
     """Everything that says what a run is."""
 
-    # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, or
-    # `py:module:Class`
+    # `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`, `openai:NAME`,
+    # or `py:module:Class`
     model: str
     explainer: Explainer | None = None  # An object that answers, which `model` names
     suite: str = "smollm2-135m"  # Name of a suite, a folder, or `owner/name@commit`
@@ -77,7 +78,9 @@ class RunSpec:
     thinking: bool | None = None  # Whether a local model's replies begin with thinking; off if None
     system: str | None = None  # Text before the instructions of a local model's prompts
     protocol: str | None = None  # `paper`: ask in the words of arXiv:2511.08579, and end as there
-    explainer_args: Mapping[str, Any] = field(default_factory=dict)  # Of a `py:module:Class`
+    # Of a `py:module:Class`; or fields of an endpoint's requests
+    explainer_args: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: EndpointSpec | None = None  # Of `openai:NAME`: its server, and limits
     judge: bool = True  # Have descriptions judged once all are there
     output: Path | str = "runs"  # Folder of run files
 
@@ -105,6 +108,14 @@ class RunSpec:
                 check_choice(name.replace("_", " "), value, known)
         if self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype '{self.dtype}': expected {', '.join(DTYPES)}")
+
+    @property
+    def server(self) -> EndpointSpec:
+        """The server of `openai:NAME`, with the variable that holds the key it gets."""
+        from ..endpoint.address import default_key
+
+        spec = self.endpoint or EndpointSpec()
+        return replace(spec, key_env=spec.key_env or default_key(spec.url))
 
     @property
     def generation(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Answering:
     name: str
     """What the user typed after `--model`, without the path to a folder."""
     kind: str
-    """`baseline`, `oracle`, `local`, `lm-eval`, `custom`, or `imported`: replies made elsewhere."""
+    """`baseline`, `oracle`, `local`, `lm-eval`, `endpoint`, `custom` or `imported`."""
     revision: str | None
     """Commit of a hub model."""
     weights_sha256: Mapping[str, str]
@@ -113,7 +113,7 @@ class Answering:
     @property
     def runs_model(self) -> bool:
         """Whether it runs a model, or, being somebody's own, may do so."""
-        return self.kind in ("custom", "lm-eval") or bool(self.weights_sha256)
+        return self.kind in ("custom", "lm-eval", "endpoint") or bool(self.weights_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from ...benchmark.cache import Progress
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.evaluation.spec import RunSpec
+from ...benchmark.evaluation.text_models import TEXT_KINDS
 from ...benchmark.metrics.verdicts import normalise_content
 from ...benchmark.records import Answer, Replied
 from ...benchmark.registry import provided_tasks
@@ -180,6 +181,14 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     if explainer.kind == "custom":
         arguments = {name: value for name, value in kept.items() if name not in OWN_CODE}
         return found | {"dtype": check.dtype or "auto", "explainer_args": arguments}
+    if explainer.kind in TEXT_KINDS:
+        # what was left out of requests to an endpoint is left out again
+        fields = {"temperature": None, **kept["request"]} if "request" in kept else {}
+        return found | {
+            "explainer_args": fields,
+            "max_new_tokens": generation.max_new_tokens,
+            "system": generation.system or None,
+        }
     if explainer.kind != "local":
         return found | {"dtype": check.dtype or "auto", "n_train": kept.get("n_train")}
     return found | {

@@ -169,7 +169,7 @@ def run(
 
     Args:
         model: `baseline/NAME`, a folder, a hub id, a target's name, `lm-eval:BACKEND,ARGS`,
-            `py:module:Class`, or an object with a method `complete(prompts)`.
+            `openai:NAME`, `py:module:Class`, or an object with a method `complete(prompts)`.
         progress: told of downloads, queries answered and descriptions judged.
         **options: fields of `RunSpec`, such as `split="mini"`.
 

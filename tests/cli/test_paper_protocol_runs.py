@@ -39,7 +39,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, output = write_source(place), place / "suites"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTROSPECT_BENCH_CACHE", str(place / "cache"))
-        options = {"target": "qwen3-8b", "task": ABLATIONS, "splits": ["test"]}
+        options: dict[str, Any] = {"target": "qwen3-8b", "task": ABLATIONS, "splits": ["test"]}
         ib.data_import("paper", source=source, output=output, **options)
     return output
 

@@ -88,7 +88,7 @@ def _places(record: type, prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str,
     return found
 
 
-COST = ("seconds", "tokens_in", "tokens_out")
+COST = ("seconds", "tokens_in", "tokens_out", "price")
 FOOTER = [(("cost",), dict[str, float]), *((("cost", name), float) for name in COST)]
 ROW: list[tuple[tuple[str, ...], Any]] = [
     *((("raw",), str), (("status",), str), (("prompt_sha",), str), (("parsed",), Any)),
@@ -112,7 +112,10 @@ def changes(draw: st.DrawFn) -> list[Change]:
         name = draw(st.sampled_from(("entry", "header", "header", "row", "footer")))
         place, hint = draw(st.sampled_from(OBJECTS[name]))
         right = draw(st.integers(0, 3))
-        special = {"access": ACCESS, "kind": (*KINDS, "local", "custom", "lm-eval")}.get(place[-1])
+        special = {
+            "access": ACCESS,
+            "kind": (*KINDS, "local", "custom", "lm-eval", "endpoint"),
+        }.get(place[-1])
         values = st.sampled_from(special) if special and right else values_of(hint)
         found.append((name, place, draw(values if right else JSON)))
     return found

@@ -1,4 +1,4 @@
-"""What tests of several files share with `benchmark/judging/test_endpoint.py`."""
+"""A server on this machine that speaks chat completions, for judges and explainers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +28,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
     wait_seconds: float = 0.0
+    missing_bytes: int = 0  # announced and never sent
 
 
 @dataclass
@@ -70,9 +72,10 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(len(data) + reply.missing_bytes))
                 self.end_headers()
                 self.wfile.write(data)
+                self.close_connection = reply.missing_bytes > 0
             except OSError:  # the client has left
                 self.close_connection = True
 
@@ -82,12 +85,47 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class ChatServer(Server):
+    """A server that any chat is asked of; its script gets the last turn."""
+
+    def answer_to(self, body: dict[str, Any], key: str | None) -> Reply:
+        with self.lock:
+            self.requests.append(body)
+            self.keys.append(key)
+            return self.script(self.answers()[-1], self.answers().count(self.answers()[-1]))
+
+    def answers(self) -> list[str]:
+        return [one["messages"][-1]["content"] for one in self.requests]
+
+
+def said(
+    text: Any, *, n_in: int = 100, n_out: int = 10, finish: str = "stop", **more: Any
+) -> Reply:
+    """A reply as OpenAI's server sends it, tokens counted."""
+    choice = {"index": 0, "finish_reason": finish, "message": {"content": text, **more}}
+    usage = {"prompt_tokens": n_in, "completion_tokens": n_out}
+    return Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode())
+
+
+@pytest.fixture
+def chats(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """A server that says that nothing changes."""
+    with serving(ChatServer(script=lambda _text, _n: said("unchanged: A")), monkeypatch) as state:
+        assert isinstance(state, ChatServer)
+        yield state
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    with serving(Server(), monkeypatch) as state:
+        yield state
+
+
+@contextmanager
+def serving(state: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(VARIABLE, KEY)
-    state = Server()
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler(state))
     state.url = f"http://127.0.0.1:{http.server_port}/v1"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})

@@ -32,6 +32,7 @@ MAY_IMPORT = {
 }
 """Which folders a folder may import, besides itself; what is in `src` may import all."""
 HEAVY = {"torch", "transformers", "nnsight", "peft", "accelerate", "gguf", "datasets", "lm_eval"}
+HEAVY.add("inspect_ai")
 """Imported only in `benchmark/backends`, also inside functions."""
 BUILD = "build"
 """Folders of modules that measure a target, imported only to make suites."""

@@ -15,20 +15,18 @@ import torch
 
 from ...errors import MissingPartError, UsageError
 from ...evaluation.lm_eval_models import (
-    LM_EVAL_KIND,
-    NO_VECTORS,
     runs_own_code,
     shown_arguments,
     shown_name,
     split_name,
 )
+from ...evaluation.text_models import LM_EVAL_KIND, NO_VECTORS, OF_LM_EVAL
 from ...explainer import ExplainerCard
 from ...models.targets import home_folder, weight_files
-from ...records import SLOT, Completion, Prompt
+from ...records import Completion, Prompt
 from ...runs.reply_text import THINK, until_ended
 from ..models.batch import check_finite
-from .chat import PLACEHOLDER
-from .local import MAX_NEW_TOKENS
+from .through_endpoint import MAX_NEW_TOKENS, turns, words
 
 NO_REPLY = (
     "the backend of lm-eval gave no reply to some queries, or an empty one; run the same command "
@@ -79,7 +77,7 @@ class LmEvalExplainer:
 
     def check_width(self, _d_target: int) -> None:
         """Refuse vectors of any width."""
-        raise UsageError(NO_VECTORS)
+        raise UsageError(f"{OF_LM_EVAL} {NO_VECTORS}")
 
     def _check_logits(self, _module: Any, _inputs: Any, output: Any) -> None:
         first, last = self._asked[0].query.id, self._asked[-1].query.id
@@ -89,30 +87,22 @@ class LmEvalExplainer:
     def _is_reply(self, reply: object) -> bool:
         return isinstance(reply, str) and bool(reply.strip() or not self.hosted)
 
-    def _instructions(self, prompt: Prompt) -> str:
-        return "\n\n".join(filter(None, (self.system, prompt.instructions)))
-
     def _plain_text(self, prompt: Prompt) -> str:
-        shots = (f"{_words(shot.question)}\nAnswer: {shot.answer}" for shot in prompt.shots)
-        parts = (self._instructions(prompt), *shots)
+        shots = (f"{words(shot.question)}\nAnswer: {shot.answer}" for shot in prompt.shots)
+        parts = (turns(prompt, self.system)[0]["content"], *shots)
         head = "".join(f"{part.strip()}\n\n" for part in parts)
-        return f"{head}{_words(prompt.question)}\nAnswer:"
+        return f"{head}{words(prompt.question)}\nAnswer:"
 
     def _chat_text(self, prompt: Prompt) -> Any:
         """Turns as the backend renders them: text, or what it sends to its endpoint."""
-        instructions = self._instructions(prompt)
-        turns = []
-        for shot in prompt.shots:
-            turns.append({"role": "user", "content": _words(shot.question)})
-            turns.append({"role": "assistant", "content": shot.answer})
-        turns.append({"role": "user", "content": _words(prompt.question)})
-        system = {"role": "system", "content": instructions}
-        text = self.lm.apply_chat_template([system, *turns])
+        system, first, *rest = turns(prompt, self.system)
+        instructions = system["content"]
+        text = self.lm.apply_chat_template([system, first, *rest])
         if not isinstance(text, str) or instructions.strip() in text:
             return text
         # lm-eval leaves a system turn out where a template refuses it
-        first = {"role": "user", "content": f"{instructions}\n\n{turns[0]['content']}"}
-        return self.lm.apply_chat_template([first, *turns[1:]])
+        first = {"role": "user", "content": f"{instructions}\n\n{first['content']}"}
+        return self.lm.apply_chat_template([first, *rest])
 
     def _begun(self, text: Any) -> str:
         """How each reply begins by the prompt's own words, unless lm-eval cuts thinking off."""
@@ -209,8 +199,3 @@ def _hashes(arguments: dict[str, str]) -> dict[str, str]:
             prefix = "" if key in ("pretrained", "model") else f"{key}/"
             found |= {f"{prefix}{name}": sha for name, sha in weight_files(folder).items()}
     return found
-
-
-def _words(question: str) -> str:
-    """A question with its vector left out, as a local model reads it."""
-    return question.replace(f" {SLOT}", SLOT).replace(SLOT, PLACEHOLDER)

@@ -17,7 +17,7 @@ from ...errors import IntegrityError, UsageError
 from ...metrics.bootstrap import estimates
 from ...metrics.verdicts import METRIC_VERSION, evaluate
 from ...prompts import render_all
-from ...records import Replied, Scored
+from ...records import GroundTruth, Query, Replied, Scored
 from ...registry import get_task
 from ...runs.reply_text import until_ended
 from ...scoring.correct import of_kind
@@ -77,23 +77,26 @@ def documents(*, suite: str, split: str, form: str, **said: Any) -> dict[str, An
                 f"the file of this task was written for {name} {said.get(name)!r}, here it is "
                 f"{ours!r}; write it again with introspect-bench export --to lm-eval DIR"
             )
-    answers = found.answers(split)
-    by_id = {one.query.id: one.rendered for one in render_all(task, found.queries(split))}
-    plain = form == PLAIN
-    rows = [
+    rows = prompts(found, split, plain=form == PLAIN)
+    said = {"suite": suite, "split": split, "form": form}
+    return {split: datasets.Dataset.from_list([row | said for row in rows])}
+
+
+def prompts(suite: Suite, split: str, *, plain: bool = False) -> list[dict[str, str]]:
+    """Return each query's `id`, `group`, `system`, `prompt` and `target`, the right reply."""
+    task, answers = get_task(TASK), suite.answers(split)
+    by_id = {one.query.id: one.rendered for one in render_all(task, suite.queries(split))}
+    return [
         {
             "id": query.id,
-            "suite": suite,
-            "split": split,
-            "form": form,
+            "group": query.group,
             "system": f"{text.instructions.strip()}\n\n" if plain else text.instructions,
             "prompt": f"{text.question}\nAnswer:" if plain else text.question,
             "target": task.format_answer(answers[query.id]),
         }
-        for query in found.queries(split)
+        for query in suite.queries(split)
         for text in (by_id[query.id],)
     ]
-    return {split: datasets.Dataset.from_list(rows)}
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Item]:
@@ -141,16 +144,17 @@ def _guarded_task() -> Any:
 def _aggregation(name: str) -> Callable[[Sequence[Item]], float]:
     def aggregate(items: Sequence[Item]) -> float:
         """Return one metric of introspect-bench over all queries, as `score` does."""
-        return _metrics(tuple(map(tuple, items)))[name]
+        return all_metrics(tuple(map(tuple, items)))[name]
 
     return aggregate
 
 
 @lru_cache(maxsize=4)
-def _metrics(items: tuple[Item, ...]) -> dict[str, float]:
+def all_metrics(items: tuple[Item, ...]) -> dict[str, float]:
+    """Return every metric by name; NaN where there is none."""
     task = get_task(TASK)
     kinds = task.headline_kinds
-    headline = [one for one in _graded(items) if kinds is None or one.query.kind in kinds]
+    headline = [one for one in graded(items) if kinds is None or one.query.kind in kinds]
     if not headline:
         return dict.fromkeys(metric_names(), math.nan)
     table = make_table(headline)
@@ -160,17 +164,22 @@ def _metrics(items: tuple[Item, ...]) -> dict[str, float]:
     return found | dict(zip((task.headline + LOW, task.headline + HIGH), ends, strict=True))
 
 
-def _graded(items: Sequence[Item]) -> list[Scored]:
+def graded(items: Sequence[Item]) -> list[Scored]:
     """Put replies to queries of one split beside their truth, in the suite's order."""
     task, (name, split, *_) = get_task(TASK), items[0]
-    suite = find_suite(name, TASK)
     replies = {key: reply for _, _, key, reply in items}
-    truth = suite.truth(split)
-    graded = []
-    for query in suite.queries(split):
+    found = []
+    for query, truth in _split(name, split):
         if query.id in replies:
             raw = replies[query.id]
             reply = Replied(query=query, raw=raw, answer=task.parse(raw))
-            answer = of_kind(reply, truth[query.id])
-            graded.append(Scored(query=query, raw=raw, answer=answer, truth=truth[query.id]))
-    return graded
+            answer = of_kind(reply, truth)
+            found.append(Scored(query=query, raw=raw, answer=answer, truth=truth))
+    return found
+
+
+@lru_cache(maxsize=2)
+def _split(name: str, split: str) -> list[tuple[Query, GroundTruth]]:
+    suite = find_suite(name, TASK)
+    truth = suite.truth(split)
+    return [(query, truth[query.id]) for query in suite.queries(split)]

@@ -36,7 +36,14 @@ RATERS = "A language model as judge"
     metavar="URL",
     help="OpenAI-compatible server, such as http://localhost:8000/v1; without it, a local model.",
 )
-@grouped(RATERS, "--key-variable", metavar="NAME", help="Environment variable with its key.")
+@grouped(
+    RATERS,
+    "--key-env",
+    "--key-variable",
+    "key_variable",
+    metavar="NAME",
+    help="Environment variable with its key.",
+)
 @grouped(RATERS, "--no-schema", is_flag=True, help="For servers that know no response_format.")
 def command(
     runs: tuple[Path, ...],
@@ -59,7 +66,7 @@ def command(
     replies raw, and fails if more than 2 % of them are malformed.
     """
     if model is None and (endpoint or key_variable or no_schema):
-        raise click.UsageError("--endpoint, --key-variable and --no-schema go with --model")
+        raise click.UsageError("--endpoint, --key-env and --no-schema go with --model")
     if model is not None and judges:
         raise click.UsageError("--judge and --model are different judges; give one of them")
     server: dict[str, Any] = {

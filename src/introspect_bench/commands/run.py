@@ -11,6 +11,8 @@ import click
 
 from .. import api
 from ..bars import progress
+from ..benchmark.endpoint.chat_reply import FILTERED
+from ..benchmark.endpoint.limits import OPENAI, EndpointSpec
 from ..benchmark.evaluation.spec import PROTOCOLS, RunSpec
 from ..benchmark.export import tables as table
 from ..console import (
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from ..benchmark.evaluation.plan import TaskPlan
     from ..benchmark.runs.run import Run
 
+SERVED = (
+    *("url", "key_env", "concurrency", "timeout_seconds", "requests_per_minute"),
+    *("tokens_per_minute", "price_in", "price_out", "max_cost"),
+)
+"""Options that are fields of `EndpointSpec`."""
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSpec)}
 """Defaults of the options, by name."""
 
@@ -52,6 +59,7 @@ def batch_size(_ctx: click.Context, _param: click.Parameter, word: str) -> int |
 
 
 VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local language models", "More"
+SERVER = "A model behind an endpoint"
 
 
 @click.command(cls=Grouped)
@@ -60,8 +68,8 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
     "-m",
     required=True,
     metavar="MODEL",
-    help="baseline/NAME, a folder, a hub id, a target's name, lm-eval:BACKEND,ARGS, or "
-    "py:module:Class.",
+    help="baseline/NAME, a folder, a hub id, a target's name, lm-eval:BACKEND,ARGS, openai:NAME, "
+    "or py:module:Class.",
 )
 @click.option("--task", "-t", "tasks", multiple=True, metavar="NAME", help="Default: all tasks.")
 @option("--split", metavar="NAME", help="train, validation, test, or mini.")
@@ -130,12 +138,44 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 @option("--device-map", title=LOCAL, metavar="auto", help="Spread the model over all devices.")
 @option("--quantization", title=LOCAL, metavar="8bit|4bit", help="Pack its weights (bitsandbytes).")
 @grouped(
+    SERVER,
+    "--endpoint",
+    "url",
+    metavar="URL",
+    help=f"OpenAI-compatible server of openai:NAME, up to /v1; {OPENAI} if not given.",
+)
+@grouped(
+    SERVER,
+    "--key-env",
+    metavar="NAME",
+    help="Environment variable with its key; OPENAI_API_KEY if not given.",
+)
+@grouped(SERVER, "--concurrency", type=int, metavar="N", help="Most requests under way; 4.")
+@grouped(SERVER, "--timeout", "timeout_seconds", type=float, metavar="S", help="Of a reply; 60.")
+@grouped(SERVER, "--requests-per-minute", type=float, metavar="N", help="Most requests a minute.")
+@grouped(
+    SERVER,
+    "--tokens-per-minute",
+    type=float,
+    metavar="N",
+    help="Most tokens a minute: of prompts, estimated, and of replies at their longest.",
+)
+@grouped(SERVER, "--price-in", type=float, metavar="X", help="Of a million tokens of prompts.")
+@grouped(SERVER, "--price-out", type=float, metavar="X", help="Of a million tokens of replies.")
+@grouped(
+    SERVER,
+    "--max-cost",
+    type=float,
+    metavar="X",
+    help="Stop before the replies in the run files cost more; needs both prices.",
+)
+@grouped(
     MORE,
     "--explainer-args",
     "arguments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Argument of a py:module:Class; may be repeated.",
+    help="Argument of a py:module:Class, or field of an endpoint's requests; may be repeated.",
 )
 @config_option(MORE)
 @grouped(MORE, "--queries", metavar="ID,...", help="Only these queries (partial run).")
@@ -166,12 +206,15 @@ def command(
     from ..benchmark.evaluation.explainers import parse_arguments
     from ..benchmark.evaluation.run import RefusedTasksError
 
+    server = {name: options.pop(name) for name in SERVED}
+    server = {name: value for name, value in server.items() if value is not None}
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     options |= {
         "queries": None if queries is None else queries.split(","),
         "injection": parse_injection(*vectors),
         "explainer_args": parse_arguments(arguments),
         "judge": not no_judge,
+        "endpoint": EndpointSpec(**server) if server else None,
     }
     if dry_run:
         with progress():
@@ -212,7 +255,11 @@ def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> N
         emit_labels(results)
     for run in runs:
         there = "" if run.asked else ", complete already, nothing asked"
+        price = (run.footer or {}).get("cost", {}).get("price")
+        there += "" if price is None else f", price of all replies {price:.6g}"
         click.echo(f"{run.path}: {len(run.rows)} queries answered{there}")
+        if held := sum(row.get("reason") == FILTERED for row in run.rows.values()):
+            click.echo(f"{run.path}: replies held back by a content filter: {held}", err=True)
 
 
 def _emit_plans(plans: Sequence[TaskPlan], as_json: bool) -> None:

@@ -11,8 +11,9 @@ import pytest
 from tiny_judges import ATTACKS, compared, rated
 from tiny_servers import KEY, VARIABLE, Reply, Server, server
 
+from introspect_bench.benchmark.endpoint.client import ATTEMPTS
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError, UsageError
-from introspect_bench.benchmark.judging.endpoint import ATTEMPTS, EndpointJudge
+from introspect_bench.benchmark.judging.endpoint import EndpointJudge
 from introspect_bench.benchmark.judging.rubric import INSTRUCTIONS, judge_answers
 
 __all__ = ["server"]

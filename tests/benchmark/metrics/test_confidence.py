@@ -18,7 +18,8 @@ from tiny_runs import header, pred, save
 
 from introspect_bench.benchmark.backends.explainer.chat import joined
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
-from introspect_bench.benchmark.evaluation.predict import ask, reply_fields
+from introspect_bench.benchmark.evaluation.predict import ask
+from introspect_bench.benchmark.evaluation.reply_row import reply_fields
 from introspect_bench.benchmark.metrics.activations import auroc
 from introspect_bench.benchmark.metrics.confidence import (
     calibration_error,

@@ -1,0 +1,1 @@
+"""One client for servers that speak OpenAI's chat completions."""
