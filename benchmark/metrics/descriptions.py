@@ -33,14 +33,18 @@ class GroupWeights:
     ) -> None:
         """Weights of groups, (..., n_groups), and each query's group, (n_queries,)."""
         self._counts, self.group = counts, group
-        self._columns = {} if asked_before is None else dict(asked_before._columns)
+        self._columns: dict[bytes, FloatArray] = {}
+        if asked_before is not None:
+            self._columns |= asked_before._columns
         columns = [*self._columns.values()]
         sums = self._product(np.stack(columns, axis=1)) if columns else np.empty(0)
-        self._sums = dict(zip(self._columns, np.moveaxis(sums, -1, 0), strict=True))
+        self._sums: dict[bytes, FloatArray] = dict(
+            zip(self._columns, np.moveaxis(sums, -1, 0), strict=True)
+        )
 
     def sum(self, column: npt.NDArray[Any]) -> FloatArray:
         """Sum whole numbers, (n_queries,), to (...)."""
-        by_group = np.bincount(self.group, weights=column)
+        by_group = np.bincount(self.group, weights=column).astype(np.float64)
         key = by_group.tobytes()
         if key not in self._sums:
             self._columns[key] = by_group
@@ -121,8 +125,10 @@ def weighted_sum(column: npt.NDArray[Any], weights: Weights) -> FloatArray:
 
 def check_weights(weights: Weights) -> FloatArray:
     """Return the weight of all queries; refuse resamples in which none has weight."""
-    grouped = isinstance(weights, GroupWeights)
-    total = weighted_sum(np.ones_like(weights.group), weights) if grouped else weights.sum(axis=-1)
+    if isinstance(weights, GroupWeights):
+        total = weights.sum(np.ones_like(weights.group))
+    else:
+        total = np.asarray(weights.sum(axis=-1))
     if not (total > 0).all():
         raise ValueError("no weight: a mean over nothing has no value")
-    return np.asarray(total)
+    return total

@@ -31,7 +31,11 @@ def new_entry(source: Path, change: Callable[[Rows, str], object], **fields: obj
     for name, value in {"org": "globex", "name": "New", **fields}.items():
         set_field(folder, name, value)
     for path in sorted(folder.glob("*.jsonl")):
-        folder = forge(folder, lambda rows, of=path.stem: change(rows, of), name=path.name)
+
+        def own(rows: Rows, task: str = path.stem) -> None:
+            change(rows, task)
+
+        folder = forge(folder, own, name=path.name)
     return folder
 
 

@@ -81,7 +81,7 @@ def main() -> int:
         os.environ["INTROSPECT_BENCH_CACHE"] = place
         made = list(make_runs(Path(place), given.rows))
         build = ("board", "build", given.submissions.resolve(), "--no-cache", "-o")
-        lines = (
+        lines: tuple[tuple[str, list[str | Path], int, float], ...] = (
             ("score, an entry", ["score", "--json", *runs], n, PER_ENTRY),
             ("board build, an entry", [*build, Path(place) / "site"], n, PER_ENTRY),
             (f"score {given.rows:,} rows", ["score", "--json", *made], 1, ALL_ROWS),
