@@ -15,7 +15,7 @@ from ..benchmark.suite.suite import Suite
 from ..benchmark.task import Task
 from .registry import BASELINES
 
-__all__ = ["BASELINES", "check_baseline", "make_baseline", "reference_folder"]
+__all__ = ["BASELINES", "check_baseline", "make_baseline", "reference_folder", "reference_names"]
 
 
 def make_baseline(
@@ -97,6 +97,14 @@ def _learners() -> dict[str, Learner]:
         "unchanged": constant.learn_unchanged,
         "source-oracle": constant.learn_source,
     }
+
+
+def reference_names() -> tuple[str, ...]:
+    """Names of all recipes of reference explainers, and of their controls without vectors."""
+    from .recipes import NO_VECTOR, REFERENCES
+
+    names = (spec.name for spec in REFERENCES)
+    return tuple(f"{name}{end}" for name in names for end in ("", NO_VECTOR))
 
 
 def reference_folder(name: str) -> Path:

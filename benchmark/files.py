@@ -83,13 +83,7 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
     if _nesting(data) > MAX_DEPTH:
         raise IntegrityError(f"{where}: nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique_keys,
-            parse_float=_finite_float,
-            parse_int=_small_integer,
-            parse_constant=_refuse_constant,
-        )
+        value = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{where}: not UTF-8 at byte {error.start}") from error
     except RecursionError as error:
@@ -262,3 +256,11 @@ def _small_integer(text: str) -> int:
 
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"number {text} is not allowed")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys,
+    parse_float=_finite_float,
+    parse_int=_small_integer,
+    parse_constant=_refuse_constant,
+)

@@ -64,6 +64,9 @@ class Baselines(Protocol):
     ) -> tuple[Explainer, ExplainerCard]:
         """Learn or load a baseline."""
 
+    def reference_names(self) -> tuple[str, ...]:
+        """Names of all recipes of trained explainers and of their controls."""
+
     def reference_folder(self, name: str) -> Path:
         """Folder of a trained explainer's weights, or raise MissingPartError."""
 

@@ -22,6 +22,7 @@ a verdict and does not say the same.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..benchmark.records import Answer, Choice
 from ..benchmark.runs.reply_text import clean_reply, drop_label, is_label, unbox, without_thinking
@@ -103,6 +104,7 @@ def _read(line: str) -> Answer | None:
     return Answer(changed=found["un"] is None, content=content)
 
 
+@lru_cache(maxsize=1 << 13)
 def parse_answer(raw: str) -> Answer | None:
     """Answer in a reply, or None if it has none or two; see the grammar above."""
     text = clean_reply(raw)
@@ -178,6 +180,7 @@ _CHOICE = re.compile(
 _MENTION = re.compile(r"\bpart[*_`]*\s*:", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1 << 13)
 def parse_choice(raw: str) -> Choice | None:
     """Choice in a reply, or None if its first line is none or a later one names another part."""
     lines = [line for line in (clean_reply(raw) or "").splitlines() if line and not is_label(line)]

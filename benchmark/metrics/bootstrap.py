@@ -7,10 +7,11 @@ Generator alone. Parts of queries are many, so there are no tests on them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -20,13 +21,11 @@ import numpy.typing as npt
 
 from .. import files
 from ..records import Described, Query, Replied, Scored
-from .verdicts import METRICS, FloatArray, Table, evaluate, of_part
+from .verdicts import METRICS, FloatArray, GroupWeights, Table, evaluate, of_part
 
 N_RESAMPLES = 2000
 LEVEL = 0.95  # Coverage of an interval
 MAX_LACKING = 0.01  # Most resamples without a value of a metric that has an interval
-
-_CHUNK = 250
 
 
 def bootstrap(
@@ -69,11 +68,14 @@ def resample(
     where a metric has no value.
     """
     check_same_queries(tables)
-    parts: dict[str, list[FloatArray]] = {name: [] for name in names}
-    for weights in _weights(tables[0], n_resamples, rng):
-        for name in names:
-            parts[name].append(np.stack([METRICS[name](table, weights) for table in tables]))
-    return {name: np.concatenate(values, axis=1) for name, values in parts.items()}
+    group, state = tables[0].group, files.canonical_json(rng.bit_generator.state)
+    counts, after = _counts(state, tables[0].n_groups, n_resamples)
+    rng.bit_generator.state = json.loads(after)
+    trial = GroupWeights(np.ones((1, tables[0].n_groups)), group)
+    for name, table in itertools.product(names, tables):
+        METRICS[name](table, trial)
+    weights = GroupWeights(counts, group, trial)
+    return {name: np.stack([METRICS[name](table, weights) for table in tables]) for name in names}
 
 
 def difference(
@@ -131,23 +133,16 @@ def ends(values: FloatArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _weights(table: Table, n_resamples: int, rng: np.random.Generator) -> Iterator[FloatArray]:
-    """Yield weights of the queries, (at most _CHUNK, n_queries), `n_resamples` rows in all."""
-    state = files.canonical_json(rng.bit_generator.state)
-    counts, after = _counts(state, table.n_groups, n_resamples)
-    rng.bit_generator.state = json.loads(after)
-    for start in range(0, n_resamples, _CHUNK):
-        yield counts[start : start + _CHUNK, table.group].astype(np.float64)
-
-
 @lru_cache(maxsize=64)
-def _counts(state: str, n_groups: int, n_resamples: int) -> tuple[npt.NDArray[np.int32], str]:
+def _counts(
+    state: str, n_groups: int, n_resamples: int
+) -> tuple[npt.NDArray[np.unsignedinteger[Any]], str]:
     """Counts (n_resamples, n_groups), and the PCG64 state afterwards; one seed is used often."""
     bits = np.random.PCG64()
     bits.state = json.loads(state)
     shares = np.full(n_groups, 1 / n_groups)
     counts = np.random.Generator(bits).multinomial(n_groups, shares, size=n_resamples)
-    return counts.astype(np.int32), files.canonical_json(bits.state)
+    return counts.astype(np.min_scalar_type(n_groups)), files.canonical_json(bits.state)
 
 
 MARGIN_ENDS = (0.1, 0.3)
@@ -223,8 +218,8 @@ def differences(
     return found
 
 
-def take(table: Table, chosen: npt.NDArray[np.bool_]) -> Table:
-    """Return the chosen rows, (n_queries,), of a table, with its groups numbered anew."""
+def take(table: Table, chosen: npt.NDArray[np.bool_] | Sequence[int]) -> Table:
+    """Return the chosen rows, by mask or place, of a table, with its groups numbered anew."""
     kind: Any = type(table)
     columns = {column.name: getattr(table, column.name)[chosen] for column in fields(kind)}
     columns["group"] = np.unique(columns["group"], return_inverse=True)[1].astype(np.int64)

@@ -13,8 +13,52 @@ import numpy as np
 import numpy.typing as npt
 
 UNIT = 1_000_000  # Steps of 1 in a column
+_CHUNK = 1 << 18  # Numbers that are made floating at once
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class GroupWeights:
+    """Weights of queries that are those of their groups: far fewer numbers to sum over.
+
+    Metrics ask for few sums, the same ones again and again; each is computed once, and those that
+    `asked_before` was asked for on other weights all together, in one product.
+    """
+
+    def __init__(
+        self,
+        counts: npt.NDArray[np.number[Any]],
+        group: npt.NDArray[np.int64],
+        asked_before: GroupWeights | None = None,
+    ) -> None:
+        """Weights of groups, (..., n_groups), and each query's group, (n_queries,)."""
+        self._counts, self.group = counts, group
+        self._columns: dict[bytes, FloatArray] = {}
+        if asked_before is not None:
+            self._columns |= asked_before._columns
+        columns = [*self._columns.values()]
+        sums = self._product(np.stack(columns, axis=1)) if columns else np.empty(0)
+        self._sums: dict[bytes, FloatArray] = dict(
+            zip(self._columns, np.moveaxis(sums, -1, 0), strict=True)
+        )
+
+    def sum(self, column: npt.NDArray[Any]) -> FloatArray:
+        """Sum whole numbers, (n_queries,), to (...)."""
+        by_group = np.bincount(self.group, weights=column).astype(np.float64)
+        key = by_group.tobytes()
+        if key not in self._sums:
+            self._columns[key] = by_group
+            self._sums[key] = self._product(by_group)
+        return self._sums[key]
+
+    def _product(self, columns: FloatArray) -> FloatArray:
+        rows, step = self._counts.reshape(-1, len(columns)), max(1, _CHUNK // len(columns))
+        starts = range(0, len(rows), step)
+        sums = np.concatenate([rows[at : at + step].astype(np.float64) @ columns for at in starts])
+        return sums.reshape(self._counts.shape[:-1] + columns.shape[1:])
+
+
+Weights = FloatArray | GroupWeights
 Column = npt.NDArray[np.int64]
 
 
@@ -54,31 +98,37 @@ class DescriptionTable(Table):
     weighted_r: Column  # Weighted correlation over random windows, (n_queries,)
 
 
-def matched_auroc(table: DescriptionTable, weights: FloatArray) -> FloatArray:
+def matched_auroc(table: DescriptionTable, weights: Weights) -> FloatArray:
     """Return the mean of 2 AUROC - 1 over features with matched tokens; NaN without weight."""
     check_weights(weights)
-    own = weights * table.marked
-    total = own.sum(axis=-1)
+    total = weighted_sum(table.marked, weights)
     found: FloatArray = np.full_like(total, np.nan)
-    np.divide(weighted_sum(table.matched_auroc, own), total * UNIT, out=found, where=total > 0)
+    area = weighted_sum(table.matched_auroc * table.marked, weights)
+    np.divide(area, total * UNIT, out=found, where=total > 0)
     return found
 
 
-def weighted_r(table: DescriptionTable, weights: FloatArray) -> FloatArray:
+def weighted_r(table: DescriptionTable, weights: Weights) -> FloatArray:
     """Return the mean over features of the weighted correlation over random windows, -1 to 1."""
-    check_weights(weights)
-    return np.asarray(weighted_sum(table.weighted_r, weights) / (weights.sum(axis=-1) * UNIT))
+    return np.asarray(weighted_sum(table.weighted_r, weights) / (check_weights(weights) * UNIT))
 
 
 METRICS = {"matched_auroc": matched_auroc, "weighted_r": weighted_r}
 
 
-def weighted_sum(column: npt.NDArray[Any], weights: FloatArray) -> FloatArray:
+def weighted_sum(column: npt.NDArray[Any], weights: Weights) -> FloatArray:
     """Sum whole numbers, exact in any order: results do not depend on threads or the BLAS."""
+    if isinstance(weights, GroupWeights):
+        return weights.sum(column)
     return np.asarray(weights @ column.astype(np.float64))
 
 
-def check_weights(weights: FloatArray) -> None:
-    """Refuse resamples in which no query has weight."""
-    if not (weights.sum(axis=-1) > 0).all():
+def check_weights(weights: Weights) -> FloatArray:
+    """Return the weight of all queries; refuse resamples in which none has weight."""
+    if isinstance(weights, GroupWeights):
+        total = weights.sum(np.ones_like(weights.group))
+    else:
+        total = np.asarray(weights.sum(axis=-1))
+    if not (total > 0).all():
         raise ValueError("no weight: a mean over nothing has no value")
+    return total

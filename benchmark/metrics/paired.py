@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .bootstrap import LEVEL, N_RESAMPLES, difference
 from .bootstrap import check_same_queries as check_same_queries
 from .bootstrap import resample as resample
-from .verdicts import METRICS, SHARES, FloatArray, Table, groups_right
+from .verdicts import METRICS, SHARES, FloatArray, GroupWeights, Table, groups_right
 
 N_PERMUTATIONS = 9999  # Unless there are fewer in all; the least p is 1 / 10,000
 POWER = 0.8  # Chance of finding a difference of the minimum detectable size
@@ -145,11 +145,11 @@ def permutation_test(
     both = _joined(first, second)
     metric = METRICS[name]
 
-    def weights(chosen: npt.NDArray[np.int64]) -> FloatArray:
-        """Weights of the joined table's queries if these groups answer, (..., 2 * n_queries)."""
+    def weights(chosen: npt.NDArray[np.int64]) -> GroupWeights:
+        """Weights of the joined table's queries if these groups answer."""
         groups = np.zeros((*chosen.shape[:-1], 2 * n))
         np.put_along_axis(groups, chosen, 1, axis=-1)
-        return groups[..., both.group]
+        return GroupWeights(groups, both.group)
 
     def difference(
         one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], axis: int

@@ -20,8 +20,9 @@ from .._version import METRIC_VERSION as METRIC_VERSION
 from ..scoring.correct import normalise_content as normalise_content
 from . import descriptions as description_metrics
 from .descriptions import FloatArray as FloatArray
+from .descriptions import GroupWeights as GroupWeights
 from .descriptions import Table as Table
-from .descriptions import check_weights, weighted_sum
+from .descriptions import Weights, check_weights, weighted_sum
 
 NO_VERDICT = -1  # Value of `pred_changed` for a query that is unparsed or missing
 
@@ -30,7 +31,7 @@ WHICH_CHANCE = 0.25  # Share of `which` queries that a guess has right
 BALANCED_KINDS = ("hint", "context")  # Kinds of which `kind_mean` takes the balanced exact match
 
 Bools = npt.NDArray[np.bool_]
-Metric = Callable[[Any, FloatArray], FloatArray]
+Metric = Callable[[Any, Weights], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class ScoreTable(Table):
     kind: npt.NDArray[np.str_]  # Kind of the query, (n_queries,)
 
 
-def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
+def balanced_exact_match(table: ScoreTable, weights: Weights) -> FloatArray:
     """Return the geometric mean of the exact match on `changed` and on `unchanged` queries.
 
     The G-mean of imbalanced classification (Kubat and Matwin, "Addressing the Curse of Imbalanced
@@ -53,7 +54,7 @@ def balanced_exact_match(table: ScoreTable, weights: FloatArray) -> FloatArray:
     return _balanced(table, weights, _asks_verdict(table))
 
 
-def kind_mean(table: ScoreTable, weights: FloatArray) -> FloatArray:
+def kind_mean(table: ScoreTable, weights: Weights) -> FloatArray:
     """Return the mean of balanced exact match on hints and on contexts, and rescaled `which`.
 
     `which` goes from a guess (0) to all (1) and is not clipped: no answer at all stands at -1/9.
@@ -63,17 +64,15 @@ def kind_mean(table: ScoreTable, weights: FloatArray) -> FloatArray:
     return np.asarray(np.mean(parts, axis=0))
 
 
-def has_changed_macro_f1(table: ScoreTable, weights: FloatArray) -> FloatArray:
+def has_changed_macro_f1(table: ScoreTable, weights: Weights) -> FloatArray:
     """Return the mean of the F1 scores of `changed` and `unchanged`.
 
     F1 = 2 TP / (2 TP + FP + FN), van Rijsbergen, Information Retrieval (1979), chapter 7. A query
     without a verdict is a false negative of its true class and a false positive of none. A class
     that is neither true nor answered anywhere has no F1 and is left out of the mean.
     """
-    check_weights(weights)
+    total, classes = (np.zeros_like(check_weights(weights)) for _ in range(2))
     asked = _asks_verdict(table)
-    total = np.zeros(weights.shape[:-1])
-    classes = np.zeros(weights.shape[:-1])
     for verdict in (False, True):
         true = asked & (table.true_changed == verdict)
         answered = asked & (table.pred_changed == int(verdict))
@@ -89,10 +88,12 @@ def groups_right(table: ScoreTable) -> Bools:
     return np.asarray(np.bincount(table.group, weights=~table.exact) == 0)
 
 
-def _group_consistency(table: ScoreTable, weights: FloatArray) -> FloatArray:
+def _group_consistency(table: ScoreTable, weights: Weights) -> FloatArray:
     """Share of groups that are right; one with a single query has nothing to be consistent with."""
-    first = np.unique(table.group, return_index=True)[1]  # (n_groups,)
-    return _share(groups_right(table), np.bincount(table.group) > 1, weights[..., first])
+    starts = np.unique(table.group, return_index=True)[1]  # (n_groups,)
+    first = np.zeros(table.n, dtype=np.bool_)
+    first[starts[np.bincount(table.group) > 1]] = True
+    return _share(groups_right(table)[table.group], first, weights)
 
 
 # Metrics that are shares of queries: which are right, and among which, both (n_queries,)
@@ -148,13 +149,13 @@ def _asks_verdict(table: ScoreTable) -> Bools:
     return np.asarray(table.kind != WHICH)
 
 
-def _balanced(table: ScoreTable, weights: FloatArray, among: Bools) -> FloatArray:
+def _balanced(table: ScoreTable, weights: Weights, among: Bools) -> FloatArray:
     changed, unchanged = (among & side for side in (table.true_changed, ~table.true_changed))
     shares = [_share(table.exact, side, weights) for side in (unchanged, changed)]
     return np.asarray(np.sqrt(shares[0] * shares[1]))
 
 
-def _share(hits: Bools, among: Bools, weights: FloatArray) -> FloatArray:
+def _share(hits: Bools, among: Bools, weights: Weights) -> FloatArray:
     """Share of hits among some queries; NaN where those have no weight."""
     check_weights(weights)
     return _ratio(weighted_sum(hits & among, weights), weighted_sum(among, weights))

@@ -218,30 +218,30 @@ def _add(row: dict[str, Any], rows: dict[str, Mapping[str, Any]], where: str) ->
         raise IntegrityError(f"{where}: query id {qid} appears twice")
     if not isinstance(row.get("raw"), str):
         raise IntegrityError(f"{where}: field raw is missing or not text")
-    for names, (low, high), what in _NUMBERS:
-        for name in names:
-            value = row.get(name, 0)
-            if not _is_number(value, low, high) or (name in _COUNTS and value != int(value)):
-                raise IntegrityError(f"{where}: field {name} is not a number {what}")
+    for name, value in row.items():
+        if name not in _NUMBERS:
+            continue
+        low, high, what = _NUMBERS[name]
+        if not _is_number(value, low, high) or (name in _COUNTS and value != int(value)):
+            raise IntegrityError(f"{where}: field {name} is not a number {what}")
     if len(rows) >= MAX_ROWS:
         raise IntegrityError(f"{where}: more than {MAX_ROWS} rows")
     rows[qid] = row
 
 
 def _is_number(value: object, low: float, high: float) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and low <= value <= high
+    finite = type(value) is int or (type(value) is float and math.isfinite(value))
+    return finite and low <= value <= high  # type: ignore[operator]
 
 
 MOST = (1 << 53) - 1  # Greatest count that every reader of JSON, CSV and Parquet holds exactly
 _COUNTS = ("i", "n_in", "n_out")
-_NUMBERS = (
-    (_COUNTS, (0, MOST), f"of 0 or more; expected a whole number up to {MOST}"),
-    (("ms",), (0, MOST), "of 0 or more"),
-    (("confidence",), (0, 1), "from 0 to 1"),
-    (("logprob_verdict", "logprob_reply"), (-math.inf, 0), "of 0 or less"),
-)
+_NUMBERS: Mapping[str, tuple[float, float, str]] = {
+    **dict.fromkeys(_COUNTS, (0, MOST, f"of 0 or more; expected a whole number up to {MOST}")),
+    "ms": (0, MOST, "of 0 or more"),
+    "confidence": (0, 1, "from 0 to 1"),
+    **dict.fromkeys(("logprob_verdict", "logprob_reply"), (-math.inf, 0, "of 0 or less")),
+}
 
 
 def _check_footer(row: Mapping[str, Any], n: int, n_rows: int, found: str, where: str) -> None:

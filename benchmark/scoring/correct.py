@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 from ..records import Answer, Choice, GroundTruth, Replied, Scored
 
@@ -23,6 +24,7 @@ _LETTER = re.compile(r"[A-Z]")
 _OPTION = re.compile(r"(?:\((?P<inside>[A-Z])\)|(?P<marked>[A-Z])[).:])(?:\s.*)?")
 
 
+@lru_cache(maxsize=1 << 13)
 def normalise_content(text: str) -> str:
     """Return the form of an answer's content that is compared.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from .._version import PROMPT_VERSION
 from ..errors import IntegrityError
-from ..metrics.bootstrap import distance_of, estimates, layers_of, margin_of
+from ..metrics.bootstrap import distance_of, estimates, layers_of, margin_of, take
 from ..metrics.confidence import confidence_result
 from ..metrics.verdicts import METRIC_VERSION, NO_VERDICT, ScoreTable, Table
 from ..records import Answer, Described, Replied, Scored
@@ -51,10 +52,16 @@ class Graded:
         return self.run.header.task.split
 
     @property
+    def kept(self) -> list[int]:
+        """Places in `scored` of the queries that headline numbers are computed over."""
+        kinds = self.task.headline_kinds
+        every = enumerate(self.scored)
+        return [row for row, one in every if kinds is None or one.query.kind in kinds]
+
+    @property
     def headline(self) -> list[Replied]:
         """The queries that headline numbers are computed over."""
-        kinds = self.task.headline_kinds
-        return [one for one in self.scored if kinds is None or one.query.kind in kinds]
+        return [self.scored[row] for row in self.kept]
 
     def result(self) -> dict[str, Any]:
         """Score it: a JSON object with counts, metrics, intervals and what to compare them with.
@@ -66,10 +73,11 @@ class Graded:
         there is none.
         """
         run, task, suite = self.run, self.task, self.suite
-        scored, headline = self.scored, self.headline
+        scored, kept, table = self.scored, self.kept, make_table(self.scored)
+        every = range(len(scored))
         footer, header = run.footer or {}, run.header
         bare = suite.describes and not suite.has_windows  # ratings are all there is
-        right = {one.query.id: is_right(one) for one in headline if isinstance(one, Scored)}
+        right = {one.query.id: is_right(one) for one in self.headline if isinstance(one, Scored)}
         return {
             "schema": SCHEMA,
             "metric_version": METRIC_VERSION,
@@ -93,17 +101,34 @@ class Graded:
             "counts": {"queries": len(scored), **_counts(scored)},
             "unread": _unread(scored, task),
             "labels_reproduced": self._reproduced(),
-            "overall": _result(headline, task) if headline else None,
-            "by_kind": {} if bare else _by(scored, lambda one: one.query.kind, task),
-            "by_layers": _by(headline, lambda one: layers_of(one.query), task),
-            "by_margin": _by(headline, margin_of, task),
-            "by_distance": _by(scored, distance_of, task),
+            "overall": self._result(table, kept) if kept else None,
+            "by_kind": {} if bare else self._by(table, every, lambda one: one.query.kind),
+            "by_layers": self._by(table, kept, lambda one: layers_of(one.query)),
+            "by_margin": self._by(table, kept, margin_of),
+            "by_distance": self._by(table, every, distance_of),
             "descriptions": describe_result(_described(scored), seed=SEED),
             "confidence": confidence_result(run.rows, right),
             "reference": None if header.partial else self._reference(),
             "cost": footer.get("cost"),
             "claimed": footer.get("claimed", {}),
         }
+
+    def _by(
+        self, table: Table, rows: Iterable[int], key: Callable[[Replied], str]
+    ) -> dict[str, dict[str, Any]]:
+        """Score apart what `key` tells apart, in the order of the keys; without a key, nowhere."""
+        parts: dict[str, list[int]] = {}
+        for row in rows:
+            parts.setdefault(key(self.scored[row]), []).append(row)
+        return {name: self._result(table, parts[name]) for name in sorted(parts) if name}
+
+    def _result(self, table: Table, rows: Sequence[int]) -> dict[str, Any]:
+        """Score some rows of the table of all."""
+        part = take(table, rows)
+        size = {"n": part.n, "n_groups": part.n_groups}
+        found = estimates(part, self.task.metrics, seed=SEED)
+        metrics = {name: estimate | size for name, estimate in found.items()}
+        return {**size, **_counts(self.scored[row] for row in rows), "metrics": metrics}
 
     def _reference(self) -> Mapping[str, Any]:
         """What is reached without introspection on this split, if the suite's manifest says."""
@@ -201,14 +226,6 @@ def score_table(scored: Sequence[Scored]) -> ScoreTable:
     )
 
 
-def _result(scored: Sequence[Replied], task: Task) -> dict[str, Any]:
-    table = make_table(scored)
-    size = {"n": table.n, "n_groups": table.n_groups}
-    found = estimates(table, task.metrics, seed=SEED)
-    metrics = {name: estimate | size for name, estimate in found.items()}
-    return {**size, **_counts(scored), "metrics": metrics}
-
-
 def make_table(scored: Sequence[Replied]) -> Table:
     """Return graded queries of one task, at least one, as columns for its metrics."""
     causal = [one for one in scored if isinstance(one, Scored)]
@@ -219,21 +236,9 @@ def _described(scored: Iterable[Replied]) -> list[Described]:
     return [one for one in scored if isinstance(one, Described)]
 
 
-def _by(
-    scored: Iterable[Replied], key: Callable[[Replied], str], task: Task
-) -> dict[str, dict[str, Any]]:
-    """Score apart what `key` tells apart, in the order of the keys; without a key, nowhere."""
-    parts: dict[str, list[Replied]] = {}
-    for one in scored:
-        parts.setdefault(key(one), []).append(one)
-    return {name: _result(parts[name], task) for name in sorted(parts) if name}
-
-
 def _counts(scored: Iterable[Replied]) -> dict[str, int]:
-    counts = {"scored": 0, "unparsed": 0, "missing": 0}
-    for one in scored:
-        counts[one.status] += 1
-    return counts
+    counts = Counter(one.status for one in scored)
+    return {status: counts[status] for status in ("scored", "unparsed", "missing")}
 
 
 def _unread(replies: Sequence[Replied], task: Task) -> dict[str, Any] | None:

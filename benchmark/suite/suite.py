@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -190,18 +191,7 @@ class Suite:
         return mini
 
     def _rows(self, name: str, build: Callable[[dict[str, Any]], T]) -> dict[str, T]:
-        path = str(self.root / name)
-        found: dict[str, T] = {}
-        for number, line in files.iter_lines(BytesIO(self.read(name)), path):
-            where = f"{path}:{number}"
-            row = files.parse_object(line, where)
-            try:
-                record, key = build(row), suite_rows.hex_id(row, "id")
-            except IntegrityError as error:
-                raise IntegrityError(f"{where}: {error}") from error
-            if key in found:
-                raise IntegrityError(f"{where}: id {key} appears twice")
-            found[key] = record
+        found: dict[str, T] = _parsed(self.read(name), str(self.root / name), build)
         return found
 
     def folder(self, split: str) -> str:
@@ -241,6 +231,23 @@ class Suite:
                 "fetch the suite again"
             )
         return data
+
+
+@lru_cache(maxsize=16)
+def _parsed(data: bytes, path: str, build: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Records by id; the same bytes are read once, however many runs are scored on them."""
+    found: dict[str, Any] = {}
+    for number, line in files.iter_lines(BytesIO(data), path):
+        where = f"{path}:{number}"
+        row = files.parse_object(line, where)
+        try:
+            record, key = build(row), suite_rows.hex_id(row, "id")
+        except IntegrityError as error:
+            raise IntegrityError(f"{where}: {error}") from error
+        if key in found:
+            raise IntegrityError(f"{where}: id {key} appears twice")
+        found[key] = record
+    return found
 
 
 def open_suite(root: Path, *, sha256: str | None = None) -> Suite:

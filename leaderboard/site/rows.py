@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...benchmark.export.tables import title
 from ...benchmark.metrics.bootstrap import ends
+from ...benchmark.records import REPLAYS
 from ...benchmark.runs.header import Answering
 from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
@@ -16,7 +17,7 @@ from ..submissions.checks import SPLIT, EntryAccess, control_problem, entry_acce
 from ..submissions.copies import Label, Replies, is_own, replies_of
 from ..submissions.copies import said as said_form
 from ..submissions.entries import Entry
-from ..submissions.schema import org_of
+from ..submissions.schema import OWN_KINDS, org_of
 from ..submissions.suspicion import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
@@ -176,8 +177,11 @@ def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
     for task, suite in collected.tasks:
         if (run := found.runs.get(task.name)) is not None:
             value = run.result["overall"]["metrics"][task.headline]["value"]
-            if said := suspicion(value, found.access.by_task[task.name], task, suite, SPLIT):
-                yield f"high: {title(task.headline)} of {task.name} {said}"
+            access = found.access.by_task[task.name]
+            own = access == REPLAYS and found.entry.fields.kind in OWN_KINDS  # the calculator
+            if not own and (said := suspicion(value, access, task, suite, SPLIT)):
+                mark = "replay" if access == REPLAYS else "high"
+                yield f"{mark}: {title(task.headline)} of {task.name} {said}"
     named = found.entry.fields.vector_use
     for one in (one for one in collected.entries if one.entry.id == named):
         if problem := control_of(found, one):
@@ -274,4 +278,5 @@ def _facts(found: ScoredEntry) -> dict[str, str]:
         "Attempts": str(found.entry.fields.attempts),
         "Ran with package": ", ".join(sorted(versions)),
         "Weights sha256": "; ".join(sorted(weights)),
+        "Self-tests": "those of the suite, when it was frozen; none of where this was run",
     }

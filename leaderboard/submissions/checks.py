@@ -11,7 +11,7 @@ from ...benchmark.evaluation.explainers import harness_access
 from ...benchmark.records import ORACLE, RANKED, RUNS_TARGET, UNDECLARED, WORDS
 from ...benchmark.registry import tasks
 from ...benchmark.runs.header import Header, widest
-from ...benchmark.runs.run import Run, read_run
+from ...benchmark.runs.run import RATED, Run, read_run
 from ...benchmark.scoring.grade import about
 from ...benchmark.scoring.matched import recipe
 from ..verification.ledger import LedgerState
@@ -113,7 +113,7 @@ def content_findings(run: Run) -> Iterator[Finding]:
     for problem in header_problems(run.header.to_json()):
         yield failed_check(path, 1, problem, WRITTEN, AGAIN)
     if failed := [name for name, value in run.header.selftest.items() if value != "pass"]:
-        said = f"the self-test {failed[0][:80]} did not pass"
+        said = f"the suite's self-test {failed[0][:80]} did not pass"
         yield failed_check(path, 1, said, "all pass", "see `introspect-bench doctor`")
     if run.header.generation.protocol is not None:
         said = "the queries were not asked in the benchmark's words (generation.protocol)"
@@ -236,6 +236,12 @@ def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) ->
         if dict(run.header.selftest) != where.manifest["doctor"]:
             said = "field selftest does not name the self-tests of the suite"
             yield failed_check(run.path, 1, said, WRITTEN, AGAIN)
+        judges = where.manifest.get("judges", {})
+        others = {judge for judge, _ in run.judgements if not judge.startswith(RATED)}
+        if unknown := sorted(others - {str(one) for one in judges.values()}):
+            expected = "judgements of the suite's own judges, and ratings by language models"
+            said = f"holds judgements of {unknown[0]}, a judge that the suite does not name"
+            yield failed_check(run.path, None, said, expected, "remove them")
         queries = where.queries(run.header.task.split)
         said = run.header.access
         try:

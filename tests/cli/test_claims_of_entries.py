@@ -108,7 +108,7 @@ def test_a_calculator_that_garbles_a_reply_warns_in_its_class(
     board = board_of(submissions)
     labels = {row.name: row.labels for row in board.suites[0].rows}["constant"]
     assert any(text.startswith("high:") for text in labels) is warned
-    said = f"explainer of class {access} is known to reach 90%"
+    said = f"explainer of class {access} is known to reach 33%"
     assert (said in render(board)) is warned
     _, out, err = call("validate", str(folder), "--suite", "toy")
     assert (said in out + err) is warned or access == "words"
@@ -133,9 +133,11 @@ def test_a_control_that_is_no_control_is_refused_and_compared_with_nobody(
     submissions: Path, call: Call
 ) -> None:
     control = as_control(folder_of(submissions, "constant"))
-    own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    own = folder_of(submissions, "nearest-neighbour")
+    own = Path(shutil.move(own, own.with_name(own.name.replace("nearest-neighbour", "seeing"))))
+    own = as_model(own, vector_use=control.name, name="seeing")
     assert call("validate", str(own), "--suite", "toy")[0] == 0
-    assert rows_of(submissions)["nearest-neighbour"].vector_gain is not None
+    assert rows_of(submissions)["seeing"].vector_gain is not None
     foreign = control.with_name(control.name.replace("acme", "globex"))
     set_field(Path(shutil.copytree(control, foreign)), "org", "globex")
     seeing = as_model(folder_of(submissions, "unchanged"))

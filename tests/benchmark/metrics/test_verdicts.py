@@ -12,6 +12,7 @@ from introspect_bench.benchmark.files import canonical_json, sha256_bytes
 from introspect_bench.benchmark.metrics import descriptions as description_metrics
 from introspect_bench.benchmark.metrics.verdicts import (
     METRICS,
+    GroupWeights,
     ScoreTable,
     Table,
     evaluate,
@@ -142,6 +143,20 @@ def test_rows_of_weights_are_evaluated_apart() -> None:
         together = metric(table, weights)
         assert together.shape == (2,)
         assert [float(metric(table, row)) for row in weights] == together.tolist()
+
+
+def test_weights_of_groups_are_those_of_their_queries() -> None:
+    for name, metric in METRICS.items():
+        table = KINDED if name in CAUSAL else DESCRIBED
+        counts = np.random.default_rng(0).integers(1, 5, (7, table.n_groups)).astype(np.uint8)
+        expected = metric(table, counts[:, table.group].astype(np.float64))
+        alone = GroupWeights(counts, table.group)
+        assert metric(table, alone).tolist() == expected.tolist()
+        assert metric(table, GroupWeights(counts, table.group, alone)).tolist() == expected.tolist()
+        row = GroupWeights(counts[0], table.group)
+        assert float(metric(table, row)) == float(expected[0])
+    with pytest.raises(ValueError, match="no weight"):
+        METRICS["exact_match"](KINDED, GroupWeights(np.zeros(KINDED.n_groups), KINDED.group))
 
 
 @pytest.mark.parametrize("seed", range(20))
