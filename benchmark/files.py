@@ -19,7 +19,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import IntegrityError, IntrospectBenchError, MissingPartError, UsageError
+from .errors import (
+    IntegrityError,
+    IntrospectBenchError,
+    MissingPartError,
+    UsageError,
+    memory_ended,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -102,15 +108,31 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Turn what is raised while a user's file is used as `what` into an error that names it."""
+def reading(
+    path: Path | str, what: str, advice: str = "get or make the file again"
+) -> Iterator[None]:
+    """Turn whatever is raised while a user's file is used as `what` into an error that names it."""
     try:
         yield
-    except IntrospectBenchError:
+    except (IntrospectBenchError, MemoryError):
         raise
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except OSError as error:
+        said = error.strerror or " ".join(str(error).split())[:200]
+        raise UsageError(f"cannot read {path}: {said}; check the path") from error
+    except BaseException as error:
+        if not is_fault(error):
+            raise
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise IntegrityError(f"{path}: not {what} ({said}); get or make the file again") from error
+        raise IntegrityError(f"{path}: not {what} ({said}); {advice}") from error
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether a library that raised this while it read a file can't read it.
+
+    Tokenizers and safetensors are written in Rust, whose panics are no `Exception`.
+    """
+    panic = type(error).__name__ == "PanicException"
+    return (panic or isinstance(error, Exception)) and not memory_ended(error)
 
 
 def iter_lines(

@@ -58,7 +58,7 @@ def run(
                 refused.append(f"{task.name}: {error}")
                 continue
         asked = asked_by(task, *loaded)
-        before = _n_rows(request.path(task, suite))
+        before = 0 if request.resume == "overwrite" else _n_rows(request.path(task, suite))
         path = _predict(request, prompt_spec(request, task, suite), asked, progress)
         if suite.describes and request.judge:
             judge = provided_tasks().judge
@@ -68,6 +68,11 @@ def run(
     if refused:
         raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)
+
+
+def run_paths(request: RunSpec) -> list[Path]:
+    """Return the run files of a request, whether they are there or not."""
+    return [request.path(task, suite) for task, suite in answerable(request)]
 
 
 def _n_rows(path: Path) -> int:

@@ -19,6 +19,7 @@ RECORD_SCHEMA = "introspect-bench/target/1"
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _PATH = (".", "/", "~")  # how a path starts that is no hub id
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+MOST = 1 << 16  # Greatest width and number of layers; transformers would build 10**9 of them
 _PICKLE = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -107,9 +108,20 @@ def weight_files(folder: Path) -> dict[str, str]:
 def target_record(folder: Path) -> dict[str, Any]:
     """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file."""
     record = files.read_json(folder / RECORD)
-    if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
-        raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")
+    stamps = record.get("files")
+    if record.get("schema") != RECORD_SCHEMA or not (
+        isinstance(stamps, dict) and stamps and all(map(_is_stamp, stamps.values()))
+    ):
+        raise IntegrityError(
+            f"{folder / RECORD}: expected schema {RECORD_SCHEMA}, and of every file sha256, bytes "
+            f"and mtime_ns; remove {folder} to have it made again"
+        )
     return record
+
+
+def _is_stamp(value: object) -> bool:
+    kinds = {"sha256": str, "bytes": int, "mtime_ns": int}
+    return isinstance(value, dict) and {k: type(v) for k, v in value.items()} == kinds
 
 
 def check_weights(folder: Path, hashes: Mapping[str, str] | None = None) -> None:
@@ -141,6 +153,8 @@ def layers_and_width(folder: Path) -> tuple[int, int]:
     config = files.read_json(folder / "config.json")
     # models that also see images keep the language model's sizes one level deeper
     text = config.get("text_config", config)
+    if not isinstance(text, dict):
+        raise IntegrityError(f"{folder / 'config.json'}: text_config is not an object")
     return (
         _size(text, folder, "num_hidden_layers", "n_layer"),
         _size(text, folder, "hidden_size", "n_embd"),
@@ -166,10 +180,11 @@ def _describe(folder: Path, name: str, source: Source, location: str, revision: 
 def _size(config: Mapping[str, Any], folder: Path, *keys: str) -> int:
     for key in keys:
         value = config.get(key)
-        if isinstance(value, int) and value > 0:
+        if type(value) is int and 0 < value <= MOST:
             return value
     raise IntegrityError(
-        f"{folder / 'config.json'}: no {' or '.join(keys)}; expected a causal language model"
+        f"{folder / 'config.json'}: no {' or '.join(keys)} of 1 to {MOST}; expected a causal "
+        "language model"
     )
 
 

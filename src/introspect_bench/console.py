@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,6 +127,24 @@ def config_option(title: str = "") -> Callable[[Declared], Declared]:
         callback=_read_config,
         help="YAML file of these options; the command line goes before it.",
     )
+
+
+def overwrite_options(title: str = "") -> Callable[[Declared], Declared]:
+    """Declare `--overwrite` and `--yes`."""
+    anew = grouped(title, "--overwrite", is_flag=True, help="Start anew, after a question.")
+    yes = grouped(title, "--yes", is_flag=True, help="Do not ask that question.")
+    return lambda command: anew(yes(command))
+
+
+def confirm_overwrite(paths: Iterable[Path], *, yes: bool) -> None:
+    """Ask whether what lies at some paths may be replaced."""
+    there = ", ".join(str(path) for path in paths if path.exists())
+    if not there or yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"--overwrite would replace {there}; say --yes too if it may")
+    if not click.confirm(f"Start anew and replace {there}?", err=True):
+        raise click.UsageError(f"{there} stays; nothing was done")
 
 
 def injection_options(title: str) -> Callable[[Declared], Declared]:

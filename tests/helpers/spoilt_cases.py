@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from tiny_descriptions import judged, scored, truth_of
 from tiny_entries import make_entry, rows_of, write_rows
 from tiny_features import make_feature_suite
 from tiny_models import D_MODEL, make_model, make_tokenizer
+from tiny_prompts import make_prompts
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
+from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.explainer.load import detect_family, open_checkpoint
 from introspect_bench.benchmark.backends.explainer.selfie_adapters import open_selfie_adapter
 from introspect_bench.benchmark.backends.injection.learned import (
@@ -39,12 +42,12 @@ from introspect_bench.benchmark.backends.models.pretrained import (
 )
 from introspect_bench.benchmark.backends.training.command import _in_bfloat16, _lines
 from introspect_bench.benchmark.backends.training.spec import TrainSpec
-from introspect_bench.benchmark.backends.training.train import _check_same
-from introspect_bench.benchmark.backends.training.trainer import cut_log, loss_curve
+from introspect_bench.benchmark.backends.training.train import _check_same, read_curve
+from introspect_bench.benchmark.backends.training.trainer import cut_log
 from introspect_bench.benchmark.cache import Journal, silent
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.export.tables import BEGIN, END, write_results
-from introspect_bench.benchmark.files import read_jsonl, sha256_file, write_json_atomic
+from introspect_bench.benchmark.files import sha256_file, write_json_atomic
 from introspect_bench.benchmark.judging.rubric import JudgeCache, judge_messages
 from introspect_bench.benchmark.models.fetch import _check_prepared
 from introspect_bench.benchmark.models.targets import SMOLLM2_135M, check_weights, local_target
@@ -114,7 +117,9 @@ def model_cases(root: Path) -> list[Case]:
         local_target(base)
 
     def tokens() -> None:
-        load_tokenizer(base)("A text.")
+        encoder = Encoder(load_tokenizer(base), use_vectors=True)
+        encoder.head(make_prompts()[0])
+        encoder.questions(make_prompts())
 
     def adapted() -> None:
         open_checkpoint(adapter, None, None, torch.float32, silent)
@@ -128,12 +133,13 @@ def model_cases(root: Path) -> list[Case]:
 
     def log() -> None:
         cut_log(adapter / "training.jsonl", str(state.parent))
-        loss_curve([row for _, row in read_jsonl(adapter / "training.jsonl")])
+        read_curve(adapter / "training.jsonl")
 
     return [
         *(Case(n, base / n, whole) for n in ("config.json", "model.safetensors")),
         Case("index", base / "model.safetensors.index.json", whole),
         *(Case(n, base / n, tokens) for n in ("tokenizer.json", "tokenizer_config.json")),
+        Case("chat template", base / "chat_template.jinja", tokens),
         *(Case(n, adapter / n, adapted) for n in ("adapter_config.json", "explainer.json")),
         Case("adapter weights", adapter / "adapter_model.safetensors", adapted),
         *(Case(n, adapter / f"{n}.safetensors", beside) for n in ("injection", "projection")),
@@ -205,10 +211,8 @@ def suite_cases(root: Path) -> list[Case]:
         ib.run("baseline/constant", **words)
 
     def seal_run() -> None:
-        try:
+        with suppress(ValueError, AttributeError, RecursionError):
             write_rows(run, rows_of(run))
-        except (ValueError, AttributeError, RecursionError):
-            pass
 
     split = own / "test"
     parts = ("queries.jsonl", "truth.jsonl", "oracle.jsonl", "vectors.safetensors")
@@ -231,7 +235,10 @@ def feature_cases(root: Path) -> list[Case]:
     def verify() -> None:
         verify_suite(task, open_suite(suite.root))
 
-    parts = ("truth.jsonl", *(f"{n}.safetensors" for n in ("windows", "activations", "definitions")))
+    parts = (
+        "truth.jsonl",
+        *(f"{n}.safetensors" for n in ("windows", "activations", "definitions")),
+    )
     return [
         Case("judged run", run, lambda: scored(suite, run)),
         Case("features", suite.root / "manifest.json", verify),
@@ -292,9 +299,12 @@ def other_cases(root: Path) -> list[Case]:
     ids = np.arange(64, dtype=np.int32).reshape(2, 32)
     save_windows(windows, Windows(ids=ids, document=np.zeros(2, dtype=np.int32)))
     config, texts, readme = root / "run.yaml", root / "texts.txt", root / "README.md"
-    config.write_text('model: "baseline/constant"\nsuite: toy\nlimit: 3\ntask: [input-ablations]\noutput: out\n')
+    config.write_text(
+        'model: "baseline/constant"\nsuite: toy\nlimit: 3\ntask: [input-ablations]\noutput: out\n'
+    )
     texts.write_text("A text.\nAnother é.\n")
     readme.write_text(f"A\n{BEGIN}\n\n{END}\n")
+
     def options() -> None:
         if code := main(["run", "--config", str(config), "--dry-run"]):
             raise UsageError(f"exit {code}")

@@ -40,6 +40,7 @@ class TrainSpec:
     device: str = "cpu"  # a torch device
     seed: int = 0  # decides draws, initial weights and order
     precision: str = "auto"  # one of `PRECISIONS`; `auto`: the faster, or what it began with
+    overwrite: bool = False  # start anew where a training is
 
     def __post_init__(self) -> None:
         """Refuse an unknown choice."""

@@ -212,15 +212,18 @@ def cut_log(path: Path, checkpoint: str | None) -> None:
         return
     step = 0
     if checkpoint is not None:
-        step = int(json.loads((Path(checkpoint) / STATE).read_text())["global_step"])
-    lines = [line for line in path.read_text().splitlines() if _step(line) <= step]
-    files.write_bytes_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+        with files.reading(
+            Path(checkpoint) / STATE, "the state of a training", "remove its folder"
+        ):
+            step = int(files.read_json(Path(checkpoint) / STATE)["global_step"])
+    lines = [line for line in path.read_bytes().split(b"\n") if _step(line) <= step]
+    files.write_bytes_atomic(path, b"".join(line + b"\n" for line in lines))
 
 
-def _step(line: str) -> float:
+def _step(line: bytes) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.inf  # torn by a kill
 
 

@@ -18,12 +18,14 @@ from ..console import (
     Grouped,
     amount,
     config_option,
+    confirm_overwrite,
     emit_json,
     emit_labels,
     emit_table,
     grouped,
     injection_options,
     minutes,
+    overwrite_options,
     warn_unread,
 )
 
@@ -131,6 +133,7 @@ VECTORS, CONTROLS, LOCAL, MORE = "How vectors enter", "Controls", "Local languag
 @config_option(MORE)
 @grouped(MORE, "--queries", metavar="ID,...", help="Only these queries (partial run).")
 @option("--resume", title=MORE, metavar="WHEN", help="Continue a run file: auto, never or require.")
+@overwrite_options(MORE)
 @grouped(MORE, "--no-judge", is_flag=True, help="Do not have descriptions judged afterwards.")
 @grouped(MORE, "--no-score", is_flag=True, help="Do not score the run files afterwards.")
 def command(
@@ -139,6 +142,8 @@ def command(
     arguments: tuple[str, ...],
     no_judge: bool,
     no_score: bool,
+    overwrite: bool,
+    yes: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -155,7 +160,7 @@ def command(
     """
     from ..benchmark.backends.injection.spec import parse_injection
     from ..benchmark.evaluation.explainers import parse_arguments
-    from ..benchmark.evaluation.run import RefusedTasksError
+    from ..benchmark.evaluation.run import RefusedTasksError, run_paths
 
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     options |= {
@@ -169,6 +174,9 @@ def command(
             plans = api.plan(**options)
         _emit_plans(plans, as_json)
         return
+    if overwrite or options["resume"] == "overwrite":
+        options["resume"] = "overwrite"
+        confirm_overwrite(run_paths(RunSpec(**options)), yes=yes)
     try:
         with progress() as bar:
             runs = api.run(**options, progress=bar)
