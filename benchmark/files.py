@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -35,6 +38,7 @@ MAX_JSON_BYTES = 16 << 20
 MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
 MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
+_STARTED = time.time()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A string, also one without end, which costs no second look at it, or a bracket. Possessive
 # quantifiers: without them a long string costs memory for every character.
@@ -220,8 +224,32 @@ def write_error(path: Path, error: OSError) -> MissingPartError:
     return MissingPartError(f"cannot write {path}: {advice}")
 
 
+def beside(path: Path) -> Path:
+    """Return where this process writes what is then renamed to `path`; sweep what others left.
+
+    Swept is what was there before this process and belongs to one that has ended.
+    """
+    for left in path.absolute().parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if left.lstat().st_mtime < _STARTED and _has_ended(left.suffixes[-2][1:]):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _has_ended(pid: str) -> bool:
+    if os.name == "nt" or not pid.isdecimal():  # Windows has no signal that only asks
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
+
+
 def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:

@@ -204,7 +204,7 @@ def export(
 
 def _write_folder(where: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
-    temporary = where.with_name(f".{where.name}.{os.getpid()}.partial")
+    temporary = files.beside(where)
     try:
         for name, data in contents.items():
             files.write_bytes_atomic(temporary / name, data)

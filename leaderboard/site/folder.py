@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +32,7 @@ def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
     """Write the page; a page that is there is replaced, and no other folder is."""
     _put_back(out.absolute().with_name(f".{out.name}.old"), out)
     _check_place(out)
-    new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    new = files.beside(out.absolute())
     old = out.absolute().with_name(f".{out.name}.old")
     hashes = {}
     try:
