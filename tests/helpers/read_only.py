@@ -1,4 +1,4 @@
-"""A folder on a disk that can only be read, as Python meets it; also for root, whom no mode stops."""
+"""A folder on a disk that can only be read, as Python meets it; no mode of files stops root."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EVENTS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.
 def _watch(event: str, args: tuple[Any, ...]) -> None:
     if not _PLACES or (event != "open" and event not in _EVENTS) or isinstance(args[0], int):
         return
-    path = os.path.abspath(os.fspath(args[0]))
+    path = str(Path(os.fsdecode(args[0])).absolute())
     if event == "open" and not args[2] & _WRITES:
         return
     if event == "os.mkdir" and Path(path).is_dir():
