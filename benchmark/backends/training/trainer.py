@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from ... import files
 from ...cache import Progress
@@ -23,6 +23,8 @@ from .spec import ExplainerSettings
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
+
+_WHOLE = ("a whole checkpoint", "remove it")
 
 
 def n_processes() -> int:
@@ -89,6 +91,14 @@ class ExplainerTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with files.reading(str(checkpoint), *_WHOLE):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with files.reading(str(checkpoint), *_WHOLE):
+            super()._load_rng_state(checkpoint)
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:
@@ -212,10 +222,10 @@ def cut_log(path: Path, checkpoint: str | None) -> None:
         return
     step = 0
     if checkpoint is not None:
-        with files.reading(
-            Path(checkpoint) / STATE, "the state of a training", "remove its folder"
-        ):
-            step = int(files.read_json(Path(checkpoint) / STATE)["global_step"])
+        with files.reading(checkpoint, *_WHOLE):
+            state = TrainerState.load_from_json(str(Path(checkpoint) / STATE))
+            step = int(state.global_step)
+            sum(row["step"] + row.get("eval_loss", 0) for row in state.log_history)
     lines = [line for line in path.read_bytes().split(b"\n") if _step(line) <= step]
     files.write_bytes_atomic(path, b"".join(line + b"\n" for line in lines))
 
