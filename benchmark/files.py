@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -29,6 +26,7 @@ from .errors import (
     UsageError,
     memory_ended,
 )
+from .leftovers import beside
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +36,6 @@ MAX_JSON_BYTES = 16 << 20
 MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
 MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
-_STARTED = time.time()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A string, also one without end, which costs no second look at it, or a bracket. Possessive
 # quantifiers: without them a long string costs memory for every character.
@@ -205,6 +202,17 @@ def read_derived(path: Path, *, max_bytes: int) -> bytes | None:
     return data if head == sha256_bytes(data).encode() else None
 
 
+def parse_safetensors(
+    data: bytes, where: Path | str, advice: str = "get it again"
+) -> dict[str, npt.NDArray[Any]]:
+    """Read named arrays; `where` names the file in errors."""
+    from safetensors.numpy import load
+
+    with reading(where, "a safetensors file", advice):
+        found: dict[str, npt.NDArray[Any]] = load(data)
+    return found
+
+
 def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write named arrays atomically, in the bytes that safetensors itself would write."""
     import numpy as np
@@ -222,30 +230,6 @@ def write_error(path: Path, error: OSError) -> MissingPartError:
     else:
         advice = f"{error.strerror}; check the path and its permissions"
     return MissingPartError(f"cannot write {path}: {advice}")
-
-
-def beside(path: Path) -> Path:
-    """Return where this process writes what is then renamed to `path`; sweep what others left.
-
-    Swept is what was there before this process and belongs to one that has ended.
-    """
-    for left in path.absolute().parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with contextlib.suppress(OSError):
-            if left.lstat().st_mtime < _STARTED and _has_ended(left.suffixes[-2][1:]):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
-
-
-def _has_ended(pid: str) -> bool:
-    if os.name == "nt" or not pid.isdecimal():  # Windows has no signal that only asks
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        pass
-    return False
 
 
 def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from .. import files
 from ..errors import UsageError, check_choice
 from ..files import canonical_json
+from ..leftovers import beside
 from ..runs.run import run_file
 from ..scoring.grade import Graded, grade_file
 from ..scoring.score import shown
@@ -204,7 +205,7 @@ def export(
 
 def _write_folder(where: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
-    temporary = files.beside(where)
+    temporary = beside(where)
     try:
         for name, data in contents.items():
             files.write_bytes_atomic(temporary / name, data)

@@ -19,6 +19,7 @@ from ...benchmark import files
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
+from ...benchmark.leftovers import beside
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
 from .render import Sheet, board_json, render, setup, shards
@@ -32,7 +33,7 @@ def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
     """Write the page; a page that is there is replaced, and no other folder is."""
     _put_back(out.absolute().with_name(f".{out.name}.old"), out)
     _check_place(out)
-    new = files.beside(out.absolute())
+    new = beside(out.absolute())
     old = out.absolute().with_name(f".{out.name}.old")
     hashes = {}
     try:

@@ -105,6 +105,8 @@ def _read_config(ctx: click.Context, _param: click.Parameter, path: Path | None)
             near = difflib.get_close_matches(str(name), options, n=1)
             hint = f"; is {near[0]} meant" if near else ""
             raise click.UsageError(f"{path}: there is no option {name}{hint}")
+        if value is None:
+            raise click.UsageError(f"{path}: {name} has no value; leave the line out")
         if isinstance(value, dict):
             value = [f"{key}={own}" for key, own in value.items()]
         if isinstance(value, list) != option.multiple:

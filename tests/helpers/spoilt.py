@@ -26,6 +26,7 @@ RAW = {
 """What no library writes, by the string that stands for it."""
 VALUES: Sequence[Any] = (
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e308, 10**17, 2**31, -(10**17), 2**63),
+    *("BF16", "F32", "F16", "I64", "U8", "BOOL", "F8_E4M3", "C64"),
     *("", "a", "x" * 5000, "\ud800", "\x00", "../../etc", "/", "a/b", "NaN", "1", "\u202e", "é"),
     *([], {}, [[]], {"a": 1}, [1, "a", None], [{}], {"": {}}, [0.5] * 40),
     *("\x00nan", "\x00inf", "\x00huge", "\x00float", DEEP, "\x00objects"),

@@ -14,48 +14,25 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from spoilt import Case
+from spoilt_models import model_cases, target_cases
 from tiny_boards import make_board, make_sheet
 from tiny_descriptions import judged, scored, truth_of
 from tiny_entries import make_entry, rows_of, write_rows
 from tiny_features import make_feature_suite
-from tiny_models import D_MODEL, make_model, make_tokenizer
-from tiny_prompts import make_prompts
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.explainer.chat import Encoder
-from introspect_bench.benchmark.backends.explainer.load import detect_family, open_checkpoint
-from introspect_bench.benchmark.backends.explainer.selfie_adapters import open_selfie_adapter
-from introspect_bench.benchmark.backends.injection.learned import (
-    Learned,
-    random_projection,
-    read_learned,
-    write_learned,
-)
-from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
-from introspect_bench.benchmark.backends.models.pretrained import (
-    adapt,
-    load_model,
-    load_tokenizer,
-    write_adapter,
-)
-from introspect_bench.benchmark.backends.training.command import _in_bfloat16, _lines
-from introspect_bench.benchmark.backends.training.spec import TrainSpec
-from introspect_bench.benchmark.backends.training.train import _check_same, read_curve
-from introspect_bench.benchmark.backends.training.trainer import cut_log
-from introspect_bench.benchmark.cache import Journal, silent
+from introspect_bench.benchmark.backends.training.command import _lines
+from introspect_bench.benchmark.cache import Journal
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.export.tables import BEGIN, END, write_results
 from introspect_bench.benchmark.files import sha256_file, write_json_atomic
 from introspect_bench.benchmark.judging.rubric import JudgeCache, judge_messages
-from introspect_bench.benchmark.models.fetch import _check_prepared
-from introspect_bench.benchmark.models.targets import SMOLLM2_135M, check_weights, local_target
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.runs.run import read_run
 from introspect_bench.benchmark.suite.manifest import data_hash
 from introspect_bench.benchmark.suite.suite import open_suite
-from introspect_bench.leaderboard.report.studies import trials_of
 from introspect_bench.leaderboard.site.folder import board_check, board_diff, write_site
 from introspect_bench.leaderboard.submissions.comment import read_report, render_comment
 from introspect_bench.leaderboard.submissions.submit import read_text
@@ -64,112 +41,6 @@ from introspect_bench.leaderboard.verification.record import rescore
 from introspect_bench.tasks.build.verify import verify_suite
 from introspect_bench.tasks.feature_descriptions.judge.phrase_index import _read
 from introspect_bench.tasks.feature_descriptions.windows import Windows, load_windows, save_windows
-
-LORA: dict[str, Any] = {
-    **{"r": 2, "lora_alpha": 4, "lora_dropout": 0.0, "bias": "none"},
-    **{"target_modules": "all-linear", "task_type": "CAUSAL_LM"},
-}
-TEMPLATE = '<s>user\nWhat is "<slot>"?</s>'
-
-
-def model_cases(root: Path) -> list[Case]:
-    """A model's folder, an adapter's with all that lies beside it, and a SelfIE adapter."""
-    base, adapter, tokenizer = root / "base", root / "adapter", make_tokenizer()
-    model = make_model("llama", tokenizer)
-    model.save_pretrained(base)
-    tokenizer.save_pretrained(base)
-    (base / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": {"lm_head.weight": "model.safetensors"}})
-    )
-    adapter.mkdir()
-    write_adapter(adapter, adapt(model, LORA, 0), {"base_model_name_or_path": "../base", **LORA})
-    maps = Maps(d_target=4, n_layers=3, layers=(1, 2), bias=True)
-    way = Injection(scaling="learned", projection=maps)
-    write_learned(adapter, Learned(log_scale=0.5, projection=random_projection(maps, 16, seed=0)))
-    training = {
-        "settings": {"learning_rate": 0.1, "bfloat16": False, "reading": {"when": "before"}},
-        "lessons": {"n": 4, "n_train": {"input-ablations": 4}},
-        "base": {"name": "x", "sha256": "ab" * 32},
-    }
-    record = {"schema": "introspect-bench/explainer/1", "injection": way.as_json()}
-    record |= {"training": training, "validation_loss": 0.5, "decoding": "greedy"}
-    record |= {"verdict_thresholds": {"input-ablations": 0.25}}
-    record |= {"twin": {"kind": "rotated", "seed": 1}}
-    write_json_atomic(adapter / "explainer.json", record)
-    write_json_atomic(adapter / "training.json", training)
-    steps = "".join(f'{{"step":{n},"steps":9,"loss":0.5,"eval_loss":0.6}}\n' for n in range(4))
-    (adapter / "training.jsonl").write_text(steps)
-    state = adapter / "checkpoints" / "checkpoint-2" / "trainer_state.json"
-    state.parent.mkdir(parents=True)
-    write_json_atomic(state, {"global_step": 2})
-    selfie = root / "selfie"
-    selfie.mkdir()
-    config = {"model": {"name": "../base"}, "projection": {"type": "scalar_affine"}}
-    config["projection"]["normalize_input"] = True  # type: ignore[assignment]
-    config["soft_prompt"] = {"template": TEMPLATE, "reserved_token": "<slot>"}
-    tensors = {"log_scale": torch.ones(1), "bias": torch.ones(D_MODEL)}
-    header = {"config_json": json.dumps(config), "model_dim": str(D_MODEL)}
-    save_file(tensors, selfie / "one.safetensors", metadata=header)
-
-    def whole() -> None:
-        detect_family(base)
-        load_model(base, torch.float32)
-        local_target(base)
-
-    def tokens() -> None:
-        encoder = Encoder(load_tokenizer(base), use_vectors=True)
-        encoder.head(make_prompts()[0])
-        encoder.questions(make_prompts())
-
-    def adapted() -> None:
-        open_checkpoint(adapter, None, None, torch.float32, silent)
-
-    def beside() -> None:
-        read_learned(adapter, way)
-
-    def plan() -> None:
-        _in_bfloat16(TrainSpec(base="x", output=adapter))
-        _check_same(adapter, json.loads(json.dumps(training)))
-
-    def log() -> None:
-        cut_log(adapter / "training.jsonl", str(state.parent))
-        read_curve(adapter / "training.jsonl")
-
-    return [
-        *(Case(n, base / n, whole) for n in ("config.json", "model.safetensors")),
-        Case("index", base / "model.safetensors.index.json", whole),
-        *(Case(n, base / n, tokens) for n in ("tokenizer.json", "tokenizer_config.json")),
-        Case("chat template", base / "chat_template.jinja", tokens),
-        *(Case(n, adapter / n, adapted) for n in ("adapter_config.json", "explainer.json")),
-        Case("adapter weights", adapter / "adapter_model.safetensors", adapted),
-        *(Case(n, adapter / f"{n}.safetensors", beside) for n in ("injection", "projection")),
-        Case("study", adapter / "explainer.json", partial(trials_of, root)),
-        Case("training.json", adapter / "training.json", plan),
-        Case("training.jsonl", adapter / "training.jsonl", log),
-        Case("trainer_state.json", state, log),
-        Case("selfie", selfie / "one.safetensors", partial(open_selfie_adapter, selfie)),
-    ]
-
-
-def target_cases(root: Path) -> list[Case]:
-    """A prepared target."""
-    folder = root / "target"
-    folder.mkdir()
-    save_file({"a": torch.ones(2)}, folder / "model.safetensors")
-    path = folder / "model.safetensors"
-    stamp = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-    record: dict[str, Any] = {
-        **{"schema": "introspect-bench/target/1", "name": "toy", "source": {}},
-        "tensors_sha256": SMOLLM2_135M.tensors_sha256,
-        "files": {path.name: stamp | {"mtime_ns": path.stat().st_mtime_ns}},
-    }
-    write_json_atomic(folder / "target.json", record)
-
-    def read() -> None:
-        check_weights(folder)
-        _check_prepared(SMOLLM2_135M, folder, verify=False)
-
-    return [Case("target.json", folder / "target.json", read)]
 
 
 def resealed(root: Path) -> Callable[[], None]:

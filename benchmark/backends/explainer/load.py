@@ -170,10 +170,7 @@ def _load(
     base: str | None = None,
     above: Sequence[Path] = (),
 ) -> tuple[Any, Any, dict[str, str]]:
-    """Load model, tokenizer and sha256 by weight file of a model or adapter folder.
-
-    `above` are the adapters whose base it is.
-    """
+    """Load model, tokenizer and sha256 by weight file of a folder; `above` it are adapters."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
         if base is not None:
@@ -182,9 +179,9 @@ def _load(
     folder = _base_folder(directory, base or _base_model(directory), progress)
     above = (*above, directory.resolve())
     if folder.resolve() in above:
+        by_way = f", by way of {len(above) - 1} other adapters" if len(above) > 1 else ""
         raise UsageError(
-            f"{directory / ADAPTER}: the adapter names itself as its base model"
-            + (f", by way of {len(above) - 1} other adapters" if len(above) > 1 else "")
+            f"{directory / ADAPTER}: the adapter names itself as its base model{by_way}"
         )
     model, tokenizer, base_hashes = _load(folder, dtype, progress, above=above)
     if (directory / "tokenizer_config.json").is_file():
