@@ -25,7 +25,6 @@ from ...models.targets import MOST, check_weights, weight_files
 from ...models.withheld import refuse_target, withheld
 
 INDEX = "model.safetensors.index.json"  # which file holds which tensor
-
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -193,7 +192,6 @@ def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
 
 
 ADAPTER = "adapter_config.json"  # marks a directory as a PEFT adapter
-
 WEIGHTS = "adapter_model.safetensors"  # the adapter's tensors
 
 SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
@@ -235,6 +233,8 @@ def _adapter_config(directory: Path) -> Any:
         )
     if declared.get("megatron_config"):  # PEFT would import the module that the file names
         raise UsageError(f"{directory / ADAPTER}: megatron_config is not supported")
+    if any(isinstance(value, int) and value > MOST for _, value in _entries(declared)):
+        raise UsageError(f"{directory / ADAPTER}: a number of it is more than {MOST}")
     with files.reading(directory / ADAPTER, "what peft can read"):
         config = kinds[kind].from_pretrained(str(directory))
     config.inference_mode = True

@@ -224,7 +224,7 @@ def _train_recipes(
             **{name: options[name] for name in kept},
             split=answer,
             shuffled=shuffled,
-            settings={name: options[name] for name in own if options[name] is not None},
+            settings={name: options[name] for name in own if options[name] not in (None, False)},
             progress=bar,
         )
     explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}
