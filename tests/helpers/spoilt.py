@@ -96,7 +96,7 @@ def spoil_bytes(data: bytes, rng: np.random.Generator) -> bytes:
     if what == 3:
         return data[:at] + rng.bytes(end - at) + data[end:]
     if what == 4:
-        return pick(rng, (b"", b"\n", b"{}", b"[]", b"null", b"\xff\xfe", b"\x00" * 100))
+        return bytes(pick(rng, (b"", b"\n", b"{}", b"[]", b"null", b"\xff\xfe", b"\x00" * 100)))
     if what == 5:
         return data[:at] + bytes(end - at) + data[end:]
     if what == 6:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from spoilt import Case
-from spoilt_models import model_cases, target_cases
+from spoilt_models import model_cases
 from tiny_boards import make_board, make_sheet
 from tiny_descriptions import judged, scored, truth_of
 from tiny_entries import make_entry, rows_of, write_rows
@@ -196,7 +196,6 @@ def all_cases(root: Path) -> list[Case]:
     """All of them, in a folder that is the current one."""
     return [
         *model_cases(root),
-        *target_cases(root),
         *suite_cases(root),
         *feature_cases(root),
         *board_cases(root),

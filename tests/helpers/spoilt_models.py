@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,44 +48,18 @@ LORA: dict[str, Any] = {
 TEMPLATE = '<s>user\nWhat is "<slot>"?</s>'
 
 
-def model_cases(root: Path) -> list[Case]:
-    """A model's folder, an adapter's with all that lies beside it, and a SelfIE adapter."""
-    base, adapter, tokenizer = root / "base", root / "adapter", make_tokenizer()
-    model = make_model("llama", tokenizer)
-    model.save_pretrained(base)
+def save_base(root: Path) -> Path:
+    """Write a model with tokenizer and index."""
+    base, tokenizer = root / "base", make_tokenizer()
+    make_model("llama", tokenizer).save_pretrained(base)
     tokenizer.save_pretrained(base)
-    (base / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": {"lm_head.weight": "model.safetensors"}})
-    )
-    adapter.mkdir()
-    write_adapter(adapter, adapt(model, LORA, 0), {"base_model_name_or_path": "../base", **LORA})
-    maps = Maps(d_target=4, n_layers=3, layers=(1, 2), bias=True)
-    way = Injection(scaling="learned", projection=maps)
-    write_learned(adapter, Learned(log_scale=0.5, projection=random_projection(maps, 16, seed=0)))
-    training = {
-        "settings": {"learning_rate": 0.1, "bfloat16": False, "reading": {"when": "before"}},
-        "lessons": {"n": 4, "n_train": {"input-ablations": 4}},
-        "base": {"name": "x", "sha256": "ab" * 32},
-    }
-    record = {"schema": "introspect-bench/explainer/1", "injection": way.as_json()}
-    record |= {"training": training, "validation_loss": 0.5, "decoding": "greedy"}
-    record |= {"verdict_thresholds": {"input-ablations": 0.25}}
-    record |= {"twin": {"kind": "rotated", "seed": 1}}
-    write_json_atomic(adapter / "explainer.json", record)
-    write_json_atomic(adapter / "training.json", training)
-    steps = "".join(f'{{"step":{n},"steps":9,"loss":0.5,"eval_loss":0.6}}\n' for n in range(4))
-    (adapter / "training.jsonl").write_text(steps)
-    state = adapter / "checkpoints" / "checkpoint-2" / "trainer_state.json"
-    state.parent.mkdir(parents=True)
-    write_json_atomic(state, {"global_step": 2})
-    selfie = root / "selfie"
-    selfie.mkdir()
-    config = {"model": {"name": "../base"}, "projection": {"type": "scalar_affine"}}
-    config["projection"]["normalize_input"] = True  # type: ignore[assignment]
-    config["soft_prompt"] = {"template": TEMPLATE, "reserved_token": "<slot>"}
-    tensors = {"log_scale": torch.ones(1), "bias": torch.ones(D_MODEL)}
-    header = {"config_json": json.dumps(config), "model_dim": str(D_MODEL)}
-    save_file(tensors, selfie / "one.safetensors", metadata=header)
+    weight_map = {"lm_head.weight": "model.safetensors"}
+    write_json_atomic(base / "model.safetensors.index.json", {"weight_map": weight_map})
+    return base
+
+
+def base_cases(base: Path) -> list[Case]:
+    """A model's folder."""
 
     def whole() -> None:
         detect_family(base)
@@ -98,50 +71,108 @@ def model_cases(root: Path) -> list[Case]:
         encoder.head(make_prompts()[0])
         encoder.questions(make_prompts())
 
+    read = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+    loaded = ("config.json", "model.safetensors", "model.safetensors.index.json")
+    return [
+        *(Case(name, base / name, whole) for name in loaded),
+        *(Case(name, base / name, tokens) for name in read),
+    ]
+
+
+TRAINING: dict[str, Any] = {
+    "settings": {"learning_rate": 0.1, "bfloat16": False, "reading": {"when": "before"}},
+    "lessons": {"n": 4, "n_train": {"input-ablations": 4}},
+    "base": {"name": "x", "sha256": "ab" * 32},
+}
+
+
+def adapter_cases(root: Path) -> list[Case]:
+    """An adapter's folder with all that an explainer has beside it."""
+    adapter, model = root / "adapter", make_model("llama", make_tokenizer())
+    adapter.mkdir()
+    write_adapter(adapter, adapt(model, LORA, 0), {"base_model_name_or_path": "../base", **LORA})
+    maps = Maps(d_target=4, n_layers=3, layers=(1, 2), bias=True)
+    way = Injection(scaling="learned", projection=maps)
+    write_learned(adapter, Learned(log_scale=0.5, projection=random_projection(maps, 16, seed=0)))
+    record: dict[str, Any] = {
+        **{"schema": "introspect-bench/explainer/1", "injection": way.as_json()},
+        **{"training": TRAINING, "validation_loss": 0.5, "decoding": "greedy"},
+        "verdict_thresholds": {"input-ablations": 0.25},
+        "twin": {"kind": "rotated", "seed": 1},
+    }
+    write_json_atomic(adapter / "explainer.json", record)
+
     def adapted() -> None:
         open_checkpoint(adapter, None, None, torch.float32, silent)
 
     def beside() -> None:
         read_learned(adapter, way)
 
-    def plan() -> None:
-        _in_bfloat16(TrainSpec(base="x", output=adapter))
-        _check_same(adapter, json.loads(json.dumps(training)))
-
-    def log() -> None:
-        cut_log(adapter / "training.jsonl", str(state.parent))
-        read_curve(adapter / "training.jsonl")
-
-    head, parts = root / "head.safetensors", ("adapter_config.json", "adapter_model.safetensors")
-    save_file({"weight": torch.zeros(11, 16), "bias": torch.zeros(11)}, head)
-    files = {name: sha256_file(adapter / name) for name in parts}
-    said = {"schema": "introspect-bench/simulator/1", "prompt_version": PROMPT_VERSION}
-    said |= {"name": "a", "base": training["base"], "depth": 2}
-    said |= {"files": files | {head.name: sha256_file(head)}}
-    write_json_atomic(adapter / "simulator.json", said)
-
-    def simulator() -> None:
-        shutil.copy(head, adapter)
-        found = read_json(adapter / "simulator.json")
-        _check_record(found, adapter, None)
-        _load_head(head, 16)
-
+    names = ("adapter_config.json", "explainer.json", "adapter_model.safetensors")
     return [
-        Case("simulator", adapter / "simulator.json", simulator),
-        Case("head", head, lambda: _load_head(head, 16)),
-        *(Case(n, base / n, whole) for n in ("config.json", "model.safetensors")),
-        Case("index", base / "model.safetensors.index.json", whole),
-        *(Case(n, base / n, tokens) for n in ("tokenizer.json", "tokenizer_config.json")),
-        Case("chat template", base / "chat_template.jinja", tokens),
-        *(Case(n, adapter / n, adapted) for n in ("adapter_config.json", "explainer.json")),
-        Case("adapter weights", adapter / "adapter_model.safetensors", adapted),
+        *(Case(name, adapter / name, adapted) for name in names),
         *(Case(n, adapter / f"{n}.safetensors", beside) for n in ("injection", "projection")),
         Case("study", adapter / "explainer.json", partial(trials_of, root)),
-        Case("training.json", adapter / "training.json", plan),
-        Case("training.jsonl", adapter / "training.jsonl", log),
-        Case("trainer_state.json", state, log),
-        Case("selfie", selfie / "one.safetensors", partial(open_selfie_adapter, selfie)),
     ]
+
+
+def training_cases(root: Path) -> list[Case]:
+    """A training that was killed."""
+    folder = root / "training"
+    state = folder / "checkpoints" / "checkpoint-2" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    write_json_atomic(state, {"global_step": 2, "log_history": [{"step": 1, "eval_loss": 0.5}]})
+    write_json_atomic(folder / "training.json", TRAINING)
+    steps = "".join(f'{{"step":{n},"steps":9,"loss":0.5,"eval_loss":0.6}}\n' for n in range(4))
+    (folder / "training.jsonl").write_text(steps)
+
+    def plan() -> None:
+        _in_bfloat16(TrainSpec(base="x", output=folder))
+        _check_same(folder, TRAINING)
+
+    def log() -> None:
+        cut_log(folder / "training.jsonl", str(state.parent))
+        read_curve(folder / "training.jsonl")
+
+    return [
+        Case("training.json", folder / "training.json", plan),
+        Case("training.jsonl", folder / "training.jsonl", log),
+        Case("trainer_state.json", state, log),
+    ]
+
+
+def part_cases(root: Path) -> list[Case]:
+    """A SelfIE adapter, and a simulator's record and head."""
+    selfie, head = root / "selfie", root / "adapter" / "head.safetensors"
+    selfie.mkdir()
+    config: dict[str, Any] = {
+        "model": {"name": "../base"},
+        "projection": {"type": "scalar_affine", "normalize_input": True},
+        "soft_prompt": {"template": TEMPLATE, "reserved_token": "<slot>"},
+    }
+    tensors = {"log_scale": torch.ones(1), "bias": torch.ones(D_MODEL)}
+    header = {"config_json": json.dumps(config), "model_dim": str(D_MODEL)}
+    save_file(tensors, selfie / "one.safetensors", metadata=header)
+    save_file({"weight": torch.zeros(11, 16), "bias": torch.zeros(11)}, head)
+    parts = ("adapter_config.json", "adapter_model.safetensors", head.name)
+    record = head.with_name("simulator.json")
+    said: dict[str, Any] = {
+        **{"schema": "introspect-bench/simulator/1", "prompt_version": PROMPT_VERSION},
+        **{"name": "a", "base": TRAINING["base"], "depth": 2},
+        "files": {name: sha256_file(head.with_name(name)) for name in parts},
+    }
+    write_json_atomic(record, said)
+    return [
+        Case("selfie", selfie / "one.safetensors", partial(open_selfie_adapter, selfie)),
+        Case("simulator", record, lambda: _check_record(read_json(record), record.parent, None)),
+        Case("head", head, lambda: _load_head(head, 16)),
+    ]
+
+
+def model_cases(root: Path) -> list[Case]:
+    """All of them."""
+    cases = [*base_cases(save_base(root)), *adapter_cases(root), *training_cases(root)]
+    return [*cases, *part_cases(root), *target_cases(root)]
 
 
 def target_cases(root: Path) -> list[Case]:

@@ -50,4 +50,5 @@ if __name__ == "__main__":
     words = [int(word) for word in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        sys.exit(run(*(words + [10_000, 0][len(words) :]), Path(place)) > 0)  # type: ignore[call-arg]
+        n, seed = words + [10_000, 0][len(words) :]
+        sys.exit(run(n, seed, Path(place)) > 0)
