@@ -109,6 +109,7 @@ def _asked(
             device=request.device,
             no_vector=spec.no_vector,
             shuffle_vectors=shuffle,
+            resume="overwrite" if request.settings.get("overwrite") else "auto",
             output=output / RUNS,
         )
         for shuffle in ((False, True) if request.shuffled and not spec.no_vector else (False,))

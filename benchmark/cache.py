@@ -97,9 +97,11 @@ class Journal:
             whole = _whole_lines(path) if path.exists() else b""
         except OSError as error:
             raise write_error(path, error) from error
-        for line in whole.splitlines():
-            row = json.loads(line)
-            self.batches[row["key"]] = row["rows"]
+        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+            advice = "remove the line, and its batch is computed again"
+            with files.reading(f"{path}:{number}", "a line of a journal", advice):
+                row = json.loads(line)
+                self.batches[str(row["key"])] = list(row["rows"])
 
     def run(self, asked: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the rows of the batch that `asked` determines: from the file, else computed."""

@@ -43,6 +43,15 @@ class IntegrityError(IntrospectBenchError, ValueError):
     exit_code = 4
 
 
+_ENDED = ("out of memory", "can't allocate memory", "not enough memory")  # as torch says it
+
+
+def memory_ended(error: BaseException) -> bool:
+    """Whether memory ended, of this machine or of an accelerator; imports no torch."""
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in _ENDED)
+    return said or isinstance(error, MemoryError)
+
+
 class IncompleteRunError(IntrospectBenchError):
     """A run file lacks rows; running the same command again completes it."""
 

@@ -19,7 +19,14 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import IntegrityError, IntrospectBenchError, MissingPartError, UsageError
+from .errors import (
+    IntegrityError,
+    IntrospectBenchError,
+    MissingPartError,
+    UsageError,
+    memory_ended,
+)
+from .leftovers import beside
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -96,15 +103,31 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Turn what is raised while a user's file is used as `what` into an error that names it."""
+def reading(
+    path: Path | str, what: str, advice: str = "get or make the file again"
+) -> Iterator[None]:
+    """Turn whatever is raised while a user's file is used as `what` into an error that names it."""
     try:
         yield
-    except IntrospectBenchError:
+    except (IntrospectBenchError, MemoryError):
         raise
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except OSError as error:
+        said = error.strerror or " ".join(str(error).split())[:200]
+        raise UsageError(f"cannot read {path}: {said}; check the path") from error
+    except BaseException as error:
+        if not is_fault(error):
+            raise
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise IntegrityError(f"{path}: not {what} ({said}); get or make the file again") from error
+        raise IntegrityError(f"{path}: not {what} ({said}); {advice}") from error
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether a library that raised this while it read a file can't read it.
+
+    Tokenizers and safetensors are written in Rust, whose panics are no `Exception`.
+    """
+    panic = type(error).__name__ == "PanicException"
+    return (panic or isinstance(error, Exception)) and not memory_ended(error)
 
 
 def iter_lines(
@@ -173,6 +196,17 @@ def read_derived(path: Path, *, max_bytes: int) -> bytes | None:
     return data if head == sha256_bytes(data).encode() else None
 
 
+def parse_safetensors(
+    data: bytes, where: Path | str, advice: str = "get it again"
+) -> dict[str, npt.NDArray[Any]]:
+    """Read named arrays; `where` names the file in errors."""
+    from safetensors.numpy import load
+
+    with reading(where, "a safetensors file", advice):
+        found: dict[str, npt.NDArray[Any]] = load(data)
+    return found
+
+
 def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write named arrays atomically, in the bytes that safetensors itself would write."""
     import numpy as np
@@ -193,7 +227,7 @@ def write_error(path: Path, error: OSError) -> MissingPartError:
 
 
 def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:

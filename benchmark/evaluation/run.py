@@ -88,7 +88,8 @@ def _run_all(
         asked = asked_by(task, *loaded)
         if request.protocol is not None:
             asked = under_protocol(request, task, *asked)
-        before = _n_rows(request.path(task, suite)) if team().first else 0
+        new = request.resume == "overwrite" or not team().first
+        before = 0 if new else _n_rows(request.path(task, suite))
         chat = getattr(getattr(asked[0], "encoder", None), "chat", True)
         path = _predict(request, prompt_spec(request, task, suite, chat=chat), asked, progress)
         if suite.has_windows and request.judge:
@@ -100,6 +101,11 @@ def _run_all(
     if refused:
         raise RefusedTasksError("; ".join(refused), tuple(done))
     return tuple(done)
+
+
+def run_paths(request: RunSpec) -> list[Path]:
+    """Return the run files of a request, whether they are there or not."""
+    return [request.path(task, suite) for task, suite in answerable(request)]
 
 
 def _n_rows(path: Path) -> int:

@@ -53,7 +53,7 @@ class RunSpec:
     split: str = "test"  # Which queries; `mini` is a small part of `validation`
     limit: int | None = None  # Answer only the first so many queries; marks the run partial
     queries: Sequence[str] | None = None  # Only these ids; marks the run partial
-    resume: Resume = "auto"  # What to do about an existing file
+    resume: Resume = "auto"  # What to do about an existing file; `overwrite` starts anew
     device: str = "cpu"  # A torch device; `auto`: the best that is here
     dtype: str = "auto"  # Of a local model's weights; `auto`: float32 on CPU, else bfloat16
     device_map: str | None = None  # `auto`: spread a local model over all devices

@@ -15,6 +15,7 @@ from typing import Any
 from .. import files
 from ..errors import UsageError, check_choice
 from ..files import canonical_json
+from ..leftovers import beside
 from ..runs.run import run_file
 from ..scoring.grade import Graded, grade_file
 from ..scoring.score import shown
@@ -212,7 +213,7 @@ def not_there(path: Path, instead: str = "give another folder") -> None:
 
 def write_folder(where: Path, contents: Iterable[tuple[str, bytes]]) -> None:
     """Write a folder beside its place and move it there: it is whole or it is not there."""
-    temporary = where.with_name(f".{where.name}.{os.getpid()}.partial")
+    temporary = beside(where)
     try:
         for name, data in contents:
             files.write_bytes_atomic(temporary / name, data)

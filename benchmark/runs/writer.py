@@ -28,9 +28,10 @@ from .run import (
     read_run,
 )
 
-# `auto` continues a file that is there, `never` refuses one, `require` starts no new one
-Resume = Literal["auto", "never", "require"]
-RESUME: tuple[Resume, ...] = ("auto", "never", "require")
+# `auto` continues a file that is there, `never` refuses one, `require` starts no new one,
+# `overwrite` replaces one
+Resume = Literal["auto", "never", "require", "overwrite"]
+RESUME: tuple[Resume, ...] = ("auto", "never", "require", "overwrite")
 
 
 class RunWriter:
@@ -131,7 +132,7 @@ def open_run(
     _check_mode(path, resume)
     line, encoded = _encode_header(header)
     with _lock(path):
-        if _holds_something(path):
+        if resume != "overwrite" and _holds_something(path):
             run = read_run(path)
             _check_same(run, encoded, resume)
         else:
@@ -162,7 +163,7 @@ def check_run_file(path: Path, header: Mapping[str, Any], *, resume: Resume = "a
     """
     _check_mode(path, resume)
     _, encoded = _encode_header(header)
-    if _holds_something(path):
+    if resume != "overwrite" and _holds_something(path):
         _check_same(read_run(path), encoded, resume, loaded=False)
 
 
@@ -215,7 +216,7 @@ def _check_same(
         field, theirs, ours = difference
         raise IntegrityError(
             f"{run.path} is another run: {field} is {reprlib.repr(theirs)} there "
-            f"and {reprlib.repr(ours)} now; choose another output"
+            f"and {reprlib.repr(ours)} now; choose another output, or start anew with --overwrite"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import IntegrityError, check_choice
-from ..files import canonical_json, sha256_bytes
+from ..files import canonical_json, parse_safetensors, sha256_bytes
 from ..records import FeatureTruth, Query
 
 if TYPE_CHECKING:
@@ -72,17 +72,11 @@ def asked_id(
 
 def arrays(suite: Suite, split: str, part: str) -> Arrays:
     """Return one of a split's `PARTS`; row `i` is about query `i` of `suite.queries(split)`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     check_choice("part", part, PARTS)
     folder = suite.folder(split)
     name = f"{folder}/{part}.safetensors"
     where = f"{suite.root / name}"
-    try:
-        found: Arrays = load(suite.read(name))
-    except SafetensorError as error:
-        raise IntegrityError(f"{where}: not a safetensors file: {error}") from error
+    found = parse_safetensors(suite.read(name), where)
     queries = suite.queries(folder)
     _check(found, part, len(queries), where)
     kept = {query.id for query in suite.queries(split)}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import IntegrityError, UsageError
-from ..files import canonical_json
+from ..files import canonical_json, parse_safetensors
 from ..records import GroundTruth, Query
 
 if TYPE_CHECKING:
@@ -134,15 +134,8 @@ def shuffled_rows(queries: Sequence[Query]) -> npt.NDArray[np.int64]:
 
 def read_vectors(suite: Suite, split: str) -> npt.NDArray[np.float16]:
     """Return the vectors of a split, float16 (n_vectors, d_target)."""
-    # Imported here: a text-only suite does not need it.
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     name = f"{suite.folder(split)}/vectors.safetensors"
-    try:
-        tensors = load(suite.read(name))
-    except SafetensorError as error:
-        raise IntegrityError(f"{suite.root / name}: not a safetensors file: {error}") from error
+    tensors = parse_safetensors(suite.read(name), suite.root / name)
     if set(tensors) != {"vectors"}:
         raise IntegrityError(
             f"{suite.root / name}: expected one tensor `vectors`, found {sorted(tensors)}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from ...benchmark import files
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
+from ...benchmark.leftovers import beside
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
 from .llms import llms_txt
@@ -35,7 +35,7 @@ def write_site(board: Board, sheets: Sequence[Sheet], out: Path) -> None:
     """Write the page; a page that is there is replaced, and no other folder is."""
     _put_back(out.absolute().with_name(f".{out.name}.old"), out)
     _check_place(out)
-    new = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    new = beside(out.absolute())
     old = out.absolute().with_name(f".{out.name}.old")
     hashes = {}
     try:

@@ -7,6 +7,7 @@ and scores, so that what is cached is what scoring again would give.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +19,7 @@ import numpy as np
 from ... import benchmark
 from ...benchmark import files
 from ...benchmark.cache import cache_dir
+from ...benchmark.errors import MissingPartError
 from ...benchmark.export.tables import title
 from ...benchmark.metrics.descriptions import DescriptionTable
 from ...benchmark.metrics.verdicts import METRIC_VERSION, ScoreTable, Table
@@ -61,7 +63,8 @@ def scored_run(path: Path, task: Task, suite: Suite, *, use_cache: bool = True) 
         return _from_json(files.parse_object(data, str(place)))
     found = _scored(path, task, suite)
     if use_cache:
-        files.write_derived(place, files.canonical_json(_to_json(found)).encode())
+        with contextlib.suppress(MissingPartError):  # a full disk, or one that is only read
+            files.write_derived(place, files.canonical_json(_to_json(found)).encode())
     return found
 
 

@@ -68,7 +68,7 @@ def render_comment(report: Mapping[str, Any], *, one_entry: bool) -> str:
     """
     if not one_entry or report["lane"] == "manual":
         return "\n\n".join([MARK, "**Reviewed by hand.**", MANUAL])
-    entry = report["entry"] or {"findings": [], "scores": [], "entry": "the entry"}
+    entry = report.get("entry") or {"findings": [], "scores": [], "entry": "the entry"}
     findings = [*report["findings"], *entry["findings"]]
     verdict = "can be merged" if report["ok"] else "cannot be merged yet"
     parts = [MARK, f"**{escape(entry['entry'])}: this submission {verdict}.**"]

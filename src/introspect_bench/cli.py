@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from .benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
-from .benchmark.errors import IntrospectBenchError
+from .benchmark.errors import IntrospectBenchError, memory_ended
 from .benchmark.team import team
 from .console import printable
 
@@ -60,7 +60,7 @@ GOES_ON = ("run", "judge", "train", "data")
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 MISSING = 3
-"""Exit code when the disk is full."""
+"""Exit code when the disk is full, or memory."""
 
 
 _NO_SPACE = "no disk space left; free some and run the command again"
@@ -145,14 +145,26 @@ def _run(arguments: Sequence[str]) -> int:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         hint = f" (see {where} --help)" if where else ""
         return _explain(f"{error.format_message()}{hint}", error.exit_code)
-    except OSError as error:
-        if error.errno not in _OUTSIDE:
+    except Exception as error:
+        if (said := _from_outside(error)) is None:
             raise
-        place = f" ({str(error.filename)[:200]})" if error.filename else ""
-        return _explain(f"{_OUTSIDE[error.errno]}{place}", MISSING)
-    except MemoryError:
-        return _explain("no memory left; close other programs, or ask for less at once", MISSING)
+        return _explain(said, MISSING)
     return code if isinstance(code, int) else 0
+
+
+def _from_outside(error: Exception) -> str | None:
+    """Say what is wrong with the machine or a path, if that is all; None of our own faults."""
+    if memory_ended(error):
+        return "memory ended; give a smaller --batch-size, or a device with more memory"
+    if os.strerror(errno.ENOSPC) in str(error):  # safetensors says it in words alone
+        return _NO_SPACE
+    if "embedded null" in str(error):
+        return "a path holds a NUL character; give another one"
+    if not isinstance(error, OSError):
+        return None
+    place = f" ({str(error.filename)[:200]})" if error.filename else ""
+    said = f"{error.strerror or error}; check the path"
+    return f"{_OUTSIDE.get(error.errno or 0, said)}{place}"
 
 
 def _explain(message: str, code: int) -> int:

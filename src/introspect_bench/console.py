@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +105,8 @@ def _read_config(ctx: click.Context, _param: click.Parameter, path: Path | None)
             near = difflib.get_close_matches(str(name), options, n=1)
             hint = f"; is {near[0]} meant" if near else ""
             raise click.UsageError(f"{path}: there is no option {name}{hint}")
+        if value is None:
+            raise click.UsageError(f"{path}: {name} has no value; leave the line out")
         if isinstance(value, dict):
             value = [f"{key}={own}" for key, own in value.items()]
         if isinstance(value, list) != option.multiple:
@@ -126,6 +129,24 @@ def config_option(title: str = "") -> Callable[[Declared], Declared]:
         callback=_read_config,
         help="YAML file of these options; the command line goes before it.",
     )
+
+
+def overwrite_options(title: str = "") -> Callable[[Declared], Declared]:
+    """Declare `--overwrite` and `--yes`."""
+    anew = grouped(title, "--overwrite", is_flag=True, help="Start anew, after a question.")
+    yes = grouped(title, "--yes", is_flag=True, help="Do not ask that question.")
+    return lambda command: anew(yes(command))
+
+
+def confirm_overwrite(paths: Iterable[Path], *, yes: bool) -> None:
+    """Ask whether what lies at some paths may be replaced."""
+    there = ", ".join(str(path) for path in paths if path.exists())
+    if not there or yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"--overwrite would replace {there}; say --yes too if it may")
+    if not click.confirm(f"Start anew and replace {there}?", err=True):
+        raise click.UsageError(f"{there} stays; nothing was done")
 
 
 def injection_options(title: str) -> Callable[[Declared], Declared]:

@@ -53,6 +53,7 @@ def test_the_command_line_goes_before_the_file(call: Call) -> None:
         ("limit: 1\nlimit: 2", "limit is said twice"),
         ("split: [test", "is not YAML"),
         ("split: [test, mini]", "split takes one value"),
+        ("suite:", "suite has no value"),
         ("model: baseline/constant\nlimit: many", "'many' is not a valid integer"),
         ("model: !!python/object/apply:os.system ['true']", "is not YAML"),
         ("\x00", "is not YAML"),

@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import TemplateError
 
-from ...errors import UsageError
+from ... import files
+from ...errors import IntegrityError, UsageError
 from ...records import SLOT, Prompt
 from ...runs.reply_text import THINK
 from ..injection.spec import REPLAY, Injection, names_token, own_layers
@@ -72,6 +72,18 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
     """Ids of a text without special tokens of the tokenizer's own."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
     return ids
+
+
+def render_chat(
+    tokenizer: Any, turns: Sequence[Mapping[str, str]], *, enable_thinking: bool, **options: Any
+) -> str:
+    """Text of a conversation, up to where the assistant speaks; IntegrityError: it is refused."""
+    options |= {"tokenize": False, "add_generation_prompt": True, "date_string": CHAT_DATE}
+    with files.reading(tokenizer.name_or_path, "a folder whose chat template takes these turns"):
+        text: str = tokenizer.apply_chat_template(
+            list(turns), enable_thinking=enable_thinking, **options
+        )
+    return text
 
 
 def bos_ids(tokenizer: Any) -> tuple[int, ...]:
@@ -155,7 +167,7 @@ class Encoder:
         turns.append({"role": "user", "content": QUESTION_MARK})
         try:
             text = self._render(turns)
-        except TemplateError:
+        except IntegrityError:  # templates without a system turn refuse one
             first = {"role": "user", "content": f"{instructions}\n\n{turns[1]['content']}"}
             text = self._render([first, *turns[2:]])
         before, mark, after = text.partition(QUESTION_MARK)
@@ -164,14 +176,7 @@ class Encoder:
         return before, after
 
     def _render(self, turns: list[dict[str, str]]) -> str:
-        text: str = self.tokenizer.apply_chat_template(
-            turns,
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=self.thinking,
-            date_string=CHAT_DATE,
-        )
-        return text
+        return render_chat(self.tokenizer, turns, enable_thinking=self.thinking)
 
     def _asked(self, prompt: Prompt, tail: str) -> str:
         fields = prompt.query.fields

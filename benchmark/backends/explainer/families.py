@@ -37,7 +37,7 @@ from typing import Any
 from ...errors import UsageError
 from ...records import SLOT, Prompt
 from ..injection.spec import Injection, own_layers
-from .chat import CHAT_DATE, Encoded, bos_ids, offsets_of, plain_ids, token_at
+from .chat import Encoded, bos_ids, offsets_of, plain_ids, render_chat, token_at
 
 PUBLISHED = "paper/"  # how names of the paper's own templates begin
 LATENTQA_TURN = "Sure, I've analyzed the assistant."  # between a vector and a question
@@ -216,15 +216,8 @@ class FamilyEncoder:
             options = {"chat_template": known[0]} if known else {}
             if not known:
                 turns = [(role.replace(REFLECT, "assistant"), content) for role, content in turns]
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": role, "content": content} for role, content in turns],
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=False,
-            date_string=CHAT_DATE,
-            **options,
-        )
-        return text
+        said = [{"role": role, "content": content} for role, content in turns]
+        return render_chat(self.tokenizer, said, enable_thinking=False, **options)
 
     def _placeholder(self) -> tuple[str, str, str]:
         for parts in self.family.placeholders:

@@ -18,7 +18,7 @@ import torch
 from ...cache import Progress, silent
 from ...errors import MissingPartError, UsageError
 from ...explainer import ExplainerCard
-from ...files import read_json, sha256_file
+from ...files import read_json, reading, sha256_file
 from ...judging.rubric import PROMPT_VERSION, Message
 from ...models.fetch import prepare_target
 from ...models.targets import HubId, TargetSpec, find_name, hub_snapshot, locate, weight_files
@@ -90,9 +90,11 @@ def detect_family(directory: Path) -> str | None:
     if is_selfie_adapter(directory):
         return "selfie-adapter"
     if (directory / "config.json").is_file():
-        names = read_json(directory / "config.json").get("architectures") or []
+        names = read_json(directory / "config.json").get("architectures")
         # the paper's are named as ContinuousLlama or LlamaWithIntervention
-        if any(str(n).startswith("Continuous") or "WithIntervention" in str(n) for n in names):
+        if isinstance(names, list) and any(
+            str(n).startswith("Continuous") or "WithIntervention" in str(n) for n in names
+        ):
             return "paper"
     return None
 
@@ -166,9 +168,13 @@ def _base_folder(directory: Path, base: str, progress: Progress) -> Path:
 
 
 def _load(
-    directory: Path, weights: Weights, progress: Progress, base: str | None = None
+    directory: Path,
+    weights: Weights,
+    progress: Progress,
+    base: str | None = None,
+    above: Sequence[Path] = (),
 ) -> tuple[Any, Any, dict[str, str]]:
-    """Load model, tokenizer and sha256 by weight file of a model or adapter folder."""
+    """Load model, tokenizer and sha256 by weight file of a folder; `above` it are adapters."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
         if base is not None:
@@ -176,9 +182,13 @@ def _load(
         model = load_model(directory, weights.dtype, hashes, weights.placing)
         return model, load_tokenizer(directory), hashes
     folder = _base_folder(directory, base or _base_model(directory), progress)
-    if folder.resolve() == directory.resolve():
-        raise UsageError(f"{directory / ADAPTER}: the adapter names itself as its base model")
-    model, tokenizer, base_hashes = _load(folder, weights, progress)
+    above = (*above, directory.resolve())
+    if folder.resolve() in above:
+        by_way = f", by way of {len(above) - 1} other adapters" if len(above) > 1 else ""
+        raise UsageError(
+            f"{directory / ADAPTER}: the adapter names itself as its base model{by_way}"
+        )
+    model, tokenizer, base_hashes = _load(folder, weights, progress, above=above)
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= _of_base(base_hashes)
@@ -195,9 +205,10 @@ def _base_model(directory: Path) -> str:
     base, revision = adapter.get("base_model_name_or_path"), adapter.get("revision")
     if not isinstance(base, str) or not base:
         raise UsageError(f"{directory / ADAPTER}: base_model_name_or_path is missing")
-    if (directory / base).is_dir():
-        return str(directory / base)
-    is_hub = isinstance(locate(base), HubId)
+    with reading(directory / ADAPTER, "an adapter whose base model can be looked for"):
+        if (directory / base).is_dir():
+            return str(directory / base)
+        is_hub = isinstance(locate(base), HubId)
     return f"{base}@{revision}" if is_hub and isinstance(revision, str) else base
 
 

@@ -9,11 +9,9 @@ from typing import TypeVar
 import torch
 
 from ...cache import Progress
-from ...errors import MissingPartError
+from ...errors import MissingPartError, memory_ended
 
 T = TypeVar("T")
-
-_ENDED = ("out of memory", "can't allocate memory", "not enough memory")  # as torch says it
 
 
 class Room:
@@ -33,7 +31,7 @@ class Room:
             try:
                 made = work(part)
             except (RuntimeError, MemoryError) as error:
-                if not (isinstance(error, MemoryError) or any(s in str(error) for s in _ENDED)):
+                if not memory_ended(error):
                     raise
                 self._shrink(len(part), error)
                 made = None

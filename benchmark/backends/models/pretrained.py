@@ -21,11 +21,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from ... import files
 from ...errors import IntegrityError, MissingPartError, UsageError
 from ...files import write_safetensors_atomic
-from ...models.targets import check_weights, weight_files
+from ...models.targets import MOST, check_weights, weight_files
 from ...models.withheld import refuse_target, withheld
 
 INDEX = "model.safetensors.index.json"  # which file holds which tensor
-
 VOCABULARIES = ("tokenizer.json", "*.model", "vocab*", "*.vocab", "*.tiktoken", "tekken.json")
 
 
@@ -67,11 +66,17 @@ def load_tokenizer(directory: Path) -> Any:
         raise MissingPartError(
             f"{directory} holds no tokenizer, such as tokenizer.json; save it beside the weights"
         )
-    return from_folder(AutoTokenizer, directory)
+    tokenizer = from_folder(AutoTokenizer, directory)
+    with files.reading(directory, "a folder whose tokenizer works"):
+        tokenizer("A text.")
+    return tokenizer
 
 
 def from_folder(factory: Any, directory: Path, **arguments: Any) -> Any:
     """Call `factory.from_pretrained` on a folder: no network, no code of the model's own."""
+    for key, value in _entries(_config(directory)):
+        if key in ("num_hidden_layers", "n_layer") and isinstance(value, int) and value > MOST:
+            raise IntegrityError(f"{directory / 'config.json'}: {key} is more than {MOST}")
     try:
         return factory.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False, **arguments
@@ -86,7 +91,9 @@ def from_folder(factory: Any, directory: Path, **arguments: Any) -> Any:
         ) from error
     except json.JSONDecodeError as error:
         raise IntegrityError(f"{directory}: a file of it is not JSON: {_reason(error)}") from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except BaseException as error:
+        if not files.is_fault(error):
+            raise
         raise UsageError(f"{directory}: transformers cannot load it: {_reason(error)}") from error
 
 
@@ -136,7 +143,7 @@ def _broken(directory: Path) -> Path:
     return directory
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -163,7 +170,6 @@ def dequantise_gguf(gguf_path: Path, out_dir: Path) -> None:
 
 
 ADAPTER = "adapter_config.json"  # marks a directory as a PEFT adapter
-
 WEIGHTS = "adapter_model.safetensors"  # the adapter's tensors
 
 SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
@@ -182,7 +188,9 @@ def merge_adapter(model: Any, directory: Path) -> Any:
         with warnings.catch_warnings():  # of transformers, about a name PEFT still uses
             warnings.simplefilter("ignore", FutureWarning)
             adapted = PeftModel(model, config)
-    except (ValueError, TypeError, KeyError) as error:
+    except Exception as error:
+        if not files.is_fault(error):
+            raise
         raise UsageError(f"{directory}: it does not fit its base model: {error}") from error
     _fill(adapted, model, directory)
     if not hasattr(adapted, "merge_and_unload"):
@@ -203,10 +211,10 @@ def _adapter_config(directory: Path) -> Any:
         )
     if declared.get("megatron_config"):  # PEFT would import the module that the file names
         raise UsageError(f"{directory / ADAPTER}: megatron_config is not supported")
-    try:
+    if any(isinstance(value, int) and value > MOST for _, value in _entries(declared)):
+        raise UsageError(f"{directory / ADAPTER}: a number of it is more than {MOST}")
+    with files.reading(directory / ADAPTER, "what peft can read"):
         config = kinds[kind].from_pretrained(str(directory))
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{directory / ADAPTER}: peft cannot read it: {error}") from error
     config.inference_mode = True
     return config
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -202,8 +201,6 @@ def _check_record(record: Mapping[str, Any], folder: Path, name: str | None) -> 
 
 def _load_head(path: Path, width: int) -> nn.Linear:
     head = make_head(width)
-    try:
+    with files.reading(path, f"a head of {CLASSES} classes"):
         head.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise IntegrityError(f"{path}: not a head of {CLASSES} classes: {error}") from error
     return head

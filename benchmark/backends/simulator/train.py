@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ... import files
 from ...cache import Progress, silent
-from ...errors import CheckFailedError, IntegrityError, UsageError
+from ...errors import CheckFailedError, UsageError
 from ...files import write_safetensors_atomic
 from ..injection.hooks import decoder_layers
 from ..models.devices import usable_device
@@ -188,19 +188,14 @@ class _Run:
 
     def load(self, path: Path) -> str:
         """Continue from a dump; returns its note."""
-        try:
-            with safe_open(path, framework="pt") as file, torch.no_grad():
-                note: str = (file.metadata() or {})["note"]
-                for name, value in self._trained.items():
-                    value.copy_(file.get_tensor(name))
-                    self._optimiser.state[value] = {
-                        moment: file.get_tensor(f"{name}/{moment}").to(value.device)
-                        for moment in ("step", "exp_avg", "exp_avg_sq")
-                    }
-        except (SafetensorError, KeyError, RuntimeError) as error:
-            raise IntegrityError(
-                f"{path}: not a checkpoint of this simulator: {error}; remove it to begin again"
-            ) from error
+        with safe_open(path, framework="pt") as file, torch.no_grad():
+            note: str = (file.metadata() or {})["note"]
+            for name, value in self._trained.items():
+                value.copy_(file.get_tensor(name))
+                self._optimiser.state[value] = {
+                    moment: file.get_tensor(f"{name}/{moment}").to(value.device)
+                    for moment in ("step", "exp_avg", "exp_avg_sq")
+                }
         return note
 
     def write(self, folder: Path, base: str) -> None:
@@ -216,9 +211,10 @@ class _Run:
 def _resume(run: _Run, checkpoint: Path, identity: str) -> int:
     if not checkpoint.is_file():
         return 0
-    note = json.loads(run.load(checkpoint))
-    _same(note["identity"], identity, checkpoint)
-    return int(note["step"])
+    with files.reading(checkpoint, "a checkpoint of this simulator", "remove it to begin again"):
+        note = json.loads(run.load(checkpoint))
+        _same(note["identity"], identity, checkpoint)
+        return int(note["step"])
 
 
 def _same(found: object, expected: str, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from ...cache import Progress, silent
 from ...errors import MissingPartError, UsageError
 from ...evaluation.explainers import named_target
-from ...files import canonical_json, read_json, sha256_bytes
+from ...files import canonical_json, read_json, reading, sha256_bytes
 from ...models.targets import home_folder, layers_and_width
 from ...records import GREEDY
 from ...registry import provided_tasks
@@ -203,6 +203,7 @@ def train(
         project=projecting.make,
         device=request.device,
         report_to=request.report_to,
+        overwrite=request.overwrite,
     )
     folder = train_explainer(training, Path(output), progress)
     if settings.decoding == GREEDY:
@@ -269,8 +270,9 @@ def _in_bfloat16(request: TrainSpec) -> bool:
     plan = Path(request.output) / PLAN
     if request.precision != "auto":
         return request.precision == "bfloat16"
-    if plan.is_file():
-        return bool(read_json(plan)["settings"]["bfloat16"])
+    if plan.is_file() and not request.overwrite:
+        with reading(plan, "the plan of a training"):
+            return bool(read_json(plan)["settings"]["bfloat16"])
     return bfloat16_is_faster(request.device)
 
 

@@ -48,6 +48,7 @@ class TrainSpec:
     seed: int = 0  # decides draws, initial weights and order
     precision: str = "auto"  # one of `PRECISIONS`; `auto`: the faster, or what it began with
     report_to: str | None = None  # one of `LOGGERS`: logs there too
+    overwrite: bool = False  # start anew where a training is
 
     def __post_init__(self) -> None:
         """Refuse an unknown choice."""

@@ -26,10 +26,18 @@ from ...errors import UsageError
 from ...models.targets import HubId, locate
 from ...records import GREEDY
 from ...team import team
-from ..injection.learned import Projection, write_learned
+from ..injection.learned import LEARNED, PROJECTION, Projection, write_learned
 from ..injection.spec import injections_as_json
 from ..models.devices import usable_device
-from ..models.pretrained import adapt, load_model, load_tokenizer, weights_sha256, write_adapter
+from ..models.pretrained import (
+    ADAPTER,
+    WEIGHTS,
+    adapt,
+    load_model,
+    load_tokenizer,
+    weights_sha256,
+    write_adapter,
+)
 from ..models.twins import make_twin
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .model_card import model_card
@@ -50,6 +58,12 @@ RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.js
 PRODUCTS, CLEARLY = 10, 0.8  # products timed; share of the time that is clearly faster
 CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
 CARD = "README.md"
+WRITTEN = (
+    *(RECORD, ADAPTER, WEIGHTS, LEARNED, PROJECTION, LOG, CURVE, CARD, "config.json"),
+    *("generation_config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.*", "merges.txt", "chat_template.jinja", PLAN),
+)
+"""What a training writes, as patterns, in the order in which it is removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +80,7 @@ class Training:
     project: Callable[[Any], Projection] | None = None  # from the base to its maps
     device: str = "cpu"  # a torch device
     report_to: str | None = None  # also logs there: wandb, trackio or tensorboard
+    overwrite: bool = False  # start anew where a training is
 
 
 def train_explainer(training: Training, folder: Path, progress: Progress = silent) -> Path:
@@ -79,6 +94,8 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
         "validation": {"n": len(training.validation), "sha256": validated},
         "about": dict(training.about),
     }
+    if training.overwrite:
+        remove_training(folder, training.base)
     _check_same(folder, plan)
     if (folder / RECORD).is_file():
         return folder
@@ -96,6 +113,21 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
         _finish(folder, settings, plan, trainer.state.best_metric)
     trainer.accelerator.wait_for_everyone()
     return folder
+
+
+def remove_training(folder: Path, base: Path) -> None:
+    """Remove what a training wrote into a folder; whatever else is there stays."""
+    if not (folder / PLAN).is_file():
+        return
+    if folder.resolve() == base.resolve() or n_processes() > 1:
+        raise UsageError(
+            f"{folder} is not removed by several processes, nor where it is the base of the new "
+            "training; give another folder"
+        )
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    for pattern in WRITTEN:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _fit(
@@ -139,12 +171,17 @@ def _finish(folder: Path, settings: ExplainerSettings, plan: Mapping[str, Any], 
         record["decoding"] = settings.decoding
     if settings.twin is not None:
         record["twin"] = {"kind": settings.twin, "seed": settings.seed}
-    rows = [row for _, row in files.read_jsonl(folder / LOG)]
-    files.write_bytes_atomic(folder / CURVE, loss_curve(rows).encode())
+    files.write_bytes_atomic(folder / CURVE, read_curve(folder / LOG).encode())
     if not (folder / CARD).exists():
         files.write_bytes_atomic(folder / CARD, model_card(record).encode())
     files.write_json_atomic(folder / RECORD, record)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def read_curve(path: Path) -> str:
+    """Draw the losses of a log."""
+    with files.reading(path, "the log of a training"):
+        return loss_curve([row for _, row in files.read_jsonl(path)])
 
 
 def _counts(lessons: Sequence[Lesson]) -> dict[str, Any]:

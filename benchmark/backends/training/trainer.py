@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from ... import files
 from ...cache import Progress
@@ -24,6 +24,8 @@ from .spec import ExplainerSettings
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
+
+_WHOLE = ("a whole checkpoint", "remove it")
 
 
 class ExplainerTrainer(Trainer):
@@ -80,6 +82,14 @@ class ExplainerTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with files.reading(str(checkpoint), *_WHOLE):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with files.reading(str(checkpoint), *_WHOLE):
+            super()._load_rng_state(checkpoint)
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:
@@ -203,15 +213,18 @@ def cut_log(path: Path, checkpoint: str | None) -> None:
         return
     step = 0
     if checkpoint is not None:
-        step = int(json.loads((Path(checkpoint) / STATE).read_text())["global_step"])
-    lines = [line for line in path.read_text().splitlines() if _step(line) <= step]
-    files.write_bytes_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+        with files.reading(checkpoint, *_WHOLE):
+            state = TrainerState.load_from_json(str(Path(checkpoint) / STATE))
+            step = int(state.global_step)
+            sum(row["step"] + row.get("eval_loss", 0) for row in state.log_history)
+    lines = [line for line in path.read_bytes().split(b"\n") if _step(line) <= step]
+    files.write_bytes_atomic(path, b"".join(line + b"\n" for line in lines))
 
 
-def _step(line: str) -> float:
+def _step(line: bytes) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.inf  # torn by a kill
 
 

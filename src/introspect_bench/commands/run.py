@@ -20,12 +20,14 @@ from ..console import (
     Grouped,
     amount,
     config_option,
+    confirm_overwrite,
     emit_json,
     emit_labels,
     emit_table,
     grouped,
     injection_options,
     minutes,
+    overwrite_options,
     warn_unread,
 )
 
@@ -180,6 +182,7 @@ SERVER = "A model behind an endpoint"
 @config_option(MORE)
 @grouped(MORE, "--queries", metavar="ID,...", help="Only these queries (partial run).")
 @option("--resume", title=MORE, metavar="WHEN", help="Continue a run file: auto, never or require.")
+@overwrite_options(MORE)
 @grouped(MORE, "--no-judge", is_flag=True, help="Do not have descriptions judged afterwards.")
 @grouped(MORE, "--no-score", is_flag=True, help="Do not score the run files afterwards.")
 def command(
@@ -188,6 +191,8 @@ def command(
     arguments: tuple[str, ...],
     no_judge: bool,
     no_score: bool,
+    overwrite: bool,
+    yes: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -204,7 +209,7 @@ def command(
     """
     from ..benchmark.backends.injection.spec import parse_injection
     from ..benchmark.evaluation.explainers import parse_arguments
-    from ..benchmark.evaluation.run import RefusedTasksError
+    from ..benchmark.evaluation.run import RefusedTasksError, run_paths
 
     server = {name: options.pop(name) for name in SERVED}
     server = {name: value for name, value in server.items() if value is not None}
@@ -221,6 +226,9 @@ def command(
             plans = api.plan(**options)
         _emit_plans(plans, as_json)
         return
+    if overwrite or options["resume"] == "overwrite":
+        options["resume"] = "overwrite"
+        confirm_overwrite(run_paths(RunSpec(**options)), yes=yes)
     try:
         with progress() as bar:
             runs = api.run(**options, progress=bar)

@@ -16,6 +16,7 @@ from ..console import (
     amount,
     choice,
     config_option,
+    confirm_overwrite,
     emit,
     emit_json,
     emit_table,
@@ -23,6 +24,7 @@ from ..console import (
     injection_options,
     minutes,
     output,
+    overwrite_options,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ READING = "Teaching to read vectors"
 WITH_RECIPE = {
     "base", "suite", "tasks", "n_train", "epochs", "learning_rate", "evaluations", "device",
     "seed", "output", "as_json", "recipes", "answer", "shuffled",
+    "overwrite", "yes",
 }  # fmt: skip
 """Options that may be given with a recipe, which says the others."""
 
@@ -64,6 +67,7 @@ WITH_RECIPE = {
     help="Validations in training, at most. Default: as many as take a tenth of the time.",
 )
 @click.option("--dry-run", is_flag=True, help="Say queries, steps and time; load nothing.")
+@overwrite_options()
 @click.option("--seed", type=int, default=0, show_default=True)
 @choice(
     "--precision",
@@ -142,6 +146,7 @@ def command(
     answer: str | None,
     shuffled: bool,
     dry_run: bool,
+    yes: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -155,6 +160,9 @@ def command(
 
     if recipes and dry_run:
         raise click.UsageError("--dry-run is for a training without --recipe")
+    if options["overwrite"] and not dry_run:
+        folders = [options["output"] / "explainers" / name for name in recipes]
+        confirm_overwrite(folders or [options["output"]], yes=yes)
     if recipes:
         ctx = click.get_current_context()
         given = {name for name in ctx.params if ctx.get_parameter_source(name) in EXPLICIT}
@@ -209,7 +217,7 @@ def _train_recipes(
 ) -> None:
     from ..baselines.train_recipes import EXPLAINERS
 
-    own = ("epochs", "learning_rate", "evaluations")
+    own = ("epochs", "learning_rate", "evaluations", "overwrite")
     kept = ("base", "suite", "tasks", "n_train", "device", "seed", "output")
     with progress() as bar:
         found = api.train_recipes(
@@ -217,7 +225,7 @@ def _train_recipes(
             **{name: options[name] for name in kept},
             split=answer,
             shuffled=shuffled,
-            settings={name: options[name] for name in own if options[name] is not None},
+            settings={name: options[name] for name in own if options[name] not in (None, False)},
             progress=bar,
         )
     explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}

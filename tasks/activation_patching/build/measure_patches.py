@@ -18,14 +18,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file
 
 from ....benchmark.backends.interventions.outputs import Output, greedy
 from ....benchmark.backends.interventions.screen import Screened, screen
 from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
-from ....benchmark.files import canonical_json, sha256_bytes, write_safetensors_atomic
+from ....benchmark.files import (
+    canonical_json,
+    parse_safetensors,
+    reading,
+    sha256_bytes,
+    write_safetensors_atomic,
+)
 from ...build.answers import Progress, answers, journaled
 from ...facts.facts import OneShot, rank, token_spans, tokens_in
 from ..task import KINDS
@@ -144,7 +149,8 @@ def source_vectors(
         if not path.exists():
             means = _chunk(target, [prompts[i] for i in chosen], spans)
             write_safetensors_atomic(path, {"means": means})
-        table[chosen] = load_file(path)["means"]
+        with reading(path, "means of activations", "remove it to have it made again"):
+            table[chosen] = parse_safetensors(path.read_bytes(), path)["means"]
         report("source vectors", len(chosen))
     return table
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ....benchmark.errors import IntegrityError
 from ....benchmark.files import (
+    parse_safetensors,
     read_jsonl,
     sha256_bytes,
     write_jsonl_atomic,
@@ -198,11 +199,9 @@ def nearest_train(root: Path, split: str) -> Floats:
 
 
 def _cosines(root: Path, split: str) -> Floats:
-    from safetensors.numpy import load_file
-
+    paths = [root / name / "vectors.safetensors" for name in (split, "train")]
     own, train = (
-        load_file(root / name / "vectors.safetensors")["vectors"].astype(np.float32)
-        for name in (split, "train")
+        parse_safetensors(path.read_bytes(), path)["vectors"].astype(np.float32) for path in paths
     )
     return np.asarray(own @ train.T)
 

@@ -18,7 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ....benchmark.errors import CheckFailedError
-from ....benchmark.files import canonical_json, read_json, sha256_bytes, write_json_atomic
+from ....benchmark.files import (
+    canonical_json,
+    read_json,
+    reading,
+    sha256_bytes,
+    write_json_atomic,
+)
 from ....benchmark.models.targets import weight_files
 from ...facts.facts import load_facts
 from ..shipped_text import FOLDER, unpack_batches
@@ -154,9 +160,10 @@ class Sampler:
         if not path.exists():
             texts = self._write([one for one, _ in drawn], [rng for _, rng in drawn])
             write_json_atomic(path, {"schema": SCHEMA, "batch": number, "texts": texts})
-        texts = read_json(path)["texts"]
-        kept = zip(texts, encode(self.target.tokenizer, texts), strict=True)
-        return [text for text, ids in kept if not is_degenerate(ids)]
+        with reading(path, "texts that were written", "remove it to have them written again"):
+            texts = read_json(path)["texts"]
+            kept = zip(texts, encode(self.target.tokenizer, texts), strict=True)
+            return [text for text, ids in kept if not is_degenerate(ids)]
 
     def _write(
         self, requests: Sequence[Request], generators: Sequence[np.random.Generator]

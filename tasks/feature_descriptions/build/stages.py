@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ....benchmark.errors import IntegrityError
-from ....benchmark.files import write_bytes_atomic, write_safetensors_atomic
+from ....benchmark.files import (
+    parse_safetensors,
+    reading,
+    write_bytes_atomic,
+    write_safetensors_atomic,
+)
 from ..windows import WINDOW, Floats, Ids
 from .sampling import Report
 from .table import TokenTable, explained, fit_table
 
+AGAIN = "remove it to have it made again"
 BATCH = 64  # windows of one forward pass
 SHARD = 1024  # windows of one file of activations
 STRONGEST = 20  # largest coefficients whose mean a latent's threshold is a share of
@@ -69,7 +74,9 @@ def residuals_done(folder: Path, n_windows: int) -> bool:
 
 def load_residuals(folder: Path, layer: int) -> npt.NDArray[np.float16]:
     """Residuals of a layer, float16 (n_windows * 32, d_model), mapped from disk."""
-    found: npt.NDArray[np.float16] = np.load(folder / "residuals" / f"{layer}.npy", mmap_mode="r")
+    path = folder / "residuals" / f"{layer}.npy"
+    with reading(path, "an array", AGAIN):
+        found: npt.NDArray[np.float16] = np.load(path, mmap_mode="r")
     return found
 
 
@@ -209,20 +216,16 @@ def _map(folder: Path, layer: int, shape: tuple[int, int]) -> Any:
 def _covered(folder: Path, first: int, last: int) -> bool:
     """Whether notes say that windows from `first` to `last` have all been read."""
     notes = (folder / "residuals").glob("*.note")
-    spans = sorted((int(path.stem), int(path.read_text())) for path in notes)
+    spans = []
+    for path in notes:
+        with reading(path, "a note of what was read", AGAIN):
+            spans.append((int(path.stem), int(path.read_text())))
     reached = first
-    for start, end in spans:
+    for start, end in sorted(spans):
         if start <= reached:
             reached = max(reached, end)
     return reached >= last
 
 
 def _load(path: Path) -> dict[str, Floats]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found: dict[str, Floats] = load_file(path)
-    except SafetensorError as error:
-        raise IntegrityError(f"{path}: damaged, delete it: {error}") from error
-    return found
+    return parse_safetensors(path.read_bytes(), path, AGAIN)

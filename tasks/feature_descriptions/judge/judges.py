@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ....benchmark.cache import Progress, cache_dir, silent
 from ....benchmark.errors import IntegrityError, UsageError
+from ....benchmark.files import reading
 from ....benchmark.plugins import installed
 from ....benchmark.runs.run import MAPPED, PREDICTED
 from ....benchmark.scoring.judged import EXACT
@@ -225,9 +226,8 @@ def open_exact(suite: Suite, device: str, progress: Progress) -> Exact:
     from ....benchmark.backends.models.embedding import fetch_embedder, load_embedder
     from ....benchmark.backends.models.pretrained import load_tokenizer
 
-    rows = suite.read(KNOWN).decode().splitlines()
-    return exact_judge(
-        [json.loads(row)["name"] for row in rows],
-        load_embedder(fetch_embedder(progress=progress), device=device),
-        load_tokenizer(_target_folder(suite, progress)),
-    )
+    embedder = load_embedder(fetch_embedder(progress=progress), device=device)
+    tokenizer = load_tokenizer(_target_folder(suite, progress))
+    with reading(suite.root / KNOWN, "a list of predicates that are known here"):
+        names = [json.loads(row)["name"] for row in suite.read(KNOWN).decode().splitlines()]
+        return exact_judge(names, embedder, tokenizer)

@@ -119,14 +119,8 @@ def match(
 
 
 def _read(path: Path, n_phrases: int) -> Floats:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     advice = "remove it to have it made again"
-    try:
-        vectors: Floats = load(path.read_bytes())["vectors"]
-    except (SafetensorError, KeyError) as error:
-        raise IntegrityError(f"{path}: holds no vectors; {advice}") from error
+    vectors = files.parse_safetensors(path.read_bytes(), path, advice).get("vectors", np.empty(0))
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != n_phrases:
         raise IntegrityError(f"{path}: {vectors.dtype} {vectors.shape}; {advice}")
     return vectors

@@ -97,7 +97,7 @@ def test_resume_modes(tmp_path: Path) -> None:
     write(path, resume="require")
     with pytest.raises(UsageError, match="choose from auto, never, require"):
         write(path, resume="maybe")  # type: ignore[arg-type]
-    assert RESUME == ("auto", "never", "require")
+    assert RESUME == ("auto", "never", "require", "overwrite")
 
 
 def changed(path: str, value: object) -> dict[str, Any]:

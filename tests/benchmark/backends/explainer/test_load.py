@@ -94,6 +94,16 @@ class TestLoading:
         assert (explainer.first_logits(prompts) - base).abs().max() > 1e-3
         assert set(card.weights_sha256) == {"adapter_model.safetensors", "base/model.safetensors"}
 
+    def test_adapters_that_name_each_other(self, tmp_path: Path) -> None:
+        names = ("one", "two", "three")
+        for name, base in zip(names, (*names[1:], names[0]), strict=True):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "adapter_model.safetensors").touch()
+            config = {"peft_type": "LORA", "base_model_name_or_path": f"../{base}"}
+            (tmp_path / name / "adapter_config.json").write_text(json.dumps(config))
+        with pytest.raises(UsageError, match="itself as its base model, by way of 2 other"):
+            load_local(str(tmp_path / "one"))
+
     def test_no_weights_as_safetensors(self, tmp_path: Path) -> None:
         (tmp_path / "pytorch_model.bin").write_bytes(b"")
         with pytest.raises(MissingPartError, match="safetensors"):

@@ -141,6 +141,7 @@ def test_an_adapter_of_a_deeper_model_is_refused(adapter: Path) -> None:
         ({"peft_type": ["LORA"]}, r"peft_type \['LORA'\] is none"),
         ({"megatron_config": {"a": 1}, "megatron_core": "evil"}, "megatron_config"),
         ({"target_modules": ["no_such_proj"]}, "does not fit its base model"),
+        ({"r": 10**17}, "a number of it is more than 65536"),
     ],
 )
 def test_a_declaration_that_cannot_be_followed_is_refused(
