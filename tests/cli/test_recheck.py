@@ -18,6 +18,7 @@ from tiny_features import NAME, judges, make_feature_suite
 
 import introspect_bench as ib
 from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
@@ -137,14 +138,23 @@ def make_fresh(monkeypatch: pytest.MonkeyPatch, splits: Sequence[str] = SPLITS) 
 
 @pytest.mark.parametrize("splits", [SPLITS, ("test",)])
 def test_a_fresh_suite_confirms_a_score(
-    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch, splits: Sequence[str]
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch, splits: Sequence[str]
 ) -> None:
     """Also one of test alone."""
+    monkeypatch.setitem(tiny_suites.N_GROUPS, "test", 200)
+    tiny_suites.make_suite(here / "toy" / ABLATIONS / "v2", get_task(ABLATIONS))
+    entry = make_entry([one_run(call)], Path("submissions"), Path("toy"))
     make_fresh(monkeypatch, splits)
     words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
     code, out, err = call(*words)
     assert code == 0, err
-    assert "yes" in out
+    head, row = (line.split("  ") for line in out.splitlines()[:2])
+    said = dict(
+        zip(*([cell.strip() for cell in line if cell] for line in (head, row)), strict=True)
+    )
+    assert said["confirmed"] == "yes"
+    assert (said["groups"], said["queries"]) == ("200 / 200", "1000 / 1000")
+    assert said["interval"].startswith("[-0.0")
     found = read_entry(entry)
     (line,) = read_ledger(LEDGER)
     score = line.details["scores"][0]
@@ -163,6 +173,7 @@ def test_whoever_learnt_the_public_queries_is_not_confirmed(
     assert code == 1
     assert " no" in out
     assert "on public and" in the_sentence(err)
+    assert "over 60 groups or more, here 3 and 3" in the_sentence(err)
     found = read_entry(folder)
     assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
 
