@@ -60,9 +60,11 @@ MISSING = 3
 
 
 _NO_SPACE = "no disk space left; free some and run the command again"
+_NO_TEMPORARY = "no folder for temporary files can be written; free some space, or set TMPDIR"
 _OUTSIDE = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
+    errno.EFBIG: "a file may not become that large; raise the limit (`ulimit -f`)",
     errno.ENAMETOOLONG: "the name of a file is too long; give a shorter one",
     errno.EROFS: "cannot write to a read-only place; give another one",
     errno.EACCES: "no permission; check the path and its permissions",
@@ -130,10 +132,11 @@ def run_command_line(arguments: Sequence[str]) -> int:
         hint = f" (see {where} --help)" if where else ""
         return _explain(f"{error.format_message()}{hint}", error.exit_code)
     except OSError as error:
-        if error.errno not in _OUTSIDE:
+        said = _OUTSIDE.get(error.errno or 0)
+        if said is None and "No usable temporary directory" not in str(error):
             raise
         place = f" ({str(error.filename)[:200]})" if error.filename else ""
-        return _explain(f"{_OUTSIDE[error.errno]}{place}", MISSING)
+        return _explain(f"{said or _NO_TEMPORARY}{place}", MISSING)
     except MemoryError:
         return _explain("no memory left; close other programs, or ask for less at once", MISSING)
     return code if isinstance(code, int) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,14 +20,17 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base
 
 from introspect_bench.__main__ import main
+from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.leaderboard.verification.ledger import Line, append_line
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.feature_descriptions.judge import judges as judges_module
 
+TIMES = ("runtime", "samples_per_second", "steps_per_second")
 VOLATILE = {"created", "run_id", "cost", "date", "seconds", "tokens_per_second", "previous", "ms"}
 """Fields that differ between two undisturbed runs: times, ids of runs, hashes over them."""
 VOLATILE |= {"sha256", "body_sha256", "entry_sha256"}
+VOLATILE |= {f"{part}_{what}" for part in ("train", "eval") for what in TIMES}
 LEDGER = Path("submissions/ledger.jsonl")
 FIRST_LINES = 3
 """Lines that the ledger has before; none may be lost."""
@@ -47,7 +51,6 @@ def make_materials(folder: Path) -> Path:
     """Make once what the verbs start from: suites, runs, an entry, a ledger, a model."""
     toy = make_suite_folder(folder / "toy")
     make_feature_suite(folder / "words" / DESCRIPTIONS / "v2")
-    judges_module.open_judges = _opened  # type: ignore[assignment]
     words = ("run", "--no-score", "-o", str(folder / "runs"))
     assert main([*words, "-m", "baseline/constant", "--suite", str(toy)]) == 0
     runs = sorted((folder / "runs").glob("*.test.jsonl"))
@@ -73,13 +76,14 @@ def _opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
     return [judge for judge in judges() if judge.id.partition("/")[0] in names]
 
 
+def _judge() -> int:
+    judges_module.open_judges = _opened  # type: ignore[assignment]  # in a process that ends
+    return main(["judge", "described", "--suite", "words"])
+
+
 def _entry() -> str:
     (entry,) = Path("submissions/toy").glob("acme__*")
     return str(entry)
-
-
-def _on_entry(words: Sequence[str]) -> int:
-    return main([words[0], *words[1:2], _entry(), *words[2:]])
 
 
 def _ledger() -> int:
@@ -98,9 +102,13 @@ def _make() -> int:
         sizes={"test": {"context": 4}},
         public=Path("toy") / ABLATIONS / "v2",
     )
+    order.out.parent.mkdir(exist_ok=True)
     with tiny_builds.small_world():
-        order.out.parent.mkdir(parents=True, exist_ok=True)
-        make_suite(order, tiny_builds.load, tiny_builds.load_rounded, tiny_builds.quiet)
+        try:
+            make_suite(order, tiny_builds.load, tiny_builds.load_rounded, tiny_builds.quiet)
+        except IntrospectBenchError as error:  # as the command line does
+            sys.stderr.write(f"introspect-bench: error: {error}\n")
+            return error.exit_code
     return 0
 
 
@@ -122,7 +130,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         name="judge",
-        act=_words("judge", "described", "--suite", "words"),
+        act=_judge,
         outputs=["described"],
         needs=["words", "described"],
     ),
@@ -154,7 +162,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         name="data make",
         act=_make,
-        outputs=[ABLATIONS, "work"],
+        outputs=[ABLATIONS],  # and a journal, which stays
         needs=["toy"],
     ),
     Verb(
@@ -191,7 +199,8 @@ def prepared(verb: Verb, materials: Path, folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in verb.needs:
         shutil.copytree(materials / name, folder / name)
-    (folder / "tmp").mkdir()
+    for name in ("tmp", ABLATIONS):  # the second gets what `data make` makes
+        (folder / name).mkdir()
     return folder
 
 
@@ -204,7 +213,8 @@ def state(folder: Path, *, adds: bool = False) -> dict[str, Any]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts) or name.suffix == ".lock"
-        if path.is_file() and not hidden and name.parts[0] not in ("tmp", "cache", "work"):
+        hidden = hidden or name.parts[0] in ("tmp", "cache", "work") or name.name == "sealed.json"
+        if path.is_file() and not hidden:
             found[str(name)] = _content(path)
     if adds:
         found[str(LEDGER)] = sorted({json.dumps(row) for row in found[str(LEDGER)]})

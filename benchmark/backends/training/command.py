@@ -173,6 +173,7 @@ def train(
     """
     from ..explainer.load import find_model
     from ..models.pretrained import load_tokenizer
+    from .checkpoints import SEAL, is_first, seal, sole_trainer
     from .threshold import add_thresholds
     from .train import Training, train_explainer
 
@@ -204,9 +205,12 @@ def train(
         project=projecting.make,
         device=request.device,
     )
-    folder = train_explainer(training, Path(output), progress)
-    if settings.decoding == GREEDY:
-        add_thresholds(folder, request, suites, progress)
+    with sole_trainer(Path(output).absolute()):
+        folder = train_explainer(training, Path(output), progress)
+        if settings.decoding == GREEDY:
+            add_thresholds(folder, request, suites, progress)
+        if is_first():
+            seal(folder, folder / SEAL)
     return folder
 
 

@@ -15,8 +15,8 @@ from ..explainer.decision import VERDICTS, verdict_tokens
 from ..explainer.declared import SETTINGS, THRESHOLDS
 from ..explainer.load import load_local
 from ..explainer.local import LocalExplainer
+from .checkpoints import is_first
 from .spec import TrainSpec
-from .trainer import is_first
 
 
 def add_thresholds(

@@ -22,7 +22,7 @@ from transformers import PrinterCallback, set_seed
 
 from ... import files
 from ...cache import Progress, silent
-from ...errors import UsageError
+from ...errors import IntegrityError, UsageError
 from ...records import GREEDY
 from ..injection.learned import Projection, write_learned
 from ..injection.spec import injections_as_json
@@ -35,20 +35,11 @@ from ..models.pretrained import (
     write_adapter,
 )
 from ..models.twins import make_twin
+from .checkpoints import SEAL, broken, cut_log, is_first, last_checkpoint, n_processes, writing
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .module import TrainedExplainer
 from .spec import ExplainerSettings
-from .trainer import (
-    ExplainerTrainer,
-    Log,
-    Patience,
-    cut_log,
-    is_first,
-    last_checkpoint,
-    loss_curve,
-    n_processes,
-    trainer_arguments,
-)
+from .trainer import ExplainerTrainer, Log, Patience, loss_curve, trainer_arguments
 
 SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
@@ -84,6 +75,11 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
     }
     _check_same(folder, plan)
     if (folder / RECORD).is_file():
+        if (folder / SEAL).exists() and (name := broken(folder, folder / SEAL)):
+            raise IntegrityError(
+                f"{folder / name}: not as the training wrote it; restore it, or remove the folder "
+                "and train again"
+            )
         return folder
     if is_first():
         files.write_json_atomic(folder / PLAN, plan)
@@ -94,8 +90,9 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
     wrapped, adapted = _trainable(model, settings, maps)
     trainer = _fit(training, wrapped, folder, progress)
     if is_first():
-        _write(folder, adapted or model, training)
-        write_learned(folder, wrapped.learned())
+        with writing(folder):
+            _write(folder, adapted or model, training)
+            write_learned(folder, wrapped.learned())
         _finish(folder, settings, plan, trainer.state.best_metric)
     trainer.accelerator.wait_for_everyone()
     return folder

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,26 +11,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ... import files
 from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
+from .checkpoints import SEAL, TRAINABLE, is_first, n_processes, seal, writing
 from .spec import ExplainerSettings
-
-TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
-STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
-
-
-def n_processes() -> int:
-    """How many processes train together, as `torchrun` or `accelerate launch` say."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first() -> bool:
-    """Whether this is the process that writes files."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 class ExplainerTrainer(Trainer):
@@ -85,7 +71,16 @@ class ExplainerTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         own = {name: value.detach().cpu() for name, value in _trained(self.model).items()}
-        save_file({name: value.contiguous() for name, value in own.items()}, folder / TRAINABLE)
+        data = save({name: value.contiguous() for name, value in own.items()})
+        files.write_bytes_atomic(folder / TRAINABLE, data)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        with writing(folder):
+            super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if is_first():
+            seal(folder, folder / SEAL)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
@@ -121,7 +116,7 @@ class Log(TrainerCallback):
             row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
             self._since = (now, tokens)
             row["losses"] = self.trainer.mean_losses()
-        with self._path.open("ab") as stream:
+        with writing(self._path), self._path.open("ab") as stream:
             stream.write(files.canonical_json(row).encode() + b"\n")
         if "loss" in numbers:
             note = f"loss {numbers['loss']:.3f}"
@@ -194,34 +189,6 @@ def trainer_arguments(
 
 def _trained(module: Any) -> dict[str, torch.nn.Parameter]:
     return {name: value for name, value in module.named_parameters() if value.requires_grad}
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """Return the latest whole checkpoint; what a kill left unfinished is removed."""
-    paths = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
-    whole = [path for path in paths if (path / STATE).is_file()]
-    if is_first():
-        for path in set(paths) - set(whole):
-            shutil.rmtree(path)
-    return str(whole[-1]) if whole else None
-
-
-def cut_log(path: Path, checkpoint: str | None) -> None:
-    """Drop logged steps after a checkpoint; they are done again."""
-    if not path.is_file() or not is_first():
-        return
-    step = 0
-    if checkpoint is not None:
-        step = int(json.loads((Path(checkpoint) / STATE).read_text())["global_step"])
-    lines = [line for line in path.read_text().splitlines() if _step(line) <= step]
-    files.write_bytes_atomic(path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _step(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # torn by a kill
 
 
 def _restore(module: Any, path: Path) -> None:
