@@ -15,7 +15,7 @@ QUICK = [verb for verb in VERBS if verb.name in ("ledger add", "judge", "export"
 
 @pytest.fixture(scope="module")
 def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_materials(tmp_path_factory.mktemp("materials"))
+    return make_materials(tmp_path_factory.mktemp("materials"), model=False)
 
 
 def trial_of(verb: Verb, materials: Path, folder: Path, seed: int = 0) -> Trial:
@@ -64,5 +64,5 @@ def test_a_verb_that_loses_something_or_is_stuck_is_found(
 ) -> None:
     verb = Verb(name="bad", act=act, outputs=["out.txt"], needs=[])
     trial = trial_of(verb, materials, tmp_path)
-    found = {KINDS[kind](trial).partition(":")[0] for _ in range(12)}
+    found = {KINDS[kind](trial).partition(":")[0] for _ in range(8)}
     assert said in found

@@ -47,8 +47,8 @@ class Verb:
     adds: bool = False  # appends each time it is called, so that twice is as good as once
 
 
-def make_materials(folder: Path) -> Path:
-    """Make once what the verbs start from: suites, runs, an entry, a ledger, a model."""
+def make_materials(folder: Path, *, model: bool = True) -> Path:
+    """Make once what the verbs start from: suites, runs, an entry, a ledger, perhaps a model."""
     toy = make_suite_folder(folder / "toy")
     make_feature_suite(folder / "words" / DESCRIPTIONS / "v2")
     words = ("run", "--no-score", "-o", str(folder / "runs"))
@@ -68,7 +68,8 @@ def make_materials(folder: Path) -> Path:
         main([*described, "-m", "baseline/nearest-neighbour", "--suite", str(folder / "words")])
         == 0
     )
-    make_base(folder / "base")
+    if model:
+        make_base(folder / "base")
     return folder
 
 
