@@ -80,6 +80,7 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
                 f"{folder / name}: not as the training wrote it; restore it, or remove the folder "
                 "and train again"
             )
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # if a kill left some
         return folder
     if is_first():
         files.write_json_atomic(folder / PLAN, plan)

@@ -165,7 +165,9 @@ def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     assert [len(run.rows) for run in runs] == [4, 5]
     assert runs[0].header.explainer.settings["injection"] == record["injection"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    (folder / "checkpoints" / "checkpoint-1").mkdir(parents=True)  # a kill left it
     assert train(base, suites, folder) == folder  # done: nothing is trained again
+    assert not (folder / "checkpoints").exists()
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(before[weights.name][:-1] + b"?")
