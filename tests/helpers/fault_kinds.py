@@ -8,16 +8,12 @@ what it complained about is deleted; or it ends in a traceback.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import datetime
-import errno
 import importlib
 import os
 import resource
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -26,14 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fault_rigs import at_write, count, enter, kill, no_space, without_capabilities, year_ago
 from fault_verbs import Verb, difference, prepared, state
 
 Rig = Callable[[], object]
 """Called in the process of a command before it begins."""
-
-WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
-"""Events of Python's audit, besides opening to write, before which a process may be stopped."""
-YEAR = 366 * 86_400.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,7 +46,7 @@ class Trial:
         """Run it once, and import here what it imported, so that the others start warm."""
         self.anew()
         before = self.files()
-        code, said = self.run(lambda: _count(self.folder / "tmp"))
+        code, said = self.run(lambda: count(self.folder / "tmp"))
         if code:
             raise RuntimeError(f"{self.verb.name} ends with {code} undisturbed:\n{said}")
         self.n_writes = int((self.folder / "tmp" / "writes").read_text())
@@ -87,7 +80,7 @@ class Trial:
             return child, reads
         code = 70
         try:
-            _enter(self.folder, writes)
+            enter(self.folder, writes)
             rig()
             code = self.verb.act()
         except BaseException:  # noqa: BLE001  a child ends here whatever happens
@@ -144,7 +137,7 @@ def killed(trial: Trial) -> str:
         trial.anew()
         if trial.rng.integers(2):
             number = int(trial.rng.integers(trial.n_writes))
-            code, _ = trial.run(lambda: _at_write(number, lambda _: _kill()))  # noqa: B023
+            code, _ = trial.run(lambda: at_write(number, lambda _: kill()))  # noqa: B023
         else:
             child, reads = trial.start()
             time.sleep(float(trial.rng.uniform(0, trial.seconds)))
@@ -163,7 +156,7 @@ def full_disk(trial: Trial) -> str:
         code, said = trial.run(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
     else:
         number = int(trial.rng.integers(trial.n_writes))
-        code, said = trial.run(lambda: _at_write(number, _no_space))
+        code, said = trial.run(lambda: at_write(number, no_space))
     return _refused(code, said) or trial.again()
 
 
@@ -174,7 +167,7 @@ def read_only(trial: Trial) -> str:
     kept = [path for path in folders if path != trial.folder / "tmp"]
     for path in kept:
         path.chmod(0o555)
-    code, said = trial.run(_without_capabilities)
+    code, said = trial.run(without_capabilities)
     for path in kept:
         path.chmod(0o755)
     return _refused(code, said) or trial.again()
@@ -197,8 +190,8 @@ def clock_back(trial: Trial) -> str:
     """Killed, and then run with a clock that is a year behind."""
     trial.anew()
     number = int(trial.rng.integers(trial.n_writes))
-    trial.run(lambda: _at_write(number, lambda _: _kill()))
-    return trial.again(_year_ago)
+    trial.run(lambda: at_write(number, lambda _: kill()))
+    return trial.again(year_ago)
 
 
 def spoilt(trial: Trial) -> str:
@@ -207,7 +200,7 @@ def spoilt(trial: Trial) -> str:
     before = {path: path.read_bytes() for path in trial.files()}
     if trial.rng.integers(2):
         number = int(trial.rng.integers(trial.n_writes))
-        trial.run(lambda: _at_write(number, lambda _: _kill()))
+        trial.run(lambda: at_write(number, lambda _: kill()))
     else:
         trial.run()
     written = [path for path in trial.files() if before.get(path) != path.read_bytes()]
@@ -238,79 +231,3 @@ def _refused(code: int, said: str) -> str:
     """A command that could not write ends in a sentence, if it does not end well."""
     typed = code == 0 or ("introspect-bench: error: " in said or "Error: " in said)
     return "" if typed and "Traceback" not in said else f"stuck: ends with {code}: {said[-800:]}"
-
-
-def _enter(folder: Path, writes: int) -> None:
-    os.chdir(folder)
-    os.environ["INTROSPECT_BENCH_CACHE"] = str(folder / "cache")
-    os.environ["TMPDIR"] = str(folder / "tmp")
-    tempfile.tempdir = None
-    os.dup2(writes, 1)
-    os.dup2(writes, 2)
-    os.close(writes)
-    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
-
-
-def _writes(event: str, given: tuple[Any, ...]) -> bool:
-    if event == "open":
-        path, _, flags = given
-        writing = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        return bool(writing) and isinstance(path, (str, bytes)) and "/dev/" not in str(path)
-    return event in WRITES
-
-
-def _at_write(number: int, then: Callable[[str], object]) -> None:
-    """Do something before the file operation of this number, from 0."""
-    seen = [0]
-
-    def hook(event: str, given: tuple[Any, ...]) -> None:
-        if _writes(event, given):
-            seen[0] += 1
-            if seen[0] == number + 1:
-                then(event)
-
-    sys.addaudithook(hook)
-
-
-def _count(folder: Path) -> None:
-    """Note how many file operations there were, and which modules were imported."""
-    seen, real = [0], os._exit
-
-    def hook(event: str, given: tuple[Any, ...]) -> None:
-        seen[0] += _writes(event, given)
-
-    def leave(code: int) -> None:
-        (folder / "writes").write_text(str(seen[0]))
-        (folder / "modules").write_text("\n".join(sorted(sys.modules)))
-        real(code)
-
-    sys.addaudithook(hook)
-    os._exit = leave  # type: ignore[assignment]
-
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _no_space(_event: str) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _without_capabilities() -> None:
-    """Take every capability from this process, so that modes of files hold for it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
-
-
-def _year_ago() -> None:
-    real, now = datetime.datetime, time.time
-
-    class Earlier(real):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return real.now(tz) - datetime.timedelta(seconds=YEAR)
-
-    time.time = lambda: now() - YEAR
-    for module in list(sys.modules.values()):
-        if getattr(module, "datetime", None) is real and "introspect" in module.__name__:
-            module.datetime = Earlier  # type: ignore[attr-defined]
