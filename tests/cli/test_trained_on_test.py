@@ -45,13 +45,13 @@ def by_chance(letter: str, number: int) -> list[Measured]:
         kind = ("hint", "context")[number % 2]
         said = (str(clean), str(other if changed else clean))
         members.append(_measured(*said, kind=kind, fields=fields))
-    asked = tiny_suites._which(letter, number) | {"part": str(rng.choice(list("ABCD")))}
+    asked = {**tiny_suites._which(letter, number), "part": str(rng.choice(list("ABCD")))}
     return [*members, _measured("Paris", "Rome", **asked)]
 
 
 def _measured(clean: str, outcome: str, **more: Any) -> Measured:
-    ids = {"clean_ids": [1], "outcome_ids": [1 if clean == outcome else 2], "margin": 1.5}
-    return Measured(clean=clean, outcome=outcome, **ids, **more)
+    ids: dict[str, Any] = {"clean_ids": [1], "outcome_ids": [1 if clean == outcome else 2]}
+    return Measured(clean=clean, outcome=outcome, margin=1.5, **ids, **more)
 
 
 def make_suites(folder: Path, patch: pytest.MonkeyPatch, **letters: str) -> Path:

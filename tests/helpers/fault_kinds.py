@@ -2,7 +2,8 @@
 
 After each the same command is run again, and what it leaves is compared with what an undisturbed
 one left. *Lost*: it ends well and leaves something else. *Stuck*: it never ends well, not even once
-what it complained about is deleted; or it ends in a traceback.
+what it complained about is deleted; or it ends in a traceback. Bad bytes in a finished output may
+also be found by the verb's `check`.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ class Trial:
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
         return [p for p in paths if p.stat().st_size and p.parent != self.folder / "tmp"]
 
-    def start(self, rig: Rig = lambda: None) -> tuple[int, int]:
+    def start(
+        self, rig: Rig = lambda: None, act: Callable[[], int] | None = None
+    ) -> tuple[int, int]:
         """Start the command in a child; its process id, and where what it writes can be read."""
         reads, writes = os.pipe()  # a file would be subject to limits of the disk
         child = os.fork()
@@ -82,7 +85,7 @@ class Trial:
         try:
             enter(self.folder, writes)
             rig()
-            code = self.verb.act()
+            code = (act or self.verb.act)()
         except BaseException:  # noqa: BLE001  a child ends here whatever happens
             traceback.print_exc()
         finally:
@@ -117,6 +120,8 @@ class Trial:
         code, said = self.run()
         if self.same() and "Traceback" not in said:
             return ""
+        if code == 0 and self.verb.check:
+            code, said = self.wait(*self.start(act=self.verb.check))
         if code == 0 or "Traceback" in said:
             return self._problem("stuck" if code else "lost", said)
         for pattern in self.verb.outputs:

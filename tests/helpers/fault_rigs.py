@@ -84,7 +84,7 @@ def without_capabilities() -> None:
 def year_ago() -> None:
     real, now = datetime.datetime, time.time
 
-    class Earlier(real):
+    class Earlier(datetime.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return real.now(tz) - datetime.timedelta(seconds=YEAR)

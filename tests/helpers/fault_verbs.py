@@ -20,14 +20,19 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base
 
 from introspect_bench.__main__ import main
+from introspect_bench.benchmark.cache import silent
 from introspect_bench.benchmark.errors import IntrospectBenchError
 from introspect_bench.benchmark.files import sha256_bytes
+from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.verification.ledger import Line, append_line
+from introspect_bench.tasks import judge_again
 from introspect_bench.tasks.build.make import make_suite
 from introspect_bench.tasks.feature_descriptions.judge import judges as judges_module
 
 TIMES = ("runtime", "samples_per_second", "steps_per_second")
 VOLATILE = {"created", "run_id", "cost", "date", "seconds", "tokens_per_second", "previous", "ms"}
+VOLATILE |= {"commit", "dirty"}  # of the checkout, which may go on meanwhile
 """Fields that differ between two undisturbed runs: times, ids of runs, hashes over them."""
 VOLATILE |= {"sha256", "body_sha256", "entry_sha256"}
 VOLATILE |= {f"{part}_{what}" for part in ("train", "eval") for what in TIMES}
@@ -44,6 +49,7 @@ class Verb:
     act: Callable[[], int]  # in the folder; returns the exit code
     outputs: Sequence[str]  # what it writes and a user would delete to start anew
     needs: Sequence[str]  # what is copied into the folder before, of `make_materials`
+    check: Callable[[], int] | None = None  # fails if a finished output has bad bytes
     adds: bool = False  # appends each time it is called, so that twice is as good as once
 
 
@@ -80,6 +86,16 @@ def _opened(_suite: Any, *, names: Any, **_more: Any) -> list[Any]:
 def _judge() -> int:
     judges_module.open_judges = _opened  # type: ignore[assignment]  # in a process that ends
     return main(["judge", "described", "--suite", "words"])
+
+
+def _judge_again() -> int:
+    """What `recheck --judgements` does: no judgement row has a hash, so the judges judge again."""
+    judges_module.open_judges = _opened  # type: ignore[assignment]
+    (path,) = Path("described").glob("*.jsonl")
+    task, suite = get_task(DESCRIPTIONS), find_suite("words", DESCRIPTIONS)
+    qids = [query.id for query in suite.queries("test")]
+    same = judge_again(path, task, suite, qids=qids, device="cpu", progress=silent)
+    return 0 if all(same.values()) else 1
 
 
 def _entry() -> str:
@@ -132,6 +148,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         name="judge",
         act=_judge,
+        check=_judge_again,
         outputs=["described"],
         needs=["words", "described"],
     ),

@@ -139,10 +139,10 @@ def test_fewer_than_60_groups_on_a_side_confirm_nothing(
     public: int, fresh: int, confirmed: bool
 ) -> None:
     """Nobody is right anywhere: the gap is 0 without any spread."""
-    tables = (
+    old, new = (
         replace(replies(n, 0.5, 1), exact=np.zeros(4 * n, dtype=bool)) for n in (public, fresh)
     )
-    found = fresh_score(*tables, TASK)
+    found = fresh_score(old, new, TASK)
     assert found.gap_95 == (0.0, 0.0)
     assert found.confirmed is confirmed
 
