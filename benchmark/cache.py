@@ -1,6 +1,7 @@
 """The user's cache folder, locks, how progress is reported, and journals of finished batches.
 
-A batch of a journal is kept under a hash of its inputs, which does not cover the code.
+A batch of a journal is kept under a hash of its inputs, which does not cover the code, beside a
+hash of its line: what is not as it was written is computed again.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Journal:
     """Finished batches of one stage of a build."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create a journal; a torn last line is dropped."""
+        """Open or create a journal; a torn last line is dropped, a changed one passed over."""
         self.path = path
         self.batches: dict[str, list[Any]] = {}
         try:
@@ -97,21 +98,22 @@ class Journal:
             whole = _whole_lines(path) if path.exists() else b""
         except OSError as error:
             raise write_error(path, error) from error
-        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
-            advice = "remove the line, and its batch is computed again"
-            with files.reading(f"{path}:{number}", "a line of a journal", advice):
-                row = json.loads(line)
-                self.batches[str(row["key"])] = list(row["rows"])
+        for line in whole.splitlines():
+            data, _, digest = line[:-1].rpartition(b',"sha256":')
+            if digest == b'"%s"' % sha256_bytes(data).encode():
+                row = json.loads(data + b"}")
+                self.batches[row["key"]] = row["rows"]
 
     def run(self, asked: Any, compute: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the rows of the batch that `asked` determines: from the file, else computed."""
         key = sha256_bytes(canonical_json(asked).encode())[:32]
         if key not in self.batches:
             rows = json.loads(canonical_json(list(compute())))
-            line = canonical_json({"key": key, "rows": rows}) + "\n"
+            data = canonical_json({"key": key, "rows": rows}).encode()[:-1]
+            line = b'%s,"sha256":"%s"}\n' % (data, sha256_bytes(data).encode())
             try:
                 with self.path.open("ab") as file:
-                    file.write(line.encode())
+                    file.write(line)
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:

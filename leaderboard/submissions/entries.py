@@ -24,7 +24,7 @@ from .text_rules import text_problem
 
 ENTRY, NOTES, LEDGER = "entry.json", "NOTES.md", "ledger.jsonl"
 RUN_FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.jsonl")  # the task's name
-LISTED = ("README.md", LEDGER)  # files that lie beside the suites' folders
+LISTED = ("README.md", LEDGER, "ledger.head.json")  # files that lie beside the suites' folders
 MAX_FILES = 40  # most files in an entry
 MAX_ENTRIES = 2_000  # most entries of a suite, and most suites
 MAX_RUN_BYTES, MAX_ENTRY_BYTES, MAX_NOTES_BYTES = 10_000_000, 40_000_000, 20_000

@@ -1,54 +1,65 @@
 """An explainer asked the queries of a fresh suite, which did not exist when it was submitted.
 
-Confirmed is a score that is not lower than the intervals of both allow: whoever trained on the
-public queries falls behind here.
+Whoever trained on the public queries falls behind here. Confirmed is a score whose gap, public
+minus fresh, is shown to be small: not merely one that too few queries can't tell from none.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...benchmark.cache import Progress
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.files import write_bytes_atomic
+from ...benchmark.metrics.bootstrap import ends, estimates, resample
+from ...benchmark.metrics.verdicts import Table
 from ...benchmark.runs.run import Run
-from ...benchmark.scoring.grade import about, score_run
+from ...benchmark.scoring.grade import SEED, about, grade_run, make_table
 from ...benchmark.suite.freeze import write_manifest
 from ...benchmark.suite.select import find_suite
 from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
 from .rerun import Recheck, check_same_explainer, request_again
 
 SAME_TARGET = ("name", "weights_sha256", "tensors_sha256")
 """What a fresh suite's target must share with the public one's."""
+MOST_GAP = 0.05  # a gap is small if the upper end of its interval is below this
+MIN_GROUPS = 60
+"""Fewest groups on either side: with fewer, a bootstrap's interval is too short to be believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshScore:
-    """The headline of one task on both suites."""
+    """The headline of one task on both suites; intervals are of 95 %, over groups."""
 
     task: str
     metric: str
     public: float  # value on the public queries
-    public_95: tuple[float, float]  # its 95 % interval
+    public_95: tuple[float, float]
+    public_n: tuple[int, int]  # queries and groups it is over
     fresh: float  # value on the fresh queries
-    fresh_95: tuple[float, float]  # its 95 % interval
-    data_sha256: str  # hash of the fresh suite's data
-    seed: int  # seed of the fresh suite
-
-    @property
-    def gap(self) -> float:
-        """Public minus fresh: what fitting the public queries may have brought."""
-        return self.public - self.fresh
+    fresh_95: tuple[float, float]
+    fresh_n: tuple[int, int]
+    gap: float  # public minus fresh: what fitting the public queries may have brought
+    gap_95: tuple[float, float]
+    data_sha256: str = ""  # hash of the fresh suite's data
+    seed: int = 0  # seed of the fresh suite
 
     @property
     def confirmed(self) -> bool:
-        """Whether the fresh interval reaches the public one; a higher score confirms too."""
-        return self.fresh_95[1] >= self.public_95[0]
+        """Whether the gap is shown to be small; a higher fresh score confirms too."""
+        return self.gap_95[1] < MOST_GAP and min(self.public_n[1], self.fresh_n[1]) >= MIN_GROUPS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields, with `confirmed`."""
+        return asdict(self) | {"confirmed": self.confirmed}
 
 
 def ask_fresh(
@@ -69,17 +80,36 @@ def ask_fresh(
         request = request_again(run, check, output=Path(work) / "run", suite=asked, judge=True)
         (again,) = run_again(request, progress=progress)
         check_same_explainer(run, again)
-        new = _headline(score_run(again, task, suite))  # while the suite is there
-    old = _headline(score_run(run, task, public))
+        new = _table(again, task, suite)  # while the suite is there
+    score = fresh_score(_table(run, task, public), new, task)
+    return replace(score, data_sha256=own.data_sha256, seed=own.manifest["seed"])
+
+
+def fresh_score(public: Table, fresh: Table, task: Task) -> FreshScore:
+    """Compare the headline on two tables of different queries: unpaired, groups drawn from each."""
+    name, rng = task.headline, np.random.default_rng(SEED)
+    sides, drawn = [], []
+    for table in (public, fresh):
+        own = estimates(table, [name], seed=SEED)[name]
+        if own["value"] is None or own["interval_95"] is None:
+            raise CheckFailedError(f"{task.name}: {name} has no interval here")
+        sides.append((own["value"], tuple(own["interval_95"]), (table.n, table.n_groups)))
+        drawn.append(resample([table], [name], rng=rng)[name][0])
+    (old, old_95, old_n), (new, new_95, new_n) = sides
+    gap_95 = ends(drawn[0] - drawn[1])
+    if not all(map(math.isfinite, gap_95)):
+        raise CheckFailedError(f"{task.name}: the gap of {name} has no interval here")
     return FreshScore(
         task=task.name,
-        metric=task.headline,
-        public=old["value"],
-        public_95=tuple(old["interval_95"]),
-        fresh=new["value"],
-        fresh_95=tuple(new["interval_95"]),
-        data_sha256=own.data_sha256,
-        seed=own.manifest["seed"],
+        metric=name,
+        public=old,
+        public_95=old_95,
+        public_n=old_n,
+        fresh=new,
+        fresh_95=new_95,
+        fresh_n=new_n,
+        gap=old - new,
+        gap_95=gap_95,
     )
 
 
@@ -119,9 +149,8 @@ def _check_fresh(public: Suite, fresh: Suite, split: str) -> None:
         )
 
 
-def _headline(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    overall = result["overall"]
-    metric: Mapping[str, Any] | None = overall["metrics"][result["headline"]] if overall else None
-    if metric is None or metric["value"] is None or metric["interval_95"] is None:
-        raise CheckFailedError(f"{result['task']}: {result['headline']} has no interval here")
-    return metric
+def _table(run: Run, task: Task, suite: Suite) -> Table:
+    headline = grade_run(run, task, suite).headline
+    if not headline:
+        raise CheckFailedError(f"{run.path}: answers no query of the headline of {task.name}")
+    return make_table(headline)

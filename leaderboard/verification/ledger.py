@@ -1,13 +1,14 @@
 """The public ledger of submissions: what was checked, flagged or withdrawn, and what follows.
 
 `introspect-bench/ledger/1`: one JSON object a line. The file only grows: each line holds the hash
-of all bytes above it, so that a line changed or removed later shows in every line below.
+of all bytes above it, so that a line changed or removed later shows in every line below. A file
+beside it, the head, holds the hash of the whole, so that the last line shows too, and an end that
+was cut off. Who changes both files on purpose is seen in git alone.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ from ..submissions.schema import (
 )
 from ..submissions.text_rules import name_problem, text_problem
 
-SCHEMA = "introspect-bench/ledger/1"
+SCHEMA, HEAD_SCHEMA = "introspect-bench/ledger/1", "introspect-bench/ledger-head/1"
 BY_HAND = ("accept", "flag", "withdraw", "restore", "rescore")
 """Events that a person adds; `rescore` explains a change of scores by a new package version."""
 EVENTS = (*BY_HAND, "recheck", "rejudge", "rerun", "fresh")
@@ -76,8 +77,13 @@ class Line:
     )
 
 
+def head_of(path: Path) -> Path:
+    """Return the file that holds the hash of a ledger."""
+    return path.with_suffix(".head.json")
+
+
 def read_ledger(path: Path) -> tuple[Line, ...]:
-    """Read a ledger; one that does not exist is empty."""
+    """Read a ledger; one that does not exist, and has no head, is empty."""
     return _read(path)[0]
 
 
@@ -93,43 +99,62 @@ def append_line(path: Path, line: Line) -> Line:
 
 
 def _append(path: Path, line: Line) -> Line:
-    lines, digest = _read(path)
+    lines, before = _read(path)
+    digest = files.sha256_bytes(before)
     row = asdict(line) | {"schema": SCHEMA, "previous": digest}
     del row["number"]
     row["tasks"] = {name: list(pair) for name, pair in line.tasks.items()}
     written = _line(row, digest, len(lines) + 1, f"{path}:{len(lines) + 1}")
-    data = files.canonical_json(row).encode() + b"\n"
-    try:
-        with path.open("ab", buffering=0) as stream:
-            size = stream.tell()
-            try:
-                if stream.write(data) != len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(stream.fileno())
-            except OSError:
-                stream.truncate(size)  # half a line would break the whole ledger
-                raise
-    except OSError as error:
-        raise files.write_error(path, error) from error
+    after = before + files.canonical_json(row).encode() + b"\n"
+    # killed at any moment, the ledger is one of those that its head allows
+    _write_head(path, before, after)
+    files.write_bytes_atomic(path, after)
+    with contextlib.suppress(MissingPartError):  # the line is written, whatever happens to the disk
+        _write_head(path, after)
     return written
 
 
-def _read(path: Path) -> tuple[tuple[Line, ...], str]:
-    digest = sha256()
-    lines: list[Line] = []
-    if not path.exists() and not path.is_symlink():
-        return (), digest.hexdigest()
-    with files.open_regular(path) as stream:
-        if path.stat().st_size > MAX_BYTES:
-            raise IntegrityError(f"{path}: a ledger has at most {MAX_BYTES} bytes")
-        for number, data in files.iter_lines(stream, str(path)):
-            where = f"{path}:{number}"
-            if not data.endswith(b"\n"):
-                raise IntegrityError(f"{where}: the line has no end")
-            row = files.parse_object(data, where)
-            lines.append(_line(row, digest.hexdigest(), number, where))
-            digest.update(data)
-    return tuple(lines), digest.hexdigest()
+def _write_head(path: Path, *ledgers: bytes) -> None:
+    said = {"schema": HEAD_SCHEMA, "sha256": [files.sha256_bytes(data) for data in ledgers]}
+    files.write_json_atomic(head_of(path), said)
+
+
+def _read(path: Path) -> tuple[tuple[Line, ...], bytes]:
+    """The lines of a ledger, and its bytes."""
+    digest, lines, data = sha256(), list[Line](), bytearray()
+    allowed = _allowed(path)
+    if path.exists() or path.is_symlink():
+        with files.open_regular(path) as stream:
+            if path.stat().st_size > MAX_BYTES:
+                raise IntegrityError(f"{path}: a ledger has at most {MAX_BYTES} bytes")
+            for number, one in files.iter_lines(stream, str(path)):
+                where = f"{path}:{number}"
+                if not one.endswith(b"\n"):
+                    raise IntegrityError(f"{where}: the line has no end")
+                row = files.parse_object(one, where)
+                lines.append(_line(row, digest.hexdigest(), number, where))
+                digest.update(one)
+                data += one
+    # asked twice: another process may append meanwhile
+    if digest.hexdigest() not in allowed + _allowed(path):
+        head = head_of(path)
+        raise IntegrityError(
+            f"{path}: its {len(lines)} lines are not those of {head.name}: one of the two was "
+            "emptied, cut or changed, or is not there; restore both from git, `git checkout -- "
+            f"{path} {head}`"
+        )
+    return tuple(lines), bytes(data)
+
+
+def _allowed(path: Path) -> list[str]:
+    """The hashes that a ledger may have: one, or two while a line is appended."""
+    head = head_of(path)
+    if not head.exists() and not head.is_symlink():
+        return [files.sha256_bytes(b"")]
+    said = files.read_json(head)
+    if said.get("schema") != HEAD_SCHEMA or not isinstance(said.get("sha256"), list):
+        raise IntegrityError(f"{head}: not the head of a ledger; restore it from git")
+    return list(said["sha256"])
 
 
 def _line(row: Mapping[str, Any], digest: str, number: int, where: str) -> Line:

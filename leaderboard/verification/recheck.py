@@ -17,7 +17,7 @@ from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.runs.run import Run, read_run
 from ..submissions.entries import Entry, entry_sha256, read_entry
-from .fresh import FreshScore, ask_fresh
+from .fresh import MIN_GROUPS, MOST_GAP, FreshScore, ask_fresh
 from .ledger import AGREEMENT, WITHOUT_TARGET, Line, append_line
 from .rerun import Agreement, Recheck, ask_again, judge_again
 from .without_target import ask_without_target
@@ -84,8 +84,10 @@ def check_agreement(found: Mapping[str, Any]) -> None:
             if not one["confirmed"]:
                 raise CheckFailedError(
                     f"{found['entry']}: {one['metric']} of {one['task']} is {one['public']:.3f} on "
-                    f"public and {one['fresh']:.3f} on fresh queries, which their intervals do not "
-                    "allow"
+                    f"public and {one['fresh']:.3f} on fresh queries; confirmed is a gap whose "
+                    f"interval ends below {MOST_GAP}, here {one['gap_95'][1]:.3f}, over "
+                    f"{MIN_GROUPS} groups or more, here {one['public_n'][1]} and "
+                    f"{one['fresh_n'][1]}"
                 )
         return
     share = 1.0 if found["event"] == "rejudge" else AGREEMENT
@@ -135,9 +137,13 @@ def _asked_again(
 
 
 def _fresh(entry: Entry, scores: Sequence[FreshScore]) -> Checked:
-    rows = [asdict(one) | {"gap": one.gap, "confirmed": one.confirmed} for one in scores]
+    rows = [one.as_json() for one in scores]
     answer = {"nonce": None, "event": "fresh", "tasks": rows}
-    reason = "asked the queries of a fresh suite, all of them"
+    reason = "; ".join(
+        f"{one.task}: public {one.public:.3f}, fresh {one.fresh:.3f} on {one.fresh_n[0]} queries, "
+        f"gap {one.gap:+.3f} [{one.gap_95[0]:+.3f}, {one.gap_95[1]:+.3f}]"
+        for one in scores
+    )
     tasks = {one.task: (int(one.confirmed), 1) for one in scores}
     return _checked(entry, answer, reason, tasks, {"scores": rows})
 

@@ -64,9 +64,11 @@ MISSING = 3
 
 
 _NO_SPACE = "no disk space left; free some and run the command again"
+_NO_TEMPORARY = "no folder for temporary files can be written; free some space, or set TMPDIR"
 _OUTSIDE = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
+    errno.EFBIG: "a file may not become that large; raise the limit (`ulimit -f`)",
     errno.ENAMETOOLONG: "the name of a file is too long; give a shorter one",
     errno.EROFS: "cannot write to a read-only place; give another one",
     errno.EACCES: "no permission; check the path and its permissions",
@@ -164,6 +166,8 @@ def _from_outside(error: Exception) -> str | None:
         return None
     place = f" ({str(error.filename)[:200]})" if error.filename else ""
     said = f"{error.strerror or error}; check the path"
+    if "No usable temporary directory" in str(error):
+        return _NO_TEMPORARY
     return f"{_OUTSIDE.get(error.errno or 0, said)}{place}"
 
 

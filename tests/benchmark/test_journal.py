@@ -67,6 +67,31 @@ def test_a_torn_last_line_is_dropped_and_computed_again(tmp_path: Path, torn: in
     assert path.read_bytes() == data
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"ids":[1,2]', b'"ids":[1,3]'),  # a bit, and still JSON
+        (b'{"key"', b'{"kex"'),
+        (b'"sha256":"', b'"sha256":"0'),
+        (b"}\n", b"\n"),
+        (b'"rows"', b'"\xff"'),
+    ],
+)
+@pytest.mark.parametrize("line", [0, 1, 2])
+def test_a_line_that_is_not_as_it_was_written_is_computed_again(
+    tmp_path: Path, line: int, old: bytes, new: bytes
+) -> None:
+    path = tmp_path / "j"
+    filled(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert old in lines[line]
+    path.write_bytes(b"".join([*lines[:line], lines[line].replace(old, new), *lines[line + 1 :]]))
+    journal = Journal(path)
+    assert len(journal.batches) == 2
+    assert journal.run(["batch", line], lambda: [*ROWS, line]) == [*ROWS, line]
+    assert len(Journal(path).batches) == 3
+
+
 def test_a_line_without_its_line_feed_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "j"
     filled(path)

@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import (
@@ -160,6 +161,27 @@ def test_a_changed_byte_of_a_suite_is_exit_4_and_names_the_file(call: Call) -> N
     code, out, err = call("data", "verify", "--suite", "toy")
     assert (code, out) == (4, "")
     assert str(path) in the_sentence(err)
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (OSError(errno.EFBIG, "File too large"), "ulimit -f"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in []"), "TMPDIR"),
+    ],
+)
+def test_no_room_for_a_file_is_exit_3(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: OSError, part: str
+) -> None:
+    """The second is what `tempfile` raises where each folder it knows is full."""
+
+    def raises(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("introspect_bench.api.ledger_show", raises)
+    code, _, err = call("ledger", "show")
+    assert code == 3
+    assert part in the_sentence(err)
 
 
 def test_no_disk_space_is_exit_3_and_nothing_is_lost(

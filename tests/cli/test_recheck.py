@@ -5,19 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import runpy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tiny_suites
 from program import ABLATIONS, Call, one_run, the_sentence
-from tiny_entries import CONTACT, Rows, forge, make_entry, renamed, rows_of, write_rows
+from tiny_entries import (
+    CONTACT,
+    Rows,
+    forge,
+    make_entry,
+    renamed,
+    rows_of,
+    truth_instead,
+    write_rows,
+)
 from tiny_features import NAME, judges, make_feature_suite
 
 import introspect_bench as ib
-from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.suite.features import arrays
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
@@ -25,7 +31,6 @@ from introspect_bench.leaderboard.verification.ledger import read_ledger, standi
 from introspect_bench.leaderboard.verification.recheck import choose
 from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 from introspect_bench.tasks.feature_descriptions.judge import judges as module
-from introspect_bench.tasks.verdicts import format_either
 
 LEDGER = Path("submissions/ledger.jsonl")
 
@@ -65,15 +70,8 @@ def test_a_baseline_agrees_with_itself_and_the_ledger_says_so(call: Call, entry:
     assert call("validate", "submissions", "--suite", "toy")[0] == 0
 
 
-def better(rows: Rows) -> None:
-    """Write the truth where replies stood."""
-    truth = find_suite("toy", ABLATIONS).truth("test")
-    for row in rows[1:-1]:
-        row["raw"] = format_either(truth[row["qid"]].answer)
-
-
 def test_replies_that_nobody_gave_are_found(call: Call, entry: Path) -> None:
-    folder = forge(entry, better)
+    folder = forge(entry, truth_instead)
     assert call("validate", str(folder), "--suite", "toy")[0] == 0  # a file cannot show it
     code, _, err = call("recheck", str(folder), "--suite", "toy")
     assert code == 1
@@ -127,50 +125,6 @@ def test_what_cannot_be_checked_is_exit_2(
     assert code == 2
     assert part in the_sentence(err)
     assert not LEDGER.exists()
-
-
-def make_fresh(monkeypatch: pytest.MonkeyPatch, splits: Sequence[str] = SPLITS) -> None:
-    """The toy suites with other texts, as `fresh`."""
-    monkeypatch.setattr(tiny_suites, "TEXT", tiny_suites.TEXT.replace("city", "town"))
-    tiny_suites.make_suite_folder(Path("fresh"), splits)
-
-
-@pytest.mark.parametrize("splits", [SPLITS, ("test",)])
-def test_a_fresh_suite_confirms_a_score(
-    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch, splits: Sequence[str]
-) -> None:
-    """Also one of test alone."""
-    make_fresh(monkeypatch, splits)
-    words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
-    code, out, err = call(*words)
-    assert code == 0, err
-    assert "yes" in out
-    found = read_entry(entry)
-    (line,) = read_ledger(LEDGER)
-    score = line.details["scores"][0]
-    assert score["gap"] == score["public"] - score["fresh"]
-    assert score["data_sha256"] == find_suite("fresh", ABLATIONS).data_sha256
-    stands = standing([line], found.id, entry_sha256(found), [ABLATIONS])
-    assert stands.tier == 4
-
-
-def test_whoever_learnt_the_public_queries_is_not_confirmed(
-    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = forge(entry, better)
-    make_fresh(monkeypatch)
-    code, out, err = call("recheck", str(folder), "--suite", "toy", "--fresh", "fresh")
-    assert code == 1
-    assert " no" in out
-    assert "on public and" in the_sentence(err)
-    found = read_entry(folder)
-    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
-
-
-def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:
-    code, _, err = call("recheck", str(entry), "--suite", "toy", "--fresh", "toy")
-    assert code == 2
-    assert "are public; make a fresh split with another seed" in the_sentence(err)
 
 
 @pytest.fixture

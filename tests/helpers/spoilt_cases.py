@@ -23,7 +23,7 @@ from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.training.command import _lines
+from introspect_bench.benchmark.backends.training.projection_plan import _lines
 from introspect_bench.benchmark.cache import Journal
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.export.tables import BEGIN, END, write_results

@@ -14,7 +14,11 @@ from tiny_models import D_MODEL, make_model, make_tokenizer
 from tiny_prompts import make_prompts
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
-from introspect_bench.benchmark.backends.explainer.load import detect_family, open_checkpoint
+from introspect_bench.benchmark.backends.explainer.load import (
+    Weights,
+    detect_family,
+    open_checkpoint,
+)
 from introspect_bench.benchmark.backends.explainer.selfie_adapters import open_selfie_adapter
 from introspect_bench.benchmark.backends.injection.learned import (
     Learned,
@@ -103,7 +107,7 @@ def adapter_cases(root: Path) -> list[Case]:
     write_json_atomic(adapter / "explainer.json", record)
 
     def adapted() -> None:
-        open_checkpoint(adapter, None, None, torch.float32, silent)
+        open_checkpoint(adapter, None, None, Weights(torch.float32), silent)
 
     def beside() -> None:
         read_learned(adapter, way)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from introspect_bench.benchmark.files import compact_json, sha256_bytes
+from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.submissions.entries import body_digest
 from introspect_bench.leaderboard.submissions.submit import Statement, submit
+from introspect_bench.tasks.verdicts import format_either
 
 ORG, TITLE = "acme", "Model-1"
 CONTACT = "https://github.com/acme/model"
@@ -109,3 +111,10 @@ def set_field(folder: Path, name: str, value: object) -> Path:
     fields = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(fields | {name: value}, indent=2))
     return folder
+
+
+def truth_instead(rows: Rows) -> None:
+    """Write the truth of the toy suite's ablations where replies stood."""
+    truth = find_suite("toy", "input-ablations").truth("test")
+    for row in rows[1:-1]:
+        row["raw"] = format_either(truth[row["qid"]].answer)

@@ -25,7 +25,7 @@ def _patching(split: str, group: int, member: int) -> Mapping[str, Any]:
     return {
         "kind": "last-subject",
         "fields": {
-            "text": TEXT.format(n=group, split=split, clean=CITIES[group]),
+            "text": TEXT.format(n=group, split=split, clean=CITIES[group % len(CITIES)]),
             "position": 3,
             "n_tokens": 14,
             "token": " Ann",
@@ -47,7 +47,8 @@ def _which(split: str, group: int) -> Mapping[str, Any]:
     return {
         "kind": "which",
         "fields": {
-            "text": "".join(said) + TEXT.format(n=group, split=split, clean=CITIES[group]),
+            "text": "".join(said)
+            + TEXT.format(n=group, split=split, clean=CITIES[group % len(CITIES)]),
             "chat": False,
             "answer_prefix": "",
             "parts": [
@@ -64,11 +65,11 @@ def _which(split: str, group: int) -> Mapping[str, Any]:
 def _ablation(split: str, group: int, member: int) -> Mapping[str, Any]:
     if KINDS[member] == "which":
         return _which(split, group)
-    hint = f"Someone says {member}."
+    hint, clean = f"Someone says {member}.", CITIES[group % len(CITIES)]
     return {
         "kind": KINDS[member],
         "fields": {
-            "text": f"{hint} {TEXT.format(n=group, split=split, clean=CITIES[group])}",
+            "text": f"{hint} {TEXT.format(n=group, split=split, clean=clean)}",
             "chat": False,
             "answer_prefix": "",
             "removed": hint,
@@ -84,7 +85,7 @@ FIELDS = {"activation-patching": _patching, "input-ablations": _ablation}
 
 def _group(task: Task, split: str, group: int) -> list[Measured]:
     """Four queries of which two change, and for ablations one that asks which part matters."""
-    clean = CITIES[group]
+    clean = CITIES[group % len(CITIES)]
     found = []
     for member in range(len(KINDS) if task.name == "input-ablations" else 4):
         outcome = clean if member < 2 else CITIES[(group + member) % len(CITIES)]

@@ -6,153 +6,30 @@ never opened. Nothing here imports torch before a training begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...cache import Progress, silent
-from ...errors import MissingPartError, UsageError
+from ...errors import UsageError
 from ...evaluation.explainers import named_target
-from ...files import canonical_json, read_json, reading, sha256_bytes
-from ...models.targets import home_folder, layers_and_width
+from ...files import read_json, reading
+from ...models.targets import home_folder
 from ...records import GREEDY
-from ...registry import provided_tasks
 from ...runs import provenance
 from ...suite.select import tasks_of
 from ...suite.suite import Suite
 from ...task import Task
+from ...team import team
 from ..explainer.chat import Encoder
-from ..injection.spec import Injection, Injections, Maps, all_injections, injection_of, own_layers
+from ..injection.spec import Injection, Injections, all_injections, injection_of
 from .estimate import checks, n_train
-from .spec import LENS, ExplainerSettings, TrainSpec, split_options
+from .projection_plan import Projecting, plan_projection
+from .spec import ExplainerSettings, TrainSpec, split_options
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Projecting:
-    """A projection to be trained, or none."""
-
-    injections: Mapping[str, Injection] = field(default_factory=dict)  # by task
-    make: Callable[[Any], Any] | None = None  # from the loaded base model to its maps
-    about: Mapping[str, Any] = field(default_factory=dict)  # for `explainer.json`
-
-
-def plan_projection(
-    request: TrainSpec,
-    suites: Sequence[Suite],
-    base: Path,
-    injections: Mapping[str, Injection],
-    progress: Progress,
-) -> Projecting:
-    """Say what `--projection` declares and how its maps are made; of models it loads none yet.
-
-    Vectors of all suites go through the maps, but for the input lens, which is for those that enter
-    as embeddings; where none does, but states enter otherwise, nothing is declared.
-    """
-    start, (_, width) = request.projection, layers_and_width(base)
-    plain, mapped = _split(start, injections, suites)
-    if others := _widths(plain, width) - {width}:
-        raise UsageError(
-            f"the vectors have width {min(others)} but {base.name} has width {width}; "
-            "give `train --projection aligned`, or random"
-        )
-    if start == "none" or (plain and not mapped):
-        return Projecting(injections=injections)
-    fit, blocks = _fit(start, mapped), _blocks(mapped)
-    maps = replace(_maps(mapped, blocks, width), nearest=start == LENS)
-    ways = {suite.task: replace(injections[suite.task], projection=maps) for suite in mapped}
-    injections, about = {**injections, **ways}, {"start": start}
-    if start == "random":
-        from ..injection.learned import random_projection
-
-        drawn = partial(random_projection, maps, width, seed=request.seed)
-        return Projecting(injections=injections, make=lambda _model: drawn(), about=about)
-    place, name = _place(list(ways.values())), str(mapped[0].manifest["target"].get("name"))
-    texts = provided_tasks().shipped_texts(name) if request.align is None else _lines(request.align)
-    about["texts_sha256"] = sha256_bytes(canonical_json(texts).encode())
-
-    def make(model: Any) -> Any:
-        from ..explainer.load import find_model
-        from ..injection.alignment import fitted_projection, load_reader
-
-        folder = find_model(request.target or name, progress=progress).directory
-        target = load_reader(folder, device=request.device)
-        reader = load_reader(base, device=request.device, model=model)
-        return fitted_projection(fit, place, blocks, target, reader, texts, progress=progress)
-
-    return Projecting(injections=injections, make=make, about=about)
-
-
-def _split(
-    start: str, injections: Mapping[str, Injection], suites: Sequence[Suite]
-) -> tuple[list[Suite], list[Suite]]:
-    plain = [
-        suite
-        for suite in suites
-        if start == "none" or (start == LENS and injections[suite.task].mode != "embedding")
-    ]
-    if start == LENS and len(plain) == len(suites) and any(suite.describes for suite in suites):
-        raise UsageError(
-            "the input lens shows directions as tokens: give injection mode 'embedding'"
-        )
-    return plain, [suite for suite in suites if suite not in plain]
-
-
-def _fit(start: str, suites: Sequence[Suite]) -> str:
-    """How maps are fitted: directions are pulled back, states are aligned."""
-    kinds = {suite.describes for suite in suites}
-    if start != LENS:
-        return "aligned"
-    if len(kinds) > 1:
-        raise UsageError(
-            "the input lens reads directions or states, not both; train on one task alone, or give "
-            "--injection activation-patching=own-layers"
-        )
-    return "pulled-back" if kinds == {True} else "aligned"
-
-
-def _place(mapped: Sequence[Injection]) -> Injection:
-    # all modes of a query's own layers read the same residuals
-    if len({"own" if way.own else (way.mode, way.layer) for way in mapped}) > 1:
-        raise UsageError(
-            "one set of maps leads to one place; let the vectors of all tasks that go through it "
-            "enter alike, or give --projection random"
-        )
-    return mapped[0]
-
-
-def _blocks(suites: Sequence[Suite]) -> list[tuple[int, int]]:
-    """First and last layer of each map: the widest block that begins at each layer."""
-    widest: dict[int, int] = {}
-    for suite in suites:
-        for query in [*suite.queries("train"), *suite.queries("validation")]:
-            first, last = own_layers(query.fields)
-            widest[first] = max(last, widest.get(first, last))
-    return sorted(widest.items())
-
-
-def _widths(suites: Sequence[Suite], width: int) -> set[int]:
-    return {suite.manifest["target"].get("d_model", width) for suite in suites}
-
-
-def _maps(suites: Sequence[Suite], blocks: Sequence[tuple[int, int]], width: int) -> Maps:
-    widths, deepest = _widths(suites, width), max((last for _, last in blocks), default=0) + 1
-    if len(widths) != 1:
-        raise UsageError("a projection needs tasks with vectors, all of one width")
-    return Maps(
-        d_target=widths.pop(),
-        n_layers=int(suites[0].manifest["target"].get("n_layers", deepest)),
-        layers=tuple(first for first, _ in blocks),
-    )
-
-
-def _lines(path: Path | str) -> list[str]:
-    try:
-        lines = [line.strip() for line in Path(path).read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise MissingPartError(f"{path}: no text can be read from it: {error}") from error
-    return [line for line in lines if line]
+if TYPE_CHECKING:
+    from .train import Training
 
 
 Suites = Sequence[tuple[Task, Suite]]  # tasks to learn, with their suites
@@ -171,14 +48,31 @@ def train(
     `learning_rate`. Unless `evaluations` are given, a tenth of the time at most goes to validation.
     Returns `output`.
     """
-    from ..explainer.load import find_model
-    from ..models.pretrained import load_tokenizer
+    from .checkpoints import SEAL, seal, sole_trainer
     from .threshold import add_thresholds
-    from .train import Training, train_explainer
+    from .train import train_explainer
 
     request, options = split_options(base, output, options)
     suites = tasks_of(request.suite, request.tasks)
-    folder = find_model(base, progress=progress).directory
+    training = _planned(request, suites, options, progress)
+    with sole_trainer(Path(output).absolute()):
+        folder = train_explainer(training, Path(output), progress)
+        if training.settings.decoding == GREEDY:
+            add_thresholds(folder, request, suites, progress)
+        if team().first:
+            seal(folder, folder / SEAL)
+    return folder
+
+
+def _planned(
+    request: TrainSpec, suites: Suites, options: Mapping[str, Any], progress: Progress
+) -> Training:
+    """Encode queries and settle how the explainer is trained."""
+    from ..explainer.load import find_model
+    from ..models.pretrained import load_tokenizer
+    from .train import Training
+
+    folder = find_model(request.base, progress=progress).directory
     ways = {t.name: injection_of(t.name, request.injection) for t, _ in suites if t.uses_vector}
     seen = [suite for task, suite in suites if task.uses_vector and not request.no_vector]
     projecting = plan_projection(request, seen, folder, ways, progress)
@@ -192,9 +86,10 @@ def train(
     progress("encoding queries")
     lessons, validation = _lessons(request, settings, suites, encoder, few)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    training = Training(
+    home = home_folder(request.base).is_dir()
+    return Training(
         base=folder,
-        base_name=str(folder.resolve()) if home_folder(base).is_dir() else base,
+        base_name=str(folder.resolve()) if home else request.base,
         lessons=lessons,
         validation=validation,
         settings=settings,
@@ -205,10 +100,6 @@ def train(
         report_to=request.report_to,
         overwrite=request.overwrite,
     )
-    folder = train_explainer(training, Path(output), progress)
-    if settings.decoding == GREEDY:
-        add_thresholds(folder, request, suites, progress)
-    return folder
 
 
 def _settings(

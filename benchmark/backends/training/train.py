@@ -22,7 +22,7 @@ from transformers import PrinterCallback, set_seed
 
 from ... import files
 from ...cache import Progress, silent
-from ...errors import UsageError
+from ...errors import IntegrityError, UsageError
 from ...models.targets import HubId, locate
 from ...records import GREEDY
 from ...team import team
@@ -39,19 +39,12 @@ from ..models.pretrained import (
     write_adapter,
 )
 from ..models.twins import make_twin
+from .checkpoints import SEAL, broken, cut_log, last_checkpoint, writing
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .model_card import model_card
 from .module import TrainedExplainer
 from .spec import ExplainerSettings
-from .trainer import (
-    ExplainerTrainer,
-    Log,
-    Patience,
-    cut_log,
-    last_checkpoint,
-    loss_curve,
-    trainer_arguments,
-)
+from .trainer import ExplainerTrainer, Log, Patience, loss_curve, trainer_arguments
 
 SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
 RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
@@ -98,6 +91,12 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
         remove_training(folder, training.base)
     _check_same(folder, plan)
     if (folder / RECORD).is_file():
+        if (folder / SEAL).exists() and (name := broken(folder, folder / SEAL)):
+            raise IntegrityError(
+                f"{folder / name}: not as the training wrote it; restore it, or remove the folder "
+                "and train again"
+            )
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # if a kill left some
         return folder
     if team().first:
         files.write_json_atomic(folder / PLAN, plan)
@@ -108,8 +107,9 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
     wrapped, adapted = _trainable(model, settings, maps)
     trainer = _fit(training, wrapped, folder, progress)
     if team().first:
-        _write(folder, adapted or model, training)
-        write_learned(folder, wrapped.learned())
+        with writing(folder):
+            _write(folder, adapted or model, training)
+            write_learned(folder, wrapped.learned())
         _finish(folder, settings, plan, trainer.state.best_metric)
     trainer.accelerator.wait_for_everyone()
     return folder
@@ -119,7 +119,7 @@ def remove_training(folder: Path, base: Path) -> None:
     """Remove what a training wrote into a folder; whatever else is there stays."""
     if not (folder / PLAN).is_file():
         return
-    if folder.resolve() == base.resolve() or n_processes() > 1:
+    if folder.resolve() == base.resolve() or team().size > 1:
         raise UsageError(
             f"{folder} is not removed by several processes, nor where it is the base of the new "
             "training; give another folder"

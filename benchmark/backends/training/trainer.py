@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +11,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from safetensors.torch import load_file, save
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ... import files
 from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...team import team
+from .checkpoints import SEAL, TRAINABLE, seal, writing
 from .spec import ExplainerSettings
-
-TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
-STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
-
-_WHOLE = ("a whole checkpoint", "remove it")
 
 
 class ExplainerTrainer(Trainer):
@@ -78,17 +72,26 @@ class ExplainerTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         own = {name: value.detach().cpu() for name, value in _trained(self.model).items()}
-        save_file({name: value.contiguous() for name, value in own.items()}, folder / TRAINABLE)
+        data = save({name: value.contiguous() for name, value in own.items()})
+        files.write_bytes_atomic(folder / TRAINABLE, data)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        with writing(folder):
+            super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if team().first:
+            seal(folder, folder / SEAL)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        with files.reading(str(checkpoint), *_WHOLE):
+        with files.reading(str(checkpoint), "a whole checkpoint", "remove it"):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        with files.reading(str(checkpoint), *_WHOLE):
+        with files.reading(str(checkpoint), "a whole checkpoint", "remove it"):
             super()._load_rng_state(checkpoint)
 
     def _load_best_model(self) -> None:
@@ -122,7 +125,7 @@ class Log(TrainerCallback):
             row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
             self._since = (now, tokens)
             row["losses"] = self.trainer.mean_losses()
-        with self._path.open("ab") as stream:
+        with writing(self._path), self._path.open("ab") as stream:
             stream.write(files.canonical_json(row).encode() + b"\n")
         if "loss" in numbers:
             note = f"loss {numbers['loss']:.3f}"
@@ -195,37 +198,6 @@ def trainer_arguments(
 
 def _trained(module: Any) -> dict[str, torch.nn.Parameter]:
     return {name: value for name, value in module.named_parameters() if value.requires_grad}
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """Return the latest whole checkpoint; what a kill left unfinished is removed."""
-    paths = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
-    whole = [path for path in paths if (path / STATE).is_file()]
-    if team().first:
-        for path in set(paths) - set(whole):
-            shutil.rmtree(path)
-    return str(whole[-1]) if whole else None
-
-
-def cut_log(path: Path, checkpoint: str | None) -> None:
-    """Drop logged steps after a checkpoint; they are done again."""
-    if not path.is_file() or not team().first:
-        return
-    step = 0
-    if checkpoint is not None:
-        with files.reading(checkpoint, *_WHOLE):
-            state = TrainerState.load_from_json(str(Path(checkpoint) / STATE))
-            step = int(state.global_step)
-            sum(row["step"] + row.get("eval_loss", 0) for row in state.log_history)
-    lines = [line for line in path.read_bytes().split(b"\n") if _step(line) <= step]
-    files.write_bytes_atomic(path, b"".join(line + b"\n" for line in lines))
-
-
-def _step(line: bytes) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return math.inf  # torn by a kill
 
 
 def _restore(module: Any, path: Path) -> None:

@@ -18,25 +18,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.numpy import load, save
 
 from ....benchmark.backends.interventions.outputs import Output, greedy
 from ....benchmark.backends.interventions.screen import Screened, screen
 from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
-from ....benchmark.files import (
-    canonical_json,
-    parse_safetensors,
-    reading,
-    sha256_bytes,
-    write_safetensors_atomic,
-)
+from ....benchmark.files import canonical_json, read_derived, sha256_bytes, write_derived
 from ...build.answers import Progress, answers, journaled
 from ...facts.facts import OneShot, rank, token_spans, tokens_in
 from ..task import KINDS
 
 CLEAN_ROWS = 64  # prompts per batch of the clean pass
 PATCH_ROWS = 120  # branches per batch of patched runs
+MAX_CHUNK_BYTES = 1 << 30  # of the vectors of a batch of the clean pass
 SCREEN_ROWS = 640  # branches per batch of first tokens; they run block by block
 
 N_BLOCKS = 5  # blocks the layers are cut into
@@ -132,7 +128,7 @@ def source_vectors(
 ) -> npt.NDArray[np.float16]:
     """Block means of the residual stream at every place of every prompt.
 
-    Finished chunks lie in `folder` as safetensors, named by a hash of what they hold.
+    Finished chunks lie in `folder` as safetensors behind their hash, named by what was asked.
 
     Returns:
         float16 (n_prompts, n_kinds, n_blocks, d_model); zero where a prompt lacks the kind. The
@@ -146,11 +142,11 @@ def source_vectors(
         chosen = order[start : start + CLEAN_ROWS]
         asked = [[prompts[i].ids, [p.position for p in prompts[i].places.values()]] for i in chosen]
         path = folder / f"{sha256_bytes(canonical_json(asked).encode())[:24]}.safetensors"
-        if not path.exists():
-            means = _chunk(target, [prompts[i] for i in chosen], spans)
-            write_safetensors_atomic(path, {"means": means})
-        with reading(path, "means of activations", "remove it to have it made again"):
-            table[chosen] = parse_safetensors(path.read_bytes(), path)["means"]
+        data = read_derived(path, max_bytes=MAX_CHUNK_BYTES)
+        if data is None:
+            data = save({"means": _chunk(target, [prompts[i] for i in chosen], spans)})
+            write_derived(path, data)
+        table[chosen] = load(data)["means"]
         report("source vectors", len(chosen))
     return table
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from introspect_bench.benchmark import files
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
+from introspect_bench.leaderboard.submissions.entries import LEDGER, LISTED
 from introspect_bench.leaderboard.verification.ledger import (
     Line,
     append_line,
+    head_of,
     read_ledger,
     standing,
 )
@@ -115,6 +119,86 @@ def test_a_line_that_was_changed_or_removed_shows(tmp_path: Path) -> None:
             read_ledger(path)
         with pytest.raises(IntegrityError):
             add(path)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def last_line_changed(path: Path) -> None:
+    first, _, last = path.read_bytes()[:-1].rpartition(b"\n")
+    path.write_bytes(first + b"\n" + last.replace(b"Ann", b"Bob") + b"\n")
+
+
+def without_head(path: Path) -> None:
+    head_of(path).unlink()
+
+
+def head_emptied(path: Path) -> None:
+    head_of(path).write_bytes(b"{}\n")
+
+
+@pytest.mark.parametrize(
+    "spoil", [emptied, removed, cut, last_line_changed, without_head, head_emptied]
+)
+def test_a_ledger_whose_end_was_lost_or_changed_is_refused(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    for number in range(3):
+        add(path, reason=f"line {number}")
+    spoil(path)
+    kept = {one.name: one.read_bytes() for one in (path, head_of(path)) if one.exists()}
+    with pytest.raises(IntegrityError, match=r"restore (both|it) from git"):
+        read_ledger(path)
+    with pytest.raises(IntegrityError, match=r"restore (both|it) from git"):
+        add(path)
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+
+
+@pytest.mark.parametrize("n_before", [0, 2])
+@pytest.mark.parametrize("n_written", [0, 1, 2, 3])
+def test_an_append_that_is_killed_between_two_files_leaves_a_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_before: int, n_written: int
+) -> None:
+    """Three files are written in turn; the next command finds the old lines or the new ones."""
+    path = tmp_path / "ledger.jsonl"
+    for number in range(n_before):
+        add(path, reason=f"line {number}")
+    write, written = files._write_atomic, list[str]()
+
+    def killed(to: Path, chunks: Iterable[bytes]) -> None:
+        if len(written) == n_written:
+            raise KeyboardInterrupt
+        written.append(to.name)
+        write(to, chunks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_write_atomic", killed)
+        if n_written == 3:
+            add(path, reason="new")
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                add(path, reason="new")
+    expected = [f"line {number}" for number in range(n_before)] + ["new"] * (n_written >= 2)
+    assert [line.reason for line in read_ledger(path)] == expected
+    add(path, reason="later")
+    assert [line.reason for line in read_ledger(path)] == [*expected, "later"]
+    cut(path)
+    with pytest.raises(IntegrityError, match="restore both from git"):
+        read_ledger(path)
+
+
+def test_its_head_may_lie_beside_it_among_the_submissions(tmp_path: Path) -> None:
+    assert head_of(tmp_path / LEDGER).name in LISTED
 
 
 BAD: tuple[dict[str, Any], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,10 @@ def vectors(target: TargetModel, prompts: list[Placed], tmp_path: Path) -> np.nd
 
 def quiet(_stage: str, _n: int) -> None:
     pass
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 64])
 
 
 def groups() -> list[list[measure.Patch]]:
@@ -100,6 +105,22 @@ def test_finished_chunks_are_read_and_half_written_ones_are_not(
     chunk.rename(chunk.with_suffix(".partial"))
     with pytest.raises(TypeError):
         measure.source_vectors(target, prompts, tmp_path / "vectors", quiet)
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda _: b"", flipped])
+def test_a_chunk_that_is_not_as_it_was_written_is_measured_again(
+    target: TargetModel,
+    prompts: list[Placed],
+    vectors: np.ndarray,
+    tmp_path: Path,
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    (chunk,) = (tmp_path / "vectors").iterdir()
+    whole = chunk.read_bytes()
+    chunk.write_bytes(spoil(whole))
+    again = measure.source_vectors(target, prompts, tmp_path / "vectors", quiet)
+    assert again.tobytes() == vectors.tobytes()
+    assert chunk.read_bytes() == whole
 
 
 def test_clean_outputs_are_those_of_single_passes(

@@ -19,6 +19,7 @@ from told import Told
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.injection.spec import Injection
+from introspect_bench.benchmark.backends.training import checkpoints
 from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
 from introspect_bench.benchmark.backends.training.dataset import (
     collate,
@@ -28,7 +29,7 @@ from introspect_bench.benchmark.backends.training.dataset import (
 from introspect_bench.benchmark.backends.training.module import TrainedExplainer
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.backends.training.trainer import loss_curve
-from introspect_bench.benchmark.errors import UsageError
+from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.records import Answer
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.subset import draw_groups
@@ -164,8 +165,14 @@ def test_a_trained_explainer_learns_runs_and_says_what_it_is(
     assert [len(run.rows) for run in runs] == [4, 5]
     assert runs[0].header.explainer.settings["injection"] == record["injection"]
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    (folder / "checkpoints" / "checkpoint-1").mkdir(parents=True)  # a kill left it
     assert train(base, suites, folder) == folder  # done: nothing is trained again
+    assert not (folder / "checkpoints").exists()
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(before[weights.name][:-1] + b"?")
+    with pytest.raises(IntegrityError, match=r"adapter_model.safetensors: not as .* wrote it"):
+        train(base, suites, folder)
 
 
 def test_a_training_killed_twice_ends_as_the_uninterrupted_one(
@@ -188,7 +195,7 @@ def test_a_training_killed_twice_ends_as_the_uninterrupted_one(
     # and a checkpoint that was being written
     torn = tmp_path / "part" / "checkpoints" / "checkpoint-999"
     shutil.copytree(next((tmp_path / "part" / "checkpoints").glob("checkpoint-*")), torn)
-    (torn / explainer_trainer.STATE).unlink()
+    (torn / checkpoints.STATE).unlink()
     part = train(base, suites, tmp_path / "part")
     assert not torn.exists()
     one, other = (load_file(path / "adapter_model.safetensors") for path in (whole, part))

@@ -1,0 +1,78 @@
+"""recheck --fresh: an explainer asked queries that did not exist when its entry was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import tiny_suites
+from program import ABLATIONS, Call, one_run, the_sentence
+from tiny_entries import forge, make_entry, truth_instead
+
+from introspect_bench.benchmark.records import SPLITS
+from introspect_bench.benchmark.registry import get_task
+from introspect_bench.benchmark.suite.select import find_suite
+from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
+
+LEDGER = Path("submissions/ledger.jsonl")
+
+
+@pytest.fixture
+def entry(call: Call) -> Path:
+    return make_entry([one_run(call)], Path("submissions"), Path("toy"))
+
+
+def make_fresh(monkeypatch: pytest.MonkeyPatch, splits: Sequence[str] = SPLITS) -> None:
+    """The toy suites with other texts, as `fresh`."""
+    monkeypatch.setattr(tiny_suites, "TEXT", tiny_suites.TEXT.replace("city", "town"))
+    tiny_suites.make_suite_folder(Path("fresh"), splits)
+
+
+@pytest.mark.parametrize("splits", [SPLITS, ("test",)])
+def test_a_fresh_suite_confirms_a_score(
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch, splits: Sequence[str]
+) -> None:
+    """Also one of test alone."""
+    monkeypatch.setitem(tiny_suites.N_GROUPS, "test", 200)
+    tiny_suites.make_suite(here / "toy" / ABLATIONS / "v2", get_task(ABLATIONS))
+    entry = make_entry([one_run(call)], Path("submissions"), Path("toy"))
+    make_fresh(monkeypatch, splits)
+    words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
+    code, out, err = call(*words)
+    assert code == 0, err
+    head, row = (line.split("  ") for line in out.splitlines()[:2])
+    said = dict(
+        zip(*([cell.strip() for cell in line if cell] for line in (head, row)), strict=True)
+    )
+    assert said["confirmed"] == "yes"
+    assert (said["groups"], said["queries"]) == ("200 / 200", "1000 / 1000")
+    assert said["interval"].startswith("[-0.0")
+    found = read_entry(entry)
+    (line,) = read_ledger(LEDGER)
+    score = line.details["scores"][0]
+    assert score["gap"] == score["public"] - score["fresh"]
+    assert score["data_sha256"] == find_suite("fresh", ABLATIONS).data_sha256
+    stands = standing([line], found.id, entry_sha256(found), [ABLATIONS])
+    assert stands.tier == 4
+
+
+def test_whoever_learnt_the_public_queries_is_not_confirmed(
+    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = forge(entry, truth_instead)
+    make_fresh(monkeypatch)
+    code, out, err = call("recheck", str(folder), "--suite", "toy", "--fresh", "fresh")
+    assert code == 1
+    assert " no" in out
+    assert "on public and" in the_sentence(err)
+    assert "over 60 groups or more, here 3 and 3" in the_sentence(err)
+    found = read_entry(folder)
+    assert standing(read_ledger(LEDGER), found.id, entry_sha256(found), [ABLATIONS]).tier == 1
+
+
+def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:
+    code, _, err = call("recheck", str(entry), "--suite", "toy", "--fresh", "toy")
+    assert code == 2
+    assert "are public; make a fresh split with another seed" in the_sentence(err)
