@@ -35,10 +35,10 @@ from introspect_bench.benchmark.backends.models.pretrained import (
 )
 from introspect_bench.benchmark.backends.simulator.examples import PROMPT_VERSION
 from introspect_bench.benchmark.backends.simulator.model import _check_record, _load_head
+from introspect_bench.benchmark.backends.training.checkpoints import cut_log
 from introspect_bench.benchmark.backends.training.command import _in_bfloat16
 from introspect_bench.benchmark.backends.training.spec import TrainSpec
 from introspect_bench.benchmark.backends.training.train import _check_same, read_curve
-from introspect_bench.benchmark.backends.training.trainer import cut_log
 from introspect_bench.benchmark.cache import silent
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
 from introspect_bench.benchmark.models.fetch import _check_prepared

@@ -8,7 +8,7 @@ it is merged (`twins.py`); learned parts lie beside it (`learned.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,9 @@ from ...cache import Progress, silent
 from ...errors import MissingPartError, UsageError
 from ...explainer import ExplainerCard
 from ...files import read_json, reading, sha256_file
-from ...judging.rubric import PROMPT_VERSION, Message
 from ...models.fetch import prepare_target
 from ...models.targets import HubId, TargetSpec, find_name, hub_snapshot, locate, weight_files
-from ...records import GREEDY, Prompt, Query
+from ...records import GREEDY
 from ..injection.learned import Learned, read_learned
 from ..injection.spec import Injection, Injections, all_injections, merged
 from ..models.devices import find_dtype, placing, usable_device
@@ -37,7 +36,7 @@ from .declared import (
     declared_twin,
 )
 from .families import Family, find_family
-from .local import MAX_NEW_TOKENS, LocalExplainer
+from .local import LocalExplainer
 from .selfie_adapters import is_selfie_adapter, open_selfie_adapter
 
 SPREAD = ("device_map", "quantization")  # options of `load_local` that `devices.placing` takes
@@ -261,50 +260,3 @@ def load_local(
         | {name: value for name, value in spread.items() if value is not None},
     )
     return explainer, card
-
-
-class LocalJudge:
-    """A judge made of a loaded language model."""
-
-    def __init__(self, explainer: LocalExplainer, card: ExplainerCard) -> None:
-        """Take a model without vectors; no path of this machine is in its name."""
-        self._explainer, self._card = explainer, card
-        place = locate(card.name)
-        self.name = place.resolve().name if isinstance(place, Path) else card.name
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Hashes of the weights, and everything that could change a reply."""
-        return {
-            "kind": "local",
-            "revision": self._card.revision,
-            "weights_sha256": dict(self._card.weights_sha256),
-            **self._explainer.settings(),
-        }
-
-    def replies(self, conversations: Sequence[Sequence[Message]]) -> Iterator[tuple[int, str]]:
-        """Yield `(index of the conversation, raw reply)`, a batch at a time, in order."""
-        step = self._explainer.batch_size
-        for start in range(0, len(conversations), step):
-            prompts = [_prompt(messages) for messages in conversations[start : start + step]]
-            for index, completion in enumerate(self._explainer.complete(prompts), start):
-                yield index, completion.text
-
-
-def load_judge(
-    model: str,
-    *,
-    device: str = "cpu",
-    batch_size: int | None = None,
-    progress: Progress = silent,
-) -> LocalJudge:
-    """Load a judge from a folder, a hub id or the name of a target."""
-    options: dict[str, Any] = {"use_vectors": False, "batch_size": batch_size}
-    options |= {"max_new_tokens": MAX_NEW_TOKENS, "progress": progress}
-    return LocalJudge(*load_local(model, device=device, **options))
-
-
-def _prompt(messages: Sequence[Message]) -> Prompt:
-    instructions, asked = (message["content"] for message in messages)
-    query = Query(id="0" * 16, group="0" * 16, kind="judge", fields={})
-    return Prompt(query=query, template=PROMPT_VERSION, instructions=instructions, question=asked)

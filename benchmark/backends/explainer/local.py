@@ -65,6 +65,8 @@ class Options:
 class LocalExplainer:
     """A causal language model of transformers as an explainer."""
 
+    encoder: Encoder | FamilyEncoder
+
     def __init__(
         self,
         model: Any,
@@ -89,7 +91,6 @@ class LocalExplainer:
         self.model, self.family = model.eval().requires_grad_(False), family
         told: dict[str, Any] = {"thinking": asked.thinking, "system": asked.system}
         entering: dict[str, Any] = {"use_vectors": asked.use_vectors, "injection": chosen}
-        self.encoder: Encoder | FamilyEncoder
         if family is None:
             self.encoder = Encoder(tokenizer, target_tokenizer=target_tokenizer, **entering, **told)
         elif told["thinking"] is not None or told["system"]:

@@ -199,23 +199,21 @@ def command(
     """Answer the frozen queries of a suite with a model.
 
     Descriptions are judged by the suite's own judge, and the run files are scored at the end.
-    Running never opens the ground truth of its split; judging and scoring are separate steps, also
-    to be had as `introspect-bench judge` and `introspect-bench score`. Killed at any moment, the
-    same command goes on where it was.
+    Running never opens the ground truth of its split; `judge` and `score` are also verbs of their
+    own. Killed at any moment, the same command goes on where it was.
 
     The run file says how answers were come by, its access class: words (reads the query), or
-    replays where a vector stands at the quoted token or replies are decoded by comparison; each
-    baseline has its own, and own code (py:) is undeclared until it is submitted.
+    replays where a vector stands at the quoted token or replies are decoded by comparison, that of
+    a baseline, or undeclared for own code (py:) until it is submitted.
     """
     from ..benchmark.backends.injection.spec import parse_injection
     from ..benchmark.evaluation.explainers import parse_arguments
     from ..benchmark.evaluation.run import RefusedTasksError, run_paths
 
-    server = {name: options.pop(name) for name in SERVED}
-    server = {name: value for name, value in server.items() if value is not None}
+    server = {name: value for name in SERVED if (value := options.pop(name)) is not None}
     vectors = [options.pop(name) for name in ("injections", "scalings", "slots")]
     options |= {
-        "queries": None if queries is None else queries.split(","),
+        "queries": queries and queries.split(","),
         "injection": parse_injection(*vectors),
         "explainer_args": parse_arguments(arguments),
         "judge": not no_judge,
@@ -233,14 +231,15 @@ def command(
         with progress() as bar:
             runs = api.run(**options, progress=bar)
     except RefusedTasksError as error:
-        if error.runs:
-            _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
+        _report(error.runs, options["suite"], score=not no_score, as_json=as_json)
         raise
     _report(runs, options["suite"], score=not no_score, as_json=as_json)
 
 
 def _report(runs: Sequence[Run], suite: str, *, score: bool, as_json: bool) -> None:
-    """Print where the run files are and, as a step of its own, their scores."""
+    """Print where the run files are, if there are any, and, as a step of its own, their scores."""
+    if not runs:
+        return
     from ..benchmark.scoring.judged import NotJudgedError
     from ..benchmark.scoring.score import has_truth
 

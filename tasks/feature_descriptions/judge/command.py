@@ -80,7 +80,7 @@ def rate(
         )
 
     if endpoint is None:
-        from ....benchmark.backends.explainer.load import load_judge
+        from ....benchmark.backends.explainer.local_judge import load_judge
 
         return rated(load_judge(model, device=device, progress=progress))
     from ....benchmark.judging.endpoint import EndpointJudge

@@ -102,30 +102,40 @@ def data_import(
         own = Counter(one["what"] for one in rejected if one["split"] == split)
         counts[split] |= {"queries": sum(row.split == split for row in kept), **own}
     said = {**found.said, **more, "paper": "arXiv:2511.08579", "licence": LICENCE, "rows": counts}
+    _write(root, target, known, kept, said)
+    verified = open_suite(root.with_name(f".{root.name}.partial"))
+    verify_suite(known, verified, progress)
+    verified.root.rename(root)
+    return {"path": str(root), "imported": said, "rejected": rejected, "rejected_file": str(listed)}
+
+
+def _write(
+    root: Path, target: str, task: Task, rows: Sequence[Row], said: Mapping[str, Any]
+) -> None:
+    """Write a suite beside the place that it gets once it is verified."""
     partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    groups = {split: _groups(row for row in kept if row.split == split) for split in wanted}
-    sizes = {split: write_split(partial / split, task, own) for split, own in groups.items()}
+    splits = list(said["rows"])
+    groups = {split: _groups(row for row in rows if row.split == split) for split in splits}
     fields = {
         "suite": f"paper-{target}",
-        "task": task,
-        "version": known.version,
+        "task": task.name,
+        "version": task.version,
         "frozen": False,
-        "target": DATASETS[target][task][1].fields,
-        "splits": sizes,
+        "target": DATASETS[target][task.name][1].fields,
+        "splits": {
+            split: write_split(partial / split, task.name, own) for split, own in groups.items()
+        },
         "mini": [],
-        "prompt_sha256": known.prompt_sha256,
+        "prompt_sha256": task.prompt_sha256,
         "doctor": FOREIGN,
         "imported": said,
     }
-    if task == FEATURES:
+    if task.name == FEATURES:
         fields["truth"] = REFERENCES
     else:
-        fields["statistics"] = {split: _statistics(own, known) for split, own in groups.items()}
+        fields["statistics"] = {split: _statistics(own, task) for split, own in groups.items()}
     write_manifest(partial, fields)
-    verify_suite(known, open_suite(partial), progress)
-    partial.rename(root)
-    return {"path": str(root), "imported": said, "rejected": rejected, "rejected_file": str(listed)}
 
 
 def _read(

@@ -9,7 +9,7 @@ import pytest
 from tiny_judges import ATTACKS, compared
 from tiny_models import make_model, make_tokenizer
 
-from introspect_bench.benchmark.backends.explainer.load import LocalJudge, load_judge
+from introspect_bench.benchmark.backends.explainer.local_judge import LocalJudge, load_judge
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError
 from introspect_bench.benchmark.files import sha256_file
 from introspect_bench.benchmark.judging.rubric import judge_answers, judge_messages

@@ -12,6 +12,7 @@ from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
 from introspect_bench.benchmark.backends.training import trainer as module
+from introspect_bench.benchmark.backends.training.checkpoints import STATE
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 
 # peft 0.21 reads a property that transformers 5.23 deprecates
@@ -47,7 +48,7 @@ def test_another_training_takes_the_place_of_one(root: Path) -> None:
     assert (out / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", module.STATE])
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", STATE])
 def test_a_spoilt_checkpoint_is_named(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
