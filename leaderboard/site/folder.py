@@ -22,7 +22,7 @@ from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
-from .render import Sheet, board_json, render, setup, shards
+from .render import Sheet, board_json, render, shards
 
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 
@@ -67,7 +67,7 @@ def _parts(board: Board, sheets: Sequence[Sheet]) -> Iterator[tuple[str, bytes]]
     for sheet in sheets:
         for name, data in shards(sheet):
             yield f"{QUERIES}/{name}", data
-    yield INDEX, render(board, setup(sheets)).encode()
+    yield INDEX, render(board, sheets).encode()
 
 
 def board_check(path: Path | str) -> dict[str, Any]:
