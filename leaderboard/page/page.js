@@ -3,7 +3,7 @@
   const $ = (id) => document.getElementById(id);
   const all = (selector, where = document) => [...where.querySelectorAll(selector)];
   const setup = JSON.parse($("setup").textContent);
-  const PER_PAGE = innerWidth > 720 ? 10 : 3;
+  const PER_PAGE = innerWidth > 720 ? 10 : 1;
   const DEFAULTS = { sort: "rank", dir: "", q: "", target: "", kinds: "", class: "", size: "", since: "", hide: "", task: "", show: "", page: "1", entries: "", query: "", a: "", b: "" };
   const state = { ...DEFAULTS };
   document.documentElement.classList.add("scripted");
@@ -367,10 +367,13 @@
     const texts = query.windows.map((window, number) => {
       const lines = make("div", "texts");
       lines.append(shaded("true", window.tokens, window.true, window.mark, ""));
+      const silent = [];
       for (const place of places) {
-        const own = query.replies[place][4];
-        if (own) lines.append(shaded(index.entries[place].name, window.tokens, own[number], window.mark, "guess"));
+        const [name, own] = [index.entries[place].name, query.replies[place][4]];
+        if (own && /[1-9]/.test(own[number])) lines.append(shaded(name, window.tokens, own[number], window.mark, "guess"));
+        else silent.push(name);
       }
+      if (silent.length) lines.append(shaded("predict none", [silent.join(", ")], "0", -1, ""));
       return lines;
     });
     const body = table.createTBody();
@@ -381,7 +384,7 @@
       name.scope = "row";
       const said = make("td", "raw mono", raw === null ? "(no reply)" : raw);
       const mark = make("td", `score ${right ? "yes" : "no"}`, `${right ? "✓" : "✗"} ${score}`);
-      row.append(name, said, make("td", "", read === null ? "(not readable)" : read), mark);
+      row.append(name, said, make("td", read === raw ? "same" : "", read === null ? "(not readable)" : read), mark);
     }
     item.append(top, make("p", "asked", query.asked), truth, table, ...texts);
     return item;

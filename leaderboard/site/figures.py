@@ -71,7 +71,8 @@ ABOUT_ACCESS = (
 """What the page says of access classes."""
 HEAD_HELP: Mapping[str, str] = {
     "Rank": (
-        "Ranks this entry may have at 95 % among entries of its access class, by the overall; "
+        "Ranks this entry may have at 95 % among entries of its access class, by the overall, from "
+        "one paired bootstrap over contrast groups; "
         "entries that share a letter are not told apart, and one that lacks a task has no rank."
     ),
     "Explainer": "Who answered, and what kind of explainer it is.",
@@ -208,7 +209,7 @@ def answer(suite: SuiteBoard) -> str:
     found = [one for one in own[best.id] if (one.task, one.metric) in asked]
     titles = {column.task: column.title.lower() for column in suite.columns}
     told = [
-        f"{_difference(one)} on {titles[one.task]} (p = {one.p:.2g}, corrected)"
+        f"{_difference(one)} on {titles[one.task]} ({_p(one.p)}, corrected)"
         for one in found
         if one.p < 1 - LEVEL
     ]
@@ -224,6 +225,10 @@ def answer(suite: SuiteBoard) -> str:
         f"Being given the vector is worth {' and '.join(told)} to {name}, the best trained "
         f"explainer that only reads, over the same recipe without vectors{rest}."
     )
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _difference(one: Worth) -> str:

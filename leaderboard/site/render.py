@@ -141,8 +141,9 @@ def _example(sheet: Sheet, pair: tuple[Row, Row]) -> dict[str, Any] | None:
 
 def _plainness(query: ShownQuery) -> tuple[Any, ...]:
     text = query.asked + "".join(one for window in query.windows[:1] for one in window.tokens)
-    odd = sum(not (one.isascii() and one.isprintable()) for one in text)
-    return not query.truth.startswith("changed"), odd, len(text), query.id
+    odd = sum(not (one.isascii() and (one.isalpha() or one in " .,'")) for one in text)
+    shaded = sum(shade > "1" for window in query.windows[:1] for shade in window.true)
+    return not query.truth.startswith("changed"), -min(shaded, 4), odd, len(text), query.id
 
 
 def board_json(board: Board) -> bytes:
