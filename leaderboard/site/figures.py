@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from ...benchmark.export import tables as table
 from ...benchmark.export.tables import NOTHING, NUMBERS, title
-from ...benchmark.metrics.bootstrap import LEVEL
 from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
 from .board import Estimate, Kind, Row, SuiteBoard, Worth
 
 VERDICT = "verdict_accuracy"
+LEVEL = 0.05  # corrected p below which two are told apart
 OVERALL = "overall"  # name under which the overall is shown
 HELP: Mapping[str, str] = {
     OVERALL: (
@@ -211,9 +211,9 @@ def answer(suite: SuiteBoard) -> str:
     told = [
         f"{_difference(one)} on {titles[one.task]} ({_p(one.p)}, corrected)"
         for one in found
-        if one.p < 1 - LEVEL
+        if one.p < LEVEL
     ]
-    alike = [f"{_difference(one)} on {titles[one.task]}" for one in found if one.p >= 1 - LEVEL]
+    alike = [f"{_difference(one)} on {titles[one.task]}" for one in found if one.p >= LEVEL]
     name = f"{best.org}/{best.name}"
     if not told:
         return (

@@ -20,10 +20,13 @@ from ...benchmark import files
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
+from ...benchmark.export.latex import escape
+from ...benchmark.export.tables import clean
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
-from .render import Sheet, board_json, render, shards
+from .render import PARTS, Sheet, board_json, render, shards
 
+PAPER = PARTS / "paper.bib"
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 
 _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*)")
@@ -232,11 +235,26 @@ def _guarded(value: object) -> object:
 
 
 def board_bib(board: Board) -> str:
-    """Return the BibTeX of every entry that has one, each once."""
+    """Return the BibTeX of the paper and of every entry, its own or what is known of it, once."""
+    rows = (row for suite in board.suites for row in suite.rows)
     found = dict.fromkeys(
-        row.bibtex.strip() for suite in board.suites for row in suite.rows if row.bibtex.strip()
+        [PAPER.read_text().strip(), *(row.bibtex.strip() or _misc(row) for row in rows)]
     )
-    return "\n\n".join(found) + "\n" if found else ""
+    return "\n\n".join(found) + "\n"
+
+
+def _misc(row: Row) -> str:
+    def text(value: str) -> str:
+        return escape(clean(value).translate({ord("{"): "(", ord("}"): ")"}))
+
+    fields = {
+        "author": " and ".join(f"{{{text(name)}}}" for name in row.authors or (row.org,)),
+        "title": f"{{{text(f'{row.org}/{row.name}')}}}",
+        "year": text(row.date[:4]),
+        "note": f"Entry of introspect-bench, {text(row.id)}",
+    }
+    lines = [f"  {key} = {{{value}}}," for key, value in fields.items() if value]
+    return "\n".join([f"@misc{{{row.id},", *lines, "}"])
 
 
 _HEAD = (

@@ -114,13 +114,15 @@ def _examples(suite: SuiteBoard, sheets: Sequence[Sheet]) -> Iterator[dict[str, 
     by_key = {sheet.key: sheet for sheet in sheets}
     for column in suite.columns:
         task, sheet = column.task, by_key.get(f"{suite.name}-{column.task}")
-        rows = [row for row in figures.readers(suite) if task in row.scores]
-        rows = [row for row in rows if row.scores[task].headline]
-        rows.sort(key=lambda row: -getattr(row.scores[task].headline, "value", 0))
+        if sheet is None:
+            continue
+        answered = {id for id, _ in sheet.entries}
+        scores = {row.id: row.scores[task].headline for row in suite.rows if row.id in answered}
+        rows = [row for row in figures.readers(suite) if scores.get(row.id)]
+        rows.sort(key=lambda row: -getattr(scores[row.id], "value", 0))
         trained_first = sorted(rows, key=lambda row: row.kind != "trained")
         pairs = ((one, other) for one in rows for other in trained_first)
-        found = (_example(sheet, pair) for pair in pairs) if sheet else ()
-        if one := next(filter(None, found), None):
+        if one := next(filter(None, (_example(sheet, pair) for pair in pairs)), None):
             yield {"title": column.title, "summary": column.summary, **one}
 
 

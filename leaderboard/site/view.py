@@ -10,11 +10,10 @@ from typing import Any
 
 from ...benchmark.export.tables import NOTHING, title
 from ...benchmark.records import ACCESS, ORACLE
-from ..report.report import LEVEL
 from ..verification.ledger import TIERS
 from . import figures
 from .board import Board, Column, Estimate, Matrix, Row, SuiteBoard
-from .figures import ABOUT_ACCESS, ACCESS_HELP, HEAD_HELP, KIND_HELP
+from .figures import ABOUT_ACCESS, ACCESS_HELP, HEAD_HELP, KIND_HELP, LEVEL
 
 UNRANKED = "Not ranked: how the answers were come by is not said, or not confirmed"
 """Title of the rows that their access class does not rank, but for oracles."""
