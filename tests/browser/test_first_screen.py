@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
-from tiny_boards import make_board, make_sheet
-
-from introspect_bench.leaderboard.site.folder import write_site
-from introspect_bench.leaderboard.site.shades import Window
+from tiny_boards import make_board
 
 Open = Callable[..., Page]
-TOKENS = ("The", " cat", " sat")
 
 
-@pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page whose queries have a text with shades, which the second entry predicts."""
-    board = make_board(6, ("toy",))
-    suite = board.suites[0]
-    sheet = make_sheet(suite, "feature-descriptions", 6)
-    window = Window(tokens=TOKENS, true="059", mark=2)
-    queries = tuple(dataclasses.replace(query, windows=(window,)) for query in sheet.queries)
-    replies = tuple(
-        tuple(dataclasses.replace(one, shades=("009" if place == 1 else "000",)) for one in own)
-        for place, own in enumerate(sheet.replies)
-    )
-    folder = tmp_path_factory.mktemp("described") / "site"
-    write_site(board, [dataclasses.replace(sheet, queries=queries, replies=replies)], folder)
-    return folder
-
-
-def test_true_activations_stand_above_predicted_ones(visit: Open, described: Path) -> None:
-    page = visit(folder=described)
+def test_true_activations_stand_above_predicted_ones(visit: Open, small_site: Path) -> None:
+    page = visit(folder=small_site)
     example = page.locator(".example")
     assert example.locator(".toks").first.inner_text().split() == ["true", *["The", "cat", "sat"]]
     page.locator("#queries").scroll_into_view_if_needed()
@@ -46,7 +23,7 @@ def test_true_activations_stand_above_predicted_ones(visit: Open, described: Pat
         for line in lines.all()
     ]
     assert shades[:2] == [["h0", "h5", "h9 mark"], ["h0", "h0", "h9 mark"]]
-    names = [row.name for row in make_board(6, ("toy",)).suites[0].rows]
+    names = [row.name for row in make_board(6).suites[0].rows]
     assert names[1] in lines.nth(1).inner_text()
     assert lines.nth(2).inner_text().replace("\n", " ") == (
         f"predict none {', '.join([names[0], *names[2:4]])}"
