@@ -24,7 +24,7 @@ PICTURES = (
     ("first-390-light", 390, 860, "light", "body"),
     ("table-1440-dark", 1440, 700, "dark", "#tables"),
     ("compare-820-light", 820, 560, "light", "#compare"),
-    ("texts-1440-light", 1440, 720, "light", "#queries"),
+    ("texts-1440-light", 1440, 760, "light", ".query"),
 )
 
 
@@ -38,9 +38,10 @@ def main(site: Path, out: Path) -> None:
         for name, width, height, theme, place in PICTURES:
             view = {"width": width, "height": height}
             page = browser.new_page(viewport=view, color_scheme=theme, reduced_motion="reduce")
-            page.goto((site / "index.html").resolve().as_uri())
+            asked = "#show=disagreements" if place == ".query" else ""
+            page.goto((site / "index.html").resolve().as_uri() + asked)
             for _ in range(2):  # what comes near is loaded, and moves what is below
-                page.locator(place).evaluate("one => one.scrollIntoView()")
+                page.locator(place).first.evaluate("one => one.scrollIntoView()")
                 page.wait_for_timeout(1_500)
             (out / f"{name}.png").write_bytes(small(browser.new_page(), page.screenshot()))
             page.close()
@@ -61,12 +62,14 @@ PIXELS = """async data => {
 
 
 def small(page: Any, png: bytes) -> bytes:
-    """Return a picture in its `COLOURS` commonest colours: a quarter of the bytes."""
+    """Return a picture in at most `COLOURS` colours: a quarter of the bytes."""
     width, height, data = page.evaluate(PIXELS, base64.b64encode(png).decode())
     pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(-1, 4)[:, :3].astype(np.int64)
     codes, where, n = np.unique(pixels @ [65536, 256, 1], return_inverse=True, return_counts=True)
     colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    palette = colours[np.argsort(-n, kind="stable")[:COLOURS]]
+    order = np.argsort(-n, kind="stable")  # the commonest of each kind of colour, not of all
+    _, first = np.unique((colours[order] >> 5) @ [64, 8, 1], return_index=True)
+    palette = colours[order[np.union1d(np.sort(first)[:COLOURS], np.arange(8))]]
     nearest = ((colours[:, None] - palette) ** 2).sum(axis=2).argmin(axis=1)
     rows = nearest[where].astype(np.uint8).reshape(height, width)
     parts = {
