@@ -139,5 +139,5 @@ def _from_json(value: Mapping[str, Any]) -> ScoredRun:
         header=Header.from_json(value["header"], "header"),
         ids=tuple(value["ids"]),
         table=_TABLES[value["kind"]](**columns),
-        replies=tuple(Reply(*row[:4], tuple(row[4])) for row in value["replies"]),
+        replies=tuple(Reply(*(*row[:4], tuple(row[4]))) for row in value["replies"]),
     )
