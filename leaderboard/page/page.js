@@ -3,8 +3,8 @@
   const $ = (id) => document.getElementById(id);
   const all = (selector, where = document) => [...where.querySelectorAll(selector)];
   const setup = JSON.parse($("setup").textContent);
-  const PER_PAGE = 10;
-  const DEFAULTS = { sort: "rank", dir: "", q: "", target: "", kinds: "", hide: "", task: "", show: "", page: "1", entries: "", query: "" };
+  const PER_PAGE = innerWidth > 720 ? 10 : 1;
+  const DEFAULTS = { sort: "rank", dir: "", q: "", target: "", kinds: "", class: "", size: "", since: "", hide: "", task: "", show: "", page: "1", entries: "", query: "", a: "", b: "" };
   const state = { ...DEFAULTS };
   document.documentElement.classList.add("scripted");
 
@@ -108,7 +108,11 @@
         let here = 0;
         for (const { row, cells } of rows) {
           const text = row.dataset.text;
-          row.hidden = off.has(row.dataset.kind) || !words.every((word) => text.includes(word));
+          const known = (key) => cells[table.keys.indexOf(key)].dataset.v;
+          row.hidden = off.has(row.dataset.kind) || !words.every((word) => text.includes(word)) ||
+            Boolean(state.class && state.class !== row.dataset.class) ||
+            Boolean(state.size && !(Number(known("size")) <= Number(state.size))) ||
+            Boolean(state.since && !(known("date") >= state.since));
           here += !row.hidden;
           cells.forEach((cell, place) => { cell.hidden = hidden.has(table.keys[place]); });
         }
@@ -127,6 +131,7 @@
     $("search").value = state.q;
     if ($("target")) $("target").value = state.target;
     $("sort").value = state.sort;
+    for (const id of ["class", "size", "since"]) $(id).value = state[id];
     for (const box of all("[name=kind]")) box.checked = !off.has(box.value);
     for (const box of all("#columns input")) box.checked = !hidden.has(box.value);
     const said = `${shown} entries shown`;
@@ -150,6 +155,7 @@
   $("search").addEventListener("input", () => change({ q: $("search").value }));
   $("target")?.addEventListener("change", () => change({ target: $("target").value }));
   $("sort").addEventListener("change", () => change({ sort: $("sort").value, dir: "" }));
+  for (const id of ["class", "size", "since"]) $(id).addEventListener("change", () => change({ [id]: $(id).value }));
   for (const box of all("[name=kind]")) box.addEventListener("change", () => change({ kinds: unchecked(all("[name=kind]")) }));
   $("columns").addEventListener("change", () => change({ hide: unchecked(all("#columns input")) }));
   document.addEventListener("click", (event) => {
@@ -214,6 +220,60 @@
       document.head.append(script);
     });
   }
+  // two entries side by side: numbers from their own tables, differences from the index of a task
+  const entries = all("details.entry");
+  const picked = (id) => entries.find((one) => one.id === id);
+  async function showCompared() {
+    const names = [state.a, state.b].map((id, place) => picked(id) || entries[Math.min(place, entries.length - 1)]);
+    $("c-a").value = names[0].id;
+    $("c-b").value = names[1].id;
+    const key = (row) => `${row.dataset.task}|${row.cells[1].textContent}`;
+    const [first, second] = names.map((one) => new Map(all(".small tbody tr", one).map((row) => [key(row), row])));
+    const about = names[0].dataset;
+    const same = about.suite === names[1].dataset.suite && about.access === names[1].dataset.access;
+    const letters = about.ties.split(" ").filter((one) => one && names[1].dataset.ties.split(" ").includes(one));
+    const apart = same && about.ties && names[1].dataset.ties && names[0] !== names[1];
+    const rows = [];
+    for (const name of new Set([...first.keys(), ...second.keys()])) {
+      const [one, other] = [first.get(name), second.get(name)];
+      const row = make("tr");
+      const [label, metric] = [...(one || other).cells].slice(0, 2).map((cell) => cell.textContent);
+      const value = (own) => (own ? `${own.cells[2].textContent} ${own.cells[3].textContent}` : "–");
+      const head = make("th", "", label);
+      head.scope = "row";
+      const away = make("td", "n", "–");
+      row.append(head, make("td", "", metric), make("td", "n", value(one)), make("td", "n", value(other)), away);
+      rows.push(row);
+      const from = name.split("|")[0];
+      if (!from) away.textContent = apart ? (letters.length ? "not told apart" : "told apart") : "–";
+      else if (one && other && same && setup.tasks.some((task) => task.key === `${about.suite}-${from}`)) {
+        shard(`${about.suite}-${from}`, 0).then((index) => {
+          const [i, j] = names.map((own) => index.entries.findIndex((found) => found.id === own.dataset.id));
+          const place = index.metrics.indexOf(metric);
+          const own = index.differences[`${i}-${j}`];
+          const turned = index.differences[`${j}-${i}`];
+          if (own) away.textContent = own[place];
+          else if (turned) away.textContent = turn_round(turned[place]);
+        }).catch((error) => { away.textContent = `cannot load ${error.message}`; });
+      }
+    }
+    $("c-table").tBodies[0].replaceChildren(...rows);
+  }
+  // `+1.0 [-2.0, +4.0]` the other way round
+  function turn_round(text) {
+    const sign = { "+": "−", "−": "+" };
+    const turned = [...text.matchAll(/([+−]?)([\d.]+)/g)].map(([, first, number]) => (sign[first] || "") + number);
+    return turned.length === 3 ? `${turned[0]} [${turned[2]}, ${turned[1]}]` : text;
+  }
+  for (const [id, key] of [["c-a", "a"], ["c-b", "b"]]) {
+    for (const one of entries) {
+      const option = make("option", "", `${one.querySelector(".title").textContent} · ${one.querySelector(".org").textContent} · ${one.dataset.suite}`);
+      option.value = one.id;
+      $(id).append(option);
+    }
+    $(id).addEventListener("change", () => { Object.assign(state, { [key]: $(id).value }); writeHash(); showCompared(); });
+  }
+
   const task = () => setup.tasks.find((one) => one.key === state.task) || setup.tasks[0];
   function chosen(index) {
     const wanted = state.entries.split(",").filter(Boolean);
@@ -304,6 +364,18 @@
       cell.scope = "col";
       head.append(cell);
     }
+    const texts = query.windows.map((window, number) => {
+      const lines = make("div", "texts");
+      lines.append(shaded("true", window.tokens, window.true, window.mark, ""));
+      const silent = [];
+      for (const place of places) {
+        const [name, own] = [index.entries[place].name, query.replies[place][4]];
+        if (own && /[1-9]/.test(own[number])) lines.append(shaded(name, window.tokens, own[number], window.mark, "guess"));
+        else silent.push(name);
+      }
+      if (silent.length) lines.append(shaded("predict none", [silent.join(", ")], "0", -1, ""));
+      return lines;
+    });
     const body = table.createTBody();
     for (const place of places) {
       const [raw, read, score, right] = query.replies[place];
@@ -312,10 +384,17 @@
       name.scope = "row";
       const said = make("td", "raw mono", raw === null ? "(no reply)" : raw);
       const mark = make("td", `score ${right ? "yes" : "no"}`, `${right ? "✓" : "✗"} ${score}`);
-      row.append(name, said, make("td", "", read === null ? "(not readable)" : read), mark);
+      row.append(name, said, make("td", read === raw ? "same" : "", read === null ? "(not readable)" : read), mark);
     }
-    item.append(top, make("p", "asked", query.asked), truth, table);
+    item.append(top, make("p", "asked", query.asked), truth, table, ...texts);
     return item;
+  }
+  function shaded(label, tokens, line, mark, css) {
+    const whole = make("p", `toks ${css}`);
+    const text = make("span");
+    text.append(...tokens.map((token, place) => make("span", `h${line[place]}${place === mark ? " mark" : ""}`, token)));
+    whole.append(make("b", "", label), " ", text);
+    return whole;
   }
   function ask(values) {
     Object.assign(state, values);
@@ -335,12 +414,19 @@
     }, { rootMargin: "200px" });
     near.observe($("queries"));
   }
+  if (entries.length) {
+    const seen = new IntersectionObserver((all) => {
+      if (all.some((one) => one.isIntersecting)) { seen.disconnect(); showCompared(); }
+    });
+    seen.observe($("compare"));
+  }
 
   function arrive() {
     readHash();
     showTables();
     const id = decodeURIComponent(location.hash.slice(1));
     if (id.startsWith("entry-")) openEntry(id);
+    if (state.a || state.b) { showCompared(); $("compare").scrollIntoView(); }
     if (state.task || state.query || state.show) {
       $("queries")?.scrollIntoView();
       showQueries();

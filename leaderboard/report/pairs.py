@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...benchmark.cache import Progress, silent
-from ...benchmark.errors import IntegrityError
 from ...benchmark.files import write_bytes_atomic
-from ...benchmark.metrics.bootstrap import PartDifference, differences
-from ...benchmark.metrics.paired import adjust, compare
-from ...benchmark.runs.header import decoding_of
-from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
-from ...benchmark.suite.suite import Suite
-from ...benchmark.task import Task
 from ..site.build import collect
+from ..site.contrasts import NOT_TRAINED, Pair, contrasts, controls, corrected, parts_between
 from ..site.matrix import Against, against_self, contestants_of
-from ..site.rows import Collected, ScoredEntry, control_of, is_target
-from ..site.scored import ScoredRun
-from ..submissions.checks import SPLIT
+from ..site.rows import Collected, ScoredEntry, is_target
 from .report import Contrast, report
 from .studies import cells_of, trials_of
-
-NOT_TRAINED = "not trained"
-
-
-class _Pair(NamedTuple):
-    first: ScoredEntry
-    second: ScoredEntry
-    why: str
 
 
 def board_report(
@@ -51,8 +34,8 @@ def board_report(
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, progress=progress)
     use, beaten, results, trained = [], [], [], []
     for one in collected:
-        use += _contrasts(one, _controls(one.entries))
-        beaten += _contrasts(one, _beaten(one))
+        use += contrasts(one, controls(one.entries), use_cache=use_cache)
+        beaten += contrasts(one, _beaten(one), use_cache=use_cache)
         for entry in one.entries:
             if entry.ledger.withdrawn:
                 continue
@@ -61,9 +44,9 @@ def board_report(
             trained += own if entry.entry.fields.kind == "trained" else []
     page = report(
         results,
-        _corrected(use),
+        corrected(use),
         [_to_self(one) for one in against_self(contestants_of(collected))],
-        _corrected(beaten),
+        corrected(beaten),
         trained=trained,
         study=cells_of(study, suite),
         rates=trials_of(rates),
@@ -73,24 +56,7 @@ def board_report(
     return page
 
 
-def _controls(entries: Sequence[ScoredEntry]) -> list[_Pair]:
-    """Explainers with their controls: those they name, and themselves with shuffled vectors."""
-    pairs = []
-    by_id = {one.entry.id: one for one in entries}
-    for one in entries:
-        named = by_id.get(one.entry.fields.vector_use or "")
-        if named is not None and control_of(one, named) is None:
-            pairs.append(_Pair(one, named, "no vectors"))
-        pairs += [
-            _Pair(one, other, "vectors shuffled")
-            for other in entries
-            if other.shuffled and not one.shuffled
-            if other.entry.fields.org == one.entry.fields.org and _weights(one) == _weights(other)
-        ]
-    return pairs
-
-
-def _beaten(found: Collected) -> list[_Pair]:
+def _beaten(found: Collected) -> list[Pair]:
     """Self-explainers with what they have to beat: contestants not trained, and no controls."""
     known = [one for one in found.entries if one.own_vectors and one.ranked]
     selves = [
@@ -100,7 +66,7 @@ def _beaten(found: Collected) -> list[_Pair]:
         if is_target(one, found)
     ]
     others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
-    return [_Pair(one, other, NOT_TRAINED) for one in selves for other in others]
+    return [Pair(one, other, NOT_TRAINED) for one in selves for other in others]
 
 
 def _classed(result: Mapping[str, Any], task: str, entry: ScoredEntry) -> Mapping[str, Any]:
@@ -122,7 +88,7 @@ def _to_self(found: Against) -> Contrast:
         value=-away.value,
         interval_95=interval,
         p=found.p,
-        parts=_parts(own.run, other.run, own.task, own.suite),
+        parts=parts_between(own.run, other.run, own.task, own.suite),
     )
 
 
@@ -131,79 +97,3 @@ def _twin(one: ScoredEntry) -> str | None:
         if twin := explainer.settings.get("twin"):
             return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
     return None
-
-
-def _weights(one: ScoredEntry) -> tuple[Any, ...]:
-    """What tells explainers apart besides their vectors."""
-    explainer = one.explainers[0]
-    hashes = sorted(explainer.weights_sha256.items())
-    if not hashes:
-        return (one.entry.id,)
-    return (explainer.no_vector, decoding_of(explainer.settings), hashes)
-
-
-def _contrasts(found: Collected, pairs: Sequence[_Pair]) -> list[Contrast]:
-    """Compare pairs on each task; where they differ in vectors, all metrics, and parts as well."""
-    rows: list[Contrast] = []
-    for task, suite in found.tasks:
-        for pair in pairs:
-            first, second = (one.runs.get(task.name) for one in (pair.first, pair.second))
-            if first is None or second is None or not _comparable(pair, task):
-                continue
-            beaten = pair.why == NOT_TRAINED
-            for metric in (task.headline,) if beaten else task.metrics:
-                if any(fixed_verdict(run.header, suite, metric) for run in (first, second)):
-                    continue
-                row = _contrast(pair, first, second, task, metric, draws(suite, task, SPLIT))
-                if row and not beaten and metric == task.headline:
-                    row = replace(row, parts=_parts(first, second, task, suite))
-                rows += [row] if row else []
-    return rows
-
-
-def _comparable(pair: _Pair, task: Task) -> bool:
-    """Whether nothing else tells a pair apart than what it is set against each other for."""
-    both = (pair.first, pair.second)
-    if pair.why == NOT_TRAINED:
-        return len({one.access.by_task[task.name] for one in both}) == 1
-    # without vectors there is no intervention to replay: a control's class may be narrower
-    ours, theirs = (recipe(one.runs[task.name].header, task, vectors=False) for one in both)
-    return task.uses_vector and ours == theirs
-
-
-def _contrast(
-    pair: _Pair, first: ScoredRun, second: ScoredRun, task: Task, metric: str, rng: Any
-) -> Contrast | None:
-    seen = compare(first.table, second.table, metric, rng=rng)
-    if seen.value is None or seen.p_permutation is None:
-        if metric == task.headline:
-            raise IntegrityError(f"{pair.first.name} has no {metric} on {task.name}")
-        return None
-    return Contrast(
-        task=task.name,
-        metric=metric,
-        first=pair.first.name,
-        second=pair.second.name,
-        why=pair.why,
-        value=seen.value,
-        interval_95=seen.interval_95,
-        p=seen.p_permutation,
-    )
-
-
-def _parts(
-    first: ScoredRun, second: ScoredRun, task: Task, suite: Suite
-) -> dict[str, dict[str, PartDifference]]:
-    queries = {query.id: query for query in suite.queries(SPLIT)}
-    return differences(
-        first.table,
-        second.table,
-        [queries[one] for one in first.ids],
-        task.headline,
-        lambda: draws(suite, task, SPLIT),
-    )
-
-
-def _corrected(rows: Sequence[Contrast]) -> list[Contrast]:
-    ps = adjust([row.p for row in rows], "holm")
-    return [replace(row, p=p) for row, p in zip(rows, ps, strict=True)]

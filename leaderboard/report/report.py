@@ -10,10 +10,8 @@ from ...benchmark.export import tables as table
 from ...benchmark.export.tables import NOTHING, title
 from ...benchmark.metrics.bootstrap import PARTS, PartDifference
 from ...benchmark.metrics.verdicts import of_part
-from ..site.figures import signed
+from ..site.figures import LEVEL, signed
 from .studies import Cell, Trial, injection_tables, rates_table
-
-LEVEL = 0.05  # corrected p below which two are told apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,6 +141,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """What vectors are worth to an entry: its score minus that of its control without them."""
+
+    entry: str
+    control: str
+    task: str
+    metric: str
+    difference: Estimate
+    p: float  # two-sided, swapping whole groups, corrected over all controls of the board (Holm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """One cell of the privileged-access matrix: an explainer asked about a target."""
 
@@ -150,6 +162,7 @@ class Access:
     score: Estimate  # the headline metric
     is_self: bool  # whether the explainer was made from the target itself
     to_self: Estimate | None = None  # minus its equal among self-explainers, if it has one
+    equal: str = ""  # id of that equal's entry
     p: float | None = None  # of that difference: two-sided, paired, corrected over all of them
 
 
@@ -176,6 +189,7 @@ class SuiteBoard:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]  # by access class, each by rank; then what no class ranks, oracles last
     no_overall: str = ""  # why there is no overall, as a sentence; empty if there is one
+    worth: tuple[Worth, ...] = ()  # of every entry with a control
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,20 @@ No number in a submission is read but what nothing else can know: sizes, dates, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ...benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
-from ...benchmark.metrics.bootstrap import resample
+from ...benchmark.export.tables import NOTHING
+from ...benchmark.metrics.bootstrap import ends, resample
+from ...benchmark.metrics.verdicts import FloatArray
 from ...benchmark.records import ACCESS, ORACLE
 from ...benchmark.scoring.matched import draws
+from ...benchmark.scoring.scale import Scale
 from ...benchmark.suite.select import tasks_of
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
@@ -25,17 +29,21 @@ from ..submissions.copies import find_labels
 from ..submissions.entries import LEDGER, Entry, entry_sha256, find_entries
 from ..submissions.merged import merge_order
 from ..verification.ledger import read_ledger, standing
-from .board import Board, Column, Row, SuiteBoard
+from .board import Board, Column, Row, SuiteBoard, TaskScore, Worth
+from .contrasts import worths
+from .figures import signed
 from .matrix import access_matrices
 from .render import Sheet, ShownQuery
 from .rows import Collected, ScoredEntry, Tasks, compared_replies, make_row
 from .scored import ScoredRun, scored_run
+from .shades import true_windows
 
 
 def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
     """Return the board with the queries of each suite and task; `collect` takes the options."""
     collected = collect(root, **options)
-    tables = [_suite_board(one) for one in collected]
+    worth = worths(collected, use_cache=options.get("use_cache", True))
+    tables = [_suite_board(*pair) for pair in zip(collected, worth, strict=True)]
     sheets = [sheet for pair in zip(collected, tables, strict=True) for sheet in _sheets(*pair)]
     board = Board(
         package=__version__,
@@ -88,7 +96,7 @@ def _scored(entry: Entry, path: Path, tasks: Tasks, *, use_cache: bool) -> Score
     raise UsageError(f"{path}: the suite {entry.suite} has no task {path.stem}")
 
 
-def _suite_board(found: Collected) -> SuiteBoard:
+def _suite_board(found: Collected, worth: tuple[Worth, ...]) -> SuiteBoard:
     scores = _headlines(found)
     scales = scales_of(found.tasks, SPLIT)
     ranked = {one.entry.id: one.access.access for one in found.entries if one.ranked}
@@ -102,18 +110,31 @@ def _suite_board(found: Collected) -> SuiteBoard:
         target=found.target or found.name,
         split=SPLIT,
         columns=tuple(_column(task, suite, found, scales) for task, suite in found.tasks),
-        rows=tuple(sorted(rows, key=lambda row: _order(row, places))),
+        rows=tuple(sorted(rows, key=lambda row: _order(row, places, scales.by_task))),
         no_overall=scales.missing,
+        worth=worth,
     )
 
 
-def _order(row: Row, places: Mapping[str, Standing]) -> tuple[Any, ...]:
-    """By access class, those without rank last; ranked before others, best first, then by id."""
+def _order(
+    row: Row, places: Mapping[str, Standing], scales: Mapping[str, Scale]
+) -> tuple[Any, ...]:
+    """By access class, those without rank last; best overall first, then best on one task."""
     part = ACCESS.index(row.access)
     last = (1 if row.access == ORACLE else 0, 0) if row.unranked else (-1, part)
     place = places[row.id].place if row.id in places else None
     value = row.overall.value if row.overall else None
-    return *last, place is None, value is None, -(value or 0.0), row.id
+    best = max(
+        (_rescaled(score, scales.get(task)) for task, score in row.scores.items()), default=0
+    )
+    return *last, place is None, value is None, -(value or 0.0), -best, row.id
+
+
+def _rescaled(score: TaskScore, scale: Scale | None) -> float:
+    if score.headline is None:
+        return -math.inf
+    low, high = (scale.floor, scale.ceiling) if scale else (0.0, 1.0)
+    return (score.headline.value - low) / (high - low)
 
 
 def _headlines(found: Collected) -> dict[str, dict[str, Headline]]:
@@ -167,12 +188,51 @@ def _sheets(found: Collected, table: SuiteBoard) -> list[Sheet]:
                     queries=_shown_queries(task, suite),
                     entries=tuple((row.id, row.name) for row in rows),
                     replies=tuple(runs[row.id][task.name].replies for row in rows),
+                    metrics=task.metrics,
+                    differences=_differences(rows, runs, task, suite),
                 )
             )
     return sheets
 
 
+def _differences(
+    rows: Sequence[Row], runs: Mapping[str, Mapping[str, ScoredRun]], task: Task, suite: Suite
+) -> dict[str, list[str]]:
+    """Return each two equals' paired differences by metric, as text, by their places.
+
+    Equals are entries that are ranked and come by their answers in the same way.
+    """
+    own = [runs[row.id][task.name] for row in rows]
+    rng = draws(suite, task, SPLIT)
+    moved = resample([run.table for run in own], task.metrics, rng=rng)
+    known = [run.result["overall"]["metrics"] for run in own]
+    found = {}
+    for i, j in combinations(range(len(rows)), 2):
+        pair = (rows[i], rows[j])
+        ways = {row.scores[task.name].access for row in pair}
+        if len(ways) > 1 or any(row.unranked or row.withdrawn for row in pair):
+            continue
+        found[f"{i}-{j}"] = [
+            _difference(
+                name,
+                [known[place][name]["value"] for place in (i, j)],
+                moved[name][i] - moved[name][j],
+            )
+            for name in task.metrics
+        ]
+    return found
+
+
+def _difference(name: str, values: Sequence[float | None], moved: FloatArray) -> str:
+    first, second = values
+    if first is None or second is None:
+        return NOTHING
+    low, high = (signed(name, end) for end in ends(moved))
+    return f"{signed(name, first - second)} [{low}, {high}]"
+
+
 def _shown_queries(task: Task, suite: Suite) -> tuple[ShownQuery, ...]:
+    windows = true_windows(suite, SPLIT) if suite.describes else {}
     truth: Mapping[str, Any] = (suite.feature_truth if suite.describes else suite.truth)(SPLIT)
     return tuple(
         ShownQuery(
@@ -180,6 +240,7 @@ def _shown_queries(task: Task, suite: Suite) -> tuple[ShownQuery, ...]:
             about=(query.kind, *_layers(query.fields), f"group {query.group}"),
             asked=task.render(query).question,
             truth=task.format_answer(truth[query.id].answer),
+            windows=windows.get(query.id, ()),
         )
         for query in suite.queries(SPLIT)
     )

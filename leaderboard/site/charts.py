@@ -18,7 +18,7 @@ from .figures import Axis
 
 WIDTH, HEIGHT = 480, 330  # size of a chart, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 278  # where the axes are
-MARGIN = 112  # width kept right of lines for their names
+MARGIN = 112  # width kept right of lines for their names, where there is no legend
 
 Json = dict[str, Any]
 
@@ -46,6 +46,7 @@ class Plot:
     log: bool = False  # whether x is on a log scale
     is_time: bool = False  # whether x is in seconds
     lines: bool = False  # whether points of a group are joined
+    legend: bool = False  # whether names of lines stand below the chart and not beside the lines
     levels: tuple[tuple[float, str], ...] = ()  # horizontal lines with their text
     frontier: tuple[Point, ...] = ()  # points that no other beats in both directions, left first
     x_texts: tuple[tuple[float, str], ...] = ()  # ticks across, where they are not round numbers
@@ -61,9 +62,9 @@ def drawn(plot: Plot) -> Json:
     series = [_series(group, x, y, plot) for group in plot.groups]
     if len(plot.frontier) > 1:
         series.insert(0, {"css": "frontier", "path": _path(plot.frontier, x, y), "points": []})
-    if plot.x_texts:
+    if plot.x_texts and not plot.legend:
         _label_lines(series)
-    else:
+    elif not plot.x_texts:
         _label(series)
     best = max(points, key=lambda point: point.y.value)
     return {
@@ -75,19 +76,20 @@ def drawn(plot: Plot) -> Json:
         "width": WIDTH,
         "height": HEIGHT,
         "left": LEFT,
-        "right": RIGHT - MARGIN if plot.x_texts else RIGHT,
+        "right": x.end if plot.x_texts else RIGHT,
         "bottom": BOTTOM,
         "y_ticks": [{"at": y.at(v), "text": figures.shown(plot.metric, v)} for v in y_ticks],
         "x_ticks": x_ticks,
         "levels": [{"at": y.at(value), "text": text} for value, text in plot.levels],
         "series": series,
+        "legend": [(g[0].css, g[0].name) for g in plot.groups] if plot.legend else [],
     }
 
 
 def _across(plot: Plot, values: Sequence[float]) -> tuple[Axis, list[Json]]:
     if plot.x_texts:
         last = max(x for x, _ in plot.x_texts)
-        x = Axis(low=-0.3, high=last + 0.1, start=LEFT, end=RIGHT - MARGIN)
+        x = Axis(low=-0.3, high=last + 0.3, start=LEFT, end=RIGHT - MARGIN * (not plot.legend))
         step = math.ceil(len(plot.x_texts) / 10)
         return x, [{"at": x.at(v), "text": text} for v, text in plot.x_texts[::step]]
     low = 10 ** math.floor(math.log10(min(values)) + 1e-9)
@@ -129,14 +131,14 @@ def _label(series: Sequence[Json]) -> None:
     points = [point for one in series for point in one["points"]]
     taken = [(point["x"], point["y"], point["x"], point["y"]) for point in points]
     for point in points:
-        width = 6.3 * len(_short(point["name"], 24))
+        width = 7.2 * len(point["name"])
         for side in (1, -1):
             start = point["x"] + 8 if side == 1 else point["x"] - 8 - width
             box = (start, point["y"] - 7, start + width, point["y"] + 7)
-            inside = box[0] >= LEFT and box[2] <= WIDTH
+            inside = box[0] >= LEFT and box[2] <= WIDTH and box[3] <= BOTTOM
             if inside and not any(_hits(box, other) for other in taken):
                 taken.append(box)
-                _write(point, 24, point["x"] + 8 * side, point["y"] + 4, side)
+                _write(point, len(point["name"]), point["x"] + 8 * side, point["y"] + 4, side)
                 break
 
 
@@ -203,7 +205,7 @@ def _by_cost(suite: SuiteBoard) -> Plot | None:
         for row in suite.rows
         if row.overall and row.seconds_per_query
     ]
-    if len(points) < 2:
+    if len({point.x for point in points}) < 2:
         return None
     best, frontier = -math.inf, []
     for point in sorted(points, key=lambda one: (one.x, -one.y.value)):
@@ -229,7 +231,7 @@ def _by_data(suite: SuiteBoard) -> Plot | None:
         if row.overall and row.n_train:
             point = Point(x=row.n_train, y=row.overall, name=row.name, css=row.kind)
             groups.setdefault(f"{row.org}/{row.base}", []).append(point)
-    if sum(map(len, groups.values())) < 2:
+    if len({point.x for points in groups.values() for point in points}) < 2:
         return None
     untrained = [r.overall.value for r in suite.rows if r.overall and r.kind == "untrained"]
     return Plot(
@@ -254,7 +256,7 @@ def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
     chosen = [(r, s) for r, s in scores if len(s.by_layers) > 1 and not r.withdrawn]
     chosen.sort(key=lambda one: (-_value(one[1].headline), one[0].id))
     chosen = chosen[:MAX_LINES]
-    if not chosen:
+    if len(chosen) < 2:
         return None
     blocks = sorted({(one.first, one.last) for _, score in chosen for one in score.by_layers})
     order = {block: float(number) for number, block in enumerate(blocks)}
@@ -274,5 +276,6 @@ def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
         metric=column.metric,
         groups=groups,
         lines=True,
+        legend=True,
         x_texts=tuple(zip(order.values(), names, strict=True)),
     )

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...benchmark.export import tables as table
-from ...benchmark.export.tables import NOTHING, title
+from ...benchmark.export.tables import NOTHING, NUMBERS, title
 from ...benchmark.records import ORACLE, REPLAYS, RUNS_TARGET, UNDECLARED, WORDS
-from .board import Estimate, Kind
+from .board import Estimate, Kind, Row, SuiteBoard, Worth
 
+VERDICT = "verdict_accuracy"
+LEVEL = 0.05  # corrected p below which two are told apart
 OVERALL = "overall"  # name under which the overall is shown
 HELP: Mapping[str, str] = {
     OVERALL: (
@@ -59,9 +61,18 @@ ACCESS_HELP: Mapping[str, str] = {
     ORACLE: "Is told what no contestant has.",
     UNDECLARED: "Somebody's own code, which does not say how it comes by its answers.",
 }
+ABOUT_ACCESS = (
+    "How answers were come by. The benchmark sets it, from where vectors enter and how replies are "
+    "chosen; of their own code submitters declare it, and such code is ranked among words only "
+    "after a re-run in a process that holds no weights of the target. Each run has a class; an "
+    "entry stands in the widest of its runs' (words, runs-target, replays), and ranks, letters, "
+    "overall and privileged access compare within a class."
+)
+"""What the page says of access classes."""
 HEAD_HELP: Mapping[str, str] = {
     "Rank": (
-        "Ranks this entry may have at 95 % among entries of its access class, by the overall; "
+        "Ranks this entry may have at 95 % among entries of its access class, by the overall, from "
+        "one paired bootstrap over contrast groups; "
         "entries that share a letter are not told apart, and one that lacks a task has no rank."
     ),
     "Explainer": "Who answered, and what kind of explainer it is.",
@@ -172,3 +183,57 @@ def heat(value: float, low: float, high: float) -> int:
     if high <= low:
         return 0
     return max(0, min(10, round(10 * (value - low) / (high - low))))
+
+
+def readers(suite: SuiteBoard) -> list[Row]:
+    """Return the rows that are ranked among those of class words, in the board's order."""
+    return [
+        row for row in suite.rows if row.access == WORDS and not (row.unranked or row.withdrawn)
+    ]
+
+
+def answer(suite: SuiteBoard) -> str:
+    """Say in a sentence what vectors are worth to the best trained explainer of class words."""
+    own: dict[str, list[Worth]] = {}
+    for one in suite.worth:
+        own.setdefault(one.entry, []).append(one)
+    best = next((row for row in readers(suite) if row.kind == "trained" and row.id in own), None)
+    if best is None:
+        return (
+            f"On {suite.target} no trained explainer that only reads has a control without "
+            "vectors: whether it is the vector that tells it anything is open."
+        )
+    asked = {
+        (column.task, metric) for column in suite.columns for metric in (column.metric, VERDICT)
+    }
+    found = [one for one in own[best.id] if (one.task, one.metric) in asked]
+    titles = {column.task: column.title.lower() for column in suite.columns}
+    told = [
+        f"{_difference(one)} on {titles[one.task]} ({_p(one.p)}, corrected)"
+        for one in found
+        if one.p < LEVEL
+    ]
+    alike = [f"{_difference(one)} on {titles[one.task]}" for one in found if one.p >= LEVEL]
+    name = f"{best.org}/{best.name}"
+    if not told:
+        return (
+            f"{name}, the best trained explainer that only reads, is not told apart from its "
+            f"control without vectors: {', '.join(alike)}."
+        )
+    rest = f"; not told apart: {', '.join(alike)}" if alike else ""
+    return (
+        f"Being given the vector is worth {' and '.join(told)} to {name}, the best trained "
+        f"explainer that only reads, over the same recipe without vectors{rest}."
+    )
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _difference(one: Worth) -> str:
+    """Such as `+12.9 [+9.3, +16.6] points of balanced exact match`."""
+    metric, ends = one.metric, (one.difference.low, one.difference.high)
+    said = ", ".join(signed(metric, end) for end in ends if end is not None)
+    unit = "" if metric in NUMBERS else " points of"
+    return f"{signed(metric, one.difference.value)} [{said}]{unit} {title(metric)}"

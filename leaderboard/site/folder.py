@@ -20,12 +20,15 @@ from ...benchmark import files
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.export import FORMULA
+from ...benchmark.export.latex import escape
+from ...benchmark.export.tables import clean
 from ...benchmark.leftovers import beside
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
 from .llms import llms_txt
-from .render import PARTS, Sheet, board_json, render, setup, shards
+from .render import PARTS, Sheet, board_json, render, shards
 
+PAPER = PARTS / "paper.bib"
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
 
 _LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<name>(?:q/)?[a-z0-9][a-z0-9._-]*)")
@@ -71,7 +74,7 @@ def _parts(board: Board, sheets: Sequence[Sheet]) -> Iterator[tuple[str, bytes]]
     for sheet in sheets:
         for name, data in shards(sheet):
             yield f"{QUERIES}/{name}", data
-    yield INDEX, render(board, setup(sheets)).encode()
+    yield INDEX, render(board, sheets).encode()
 
 
 def board_check(path: Path | str) -> dict[str, Any]:
@@ -236,11 +239,26 @@ def _guarded(value: object) -> object:
 
 
 def board_bib(board: Board) -> str:
-    """Return the BibTeX of every entry that has one, each once."""
+    """Return the BibTeX of the paper and of every entry, its own or what is known of it, once."""
+    rows = (row for suite in board.suites for row in suite.rows)
     found = dict.fromkeys(
-        row.bibtex.strip() for suite in board.suites for row in suite.rows if row.bibtex.strip()
+        [PAPER.read_text().strip(), *(row.bibtex.strip() or _misc(row) for row in rows)]
     )
-    return "\n\n".join(found) + "\n" if found else ""
+    return "\n\n".join(found) + "\n"
+
+
+def _misc(row: Row) -> str:
+    def text(value: str) -> str:
+        return escape(clean(value).translate({ord("{"): "(", ord("}"): ")"}))
+
+    fields = {
+        "author": " and ".join(f"{{{text(name)}}}" for name in row.authors or (row.org,)),
+        "title": f"{{{text(f'{row.org}/{row.name}')}}}",
+        "year": text(row.date[:4]),
+        "note": f"Entry of introspect-bench, {text(row.id)}",
+    }
+    lines = [f"  {key} = {{{value}}}," for key, value in fields.items() if value]
+    return "\n".join([f"@misc{{{row.id},", *lines, "}"])
 
 
 _HEAD = (

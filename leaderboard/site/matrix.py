@@ -159,6 +159,7 @@ def _matrix(asked: Sequence[Contestant], away: dict[tuple[str, str], Against]) -
                 is_self=one.is_self,
                 to_self=against.value if against else None,
                 p=against.p if against else None,
+                equal=against.own.found.entry.id if against else "",
             )
         )
     task = asked[0].task

@@ -16,7 +16,8 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,19 @@ import jinja2
 from markupsafe import Markup
 
 from ...benchmark import files
-from .board import KINDS, Board
+from ...benchmark.export.tables import title
+from ...benchmark.records import ACCESS
+from . import figures
+from .board import KINDS, Board, Row, SuiteBoard
 from .charts import charts_of
+from .shades import Window
 from .view import matrix_view, stats_view, suite_view, terms_view
 
 PARTS = Path(__file__).parents[1] / "page"  # templates, style sheet and script
 
 PER_SHARD = 50  # queries in a shard
 MAX_REPLY = 1_000  # most characters of a reply that are shown; run files hold all
+PAPER = "https://arxiv.org/abs/2511.08579"
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029"}
 
@@ -56,8 +62,9 @@ def templates() -> jinja2.Environment:
     )
 
 
-def render(board: Board, browser: Sequence[Mapping[str, Any]] = ()) -> str:
+def render(board: Board, sheets: Sequence[Sheet] = ()) -> str:
     """Return the page."""
+    browser = setup(sheets)
     css, script = _part("style.css"), _part("page.js")
     policy = (
         f"default-src 'none'; style-src {_hash(css)}; img-src data:; "
@@ -70,19 +77,75 @@ def render(board: Board, browser: Sequence[Mapping[str, Any]] = ()) -> str:
             csp=policy,
             css=Markup(css),
             script=Markup(script),
-            setup=Markup(script_json({"tasks": list(browser)})),
+            setup=Markup(script_json({"tasks": browser})),
+            links=_links(),
+            answers=[figures.answer(suite) for suite in board.suites],
+            examples=list(_examples(board.suites[0], sheets)),
             board=board,
             board_sha256=files.sha256_bytes(board_json(board)),
             stats=stats_view(board),
             kinds=KINDS,
-            has_bibtex=any(row.bibtex for suite in board.suites for row in suite.rows),
+            classes=ACCESS,
             suites=[suite_view(suite) for suite in board.suites],
-            matrices=[matrix_view(matrix, board) for matrix in board.matrices],
+            matrices=[view for one in board.matrices if (view := matrix_view(one, board))["rows"]],
             charts=charts_of(board.suites),
-            browser={"tasks": list(browser)},
+            browser={"tasks": browser},
             terms=terms_view(board),
         )
     )
+
+
+def _links() -> list[tuple[str, str]]:
+    """Return links out of the page: the paper, and addresses that the package declares."""
+    try:
+        declared = metadata("introspect-bench").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        declared = []
+    pairs = (line.partition(", ")[::2] for line in declared)
+    return [(name, address) for name, address in pairs] + [("Paper", PAPER)]
+
+
+def _examples(suite: SuiteBoard, sheets: Sequence[Sheet]) -> Iterator[dict[str, Any]]:
+    """Yield a query of each task with a right and a wrong answer of explainers that only read.
+
+    The right one is of the best at the task, the wrong one of the best that was trained, or else of
+    the next; of their queries one that changes the output, and of these the shortest.
+    """
+    by_key = {sheet.key: sheet for sheet in sheets}
+    for column in suite.columns:
+        task, sheet = column.task, by_key.get(f"{suite.name}-{column.task}")
+        if sheet is None:
+            continue
+        answered = {id for id, _ in sheet.entries}
+        scores = {row.id: row.scores[task].headline for row in suite.rows if row.id in answered}
+        rows = [row for row in figures.readers(suite) if scores.get(row.id)]
+        rows.sort(key=lambda row: -getattr(scores[row.id], "value", 0))
+        trained_first = sorted(rows, key=lambda row: row.kind != "trained")
+        pairs = ((one, other) for one in rows for other in trained_first)
+        if one := next(filter(None, (_example(sheet, pair) for pair in pairs)), None):
+            yield {"title": column.title, "summary": column.summary, **one}
+
+
+def _example(sheet: Sheet, pair: tuple[Row, Row]) -> dict[str, Any] | None:
+    ids = [id for id, _ in sheet.entries]
+    right, wrong = (sheet.replies[ids.index(row.id)] for row in pair)
+    fitting = [
+        number
+        for number, (one, other) in enumerate(zip(right, wrong, strict=True))
+        if one.right and not other.right and None not in (one.read, other.read)
+    ]
+    if not fitting:
+        return None
+    number = min(fitting, key=lambda one: _plainness(sheet.queries[one]))
+    replies = (right[number], wrong[number])
+    return {"query": sheet.queries[number], "answers": list(zip(pair, replies, strict=True))}
+
+
+def _plainness(query: ShownQuery) -> tuple[Any, ...]:
+    text = query.asked + "".join(one for window in query.windows[:1] for one in window.tokens)
+    odd = sum(not (one.isascii() and (one.isalpha() or one in " .,'")) for one in text)
+    shaded = sum(shade > "1" for window in query.windows[:1] for shade in window.true)
+    return not query.truth.startswith("changed"), -min(shaded, 4), odd, len(text), query.id
 
 
 def board_json(board: Board) -> bytes:
@@ -109,6 +172,7 @@ class ShownQuery:
     about: tuple[str, ...]  # its kind, layers and the like
     asked: str  # the question as the explainer saw it
     truth: str  # the ground truth as text
+    windows: tuple[Window, ...] = ()  # where a feature is scored; empty for other queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +183,7 @@ class Reply:
     read: str | None  # what was read in it, or None if nothing could be
     score: str  # the query's own score as text
     right: bool  # whether it counts as right in the browser's filters
+    shades: tuple[str, ...] = ()  # what a description predicts, a line for each of the windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +195,9 @@ class Sheet:
     queries: tuple[ShownQuery, ...]  # queries, in the suite's order
     entries: tuple[tuple[str, str], ...]  # id and display name of each entry, best first
     replies: tuple[tuple[Reply, ...], ...]  # by entry, a reply a query
+    metrics: tuple[str, ...] = ()
+    # By places of two equals, such as `0-3`: the first minus the second, as text, a metric each
+    differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a key that is no file name, and replies that are not one a query."""
@@ -147,6 +215,8 @@ def shards(sheet: Sheet) -> Iterator[tuple[str, bytes]]:
         "ids": [query.id for query in sheet.queries],
         "entries": [{"id": id, "name": name} for id, name in sheet.entries],
         "right": ["".join("01"[reply.right] for reply in own) for own in sheet.replies],
+        "metrics": [title(name) for name in sheet.metrics],
+        "differences": sheet.differences,
     }
     yield _file(sheet.key, 0, index)
     for number, start in enumerate(range(0, len(sheet.queries), PER_SHARD), 1):
@@ -164,7 +234,16 @@ def setup(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
 
 def _query(sheet: Sheet, place: int) -> dict[str, Any]:
     replies = (own[place] for own in sheet.replies)
-    said = [[cut(one.raw), cut(one.read), one.score, int(one.right)] for one in replies]
+    said = [
+        [
+            cut(one.raw),
+            cut(one.read),
+            one.score,
+            int(one.right),
+            *([one.shades] if one.shades else ()),
+        ]
+        for one in replies
+    ]
     return asdict(sheet.queries[place]) | {"replies": said}
 
 

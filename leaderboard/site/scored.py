@@ -10,7 +10,7 @@ import base64
 import contextlib
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ...benchmark.scoring.grade import grade_run, make_table
 from ...benchmark.scoring.score import check_score
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
+from . import shades
 from .figures import shown
 from .render import Reply, cut
 
@@ -74,6 +75,7 @@ def source_sha256() -> str:
     harness = Path(benchmark.__file__).parent.rglob("*.py")
     paths = [
         Path(__file__),
+        Path(shades.__file__),
         *(path for path in harness if "backends" not in path.parts),
         *Path(provided_tasks().__file__).parent.rglob("*.py"),
     ]
@@ -87,16 +89,17 @@ def _scored(path: Path, task: Task, suite: Suite) -> ScoredRun:
     result = graded.result()
     check_score(path, result)
     kept = graded.headline
+    lines = shades.predicted_shades(run, suite) if suite.describes else {}
     return ScoredRun(
         result=result,
         header=run.header,
         ids=tuple(one.query.id for one in kept),
         table=make_table(kept),
-        replies=tuple(_reply(one, task) for one in graded.scored),
+        replies=tuple(_reply(one, task, lines.get(one.query.id, ())) for one in graded.scored),
     )
 
 
-def _reply(one: Replied, task: Task) -> Reply:
+def _reply(one: Replied, task: Task, lines: tuple[str, ...]) -> Reply:
     raw = cut(one.raw)
     read = None if one.answer is None else task.format_answer(one.answer)
     if isinstance(one, Described):
@@ -104,7 +107,7 @@ def _reply(one: Replied, task: Task) -> Reply:
         name = "weighted_r" if matched is None else "matched_auroc"
         value = one.found.weighted_r if matched is None else matched
         score = f"{title(name)} {shown(name, value)}"
-        return Reply(raw=raw, read=read, score=score, right=value >= RIGHT)
+        return Reply(raw=raw, read=read, score=score, right=value >= RIGHT, shades=lines)
     assert isinstance(one, Scored)
     verdict, content = is_right(one)
     right = verdict and content
@@ -125,7 +128,7 @@ def _to_json(found: ScoredRun) -> dict[str, Any]:
         "ids": list(found.ids),
         "kind": kind,
         "columns": columns,
-        "replies": [[one.raw, one.read, one.score, one.right] for one in found.replies],
+        "replies": [[*astuple(one)[:4], list(one.shades)] for one in found.replies],
     }
 
 
@@ -139,5 +142,5 @@ def _from_json(value: Mapping[str, Any]) -> ScoredRun:
         header=Header.from_json(value["header"], "header"),
         ids=tuple(value["ids"]),
         table=_TABLES[value["kind"]](**columns),
-        replies=tuple(Reply(*row) for row in value["replies"]),
+        replies=tuple(Reply(*(*row[:4], tuple(row[4]))) for row in value["replies"]),
     )

@@ -10,11 +10,10 @@ from typing import Any
 
 from ...benchmark.export.tables import NOTHING, title
 from ...benchmark.records import ACCESS, ORACLE
-from ..report.report import LEVEL
 from ..verification.ledger import TIERS
 from . import figures
 from .board import Board, Column, Estimate, Matrix, Row, SuiteBoard
-from .figures import ACCESS_HELP, HEAD_HELP, KIND_HELP
+from .figures import ABOUT_ACCESS, ACCESS_HELP, HEAD_HELP, KIND_HELP, LEVEL
 
 UNRANKED = "Not ranked: how the answers were come by is not said, or not confirmed"
 """Title of the rows that their access class does not rank, but for oracles."""
@@ -23,7 +22,7 @@ MAX_LETTERS = 3  # most letters of ties shown in the table
 
 Json = dict[str, Any]
 
-_AS_IS = ("org", "name", "kind", "withdrawn", "unranked", "notes", "bibtex")
+_AS_IS = ("id", "org", "name", "kind", "access", "withdrawn", "unranked", "notes", "bibtex")
 
 
 def suite_view(suite: SuiteBoard) -> Json:
@@ -111,6 +110,7 @@ def _row(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> Json:
         "rank": span if row.rank else NOTHING,
         "rank_key": low + high / 1e4 if row.rank else 1e6,
         "ties": " ".join(row.ties[:MAX_LETTERS]) + more,
+        "letters": " ".join(row.ties),
         "labels": [{"short": text.split()[0], "text": text} for text in row.labels if text.split()],
         "cells": [*_scores(row, suite, axes), *_details(row)],
         "metrics": _metrics(row, suite),
@@ -164,14 +164,26 @@ def _plain(label: str, text: str, value: float | str | None, css: str) -> Json:
 
 
 def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
-    lines = []
+    whole, about = row.overall, {"key": "", "task": "Overall", "metric": "rescaled"}
+    numbers = (
+        [figures.shown(figures.OVERALL, whole.value), figures.interval(figures.OVERALL, whole)]
+        if whole
+        else []
+    )
+    lines = [about | dict(zip(("value", "interval"), numbers, strict=True))] if whole else []
     for column in suite.columns:
         score = row.scores.get(column.task)
         for name, estimate in score.metrics.items() if score else ():
             value = figures.shown(name, estimate.value) if estimate else NOTHING
             interval = figures.interval(name, estimate)
             lines.append(
-                {"task": column.title, "metric": title(name), "value": value, "interval": interval}
+                {
+                    "key": column.task,
+                    "task": column.title,
+                    "metric": title(name),
+                    "value": value,
+                    "interval": interval,
+                }
             )
     return lines
 
@@ -214,20 +226,12 @@ def _facts(row: Row) -> list[tuple[str, str]]:
     ]
 
 
-ABOUT_ACCESS = (
-    "How answers were come by. The benchmark sets it, from where vectors enter and how replies are "
-    "chosen; of their own code submitters declare it, and such code is ranked among words only "
-    "after a re-run in a process that holds no weights of the target. Each run has a class; an "
-    "entry stands in the widest of its runs' (words, runs-target, replays), and ranks, letters, "
-    "overall and privileged access compare within a class."
-)
-"""What the page says of access classes."""
-
-
 def matrix_view(matrix: Matrix, board: Board) -> Json:
-    """Return the matrix of a task; pairs that were not measured are None."""
-    found = {(cell.row, cell.target): cell for cell in matrix.cells}
-    values = [cell.score.value for cell in matrix.cells]
+    """Return the equals of a task's matrix; pairs that were not measured are None."""
+    equals = {cell.equal for cell in matrix.cells if cell.to_self}
+    cells = [cell for cell in matrix.cells if cell.to_self or cell.entry in equals]
+    found = {(cell.row, cell.target): cell for cell in cells}
+    values = [cell.score.value for cell in cells]
     low, high = min(values, default=0.0), max(values, default=0.0)
     suites = {suite.target: suite.name for suite in board.suites}
 
@@ -252,10 +256,11 @@ def matrix_view(matrix: Matrix, board: Board) -> Json:
     return {
         "title": f"{matrix.title} \N{MIDDLE DOT} {matrix.access}",
         "metric": title(matrix.metric),
-        "targets": matrix.targets,
+        "targets": (targets := [one for one in matrix.targets if one in {c.target for c in cells}]),
         "rows": [
-            {"name": row, "cells": [view(row, target) for target in matrix.targets]}
+            {"name": row, "cells": [view(row, target) for target in targets]}
             for row in matrix.rows
+            if row in {cell.row for cell in cells}
         ],
     }
 

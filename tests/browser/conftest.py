@@ -6,6 +6,7 @@ these tests are skipped, but not in CI, where they fail.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tiny_boards import make_board, make_sheet
 
 from introspect_bench.leaderboard.site.folder import write_site
+from introspect_bench.leaderboard.site.shades import Window
 
 expect.set_options(timeout=30_000)  # a busy machine is slow
 
@@ -65,10 +67,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of six entries, for what looks at every element."""
+    """The same of six entries; its queries have a text with shades, which entry 1 predicts."""
     board = make_board(6)
     folder = tmp_path_factory.mktemp("page") / "small"
-    write_site(board, [make_sheet(board.suites[0], n=20)], folder)
+    sheet = make_sheet(board.suites[0], n=20)
+    window = Window(tokens=("The", " cat", " sat"), true="059", mark=2)
+    queries = tuple(dataclasses.replace(query, windows=(window,)) for query in sheet.queries)
+    replies = tuple(
+        tuple(dataclasses.replace(one, shades=("009" if place == 1 else "000",)) for one in own)
+        for place, own in enumerate(sheet.replies)
+    )
+    write_site(board, [dataclasses.replace(sheet, queries=queries, replies=replies)], folder)
     return folder
 
 

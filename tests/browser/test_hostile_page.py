@@ -16,6 +16,7 @@ from tiny_boards import make_board, make_row, make_sheet
 from introspect_bench.leaderboard.site.board import Board, Matrix, Row, SuiteBoard
 from introspect_bench.leaderboard.site.folder import write_site
 from introspect_bench.leaderboard.site.render import Reply, Sheet, ShownQuery
+from introspect_bench.leaderboard.site.shades import Window
 
 Open = Callable[..., Page]
 
@@ -44,18 +45,26 @@ def hostile_row(number: int, text: str) -> Row:
 def hostile_sheet(suite: SuiteBoard) -> Sheet:
     """Queries whose every text is a payload, answered by four entries in the same manner."""
     own = tuple(
-        Reply(raw=text, read=text, score=text, right=number % 3 == 0)
+        Reply(raw=text, read=text, score=text, right=number % 3 == 0, shades=("950",))
         for number, text in enumerate(PAYLOADS)
     )
     return Sheet(
         key="toy-activation-patching",
         title=PAYLOADS[0],
         queries=tuple(
-            ShownQuery(id=f"{number:016x}", about=(text,), asked=text, truth=text)
+            ShownQuery(
+                id=f"{number:016x}",
+                about=(text,),
+                asked=text,
+                truth=text,
+                windows=(Window(tokens=(text,) * 3, true="059", mark=1),),
+            )
             for number, text in enumerate(PAYLOADS)
         ),
         entries=tuple((row.id, row.name) for row in suite.rows[:4]),
-        replies=(own,) * 4,
+        replies=(own, *(tuple(dataclasses.replace(one, right=False) for one in own),) * 3),
+        metrics=(PAYLOADS[0],),
+        differences={"0-1": (PAYLOADS[1],)},
     )
 
 
@@ -67,7 +76,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suite = dataclasses.replace(board.suites[0], rows=rows)
     (matrix,) = board.matrices
     cells = tuple(
-        dataclasses.replace(matrix.cells[0], row=text, entry=row.id)
+        dataclasses.replace(matrix.cells[1], row=text, entry=row.id)
         for text, row in zip(PAYLOADS, rows, strict=True)
     )
     matrix = Matrix(
@@ -105,6 +114,9 @@ def test_no_payload_runs_loads_or_changes_the_page(visit: Open, hostile: Path) -
     page.get_by_label("Search").fill(PAYLOADS[0])
     assert page.locator("tbody tr[data-kind]:visible").count() >= 1
     page.get_by_label("Search").fill("")
+    assert page.locator(".example .toks").count() == 3
+    page.locator("#compare").scroll_into_view_if_needed()
+    expect(page.locator("#c-table tbody tr").first).to_be_visible()
     seen = []
     page.locator("#queries").scroll_into_view_if_needed()
     expect(page.locator(".query").first).to_be_visible()

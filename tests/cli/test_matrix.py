@@ -11,6 +11,8 @@ from tiny_submissions import TASKS, board_of, edit, folder_of
 
 import introspect_bench as ib
 from introspect_bench.leaderboard.site.board import Access
+from introspect_bench.leaderboard.site.build import make_board
+from introspect_bench.leaderboard.site.figures import signed
 
 
 def cells_of(root: Path, task: str = TASKS[0], access: str = "words") -> dict[str, Access]:
@@ -129,3 +131,34 @@ def test_a_twin_is_no_self_and_shuffled_vectors_are_no_answer(submissions: Path)
     assert cells["acme/nearest-neighbour"].to_self is not None
     rows = {row.name: row for row in board.suites[0].rows}
     assert [rows[name].uses_vectors for name in ("constant", "unchanged")] == [True, False]
+
+
+def test_the_page_says_of_vectors_and_differences_what_report_and_compare_say(
+    submissions: Path,
+) -> None:
+    control = as_model(folder_of(submissions, "constant"))
+    for name in TASKS:
+        control = forge(control, edit(no_vector=True), name=f"{name}.jsonl")
+    own = as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    board, sheets = make_board(submissions, suite="toy")
+    page = ib.board_report(submissions, suite="toy").partition("## What the vectors are worth\n")[2]
+    use = page.partition("\n## ")[0]
+    lines = [line for line in use.splitlines() if "| no vectors |" in line]
+    worth = [one for one in board.suites[0].worth if one.entry == own.name]
+    assert len(worth) == len(lines) > 0
+    for one, line in zip(worth, lines, strict=True):
+        assert one.control == control.name
+        assert line.split(" | ")[6] == ("< 0.001" if one.p < 0.001 else f"{one.p:.3f}")
+    (sheet,) = (one for one in sheets if one.key == f"toy-{TASKS[0]}")
+    ids = [id for id, _ in sheet.entries]
+    i, j = sorted(ids.index(folder.name) for folder in (own, control))
+    runs = [submissions / "toy" / ids[place] / f"{TASKS[0]}.jsonl" for place in (i, j)]
+    (task,) = ib.compare(runs, suite="toy")["tasks"]
+    (pair,) = task["pairs"]
+    value, low, high = (
+        signed(task["metric"], end) for end in (pair["difference"], *pair["interval_95"])
+    )
+    place = sheet.metrics.index(task["metric"])
+    assert sheet.differences[f"{i}-{j}"][place] == f"{value} [{low}, {high}]"
+    others = {ids.index(folder_of(submissions, "unchanged").name)}  # of another access class
+    assert not any(others & set(map(int, name.split("-"))) for name in sheet.differences)

@@ -161,6 +161,7 @@ def make_matrix(suites: Sequence[SuiteBoard], task: str = "activation-patching")
                     is_self=own,
                     to_self=None if own else estimate(-0.08 + 0.04 * y, 0.03),
                     p=None if own else (0.001, 0.01, 0.4, 0.9)[y],
+                    equal="" if own else suite.rows[x].id,
                 )
             )
     title, metric, *_ = TASKS[task]
@@ -214,6 +215,8 @@ def make_sheet(suite: SuiteBoard, task: str = "activation-patching", n: int = 12
         replies=tuple(
             tuple(_reply(place, number) for number in range(n)) for place in range(len(rows))
         ),
+        metrics=METRICS[TASKS[task][1]],
+        differences={"0-1": ["+1.0 [\u22122.0, +4.0]", *["0.0 [0.0, 0.0]"] * 3]},
     )
 
 

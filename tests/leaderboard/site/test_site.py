@@ -19,6 +19,7 @@ from tiny_boards import change_row, estimate, make_board, make_sheet
 
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.export.export import FORMULA
+from introspect_bench.citation import cite
 from introspect_bench.leaderboard.site.board import Board, Estimate
 from introspect_bench.leaderboard.site.folder import (
     board_bib,
@@ -214,7 +215,22 @@ def test_bibtex_is_there_once() -> None:
     text = board_bib(board)
     assert text.count("@misc{toy1,") == 1
     assert 'href="board.bib"' in render(board)
-    assert 'href="board.bib"' not in render(change_row(make_board(2, ("a",)), 1, bibtex=""))
+    bare = change_row(make_board(2, ("a",)), 1, bibtex="")
+    assert 'href="board.bib"' in render(bare)
+    assert board_bib(bare).count("@misc{") == 3  # the paper, and what is known of two entries
+    cited = cite(["paper"], form="bibtex").strip()
+    assert board_bib(bare).startswith(cited)
+
+
+@pytest.mark.parametrize("text", [*PAYLOADS, "}}, note = {x", "\\end{x} % y", "a and b"])
+def test_no_name_ends_its_bibtex(text: str) -> None:
+    board = change_row(make_board(4), 0, name=text, org=text, authors=(text,), bibtex="")
+    block = next(one for one in board_bib(board).split("\n\n") if board.suites[0].rows[0].id in one)
+    depth = 0
+    for place, character in enumerate(block):
+        depth += (character == "{") - (character == "}")
+        assert depth > 0 or place < block.index("{") or place == len(block.rstrip()) - 1
+    assert depth == 0
 
 
 def test_a_table_is_whole_without_anything_else() -> None:
