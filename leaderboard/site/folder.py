@@ -1,9 +1,8 @@
 """The page's folder: built from submissions, written whole, checked by hash, compared by line.
 
 Owns its layout: `index.html`, `board.json`, `board.md` that says what its fields mean, `board.csv`,
-`board.bib`, `llms.txt`, `q/*.js`, and `checksums.sha256` over all of them, in the form `sha256sum
---check` reads. In `board.csv` a cell that begins like a formula is made text, for a spreadsheet
-runs it.
+`board.bib`, `llms.txt`, `q/*.js`, and `checksums.sha256` over all of them, as `sha256sum --check`
+reads it. In `board.csv` a cell that begins like a formula is text, for a spreadsheet runs it.
 """
 
 from __future__ import annotations

@@ -9,21 +9,16 @@ Prints how many were tried, and after how many something was lost or stuck; exit
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 import numpy as np
 from fault_kinds import KINDS, Trial
+from fault_record import RECORD, record
 from fault_verbs import VERBS, make_materials
-
-from introspect_bench.benchmark._version import __version__
-
-RECORD = Path(__file__).parents[2] / "src" / "introspect_bench" / "faults.json"
 
 
 def main() -> int:
@@ -58,9 +53,7 @@ def main() -> int:
                 sys.stdout.flush()
     sys.stdout.write(f"{total['tried']} tried, {total['lost']} lost, {total['stuck']} stuck\n")
     if given.write:
-        known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-        said = {"seed": given.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "version": __version__}
-        RECORD.write_text(json.dumps(known | {"kills": total | said}, indent=1) + "\n")
+        record("kills", total, given.seed)
     return int(total["lost"] + total["stuck"] > 0)
 
 

@@ -1,6 +1,8 @@
 """Spoils the files of every reader: each is read, or refused by an error of ours.
 
-python tests/speed/spoilt_files.py [N] [SEED]
+python tests/speed/spoilt_files.py [N] [SEED] [--write]
+
+`--write` records the figures where `doctor` reads them.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
+from fault_record import record
 from spoilt import try_all
 from spoilt_cases import all_cases
 
 
-def run(n: int, seed: int, work: Path) -> int:
+def run(n: int, seed: int, work: Path, *, write: bool) -> int:
     """Try, say what came of it, and return how many errors were not ours."""
     kinds, shown = Counter[str](), set[str]()
 
@@ -41,14 +44,16 @@ def run(n: int, seed: int, work: Path) -> int:
         sys.stdout.write(f"{times:6} {where}\n")
     said = ", ".join(f"{counts[name]} {name}" for name in ("tried", "read", "refused", "untyped"))
     sys.stdout.write(f"{said}; seed {seed}\n")
+    if write:
+        record("spoilt_files", counts, seed)
     return counts["untyped"]
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     os.environ["TQDM_DISABLE"] = "1"
-    words = [int(word) for word in sys.argv[1:]]
+    words = [int(word) for word in sys.argv[1:] if word != "--write"]
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         n, seed = words + [10_000, 0][len(words) :]
-        sys.exit(run(n, seed, Path(place)) > 0)
+        sys.exit(run(n, seed, Path(place), write="--write" in sys.argv) > 0)
