@@ -5,11 +5,15 @@ Also loaded by path, as a plain module, by the tests that start a second process
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from toy import Scripted, batch_replies, freeze_toy, make_toy_suite, make_toy_task
