@@ -194,6 +194,12 @@ def test_a_learning_rate_is_tried_without_answers(
     assert not (tmp_path / "runs").exists()
     assert main([*words, "--learning-rate", "0.004", "--evaluations", "2"]) == 0
     assert capfd.readouterr().out.strip() == str(folder)
+    other = ("--learning-rate", "0.005", "--evaluations", "2")
+    assert main([*words, *other]) == 2
+    assert main([*words, *other, "--overwrite", "--yes"]) == 0
+    settings = json.loads((folder / "explainer.json").read_text())["training"]["settings"]
+    assert settings["learning_rate"] == 0.005
+    capfd.readouterr()
     assert main([*words, "--learning-rate", "0"]) == 2
     assert "the learning rate is 0.0; give a number above 0" in capfd.readouterr().err
 

@@ -225,7 +225,9 @@ def _train_recipes(
             **{name: options[name] for name in kept},
             split=answer,
             shuffled=shuffled,
-            settings={name: options[name] for name in own if options[name] not in (None, False)},
+            settings={
+                n: options[n] for n in own if options[n] is not None and options[n] is not False
+            },
             progress=bar,
         )
     explainers = {name: str(options["output"] / EXPLAINERS / name) for name in found}

@@ -25,7 +25,7 @@ from ..windows import WINDOW, Floats, Ids
 from .sampling import Report
 from .table import TokenTable, explained, fit_table
 
-AGAIN = "remove it to have it made again"
+AGAIN = "delete it to have it made again"
 BATCH = 64  # windows of one forward pass
 SHARD = 1024  # windows of one file of activations
 STRONGEST = 20  # largest coefficients whose mean a latent's threshold is a share of
