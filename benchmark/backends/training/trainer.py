@@ -106,7 +106,8 @@ class Log(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
-        if not state.is_world_process_zero:
+        # the summary at the end is over the steps since the last start alone
+        if not state.is_world_process_zero or "train_runtime" in (logs or {}):
             return
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
         row: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, **numbers}
