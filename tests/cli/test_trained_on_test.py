@@ -20,6 +20,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.verification.fresh import MOST_GAP
 from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 
 LEDGER = Path("submissions/ledger.jsonl")
@@ -85,7 +86,7 @@ def test_who_was_trained_on_the_test_split_is_found(
     code, out, err = call(*words, "--json")
     (found,) = json.loads(out)["tasks"]
     assert found["public"] > 0.3
-    assert found["gap_95"][0] > 0.2  # not merely too wide to confirm
+    assert found["gap_95"][0] > MOST_GAP  # not merely too wide to confirm
     assert found["public_n"] == found["fresh_n"] == [180, 60]
     assert code == 1
     assert "confirmed is a gap whose interval ends below 0.05" in the_sentence(err)

@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from ... import files
 from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
-from .checkpoints import SEAL, TRAINABLE, is_first, n_processes, seal, writing
+from .checkpoints import SEAL, TRAINABLE, is_first, keep_log, n_processes, seal, writing
 from .spec import ExplainerSettings
 
 
@@ -80,6 +80,7 @@ class ExplainerTrainer(Trainer):
             super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if is_first():
+            keep_log(folder)
             seal(folder, folder / SEAL)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
