@@ -51,6 +51,7 @@ class Letters:
     """A tokenizer whose tokens are characters, names in `<|...|>` and ` ?`."""
 
     is_fast = True
+    name_or_path = "letters"
     bos_token_id = 0
     pieces = re.compile(r"<\|\w+\|>| \?|.", re.DOTALL)
 

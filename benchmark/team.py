@@ -41,7 +41,9 @@ class Team:
             own: tuple[Any, IntrospectBenchError | None] = (work(), None)
         except IntrospectBenchError as error:
             own = (None, error)
-        found = _gathered(own)
+        from .backends.gather import gathered
+
+        found = gathered(own)
         for _, failed in found:
             if failed is not None:
                 raise failed
@@ -68,13 +70,3 @@ def team() -> Team:
         int(os.environ.get(name, default)) for name, default in zip(names, "010", strict=True)
     )
     return Team(rank=rank, size=size, local_rank=local)
-
-
-def _gathered(own: Any) -> list[Any]:
-    import torch
-    from accelerate import PartialState
-    from accelerate.utils import gather_object
-
-    PartialState(cpu=not torch.cuda.is_available())  # joins the others, the first time
-    found: list[Any] = gather_object([own])
-    return found

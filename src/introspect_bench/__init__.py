@@ -1,10 +1,15 @@
 """introspect-bench: can a language model tell the truth about its own computation?
 
-Every verb of the command line is a function here, with an underscore for two words, such as
-`data_make`; `plan` is `run --dry-run`, `plan_training` that of `train`, `check_score` is `score
---check`, `check_nulls` is `data nulls --refit`, `validate_all` takes folders too. `load` reads a
-run file, `score_all` scores several, `data_split` gives queries, vectors and answers, `to_pandas`
-a table of runs or scores. They are imported when they are first asked for.
+Every verb of the command line is a function here, with an underscore for two words: `run` (and
+`plan`, which is `run --dry-run`), `import_run`, `judge`, `rate`, `score` (`check_score` is its
+`--check`), `compare`, `train`, `plan_training`, `train_recipes`, `show` (and `show_judge`),
+`validate` (`validate_all` takes folders too), `submit`, `recheck`, `ledger_show`, `ledger_add`,
+`ls`, `doctor`, `labels`, `doctor_report`, `doctor_fill`, `data_verify`, `data_path`, `data_make`,
+`data_import`, `data_export`, `data_hold_out`, `data_metric_card`, `data_nulls` (`check_nulls` is
+its `--refit`), `score_table`, `board_build`, `board_check`, `board_diff`, `board_report`,
+`board_scaling`, `export`, `cite` and `version`. `load` reads a run file, `score_all` scores
+several, `data_split` gives queries, vectors and answers, `to_pandas` a table of runs or scores.
+They are imported when they are first asked for.
 """
 
 from importlib import import_module

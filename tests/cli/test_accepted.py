@@ -25,6 +25,8 @@ def tried(submitted: Path, here: Path, wanted: list[Change]) -> bool:
     for source in sorted((submitted / "toy").iterdir())[:2]:
         shutil.copytree(source, root / "toy" / source.name)
     folder = changed(sorted((root / "toy").iterdir())[0], wanted)
+    if any(place == ("name",) for _, place, _ in wanted):
+        folder = folder.rename(folder.with_name(folder.name.replace("constant", "seeing")))
     if not accepted(folder, "toy"):
         return False
     use_entry(folder, "toy")
@@ -39,7 +41,7 @@ def of(name: str, *place: str, value: Any) -> list[Change]:
 def model(name: str, value: Any) -> list[Change]:
     """A model's run with a field of the explainer changed, and the base that makes it compared."""
     said = {"name": "a-model", "kind": "local", "settings": {}} | {name: value}
-    entry = {"kind": "trained", "trained_on": ["toy"], "base": "toy-target"}
+    entry = {"kind": "trained", "trained_on": ["toy"], "base": "toy-target", "name": "seeing"}
     own: list[Change] = [("header", ("explainer", key), one) for key, one in said.items()]
     return [*own, *(("entry", (key,), one) for key, one in entry.items())]
 

@@ -66,7 +66,7 @@ def submitted(call: Call, suite: str, model: str, **said: Any) -> Path:
     code, _, err = call(*words, "-o", model.rpartition(":")[2])
     assert code == 0, err
     (run,) = Path(model.rpartition(":")[2]).glob("*.jsonl")
-    name = f"acme/{model.rpartition(':')[2]}"
+    name = f"acme/my-{model.rpartition(':')[2]}"
     return make_entry([run], Path("submissions"), Path(suite), name=name, kind="untrained", **said)
 
 
@@ -82,7 +82,7 @@ def test_a_calculator_that_declares_words_is_not_ranked_and_it_is_said_why(
     result = ib.score(folder / f"{PATCHING}.jsonl", suite=suite)
     assert result["overall"]["metrics"]["balanced_exact_match"]["value"] == 1
     assert result["access"] == "undeclared"  # the harness knows nothing of it
-    row = row_of(suite, "Calculator")
+    row = row_of(suite, "my-Calculator")
     assert (row.access, row.access_basis, row.rank) == ("words", "declared", None)
     assert row.overall is not None
     assert "ranked after a re-run in a process that holds no weights of the target" in row.unranked
@@ -126,12 +126,12 @@ def test_a_calculator_does_not_answer_without_the_target(
     assert (line.event, line.tasks) == ("rerun", {PATCHING: (0, 12)})
     assert line.details["without_target"] is True
     assert "withheld" in line.reason
-    row = row_of(suite, "Calculator")
+    row = row_of(suite, "my-Calculator")
     assert row.rank is None
     assert "did not give its answers in a process that holds no weights" in row.unranked
     # with the target it is who it was: that it needs the target is no forgery
     assert call("recheck", str(folder), "-m", model, "--suite", suite, "--k", "12")[0] == 0
-    assert row_of(suite, "Calculator").tier == 3
+    assert row_of(suite, "my-Calculator").tier == 3
 
 
 def test_a_reader_is_ranked_among_words_once_it_answered_without_the_target(

@@ -110,7 +110,7 @@ def test_simulate_refuses_what_it_cannot_judge(call: Call) -> None:
     code, _, err = call("judge", str(path), "--suite", "toy")
     assert code == 2
     assert "need no judge" in the_sentence(err)
-    code, _, err = call("judge", str(OUT), "--judge", "reader")
+    code, _, err = call("judge", str(path), "--suite", "toy", "--judge", "reader")
     assert code == 2
     assert "reader" in err
 

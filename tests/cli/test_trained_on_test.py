@@ -20,6 +20,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.verification.fresh import MOST_GAP
 from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 
 LEDGER = Path("submissions/ledger.jsonl")
@@ -74,7 +75,7 @@ def test_who_was_trained_on_the_test_split_is_found(
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 16}
     make_model("llama", tokenizer, max_position_embeddings=4096, **sizes).save_pretrained("base")
     tokenizer.save_pretrained("base")
-    options: dict[str, Any] = {"epochs": 50, "batch_size": 16, "accumulation": 1, "evaluations": 6}
+    options: dict[str, Any] = {"epochs": 60, "batch_size": 16, "accumulation": 1, "evaluations": 6}
     options |= {"learning_rate": 3e-3, "patience": 9, "precision": "float32", "method": "full"}
     ib.train("base", here / "thief", suite=str(stolen), tasks=[ABLATIONS], **options)
     words = ("-m", "thief", "--suite", str(public), "-t", ABLATIONS, "-o", "out")
@@ -84,8 +85,8 @@ def test_who_was_trained_on_the_test_split_is_found(
     words = ("recheck", str(entry), "-m", "thief", "--suite", str(public), "--fresh", "fresh")
     code, out, err = call(*words, "--json")
     (found,) = json.loads(out)["tasks"]
-    assert found["public"] > 0.5
-    assert found["gap_95"][0] > 0.2  # not merely too wide to confirm
+    assert found["public"] > 0.3
+    assert found["gap_95"][0] > MOST_GAP  # not merely too wide to confirm
     assert found["public_n"] == found["fresh_n"] == [180, 60]
     assert code == 1
     assert "confirmed is a gap whose interval ends below 0.05" in the_sentence(err)

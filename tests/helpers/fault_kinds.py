@@ -122,6 +122,9 @@ class Trial:
             return ""
         if code == 0 and self.verb.check:
             code, said = self.wait(*self.start(act=self.verb.check))
+            where = difference(self.expected, state(self.folder))
+            if code == 0 and "/predicted: " in where:  # not a bit that any score depends on
+                return ""
         if code == 0 or "Traceback" in said:
             return self._problem("stuck" if code else "lost", said)
         for pattern in self.verb.outputs:

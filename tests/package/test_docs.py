@@ -48,6 +48,7 @@ LONG = {
     ("data", "import"): "tests/tasks/paper",
     ("board", "report"): "tests/cli/test_report.py",
     ("board", "scaling"): "tests/cli/test_scaling.py",
+    ("import-run",): "tests/cli/test_paper_protocol_runs.py",
     ("judge",): "tests/cli/test_descriptions.py",
 }
 """Verbs that take minutes or need a model, and where they are run."""

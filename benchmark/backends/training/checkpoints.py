@@ -19,6 +19,7 @@ from ...team import team
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is not whole
+LOG = "training.jsonl"  # losses, one line a logged step
 SEAL = "sealed.json"  # hashes of the files of a folder that is finished
 
 
@@ -85,9 +86,21 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def keep_log(checkpoint: Path) -> None:
+    """Copy the log so far into a checkpoint."""
+    log = checkpoint.parent.with_name(LOG)
+    if log.is_file():
+        files.write_bytes_atomic(checkpoint / LOG, log.read_bytes())
+
+
 def cut_log(path: Path, checkpoint: str | None) -> None:
-    """Drop logged steps after a checkpoint; they are done again."""
-    if not path.is_file() or not team().first:
+    """Go back to the log as it was at a checkpoint; later steps are done again."""
+    if not team().first:
+        return
+    if checkpoint is not None and (Path(checkpoint) / LOG).is_file():
+        files.write_bytes_atomic(path, (Path(checkpoint) / LOG).read_bytes())
+        return
+    if not path.is_file():
         return
     step = 0
     if checkpoint is not None:

@@ -39,7 +39,7 @@ from ..models.pretrained import (
     write_adapter,
 )
 from ..models.twins import make_twin
-from .checkpoints import SEAL, broken, cut_log, last_checkpoint, writing
+from .checkpoints import LOG, SEAL, broken, cut_log, last_checkpoint, writing
 from .dataset import Lesson, collate, lessons_sha256, plan_batches
 from .model_card import model_card
 from .module import TrainedExplainer
@@ -47,7 +47,7 @@ from .spec import ExplainerSettings
 from .trainer import ExplainerTrainer, Log, Patience, loss_curve, trainer_arguments
 
 SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
-RECORD, PLAN, LOG, CHECKPOINTS = "explainer.json", "training.json", "training.jsonl", "checkpoints"
+RECORD, PLAN, CHECKPOINTS = "explainer.json", "training.json", "checkpoints"
 PRODUCTS, CLEARLY = 10, 0.8  # products timed; share of the time that is clearly faster
 CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
 CARD = "README.md"

@@ -18,7 +18,7 @@ from ... import files
 from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...team import team
-from .checkpoints import SEAL, TRAINABLE, seal, writing
+from .checkpoints import SEAL, TRAINABLE, keep_log, seal, writing
 from .spec import ExplainerSettings
 
 
@@ -81,6 +81,7 @@ class ExplainerTrainer(Trainer):
             super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if team().first:
+            keep_log(folder)
             seal(folder, folder / SEAL)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -115,7 +116,8 @@ class Log(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
-        if not state.is_world_process_zero:
+        # the summary at the end is over the steps since the last start alone
+        if not state.is_world_process_zero or "train_runtime" in (logs or {}):
             return
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
         row: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, **numbers}

@@ -201,7 +201,12 @@ def test_a_dataset_of_the_hub_is_pinned(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     found = imported(tmp_path, None, splits=["test"], revision="main")
-    said = {"repo_type": "dataset", "revision": "main", "allow_patterns": ["data/test-*.parquet"]}
+    said = {
+        "repo_type": "dataset",
+        "revision": "main",
+        "allow_patterns": ["data/test-*.parquet"],
+        "local_dir": None,
+    }
     assert asked == [("Transluce/act_patch_qwen3_8b_counterfact", said)]
     assert suite_of(found).manifest["imported"]["revision"] == COMMIT
 

@@ -18,6 +18,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.decision import VERDICTS, verdict_by
 from introspect_bench.benchmark.backends.explainer.load import load_local
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
+from introspect_bench.benchmark.backends.training.checkpoints import SEAL
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.prompts import PromptSpec, build_prompts, cut_batches, render_all
 from introspect_bench.benchmark.records import Answer, Prompt
@@ -106,7 +107,8 @@ def test_training_finds_what_says_changed_as_often_as_is_true(tmp_path: Path) ->
         assert (gaps > record[THRESHOLDS][task.name]).sum() == n_changed
     (run,) = ib.run(str(folder), suite=str(suites), tasks=[PATCHING], split="mini", output=tmp_path)
     assert run.header.explainer.settings[THRESHOLDS] == record[THRESHOLDS]
-    # killed before they were found, the same command finds them
+    # killed before they were found, and so before it was sealed, the same command finds them
+    (folder / SEAL).unlink()
     (folder / "explainer.json").write_text(
         json.dumps({name: value for name, value in record.items() if name != THRESHOLDS})
     )

@@ -8,10 +8,13 @@ import pytest
 from safetensors import SafetensorError
 
 from introspect_bench.benchmark.backends.training.checkpoints import (
+    LOG,
     SEAL,
     STATE,
     TRAINABLE,
     broken,
+    cut_log,
+    keep_log,
     last_checkpoint,
     seal,
     sole_trainer,
@@ -71,6 +74,25 @@ def test_one_that_was_not_sealed_must_be_whole(tmp_path: Path, missing: str) -> 
     assert last_checkpoint(tmp_path) == str(path)
     (path / missing).unlink()
     assert last_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("spoilt", [None, b"", b'{"step":5}\n{"step":6}\n{"st'])
+def test_the_log_goes_on_from_what_it_was_at_the_checkpoint(
+    tmp_path: Path, spoilt: bytes | None
+) -> None:
+    log, path = tmp_path / LOG, checkpoint(tmp_path / "checkpoints", 5, best=5, sealed=False)
+    log.write_bytes(b'{"step":5}\n')
+    keep_log(path)
+    log.unlink() if spoilt is None else log.write_bytes(spoilt)
+    cut_log(log, str(path))
+    assert log.read_bytes() == b'{"step":5}\n'
+
+
+def test_a_log_of_an_earlier_version_is_cut_at_the_checkpoints_step(tmp_path: Path) -> None:
+    log, path = tmp_path / LOG, checkpoint(tmp_path / "checkpoints", 5, best=5)
+    log.write_bytes(b'{"step":5}\n{"step":6}\n{"st')
+    cut_log(log, str(path))
+    assert log.read_bytes() == b'{"step":5}\n'
 
 
 def test_a_seal_knows_files_that_changed_or_left_but_not_new_or_hidden_ones(tmp_path: Path) -> None:

@@ -205,6 +205,8 @@ def test_a_training_killed_twice_ends_as_the_uninterrupted_one(
     logs = [(path / "training.jsonl").read_text().splitlines() for path in (whole, part)]
     losses = [[json.loads(row).get("loss") for row in log] for log in logs]
     assert losses[0] == losses[1]
+    assert len(logs[0]) == len(logs[1])
+    assert "train_loss" not in logs[1][-1]  # of the steps since the last start alone
 
 
 def test_the_verb_prints_one_document_and_shows_progress(
