@@ -98,7 +98,7 @@ def test_the_run_id_of_another_is_no_other_run(submitted: Path, here: Path) -> N
 
 def test_two_weights_under_one_name_are_refused(submitted: Path, here: Path) -> None:
     assert tried(submitted, here, model("weights_sha256", {"model": "ab" * 32}))
-    (folder,) = (here / "submissions" / "toy").glob("acme__constant__*")
+    (folder,) = (here / "submissions" / "toy").glob("acme__seeing__*")
 
     def other(rows: Rows) -> None:
         rows[0]["explainer"]["weights_sha256"] = {"model": "cd" * 32}
