@@ -7,6 +7,7 @@ folder, by the tests' own slow way.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.site.board import Row
 from introspect_bench.leaderboard.site.build import make_board
 from introspect_bench.leaderboard.submissions.comment import render_comment
+from introspect_bench.leaderboard.submissions.findings import Finding
 from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
 from introspect_bench.leaderboard.submissions.validate import check_entry
 from introspect_bench.leaderboard.verification.ledger import read_ledger
@@ -68,6 +70,11 @@ def submitted(call: Call, suite: str, model: str, **said: Any) -> Path:
     (run,) = Path(model.rpartition(":")[2]).glob("*.jsonl")
     name = f"acme/my-{model.rpartition(':')[2]}"
     return make_entry([run], Path("submissions"), Path(suite), name=name, kind="untrained", **said)
+
+
+def but_high(findings: Iterable[Finding]) -> list[Finding]:
+    """Without the warning of a score that is high for its class: on a tiny suite many are."""
+    return [one for one in findings if "of the way from the floor" not in one.found]
 
 
 def row_of(suite: str, name: str) -> Row:
@@ -138,22 +145,22 @@ def test_a_reader_is_ranked_among_words_once_it_answered_without_the_target(
     call: Call, suite: str
 ) -> None:
     folder = submitted(call, suite, reader(), access="words")
-    assert row_of(suite, "Reader").rank is None
+    assert row_of(suite, "my-Reader").rank is None
     words = ("recheck", str(folder), "-m", "py:reading:Reader", "--suite", suite)
     # some of the queries show nothing: the others could have been looked up
     assert call(*words, "--without-target", "--k", "4")[0] == 0
-    assert row_of(suite, "Reader").rank is None
+    assert row_of(suite, "my-Reader").rank is None
     assert call(*words)[0] == 0
-    assert row_of(suite, "Reader").rank is None
+    assert row_of(suite, "my-Reader").rank is None
     code, out, err = call(*words, "--without-target", "--json")
     assert code == 0, err
     assert json.loads(out)["without_target"] is True
-    row = row_of(suite, "Reader")
+    row = row_of(suite, "my-Reader")
     assert (row.access, row.access_basis) == ("words", "declared and confirmed")
     assert (row.rank, row.unranked, row.tier) == ((1, 1), "", 3)
     # of other bytes nothing is known
     set_field(folder, "attempts", 2)
-    assert row_of(suite, "Reader").rank is None
+    assert row_of(suite, "my-Reader").rank is None
 
 
 @pytest.mark.parametrize(
@@ -169,11 +176,11 @@ def test_what_is_declared_of_other_code(
     call: Call, suite: str, access: str | None, rank: tuple[int, int] | None, part: str
 ) -> None:
     folder = submitted(call, suite, reader(), access=access)
-    row = row_of(suite, "Reader")
+    row = row_of(suite, "my-Reader")
     assert (row.access, row.rank) == (access or "undeclared", rank)
     assert part in row.unranked
     assert bool(row.unranked) == bool(part)
-    findings = check_entry(folder, suite=suite).findings
+    findings = but_high(check_entry(folder, suite=suite).findings)
     assert [one.level for one in findings] == ["warning"] * (access in (None, "runs-target"))
 
 
@@ -198,7 +205,7 @@ def test_an_entry_and_a_run_say_the_class_that_is_right(call: Call, suite: str) 
     assert call(*words)[0] == 0
     folder = make_entry(sorted(Path("runs").glob("*.jsonl")), Path("submissions"), Path(suite))
     set_field(folder, "access", "words")
-    (finding,) = check_entry(folder, suite=suite).findings
+    (finding,) = but_high(check_entry(folder, suite=suite).findings)
     assert (finding.level, finding.expected) == (
         "error",
         "'runs-target', the widest class of its runs",

@@ -35,6 +35,9 @@ def judge(
     suites, for one that is not in the package; `judges` are of `exact-predicates` and `simulator`,
     the first if empty.
     """
+    from .judges import check_names
+
+    check_names(judges)
     return sum(
         judge_descriptions(one, task, where, names=judges, device=device, progress=progress)
         for one, task, where in _described(path, suite)

@@ -142,6 +142,14 @@ def exact_judge(names: Sequence[str], embedder: TextEmbedder, tokenizer: HasVoca
     return Exact(judge)
 
 
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return all names of judges, those that packages bring last; UsageError: one is unknown."""
+    known = (*NAMES, *installed("judges"))
+    if unknown := sorted(set(names) - set(known)):
+        raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(known)}")
+    return known
+
+
 def open_judges(
     suite: Suite,
     *,
@@ -155,10 +163,7 @@ def open_judges(
     `UsageError`: unknown name, the suite has no such judge, or its simulator is not here;
     `IntegrityError`: a judge is not the one that the suite's manifest names.
     """
-    others = installed("judges")
-    known = (*NAMES, *others)
-    if unknown := sorted(set(names) - set(known)):
-        raise UsageError(f"unknown judge {unknown[0]!r}: choose from {', '.join(known)}")
+    known, others = check_names(names), installed("judges")
     if not suite.describes:
         raise UsageError(f"answers to {suite.task} need no judge; score the run as it is")
     if not suite.has_windows:

@@ -21,7 +21,7 @@ SECTIONS = {
     "A result of `scores`": records.TaskScore,
     "A matrix of `matrices`": records.Matrix,
 }
-IN_PROSE = (records.Estimate, records.Layered, records.Access)
+IN_PROSE = (records.Estimate, records.Layered, records.Access, records.Worth)
 
 
 def fields_of(record: type) -> set[str]:

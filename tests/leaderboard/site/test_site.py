@@ -54,7 +54,7 @@ write_site(board, [make_sheet(board.suites[0], n=60)], pathlib.Path(sys.argv[2])
 
 
 def test_the_foot_names_the_versions_of_metrics_and_prompts() -> None:
-    board = dataclasses.replace(make_board(1), metric_version="ab" * 8, prompt_version="cd" * 8)
+    board = dataclasses.replace(make_board(), metric_version="ab" * 8, prompt_version="cd" * 8)
     foot = render(board).partition("<footer>")[2]
     assert f"metrics {'ab' * 8} · prompts {'cd' * 8} ·" in foot
 

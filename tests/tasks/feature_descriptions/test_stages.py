@@ -186,5 +186,5 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "layers.0" / "table.safetensors"
     write_safetensors_atomic(path, {"mean": np.zeros(3, dtype=np.float32)})
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(IntegrityError, match="remove it"):
+    with pytest.raises(IntegrityError, match="delete it"):
         stages.token_table(tmp_path, 0, np.zeros(1, dtype=np.int32), np.zeros((1, 2), "f4"))
