@@ -7,7 +7,6 @@ folder, by the tests' own slow way.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.site.board import Row
 from introspect_bench.leaderboard.site.build import make_board
 from introspect_bench.leaderboard.submissions.comment import render_comment
-from introspect_bench.leaderboard.submissions.findings import Finding
 from introspect_bench.leaderboard.submissions.pull_request import check_pull_request
 from introspect_bench.leaderboard.submissions.validate import check_entry
 from introspect_bench.leaderboard.verification.ledger import read_ledger
@@ -70,11 +68,6 @@ def submitted(call: Call, suite: str, model: str, **said: Any) -> Path:
     (run,) = Path(model.rpartition(":")[2]).glob("*.jsonl")
     name = f"acme/my-{model.rpartition(':')[2]}"
     return make_entry([run], Path("submissions"), Path(suite), name=name, kind="untrained", **said)
-
-
-def but_high(findings: Iterable[Finding]) -> list[Finding]:
-    """Without the warning of a score that is high for its class: on a tiny suite many are."""
-    return [one for one in findings if "of the way from the floor" not in one.found]
 
 
 def row_of(suite: str, name: str) -> Row:
@@ -180,7 +173,7 @@ def test_what_is_declared_of_other_code(
     assert (row.access, row.rank) == (access or "undeclared", rank)
     assert part in row.unranked
     assert bool(row.unranked) == bool(part)
-    findings = but_high(check_entry(folder, suite=suite).findings)
+    findings = check_entry(folder, suite=suite).findings
     assert [one.level for one in findings] == ["warning"] * (access in (None, "runs-target"))
 
 
@@ -205,7 +198,7 @@ def test_an_entry_and_a_run_say_the_class_that_is_right(call: Call, suite: str) 
     assert call(*words)[0] == 0
     folder = make_entry(sorted(Path("runs").glob("*.jsonl")), Path("submissions"), Path(suite))
     set_field(folder, "access", "words")
-    (finding,) = but_high(check_entry(folder, suite=suite).findings)
+    (finding,) = check_entry(folder, suite=suite).findings
     assert (finding.level, finding.expected) == (
         "error",
         "'runs-target', the widest class of its runs",

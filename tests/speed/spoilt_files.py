@@ -42,10 +42,11 @@ def run(n: int, seed: int, work: Path, *, write: bool) -> int:
         counts = try_all(all_cases(work), n, seed, tell)
     for where, times in kinds.most_common():
         sys.stdout.write(f"{times:6} {where}\n")
-    said = ", ".join(f"{counts[name]} {name}" for name in ("tried", "read", "refused", "untyped"))
+    found = {name: counts[name] for name in ("tried", "read", "refused", "untyped")}
+    said = ", ".join(f"{n} {name}" for name, n in found.items())
     sys.stdout.write(f"{said}; seed {seed}\n")
     if write:
-        record("spoilt_files", counts, seed)
+        record("spoilt_files", found, seed)
     return counts["untyped"]
 
 
