@@ -176,7 +176,9 @@
   document.addEventListener("mouseover", tip);
   document.addEventListener("focusin", tip);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") $("tip").hidden = true; });
-  document.addEventListener("scroll", () => { $("tip").hidden = true; }, { passive: true });
+  document.addEventListener("scroll", () => {
+    if (!$("tip").hidden) tip({ target: document.querySelector("[data-tip]:hover") ?? document.activeElement });
+  }, { passive: true });
 
   // an entry, beside the table it was opened from
   function openEntry(id) {
