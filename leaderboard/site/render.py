@@ -102,7 +102,7 @@ def _links() -> list[tuple[str, str]]:
     except PackageNotFoundError:
         declared = []
     pairs = (line.partition(", ")[::2] for line in declared)
-    return [(name, address) for name, address in pairs] + [("Paper", PAPER)]
+    return list((dict(pairs) | {"Paper": PAPER}).items())
 
 
 def _examples(suite: SuiteBoard, sheets: Sequence[Sheet]) -> Iterator[dict[str, Any]]:
