@@ -139,13 +139,18 @@ def _asked_again(
 def _fresh(entry: Entry, scores: Sequence[FreshScore]) -> Checked:
     rows = [one.as_json() for one in scores]
     answer = {"nonce": None, "event": "fresh", "tasks": rows}
-    reason = "; ".join(
-        f"{one.task}: public {one.public:.3f}, fresh {one.fresh:.3f} on {one.fresh_n[0]} queries, "
-        f"gap {one.gap:+.3f} [{one.gap_95[0]:+.3f}, {one.gap_95[1]:+.3f}]"
-        for one in scores
-    )
     tasks = {one.task: (int(one.confirmed), 1) for one in scores}
-    return _checked(entry, answer, reason, tasks, {"scores": rows})
+    return _checked(entry, answer, _gaps(rows), tasks, {"scores": rows})
+
+
+def _gaps(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say what was found on a fresh suite, a `FreshScore` a task."""
+    return "; ".join(
+        f"{one['task']}: public {one['public']:.3f}, fresh {one['fresh']:.3f} on "
+        f"{one['fresh_n'][0]} queries, gap {one['gap']:+.3f} "
+        f"[{one['gap_95'][0]:+.3f}, {one['gap_95'][1]:+.3f}]"
+        for one in rows
+    )
 
 
 def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> Checked:
@@ -173,6 +178,9 @@ def _without_target(entry: Entry, runs: Sequence[Run], check: Recheck) -> Checke
         agreed, n = (sum(pair[place] for pair in tasks.values()) for place in (0, 1))
         reason = f"{agreed} of {n} came out the same without the target's weights"
     details = {WITHOUT_TARGET: True, "nonce": answer["nonce"]}
+    if answer["event"] == "fresh" and answer["tasks"]:
+        reason = f"{_gaps(answer['tasks'])}, without the target's weights"
+        details["scores"] = answer["tasks"]
     return _checked(entry, answer | {WITHOUT_TARGET: True}, reason, tasks, details)
 
 

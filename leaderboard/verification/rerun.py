@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...benchmark.cache import Progress
+from ...benchmark.endpoint.limits import EndpointSpec
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.evaluation.spec import RunSpec
@@ -43,6 +44,8 @@ class Recheck:
     fresh: str | None = None  # folder of a fresh suite, all of whose queries are asked instead
     device: str = "cpu"
     dtype: str | None = None  # dtype of the weights; the entry's own if None
+    endpoint: str | None = None  # server of an `openai:NAME`, up to `/v1`; OpenAI's if None
+    key_env: str | None = None  # environment variable with its key
 
     @property
     def most(self) -> int:
@@ -184,11 +187,15 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
     if explainer.kind in TEXT_KINDS:
         # what was left out of requests to an endpoint is left out again
         fields = {"temperature": None, **kept["request"]} if "request" in kept else {}
-        return found | {
-            "explainer_args": fields,
-            "max_new_tokens": generation.max_new_tokens,
-            "system": generation.system or None,
-        }
+        return (
+            found
+            | _server(check)
+            | {
+                "explainer_args": fields,
+                "max_new_tokens": generation.max_new_tokens,
+                "system": generation.system or None,
+            }
+        )
     if explainer.kind != "local":
         return found | {"dtype": check.dtype or "auto", "n_train": kept.get("n_train")}
     return found | {
@@ -199,6 +206,12 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
         "max_new_tokens": generation.max_new_tokens,
         "thinking": True if generation.thinking else None,
     }
+
+
+def _server(check: Recheck) -> dict[str, Any]:
+    said = {"url": check.endpoint, "key_env": check.key_env}
+    given = {name: value for name, value in said.items() if value is not None}
+    return {"endpoint": EndpointSpec(**given)} if given else {}
 
 
 def _same(old: Replied, new: Replied) -> bool:

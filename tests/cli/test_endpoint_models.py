@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
+from tiny_entries import make_entry
 from tiny_servers import KEY, VARIABLE, ChatServer, Reply, chats, said
 
 import introspect_bench as ib
@@ -187,6 +188,23 @@ def test_it_is_asked_again_as_it_was(
     again = request_again(ib.load(FILE), Recheck(model="openai:toy"), output=Path("again"))
     assert (again.max_new_tokens, again.system) == (9, "Be brief.")
     assert again.explainer_args == fields
+
+
+def test_an_entry_is_rechecked_at_the_server_that_is_named(
+    ask: Call, call: Call, chats: ChatServer
+) -> None:
+    chats.script = lambda _text, _n: said("changed: Paris")
+    assert ask()[0] == 0
+    entry = make_entry([FILE], Path("submissions"), Path("toy"), kind="untrained")
+    asked = len(chats.requests)
+    words = ("recheck", str(entry), "-m", "openai:toy", "--suite", "toy", "--json")
+    code, out, err = call(*words, "--endpoint", chats.url, "--key-env", VARIABLE)
+    assert code == 0, err
+    (found,) = json.loads(out)["tasks"]
+    assert (found["asked"], found["agreed"]) == (N, N)
+    assert (len(chats.requests) - asked, chats.keys[-1]) == (N, f"Bearer {KEY}")
+    first, again = chats.requests[:asked], chats.requests[asked:]
+    assert sorted(map(json.dumps, again)) == sorted(map(json.dumps, first))
 
 
 def test_openai_itself_is_known_and_its_models_count_tokens_otherwise() -> None:

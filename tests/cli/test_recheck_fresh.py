@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from introspect_bench.benchmark.records import SPLITS
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
+from introspect_bench.leaderboard.verification import recheck
 from introspect_bench.leaderboard.verification.ledger import read_ledger, standing
 
 LEDGER = Path("submissions/ledger.jsonl")
@@ -76,3 +78,20 @@ def test_public_queries_are_not_fresh(call: Call, entry: Path) -> None:
     code, _, err = call("recheck", str(entry), "--suite", "toy", "--fresh", "toy")
     assert code == 2
     assert "are public; make a fresh split with another seed" in the_sentence(err)
+
+
+def test_without_the_target_the_ledger_says_the_gap(
+    call: Call, entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_fresh(monkeypatch)
+    words = ("recheck", str(entry), "--suite", "toy", "--fresh", "fresh")
+    code, out, _ = call(*words, "--no-ledger", "--json")
+    assert code == 1
+    answer = json.loads(out)
+    monkeypatch.setattr(recheck, "ask_without_target", lambda *_: answer)
+    assert call(*words, "--without-target")[0] == 1
+    (line,) = read_ledger(LEDGER)
+    (score,) = answer["tasks"]
+    assert f"public {score['public']:.3f}, fresh {score['fresh']:.3f} on 15 queries" in line.reason
+    assert line.reason.endswith("], without the target's weights")
+    assert (line.details["scores"], line.details["without_target"]) == ([score], True)

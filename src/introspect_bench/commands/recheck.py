@@ -30,6 +30,8 @@ from ..console import emit_json, emit_table, printable
 @click.option("--suite", metavar="DIR", help="Suites elsewhere: a folder, or owner/name@commit.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--dtype", metavar="NAME", help="Default: as in the entry.")
+@click.option("--endpoint", metavar="URL", help="Server of an openai:NAME, as in `run`.")
+@click.option("--key-env", metavar="NAME", help="Environment variable with its key.")
 @click.option("--by", default="maintainer", show_default=True, metavar="NAME", help="Who checks.")
 @click.option(
     "--ledger",
