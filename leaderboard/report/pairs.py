@@ -14,6 +14,7 @@ from ..site.matrix import Against, against_self, contestants_of
 from ..site.rows import Collected, ScoredEntry, is_target
 from .report import Contrast, report
 from .studies import cells_of, trials_of
+from .trainings import later_of, trainings_of, twin_of
 
 
 def board_report(
@@ -32,12 +33,14 @@ def board_report(
     records of trainings that differ in their learning rate.
     """
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, progress=progress)
+    trainings = trainings_of(collected)
+    later = later_of(trainings)
     use, beaten, results, trained = [], [], [], []
     for one in collected:
         use += contrasts(one, controls(one.entries), use_cache=use_cache)
         beaten += contrasts(one, _beaten(one), use_cache=use_cache)
         for entry in one.entries:
-            if entry.ledger.withdrawn:
+            if entry.ledger.withdrawn or entry.name in later:
                 continue
             own = [_classed(run.result, task, entry) for task, run in entry.runs.items()]
             results += own
@@ -48,6 +51,7 @@ def board_report(
         [_to_self(one) for one in against_self(contestants_of(collected))],
         corrected(beaten),
         trained=trained,
+        trainings=trainings,
         study=cells_of(study, suite),
         rates=trials_of(rates),
     )
@@ -62,7 +66,7 @@ def _beaten(found: Collected) -> list[Pair]:
     selves = [
         one
         for one in known
-        if one.entry.fields.kind == "trained" and not _twin(one)
+        if one.entry.fields.kind == "trained" and not twin_of(one)
         if is_target(one, found)
     ]
     others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
@@ -78,7 +82,7 @@ def _to_self(found: Against) -> Contrast:
     """The self-explainer minus the other: the page's difference, the other way round."""
     own, other, away = found.own, found.other, found.value
     interval = None if away.low is None or away.high is None else (-away.high, -away.low)
-    twin = _twin(other.found)
+    twin = twin_of(other.found)
     return Contrast(
         task=own.task.name,
         metric=own.task.headline,
@@ -90,10 +94,3 @@ def _to_self(found: Against) -> Contrast:
         p=found.p,
         parts=parts_between(own.run, other.run, own.task, own.suite),
     )
-
-
-def _twin(one: ScoredEntry) -> str | None:
-    for explainer in one.explainers:
-        if twin := explainer.settings.get("twin"):
-            return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
-    return None

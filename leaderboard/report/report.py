@@ -12,6 +12,7 @@ from ...benchmark.metrics.bootstrap import PARTS, PartDifference
 from ...benchmark.metrics.verdicts import of_part
 from ..site.figures import LEVEL, signed
 from .studies import Cell, Trial, injection_tables, rates_table
+from .trainings import Trainings, later_of, trainings_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ def report(
     beaten: Sequence[Contrast],
     *,
     trained: Sequence[Mapping[str, Any]],
+    trainings: Sequence[Trainings] = (),
     study: Sequence[Cell] = (),
     rates: Sequence[Trial] = (),
 ) -> str:
@@ -182,9 +184,12 @@ def report(
 
     `use` are explainers with vectors minus their controls, `access` self-explainers minus each of
     their equals, `beaten` self-explainers minus each baseline of their class; `trained` those of
-    `results` whose parts by layer and kind are shown, `study` explainers that differ in how vectors
-    enter, `rates` trainings that differ in their learning rate.
+    `results` whose parts by layer and kind are shown, `trainings` recipes that were trained more
+    than once, of whom only the first stands in other tables, `study` explainers that differ in how
+    vectors enter, `rates` trainings that differ in their learning rate.
     """
+    pairs = [(row.first, row.second) for row in (*use, *access)]
+    use, access, beaten = (_without(rows, later_of(trainings)) for rows in (use, access, beaten))
     parts = [
         "# Results",
         "Written by `introspect-bench board report` from the run files in `submissions/`; "
@@ -195,6 +200,7 @@ def report(
         contrast_table(use, USE, "No entry names a control yet."),
         "## Privileged access",
         contrast_table(access, ACCESS, "There is no self-explainer and no equal of it yet."),
+        *(["## Several trainings", trainings_table(trainings, pairs)] if trainings else []),
         "## Against baselines",
         contrast_table(
             beaten, BEATEN, "There is no pair of a trained self-explainer and a baseline yet."
@@ -209,6 +215,10 @@ def report(
         _beside(use, access),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _without(rows: Sequence[Contrast], names: set[str]) -> list[Contrast]:
+    return [row for row in rows if not {row.first, row.second} & names]
 
 
 def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
+from scipy.stats import t
 from tiny_entries import as_control, as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
 from introspect_bench.leaderboard.report.report import Contrast, report
+from introspect_bench.leaderboard.report.trainings import Trainings, trainings_table
 
 
 def folder_of(root: Path, name: str) -> Path:
@@ -231,3 +234,45 @@ def test_the_verb_writes_the_same_bytes_twice(call: Call, here: Path) -> None:
     code, out, _ = call(*words, "--json")
     assert json.loads(out)["markdown"].encode() == first
     assert call(*words)[1].encode() == first
+
+
+def test_trainings_of_one_recipe_stand_together(submissions: Path) -> None:
+    control = as_control(folder_of(submissions, "unchanged")).name
+    for name in ("nearest-neighbour", "constant"):
+        as_model(folder_of(submissions, name), vector_use=control)
+    page = ib.board_report(submissions, suite="toy")
+    found = section(page, "Several trainings")
+    metric, own = "balanced_exact_match", []
+    for name in ("constant", "nearest-neighbour"):
+        result = ib.score(folder_of(submissions, name) / f"{PATCHING}.jsonl", suite="toy")
+        own.append(100 * result["overall"]["metrics"][metric]["value"])
+    each = ", ".join(f"{value:.1f}" for value in own)
+    row = f"| {PATCHING} | balanced exact match | acme/constant | {each} | {np.mean(own):.1f} | "
+    assert f"{row}{np.std(own, ddof=1):.1f} |" in found
+    # only the first training stands elsewhere
+    elsewhere = page.replace(found, "")
+    assert "acme/constant | acme/unchanged | no vectors" in elsewhere
+    assert "acme/nearest-neighbour |" not in elsewhere
+
+
+def test_recipes_are_compared_over_trainings() -> None:
+    """Welch's interval, degrees of freedom by Satterthwaite."""
+    one = Trainings("t", ("a/x", "a/y", "a/z"), {"exact_match": (0.247, 0.225, 0.231)})
+    other = Trainings("t", ("a/u", "a/v", "a/w"), {"exact_match": (0.076, 0.09, 0.083)})
+    table = trainings_table([one, other], [("a/y", "a/v")])
+    assert "| t | exact match | a/x | 24.7, 22.5, 23.1 | 23.4 | 1.1 |" in table
+    squares = [np.var(values.values["exact_match"], ddof=1) / 3 for values in (one, other)]
+    degrees = sum(squares) ** 2 / sum(square**2 / 2 for square in squares)
+    half = 100 * t.ppf(0.975, degrees) * np.sqrt(sum(squares))
+    text = f"+15.1 [+{15.1333 - half:.1f}, +{15.1333 + half:.1f}]"
+    assert f"| t | exact match | a/x | a/u | 3 and 3 | {text} | < 0.001 |" in table
+    assert "3 and 3" not in trainings_table([one, other], [])
+
+
+def test_one_training_submitted_twice_is_no_second(submissions: Path) -> None:
+    for name in ("nearest-neighbour", "constant"):
+        folder = as_model(folder_of(submissions, name))
+        for path in sorted(folder.glob("*.jsonl")):
+            same = header(weights_sha256={"adapter.safetensors": "ab" * 32})
+            folder = forge(folder, same, name=path.name)
+    assert "## Several trainings" not in ib.board_report(submissions, suite="toy")

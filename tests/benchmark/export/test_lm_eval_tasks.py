@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from tiny_answerers import save_answerer
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
+from introspect_bench.baselines import reference_folder
 from introspect_bench.benchmark.backends.lm_eval_tasks import ablations
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
 from introspect_bench.benchmark.export.lm_eval_tasks import (
@@ -103,16 +105,23 @@ def test_replies_and_metrics_are_ours(tasks: Path, tmp_path: Path, form: str) ->
 
 
 @pytest.mark.slow
-def test_the_real_target_with_lm_eval(tasks: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("adapted", "n"), [(False, 24), (True, 80)])
+def test_the_real_models_with_lm_eval(tasks: Path, tmp_path: Path, adapted: bool, n: int) -> None:
+    """The target, and its adapter that is shipped, whose thresholds of verdicts are ours alone."""
     from introspect_bench.benchmark.models.fetch import prepare_target
     from introspect_bench.benchmark.models.targets import SMOLLM2_135M
 
-    model = prepare_target(SMOLLM2_135M)
-    words = ("--model", "hf", "--model_args", f"pretrained={model}", "--limit", "24")
-    results, samples = evaluated(tasks, "chat", tmp_path, *words, "--batch_size", "4")
-    (run,) = ib.run(
-        "smollm2-135m", tasks=("input-ablations",), split="validation", limit=24, output=tmp_path
-    )
+    given, model = f"pretrained={prepare_target(SMOLLM2_135M)},dtype=float32", "smollm2-135m"
+    if adapted:
+        folder = shutil.copytree(reference_folder("smollm2-self"), tmp_path / "adapter")
+        said = json.loads((folder / "explainer.json").read_text())
+        assert said.pop("verdict_thresholds")
+        (folder / "explainer.json").write_text(json.dumps(said))
+        given, model = f"{given},peft={folder}", str(folder)
+    words = ("--model", "hf", "--model_args", given, "--limit", str(n), "--batch_size", "4")
+    results, samples = evaluated(tasks, "chat", tmp_path, *words)
+    (run,) = ib.run(model, tasks=("input-ablations",), split="validation", limit=n, output=tmp_path)
+    assert len(samples) == n
     same_as_ours(results, samples, run.path)
 
 

@@ -1,0 +1,129 @@
+"""Explainers trained more than once: the same recipe from other seeds, and how far they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from scipy.stats import ttest_ind
+
+from ...benchmark import files
+from ...benchmark.export import tables as table
+from ...benchmark.export.tables import NOTHING, shown, title
+from ...benchmark.scoring.matched import recipe
+from ...benchmark.task import Task
+from ..site.figures import signed
+from ..site.rows import Collected, ScoredEntry, made_from
+
+SAID = (
+    "Explainers that differ in nothing but the seed of their training. Other tables show the first "
+    "of each recipe, by name and not by score; here are all. Differences are between means over "
+    "trainings, with Welch's 95 % interval and p over trainings: what other seeds would give on "
+    "these queries. p is not corrected."
+)
+
+
+class Trainings(NamedTuple):
+    """The trainings of one recipe that were asked about one task, two or more."""
+
+    task: str
+    names: tuple[str, ...]  # of the explainers, in order
+    values: Mapping[str, tuple[float, ...]]  # by metric, in the order of names
+
+
+def trainings_of(collected: Sequence[Collected]) -> list[Trainings]:
+    """Return the recipes that were trained more than once, task by task."""
+    found: list[Trainings] = []
+    for one in collected:
+        tasks = {task.name: task for task, _ in one.tasks}
+        same: dict[str, list[ScoredEntry]] = {}
+        for entry in sorted(one.entries, key=lambda entry: entry.name):
+            if entry.entry.fields.kind == "trained" and entry.ranked and not entry.shuffled:
+                same.setdefault(_recipe(entry, one, tasks), []).append(entry)
+        for entries in same.values():
+            if len({_weights(entry) for entry in entries}) == len(entries) > 1:
+                asked = (task for name, task in tasks.items() if name in entries[0].runs)
+                found += [_trainings(task, entries) for task in asked]
+    return found
+
+
+def _recipe(entry: ScoredEntry, collected: Collected, tasks: Mapping[str, Task]) -> str:
+    headers = {name: run.header for name, run in sorted(entry.runs.items())}
+    recipes = {
+        name: [header.explainer.no_vector, recipe(header, tasks[name])]
+        for name, header in headers.items()
+    }
+    who = [entry.entry.fields.org, made_from(entry, collected), twin_of(entry)]
+    return files.canonical_json([who, recipes])
+
+
+def twin_of(one: ScoredEntry) -> str | None:
+    """Return the kind of twin of the target that an explainer was made from, if it was."""
+    for explainer in one.explainers:
+        if twin := explainer.settings.get("twin"):
+            return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
+    return None
+
+
+def _weights(entry: ScoredEntry) -> str:
+    return files.canonical_json([one.weights_sha256 for one in entry.explainers])
+
+
+def _trainings(task: Task, entries: Sequence[ScoredEntry]) -> Trainings:
+    metrics = [entry.runs[task.name].result["overall"]["metrics"] for entry in entries]
+    values = {name: [one[name]["value"] for one in metrics] for name in task.metrics}
+    return Trainings(
+        task.name,
+        tuple(entry.name for entry in entries),
+        {name: tuple(own) for name, own in values.items() if None not in own},
+    )
+
+
+def later_of(found: Sequence[Trainings]) -> set[str]:
+    """Return the names of all trainings but the first of each recipe."""
+    return {name for one in found for name in one.names[1:]}
+
+
+def trainings_table(found: Sequence[Trainings], pairs: Sequence[tuple[str, str]]) -> str:
+    """Return scores by training, and differences between recipes some of whose trainings pair."""
+    head = ["task", "metric", "explainer", "each training", "mean", "deviation"]
+    rows = [_scores(one, metric) for one in found for metric in one.values]
+    gaps = [
+        _gap(one, other, metric)
+        for one in found
+        for other in found
+        if one.task == other.task and any(a in one.names and b in other.names for a, b in pairs)
+        for metric in one.values
+        if metric in other.values
+    ]
+    blocks = [SAID, "\n".join(table.lines_of(head, rows, names=3))]
+    if gaps:
+        head = ["task", "metric", "explainer", "minus", "trainings", "difference", "p"]
+        blocks.append("\n".join(table.lines_of(head, gaps, names=4)))
+    return "\n\n".join(blocks)
+
+
+def _scores(one: Trainings, metric: str) -> list[str]:
+    own = one.values[metric]
+    each = ", ".join(shown(metric, value) for value in own)
+    ends = [shown(metric, value) for value in (fmean(own), stdev(own))]
+    return [one.task, title(metric), _name(one), each, *ends]
+
+
+def _gap(one: Trainings, other: Trainings, metric: str) -> list[str]:
+    first, second = one.values[metric], other.values[metric]
+    found = ttest_ind(first, second, equal_var=False)
+    value, p = signed(metric, fmean(first) - fmean(second)), NOTHING
+    if stdev(first) or stdev(second):
+        ends = [signed(metric, end) for end in found.confidence_interval(0.95)]
+        value, p = (
+            f"{value} [{', '.join(ends)}]",
+            "< 0.001" if found.pvalue < 0.001 else f"{found.pvalue:.3f}",
+        )
+    counts = f"{len(first)} and {len(second)}"
+    return [one.task, title(metric), _name(one), _name(other), counts, value, p]
+
+
+def _name(one: Trainings) -> str:
+    return table.escape(table.clean(one.names[0]))
