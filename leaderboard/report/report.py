@@ -10,7 +10,7 @@ from ...benchmark.export import tables as table
 from ...benchmark.export.tables import NOTHING, title
 from ...benchmark.metrics.bootstrap import PARTS, PartDifference
 from ...benchmark.metrics.verdicts import of_part
-from ..site.figures import LEVEL, signed
+from ..site.figures import LEVEL, signed, told_apart
 from .studies import Cell, Trial, injection_tables, rates_table
 from .trainings import Trainings, later_of, trainings_table
 
@@ -40,10 +40,8 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
     for row in rows:
         names = _names(row)
-        p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        metric, difference = title(row.metric), difference_text(row)
-        apart = "no" if row.p >= LEVEL else f"yes, {'higher' if row.value > 0 else 'lower'}"
-        lines.append(table.bar([row.task, metric, *names, row.why, difference, p, apart]))
+        cells = [row.task, title(row.metric), *names, row.why, difference_text(row)]
+        lines.append(table.bar([*cells, *told_apart(row.value, row.p)]))
     return "\n".join(lines)
 
 

@@ -10,17 +10,18 @@ from scipy.stats import ttest_ind
 
 from ...benchmark import files
 from ...benchmark.export import tables as table
-from ...benchmark.export.tables import NOTHING, shown, title
+from ...benchmark.export.tables import shown, title
+from ...benchmark.metrics.paired import adjust
 from ...benchmark.scoring.matched import recipe
 from ...benchmark.task import Task
-from ..site.figures import signed
+from ..site.figures import signed, told_apart
 from ..site.rows import Collected, ScoredEntry, made_from
 
 SAID = (
     "Explainers that differ in nothing but the seed of their training. Other tables show the first "
     "of each recipe, by name and not by score; here are all. Differences are between means over "
     "trainings, with Welch's 95 % interval and p over trainings: what other seeds would give on "
-    "these queries. p is not corrected."
+    "these queries; p is corrected over this table."
 )
 
 
@@ -90,18 +91,14 @@ def trainings_table(found: Sequence[Trainings], pairs: Sequence[tuple[str, str]]
     head = ["task", "metric", "explainer", "each training", "mean", "deviation"]
     rows = [_scores(one, metric) for one in found for metric in one.values]
     gaps = [
-        _gap(one, other, metric)
+        (one, other, metric)
         for one in found
         for other in found
         if one.task == other.task and any(a in one.names and b in other.names for a, b in pairs)
         for metric in one.values
         if metric in other.values
     ]
-    blocks = [SAID, "\n".join(table.lines_of(head, rows, names=3))]
-    if gaps:
-        head = ["task", "metric", "explainer", "minus", "trainings", "difference", "p"]
-        blocks.append("\n".join(table.lines_of(head, gaps, names=4)))
-    return "\n\n".join(blocks)
+    return "\n\n".join([SAID, "\n".join(table.lines_of(head, rows, names=3)), *_gaps(gaps)])
 
 
 def _scores(one: Trainings, metric: str) -> list[str]:
@@ -111,18 +108,24 @@ def _scores(one: Trainings, metric: str) -> list[str]:
     return [one.task, title(metric), _name(one), each, *ends]
 
 
-def _gap(one: Trainings, other: Trainings, metric: str) -> list[str]:
-    first, second = one.values[metric], other.values[metric]
-    found = ttest_ind(first, second, equal_var=False)
-    value, p = signed(metric, fmean(first) - fmean(second)), NOTHING
-    if stdev(first) or stdev(second):
-        ends = [signed(metric, end) for end in found.confidence_interval(0.95)]
-        value, p = (
-            f"{value} [{', '.join(ends)}]",
-            "< 0.001" if found.pvalue < 0.001 else f"{found.pvalue:.3f}",
-        )
-    counts = f"{len(first)} and {len(second)}"
-    return [one.task, title(metric), _name(one), _name(other), counts, value, p]
+def _gaps(gaps: Sequence[tuple[Trainings, Trainings, str]]) -> list[str]:
+    """Return a table of differences between means over trainings."""
+    values = [(one.values[metric], other.values[metric]) for one, other, metric in gaps]
+    # trainings all alike give no variance to test against
+    tests = [
+        ttest_ind(*both, equal_var=False) if any(map(stdev, both)) else None for both in values
+    ]
+    ps = adjust([1.0 if test is None else float(test.pvalue) for test in tests], "holm")
+    rows = []
+    for (one, other, metric), (first, second), test, p in zip(gaps, values, tests, ps, strict=True):
+        value = fmean(first) - fmean(second)
+        ends = [] if test is None else map(float, test.confidence_interval(0.95))
+        interval = ", ".join(signed(metric, end) for end in ends)
+        text = signed(metric, value) + (f" [{interval}]" if interval else "")
+        names = [_name(one), _name(other), f"{len(first)} and {len(second)} trainings"]
+        rows.append([one.task, title(metric), *names, text, *told_apart(value, p)])
+    head = ["task", "metric", "explainer", "minus", "of", "difference", "p (Holm)", "told apart"]
+    return ["\n".join(table.lines_of(head, rows, names=5))] if rows else []
 
 
 def _name(one: Trainings) -> str:

@@ -130,6 +130,12 @@ def signed(metric: str, value: float) -> str:
     return text if text.startswith("\N{MINUS SIGN}") or not value else f"+{text}"
 
 
+def told_apart(difference: float, p: float) -> tuple[str, str]:
+    """Return a corrected p as text, and whether it tells two apart."""
+    verdict = "no" if p >= LEVEL else f"yes, {'higher' if difference > 0 else 'lower'}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}", verdict
+
+
 def interval(metric: str, estimate: Estimate | None) -> str:
     """Return an interval as text, empty if there is none."""
     if estimate is None or estimate.low is None or estimate.high is None:

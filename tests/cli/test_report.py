@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
-from scipy.stats import t
+from scipy.stats import t, ttest_ind
 from tiny_entries import as_control, as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
@@ -265,8 +265,19 @@ def test_recipes_are_compared_over_trainings() -> None:
     degrees = sum(squares) ** 2 / sum(square**2 / 2 for square in squares)
     half = 100 * t.ppf(0.975, degrees) * np.sqrt(sum(squares))
     text = f"+15.1 [+{15.1333 - half:.1f}, +{15.1333 + half:.1f}]"
-    assert f"| t | exact match | a/x | a/u | 3 and 3 | {text} | < 0.001 |" in table
+    row = f"| t | exact match | a/x | a/u | 3 and 3 trainings | {text} | < 0.001 | yes, higher |"
+    assert row in table
     assert "3 and 3" not in trainings_table([one, other], [])
+    # p is corrected over the table, and trainings that are all alike are not tested
+    values = {"exact_match": (0.076, 0.09, 0.083), "content_match": (0.5, 0.5, 0.5)}
+    near = Trainings("t", other.names, values)
+    same = Trainings(
+        "t", one.names, {"exact_match": (0.08, 0.095, 0.085), "content_match": (0.5,) * 3}
+    )
+    table = trainings_table([same, near], [("a/y", "a/v")])
+    raw = ttest_ind((0.08, 0.095, 0.085), (0.076, 0.09, 0.083), equal_var=False).pvalue
+    assert f"| {min(1, 2 * raw):.3f} | no |" in table
+    assert "| 0.0 | 1.000 | no |" in table
 
 
 def test_one_training_submitted_twice_is_no_second(submissions: Path) -> None:
