@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,7 @@ class Agreement:
     differing: tuple[str, ...]  # ids of queries that did not come out the same
 
 
-def ask_again(
-    run: Run,
-    qids: Sequence[str],
-    check: Recheck,
-    progress: Progress,
-) -> Agreement:
+def ask_again(run: Run, qids: Sequence[str], check: Recheck, progress: Progress) -> Agreement:
     """Ask an explainer some queries of a run again and compare answers."""
     task, suite = about(run, check.suite)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
@@ -78,41 +73,28 @@ def ask_again(
         check_same_explainer(run, again)
         new = {one.query.id: one for one in read_replies(again, task, suite)}
     old = {one.query.id: one for one in read_replies(run, task, suite)}
-    differing = tuple(qid for qid in qids if not _same(old[qid], new[qid]))
-    return Agreement(
-        task=task.name,
-        asked=len(qids),
-        agreed=len(qids) - len(differing),
-        identical=sum(old[qid].raw == new[qid].raw for qid in qids),
-        whole=len(qids) == len(run.rows),
-        differing=differing,
-    )
+    same = {qid: _same(old[qid], new[qid]) for qid in qids}
+    identical = sum(old[qid].raw == new[qid].raw for qid in qids)
+    return _agreement(run, len(qids), same, identical)
 
 
-def judge_again(
-    run: Run,
-    qids: Sequence[str],
-    check: Recheck,
-    progress: Progress,
-) -> Agreement:
+def judge_again(run: Run, qids: Sequence[str], check: Recheck, progress: Progress) -> Agreement:
     """Have a suite's judges judge some answers of a run again and compare what they find."""
     task, suite = about(run, check.suite)
     same = provided_tasks().judge_again(
-        run.path,
-        task,
-        suite,
-        qids=qids,
-        device=check.device,
-        progress=progress,
+        run.path, task, suite, qids=qids, device=check.device, progress=progress
     )
-    agreed = sum(same.values())
+    return _agreement(run, len(qids), dict(sorted(same.items())), sum(same.values()))
+
+
+def _agreement(run: Run, chosen: int, same: Mapping[str, bool], identical: int) -> Agreement:
     return Agreement(
-        task=task.name,
+        task=run.header.task.id,
         asked=len(same),
-        agreed=agreed,
-        identical=agreed,
-        whole=len(qids) == len(run.rows),
-        differing=tuple(sorted(qid for qid, equal in same.items() if not equal)),
+        agreed=sum(same.values()),
+        identical=identical,
+        whole=chosen == len(run.rows),
+        differing=tuple(qid for qid, equal in same.items() if not equal),
     )
 
 

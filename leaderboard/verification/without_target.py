@@ -24,7 +24,7 @@ from ...benchmark.scoring.grade import about
 from ...benchmark.suite.suite import Suite
 from .rerun import Recheck
 
-PROCESS = f"{__package__}.withheld_process"  # the module that runs there
+PROCESS = f"{__package__}.recheck"  # the module that runs there
 ORDER, ANSWER = "order.json", "answer.json"  # files through which the two processes speak
 SAID = ("UsageError", "MissingPartError", "IntegrityError", "CheckFailedError")
 """Errors that say nothing about the explainer and are raised again here."""
