@@ -13,12 +13,11 @@ from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
 from ..ranking.ranking import Overall, Standing
-from ..submissions.checks import SPLIT, EntryAccess, control_problem, entry_access
+from ..submissions.checks import EntryAccess, control_problem, entry_access
 from ..submissions.copies import Label, Replies, is_own, replies_of
 from ..submissions.copies import said as said_form
 from ..submissions.entries import Entry
-from ..submissions.schema import OWN_KINDS, org_of
-from ..submissions.suspicion import suspicion
+from ..submissions.validate import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
 from .scored import ScoredRun
@@ -44,8 +43,7 @@ class ScoredEntry:
     @property
     def access(self) -> EntryAccess:
         """How it comes by its answers."""
-        headers = {task: run.header for task, run in self.runs.items()}
-        return entry_access(self.entry.fields, headers, self.ledger)
+        return entry_access(self.entry.fields, self.runs, self.ledger)
 
     @property
     def explainers(self) -> list[Answering]:
@@ -101,8 +99,7 @@ class Collected:
 
 def control_of(own: ScoredEntry, control: ScoredEntry) -> str | None:
     """Say why one entry is not another one's control; see `control_problem`."""
-    ours, theirs = ({task: run.header for task, run in one.runs.items()} for one in (own, control))
-    return control_problem((org_of(own.entry.id), org_of(control.entry.id)), ours, theirs)
+    return control_problem((own.entry.id, control.entry.id), own.runs, control.runs)
 
 
 def make_row(
@@ -177,9 +174,8 @@ def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
     for task, suite in collected.tasks:
         if (run := found.runs.get(task.name)) is not None:
             value = run.result["overall"]["metrics"][task.headline]["value"]
-            access = found.access.by_task[task.name]
-            own = access == REPLAYS and found.entry.fields.kind in OWN_KINDS  # the calculator
-            if not own and (said := suspicion(value, access, task, suite, SPLIT)):
+            access, kind = found.access.by_task[task.name], found.entry.fields.kind
+            if said := suspicion(value, access, task, suite, kind=kind):
                 mark = "replay" if access == REPLAYS else "high"
                 yield f"{mark}: {title(task.headline)} of {task.name} {said}"
     named = found.entry.fields.vector_use
