@@ -16,7 +16,6 @@ from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export.tables import NOTHING
 from ...benchmark.metrics.bootstrap import ends, resample
-from ...benchmark.metrics.verdicts import FloatArray
 from ...benchmark.records import ACCESS, ORACLE
 from ...benchmark.scoring.matched import draws
 from ...benchmark.scoring.scale import Scale
@@ -31,7 +30,7 @@ from ..submissions.merged import merge_order
 from ..verification.ledger import read_ledger, standing
 from .board import Board, Column, Row, SuiteBoard, TaskScore, Worth
 from .contrasts import worths
-from .figures import signed
+from .figures import difference
 from .matrix import access_matrices
 from .render import Sheet, ShownQuery
 from .rows import Collected, ScoredEntry, Tasks, compared_replies, make_row
@@ -206,29 +205,19 @@ def _differences(
     rng = draws(suite, task, SPLIT)
     moved = resample([run.table for run in own], task.metrics, rng=rng)
     known = [run.result["overall"]["metrics"] for run in own]
-    found = {}
+    found: dict[str, list[str]] = {}
     for i, j in combinations(range(len(rows)), 2):
         pair = (rows[i], rows[j])
         ways = {row.scores[task.name].access for row in pair}
         if len(ways) > 1 or any(row.unranked or row.withdrawn for row in pair):
             continue
-        found[f"{i}-{j}"] = [
-            _difference(
-                name,
-                [known[place][name]["value"] for place in (i, j)],
-                moved[name][i] - moved[name][j],
-            )
-            for name in task.metrics
-        ]
+        found[f"{i}-{j}"] = texts = []
+        for name in task.metrics:
+            first, second = (known[place][name]["value"] for place in (i, j))
+            both = first is not None and second is not None
+            interval = ends(moved[name][i] - moved[name][j])
+            texts.append(difference(name, first - second, interval) if both else NOTHING)
     return found
-
-
-def _difference(name: str, values: Sequence[float | None], moved: FloatArray) -> str:
-    first, second = values
-    if first is None or second is None:
-        return NOTHING
-    low, high = (signed(name, end) for end in ends(moved))
-    return f"{signed(name, first - second)} [{low}, {high}]"
 
 
 def _shown_queries(task: Task, suite: Suite) -> tuple[ShownQuery, ...]:
