@@ -14,10 +14,8 @@ from ...benchmark.runs.header import Answering, n_train
 from ...benchmark.runs.run import Named, read_run, run_files
 from ...benchmark.scoring.score import check_whole, score_all
 from ..site.board import Estimate, estimate_of
-from ..site.charts import HEIGHT, WIDTH, Plot, Point, drawn
+from ..site.charts import HEIGHT, MAX_LINES, WIDTH, Plot, Point, drawn
 from ..site.render import templates
-
-MAX_LINES = 6  # most lines in a panel; the style sheet has as many colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,6 @@ def _panel(points: Sequence[Learnt]) -> Plot:
             )
             for number, line in enumerate(lines)
         ),
-        lines=True,
         x_texts=tuple((float(place), f"{n:,}") for place, n in enumerate(amounts)),
     )
 
@@ -104,8 +101,8 @@ def board_scaling(
 
 def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
     check_whole(path, result)
-    explainer = read_run(path).header.explainer
-    amount = n_train(explainer.settings, result["task"])
+    explainer, task = read_run(path).header.explainer, result["task"]
+    amount = n_train(explainer.settings, task)
     if amount is None:
         raise UsageError(
             f"{path}: does not say from how many queries was learnt; give runs of explainers made "
@@ -116,7 +113,7 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
     if score is None:
         raise UsageError(f"{path}: has no {metric}: a kind or class of queries is lacking")
     return Learnt(
-        task=result["task"],
+        task=task,
         metric=metric,
         where=f"{result['suite']}, {result['split']}",
         recipe=_recipe(explainer),
@@ -127,15 +124,14 @@ def _learnt(path: Path, result: Mapping[str, Any]) -> Learnt:
 
 
 def _recipe(explainer: Answering) -> str:
-    weights = explainer.weights_sha256
-    base = {name: digest for name, digest in weights.items() if name.startswith("base/")}
-    settings = explainer.settings
+    weights = explainer.weights_sha256.items()
+    base = {name: digest for name, digest in weights if name.startswith("base/")}
     came_of_it = ("n_train", "validation_loss")
     return canonical_json(
         {
             "name": None if base else explainer.name,
             "base": base,
-            "settings": {k: v for k, v in settings.items() if k not in came_of_it},
+            "settings": {k: v for k, v in explainer.settings.items() if k not in came_of_it},
             "shots": explainer.shots,
             "no_vector": explainer.no_vector,
             "shuffled": explainer.shuffled_vectors,

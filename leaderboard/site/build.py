@@ -6,14 +6,14 @@ No number in a submission is read but what nothing else can know: sizes, dates, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ...benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
 from ...benchmark.cache import Progress, silent
-from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
 from ...benchmark.export.tables import NOTHING
 from ...benchmark.metrics.bootstrap import ends, resample
 from ...benchmark.records import ACCESS, ORACLE
@@ -22,20 +22,22 @@ from ...benchmark.scoring.scale import Scale
 from ...benchmark.suite.select import tasks_of
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..ranking.ranking import Headline, Scales, Standing, scales_of, standings
 from ..submissions.checks import SPLIT
 from ..submissions.copies import find_labels
-from ..submissions.entries import LEDGER, Entry, entry_sha256, find_entries
-from ..submissions.merged import merge_order
-from ..verification.ledger import read_ledger, standing
+from ..submissions.entries import ENTRY, LEDGER, Entry, entry_sha256, find_entries
+from ..submissions.pull_request import git
+from ..verification.ledger import Line, read_ledger, standing
 from .board import Board, Column, Row, SuiteBoard, TaskScore, Worth
 from .contrasts import worths
 from .figures import difference
 from .matrix import access_matrices
+from .ranking import Headline, Scales, Standing, scales_of, standings
 from .render import Sheet, ShownQuery
 from .rows import Collected, ScoredEntry, Tasks, compared_replies, make_row
 from .scored import ScoredRun, scored_run
 from .shades import true_windows
+
+MAX_LOG_BYTES = 64 << 20  # longest list of merges that is read
 
 
 def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
@@ -80,9 +82,40 @@ def collect(
                 progress("scoring runs", done, total)
             state = standing(lines, entry.id, entry_sha256(entry), list(runs))
             own.append(ScoredEntry(entry=entry, runs=runs, ledger=state))
-        order = merge_order(root, lines, [one.entry.id for one in own])
+        order = _merge_order(root, lines, [one.entry.id for one in own])
         collected.append(Collected(name=name, tasks=tasks, entries=own, order=order))
     return tuple(collected)
+
+
+def _merge_order(root: Path, lines: Sequence[Line], ids: Collection[str]) -> Mapping[str, int]:
+    """Return a number by entry: the lower came first, equal ones are not known to differ.
+
+    It is the merge that brought an entry, along the first parents of what is checked out, and what
+    is not committed is newest. Where git knows no entry, the lines `accept` of the ledger count,
+    and if one entry lacks its line, nothing is known.
+    """
+    found = _commits(root)
+    if not found:
+        found = {line.entry: line.number for line in reversed(lines) if line.event == "accept"}
+        found = found if found.keys() >= set(ids) else {}
+    last = max(found.values(), default=0) + 1
+    return {one: found.get(one, last) for one in ids}
+
+
+def _commits(root: Path) -> dict[str, int]:
+    """Return the number of the merge that added each entry, oldest first."""
+    words = "--first-parent -m --reverse --diff-filter=A --no-renames --relative --name-only"
+    try:
+        listed = git(root, "log", *words.split(), "--format=%x01", "-z", limit=MAX_LOG_BYTES)
+    except (MissingPartError, IntegrityError):  # no repository, or a listing that is cut
+        return {}
+    found: dict[str, int] = {}
+    for number, commit in enumerate(listed.decode("utf-8", "replace").split("\x01")):
+        for path in commit.replace("\n", "\0").split("\0"):
+            parts = path.split("/")
+            if len(parts) == 3 and parts[2] == ENTRY:
+                found.setdefault(parts[1], number)
+    return found
 
 
 def _scored(entry: Entry, path: Path, tasks: Tasks, *, use_cache: bool) -> ScoredRun:

@@ -24,8 +24,7 @@ from ...benchmark.export.tables import clean
 from ...benchmark.leftovers import beside
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
-from .llms import llms_txt
-from .render import PARTS, Sheet, board_json, render, shards
+from .render import PARTS, Sheet, board_json, llms_txt, render, shards
 
 PAPER = PARTS / "paper.bib"
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"

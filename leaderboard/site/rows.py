@@ -12,7 +12,6 @@ from ...benchmark.runs.header import Answering
 from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..ranking.ranking import Overall, Standing
 from ..submissions.checks import EntryAccess, control_problem, entry_access
 from ..submissions.copies import Label, Replies, is_own, replies_of
 from ..submissions.copies import said as said_form
@@ -20,6 +19,7 @@ from ..submissions.entries import Entry
 from ..submissions.validate import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
+from .ranking import Overall, Standing
 from .scored import ScoredRun
 
 Tasks = Sequence[tuple[Task, Suite]]
@@ -73,7 +73,7 @@ class Collected:
     name: str
     tasks: Tasks
     entries: Sequence[ScoredEntry]  # in the order of ids
-    order: Mapping[str, int]  # by entry, see `merge_order`
+    order: Mapping[str, int]  # by entry, in which order they were merged
 
     @property
     def target(self) -> str | None:

@@ -52,7 +52,9 @@ class Replies:
     """What one entry said, as far as comparing needs it."""
 
     id: str
-    place: int = 0  # see `merge_order`; of two entries the later one is labelled, of equals both
+    place: int = (
+        0  # see `build._merge_order`; of two entries the later one is labelled, of equals both
+    )
     raw: Mapping[Key, str]  # what was read in its replies, by task and query; see `said`
     right: Mapping[Key, bool]  # exactly right; only tasks for which that is a yes or no
     baseline: bool  # of the benchmark: never labelled, nor what an additive re-run is one of
