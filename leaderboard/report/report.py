@@ -243,7 +243,7 @@ def board_report(
     collected = collect(Path(submissions), suite=suite, use_cache=use_cache, progress=progress)
     use, beaten, results, trained = [], [], [], []
     for one in collected:
-        use += contrasts(one, controls(one.entries), use_cache=use_cache)
+        use += contrasts(one, controls(one), use_cache=use_cache)
         beaten += contrasts(one, beaten_by_selves(one), use_cache=use_cache)
         for entry in one.entries:
             if entry.ledger.withdrawn:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...benchmark import files
 from ...benchmark.errors import IntegrityError, UsageError
 from ...benchmark.export import tables as table
 from ...benchmark.export.tables import NOTHING, title
+from ...benchmark.files import read_json
 from ...benchmark.runs.header import n_train
 from ...benchmark.runs.run import read_run
 from ...benchmark.scoring.score import check_whole, score
@@ -120,12 +120,14 @@ def trials_of(folder: Path | str | None) -> list[Trial]:
 
 
 def _trial(path: Path) -> tuple[Trial, object]:
-    record = files.read_json(path)
-    with files.reading(path, "the record of a training"):
+    record = read_json(path)
+    try:
         training = record["training"]
         settings = dict(training["settings"])
         rate, loss = settings.pop("learning_rate"), record["validation_loss"]
         count = training["lessons"]["n"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{path}: not the record of a training: {error!r}") from None
     if any(type(one) not in (int, float) or not math.isfinite(one) for one in (rate, loss, count)):
         raise IntegrityError(f"{path}: its rate, loss or size is not a finite number")
     trial = Trial(name=path.parent.name, rate=rate, n_train=count, loss=loss)

@@ -27,7 +27,7 @@ from ..submissions.copies import find_labels
 from ..submissions.entries import ENTRY, LEDGER, Entry, entry_sha256, find_entries
 from ..submissions.pull_request import git
 from ..verification.ledger import Line, read_ledger, standing
-from .board import Board, Column, Row, SuiteBoard, TaskScore, Worth
+from .board import Board, Column, Row, SuiteBoard, Worth
 from .contrasts import worths
 from .figures import difference
 from .matrix import access_matrices
@@ -44,7 +44,7 @@ def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
     """Return the board with the queries of each suite and task; `collect` takes the options."""
     collected = collect(root, **options)
     worth = worths(collected, use_cache=options.get("use_cache", True))
-    tables = [_suite_board(*pair) for pair in zip(collected, worth, strict=True)]
+    tables = list(map(_suite_board, collected, worth))
     sheets = [sheet for pair in zip(collected, tables, strict=True) for sheet in _sheets(*pair)]
     board = Board(
         package=__version__,
@@ -73,17 +73,18 @@ def collect(
     collected = []
     for name in sorted({entry.suite for entry in entries}):
         tasks = tuple(tasks_of(name if suite is None else suite))
-        own = []
-        for entry in (one for one in entries if one.suite == name):
+        members, own = [entry for entry in entries if entry.suite == name], []
+        order = _merge_order(root, lines, [entry.id for entry in members])
+        for entry in members:
             runs = {}
             for path in entry.runs:
                 runs[path.stem] = _scored(entry, path, tasks, use_cache=use_cache)
                 done += 1
                 progress("scoring runs", done, total)
             state = standing(lines, entry.id, entry_sha256(entry), list(runs))
-            own.append(ScoredEntry(entry=entry, runs=runs, ledger=state))
-        order = _merge_order(root, lines, [one.entry.id for one in own])
-        collected.append(Collected(name=name, tasks=tasks, entries=own, order=order))
+            place = order[entry.id]
+            own.append(ScoredEntry(entry=entry, runs=runs, ledger=state, place=place))
+        collected.append(Collected(name=name, tasks=tasks, entries=own))
     return tuple(collected)
 
 
@@ -133,9 +134,7 @@ def _suite_board(found: Collected, worth: tuple[Worth, ...]) -> SuiteBoard:
     scales = scales_of(found.tasks, SPLIT)
     ranked = {one.entry.id: one.access.access for one in found.entries if one.ranked}
     places = standings(scores, scales.counted, ranked=ranked) if scales.counted else {}
-    labels = find_labels(
-        [compared_replies(one, found.tasks, found.order[one.entry.id]) for one in found.entries]
-    )
+    labels = find_labels([compared_replies(one, found.tasks) for one in found.entries])
     rows = [make_row(one, found, places, labels) for one in found.entries]
     return SuiteBoard(
         name=found.name,
@@ -152,21 +151,16 @@ def _order(
     row: Row, places: Mapping[str, Standing], scales: Mapping[str, Scale]
 ) -> tuple[Any, ...]:
     """By access class, those without rank last; best overall first, then best on one task."""
-    part = ACCESS.index(row.access)
-    last = (1 if row.access == ORACLE else 0, 0) if row.unranked else (-1, part)
+    last = (row.access == ORACLE, 0) if row.unranked else (-1, ACCESS.index(row.access))
     place = places[row.id].place if row.id in places else None
     value = row.overall.value if row.overall else None
-    best = max(
-        (_rescaled(score, scales.get(task)) for task, score in row.scores.items()), default=0
-    )
-    return *last, place is None, value is None, -(value or 0.0), -best, row.id
-
-
-def _rescaled(score: TaskScore, scale: Scale | None) -> float:
-    if score.headline is None:
-        return -math.inf
-    low, high = (scale.floor, scale.ceiling) if scale else (0.0, 1.0)
-    return (score.headline.value - low) / (high - low)
+    rescaled = [-math.inf]
+    for task, score in row.scores.items():
+        scale = scales.get(task, Scale(floor=0, ceiling=1))
+        if score.headline is not None:
+            length = scale.ceiling - scale.floor
+            rescaled.append((score.headline.value - scale.floor) / length)
+    return *last, place is None, value is None, -(value or 0.0), -max(rescaled), row.id
 
 
 def _headlines(found: Collected) -> dict[str, dict[str, Headline]]:
@@ -188,9 +182,8 @@ def _headlines(found: Collected) -> dict[str, dict[str, Headline]]:
 
 
 def _column(task: Task, suite: Suite, found: Collected, scales: Scales) -> Column:
-    table = next(
-        (one.runs[task.name].table for one in found.entries if task.name in one.runs), None
-    )
+    runs = (one.runs.get(task.name) for one in found.entries)
+    table = next((run.table for run in runs if run), None)
     scale = scales.by_task.get(task.name)
     return Column(
         task=task.name,

@@ -50,17 +50,16 @@ class Pair(NamedTuple):
     why: str
 
 
-def controls(entries: Sequence[ScoredEntry]) -> list[Pair]:
+def controls(found: Collected) -> list[Pair]:
     """Explainers with their controls: those they name, and themselves with shuffled vectors."""
     pairs = []
-    by_id = {one.entry.id: one for one in entries}
-    for one in entries:
-        named = by_id.get(one.entry.fields.vector_use or "")
+    for one in found.entries:
+        named = found.named(one)
         if named is not None and control_of(one, named) is None:
             pairs.append(Pair(one, named, NO_VECTORS))
         pairs += [
             Pair(one, other, "vectors shuffled")
-            for other in entries
+            for other in found.entries
             if other.shuffled and not one.shuffled
             if other.entry.fields.org == one.entry.fields.org and _weights(one) == _weights(other)
         ]
@@ -176,7 +175,7 @@ def worths(collected: Sequence[Collected], *, use_cache: bool = True) -> list[tu
     found = [
         (place, pair, row)
         for place, one in enumerate(collected)
-        for pair in controls(one.entries)
+        for pair in controls(one)
         for row in contrasts(one, [pair], use_cache=use_cache)
     ]
     worth: list[list[Worth]] = [[] for _ in collected]

@@ -34,6 +34,7 @@ class ScoredEntry:
     entry: Entry
     runs: Mapping[str, ScoredRun]  # by task
     ledger: LedgerState
+    place: int  # in the order of merges; equal ones are not known to differ
 
     @property
     def name(self) -> str:
@@ -73,7 +74,6 @@ class Collected:
     name: str
     tasks: Tasks
     entries: Sequence[ScoredEntry]  # in the order of ids
-    order: Mapping[str, int]  # by entry, in which order they were merged
 
     @property
     def target(self) -> str | None:
@@ -81,19 +81,22 @@ class Collected:
         name = self.tasks[0][1].manifest["target"].get("name")
         return None if name is None else str(name)
 
+    def named(self, own: ScoredEntry) -> ScoredEntry | None:
+        """Return the entry that an entry names as its control, whether it is one or not."""
+        named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
+        return next(named, None)
+
     def control(self, own: ScoredEntry) -> ScoredEntry | None:
         """Return the entry without vectors that an entry names, if nothing else differs."""
-        named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
-        control = next(named, None)
+        control = self.named(own)
         if control is None or control_of(own, control) is not None:
             return None
         for task, suite in self.tasks:
-            runs = [one.runs.get(task.name) for one in (own, control)]
-            headers = [run.header for run in runs if run is not None]
-            recipes = [recipe(header, task, vectors=False) for header in headers]
-            fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
-            if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
-                return None
+            if task.name in own.runs.keys() & control.runs.keys():
+                headers = [one.runs[task.name].header for one in (own, control)]
+                ours, theirs = (recipe(one, task, vectors=False) for one in headers)
+                if ours != theirs or any(fixed_verdict(h, suite, task.headline) for h in headers):
+                    return None
         return control
 
 
@@ -178,10 +181,8 @@ def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
             if said := suspicion(value, access, task, suite, kind=kind):
                 mark = "replay" if access == REPLAYS else "high"
                 yield f"{mark}: {title(task.headline)} of {task.name} {said}"
-    named = found.entry.fields.vector_use
-    for one in (one for one in collected.entries if one.entry.id == named):
-        if problem := control_of(found, one):
-            yield f"control: names {named}, which {problem}; nothing is compared with it"
+    if (named := collected.named(found)) and (problem := control_of(found, named)):
+        yield f"control: names {named.entry.id}, which {problem}; nothing is compared with it"
     same, asked = found.ledger.rejudged or (0, 0)
     if same < asked:
         yield f"judgements: the frozen judges gave {asked - same} of {asked} predictions otherwise"
@@ -194,7 +195,7 @@ def _loaded(found: ScoredEntry) -> set[str]:
     return {str(sha) for one in found.explainers for sha in one.weights_sha256.values()}
 
 
-def compared_replies(found: ScoredEntry, tasks: Tasks, place: int) -> Replies:
+def compared_replies(found: ScoredEntry, tasks: Tasks) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
     for task, suite in tasks:
@@ -204,7 +205,7 @@ def compared_replies(found: ScoredEntry, tasks: Tasks, place: int) -> Replies:
             if not suite.describes:
                 right[task.name, str(number)] = reply.right
     headers = [run.header for run in found.runs.values()]
-    return replies_of(found.entry, headers, raw, right, place)
+    return replies_of(found.entry, headers, raw, right, found.place)
 
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:
