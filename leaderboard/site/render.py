@@ -27,8 +27,9 @@ from markupsafe import Markup
 from ...benchmark import files
 from ...benchmark.export.tables import title
 from ...benchmark.records import ACCESS
+from ..submissions.schema import KINDS
 from . import figures
-from .board import KINDS, Board, Row, SuiteBoard
+from .board import Board, Row, SuiteBoard
 from .charts import charts_of
 from .shades import Window
 from .view import matrix_view, stats_view, suite_view, terms_view
@@ -64,7 +65,10 @@ def templates() -> jinja2.Environment:
 
 def render(board: Board, sheets: Sequence[Sheet] = ()) -> str:
     """Return the page."""
-    browser = setup(sheets)
+    browser = [
+        {"key": sheet.key, "title": sheet.title, "n": len(sheet.queries), "per_shard": PER_SHARD}
+        for sheet in sheets
+    ]
     css, script = _part("style.css"), _part("page.js")
     policy = (
         f"default-src 'none'; style-src {_hash(css)}; img-src data:; "
@@ -117,9 +121,10 @@ def _examples(suite: SuiteBoard, sheets: Sequence[Sheet]) -> Iterator[dict[str, 
         if sheet is None:
             continue
         answered = {id for id, _ in sheet.entries}
-        scores = {row.id: row.scores[task].headline for row in suite.rows if row.id in answered}
-        rows = [row for row in figures.readers(suite) if scores.get(row.id)]
-        rows.sort(key=lambda row: -getattr(scores[row.id], "value", 0))
+        known = ((row.id, row.scores[task].headline) for row in suite.rows if row.id in answered)
+        scores = {id: headline.value for id, headline in known if headline}
+        rows = [row for row in figures.readers(suite) if row.id in scores]
+        rows.sort(key=lambda row: -scores[row.id])
         trained_first = sorted(rows, key=lambda row: row.kind != "trained")
         pairs = ((one, other) for one in rows for other in trained_first)
         if one := next(filter(None, (_example(sheet, pair) for pair in pairs)), None):
@@ -260,14 +265,6 @@ def shards(sheet: Sheet) -> Iterator[tuple[str, bytes]]:
     for number, start in enumerate(range(0, len(sheet.queries), PER_SHARD), 1):
         part = range(start, min(start + PER_SHARD, len(sheet.queries)))
         yield _file(sheet.key, number, {"queries": [_query(sheet, place) for place in part]})
-
-
-def setup(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
-    """Return what the page must know before it loads a shard."""
-    return [
-        {"key": sheet.key, "title": sheet.title, "n": len(sheet.queries), "per_shard": PER_SHARD}
-        for sheet in sheets
-    ]
 
 
 def _query(sheet: Sheet, place: int) -> dict[str, Any]:
