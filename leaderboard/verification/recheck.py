@@ -23,8 +23,7 @@ from ...benchmark.runs.run import Run, read_run
 from ..submissions.entries import Entry, entry_sha256, read_entry
 from .fresh import MIN_GROUPS, MOST_GAP, ask_fresh
 from .ledger import AGREEMENT, WITHOUT_TARGET, Line, append_line
-from .rerun import Recheck, ask_again, judge_again
-from .without_target import ANSWER, ORDER, ask_without_target
+from .rerun import ANSWER, ORDER, Recheck, ask_again, ask_without_target, judge_again
 
 NONCE_BYTES = 8
 
