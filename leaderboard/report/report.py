@@ -1,34 +1,31 @@
-"""What the trained explainers show, as one Markdown page, strangers' names escaped. Pure."""
+"""What the trained explainers show, as one Markdown page, strangers' names escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ...benchmark.cache import Progress, silent
 from ...benchmark.export import tables as table
 from ...benchmark.export.tables import NOTHING, title
+from ...benchmark.files import write_bytes_atomic
 from ...benchmark.metrics.bootstrap import PARTS, PartDifference
 from ...benchmark.metrics.verdicts import of_part
-from ..site.figures import LEVEL, signed, told_apart
-from .studies import Cell, Trial, injection_tables, rates_table
-from .trainings import Trainings, later_of, trainings_table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """One explainer minus another on the same queries of one task."""
-
-    task: str
-    metric: str
-    first: str  # who is looked at
-    second: str  # who it is set against
-    why: str  # what is different about the second, in a few words
-    value: float  # the first's score minus the second's
-    interval_95: tuple[float, float] | None  # bootstrap over groups
-    p: float  # two-sided, of swapping whole groups, after Holm's correction over the section
-    # The same on parts of the queries: by what tells them apart, then by part.
-    parts: Mapping[str, Mapping[str, PartDifference]] = field(default_factory=dict)
+from ..site.build import collect
+from ..site.contrasts import (
+    Contrast,
+    beaten_by_selves,
+    contrasts,
+    controls,
+    corrected,
+    parts_between,
+    twin_of,
+)
+from ..site.figures import LEVEL, difference, told_apart
+from ..site.matrix import Against, against_self, contestants_of
+from .studies import Cell, Trial, cells_of, injection_tables, rates_table, trials_of
+from .trainings import Trainings, later_of, trainings_of, trainings_table
 
 
 def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
@@ -39,28 +36,24 @@ def contrast_table(rows: Sequence[Contrast], said: str, nothing: str) -> str:
     lines = [said, "", table.bar([*head, "told apart"])]
     lines.append(table.bar(["---"] * 5 + ["---:"] * 2 + ["---"]))
     for row in rows:
-        names = _names(row)
-        cells = [row.task, title(row.metric), *names, row.why, difference_text(row)]
+        names = map(_name, (row.first, row.second))
+        cells = [row.task, title(row.metric), *names, row.why, _text(row.metric, row)]
         lines.append(table.bar([*cells, *told_apart(row.value, row.p)]))
     return "\n".join(lines)
 
 
-def minus(row: Contrast) -> str:
-    """Return the two explainers as `A minus B`, escaped."""
-    return " minus ".join(_names(row))
+def _name(text: str) -> str:
+    return table.escape(table.clean(text))
 
 
-def _names(row: Contrast) -> list[str]:
-    return [table.escape(table.clean(name)) for name in (row.first, row.second)]
+def _minus(row: Contrast) -> str:
+    return f"{_name(row.first)} minus {_name(row.second)}"
 
 
-def difference_text(row: Contrast, part: PartDifference | None = None) -> str:
-    """Return a difference, or that on a part of the queries, with its interval as text."""
-    own = row if part is None else part
-    if own.value is None:
+def _text(metric: str, found: Contrast | PartDifference | None) -> str:
+    if found is None or found.value is None:
         return NOTHING
-    ends = [signed(row.metric, end) for end in own.interval_95 or ()]
-    return signed(row.metric, own.value) + (f" [{', '.join(ends)}]" if ends else "")
+    return difference(metric, found.value, found.interval_95 or ())
 
 
 def parts_of(rows: Sequence[Contrast], results: Sequence[Mapping[str, Any]]) -> str:
@@ -88,9 +81,8 @@ def _differences(rows: Sequence[Contrast], heading: str) -> str:
     head = [f"{rows[0].task}, {metric}, difference by {heading}", "because", *names]
     lines = []
     for row in rows:
-        parts = (row.parts[heading].get(name) for name in names)
-        cells = [NOTHING if part is None else difference_text(row, part) for part in parts]
-        lines.append([minus(row), row.why, *cells])
+        cells = [_text(row.metric, row.parts[heading].get(name)) for name in names]
+        lines.append([_minus(row), row.why, *cells])
     return "\n".join(table.lines_of(head, lines, names=2))
 
 
@@ -229,7 +221,7 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
             if (row.why, row.task) == (why, task) and row.metric in HEADLINES:
                 found = "yes" if row.value > 0 else "no: the opposite"
                 replicates = found if row.p < LEVEL else "not shown: not told apart"
-                here = f"{minus(row)} ({row.why}) {difference_text(row)}"
+                here = f"{_minus(row)} ({row.why}) {_text(row.metric, row)}"
                 beside.append([here, replicates])
         rows += [[f"{task}: {what}", published, *own] for own in beside or [[NOTHING, NOTHING]]]
     said = (
@@ -239,3 +231,68 @@ def _beside(use: Sequence[Contrast], access: Sequence[Contrast]) -> str:
         "signs and orders of magnitude compare."
     )
     return "\n".join([*table.lines_of(head, rows, names=4), "", said])
+
+
+def board_report(
+    submissions: Path | str = "submissions",
+    output: Path | str | None = None,
+    *,
+    study: Path | str | None = None,
+    rates: Path | str | None = None,
+    suite: str | None = None,
+    use_cache: bool = True,
+    progress: Progress = silent,
+) -> str:
+    """Write what submissions show as a Markdown page; the same submissions give the same bytes.
+
+    `study` holds run files of explainers that differ in how vectors enter, of any split; `rates`
+    records of trainings that differ in their learning rate.
+    """
+    collected = collect(Path(submissions), suite=suite, use_cache=use_cache, progress=progress)
+    trainings = trainings_of(collected)
+    later = later_of(trainings)
+    use, beaten, results, trained = [], [], [], []
+    for one in collected:
+        use += contrasts(one, controls(one), use_cache=use_cache)
+        beaten += contrasts(one, beaten_by_selves(one), use_cache=use_cache)
+        for entry in one.entries:
+            if entry.ledger.withdrawn or entry.name in later:
+                continue
+            note = ", not ranked" if entry.access.unranked else ""
+            classes = entry.access.by_task
+            own = [
+                {**run.result, "access": classes[task] + note} for task, run in entry.runs.items()
+            ]
+            results += own
+            trained += own if entry.entry.fields.kind == "trained" else []
+    page = report(
+        results,
+        corrected(use),
+        [_to_self(one) for one in against_self(contestants_of(collected))],
+        corrected(beaten),
+        trained=trained,
+        trainings=trainings,
+        study=cells_of(study, suite),
+        rates=trials_of(rates),
+    )
+    if output is not None:
+        write_bytes_atomic(Path(output), page.encode())
+    return page
+
+
+def _to_self(found: Against) -> Contrast:
+    """The self-explainer minus the other: the page's difference, the other way round."""
+    own, other, away = found.own, found.other, found.value
+    interval = None if away.low is None or away.high is None else (-away.high, -away.low)
+    twin = twin_of(other.found)
+    return Contrast(
+        task=own.task.name,
+        metric=own.task.headline,
+        first=own.found.name,
+        second=other.found.name,
+        why=f"{twin} twin" if twin else "another model",
+        value=-away.value,
+        interval_95=interval,
+        p=found.p,
+        parts=parts_between(own.run, other.run, own.task, own.suite),
+    )

@@ -14,7 +14,8 @@ from ...benchmark.export.tables import shown, title
 from ...benchmark.metrics.paired import adjust
 from ...benchmark.scoring.matched import recipe
 from ...benchmark.task import Task
-from ..site.figures import signed, told_apart
+from ..site.contrasts import twin_of
+from ..site.figures import difference, told_apart
 from ..site.rows import Collected, ScoredEntry, made_from
 
 SAID = (
@@ -57,14 +58,6 @@ def _recipe(entry: ScoredEntry, collected: Collected, tasks: Mapping[str, Task])
     }
     who = [entry.entry.fields.org, made_from(entry, collected), twin_of(entry)]
     return files.canonical_json([who, recipes])
-
-
-def twin_of(one: ScoredEntry) -> str | None:
-    """Return the kind of twin of the target that an explainer was made from, if it was."""
-    for explainer in one.explainers:
-        if twin := explainer.settings.get("twin"):
-            return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
-    return None
 
 
 def _weights(entry: ScoredEntry) -> str:
@@ -120,8 +113,7 @@ def _gaps(gaps: Sequence[tuple[Trainings, Trainings, str]]) -> list[str]:
     for (one, other, metric), (first, second), test, p in zip(gaps, values, tests, ps, strict=True):
         value = fmean(first) - fmean(second)
         ends = [] if test is None else map(float, test.confidence_interval(0.95))
-        interval = ", ".join(signed(metric, end) for end in ends)
-        text = signed(metric, value) + (f" [{interval}]" if interval else "")
+        text = difference(metric, value, ends)
         names = [_name(one), _name(other), f"{len(first)} and {len(second)} trainings"]
         rows.append([one.task, title(metric), *names, text, *told_apart(value, p)])
     head = ["task", "metric", "explainer", "minus", "of", "difference", "p (Holm)", "told apart"]

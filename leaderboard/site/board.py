@@ -21,7 +21,6 @@ SCHEMA = "introspect-bench/board/1"
 
 Kind = Literal["trained", "untrained", "baseline", "oracle"]
 """What an explainer is; an oracle is told something a contestant is not and is never ranked."""
-KINDS: tuple[Kind, ...] = ("trained", "untrained", "baseline", "oracle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,44 +6,45 @@ No number in a submission is read but what nothing else can know: sizes, dates, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ...benchmark._version import METRIC_VERSION, PROMPT_VERSION, __version__
 from ...benchmark.cache import Progress, silent
-from ...benchmark.errors import IntegrityError, UsageError
+from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
 from ...benchmark.export.tables import NOTHING
 from ...benchmark.metrics.bootstrap import ends, resample
-from ...benchmark.metrics.verdicts import FloatArray
 from ...benchmark.records import ACCESS, ORACLE
 from ...benchmark.scoring.matched import draws
 from ...benchmark.scoring.scale import Scale
 from ...benchmark.suite.select import tasks_of
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..ranking.ranking import Headline, Scales, Standing, scales_of, standings
 from ..submissions.checks import SPLIT
 from ..submissions.copies import find_labels
-from ..submissions.entries import LEDGER, Entry, entry_sha256, find_entries
-from ..submissions.merged import merge_order
-from ..verification.ledger import read_ledger, standing
-from .board import Board, Column, Row, SuiteBoard, TaskScore, Worth
+from ..submissions.entries import ENTRY, LEDGER, Entry, entry_sha256, find_entries
+from ..submissions.pull_request import git
+from ..verification.ledger import Line, read_ledger, standing
+from .board import Board, Column, Row, SuiteBoard, Worth
 from .contrasts import worths
-from .figures import signed
+from .figures import difference
 from .matrix import access_matrices
+from .ranking import Headline, Scales, Standing, scales_of, standings
 from .render import Sheet, ShownQuery
 from .rows import Collected, ScoredEntry, Tasks, compared_replies, make_row
 from .scored import ScoredRun, scored_run
 from .shades import true_windows
+
+MAX_LOG_BYTES = 64 << 20  # longest list of merges that is read
 
 
 def make_board(root: Path, **options: Any) -> tuple[Board, tuple[Sheet, ...]]:
     """Return the board with the queries of each suite and task; `collect` takes the options."""
     collected = collect(root, **options)
     worth = worths(collected, use_cache=options.get("use_cache", True))
-    tables = [_suite_board(*pair) for pair in zip(collected, worth, strict=True)]
+    tables = list(map(_suite_board, collected, worth))
     sheets = [sheet for pair in zip(collected, tables, strict=True) for sheet in _sheets(*pair)]
     board = Board(
         package=__version__,
@@ -72,18 +73,50 @@ def collect(
     collected = []
     for name in sorted({entry.suite for entry in entries}):
         tasks = tuple(tasks_of(name if suite is None else suite))
-        own = []
-        for entry in (one for one in entries if one.suite == name):
+        members, own = [entry for entry in entries if entry.suite == name], []
+        order = _merge_order(root, lines, [entry.id for entry in members])
+        for entry in members:
             runs = {}
             for path in entry.runs:
                 runs[path.stem] = _scored(entry, path, tasks, use_cache=use_cache)
                 done += 1
                 progress("scoring runs", done, total)
             state = standing(lines, entry.id, entry_sha256(entry), list(runs))
-            own.append(ScoredEntry(entry=entry, runs=runs, ledger=state))
-        order = merge_order(root, lines, [one.entry.id for one in own])
-        collected.append(Collected(name=name, tasks=tasks, entries=own, order=order))
+            place = order[entry.id]
+            own.append(ScoredEntry(entry=entry, runs=runs, ledger=state, place=place))
+        collected.append(Collected(name=name, tasks=tasks, entries=own))
     return tuple(collected)
+
+
+def _merge_order(root: Path, lines: Sequence[Line], ids: Collection[str]) -> Mapping[str, int]:
+    """Return a number by entry: the lower came first, equal ones are not known to differ.
+
+    It is the merge that brought an entry, along the first parents of what is checked out, and what
+    is not committed is newest. Where git knows no entry, the lines `accept` of the ledger count,
+    and if one entry lacks its line, nothing is known.
+    """
+    found = _commits(root)
+    if not found:
+        found = {line.entry: line.number for line in reversed(lines) if line.event == "accept"}
+        found = found if found.keys() >= set(ids) else {}
+    last = max(found.values(), default=0) + 1
+    return {one: found.get(one, last) for one in ids}
+
+
+def _commits(root: Path) -> dict[str, int]:
+    """Return the number of the merge that added each entry, oldest first."""
+    words = "--first-parent -m --reverse --diff-filter=A --no-renames --relative --name-only"
+    try:
+        listed = git(root, "log", *words.split(), "--format=%x01", "-z", limit=MAX_LOG_BYTES)
+    except (MissingPartError, IntegrityError):  # no repository, or a listing that is cut
+        return {}
+    found: dict[str, int] = {}
+    for number, commit in enumerate(listed.decode("utf-8", "replace").split("\x01")):
+        for path in commit.replace("\n", "\0").split("\0"):
+            parts = path.split("/")
+            if len(parts) == 3 and parts[2] == ENTRY:
+                found.setdefault(parts[1], number)
+    return found
 
 
 def _scored(entry: Entry, path: Path, tasks: Tasks, *, use_cache: bool) -> ScoredRun:
@@ -101,9 +134,7 @@ def _suite_board(found: Collected, worth: tuple[Worth, ...]) -> SuiteBoard:
     scales = scales_of(found.tasks, SPLIT)
     ranked = {one.entry.id: one.access.access for one in found.entries if one.ranked}
     places = standings(scores, scales.counted, ranked=ranked) if scales.counted else {}
-    labels = find_labels(
-        [compared_replies(one, found.tasks, found.order[one.entry.id]) for one in found.entries]
-    )
+    labels = find_labels([compared_replies(one, found.tasks) for one in found.entries])
     rows = [make_row(one, found, places, labels) for one in found.entries]
     return SuiteBoard(
         name=found.name,
@@ -120,21 +151,16 @@ def _order(
     row: Row, places: Mapping[str, Standing], scales: Mapping[str, Scale]
 ) -> tuple[Any, ...]:
     """By access class, those without rank last; best overall first, then best on one task."""
-    part = ACCESS.index(row.access)
-    last = (1 if row.access == ORACLE else 0, 0) if row.unranked else (-1, part)
+    last = (row.access == ORACLE, 0) if row.unranked else (-1, ACCESS.index(row.access))
     place = places[row.id].place if row.id in places else None
     value = row.overall.value if row.overall else None
-    best = max(
-        (_rescaled(score, scales.get(task)) for task, score in row.scores.items()), default=0
-    )
-    return *last, place is None, value is None, -(value or 0.0), -best, row.id
-
-
-def _rescaled(score: TaskScore, scale: Scale | None) -> float:
-    if score.headline is None:
-        return -math.inf
-    low, high = (scale.floor, scale.ceiling) if scale else (0.0, 1.0)
-    return (score.headline.value - low) / (high - low)
+    rescaled = [-math.inf]
+    for task, score in row.scores.items():
+        scale = scales.get(task, Scale(floor=0, ceiling=1))
+        if score.headline is not None:
+            length = scale.ceiling - scale.floor
+            rescaled.append((score.headline.value - scale.floor) / length)
+    return *last, place is None, value is None, -(value or 0.0), -max(rescaled), row.id
 
 
 def _headlines(found: Collected) -> dict[str, dict[str, Headline]]:
@@ -156,9 +182,8 @@ def _headlines(found: Collected) -> dict[str, dict[str, Headline]]:
 
 
 def _column(task: Task, suite: Suite, found: Collected, scales: Scales) -> Column:
-    table = next(
-        (one.runs[task.name].table for one in found.entries if task.name in one.runs), None
-    )
+    runs = (one.runs.get(task.name) for one in found.entries)
+    table = next((run.table for run in runs if run), None)
     scale = scales.by_task.get(task.name)
     return Column(
         task=task.name,
@@ -206,29 +231,19 @@ def _differences(
     rng = draws(suite, task, SPLIT)
     moved = resample([run.table for run in own], task.metrics, rng=rng)
     known = [run.result["overall"]["metrics"] for run in own]
-    found = {}
+    found: dict[str, list[str]] = {}
     for i, j in combinations(range(len(rows)), 2):
         pair = (rows[i], rows[j])
         ways = {row.scores[task.name].access for row in pair}
         if len(ways) > 1 or any(row.unranked or row.withdrawn for row in pair):
             continue
-        found[f"{i}-{j}"] = [
-            _difference(
-                name,
-                [known[place][name]["value"] for place in (i, j)],
-                moved[name][i] - moved[name][j],
-            )
-            for name in task.metrics
-        ]
+        found[f"{i}-{j}"] = texts = []
+        for name in task.metrics:
+            first, second = (known[place][name]["value"] for place in (i, j))
+            both = first is not None and second is not None
+            interval = ends(moved[name][i] - moved[name][j])
+            texts.append(difference(name, first - second, interval) if both else NOTHING)
     return found
-
-
-def _difference(name: str, values: Sequence[float | None], moved: FloatArray) -> str:
-    first, second = values
-    if first is None or second is None:
-        return NOTHING
-    low, high = (signed(name, end) for end in ends(moved))
-    return f"{signed(name, first - second)} [{low}, {high}]"
 
 
 def _shown_queries(task: Task, suite: Suite) -> tuple[ShownQuery, ...]:

@@ -20,6 +20,8 @@ WIDTH, HEIGHT = 480, 330  # size of a chart, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 278  # where the axes are
 MARGIN = 112  # width kept right of lines for their names, where there is no legend
 
+MAX_LINES = 6  # most entries drawn as lines; the style sheets have as many colours
+
 Json = dict[str, Any]
 
 
@@ -42,14 +44,13 @@ class Plot:
     x_name: str  # title of the axis across
     y_name: str  # title of the axis up
     metric: str  # metric, for the numbers on the axis up
-    groups: tuple[tuple[Point, ...], ...]  # each with a line through its points if `lines`
-    log: bool = False  # whether x is on a log scale
+    groups: tuple[tuple[Point, ...], ...]  # each with a line through its points
     is_time: bool = False  # whether x is in seconds
-    lines: bool = False  # whether points of a group are joined
     legend: bool = False  # whether names of lines stand below the chart and not beside the lines
     levels: tuple[tuple[float, str], ...] = ()  # horizontal lines with their text
     frontier: tuple[Point, ...] = ()  # points that no other beats in both directions, left first
-    x_texts: tuple[tuple[float, str], ...] = ()  # ticks across, where they are not round numbers
+    # Ticks across, where they are not round numbers; without them x is on a log scale.
+    x_texts: tuple[tuple[float, str], ...] = ()
 
 
 def drawn(plot: Plot) -> Json:
@@ -95,7 +96,7 @@ def _across(plot: Plot, values: Sequence[float]) -> tuple[Axis, list[Json]]:
     low = 10 ** math.floor(math.log10(min(values)) + 1e-9)
     high = 10 ** math.ceil(math.log10(max(values)) + 1e-9)
     high = high if high > low else 10 * low
-    x = Axis(low=low, high=high, start=LEFT, end=RIGHT, log=plot.log)
+    x = Axis(low=low, high=high, start=LEFT, end=RIGHT, log=True)
     text = figures.duration if plot.is_time else figures.short
     decades = range(round(math.log10(low)), round(math.log10(high)) + 1)
     return x, [{"at": x.at(10.0**n), "text": text(10.0**n)} for n in decades]
@@ -118,8 +119,8 @@ def _series(group: Sequence[Point], x: Axis, y: Axis, plot: Plot) -> Json:
                 "label": "",
             }
         )
-    joined = plot.lines and len(group) > 1
-    return {"css": group[0].css, "path": _path(group, x, y) if joined else "", "points": drawn}
+    path = _path(group, x, y) if len(group) > 1 else ""
+    return {"css": group[0].css, "path": path, "points": drawn}
 
 
 def _path(points: Sequence[Point], x: Axis, y: Axis) -> str:
@@ -159,13 +160,9 @@ def _label_lines(series: Sequence[Json]) -> None:
 
 
 def _write(point: Json, most: int, x: float, y: float, side: int = 1) -> None:
-    anchor = "start" if side == 1 else "end"
-    place = {"label_x": round(x, 1), "label_y": round(y, 1), "anchor": anchor}
-    point |= {"label": _short(point["name"], most), **place}
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    name, anchor = point["name"], "start" if side == 1 else "end"
+    label = name if len(name) <= most else f"{name[: most - 1]}…"
+    point |= {"label": label, "label_x": round(x, 1), "label_y": round(y, 1), "anchor": anchor}
 
 
 def _hits(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -184,10 +181,7 @@ def ticks(low: float, high: float) -> list[float]:
     return [number * step for number in range(first, max(last, first + 1) + 1)]
 
 
-MAX_LINES = 6  # most entries drawn as lines by layer
-
-
-def charts_of(suites: Sequence[SuiteBoard]) -> list[dict[str, Any]]:
+def charts_of(suites: Sequence[SuiteBoard]) -> list[Json]:
     """Return every chart that there is data for, as coordinates."""
     plots = []
     for suite in suites:
@@ -220,7 +214,6 @@ def _by_cost(suite: SuiteBoard) -> Plot | None:
         y_name="overall",
         metric=figures.OVERALL,
         groups=tuple((point,) for point in points),
-        log=True,
         frontier=tuple(frontier),
     )
 
@@ -241,21 +234,15 @@ def _by_data(suite: SuiteBoard) -> Plot | None:
         y_name="overall",
         metric=figures.OVERALL,
         groups=tuple(tuple(sorted(groups[key], key=lambda p: p.x)) for key in sorted(groups)),
-        log=True,
-        lines=True,
         levels=((max(untrained), "best untrained"),) if untrained else (),
     )
-
-
-def _value(estimate: Estimate | None) -> float:
-    return -math.inf if estimate is None else estimate.value
 
 
 def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
     scores = [(row, row.scores[column.task]) for row in suite.rows if column.task in row.scores]
     chosen = [(r, s) for r, s in scores if len(s.by_layers) > 1 and not r.withdrawn]
-    chosen.sort(key=lambda one: (-_value(one[1].headline), one[0].id))
-    chosen = chosen[:MAX_LINES]
+    known = {row.id: score.headline.value if score.headline else -math.inf for row, score in chosen}
+    chosen = sorted(chosen, key=lambda one: (-known[one[0].id], one[0].id))[:MAX_LINES]
     if len(chosen) < 2:
         return None
     blocks = sorted({(one.first, one.last) for _, score in chosen for one in score.by_layers})
@@ -275,7 +262,6 @@ def _by_layer(suite: SuiteBoard, column: Column) -> Plot | None:
         y_name=title(column.metric),
         metric=column.metric,
         groups=groups,
-        lines=True,
         legend=True,
         x_texts=tuple(zip(order.values(), names, strict=True)),
     )

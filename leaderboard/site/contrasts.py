@@ -6,29 +6,40 @@ by the answers they are about and the source that computes them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from ...benchmark import files
-from ...benchmark.cache import cache_dir
 from ...benchmark.errors import IntegrityError
 from ...benchmark.metrics.bootstrap import PartDifference, differences
 from ...benchmark.metrics.paired import adjust, compare
-from ...benchmark.metrics.verdicts import METRIC_VERSION
 from ...benchmark.runs.header import decoding_of
 from ...benchmark.scoring.matched import draws, fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..report.report import Contrast
 from ..submissions.checks import SPLIT
 from .board import Estimate, Worth
-from .rows import Collected, ScoredEntry, control_of
-from .scored import FOLDER, ScoredRun, source_sha256
+from .rows import Collected, ScoredEntry, control_of, is_target
+from .scored import ScoredRun, cached
 
 NOT_TRAINED, NO_VECTORS = "not trained", "no vectors"
 
-Seen = tuple[float | None, tuple[float, float] | None, float | None]  # difference, interval, p
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One explainer minus another on the same queries of one task."""
+
+    task: str
+    metric: str
+    first: str  # who is looked at
+    second: str  # who it is set against
+    why: str  # what is different about the second, in a few words
+    value: float  # the first's score minus the second's
+    interval_95: tuple[float, float] | None  # bootstrap over groups
+    p: float  # two-sided, of swapping whole groups, after Holm's correction over the section
+    # The same on parts of the queries: by what tells them apart, then by part.
+    parts: Mapping[str, Mapping[str, PartDifference]] = field(default_factory=dict)
 
 
 class Pair(NamedTuple):
@@ -39,21 +50,37 @@ class Pair(NamedTuple):
     why: str
 
 
-def controls(entries: Sequence[ScoredEntry]) -> list[Pair]:
+def controls(found: Collected) -> list[Pair]:
     """Explainers with their controls: those they name, and themselves with shuffled vectors."""
     pairs = []
-    by_id = {one.entry.id: one for one in entries}
-    for one in entries:
-        named = by_id.get(one.entry.fields.vector_use or "")
+    for one in found.entries:
+        named = found.named(one)
         if named is not None and control_of(one, named) is None:
             pairs.append(Pair(one, named, NO_VECTORS))
         pairs += [
             Pair(one, other, "vectors shuffled")
-            for other in entries
+            for other in found.entries
             if other.shuffled and not one.shuffled
             if other.entry.fields.org == one.entry.fields.org and _weights(one) == _weights(other)
         ]
     return pairs
+
+
+def beaten_by_selves(found: Collected) -> list[Pair]:
+    """Self-explainers with what they have to beat: contestants not trained, and no controls."""
+    known = [one for one in found.entries if one.own_vectors and one.ranked]
+    trained = [one for one in known if one.entry.fields.kind == "trained"]
+    selves = [one for one in trained if not twin_of(one) and is_target(one, found)]
+    others = [one for one in known if one.entry.fields.kind in ("baseline", "untrained")]
+    return [Pair(one, other, NOT_TRAINED) for one in selves for other in others]
+
+
+def twin_of(one: ScoredEntry) -> str | None:
+    """Return the kind of the target's twin that an explainer was made from, if it was."""
+    for explainer in one.explainers:
+        if twin := explainer.settings.get("twin"):
+            return str(twin.get("kind")) if isinstance(twin, dict) else "unknown"
+    return None
 
 
 def _weights(one: ScoredEntry) -> tuple[Any, ...]:
@@ -77,8 +104,7 @@ def contrasts(found: Collected, pairs: Sequence[Pair], *, use_cache: bool = True
             for metric in (task.headline,) if beaten else task.metrics:
                 if any(fixed_verdict(run.header, suite, metric) for run in (first, second)):
                     continue
-                seen = _tested(first, second, (task, suite), metric, use_cache=use_cache)
-                row = _contrast(pair, task, metric, seen)
+                row = _contrast(pair, task, suite, metric, use_cache=use_cache)
                 if row and not beaten and metric == task.headline:
                     row = replace(row, parts=parts_between(first, second, task, suite))
                 rows += [row] if row else []
@@ -95,27 +121,19 @@ def _comparable(pair: Pair, task: Task) -> bool:
     return task.uses_vector and ours == theirs
 
 
-def _tested(
-    first: ScoredRun, second: ScoredRun, about: tuple[Task, Suite], metric: str, *, use_cache: bool
-) -> Seen:
-    task, suite = about
+def _contrast(
+    pair: Pair, task: Task, suite: Suite, metric: str, *, use_cache: bool
+) -> Contrast | None:
+    first, second = (one.runs[task.name] for one in pair[:2])
     columns = [getattr(run.table, one.name) for run in (first, second) for one in fields(run.table)]
     answers = [files.sha256_bytes(column.tobytes()) for column in columns]
-    parts = [*answers, suite.name, task.name, task.version, metric, METRIC_VERSION, source_sha256()]
-    key = files.sha256_bytes(files.canonical_json(parts).encode())
-    place = cache_dir() / FOLDER / f"{key}.json"
-    if use_cache and (data := files.read_derived(place, max_bytes=1 << 12)) is not None:
-        value, interval, p = files.parse_object(data, str(place))["seen"]
-        return value, interval and tuple(interval), p
-    seen = compare(first.table, second.table, metric, rng=draws(suite, task, SPLIT))
-    found = (seen.value, seen.interval_95, seen.p_permutation)
-    if use_cache:
-        files.write_derived(place, files.canonical_json({"seen": found}).encode())
-    return found
 
+    def tested() -> dict[str, Any]:
+        seen = compare(first.table, second.table, metric, rng=draws(suite, task, SPLIT))
+        return {"seen": [seen.value, seen.interval_95, seen.p_permutation]}
 
-def _contrast(pair: Pair, task: Task, metric: str, seen: Seen) -> Contrast | None:
-    value, interval, p = seen
+    parts = [*answers, suite.name, task.name, task.version, metric]
+    value, interval, p = cached(parts, tested, use_cache=use_cache)["seen"]
     if value is None or p is None:
         if metric == task.headline:
             raise IntegrityError(f"{pair.first.name} has no {metric} on {task.name}")
@@ -127,7 +145,7 @@ def _contrast(pair: Pair, task: Task, metric: str, seen: Seen) -> Contrast | Non
         second=pair.second.name,
         why=pair.why,
         value=value,
-        interval_95=interval,
+        interval_95=interval and tuple(interval),
         p=p,
     )
 
@@ -157,7 +175,7 @@ def worths(collected: Sequence[Collected], *, use_cache: bool = True) -> list[tu
     found = [
         (place, pair, row)
         for place, one in enumerate(collected)
-        for pair in controls(one.entries)
+        for pair in controls(one)
         for row in contrasts(one, [pair], use_cache=use_cache)
     ]
     worth: list[list[Worth]] = [[] for _ in collected]

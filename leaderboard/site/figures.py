@@ -136,6 +136,12 @@ def told_apart(difference: float, p: float) -> tuple[str, str]:
     return "< 0.001" if p < 0.001 else f"{p:.3f}", verdict
 
 
+def difference(metric: str, value: float, ends: Iterable[float]) -> str:
+    """Return a difference with its interval, if it has one, as text: `+12.9 [+9.3, +16.6]`."""
+    said = ", ".join(signed(metric, end) for end in ends)
+    return signed(metric, value) + (f" [{said}]" if said else "")
+
+
 def interval(metric: str, estimate: Estimate | None) -> str:
     """Return an interval as text, empty if there is none."""
     if estimate is None or estimate.low is None or estimate.high is None:
@@ -239,7 +245,7 @@ def _p(value: float) -> str:
 
 def _difference(one: Worth) -> str:
     """Such as `+12.9 [+9.3, +16.6] points of balanced exact match`."""
-    metric, ends = one.metric, (one.difference.low, one.difference.high)
-    said = ", ".join(signed(metric, end) for end in ends if end is not None)
+    metric, found = one.metric, one.difference
+    ends = (end for end in (found.low, found.high) if end is not None)
     unit = "" if metric in NUMBERS else " points of"
-    return f"{signed(metric, one.difference.value)} [{said}]{unit} {title(metric)}"
+    return f"{difference(metric, found.value, ends)}{unit} {title(metric)}"

@@ -24,8 +24,7 @@ from ...benchmark.export.tables import clean
 from ...benchmark.leftovers import beside
 from .board import SCHEMA, Board, Estimate, Row, SuiteBoard
 from .build import make_board
-from .llms import llms_txt
-from .render import PARTS, Sheet, board_json, render, shards
+from .render import PARTS, Sheet, board_json, llms_txt, render, shards
 
 PAPER = PARTS / "paper.bib"
 INDEX, BOARD, CHECKSUMS, QUERIES = "index.html", "board.json", "checksums.sha256", "q"
@@ -94,12 +93,10 @@ def board_check(path: Path | str) -> dict[str, Any]:
         name = file.relative_to(site).as_posix()
         if not file.is_dir() and name not in listed and name != CHECKSUMS:
             raise IntegrityError(f"{file}: not in {CHECKSUMS}; remove it or build the page again")
-    board = read_board(site)
+    entries = sum(len(suite["rows"]) for suite in read_board(site)["suites"])
     sha = files.sha256_file(site / BOARD)
     if f'<meta name="board-sha256" content="{sha}">'.encode() not in (site / INDEX).read_bytes():
         raise IntegrityError(f"{site / INDEX}: was not made from {BOARD}; build the page again")
-    with files.reading(site / BOARD, "a board"):
-        entries = sum(len(suite["rows"]) for suite in board["suites"])
     return {"files": len(listed) + 1, "entries": entries, "board_sha256": sha}
 
 
@@ -111,8 +108,8 @@ def read_board(path: Path) -> dict[str, Any]:
         raise IntegrityError(
             f"{where}: schema is {board.get('schema')!r}, expected {SCHEMA!r}; build it again"
         )
-    if not isinstance(board.get("suites"), list):
-        raise IntegrityError(f"{where}: field suites is missing or not a list")
+    with files.reading(where, "a board"):
+        _flat(board)
     return board
 
 
@@ -210,11 +207,7 @@ def board_build(
 
 def board_diff(old: Path | str, new: Path | str) -> list[str]:
     """Return a line for each difference between two boards."""
-    boards = [read_board(Path(path)) for path in (old, new)]
-    for path, board in zip((old, new), boards, strict=True):
-        with files.reading(Path(path), "a board"):
-            _flat(board)
-    return differences(*boards)
+    return differences(read_board(Path(old)), read_board(Path(new)))
 
 
 def board_csv(board: Board) -> str:

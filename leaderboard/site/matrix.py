@@ -8,9 +8,8 @@ another model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...benchmark.metrics.paired import adjust, compare
 from ...benchmark.records import RANKED
@@ -34,7 +33,8 @@ class Contestant:
     suite: Suite
     target: str
     access: str  # class of its run
-    of_target: bool  # whether it is known to be made from the target
+    # Whether it was made from the target; a twin has its function in other coordinates.
+    is_self: bool
     found: ScoredEntry
     score: Estimate  # its headline
 
@@ -47,16 +47,6 @@ class Contestant:
     def column(self) -> tuple[str, str]:
         """What it is compared within: the task and the access class."""
         return self.task.name, self.access
-
-    @property
-    def is_self(self) -> bool:
-        """Whether it was made from the target; a twin has its function in other coordinates."""
-        return self.of_target and "twin" not in self.settings
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What else its run says of it."""
-        return self.run.header.explainer.settings
 
     def equals(self, other: Contestant) -> bool:
         """Whether both differ in nothing but whom they were made from, and their seeds."""
@@ -97,19 +87,18 @@ def _contestants(collected: Collected, task: Task, suite: Suite, access: str) ->
         run = one.runs[task.name]
         score = estimate_of(run.result["overall"]["metrics"][task.headline])
         explainer = run.header.explainer
-        if base is None or score is None:
+        twin = "twin" in explainer.settings
+        if base is None or score is None or explainer.no_vector or explainer.shuffled_vectors:
             continue
-        if base == collected.target and not of_target and "twin" not in explainer.settings:
+        if base == collected.target and not of_target and not twin:
             continue  # it says to be the target, and nothing shows it: neither self nor another
-        if explainer.no_vector or explainer.shuffled_vectors:
-            continue
         if one.name not in best or best[one.name].score.value < score.value:
             best[one.name] = Contestant(
                 task=task,
                 suite=suite,
                 target=str(suite.manifest["target"].get("name")),
                 access=access,
-                of_target=of_target,
+                is_self=of_target and not twin,
                 found=one,
                 score=score,
             )
@@ -185,6 +174,7 @@ def _partner(one: Contestant, asked: Sequence[Contestant]) -> Contestant | None:
     ]
 
     def order(other: Contestant) -> tuple[bool, str]:
-        return other.settings.get("seed") != one.settings.get("seed"), other.found.entry.id
+        seeds = [each.run.header.explainer.settings.get("seed") for each in (one, other)]
+        return seeds[0] != seeds[1], other.found.entry.id
 
     return min(filter(one.equals, selves), key=order, default=None)

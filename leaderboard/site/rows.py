@@ -12,15 +12,14 @@ from ...benchmark.runs.header import Answering
 from ...benchmark.scoring.matched import fixed_verdict, recipe
 from ...benchmark.suite.suite import Suite
 from ...benchmark.task import Task
-from ..ranking.ranking import Overall, Standing
-from ..submissions.checks import SPLIT, EntryAccess, control_problem, entry_access
+from ..submissions.checks import EntryAccess, control_problem, entry_access
 from ..submissions.copies import Label, Replies, is_own, replies_of
 from ..submissions.copies import said as said_form
 from ..submissions.entries import Entry
-from ..submissions.schema import OWN_KINDS, org_of
-from ..submissions.suspicion import suspicion
+from ..submissions.validate import suspicion
 from ..verification.ledger import LedgerState
 from .board import Estimate, Layered, Row, TaskScore, estimate_of
+from .ranking import Overall, Standing
 from .scored import ScoredRun
 
 Tasks = Sequence[tuple[Task, Suite]]
@@ -35,6 +34,7 @@ class ScoredEntry:
     entry: Entry
     runs: Mapping[str, ScoredRun]  # by task
     ledger: LedgerState
+    place: int  # in the order of merges; equal ones are not known to differ
 
     @property
     def name(self) -> str:
@@ -44,8 +44,7 @@ class ScoredEntry:
     @property
     def access(self) -> EntryAccess:
         """How it comes by its answers."""
-        headers = {task: run.header for task, run in self.runs.items()}
-        return entry_access(self.entry.fields, headers, self.ledger)
+        return entry_access(self.entry.fields, self.runs, self.ledger)
 
     @property
     def explainers(self) -> list[Answering]:
@@ -75,7 +74,6 @@ class Collected:
     name: str
     tasks: Tasks
     entries: Sequence[ScoredEntry]  # in the order of ids
-    order: Mapping[str, int]  # by entry, see `merge_order`
 
     @property
     def target(self) -> str | None:
@@ -83,26 +81,28 @@ class Collected:
         name = self.tasks[0][1].manifest["target"].get("name")
         return None if name is None else str(name)
 
+    def named(self, own: ScoredEntry) -> ScoredEntry | None:
+        """Return the entry that an entry names as its control, whether it is one or not."""
+        named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
+        return next(named, None)
+
     def control(self, own: ScoredEntry) -> ScoredEntry | None:
         """Return the entry without vectors that an entry names, if nothing else differs."""
-        named = (one for one in self.entries if one.entry.id == own.entry.fields.vector_use)
-        control = next(named, None)
+        control = self.named(own)
         if control is None or control_of(own, control) is not None:
             return None
         for task, suite in self.tasks:
-            runs = [one.runs.get(task.name) for one in (own, control)]
-            headers = [run.header for run in runs if run is not None]
-            recipes = [recipe(header, task, vectors=False) for header in headers]
-            fixed = any(fixed_verdict(header, suite, task.headline) for header in headers)
-            if len(headers) == 2 and (fixed or recipes[0] != recipes[1]):
-                return None
+            if task.name in own.runs.keys() & control.runs.keys():
+                headers = [one.runs[task.name].header for one in (own, control)]
+                ours, theirs = (recipe(one, task, vectors=False) for one in headers)
+                if ours != theirs or any(fixed_verdict(h, suite, task.headline) for h in headers):
+                    return None
         return control
 
 
 def control_of(own: ScoredEntry, control: ScoredEntry) -> str | None:
     """Say why one entry is not another one's control; see `control_problem`."""
-    ours, theirs = ({task: run.header for task, run in one.runs.items()} for one in (own, control))
-    return control_problem((org_of(own.entry.id), org_of(control.entry.id)), ours, theirs)
+    return control_problem((own.entry.id, control.entry.id), own.runs, control.runs)
 
 
 def make_row(
@@ -177,15 +177,12 @@ def _warnings(found: ScoredEntry, collected: Collected) -> Iterator[str]:
     for task, suite in collected.tasks:
         if (run := found.runs.get(task.name)) is not None:
             value = run.result["overall"]["metrics"][task.headline]["value"]
-            access = found.access.by_task[task.name]
-            own = access == REPLAYS and found.entry.fields.kind in OWN_KINDS  # the calculator
-            if not own and (said := suspicion(value, access, task, suite, SPLIT)):
+            access, kind = found.access.by_task[task.name], found.entry.fields.kind
+            if said := suspicion(value, access, task, suite, kind=kind):
                 mark = "replay" if access == REPLAYS else "high"
                 yield f"{mark}: {title(task.headline)} of {task.name} {said}"
-    named = found.entry.fields.vector_use
-    for one in (one for one in collected.entries if one.entry.id == named):
-        if problem := control_of(found, one):
-            yield f"control: names {named}, which {problem}; nothing is compared with it"
+    if (named := collected.named(found)) and (problem := control_of(found, named)):
+        yield f"control: names {named.entry.id}, which {problem}; nothing is compared with it"
     same, asked = found.ledger.rejudged or (0, 0)
     if same < asked:
         yield f"judgements: the frozen judges gave {asked - same} of {asked} predictions otherwise"
@@ -198,7 +195,7 @@ def _loaded(found: ScoredEntry) -> set[str]:
     return {str(sha) for one in found.explainers for sha in one.weights_sha256.values()}
 
 
-def compared_replies(found: ScoredEntry, tasks: Tasks, place: int) -> Replies:
+def compared_replies(found: ScoredEntry, tasks: Tasks) -> Replies:
     """Return what an entry said, as far as comparing it with others needs it."""
     raw, right = {}, {}
     for task, suite in tasks:
@@ -208,7 +205,7 @@ def compared_replies(found: ScoredEntry, tasks: Tasks, place: int) -> Replies:
             if not suite.describes:
                 right[task.name, str(number)] = reply.right
     headers = [run.header for run in found.runs.values()]
-    return replies_of(found.entry, headers, raw, right, place)
+    return replies_of(found.entry, headers, raw, right, found.place)
 
 
 def _score(run: ScoredRun, task: Task, access: str) -> TaskScore:

@@ -60,16 +60,14 @@ def _axis(suite: SuiteBoard, column: Column) -> figures.Axis:
 
 
 def _heads(suite: SuiteBoard) -> list[Json]:
-    tasks = []
-    for column in suite.columns:
-        about = f"{column.summary} {figures.explain(column.metric)}{_range(column)}"
-        name = title(column.metric)
-        tasks.append((f"task:{column.task}", column.title, "num", "desc", name, about))
     heads = [
         ("rank", "Rank", "rank", "asc", ""),
         ("name", "Explainer", "who", "asc", ""),
         ("overall", "Overall", "num", "desc", "rescaled"),
-        *tasks,
+        *(
+            (f"task:{one.task}", one.title, "num", "desc", title(one.metric))
+            for one in suite.columns
+        ),
         ("tier", "Tier", "tier", "desc", ""),
         ("no-answer", "No answer", "few", "asc", "%"),
         ("vectors", "Vectors", "few", "desc", ""),
@@ -78,10 +76,12 @@ def _heads(suite: SuiteBoard) -> list[Json]:
         ("size", "Size", "few", "asc", ""),
         ("date", "Date", "few", "desc", ""),
     ]
-    names = ("key", "title", "css", "first", "sub", "help")
+    texts = dict(HEAD_HELP)
+    for one in suite.columns:
+        texts[one.title] = f"{one.summary} {figures.explain(one.metric)}{_range(one)}"
+    names = ("key", "title", "css", "first", "sub")
     return [
-        {"help": HEAD_HELP.get(head[1], "")} | dict(zip(names, head, strict=False))
-        for head in heads
+        dict(zip(names, head, strict=True)) | {"help": texts.get(head[1], "")} for head in heads
     ]
 
 
@@ -120,24 +120,23 @@ def _row(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> Json:
 
 
 def _scores(row: Row, suite: SuiteBoard, axes: Mapping[str, figures.Axis]) -> list[Json]:
-    cells = [_cell("Overall", figures.OVERALL, row.overall, axes[figures.OVERALL], "num overall")]
+    found = [("Overall", figures.OVERALL, row.overall, axes[figures.OVERALL], "num overall", "")]
     for column in suite.columns:
         score = row.scores.get(column.task)
-        estimate = score.headline if score else None
-        cell = _cell(column.title, column.metric, estimate, axes[column.task], "num")
         other = score.access if score and score.access != row.access else ""
-        cells.append(cell | {"note": f"{cell['note']} {other}".strip()})
-    return cells
-
-
-def _cell(label: str, metric: str, estimate: Estimate | None, axis: figures.Axis, css: str) -> Json:
-    if estimate is None:
-        return _plain(label, NOTHING, None, css)
-    text = figures.shown(metric, estimate.value)
-    return _plain(label, text, repr(estimate.value), css) | {
-        "note": figures.interval(metric, estimate),
-        "bar": figures.bar(estimate, axis),
-    }
+        estimate, axis = score.headline if score else None, axes[column.task]
+        found.append((column.title, column.metric, estimate, axis, "num", other))
+    return [
+        _cell(
+            label,
+            figures.shown(metric, one.value) if one else NOTHING,
+            repr(one.value) if one else None,
+            css,
+            note=f"{figures.interval(metric, one)} {other}".strip(),
+            bar=figures.bar(one, axis) if one else None,
+        )
+        for label, metric, one, axis, css, other in found
+    ]
 
 
 def _details(row: Row) -> list[Json]:
@@ -146,46 +145,40 @@ def _details(row: Row) -> list[Json]:
     note = "" if gain is None else f"{figures.signed(figures.OVERALL, gain.value)}"
     share = row.no_answer
     tokens, seconds = row.tokens_per_query, row.seconds_per_query
-    tier = _plain("Tier", TIERS[row.tier][0], row.tier, "tier") | {"tier": row.tier}
     return [
-        tier,
-        _plain("No answer", NOTHING if share is None else f"{100 * share:.1f}", share, "few"),
-        _plain("Vectors", vectors, key, "few") | {"note": note},
-        _plain("Tokens / query", figures.short(tokens), tokens, "few"),
-        _plain("Time / query", figures.duration(seconds), seconds, "few"),
-        _plain("Parameters", figures.short(row.parameters), row.parameters, "few"),
-        _plain("Date", row.date or NOTHING, row.date or None, "few date"),
+        _cell("Tier", TIERS[row.tier][0], row.tier, "tier", tier=row.tier),
+        _cell("No answer", NOTHING if share is None else f"{100 * share:.1f}", share, "few"),
+        _cell("Vectors", vectors, key, "few", note=note),
+        _cell("Tokens / query", figures.short(tokens), tokens, "few"),
+        _cell("Time / query", figures.duration(seconds), seconds, "few"),
+        _cell("Parameters", figures.short(row.parameters), row.parameters, "few"),
+        _cell("Date", row.date or NOTHING, row.date or None, "few date"),
     ]
 
 
-def _plain(label: str, text: str, value: float | str | None, css: str) -> Json:
+def _cell(label: str, text: str, value: float | str | None, css: str, **more: Any) -> Json:
     rest = {"note": "", "bar": None, "tier": 0}
-    return {"label": label, "css": css, "v": value, "text": text} | rest
+    return {"label": label, "css": css, "v": value, "text": text} | rest | more
 
 
 def _metrics(row: Row, suite: SuiteBoard) -> list[Json]:
-    whole, about = row.overall, {"key": "", "task": "Overall", "metric": "rescaled"}
-    numbers = (
-        [figures.shown(figures.OVERALL, whole.value), figures.interval(figures.OVERALL, whole)]
-        if whole
-        else []
-    )
-    lines = [about | dict(zip(("value", "interval"), numbers, strict=True))] if whole else []
+    found: list[tuple[str, str, str, str, Estimate | None]] = []
+    if row.overall:
+        found.append(("", "Overall", "rescaled", figures.OVERALL, row.overall))
     for column in suite.columns:
         score = row.scores.get(column.task)
         for name, estimate in score.metrics.items() if score else ():
-            value = figures.shown(name, estimate.value) if estimate else NOTHING
-            interval = figures.interval(name, estimate)
-            lines.append(
-                {
-                    "key": column.task,
-                    "task": column.title,
-                    "metric": title(name),
-                    "value": value,
-                    "interval": interval,
-                }
-            )
-    return lines
+            found.append((column.task, column.title, title(name), name, estimate))
+    return [
+        {
+            "key": key,
+            "task": task,
+            "metric": metric,
+            "value": figures.shown(name, one.value) if one else NOTHING,
+            "interval": figures.interval(name, one),
+        }
+        for key, task, metric, name, one in found
+    ]
 
 
 DECLARED_FACTS = frozenset(
@@ -199,10 +192,8 @@ DECLARED_FACTS = frozenset(
 
 def _facts(row: Row) -> list[tuple[str, str]]:
     label, meaning = TIERS[row.tier]
-    gain = ""
-    if row.vector_gain is not None:
-        gain = figures.signed(figures.OVERALL, row.vector_gain.value)
-        gain += f" {figures.interval(figures.OVERALL, row.vector_gain)}"
+    overall, gained = figures.OVERALL, row.vector_gain
+    gain = figures.signed(overall, gained.value) if gained else ""
     facts = [
         ("Entry", row.id),
         ("Kind", KIND_HELP[row.kind]),
@@ -211,7 +202,7 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("Authors", ", ".join(row.authors)),
         ("Tier", f"{label}: {meaning}"),
         ("Ledger", row.tier_note),
-        ("Gain from vectors", gain),
+        ("Gain from vectors", f"{gain} {figures.interval(overall, gained)}".strip()),
         ("Trained on", "; ".join(row.trained_on)),
         ("Training queries", f"{row.n_train:,}" if row.n_train is not None else ""),
         ("Made from", row.base or ""),

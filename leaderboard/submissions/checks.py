@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ...benchmark.errors import UsageError
 from ...benchmark.evaluation.explainers import harness_access
@@ -48,30 +49,33 @@ def text_findings(entry: Entry) -> Iterator[Finding]:
             yield failed_check(place, None, said, expected, "choose another name")
 
 
+class Headed(Protocol):
+    """A run with its header."""
+
+    @property
+    def header(self) -> Header:
+        """The run file's first line."""
+
+
 def control_problem(
-    orgs: tuple[str, str], own: Mapping[str, Header], control: Mapping[str, Header]
+    ids: tuple[str, str], own: Mapping[str, Headed], control: Mapping[str, Headed]
 ) -> str | None:
-    """Say why an entry is not another one's control, from organisations and headers by task."""
+    """Say why the second of two entries is not the first one's control, from their runs by task."""
+    orgs = [org_of(one) for one in ids]
     if orgs[0] != orgs[1]:
         return f"is of {orgs[1]}, not of {orgs[0]}"
     shown = [task for task in tasks() if task.uses_vector and task.name in own.keys() & control]
     if not shown:
         return "answers no task with vectors that the entry answers"
     for task in shown:
-        ours, theirs = own[task.name], control[task.name]
+        ours, theirs = own[task.name].header, control[task.name].header
         if not theirs.explainer.no_vector:
             return f"was run with vectors (no_vector is false in {task.name})"
-        weights = (dict(one.explainer.weights_sha256) for one in (ours, theirs))
-        recipes = (recipe(one, task, vectors=False) for one in (ours, theirs))
-        if not (all_same(recipes) or (all_same(weights) and ours.explainer.weights_sha256)):
+        weights = [dict(one.explainer.weights_sha256) for one in (ours, theirs)]
+        recipes = [recipe(one, task, vectors=False) for one in (ours, theirs)]
+        if recipes[0] != recipes[1] and (weights[0] != weights[1] or not weights[0]):
             return f"has other weights and another recipe in {task.name}"
     return None
-
-
-def all_same(values: Iterable[object]) -> bool:
-    """Whether two values are equal."""
-    first, second = values
-    return first == second
 
 
 def control_findings(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
@@ -80,13 +84,12 @@ def control_findings(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]
     folder = entry.folder.absolute().parent / str(control)
     if control is None or not folder.is_dir():
         return
-    headers = {
-        path.stem: read_run(path).header
+    found = {
+        path.stem: read_run(path)
         for path in members(folder)
         if isinstance(path, Path) and path.stem in runs and RUN_FILE.fullmatch(path.name)
     }
-    own = {task: run.header for task, run in runs.items()}
-    if problem := control_problem((org_of(entry.id), org_of(control)), own, headers):
+    if problem := control_problem((entry.id, control), runs, found):
         said = f"field vector_use names {control}, which {problem}"
         expected = "your own run of the same weights or recipe with --no-vector"
         yield failed_check(entry.folder / ENTRY, None, said, expected, "name that, or leave it out")
@@ -145,42 +148,40 @@ def together(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
     parts = (("name", runs), ("kind", runs), ("no_vector", shown), ("shuffled_vectors", shown))
     hashes = [frozenset(run.header.explainer.weights_sha256.items()) for run in runs.values()]
     loaded = [one for one in hashes if one]  # some tasks of a baseline need no model
+    several = []
     if loaded and not frozenset.intersection(*loaded):
         said = "the runs were made with different weights: explainer.weights_sha256 has none common"
-        fix = "submit them one by one"
-        yield failed_check(entry.folder, None, said, "one explainer's runs", fix)
+        several.append(said)
     for name, own in parts:
         values = {str(getattr(run.header.explainer, name)) for run in own.values()}
         if len(values) > 1:
             said = f"runs of several explainers: explainer.{name} is {' and '.join(sorted(values))}"
-            fix = "submit them one by one"
-            yield failed_check(entry.folder, None, said, "one explainer's runs", fix)
+            several.append(said)
+    expected, fix = "one explainer's runs", "submit them one by one"
+    yield from (failed_check(entry.folder, None, said, expected, fix) for said in several)
 
 
 CUSTOM_KIND = "custom"  # kind of a user's own code, which the harness knows nothing of
-NOT_SAID = (
-    "user code that does not say how it comes by its answers; `introspect-bench submit --access`"
-)
-NOT_CONFIRMED = (
-    "user code that declares words: it is ranked after a re-run in a process that holds no weights "
-    "of the target; `introspect-bench recheck --without-target`"
-)
 REFUTED = (
     "user code that declares words, but did not give its answers in a process that holds no "
     "weights of the target"
 )
-NOT_TOLD_APART = (
-    "user code that declares runs-target: no check tells it from code that replays the "
-    "intervention; declare replays to be ranked"
-)
-TOLD = "is told what no contestant has"
-_UNCONFIRMED = {
-    WORDS: NOT_CONFIRMED,
-    UNDECLARED: NOT_SAID,
-    RUNS_TARGET: NOT_TOLD_APART,
-    ORACLE: TOLD,
+UNRANKED = {
+    WORDS: (
+        "user code that declares words: it is ranked after a re-run in a process that holds no "
+        "weights of the target; `introspect-bench recheck --without-target`"
+    ),
+    UNDECLARED: (
+        "user code that does not say how it comes by its answers; `introspect-bench submit "
+        "--access`"
+    ),
+    RUNS_TARGET: (
+        "user code that declares runs-target: no check tells it from code that replays the "
+        "intervention; declare replays to be ranked"
+    ),
+    ORACLE: "is told what no contestant has",
 }
-"""Why a class that user code declares does not rank it."""
+"""Why a class that user code declares does not rank it; the harness confirms those it sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,19 +195,17 @@ class EntryAccess:
 
 
 def entry_access(
-    fields: EntryFields,
-    headers: Mapping[str, Header],
-    state: LedgerState | None = None,
+    fields: EntryFields, runs: Mapping[str, Headed], state: LedgerState | None = None
 ) -> EntryAccess:
-    """Return how an entry comes by its answers, from `entry.json`, headers by task and ledger."""
-    if not _is_custom(headers.values()):
-        by_task = {task: header.access for task, header in headers.items()}
+    """Return how an entry comes by its answers, from `entry.json`, runs by task and ledger."""
+    if not _is_custom(run.header for run in runs.values()):
+        by_task = {task: run.header.access for task, run in runs.items()}
         access, basis = widest(by_task.values()), "set by the benchmark"
-        reason = "" if access in RANKED else TOLD if access == ORACLE else NOT_SAID
+        reason = "" if access in RANKED else UNRANKED[access]
     else:
         access, basis = fields.access, "declared"
-        by_task = dict.fromkeys(headers, access)
-        reason = _UNCONFIRMED.get(access, "")
+        by_task = dict.fromkeys(runs, access)
+        reason = UNRANKED.get(access, "")
         alone = state.without_target if state is not None and access == WORDS else None
         if alone is not None:
             reason = "" if alone else REFUTED
@@ -253,7 +252,7 @@ def access_findings(entry: Entry, runs: Mapping[str, Run], suite: str | None) ->
             problem = f"field access is {said!r}, which is {right!r} by the explainer's settings"
             yield failed_check(run.path, 1, problem, repr(right), AGAIN)
     place = entry.folder / ENTRY
-    own = entry_access(entry.fields, {task: run.header for task, run in runs.items()})
+    own = entry_access(entry.fields, runs)
     if entry.fields.access != own.access:
         problem = f"field access is {entry.fields.access!r}"
         expected = f"{own.access!r}, the widest class of its runs"

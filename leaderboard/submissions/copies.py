@@ -1,12 +1,14 @@
-"""Copied answers, and re-runs that only ever gained: found by comparing entries, shown as labels.
+"""What is another's: copied answers, re-runs that only ever gained, names of the benchmark's own.
 
-A label accuses nobody: equal replies also come from equal weights, and a better explainer may well
-lose nothing. It says what was seen, with the number.
+The first two are found by comparing entries and shown as labels. A label accuses nobody: equal
+replies also come from equal weights, and a better explainer may well lose nothing. It says what was
+seen, with the number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...benchmark.models.targets import TARGETS
+from ...benchmark.registry import BASELINE, REFERENCE, provided_baselines, suites, tasks
 from ...benchmark.runs.header import Header
-from ...benchmark.runs.run import read_replies, read_run
+from ...benchmark.runs.run import Run, read_replies, read_run
 from ...benchmark.scoring.correct import is_right
 from ...benchmark.scoring.grade import about, grade
-from .entries import Entry, find_entries
-from .schema import OWN_KINDS, org_of
+from ...benchmark.suite.select import shipped_suite
+from .entries import ENTRY, Entry, find_entries
+from .findings import Finding, failed_check
+from .schema import ENTRY_ID, OWN_KINDS, org_of
+from .text_rules import skeleton
 
 COPY_SHARE = 0.95
 """Share of equal answers above which an entry is labelled a copy of one entry, or of a few: of the
@@ -45,7 +52,9 @@ class Replies:
     """What one entry said, as far as comparing needs it."""
 
     id: str
-    place: int = 0  # see `merge_order`; of two entries the later one is labelled, of equals both
+    place: int = (
+        0  # see `build._merge_order`; of two entries the later one is labelled, of equals both
+    )
     raw: Mapping[Key, str]  # what was read in its replies, by task and query; see `said`
     right: Mapping[Key, bool]  # exactly right; only tasks for which that is a yes or no
     baseline: bool  # of the benchmark: never labelled, nor what an additive re-run is one of
@@ -207,3 +216,48 @@ def labels_of(new: Entry, root: Path, *, suite: str | None = None) -> list[dict[
     ]
     labels = find_labels([*others, replace(own, place=1)])
     return [asdict(label) for label in labels if label.entry == new.id]
+
+
+@functools.cache
+def official_names() -> Mapping[str, str]:
+    """Return baselines, reference explainers, nulls and targets, by what the eye sees of a name."""
+    own = provided_baselines()
+    named = [*(spec.name for spec in own.BASELINES), *own.reference_names()]
+    named += [spec.name for spec in TARGETS]
+    for suite, task in ((suite, task) for suite in suites() for task in tasks()):
+        nulls = shipped_suite(suite, task.name).manifest.get("nulls", {})
+        named += [row["name"] for rows in nulls.values() for row in rows]
+    return {skeleton(name): name for name in named}
+
+
+def official(name: str) -> str | None:
+    """Return the official name that a name equals to the eye: case, blanks and look-alikes aside.
+
+    Whatever follows `baseline/` or `reference/` is official.
+    """
+    seen = skeleton(name)
+    for prefix in (BASELINE, REFERENCE):
+        if "/" in name and seen.startswith(skeleton(prefix)):
+            seen = seen.removeprefix(skeleton(prefix))
+            return official_names().get(seen, name)
+    return official_names().get(seen)
+
+
+def name_findings(entry: Entry, runs: Mapping[str, Run]) -> Iterator[Finding]:
+    """Yield names of others that equal official ones; a baseline that was run keeps its own."""
+    if org_of(entry.id) == OWN_ORG:
+        return
+    ran = {run.header.explainer.name: run for run in runs.values()}
+    own = {official(name) for name, run in ran.items() if run.header.explainer.kind in OWN_KINDS}
+    expected = "a name that none of the benchmark's own resembles"
+    match = ENTRY_ID.fullmatch(entry.id)
+    for name in dict.fromkeys((entry.fields.name, match["name"] if match else "")):
+        if (known := official(name)) not in {None, *own}:
+            said = f"the name {name} is easily taken for {known}, which is the benchmark's own"
+            yield failed_check(entry.folder / ENTRY, None, said, expected, "choose another name")
+    for name, run in ran.items():
+        # of a target, hashes say what it loaded
+        if (known := official(name)) not in {None, *own, *(spec.name for spec in TARGETS)}:
+            said = f"explainer.name {name[:80]!r} is easily taken for {known}, which it is not"
+            fix = "run it under a name of its own"
+            yield failed_check(run.path, 1, said, expected, fix)

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from ...benchmark import files
-from ...benchmark.errors import IntegrityError, IntrospectBenchError, UsageError
+from ...benchmark.errors import IntrospectBenchError, UsageError
 from .findings import Finding, finding, from_error, raise_worst
 from .schema import ENTRY_ID, FOLDER, EntryFields, field_problems, org_of, slug
 from .text_rules import text_problem
@@ -51,8 +51,7 @@ def read_entry(folder: Path) -> Entry:
     """Read an entry without opening its run files."""
     entry, findings = inspect_entry(folder)
     raise_worst(findings)
-    if entry is None:
-        raise IntegrityError(f"{folder}: not an entry")
+    assert entry is not None  # or else there is a finding
     return entry
 
 

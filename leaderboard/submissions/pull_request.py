@@ -17,13 +17,13 @@ from typing import Any
 
 from ...benchmark import files
 from ...benchmark.errors import IntegrityError, MissingPartError, UsageError
+from .comment import SCHEMA
 from .copies import OWN_ORG, labels_of
 from .entries import CAPS, MAX_ENTRY_BYTES, MAX_FILES, MAX_RUN_BYTES, RUN_FILE, inspect_entry
 from .findings import Finding, worst_exit_code
 from .schema import ENTRY_ID, FOLDER, org_of
 from .validate import ROOT, check_entry
 
-SCHEMA = "introspect-bench/pull-request/1"
 LANE = (
     "a submission adds the files of one new folder of submissions/ and changes nothing else; "
     "anything else is reviewed by hand"

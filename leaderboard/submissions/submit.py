@@ -115,7 +115,12 @@ def submit(
     return Submission(
         folder=folder,
         id=identifier,
-        commands=_commands(folder, identifier),
+        commands=(
+            f"git switch -c submit/{identifier}",
+            f"git add -- {shlex.quote(str(folder))}",
+            f'git commit -m "Submit {identifier}"',
+            "git push -u origin HEAD",
+        ),
         pull_request=_open_pull_request(folder, identifier) if open_pr else None,
         warnings=tuple(findings),
     )
@@ -125,13 +130,12 @@ def read_text(path: Path) -> str:
     """Read a small text file that goes into `entry.json`."""
     with files.open_regular(path) as stream:
         data = stream.read(MAX_NOTES_BYTES + 1)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     if len(data) > MAX_NOTES_BYTES:
         raise UsageError(f"{path}: more than {MAX_NOTES_BYTES} bytes; give a shorter one")
-    return text
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
 def _read(paths: Named) -> dict[str, Run]:
@@ -206,15 +210,6 @@ def _move(draft: Path, folder: Path) -> None:
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise files.write_error(folder, error) from error
-
-
-def _commands(folder: Path, identifier: str) -> tuple[str, ...]:
-    return (
-        f"git switch -c submit/{identifier}",
-        f"git add -- {shlex.quote(str(folder))}",
-        f'git commit -m "Submit {identifier}"',
-        "git push -u origin HEAD",
-    )
 
 
 def _open_pull_request(folder: Path, identifier: str) -> str:

@@ -21,7 +21,7 @@ HOSTS = frozenset(
         *("ieeexplore.ieee.org", "lesswrong.com", "link.springer.com", "modelscope.cn"),
         *("nature.com", "openreview.net", "papers.nips.cc", "proceedings.mlr.press"),
         *("proceedings.neurips.cc", "pypi.org", "science.org", "transformer-circuits.pub"),
-        *("zenodo.org"),
+        "zenodo.org",
     }
 )
 """Hosts that the board links to, also with `www.` in front; others are added by a pull request."""

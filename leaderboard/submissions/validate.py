@@ -10,12 +10,16 @@ from typing import Any
 from ...benchmark.cache import Progress, silent
 from ...benchmark.errors import IntrospectBenchError, UsageError
 from ...benchmark.export.tables import title
-from ...benchmark.records import REPLAYS
+from ...benchmark.records import ORACLE, REPLAYS
 from ...benchmark.runs.run import Run, read_run, run_files
 from ...benchmark.scoring.grade import about
 from ...benchmark.scoring.judged import NotJudgedError
+from ...benchmark.scoring.scale import NoScaleError, best_told, scale_of
 from ...benchmark.scoring.score import check_score, score, validate
+from ...benchmark.suite.suite import Suite
+from ...benchmark.task import Task
 from .checks import (
+    SPLIT,
     access_findings,
     content_findings,
     control_findings,
@@ -24,11 +28,10 @@ from .checks import (
     text_findings,
     together,
 )
+from .copies import name_findings
 from .entries import ENTRY, Entry, entry_folders, entry_sha256, inspect_entry, members
 from .findings import Finding, failed_check, from_error, worst_exit_code
-from .names import name_findings
 from .schema import ENTRY_ID, OWN_KINDS
-from .suspicion import suspicion
 
 SCHEMA = "introspect-bench/report/1"
 ROOT = "submissions"
@@ -174,19 +177,46 @@ def _scored(path: Path, suite: str | None) -> tuple[dict[str, Any] | None, Findi
     return result, None
 
 
+CALCULATED = 1 / 3
+"""Share of the way from floor to ceiling above which a score is looked at, of tasks about
+interventions. Explainers and nulls of every class stay below 0.2; carrying out the intervention
+reaches 1, with half of the replies spoilt 0.39 or more."""
+DESCRIBED = 0.9  # the same of descriptions, which nothing calculates
+
+
+def suspicion(
+    value: float | None, access: str, task: Task, suite: Suite, *, kind: str = ""
+) -> str | None:
+    """Say why a headline score should be looked at, as a sentence without subject."""
+    the_calculator = access == REPLAYS and kind in OWN_KINDS
+    if value is None or access == ORACLE or the_calculator:
+        return None
+    try:
+        scale = scale_of(suite.manifest, SPLIT, task.headline)
+    except NoScaleError:
+        return None
+    told = best_told(suite.manifest, SPLIT, task.headline)
+    if told is not None and value > told:
+        return f"is {value:.3f}, above the best oracle, which reaches {told:.3f}"
+    share = (value - scale.floor) / (scale.ceiling - scale.floor)
+    limit = DESCRIBED if suite.describes else CALCULATED
+    if share <= limit:
+        return None
+    said = f"is {value:.3f}, {share:.0%} of the way from the floor to the ceiling"
+    if access == REPLAYS:
+        return f"{said}: carrying out the intervention and spoiling some replies gives the same"
+    return f"{said}: no explainer of class {access} is known to reach {limit:.0%}"
+
+
 def _suspicions(
     entry: Entry, runs: Mapping[str, Run], scores: Sequence[Mapping[str, Any]], suite: str | None
 ) -> Iterator[Finding]:
-    headers = {task: run.header for task, run in runs.items()}
-    classes = entry_access(entry.fields, headers).by_task
+    classes = entry_access(entry.fields, runs).by_task
     for result in scores:
         run, headline = runs[result["task"]], result["headline"]
         task, where = about(run, suite)
-        value = (result["overall"] or {"metrics": {headline: {"value": None}}})["metrics"]
-        access = classes[task.name]
-        if access == REPLAYS and entry.fields.kind in OWN_KINDS:  # the calculator is one
-            continue
-        said = suspicion(value[headline]["value"], access, task, where, run.header.task.split)
+        value = result["overall"]["metrics"][headline]["value"] if result["overall"] else None
+        said = suspicion(value, classes[task.name], task, where, kind=entry.fields.kind)
         if said:
             fix = "expect to be asked how"
             said = f"{title(headline)} {said}"

@@ -62,12 +62,7 @@ class FreshScore:
         return asdict(self) | {"confirmed": self.confirmed}
 
 
-def ask_fresh(
-    run: Run,
-    check: Recheck,
-    *,
-    progress: Progress,
-) -> FreshScore:
+def ask_fresh(run: Run, check: Recheck, *, progress: Progress) -> FreshScore:
     """Ask an entry's explainer all queries of a fresh suite and score them."""
     folder = str(check.fresh)
     task, public = about(run, check.suite)
@@ -88,29 +83,20 @@ def ask_fresh(
 def fresh_score(public: Table, fresh: Table, task: Task) -> FreshScore:
     """Compare the headline on two tables of different queries: unpaired, groups drawn from each."""
     name, rng = task.headline, np.random.default_rng(SEED)
-    sides, drawn = [], []
-    for table in (public, fresh):
+    sides: dict[str, Any] = {}
+    drawn = []
+    for side, table in (("public", public), ("fresh", fresh)):
         own = estimates(table, [name], seed=SEED)[name]
         if own["value"] is None or own["interval_95"] is None:
             raise CheckFailedError(f"{task.name}: {name} has no interval here")
-        sides.append((own["value"], tuple(own["interval_95"]), (table.n, table.n_groups)))
+        sides |= {side: own["value"], f"{side}_95": tuple(own["interval_95"])}
+        sides[f"{side}_n"] = (table.n, table.n_groups)
         drawn.append(resample([table], [name], rng=rng)[name][0])
-    (old, old_95, old_n), (new, new_95, new_n) = sides
     gap_95 = ends(drawn[0] - drawn[1])
     if not all(map(math.isfinite, gap_95)):
         raise CheckFailedError(f"{task.name}: the gap of {name} has no interval here")
-    return FreshScore(
-        task=task.name,
-        metric=name,
-        public=old,
-        public_95=old_95,
-        public_n=old_n,
-        fresh=new,
-        fresh_95=new_95,
-        fresh_n=new_n,
-        gap=old - new,
-        gap_95=gap_95,
-    )
+    gap = sides["public"] - sides["fresh"]
+    return FreshScore(task=task.name, metric=name, gap=gap, gap_95=gap_95, **sides)
 
 
 def completed(public: Suite, fresh: Suite, folder: Path) -> Path:

@@ -5,7 +5,9 @@ A file of replies cannot show that a model gave them; asking the model again can
 
 from __future__ import annotations
 
+import json
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -14,13 +16,14 @@ from typing import Any
 
 from ...benchmark._version import __version__
 from ...benchmark.cache import Progress, silent
-from ...benchmark.errors import CheckFailedError, UsageError
+from ...benchmark.errors import CheckFailedError, IntrospectBenchError, UsageError
+from ...benchmark.files import write_json_atomic
+from ...benchmark.models.withheld import WithheldError, guard_folders
 from ...benchmark.runs.run import Run, read_run
 from ..submissions.entries import Entry, entry_sha256, read_entry
-from .fresh import MIN_GROUPS, MOST_GAP, FreshScore, ask_fresh
+from .fresh import MIN_GROUPS, MOST_GAP, ask_fresh
 from .ledger import AGREEMENT, WITHOUT_TARGET, Line, append_line
-from .rerun import Agreement, Recheck, ask_again, judge_again
-from .without_target import ask_without_target
+from .rerun import ANSWER, ORDER, Recheck, ask_again, ask_without_target, judge_again
 
 NONCE_BYTES = 8
 
@@ -51,22 +54,9 @@ def recheck(
     runs = _runs(submitted, check.tasks)
     if check.without_target:
         answer, line = _without_target(submitted, runs, check)
-    elif check.fresh is not None:
-        scores = [ask_fresh(run, check, progress=progress) for run in runs]
-        answer, line = _fresh(submitted, scores)
     else:
-        sha, nonce = entry_sha256(submitted), check.nonce or secrets.token_hex(NONCE_BYTES)
-        outcomes = []
-        for run in runs:
-            qids = choose(list(run.rows), k=check.most, entry_sha=sha, nonce=nonce)
-            if not check.judgements:
-                outcomes.append(ask_again(run, qids, check, progress))
-            elif run.judgements:
-                outcomes.append(judge_again(run, qids, check, progress))
-        if not outcomes:
-            raise UsageError(f"{entry}: no judgements; only descriptions are judged")
-        whole = len(runs) == len(submitted.runs) and all(one.whole for one in outcomes)
-        answer, line = _asked_again(submitted, check, outcomes, nonce=nonce, whole=whole)
+        ask = _again if check.fresh is None else _fresh
+        answer, line = ask(submitted, runs, check, progress)
     if ledger is not None:
         append_line(Path(ledger), replace(line, by=by))
     return answer
@@ -123,9 +113,18 @@ def _checked(
     return {"entry": entry.id, "entry_sha256": sha} | answer, line
 
 
-def _asked_again(
-    entry: Entry, check: Recheck, outcomes: Sequence[Agreement], *, nonce: str, whole: bool
-) -> Checked:
+def _again(entry: Entry, runs: Sequence[Run], check: Recheck, progress: Progress) -> Checked:
+    sha, nonce = entry_sha256(entry), check.nonce or secrets.token_hex(NONCE_BYTES)
+    outcomes = []
+    for run in runs:
+        qids = choose(list(run.rows), k=check.most, entry_sha=sha, nonce=nonce)
+        if not check.judgements:
+            outcomes.append(ask_again(run, qids, check, progress))
+        elif run.judgements:
+            outcomes.append(judge_again(run, qids, check, progress))
+    if not outcomes:
+        raise UsageError(f"{entry.folder}: no judgements; only descriptions are judged")
+    whole = len(runs) == len(entry.runs) and all(one.whole for one in outcomes)
     event = "rejudge" if check.judgements else "rerun" if whole else "recheck"
     answer = {"nonce": nonce, "event": event, "tasks": [asdict(one) for one in outcomes]}
     asked, agreed = sum(one.asked for one in outcomes), sum(one.agreed for one in outcomes)
@@ -136,7 +135,8 @@ def _asked_again(
     return _checked(entry, answer, reason, tasks, details)
 
 
-def _fresh(entry: Entry, scores: Sequence[FreshScore]) -> Checked:
+def _fresh(entry: Entry, runs: Sequence[Run], check: Recheck, progress: Progress) -> Checked:
+    scores = [ask_fresh(run, check, progress=progress) for run in runs]
     rows = [one.as_json() for one in scores]
     answer = {"nonce": None, "event": "fresh", "tasks": rows}
     tasks = {one.task: (int(one.confirmed), 1) for one in scores}
@@ -189,3 +189,24 @@ def _runs(entry: Entry, tasks: Sequence[str]) -> list[Run]:
     if unknown := sorted(set(tasks) - paths.keys()):
         raise UsageError(f"{entry.folder} has no run of {unknown[0]}; it has {', '.join(paths)}")
     return [read_run(path) for task, path in paths.items() if not tasks or task in tasks]
+
+
+def _withheld_answer(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Check an entry in a process that holds no weights of a target; say how that ended."""
+    try:
+        return recheck(order["entry"], Recheck(**order["check"]))
+    except WithheldError as error:
+        return {"failed": str(error)}
+    except IntrospectBenchError as error:
+        return {"error": type(error).__name__, "said": str(error)}
+    except Exception as error:  # noqa: BLE001  whatever user code does when it lacks the target
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, WithheldError):
+            return {"failed": str(cause)}
+        return {"failed": f"it stopped with {type(error).__name__}: {str(error)[:300]}"}
+
+
+if __name__ == "__main__":  # the process that `ask_without_target` starts
+    guard_folders()
+    place = Path(sys.argv[1])
+    write_json_atomic(place / ANSWER, _withheld_answer(json.loads((place / ORDER).read_text())))

@@ -1,26 +1,43 @@
-"""An explainer or judges asked again; nothing that a submission names is ever loaded."""
+"""An explainer or judges asked again; nothing that a submission names is ever loaded.
+
+User code can be asked in a process that holds no weights of its suite's target.
+"""
 
 from __future__ import annotations
 
+import os
+import site
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...benchmark.cache import Progress
+from ...benchmark import errors
+from ...benchmark.cache import CACHE_VARIABLE, Progress, cache_dir
 from ...benchmark.endpoint.limits import EndpointSpec
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.evaluation.run import run as run_again
 from ...benchmark.evaluation.spec import RunSpec
 from ...benchmark.evaluation.text_models import TEXT_KINDS
+from ...benchmark.files import read_json, write_json_atomic
 from ...benchmark.metrics.verdicts import normalise_content
+from ...benchmark.models.fetch import prepared_dir, target_record
+from ...benchmark.models.targets import named_targets
+from ...benchmark.models.withheld import Withheld
 from ...benchmark.records import Answer, Replied
 from ...benchmark.registry import provided_tasks
 from ...benchmark.runs.header import OWN_CODE
 from ...benchmark.runs.run import MAX_ROWS, Run, read_replies
 from ...benchmark.scoring.grade import about
+from ...benchmark.suite.suite import Suite
 
+PROCESS = f"{__package__}.recheck"  # the module that runs there
+ORDER, ANSWER = "order.json", "answer.json"  # files through which the two processes speak
+SAID = ("UsageError", "MissingPartError", "IntegrityError", "CheckFailedError")
+"""Errors that say nothing about the explainer and are raised again here."""
 SAMPLE = 20  # queries of each task that are asked again unless more are wanted
 
 
@@ -67,12 +84,7 @@ class Agreement:
     differing: tuple[str, ...]  # ids of queries that did not come out the same
 
 
-def ask_again(
-    run: Run,
-    qids: Sequence[str],
-    check: Recheck,
-    progress: Progress,
-) -> Agreement:
+def ask_again(run: Run, qids: Sequence[str], check: Recheck, progress: Progress) -> Agreement:
     """Ask an explainer some queries of a run again and compare answers."""
     task, suite = about(run, check.suite)
     with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
@@ -81,41 +93,28 @@ def ask_again(
         check_same_explainer(run, again)
         new = {one.query.id: one for one in read_replies(again, task, suite)}
     old = {one.query.id: one for one in read_replies(run, task, suite)}
-    differing = tuple(qid for qid in qids if not _same(old[qid], new[qid]))
-    return Agreement(
-        task=task.name,
-        asked=len(qids),
-        agreed=len(qids) - len(differing),
-        identical=sum(old[qid].raw == new[qid].raw for qid in qids),
-        whole=len(qids) == len(run.rows),
-        differing=differing,
-    )
+    same = {qid: _same(old[qid], new[qid]) for qid in qids}
+    identical = sum(old[qid].raw == new[qid].raw for qid in qids)
+    return _agreement(run, len(qids), same, identical)
 
 
-def judge_again(
-    run: Run,
-    qids: Sequence[str],
-    check: Recheck,
-    progress: Progress,
-) -> Agreement:
+def judge_again(run: Run, qids: Sequence[str], check: Recheck, progress: Progress) -> Agreement:
     """Have a suite's judges judge some answers of a run again and compare what they find."""
     task, suite = about(run, check.suite)
     same = provided_tasks().judge_again(
-        run.path,
-        task,
-        suite,
-        qids=qids,
-        device=check.device,
-        progress=progress,
+        run.path, task, suite, qids=qids, device=check.device, progress=progress
     )
-    agreed = sum(same.values())
+    return _agreement(run, len(qids), dict(sorted(same.items())), sum(same.values()))
+
+
+def _agreement(run: Run, chosen: int, same: Mapping[str, bool], identical: int) -> Agreement:
     return Agreement(
-        task=task.name,
+        task=run.header.task.id,
         asked=len(same),
-        agreed=agreed,
-        identical=agreed,
-        whole=len(qids) == len(run.rows),
-        differing=tuple(sorted(qid for qid, equal in same.items() if not equal)),
+        agreed=sum(same.values()),
+        identical=identical,
+        whole=chosen == len(run.rows),
+        differing=tuple(qid for qid, equal in same.items() if not equal),
     )
 
 
@@ -220,3 +219,72 @@ def _same(old: Replied, new: Replied) -> bool:
         contents = {normalise_content(one.content) for one in (old.answer, new.answer)}
         return old.answer.changed == new.answer.changed and len(contents) == 1
     return old.answer == new.answer
+
+
+def ask_without_target(entry: Path, check: Recheck, run: Run) -> dict[str, Any]:
+    """Check an entry in a process of its own; return what `recheck` does, or why it could not."""
+    if run.header.explainer.kind != "custom":
+        raise UsageError(
+            f"{entry}: --without-target is for user code; the access of all else is set"
+        )
+    target = _target(about(run, check.suite)[1])
+    with tempfile.TemporaryDirectory(prefix="introspect-bench-") as work:
+        folder = Path(work)
+        options = asdict(replace(check, without_target=False, k=check.most))
+        write_json_atomic(folder / ORDER, {"entry": str(entry.absolute()), "check": options})
+        done = subprocess.run(
+            [sys.executable, "-m", PROCESS, work],
+            env={**os.environ, **target.as_environment(), **_places(folder, target)},
+            check=False,
+        )
+        if not (folder / ANSWER).is_file():
+            raise CheckFailedError(
+                f"{entry}: the process without {target.name} ended with exit code "
+                f"{done.returncode} and no answer; see what it wrote above"
+            )
+        answer = read_json(folder / ANSWER)
+    if answer.get("error") in SAID:
+        raise getattr(errors, answer["error"])(answer["said"])
+    return answer
+
+
+def _target(suite: Suite) -> Withheld:
+    """Return what is withheld of a suite's target: names, hashes and places on this machine."""
+    said = suite.manifest["target"]
+    name, hashes = str(said.get("name")), {str(one) for one in said["weights_sha256"].values()}
+    folders = [Path(said["location"])] if said.get("source") == "local" else []
+    spec = next((one for one in named_targets() if one.name == name), None)
+    if spec is not None and prepared_dir(spec).is_dir():
+        folders.append(prepared_dir(spec))
+        stamps = target_record(prepared_dir(spec))["files"]
+        hashes |= {stamp["sha256"] for file, stamp in stamps.items() if "safetensors" in file}
+    if said.get("source") == "hub":
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        folders.append(Path(HF_HUB_CACHE) / f"models--{said['location'].replace('/', '--')}")
+    places = [str(folder.absolute()) for folder in folders]
+    return Withheld(name=name, weights_sha256=sorted(hashes), folders=places)
+
+
+def _places(work: Path, target: Withheld) -> dict[str, str]:
+    """Return variables that lead to an empty home, and to a cache without the target."""
+    (work / "home").mkdir()
+    cache = work / "cache"
+    for member in _members(cache_dir()):
+        inside = _members(member) if member.name == "targets" else [member]
+        for one in inside if member.name != "downloads" else ():
+            if str(one.absolute()) not in target.folders:
+                link = cache / one.relative_to(cache_dir())
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(one.absolute())
+    home = Path.home()
+    return {
+        "HOME": str(work / "home"),
+        CACHE_VARIABLE: str(cache),
+        "HF_HOME": os.environ.get("HF_HOME", str(home / ".cache" / "huggingface")),
+        "PYTHONUSERBASE": site.getuserbase(),
+    }
+
+
+def _members(folder: Path) -> Iterator[Path]:
+    return iter(sorted(folder.iterdir()) if folder.is_dir() else ())

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     )
     from .benchmark.suite.split import data_split
     from .citation import cite
-    from .leaderboard.report.pairs import board_report
-    from .leaderboard.report.scaling import board_scaling
+    from .leaderboard.report.report import board_report
+    from .leaderboard.report.studies import board_scaling
     from .leaderboard.site.folder import board_build, board_check, board_diff
     from .leaderboard.submissions.submit import submit
     from .leaderboard.submissions.validate import validate_all
@@ -110,8 +110,8 @@ _PLACES = {
     "board_build": "introspect_bench.leaderboard.site.folder:board_build",
     "board_check": "introspect_bench.leaderboard.site.folder:board_check",
     "board_diff": "introspect_bench.leaderboard.site.folder:board_diff",
-    "board_report": "introspect_bench.leaderboard.report.pairs:board_report",
-    "board_scaling": "introspect_bench.leaderboard.report.scaling:board_scaling",
+    "board_report": "introspect_bench.leaderboard.report.report:board_report",
+    "board_scaling": "introspect_bench.leaderboard.report.studies:board_scaling",
     "check_nulls": "introspect_bench.tasks.nulls.command:check_nulls",
     "check_score": "introspect_bench.benchmark.scoring.score:check_score",
     "cite": "introspect_bench.citation:cite",

@@ -15,7 +15,7 @@ from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.select import find_suite
 from introspect_bench.leaderboard.site.render import render
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
-from introspect_bench.leaderboard.submissions.suspicion import suspicion
+from introspect_bench.leaderboard.submissions.validate import suspicion
 from introspect_bench.leaderboard.verification.ledger import Line, append_line
 
 NO_WEIGHTS = "says that it was made from toy-target, but loaded none of its weight files"
@@ -124,7 +124,7 @@ def test_above_the_best_oracle_warns_whatever_the_class() -> None:
         ("replays", 0.98, True),
         ("oracle", 0.98, False),
     ):
-        said = suspicion(value, access, task, suite, "test")
+        said = suspicion(value, access, task, suite)
         assert (said is not None) is warned
         assert value < 0.9 or said is None or "above the best oracle" in said
 

@@ -13,6 +13,7 @@ from program import Call, the_sentence
 from tiny_entries import as_control, as_model, forge, make_entry, set_field
 from tiny_submissions import TASKS, board_of, commit_all, edit, folder_of, rows_of
 
+from introspect_bench.benchmark.errors import MissingPartError
 from introspect_bench.leaderboard.site.board import Estimate
 from introspect_bench.leaderboard.submissions.entries import entry_sha256, read_entry
 from introspect_bench.leaderboard.verification.ledger import Line, append_line
@@ -113,6 +114,34 @@ def test_a_changed_score_in_the_cache_is_computed_again(
         path.write_bytes(changed)
     assert build(call, "-o", "after")[0] == 0
     assert Path("after/index.html").read_bytes() == Path("before/index.html").read_bytes()
+
+
+def test_a_cache_that_cannot_be_written_stops_no_build(
+    submissions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = as_control(folder_of(submissions, "constant"))
+    as_model(folder_of(submissions, "nearest-neighbour"), vector_use=control.name)
+    before = board_of(submissions, use_cache=False)
+    assert before.suites[0].worth  # tests are kept too
+
+    def full(*_: object) -> None:
+        raise MissingPartError("no disk space left")
+
+    monkeypatch.setattr("introspect_bench.benchmark.files.write_derived", full)
+    assert board_of(submissions) == before
+
+
+@pytest.mark.parametrize("n", [1_000, 2_000])
+def test_a_long_reply_is_cut_where_it_is_shown(call: Call, submissions: Path, n: int) -> None:
+    def long(rows: list[dict[str, Any]]) -> None:
+        rows[1]["raw"] = "x" * n
+
+    forge(folder_of(submissions, "constant"), long, name="input-ablations.jsonl")
+    assert build(call)[0] == 0
+    shown = "".join(path.read_text() for path in Path("site/q").iterdir())
+    assert "x" * 1_000 in shown
+    assert ("characters in all" in shown) == (n > 1_000)
+    assert n == 1_000 or f" … ({n} characters in all)" in shown
 
 
 def test_other_replies_are_not_found_in_the_cache(submissions: Path) -> None:

@@ -14,8 +14,9 @@ from tiny_entries import as_control, as_model, forge, rows_of, write_rows
 
 import introspect_bench as ib
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.leaderboard.report.report import Contrast, report
+from introspect_bench.leaderboard.report.report import report
 from introspect_bench.leaderboard.report.trainings import Trainings, trainings_table
+from introspect_bench.leaderboard.site.contrasts import Contrast
 
 
 def folder_of(root: Path, name: str) -> Path:

@@ -13,9 +13,9 @@ from program import ABLATIONS, PATCHING, Call, one_run, the_sentence
 from tiny_entries import CONTACT, rows_of, write_rows
 
 import introspect_bench as ib
-from introspect_bench.benchmark.errors import CheckFailedError
+from introspect_bench.benchmark.errors import CheckFailedError, UsageError
 from introspect_bench.leaderboard.submissions.entries import find_entries, read_entry
-from introspect_bench.leaderboard.submissions.submit import Statement
+from introspect_bench.leaderboard.submissions.submit import Statement, read_text
 
 WORDS = ("--name", "Acme/Model-1", "--contact", CONTACT, "--declare", "--suite", "toy")
 
@@ -223,6 +223,13 @@ def test_a_full_disk_leaves_no_half_entry(call: Call, monkeypatch: pytest.Monkey
 def test_statements_are_asked_for_in_python_too(call: Call) -> None:
     with pytest.raises(CheckFailedError, match="--declare"):
         ib.submit([one_run(call)], Statement(name="a/b", contact=CONTACT), suite="toy")
+
+
+def test_a_text_that_is_too_long_is_not_said_to_be_of_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "cite.bib"
+    path.write_text("\u00e9" * 10_001, "utf-8")  # 20,002 bytes; a limit cuts a character in two
+    with pytest.raises(UsageError, match="more than 20000 bytes"):
+        read_text(path)
 
 
 def test_a_report_is_written_and_names_line_expectation_and_fix(call: Call) -> None:

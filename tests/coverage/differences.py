@@ -38,7 +38,7 @@ from introspect_bench.benchmark.metrics.paired import (
 )
 from introspect_bench.benchmark.metrics.verdicts import ScoreTable, Table
 from introspect_bench.benchmark.scoring.scale import Scale
-from introspect_bench.leaderboard.ranking.ranking import Headline, overall, told_apart
+from introspect_bench.leaderboard.site.ranking import Headline, overall, told_apart
 
 SHARED, OWN = 0.8, 0.6
 """Standard deviations of a group's difficulty, on the scale of a standard normal answer."""

@@ -21,9 +21,8 @@ from introspect_bench.benchmark.files import write_json_atomic
 from introspect_bench.benchmark.records import ACCESS
 from introspect_bench.benchmark.runs.header import Header
 from introspect_bench.leaderboard.site.folder import board_build
-from introspect_bench.leaderboard.submissions.comment import read_report, render_comment
+from introspect_bench.leaderboard.submissions.comment import SCHEMA, read_report, render_comment
 from introspect_bench.leaderboard.submissions.findings import worst_exit_code
-from introspect_bench.leaderboard.submissions.pull_request import SCHEMA
 from introspect_bench.leaderboard.submissions.schema import KINDS, EntryFields
 from introspect_bench.leaderboard.submissions.validate import check_entry, validate_all
 

@@ -19,6 +19,7 @@ from introspect_bench.leaderboard.submissions.schema import (
     entry_schema,
     field_problems,
 )
+from introspect_bench.leaderboard.submissions.text_rules import HOSTS, link_problem
 
 PATH = Path(introspect_bench.leaderboard.__file__).parent / "entry.schema.json"
 PUBLISHED = jsonschema.Draft202012Validator(json.loads(PATH.read_text()))
@@ -126,6 +127,12 @@ def test_a_contact_is_a_mail_a_link_or_the_repository(contact: str) -> None:
     fields = SOUND | {"contact": contact}
     assert field_problems(fields) == []
     assert PUBLISHED.is_valid(fields)
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS | {"zenodo.org"}))
+def test_every_host_of_the_list_is_linked_to(host: str) -> None:
+    assert link_problem(f"https://{host}/x") is None
+    assert "." in host.strip(".")
 
 
 @pytest.mark.parametrize(("name", "value"), STRICTER)

@@ -6,7 +6,7 @@ import pytest
 
 from introspect_bench.baselines import BASELINES
 from introspect_bench.benchmark.suite.select import shipped_suite
-from introspect_bench.leaderboard.submissions.names import official
+from introspect_bench.leaderboard.submissions.copies import official
 
 
 @pytest.mark.parametrize(

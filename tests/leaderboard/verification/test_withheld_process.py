@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from introspect_bench.benchmark.models.withheld import WithheldError
-from introspect_bench.leaderboard.verification import withheld_process
+from introspect_bench.leaderboard.verification import recheck
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ def test_what_user_code_raises_is_said(
     def fails(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(withheld_process, "recheck", fails)
-    assert withheld_process._answer({"entry": "e", "check": {}}) == said
+    monkeypatch.setattr(recheck, "recheck", fails)
+    assert recheck._withheld_answer({"entry": "e", "check": {}}) == said
 
 
 def test_an_expected_error_keeps_its_type(tmp_path: Path) -> None:
-    said = withheld_process._answer({"entry": str(tmp_path / "nowhere"), "check": {}})
+    said = recheck._withheld_answer({"entry": str(tmp_path / "nowhere"), "check": {}})
     assert said["error"] in ("UsageError", "IntegrityError", "CheckFailedError")
     assert "nowhere" in said["said"]

@@ -11,7 +11,7 @@ import pytest
 from introspect_bench.benchmark.scoring.scale import Scale
 from introspect_bench.benchmark.suite.suite import Suite
 from introspect_bench.benchmark.task import Task
-from introspect_bench.leaderboard.ranking.ranking import Headline, scales_of, standings
+from introspect_bench.leaderboard.site.ranking import Headline, scales_of, standings
 
 SCALES = {"a": Scale(floor=0.1, ceiling=0.9), "b": Scale(floor=0.0, ceiling=0.5)}
 

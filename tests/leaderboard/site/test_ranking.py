@@ -11,7 +11,7 @@ import pytest
 
 from introspect_bench.benchmark.metrics.verdicts import FloatArray
 from introspect_bench.benchmark.scoring.scale import Scale
-from introspect_bench.leaderboard.ranking.ranking import (
+from introspect_bench.leaderboard.site.ranking import (
     Headline,
     overall,
     rank_intervals,
