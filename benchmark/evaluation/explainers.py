@@ -23,16 +23,14 @@ from ..errors import IntrospectBenchError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..models.fetch import prepare_target
 from ..models.targets import TargetSpec, find_name, home_folder, named_targets
-from ..plugins import installed
 from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
-from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
+from ..registry import BASELINE, REFERENCE, find_baseline, installed, provided_baselines
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
-from .lm_eval_models import LM_EVAL, check_lm_eval
 from .objects import code_of, declared_identity, object_card
 from .spec import SPREAD, RunSpec
-from .text_models import ENDPOINT, TEXT_KINDS, check_endpoint
+from .text_models import ENDPOINT, LM_EVAL, TEXT_KINDS, check_endpoint, check_lm_eval
 
 PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
 PAPER_STOPS = (" [END]", "\n", ">>>.")  # Texts that end a reply there

@@ -28,8 +28,7 @@ from ..runs.writer import Resume, RunWriter, check_run_file, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
 from ..team import team
-from .check_reply import check_reply
-from .reply_row import reply_fields
+from .reply_row import check_reply, reply_fields
 from .spec import GENERATION
 from .text_models import TEXT_KINDS
 

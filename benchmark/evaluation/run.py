@@ -28,12 +28,9 @@ from .explainers import (
     load_explainer,
     under_protocol,
 )
-from .lm_eval_models import LM_EVAL
 from .predict import check_run, predict
 from .spec import SPREAD, RunSpec
-from .text_models import ENDPOINT
-
-TEXT_MODELS = (LM_EVAL, ENDPOINT)  # How names start of models that others run
+from .text_models import TEXT_MODELS
 
 
 class RefusedTasksError(UsageError):
