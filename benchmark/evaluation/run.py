@@ -39,8 +39,7 @@ class RefusedTasksError(UsageError):
     def __init__(self, message: str, runs: tuple[Run, ...]) -> None:
         """Say which tasks and why, and keep the runs that ended."""
         super().__init__(message)
-        self.runs = runs
-        """What the run files of the other tasks hold."""
+        self.runs = runs  # What the run files of the other tasks hold
 
 
 def run(
