@@ -113,11 +113,6 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def default_shots(model: str) -> int:
-    """Return how many solved queries a model's prompts show by default."""
-    return find_baseline(model).shots if model.startswith(BASELINE) else 0
-
-
 def check_model(request: RunSpec, task: Task) -> None:
     """Refuse a model that cannot be loaded, by its name alone; loads and downloads nothing."""
     model = request.model
@@ -220,7 +215,7 @@ def _load_local(
         family=request.family or request.protocol,
         stops=None if request.protocol is None else PAPER_STOPS,
         base=request.base,
-        decoding=request.decoding,
+        decoding=request.decoding if request.protocol is None else GREEDY,
         target=None if target is None else target.name,
         **request.generation,
         **{name: getattr(request, name) for name in SPREAD},
@@ -236,12 +231,13 @@ def _load_local(
 
 
 def asked_by(
-    task: Task, explainer: Explainer, card: ExplainerCard
+    request: RunSpec, task: Task, explainer: Explainer, card: ExplainerCard
 ) -> tuple[Explainer, ExplainerCard]:
     """Return a loaded explainer, and its card, as one task asks it.
 
     Vectors enter as is said of the task. Decoding `compared` takes verdicts from two replies; where
-    a task has no vectors it is `whole-reply` for a task with verdicts, else `greedy`.
+    a task has no vectors it is `whole-reply` for a task with verdicts, else `greedy`. Replies under
+    the paper's protocol are as long as there.
     """
     if card.kind != "local":
         return explainer, card
@@ -251,28 +247,16 @@ def asked_by(
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)
     settings = {**card.settings, "injection": explainer.settings()["injection"]}
-    card = dataclasses.replace(card, settings=settings)
-    if card.settings.get("decoding") != COMPARED:
-        return explainer, card
-    if task.uses_vector and task.openings:
-        return Compared(explainer, task), card
-    decoding = WHOLE if task.openings else GREEDY
-    settings = settings | {"decoding": decoding}
-    return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
-
-
-def under_protocol(
-    request: RunSpec, task: Task, explainer: Explainer, card: ExplainerCard
-) -> tuple[Explainer, ExplainerCard]:
-    """Return a loaded explainer, and its card, with replies as long as in the paper."""
-    if card.kind != "local":
-        return explainer, card
-    from ..backends.explainer.local import LocalExplainer
-
-    assert isinstance(explainer, LocalExplainer)
-    n = request.max_new_tokens or PAPER_LONGEST[task.name]
-    settings = {**card.settings, "max_new_tokens": n}
-    return explainer.limited(n), dataclasses.replace(card, settings=settings)
+    if request.protocol is not None:
+        settings["max_new_tokens"] = request.max_new_tokens or PAPER_LONGEST[task.name]
+        explainer = explainer.limited(settings["max_new_tokens"])
+    compared = settings.get("decoding") == COMPARED
+    if compared and task.uses_vector and task.openings:
+        return Compared(explainer, task), dataclasses.replace(card, settings=settings)
+    if compared:
+        settings["decoding"] = WHOLE if task.openings else GREEDY
+        explainer = explainer.decoded(settings["decoding"])
+    return explainer, dataclasses.replace(card, settings=settings)
 
 
 def harness_access(explainer: ExplainerCard | Answering, queries: Iterable[Query]) -> str:

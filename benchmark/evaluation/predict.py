@@ -24,27 +24,13 @@ from ..prompts import PromptSpec, build_prompts, cut_batches, prompt_sha256, ren
 from ..records import Completion, Prompt, Query
 from ..runs import provenance
 from ..runs.header import Answering, Asked, Environment, Generation, Header, Package, Target
-from ..runs.writer import Resume, RunWriter, check_run_file, open_run
+from ..runs.writer import Resume, RunWriter, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
 from ..team import team
 from .reply_row import check_reply, reply_fields
 from .spec import GENERATION
 from .text_models import TEXT_KINDS
-
-
-def check_run(
-    spec: PromptSpec,
-    out: Path,
-    *,
-    resume: Resume,
-    settings: Mapping[str, Any],
-    generation: Mapping[str, Any],
-) -> None:
-    """Refuse what `predict` would refuse whoever answers; loads and writes nothing."""
-    card = ExplainerCard(name="", kind="", settings=settings)
-    header = make_header(spec, spec.select(), card, generation=generation)
-    check_run_file(out, header.to_json(), resume=resume)
 
 
 def predict(
