@@ -108,7 +108,7 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"explainer argument {word!r}: expected key=value, each key once")
         try:
             found[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # also a number of too many digits
             found[key] = value
     return found
 

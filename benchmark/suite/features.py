@@ -131,7 +131,7 @@ def _check(found: Arrays, part: str, n_queries: int, where: str) -> None:
     expected = {**PARTS[part], **of_layers}
     if found.keys() != expected.keys():
         raise IntegrityError(f"{where}: tensors are {sorted(found)}, expected {sorted(expected)}")
-    n_layers = len(found["layers"]) if of_layers else 0
+    n_layers = found["layers"].size if of_layers else 0
     for name, (dtype, shape) in expected.items():
         value, n, of = found[name], n_queries, "queries"
         if name in of_layers:

@@ -193,6 +193,7 @@ def test_replies_by_id_in_csv(suite: Path, call: Call) -> None:
         ("jsonl", '{"row": 0, "raw": ""}\n' * 2, ":2: a second reply to query "),
         ("jsonl", "{]\n", ":1: not valid JSON"),
         ("csv", "row,raw\n-1,x\n", ":2: '-1' is no query of this split"),
+        ("csv", f"row,raw\n{'9' * 5_000},x\n", ":2: '9999"),
         ("csv", "row\n1\n", ":2: expected `raw`"),
         ("csv", 'row,raw\n1,"x\n', "not CSV in UTF-8"),
         ("csv", "", "holds no replies"),
