@@ -79,10 +79,6 @@ def predict(
     return out
 
 
-_TARGET = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
-_PUBLIC_TARGET = ("source", "location", "revision", "licence", "n_layers", "d_model")
-
-
 def make_header(
     spec: PromptSpec,
     selected: Sequence[Query],
@@ -133,8 +129,10 @@ def make_header(
 
 def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a header says of a target; of a folder not its `location`, which is a path."""
-    public = _PUBLIC_TARGET if target.get("source") in ("hub", "wheel") else ()
-    return {name: target[name] for name in (*_TARGET, *public) if name in target}
+    names = ["name", "weights_sha256", "tensors_sha256", "tokenizer_sha256"]
+    if target.get("source") in ("hub", "wheel"):
+        names += ["source", "location", "revision", "licence", "n_layers", "d_model"]
+    return {name: target[name] for name in names if name in target}
 
 
 def key_base(header: Header) -> str:
