@@ -16,8 +16,8 @@ from ...benchmark import errors
 from ...benchmark.cache import CACHE_VARIABLE, cache_dir
 from ...benchmark.errors import CheckFailedError, UsageError
 from ...benchmark.files import read_json, write_json_atomic
-from ...benchmark.models.fetch import prepared_dir, target_record
-from ...benchmark.models.targets import named_targets
+from ...benchmark.models.fetch import prepared_dir
+from ...benchmark.models.targets import named_targets, target_record
 from ...benchmark.models.withheld import Withheld
 from ...benchmark.runs.run import Run
 from ...benchmark.scoring.grade import about
