@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import files
 from .errors import UsageError
 from .files import canonical_json, sha256_bytes, write_error
 
@@ -70,7 +69,7 @@ def locked(
             progress("waiting for another process")
             lock.acquire()
     except OSError as error:
-        raise files.write_error(path, error) from error
+        raise write_error(path, error) from error
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MAX_LINE_BYTES = 1 << 20  # Longest JSONL line, unless the caller sets another limit
-MAX_JSON_BYTES = 16 << 20
 MAX_DEPTH = 32  # Deepest nesting of objects and arrays accepted
 MAX_INTEGER_CHARS = 19  # Longest integer, sign included: everything below 10**18 in size
 
@@ -93,8 +93,6 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
         value = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{where}: not UTF-8 at byte {error.start}") from error
-    except RecursionError as error:
-        raise IntegrityError(f"{where}: nested too deeply") from error
     except ValueError as error:
         raise IntegrityError(f"{where}: not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -153,7 +151,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_json(
-    path: Path, *, max_bytes: int = MAX_JSON_BYTES, sha256: str | None = None
+    path: Path, *, max_bytes: int = 16 << 20, sha256: str | None = None
 ) -> dict[str, Any]:
     """Read a file that holds one JSON object, at most `max_bytes`, of the given sha256."""
     with open_regular(path) as stream:
@@ -219,41 +217,43 @@ def write_safetensors_atomic(path: Path, tensors: Mapping[str, npt.NDArray[Any]]
 
 def write_error(path: Path, error: OSError) -> MissingPartError:
     """Turn a failed write into the error a user sees."""
+    advice = f"{error.strerror}; check the path and its permissions"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         advice = "no disk space left; free some and run the same command again"
-    else:
-        advice = f"{error.strerror}; check the path and its permissions"
     return MissingPartError(f"cannot write {path}: {advice}")
 
 
-def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:
-    temporary = beside(path)
+@contextlib.contextmanager
+def replacing(path: Path, partial: Path) -> Iterator[Path]:
+    """Yield `partial`, a file or folder to make: it is renamed to `path`, or removed if that fails.
+
+    A failed write is a MissingPartError; the rename survives a power cut.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            for chunk in chunks:
-                stream.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        _sync_directory(path.parent)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+        if hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+            descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except MissingPartError:
+        raise
     except OSError as error:
         raise write_error(path, error) from error
     finally:
-        # After a rename, or under a folder that could not be made, there is nothing to remove.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        with contextlib.suppress(OSError):  # after the rename there is nothing to remove
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
 
 
-def _sync_directory(path: Path) -> None:
-    """Make a rename survive a power cut; the file's own fsync does not cover its name."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_atomic(path: Path, chunks: Iterable[bytes]) -> None:
+    with replacing(path, beside(path)) as partial, partial.open("wb") as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _nesting(data: bytes) -> int:

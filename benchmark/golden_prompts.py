@@ -37,13 +37,13 @@ _TURNS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "<|im_start|>assistant\n{% if enable_thinking %}<think>\n{% endif %}"
 )
+# How a prompt is laid out, and the chat template
 FORMS: Mapping[str, str | None] = {
     "plain": None,
     "chat": _TURNS,
     "chat without system turns": "{% if messages[0].role == 'system' %}{{ refuse() }}{% endif %}"
     + _TURNS,
 }
-"""How a prompt is laid out, and the chat template."""
 SELFIE_TEMPLATE = f'What is the meaning of "{SLOT}"? The meaning of "{SLOT}" is "'
 
 

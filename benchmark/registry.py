@@ -1,13 +1,16 @@
-"""Tasks, suites and baselines by name, from modules that are imported when first asked for."""
+"""Tasks, suites and baselines by name, from modules that are imported when first asked for.
+
+What other installed packages bring are entry points of the groups `introspect_bench.KIND`.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from .errors import UsageError
-from .plugins import installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline/"  # How the name of a baseline starts
 REFERENCE = "reference/"  # How the name of a trained explainer that ships with the package starts
+
+Kind = Literal["tasks", "explainers", "targets", "judges"]  # Of what other packages bring
 
 _MODULES: dict[str, str] = {}
 
@@ -92,6 +97,27 @@ def provided_baselines() -> Baselines:
     return cast(Baselines, _module("baselines"))
 
 
+@functools.cache
+def installed(kind: Kind) -> dict[str, Any]:
+    """What packages bring of a kind, by name: a `Task`, a class, a `TargetSpec`, a judge's maker.
+
+    UsageError: one cannot be loaded, or two have the same name.
+    """
+    found: dict[str, Any] = {}
+    for point in entry_points(group=f"introspect_bench.{kind}"):
+        package = point.dist.name if point.dist else point.value
+        if point.name in found:
+            raise UsageError(f"{kind}: {package} and another package both bring '{point.name}'")
+        try:
+            found[point.name] = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"{package}: its {point.value} cannot be loaded: {type(error).__name__}: {error}; "
+                f"mend or remove {package}"
+            ) from error
+    return found
+
+
 def tasks() -> tuple[Task, ...]:
     """Every task: ours, then those of other packages."""
     own, more = provided_tasks().TASKS, installed("tasks")
@@ -103,16 +129,6 @@ def tasks() -> tuple[Task, ...]:
 def suites() -> tuple[str, ...]:
     """Names of the frozen suites that ship with the package."""
     return provided_tasks().SUITES
-
-
-def suite_root(suite: str, task: str) -> Path:
-    """Folder of a frozen suite's task, at the task's present version."""
-    return provided_tasks().suite_root(suite, task)
-
-
-def pins() -> dict[str, str]:
-    """Sha256 of every frozen manifest by `SUITE/TASK/VERSION`."""
-    return provided_tasks().pins()
 
 
 def get_task(name: str) -> Task:

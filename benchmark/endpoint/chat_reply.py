@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Words of servers for text that they do not give out
 FILTERS = ("content_filter", "content_policy_violation")
-"""Words of servers for text that they do not give out."""
-FILTERED = "content filter"
-"""Why such a reply holds no text, or not all of it."""
+FILTERED = "content filter"  # Why such a reply holds no text, or not all of it
 MAX_TOKENS = 10**9  # Of one prompt or reply, as in a run file
 
 

@@ -34,12 +34,12 @@ SECRET_CHARS = 8  # Length from which a key is a secret
 BYTES_PER_TOKEN = 3  # To estimate prompts, rather too long
 
 _RETRIED = frozenset({408, 409, 425, 429})  # Statuses below 500 that pass; from 500 on all do
+# What to do about a field that a server refuses
 _HINTS = {
     "response_format": "ask without a structured reply",
     "max_tokens": "give --explainer-args max_tokens=null max_completion_tokens=N",
     "temperature": "give --explainer-args temperature=null",
 }
-"""What to do about a field that a server refuses."""
 
 
 class RefusedError(UsageError):
@@ -83,8 +83,8 @@ class EndpointClient:
         """Prepare to ask; nothing is sent yet. `who` begins errors; without `key_env` no key."""
         url = read_address(spec.url)
         self.spec, self.who, self.limits = spec, who, Limits(spec, clock)
+        # Hash of the address, for keys of cached replies only
         self.server_sha256 = sha256_bytes(str(url).encode())
-        """Hash of the address, for keys of cached replies only."""
         self._key = read_key(spec.key_env)
         if self._key and is_open(url):
             raise UsageError(

@@ -64,8 +64,8 @@ class Limits:
     def __init__(self, spec: EndpointSpec, clock: Callable[[], float] = time.monotonic) -> None:
         """Start with nothing spent; `clock` gives seconds."""
         self.spec, self._clock = spec, clock
+        # Cost of all replies so far, and at most of what failed and may have been charged
         self.spent = 0.0
-        """Cost of all replies so far, and at most of what failed and may have been charged."""
         self._held: list[float] = []  # at most, of requests under way
         self._free = 0.0  # when the next request may be sent
         self._changed = Condition()

@@ -23,16 +23,14 @@ from ..errors import IntrospectBenchError, UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..models.fetch import prepare_target
 from ..models.targets import TargetSpec, find_name, home_folder, named_targets
-from ..plugins import installed
 from ..records import COMPARED, GREEDY, ORACLE, UNDECLARED, WHOLE, Query
-from ..registry import BASELINE, REFERENCE, find_baseline, provided_baselines
+from ..registry import BASELINE, REFERENCE, find_baseline, installed, provided_baselines
 from ..runs.header import Answering, local_access, widest
 from ..suite.suite import Suite
 from ..task import Task
-from .lm_eval_models import LM_EVAL, check_lm_eval
 from .objects import code_of, declared_identity, object_card
 from .spec import SPREAD, RunSpec
-from .text_models import ENDPOINT, TEXT_KINDS, check_endpoint
+from .text_models import ENDPOINT, LM_EVAL, TEXT_KINDS, check_endpoint, check_lm_eval
 
 PAPER_LONGEST = {"feature-descriptions": 20, "activation-patching": 50, "input-ablations": 50}
 PAPER_STOPS = (" [END]", "\n", ">>>.")  # Texts that end a reply there
@@ -110,14 +108,9 @@ def parse_arguments(words: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"explainer argument {word!r}: expected key=value, each key once")
         try:
             found[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # also a number of too many digits
             found[key] = value
     return found
-
-
-def default_shots(model: str) -> int:
-    """Return how many solved queries a model's prompts show by default."""
-    return find_baseline(model).shots if model.startswith(BASELINE) else 0
 
 
 def check_model(request: RunSpec, task: Task) -> None:
@@ -222,7 +215,7 @@ def _load_local(
         family=request.family or request.protocol,
         stops=None if request.protocol is None else PAPER_STOPS,
         base=request.base,
-        decoding=request.decoding,
+        decoding=request.decoding if request.protocol is None else GREEDY,
         target=None if target is None else target.name,
         **request.generation,
         **{name: getattr(request, name) for name in SPREAD},
@@ -238,12 +231,13 @@ def _load_local(
 
 
 def asked_by(
-    task: Task, explainer: Explainer, card: ExplainerCard
+    request: RunSpec, task: Task, explainer: Explainer, card: ExplainerCard
 ) -> tuple[Explainer, ExplainerCard]:
     """Return a loaded explainer, and its card, as one task asks it.
 
     Vectors enter as is said of the task. Decoding `compared` takes verdicts from two replies; where
-    a task has no vectors it is `whole-reply` for a task with verdicts, else `greedy`.
+    a task has no vectors it is `whole-reply` for a task with verdicts, else `greedy`. Replies under
+    the paper's protocol are as long as there.
     """
     if card.kind != "local":
         return explainer, card
@@ -253,28 +247,16 @@ def asked_by(
     assert isinstance(explainer, LocalExplainer)
     explainer = explainer.for_task(task.name)
     settings = {**card.settings, "injection": explainer.settings()["injection"]}
-    card = dataclasses.replace(card, settings=settings)
-    if card.settings.get("decoding") != COMPARED:
-        return explainer, card
-    if task.uses_vector and task.openings:
-        return Compared(explainer, task), card
-    decoding = WHOLE if task.openings else GREEDY
-    settings = settings | {"decoding": decoding}
-    return explainer.decoded(decoding), dataclasses.replace(card, settings=settings)
-
-
-def under_protocol(
-    request: RunSpec, task: Task, explainer: Explainer, card: ExplainerCard
-) -> tuple[Explainer, ExplainerCard]:
-    """Return a loaded explainer, and its card, with replies as long as in the paper."""
-    if card.kind != "local":
-        return explainer, card
-    from ..backends.explainer.local import LocalExplainer
-
-    assert isinstance(explainer, LocalExplainer)
-    n = request.max_new_tokens or PAPER_LONGEST[task.name]
-    settings = {**card.settings, "max_new_tokens": n}
-    return explainer.limited(n), dataclasses.replace(card, settings=settings)
+    if request.protocol is not None:
+        settings["max_new_tokens"] = request.max_new_tokens or PAPER_LONGEST[task.name]
+        explainer = explainer.limited(settings["max_new_tokens"])
+    compared = settings.get("decoding") == COMPARED
+    if compared and task.uses_vector and task.openings:
+        return Compared(explainer, task), dataclasses.replace(card, settings=settings)
+    if compared:
+        settings["decoding"] = WHOLE if task.openings else GREEDY
+        explainer = explainer.decoded(settings["decoding"])
+    return explainer, dataclasses.replace(card, settings=settings)
 
 
 def harness_access(explainer: ExplainerCard | Answering, queries: Iterable[Query]) -> str:

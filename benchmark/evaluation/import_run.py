@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def _rows(path: Path, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
         table = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         for row in table:
             kept: dict[str, Any] = {name: row[name] for name in ("id", "row") if row.get(name)}
-            if "row" in kept and kept["row"].isascii() and kept["row"].isdigit():
+            if re.fullmatch("[0-9]{1,18}", kept.get("row", "")):
                 kept["row"] = int(kept["row"])
             yield table.line_num, kept | {"raw": row.get("raw")}
     except (csv.Error, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from typing import Any
 from ..errors import UsageError
 from ..explainer import Explainer, ExplainerCard
 from ..files import canonical_json, sha256_bytes, sha256_file
-from .local_modules import local_imports
 
 _PROCESS = uuid.uuid4().hex
 
@@ -69,7 +69,7 @@ def code_of(kind: Any, module: ModuleType | None = None) -> dict[str, Any]:
         return {"source_sha256": sha256_bytes(compiled.encode())}
     settings: dict[str, Any] = {"source_sha256": sha256_file(source)}
     name = getattr(module.__spec__, "name", None) or source.stem  # a script is called __main__
-    if source.suffix == ".py" and (others := local_imports(name, source)):
+    if source.suffix == ".py" and (others := _local_imports(name, source)):
         settings["imports_sha256"] = others
     return settings
 
@@ -111,3 +111,55 @@ def _plain(value: Any, exact: bool) -> Any:
     if hasattr(value, "tobytes"):  # an array
         return sha256_bytes(value.tobytes())
     return [type(value).__qualname__, *((_PROCESS, id(value)) if exact else ())]
+
+
+def _local_imports(module: str, source: Path) -> dict[str, str]:
+    """Return the sha256 of every other local file that a module comes to import, by module name.
+
+    Imports inside functions count, those made from a computed name cannot be seen. Local is what
+    lies in the folder that the module is imported from; where packages are installed, in its own
+    package.
+    """
+    depth = module.count(".") + (source.name == "__init__.py")
+    root = source.absolute().parents[depth]
+    installed = {"site-packages", "dist-packages"} & {*root.parts}
+    own = module.partition(".")[0]
+    found: dict[str, Path] = {}
+    todo = [(module, source)]
+    while todo:
+        name, path = todo.pop()
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for other in _imported(path.read_bytes(), package):
+            place = _place(root, other)
+            if place is None or other == module or other in found:
+                continue
+            if installed and other.partition(".")[0] != own:
+                continue
+            found[other] = place
+            todo.append((other, place))
+    return {name: sha256_file(path) for name, path in sorted(found.items())}
+
+
+def _imported(source: bytes, package: str) -> Iterator[str]:
+    """Every dotted name that a source may import, with the packages around it."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # it can't be imported either
+        return
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}".lstrip(".") for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
+def _place(root: Path, name: str) -> Path | None:
+    stem = root.joinpath(*name.split("."))
+    places = (stem / "__init__.py", stem.with_name(f"{stem.name}.py"))
+    return next((path for path in places if path.is_file()), None)

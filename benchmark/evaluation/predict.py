@@ -24,28 +24,13 @@ from ..prompts import PromptSpec, build_prompts, cut_batches, prompt_sha256, ren
 from ..records import Completion, Prompt, Query
 from ..runs import provenance
 from ..runs.header import Answering, Asked, Environment, Generation, Header, Package, Target
-from ..runs.writer import Resume, RunWriter, check_run_file, open_run
+from ..runs.writer import Resume, RunWriter, open_run
 from ..suite.select import ids_sha256, suite_fields
 from ..task import Task
 from ..team import team
-from .check_reply import check_reply
-from .reply_row import reply_fields
+from .reply_row import check_reply, reply_fields
 from .spec import GENERATION
 from .text_models import TEXT_KINDS
-
-
-def check_run(
-    spec: PromptSpec,
-    out: Path,
-    *,
-    resume: Resume,
-    settings: Mapping[str, Any],
-    generation: Mapping[str, Any],
-) -> None:
-    """Refuse what `predict` would refuse whoever answers; loads and writes nothing."""
-    card = ExplainerCard(name="", kind="", settings=settings)
-    header = make_header(spec, spec.select(), card, generation=generation)
-    check_run_file(out, header.to_json(), resume=resume)
 
 
 def predict(
@@ -92,10 +77,6 @@ def predict(
             for writer in writers:
                 finish(writer, spec.task, explainer)
     return out
-
-
-_TARGET = ("name", "weights_sha256", "tensors_sha256", "tokenizer_sha256")
-_PUBLIC_TARGET = ("source", "location", "revision", "licence", "n_layers", "d_model")
 
 
 def make_header(
@@ -148,8 +129,10 @@ def make_header(
 
 def _target_fields(target: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a header says of a target; of a folder not its `location`, which is a path."""
-    public = _PUBLIC_TARGET if target.get("source") in ("hub", "wheel") else ()
-    return {name: target[name] for name in (*_TARGET, *public) if name in target}
+    names = ["name", "weights_sha256", "tensors_sha256", "tokenizer_sha256"]
+    if target.get("source") in ("hub", "wheel"):
+        names += ["source", "location", "revision", "licence", "n_layers", "d_model"]
+    return {name: target[name] for name in names if name in target}
 
 
 def key_base(header: Header) -> str:

@@ -15,6 +15,7 @@ from ..models.targets import find_name
 from ..prompts import AUTO_BATCH_SIZE, PromptSpec, render_all
 from ..registry import BASELINE, find_baseline, provided_tasks
 from ..runs.run import Run, read_run
+from ..runs.writer import check_run_file
 from ..suite.select import tasks_of
 from ..suite.suite import Suite
 from ..task import Task
@@ -23,17 +24,12 @@ from .explainers import (
     CUSTOM,
     asked_by,
     check_model,
-    default_shots,
     harness_access,
     load_explainer,
-    under_protocol,
 )
-from .lm_eval_models import LM_EVAL
-from .predict import check_run, predict
+from .predict import make_header, predict
 from .spec import SPREAD, RunSpec
-from .text_models import ENDPOINT
-
-TEXT_MODELS = (LM_EVAL, ENDPOINT)  # How names start of models that others run
+from .text_models import TEXT_MODELS
 
 
 class RefusedTasksError(UsageError):
@@ -42,8 +38,7 @@ class RefusedTasksError(UsageError):
     def __init__(self, message: str, runs: tuple[Run, ...]) -> None:
         """Say which tasks and why, and keep the runs that ended."""
         super().__init__(message)
-        self.runs = runs
-        """What the run files of the other tasks hold."""
+        self.runs = runs  # What the run files of the other tasks hold
 
 
 def run(
@@ -85,9 +80,7 @@ def _run_all(
             except UsageError as error:
                 refused.append(f"{task.name}: {error}")
                 continue
-        asked = asked_by(task, *loaded)
-        if request.protocol is not None:
-            asked = under_protocol(request, task, *asked)
+        asked = asked_by(request, task, *loaded)
         new = request.resume == "overwrite" or not team().first
         before = 0 if new else _n_rows(request.path(task, suite))
         chat = getattr(getattr(asked[0], "encoder", None), "chat", True)
@@ -114,44 +107,49 @@ def _n_rows(path: Path) -> int:
 
 def check(request: RunSpec, task: Task, suite: Suite) -> None:
     """Refuse a run that cannot be, as far as it shows without loading or fetching anything."""
-    if request.n_train is not None and not request.model.startswith(BASELINE):
-        raise UsageError(f"{request.model}: a number of training queries is for baselines only")
-    local = not request.model.startswith((BASELINE, CUSTOM))
-    if not local and any(value is not None for value in request.generation.values()):
-        raise UsageError(
-            f"{request.model}: --max-new-tokens, --thinking and --system are for local language "
-            "models only"
-        )
-    spread = any(getattr(request, name) is not None for name in SPREAD)
-    if spread and (not local or request.model.startswith(TEXT_MODELS)):
-        raise UsageError(
-            f"{request.model}: --device-map and --quantization are for local language models only"
-        )
-    if request.base is not None:
-        if not local:
-            raise UsageError(f"{request.model}: a base is for adapters of local models only")
-        find_name(request.base)
-    if request.family is not None:
-        find_family(request.family.partition(":")[0])
-        if not local:
-            raise UsageError(f"{request.model}: families are for local language models only")
-    if request.protocol is not None and request.model.startswith((BASELINE, *TEXT_MODELS)):
-        raise UsageError(
-            f"{request.model}: the paper's protocol is for local language models and your own code"
-        )
-    if request.protocol is not None and request.family not in (None, request.protocol):
-        raise UsageError(f"family {request.family} is not that of the paper's protocol")
+    _check_options(request)
     check_model(request, task)
     spec = prompt_spec(request, task, suite)
+    selected = spec.select()
     if request.protocol is not None:
-        render_all(spec.task, spec.select())  # the paper has no words for some queries
-    check_run(
-        spec,
-        request.path(task, suite),
-        resume=request.resume,
-        settings=request.explainer_args,
-        generation={name: v for name, v in request.generation.items() if v is not None},
-    )
+        render_all(spec.task, selected)  # the paper has no words for some queries
+    card = ExplainerCard(name="", kind="", settings=request.explainer_args)
+    chosen = {name: value for name, value in request.generation.items() if value is not None}
+    header = make_header(spec, selected, card, generation=chosen)
+    check_run_file(request.path(task, suite), header.to_json(), resume=request.resume)
+
+
+def _check_options(request: RunSpec) -> None:
+    """Refuse options that are for other kinds of models than the one that is named."""
+    baseline = request.model.startswith(BASELINE)
+    text = request.model.startswith(TEXT_MODELS)
+    local = not baseline and not request.model.startswith(CUSTOM)
+    spread = any(getattr(request, name) is not None for name in SPREAD)
+    generated = any(value is not None for value in request.generation.values())
+    if request.family is not None:
+        find_family(request.family.partition(":")[0])
+    wrong = {
+        "a number of training queries is for baselines only": (
+            request.n_train is not None and not baseline
+        ),
+        "--max-new-tokens, --thinking and --system are for local language models only": (
+            generated and not local
+        ),
+        "--device-map and --quantization are for local language models only": (
+            spread and (text or not local)
+        ),
+        "a base is for adapters of local models only": request.base is not None and not local,
+        "families are for local language models only": request.family is not None and not local,
+        "the paper's protocol is for local language models and your own code": (
+            request.protocol is not None and (baseline or text)
+        ),
+    }
+    if said := next((sentence for sentence, there in wrong.items() if there), None):
+        raise UsageError(f"{request.model}: {said}")
+    if request.base is not None:
+        find_name(request.base)
+    if request.protocol is not None and request.family not in (None, request.protocol):
+        raise UsageError(f"family {request.family} is not that of the paper's protocol")
 
 
 def _predict(
@@ -183,6 +181,9 @@ def prompt_spec(request: RunSpec, task: Task, suite: Suite, *, chat: bool = True
     """Return what the prompts of one task depend on; `chat`: whether there is a chat template."""
     if request.protocol is not None:
         task = provided_tasks().paper_task(task, chat=chat)
+    shots = request.shots
+    if shots is None:
+        shots = find_baseline(request.model).shots if request.model.startswith(BASELINE) else 0
     return PromptSpec(
         task=task,
         protocol=request.protocol,
@@ -192,7 +193,7 @@ def prompt_spec(request: RunSpec, task: Task, suite: Suite, *, chat: bool = True
         limit=request.limit,
         queries=request.queries,
         seed=request.seed,
-        shots=default_shots(request.model) if request.shots is None else request.shots,
+        shots=shots,
         no_vector=request.no_vector,
         shuffled=request.shuffle_vectors,
     )

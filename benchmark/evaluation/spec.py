@@ -14,7 +14,7 @@ from ..files import MAX_INTEGER_CHARS
 from ..models.targets import home_folder
 from ..records import GREEDY
 from ..suite.subset import Amount, show_amount
-from .lm_eval_models import shown_name
+from .text_models import shown_name
 
 if TYPE_CHECKING:
     from ..backends.injection.spec import Injections

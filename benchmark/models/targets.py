@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from .. import files
 from ..errors import IntegrityError, MissingPartError, UsageError
-from ..plugins import installed
+from ..registry import installed
 from .hub import COMMIT, HUB_ID, download
 from .wheels import check_hash
 

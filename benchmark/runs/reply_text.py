@@ -12,7 +12,7 @@ THINK = "<think>"  # Begins a block of thinking; `</think>` ends it
 
 _THINK = re.compile(re.escape(THINK), re.IGNORECASE)
 _THOUGHT = re.compile("</think>", re.IGNORECASE)
-_BEFORE = re.compile("[\\s\ufeff]*")
+_BLOCK = re.compile("[\\s\ufeff]*(?:<think>.*?</think>[\\s\ufeff]*)?", re.IGNORECASE | re.DOTALL)
 _FENCE = re.compile(r"(?:`{3,}|~{3,})\s*[\w+.-]*")
 _MARK = re.compile(r"[-*+\u2022]\s+|>\s*|#{1,6}\s+|\d{1,2}[.)]\s+")
 _LABEL = re.compile(r"[*_`]*(?:final\s+)?answer[*_`]*\s*:[*_`]*\s*", re.IGNORECASE)
@@ -38,12 +38,7 @@ def clean_reply(raw: str) -> str | None:
 
 def without_thinking(raw: str) -> str | None:
     """Return a reply behind its one leading block of thinking, or None if that is still open."""
-    text = _drop(_BEFORE, raw)
-    if _THINK.match(text):
-        end = _THOUGHT.search(text)
-        if end is None:
-            return None
-        text = _drop(_BEFORE, text[end.end() :])
+    text = _drop(_BLOCK, raw)
     return None if _THINK.match(text) or _THOUGHT.search(text) else text
 
 
@@ -76,8 +71,8 @@ def has_ended(text: str) -> bool:
     said = without_thinking(text)
     if not said:
         return False
-    *ended, _ = (drop_marks(line.strip()) for line in said.split("\n"))
-    return any(line and not _FENCE.fullmatch(line) and not is_label(line) for line in ended)
+    *ended, _ = said.split("\n")
+    return any(map(_can_answer, ended))
 
 
 def until_ended(text: str) -> str:
@@ -85,10 +80,21 @@ def until_ended(text: str) -> str:
 
     Decoding keeps its last token whole, so it may hold more white space there.
     """
-    for newline in re.finditer("\n", text):
-        if has_ended(text[: newline.end()]):
-            return text[: newline.end()]
+    said = _drop(_BLOCK, text)
+    place = len(text) - len(said)
+    lines = [] if _THINK.match(said) else said.split("\n")[:-1]
+    for line in lines:
+        place += len(line) + 1
+        if _THOUGHT.search(line):
+            break
+        if _can_answer(line):
+            return text[:place]
     return text
+
+
+def _can_answer(line: str) -> bool:
+    line = drop_marks(line.strip())
+    return bool(line) and not _FENCE.fullmatch(line) and not is_label(line)
 
 
 def _drop(pattern: re.Pattern[str], text: str) -> str:

@@ -40,12 +40,11 @@ class RunWriter:
     def __init__(self, run: Run) -> None:
         """Continue a run after its last whole line, dropping a torn one."""
         self.path = run.path
-        self.rows: dict[str, Mapping[str, Any]] = dict(run.rows)
-        """Rows on disk by query id."""
+        self.rows: dict[str, Mapping[str, Any]] = dict(run.rows)  # Rows on disk by query id
+        # Whether the footer is written; only judgements can be appended after that
         self.complete = run.complete
-        """Whether the footer is written; only judgements can be appended after that."""
+        # Judgements on disk by judge and query id
         self.judgements: dict[Key, Mapping[str, Any]] = dict(run.judgements)
-        """Judgements on disk by judge and query id."""
         self._n = run.header.task.n
         self._size = run.valid_bytes
         with files.open_regular(run.path) as stream:

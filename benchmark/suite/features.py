@@ -131,7 +131,7 @@ def _check(found: Arrays, part: str, n_queries: int, where: str) -> None:
     expected = {**PARTS[part], **of_layers}
     if found.keys() != expected.keys():
         raise IntegrityError(f"{where}: tensors are {sorted(found)}, expected {sorted(expected)}")
-    n_layers = len(found["layers"]) if of_layers else 0
+    n_layers = found["layers"].size if of_layers else 0
     for name, (dtype, shape) in expected.items():
         value, n, of = found[name], n_queries, "queries"
         if name in of_layers:
@@ -167,14 +167,14 @@ def feature_truth(row: Mapping[str, Any]) -> FeatureTruth:
         raise IntegrityError(f"keys are {sorted(row)}")
     if not isinstance(row["predicate"], str):
         raise IntegrityError("field predicate is not text")
-    for name in names:
-        if type(row[name]) not in (int, float) or not -1.01 <= row[name] <= 1.01:
+    numbers: dict[str, Any] = {}
+    for name in (*names, *areas):
+        value, known = row[name], type(row[name]) in (int, float)
+        if name in names and not (known and -1.01 <= value <= 1.01):
             raise IntegrityError(f"field {name} is not a correlation or a cosine")
-    for name in areas:
-        if row[name] is not None and not (type(row[name]) in (int, float) and 0 <= row[name] <= 1):
+        if name in areas and value is not None and not (known and 0 <= value <= 1):
             raise IntegrityError(f"field {name} is not an AUROC or null")
-    numbers: dict[str, Any] = {name: float(row[name]) for name in names}
-    numbers |= {name: None if row[name] is None else float(row[name]) for name in areas}
+        numbers[name] = None if value is None else float(value)
     return FeatureTruth(
         id=row["id"], descriptions=tuple(descriptions), predicate=row["predicate"], **numbers
     )

@@ -73,10 +73,9 @@ def read_manifest(path: Path, *, sha256: str | None = None) -> dict[str, Any]:
     # A fresh suite holds test alone.
     if not whole or (len(splits) < 2 and not imported):
         whole = ["test"]
-    _check(path, "splits.", splits, dict.fromkeys(whole, dict))
-    for split in splits:
-        counts = {"queries": int, "groups": int}
-        _check(path, f"splits.{split}.", manifest["splits"][split], counts)
+    _check(path, "splits.", splits, dict.fromkeys([*whole, *splits], dict))
+    for split, counts in splits.items():
+        _check(path, f"splits.{split}.", counts, {"queries": int, "groups": int})
     _check_mini(path, manifest["mini"], whole="validation" in splits)
     if imported and manifest["frozen"]:
         raise IntegrityError(f"{path}: field frozen: an imported suite is none that we froze")

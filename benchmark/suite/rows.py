@@ -40,16 +40,14 @@ def ground_truth(row: Mapping[str, Any]) -> GroundTruth:
     row = {"nearest_train": None, **row}
     names = ("id", "clean", "outcome", "clean_ids", "outcome_ids", "margin", "nearest_train")
     _keys(row, *names, *row.keys() & {"part"})
-    nearest = _value(row, "nearest_train", float, int, type(None))
-    margin = _value(row, "margin", float, int, type(None))
     return GroundTruth(
         id=row["id"],
         clean=_value(row, "clean", str),
         outcome=_value(row, "outcome", str),
         clean_ids=_token_ids(row, "clean_ids"),
         outcome_ids=_token_ids(row, "outcome_ids"),
-        margin=None if margin is None else float(margin),
-        nearest_train=None if nearest is None else float(nearest),
+        margin=_number(row, "margin"),
+        nearest_train=_number(row, "nearest_train"),
         part=_value(row, "part", str) if "part" in row else None,
     )
 
@@ -70,6 +68,11 @@ def _value(row: Mapping[str, Any], name: str, *kinds: type) -> Any:
     if type(row[name]) not in kinds:
         raise IntegrityError(f"field {name} is a {type(row[name]).__name__}")
     return row[name]
+
+
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    value = _value(row, name, float, int, type(None))
+    return None if value is None else float(value)
 
 
 def hex_id(row: Mapping[str, Any], name: str) -> str:

@@ -1,26 +1,59 @@
 """The suite and queries a run is about: shipped suites by name, others in folders TASK/VERSION.
 
-Such a folder is on this machine, or is fetched from a hub.
+Such a folder is on this machine, or in a dataset repository on a hub: that is fetched once.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from .. import files
+from ..cache import cache_dir, locked
 from ..errors import IntegrityError, UsageError
-from ..records import Query
-from ..registry import get_task, pins, suite_root, suites
+from ..models.hub import COMMIT, HUB_ID, download
+from ..records import Answer, Choice, Description, Query
+from ..registry import get_task, provided_tasks, suites
 from ..registry import tasks as every
 from ..task import Task
 from .manifest import MANIFEST
-from .remote import remote_suites
 from .suite import Suite, open_suite
 
 if TYPE_CHECKING:
     from ..runs.header import Asked
+
+# What is fetched of a hub: the frozen files; Parquet is for other readers
+_FILES = (f"*/{MANIFEST}", "*.jsonl", "*.safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Queries in the suite's order, and in the same order what belongs to them."""
+
+    queries: tuple[Query, ...]
+    vectors: npt.NDArray[np.float16] | None  # (n_queries, d_target); None for a task without
+    answers: tuple[Answer | Choice | Description, ...]  # What the ground truth says
+
+
+def data_split(task: str, split: str = "train", *, suite: Path | str = "smollm2-135m") -> Split:
+    """Read a split of a task: `train`, `validation`, `test`, or `mini`.
+
+    `suite` is a suite's name or a folder of one. Whoever trains on test queries has no result.
+    """
+    found = find_suite(str(suite), task)
+    queries, answers = found.queries(split), found.answers(split)
+    rows = [query.vector for query in queries if query.vector is not None]
+    return Split(
+        queries=queries,
+        vectors=found.vectors(split)[rows] if len(rows) == len(queries) else None,
+        answers=tuple(answers[query.id] for query in queries),
+    )
 
 
 def shipped_tasks(name: str) -> list[Task]:
@@ -30,7 +63,7 @@ def shipped_tasks(name: str) -> list[Task]:
             f"unknown suite {name!r}: choose from {', '.join(suites())}, or give another one with "
             "--suite: its folder, or owner/name@commit on a hub"
         )
-    pinned = pins()
+    pinned = provided_tasks().pins()
     return [task for task in every() if f"{name}/{task.name}/{task.version}" in pinned]
 
 
@@ -42,7 +75,9 @@ def shipped_suite(name: str, task: str) -> Suite:
             f"the suite {name} has no task {task} {found.version}; choose from "
             f"{', '.join(one.name for one in known)}, or give another suite with --suite"
         )
-    return open_suite(suite_root(name, task), sha256=pins()[f"{name}/{found.name}/{found.version}"])
+    shipped = provided_tasks()
+    pin = shipped.pins()[f"{name}/{found.name}/{found.version}"]
+    return open_suite(shipped.suite_root(name, task), sha256=pin)
 
 
 def find_suite(name: str, task: str) -> Suite:
@@ -77,7 +112,50 @@ def _folder(name: str) -> Path | None:
     """Return the folder of suites that a name means; None if it is that of a shipped suite."""
     if name in suites():
         return None
-    return Path(name) if Path(name).is_dir() else remote_suites(name)
+    return Path(name) if Path(name).is_dir() else _remote_suites(name)
+
+
+def _remote_suites(name: str) -> Path | None:
+    """Return the folder of suites that `owner/name@commit` names; None if a name is no such thing.
+
+    It is in the cache once all its files have the hashes of its manifests; then no hub is asked.
+    """
+    match = HUB_ID.fullmatch(name)
+    if match is None or match["revision"] is None:
+        return None
+    hub_id, commit = match["id"], match["revision"]
+    if not COMMIT.fullmatch(commit):
+        raise UsageError(
+            f"suite {name!r} is not pinned: give the commit, as in {hub_id}@<40 hex digits>"
+        )
+    folder = cache_dir() / "suites" / hub_id.replace("/", "--") / commit
+    if not folder.is_dir():
+        with locked(folder):
+            if not folder.is_dir():  # the process that held the lock may have fetched it
+                _fetch(name, hub_id, commit, folder)
+    return folder
+
+
+def _fetch(name: str, hub_id: str, commit: str, folder: Path) -> None:
+    """Download beside the place, where a cut download goes on, check, and move it there."""
+    partial = folder.with_name(f".{commit}.partial")
+    instead = "without one use a suite in a folder, or one that ships"
+    download(
+        hub_id, commit, instead=instead, kind="dataset", patterns=_FILES, folder=partial.absolute()
+    )
+    try:
+        manifests = sorted(partial.glob(f"*/*/{MANIFEST}"))
+        if not manifests:
+            raise UsageError(f"{name} holds no suite: expected TASK/VERSION/{MANIFEST} in it")
+        for suite in map(open_suite, (path.parent for path in manifests)):
+            for file in suite.manifest["files"]:
+                suite.read(file)
+        partial.rename(folder)
+    except (IntegrityError, UsageError):
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    except OSError as error:
+        raise files.write_error(folder, error) from error
 
 
 def suite_fields(suite: Suite) -> dict[str, str]:

@@ -90,13 +90,15 @@ class Suite:
     def _queries(self, split: str) -> dict[str, Query]:
         folder = self.folder(split)
         found = self._rows(f"{folder}/queries.jsonl", suite_rows.query)
-        count = self.manifest["splits"][folder].get("queries")
-        if count != len(found):
-            raise IntegrityError(
-                f"{self.root / MANIFEST}: splits.{folder}.queries is {count}, "
-                f"the file has {len(found)}"
-            )
+        self._check_count(folder, "queries", len(found))
         return found
+
+    def _check_count(self, split: str, what: str, found: int) -> None:
+        count = self.manifest["splits"][split].get(what)
+        if count != found:
+            raise IntegrityError(
+                f"{self.root / MANIFEST}: splits.{split}.{what} is {count}, the file has {found}"
+            )
 
     def vectors(self, split: str) -> npt.NDArray[np.float16]:
         """Vectors of a split, float16 (n_vectors, d_target); `Query.vector` is the row."""
@@ -149,12 +151,7 @@ class Suite:
         """Check one split; `owners` maps each id and group seen so far to its split."""
         queries = self.queries(split)
         groups = {query.group for query in queries}
-        count = self.manifest["splits"][split].get("groups")
-        if count != len(groups):
-            raise IntegrityError(
-                f"{self.root / MANIFEST}: splits.{split}.groups is {count}, "
-                f"the file has {len(groups)}"
-            )
+        self._check_count(split, "groups", len(groups))
         for key in sorted(groups) + [query.id for query in queries]:
             if owners.setdefault(key, split) != split:
                 raise IntegrityError(f"{self.root}: {key} is in both {owners[key]} and {split}")
@@ -191,8 +188,7 @@ class Suite:
         return mini
 
     def _rows(self, name: str, build: Callable[[dict[str, Any]], T]) -> dict[str, T]:
-        found: dict[str, T] = _parsed(self.read(name), str(self.root / name), build)
-        return found
+        return _parsed(self.read(name), str(self.root / name), build)
 
     def folder(self, split: str) -> str:
         """Return the folder that holds a split."""
@@ -214,23 +210,16 @@ class Suite:
         if entry is None:
             raise UsageError(f"suite {self.name}/{self.task}/{self.version} has no file {name}")
         if path.is_symlink() or not path.is_file():
-            raise IntegrityError(
-                f"{path}: listed in the manifest, but missing; fetch the suite again"
-            )
-        size = path.stat().st_size
-        if size != entry["bytes"]:  # said before anything is read, however large it is
-            raise IntegrityError(
-                f"{path}: {size} bytes, {entry['bytes']} bytes expected; fetch the suite again"
-            )
-        with files.open_regular(path) as stream:
-            data = stream.read(size)
-        found = files.sha256_bytes(data)
-        if found != entry["sha256"]:
-            raise IntegrityError(
-                f"{path}: sha256 is {found}, the manifest says {entry['sha256']}; "
-                "fetch the suite again"
-            )
-        return data
+            wrong = "listed in the manifest, but missing"
+        elif (size := path.stat().st_size) != entry["bytes"]:  # said before anything is read
+            wrong = f"{size} bytes, {entry['bytes']} bytes expected"
+        else:
+            with files.open_regular(path) as stream:
+                data = stream.read(size)
+            if (found := files.sha256_bytes(data)) == entry["sha256"]:
+                return data
+            wrong = f"sha256 is {found}, the manifest says {entry['sha256']}"
+        raise IntegrityError(f"{path}: {wrong}; fetch the suite again")
 
 
 @lru_cache(maxsize=16)

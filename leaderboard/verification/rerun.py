@@ -24,8 +24,8 @@ from ...benchmark.evaluation.spec import RunSpec
 from ...benchmark.evaluation.text_models import TEXT_KINDS
 from ...benchmark.files import read_json, write_json_atomic
 from ...benchmark.metrics.verdicts import normalise_content
-from ...benchmark.models.fetch import prepared_dir, target_record
-from ...benchmark.models.targets import named_targets
+from ...benchmark.models.fetch import prepared_dir
+from ...benchmark.models.targets import named_targets, target_record
 from ...benchmark.models.withheld import Withheld
 from ...benchmark.records import Answer, Replied
 from ...benchmark.registry import provided_tasks

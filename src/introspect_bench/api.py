@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         show,
         validate,
     )
-    from .benchmark.suite.split import data_split
+    from .benchmark.suite.select import data_split
     from .citation import cite
     from .leaderboard.report.report import board_report
     from .leaderboard.report.studies import board_scaling
@@ -122,7 +122,7 @@ _PLACES = {
     "data_make": "introspect_bench.tasks.build.command:make_data",
     "data_metric_card": "introspect_bench.benchmark.metrics.card:data_metric_card",
     "data_nulls": "introspect_bench.tasks.nulls.command:data_nulls",
-    "data_split": "introspect_bench.benchmark.suite.split:data_split",
+    "data_split": "introspect_bench.benchmark.suite.select:data_split",
     "doctor_fill": "introspect_bench.trust:doctor_fill",
     "doctor_report": "introspect_bench.trust:doctor_report",
     "export": "introspect_bench.benchmark.export.export:export",

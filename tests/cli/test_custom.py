@@ -11,6 +11,7 @@ import pytest
 from program import ABLATIONS, PATCHING, Call, the_sentence
 
 import introspect_bench as ib
+from introspect_bench.benchmark.evaluation.explainers import parse_arguments
 from introspect_bench.benchmark.evaluation.run import RefusedTasksError
 
 CUSTOM = """
@@ -42,6 +43,11 @@ def custom(name: str) -> tuple[str, ...]:
     module = f"mine_{time.monotonic_ns()}"
     Path(f"{module}.py").write_text(CUSTOM)
     return ("run", "--suite", "toy", "-t", ABLATIONS, "--model", f"py:{module}:{name}")
+
+
+def test_a_value_that_cannot_be_read_is_text() -> None:
+    values = {"digits": "9" * 5_000, "brackets": "[" * 100_000}
+    assert parse_arguments([f"{key}={value}" for key, value in values.items()]) == values
 
 
 def test_a_class_of_the_current_folder_answers(call: Call) -> None:

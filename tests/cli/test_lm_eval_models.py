@@ -17,7 +17,7 @@ from tiny_answerers import save_answerer
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer import through_lm_eval
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
-from introspect_bench.benchmark.evaluation.lm_eval_models import shown_name, split_name
+from introspect_bench.benchmark.evaluation.text_models import shown_name, split_name
 from introspect_bench.benchmark.records import Prompt, Query
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what lm-eval imports

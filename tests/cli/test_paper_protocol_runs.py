@@ -15,6 +15,7 @@ from tiny_models import make_model, make_tokenizer
 from tiny_suites import D_TARGET
 
 import introspect_bench as ib
+from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.leaderboard.submissions.checks import content_findings
 
 SUITE = "suites/paper-qwen3-8b"
@@ -98,18 +99,23 @@ def test_own_code_is_asked_in_the_paper_s_words(suite: Path, call: Call) -> None
     assert "protocol" not in ib.score(run, suite=SUITE)
 
 
-def test_a_local_model_is(call: Call) -> None:
+@pytest.mark.parametrize("decoding", ["greedy", "compared"])
+def test_a_local_model_is(call: Call, decoding: str) -> None:
+    """Also one that declares another decoding, which is not the paper's."""
     tokenizer = make_tokenizer()
     tokenizer.add_tokens(QWEN)
     sizes = {"hidden_size": D_TARGET, "max_position_embeddings": 2048}
     make_model("llama", tokenizer, **sizes).save_pretrained("model")
     tokenizer.save_pretrained("model")
+    declared = {"injection": Injection().as_json(), "decoding": decoding}
+    Path("model/explainer.json").write_text(json.dumps(declared))
     words = ("run", "-m", "model", "--suite", "toy", "--split", "mini", "-t", PATCHING)
     code, _, err = call(*words, "--protocol", "paper")
     assert code == 0, err
     header = ib.load(f"runs/model.paper.toy.{PATCHING}.mini.jsonl").header
     assert (header.generation.protocol, header.generation.max_new_tokens) == ("paper", 50)
-    assert header.explainer.settings["family"] == "paper"
+    settings = header.explainer.settings
+    assert (settings["family"], settings["decoding"]) == ("paper", "greedy")
     assert call(*words)[0] == 0  # in our own words, another file
     assert ib.load(f"runs/model.toy.{PATCHING}.mini.jsonl").header.generation.protocol is None
 
@@ -187,6 +193,7 @@ def test_replies_by_id_in_csv(suite: Path, call: Call) -> None:
         ("jsonl", '{"row": 0, "raw": ""}\n' * 2, ":2: a second reply to query "),
         ("jsonl", "{]\n", ":1: not valid JSON"),
         ("csv", "row,raw\n-1,x\n", ":2: '-1' is no query of this split"),
+        ("csv", f"row,raw\n{'9' * 5_000},x\n", ":2: '9999"),
         ("csv", "row\n1\n", ":2: expected `raw`"),
         ("csv", 'row,raw\n1,"x\n', "not CSV in UTF-8"),
         ("csv", "", "holds no replies"),

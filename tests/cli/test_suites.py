@@ -18,8 +18,8 @@ from introspect_bench import tasks
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
 from introspect_bench.benchmark.registry import get_task
-from introspect_bench.benchmark.suite import select as suites
 from introspect_bench.benchmark.suite.freeze import CANARY
+from introspect_bench.benchmark.suite.select import shipped_suite
 from introspect_bench.tasks import SUITES, SUMS, pins, suite_root
 
 NAME = "smollm2-135m"
@@ -126,7 +126,7 @@ def test_a_changed_manifest_of_a_shipped_suite_is_exit_4(
     manifest = read_json(suite_root(NAME, ABLATIONS) / "manifest.json")
     manifest["stability"] = {}
     write_json_atomic(root / "manifest.json", manifest)
-    monkeypatch.setattr(suites, "suite_root", lambda *_: root)
+    monkeypatch.setattr(tasks, "suite_root", lambda *_: root)
     for words in (("data", "verify"), ("ls", "suites"), (*CONSTANT, "--limit", "2")):
         code, out, err = call(*words)
         assert (code, out) == (4, "")
@@ -208,6 +208,6 @@ def test_a_shipped_suite_cannot_be_opened_with_another_hash(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     key = f"{NAME}/{ABLATIONS}/{get_task(ABLATIONS).version}"
-    monkeypatch.setattr(suites, "pins", lambda: {key: "0" * 64})
+    monkeypatch.setattr(tasks, "pins", lambda: {key: "0" * 64})
     with pytest.raises(IntegrityError, match="expected 0000"):
-        suites.shipped_suite(NAME, ABLATIONS)
+        shipped_suite(NAME, ABLATIONS)

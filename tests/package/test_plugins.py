@@ -13,7 +13,7 @@ from program import PACKAGES, python, started
 from tiny_features import make_feature_suite
 from tiny_suites import make_suite_folder
 
-from introspect_bench.benchmark import plugins, registry
+from introspect_bench.benchmark import registry
 from introspect_bench.benchmark.errors import UsageError
 
 EXAMPLE = Path(__file__).parents[1] / "data" / "plugin"
@@ -114,13 +114,13 @@ class Point:
 
 
 def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [Point()])  # noqa: ARG005
-    plugins.installed.cache_clear()
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point()])  # noqa: ARG005
+    registry.installed.cache_clear()
     try:
         with pytest.raises(UsageError, match="acme:Thing cannot be loaded: ImportError"):
-            plugins.installed("targets")
+            registry.installed("targets")
     finally:
-        plugins.installed.cache_clear()
+        registry.installed.cache_clear()
 
 
 def test_a_second_task_of_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

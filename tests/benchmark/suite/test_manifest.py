@@ -35,6 +35,7 @@ BAD: Mapping[str, tuple[str, Any]] = {
     "seed is true": ("seed", True),
     "a count is absent": ("splits.test.queries", ABSENT),
     "a count is a float": ("splits.train.groups", 8.0),
+    "a further split is a number": ("splits.dev", 3),
     "mini is empty": ("mini", []),
     "mini holds no ids": ("mini", ["../x"]),
     "canary is a number": ("canary", 3),

@@ -152,15 +152,14 @@ def test_vectors_must_be_finite_float16_and_cover_the_queries(
 ) -> None:
     path = toy_suite.root / "test" / "vectors.safetensors"
     good = toy_suite.vectors("test")
-    save_file({"vectors": good.astype(np.float32)}, path)
-    with pytest.raises(IntegrityError, match="expected float16"):
-        freeze(toy_suite.root).vectors("test")
-    save_file({"vectors": np.full_like(good, np.nan)}, path)
-    with pytest.raises(IntegrityError, match="not finite"):
-        freeze(toy_suite.root).vectors("test")
-    save_file({"other": good}, path)
-    with pytest.raises(IntegrityError, match="expected one tensor `vectors`"):
-        freeze(toy_suite.root).vectors("test")
+    for tensors, message in (
+        ({"vectors": good.astype(np.float32)}, "expected float16"),
+        ({"vectors": np.full_like(good, np.nan)}, "not finite"),
+        ({"other": good}, "expected one tensor `vectors`"),
+    ):
+        save_file(tensors, path)
+        with pytest.raises(IntegrityError, match=message):
+            freeze(toy_suite.root).vectors("test")
     path.write_bytes(b"nonsense")
     with pytest.raises(IntegrityError, match="not a safetensors file"):
         freeze(toy_suite.root).vectors("test")

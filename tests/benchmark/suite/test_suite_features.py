@@ -113,6 +113,11 @@ def of_marked(suite: Suite, name: str, place: tuple[int, ...], value: Any) -> Ch
         ("activations", whole("activations", lambda a: a * 0 + 1), "active, and silent"),
         ("definitions", whole("threshold", lambda a: a - 9), "threshold is negative"),
         ("definitions", whole("layers", lambda a: a + 5), "definitions have no layer"),
+        (
+            "definitions",
+            whole("layers", lambda a: a[:1].reshape(())),
+            r"layers is int32 \(\), expected int32",
+        ),
         ("definitions", whole("mean", lambda a: a[:, :3].copy()), "of different width"),
     ],
 )
