@@ -35,7 +35,7 @@ from introspect_bench.benchmark.backends.models.pretrained import (
 )
 from introspect_bench.benchmark.backends.simulator.examples import PROMPT_VERSION
 from introspect_bench.benchmark.backends.simulator.model import _check_record, _load_head
-from introspect_bench.benchmark.backends.training.checkpoints import cut_log
+from introspect_bench.benchmark.backends.training.checkpoints import _best_of, seal
 from introspect_bench.benchmark.backends.training.command import _in_bfloat16
 from introspect_bench.benchmark.backends.training.spec import TrainSpec
 from introspect_bench.benchmark.backends.training.train import _check_same, read_curve
@@ -128,20 +128,17 @@ def training_cases(root: Path) -> list[Case]:
     write_json_atomic(state, {"global_step": 2, "log_history": [{"step": 1, "eval_loss": 0.5}]})
     write_json_atomic(folder / "training.json", TRAINING)
     steps = "".join(f'{{"step":{n},"steps":9,"loss":0.5,"eval_loss":0.6}}\n' for n in range(4))
-    (folder / "training.jsonl").write_text(steps)
+    log, sealed = folder / "training.jsonl", partial(seal, state.parent)
+    log.write_text(steps)
 
     def plan() -> None:
         _in_bfloat16(TrainSpec(base="x", output=folder))
         _check_same(folder, TRAINING)
 
-    def log() -> None:
-        cut_log(folder / "training.jsonl", str(state.parent))
-        read_curve(folder / "training.jsonl")
-
     return [
         Case("training.json", folder / "training.json", plan),
-        Case("training.jsonl", folder / "training.jsonl", log),
-        Case("trainer_state.json", state, log),
+        Case("training.jsonl", log, partial(read_curve, log)),
+        Case("trainer_state.json", state, partial(_best_of, state.parent), sealed),
     ]
 
 

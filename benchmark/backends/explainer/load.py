@@ -211,6 +211,13 @@ def _base_model(directory: Path) -> str:
     return f"{base}@{revision}" if is_hub and isinstance(revision, str) else base
 
 
+def target_tokenizer(target: str | None, injections: Injections, progress: Progress) -> Any:
+    """What counts positions in a target's texts, where vectors enter at quoted tokens; or None."""
+    if target is None or not any(way.quotes for way in all_injections(injections)):
+        return None
+    return load_tokenizer(find_model(target, progress=progress).directory)
+
+
 def load_local(
     model: str,
     *,
@@ -234,10 +241,7 @@ def load_local(
     place = find_model(model, progress=progress)
     way = options.get("injection")
     opened = open_checkpoint(place.directory, family, way, weights, progress, base)
-    quotes = any(way.quotes for way in all_injections(opened.injection))
-    target_tokenizer = None
-    if target is not None and options.get("use_vectors", True) and quotes:
-        target_tokenizer = load_tokenizer(find_model(target, progress=progress).directory)
+    counted = target if options.get("use_vectors", True) else None
     options["injection"] = opened.injection
     options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
     options.setdefault("thresholds", opened.thresholds)
@@ -246,7 +250,7 @@ def load_local(
         opened.tokenizer,
         learned=opened.learned,
         family=opened.family,
-        target_tokenizer=target_tokenizer,
+        target_tokenizer=target_tokenizer(counted, opened.injection, progress),
         progress=progress,
         **options,
     )

@@ -19,12 +19,11 @@ from ...runs.reply_text import has_ended
 from ..injection.hooks import Injector
 from ..injection.learned import Learned, check_learned
 from ..injection.spec import Injections, injection_of, merged
-from ..models.batch import stop_tokens
+from ..models.batch import Room, stop_tokens
 from .chat import Encoded, Encoder
 from .decision import Begin, likeliest_opening, verdict_by, verdict_tokens
 from .decoding import Decoder, Head, Written
 from .families import Family, FamilyEncoder
-from .memory import Room
 
 MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
 MAX_THINKING_TOKENS = 1024  # the same with thinking

@@ -18,7 +18,7 @@ from ... import files
 from ...cache import Progress
 from ...errors import CheckFailedError, IntegrityError, UsageError
 from ...team import team
-from .checkpoints import SEAL, TRAINABLE, keep_log, seal, writing
+from .checkpoints import TRAINABLE, keep_log, seal, writing
 from .spec import ExplainerSettings
 
 
@@ -82,7 +82,7 @@ class ExplainerTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if team().first:
             keep_log(folder)
-            seal(folder, folder / SEAL)
+            seal(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)

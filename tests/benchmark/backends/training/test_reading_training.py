@@ -22,9 +22,9 @@ from introspect_bench.benchmark.backends.training import trainer as explainer_tr
 from introspect_bench.benchmark.backends.training.dataset import (
     Lesson,
     make_lessons,
+    make_reading_lessons,
     plan_batches,
 )
-from introspect_bench.benchmark.backends.training.reading import make_reading_lessons
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, Reading
 from introspect_bench.benchmark.backends.training.trainer import Patience
 from introspect_bench.benchmark.errors import UsageError

@@ -21,12 +21,8 @@ from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.backends.training import checkpoints
 from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
-from introspect_bench.benchmark.backends.training.dataset import (
-    collate,
-    make_lessons,
-    plan_batches,
-)
-from introspect_bench.benchmark.backends.training.module import TrainedExplainer
+from introspect_bench.benchmark.backends.training.dataset import make_lessons, plan_batches
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer, collate
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.backends.training.trainer import loss_curve
 from introspect_bench.benchmark.errors import IntegrityError, UsageError

@@ -13,7 +13,7 @@ from tiny_training import make_base, train
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.training.estimate import checks
+from introspect_bench.benchmark.backends.training.command import checks
 from introspect_bench.benchmark.suite.select import tasks_of
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
