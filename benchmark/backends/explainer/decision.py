@@ -9,7 +9,7 @@ validation split: the prevalence rule for probabilities that are off (scikit-lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 VERDICTS = ("changed:", "unchanged:")  # how replies begin that a threshold chooses from
 BATCH_SIZE = 64  # prompts read together to find a threshold
 
-Begin = Callable[[torch.Tensor], list[Sequence[int]]]  # first logits to how replies begin
 Firsts = tuple[int, int]  # first tokens of `VERDICTS`, as an explainer writes them
 
 

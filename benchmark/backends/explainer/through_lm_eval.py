@@ -14,12 +14,7 @@ from typing import Any
 import torch
 
 from ...errors import MissingPartError, UsageError
-from ...evaluation.lm_eval_models import (
-    runs_own_code,
-    shown_arguments,
-    shown_name,
-    split_name,
-)
+from ...evaluation.lm_eval_models import runs_own_code, shown_arguments, shown_name, split_name
 from ...evaluation.text_models import LM_EVAL_KIND, NO_VECTORS, OF_LM_EVAL
 from ...explainer import ExplainerCard
 from ...models.targets import home_folder, weight_files

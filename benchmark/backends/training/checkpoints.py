@@ -16,7 +16,6 @@ from ...team import team
 
 TRAINABLE = "trainable.safetensors"  # what a checkpoint holds of the weights
 STATE = "trainer_state.json"  # Trainer's file that names the best checkpoint so far
-LOG = "training.jsonl"  # losses, one line a logged step
 SEAL = "sealed.json"  # hashes of the files of a folder that is finished
 
 
@@ -81,21 +80,3 @@ def writing(path: Path) -> Iterator[None]:
         raise MissingPartError(
             f"cannot write {path}: {said}; check the disk's space, the path and its permissions"
         ) from error
-
-
-def keep_log(checkpoint: Path) -> None:
-    """Copy the log so far into a checkpoint."""
-    log = checkpoint.parent.with_name(LOG)
-    if log.is_file():
-        files.write_bytes_atomic(checkpoint / LOG, log.read_bytes())
-
-
-def cut_log(path: Path, checkpoint: str | None) -> None:
-    """Go back to the log as it was at a checkpoint, or to none; later steps are done again."""
-    if not team().first:
-        return
-    kept = None if checkpoint is None else Path(checkpoint) / LOG
-    if kept is not None and kept.is_file():
-        files.write_bytes_atomic(path, kept.read_bytes())
-    else:
-        path.unlink(missing_ok=True)

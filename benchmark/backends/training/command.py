@@ -55,13 +55,7 @@ class TrainPlan:
     seconds: float | None  # Upper bound on this CPU; None if the base or device is not known
 
 
-def train(
-    base: str,
-    output: Path | str,
-    *,
-    progress: Progress = silent,
-    **options: Any,
-) -> Path:
+def train(base: str, output: Path | str, *, progress: Progress = silent, **options: Any) -> Path:
     """Fine-tune an explainer on the training split of a suite; resumed if it was killed.
 
     Options are fields of `TrainSpec`, such as `suite`, and of `ExplainerSettings`, such as
@@ -75,7 +69,7 @@ def train(
     suites = tasks_of(request.suite, request.tasks)
     training = _planned(request, suites, options, progress)
     with sole_trainer(Path(output).absolute()):
-        folder = train_explainer(training, Path(output), progress)
+        folder = train_explainer(training, progress)
         if training.settings.decoding == GREEDY:
             _add_thresholds(folder, request, suites, progress)
         if team().first:
@@ -108,6 +102,7 @@ def _planned(
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     home = home_folder(request.base).is_dir()
     return Training(
+        request=request,
         base=folder,
         base_name=str(folder.resolve()) if home else request.base,
         lessons=lessons,
@@ -116,9 +111,6 @@ def _planned(
         about=_about(request, suites, lessons, projecting),
         pad=end if pad is None else pad,
         project=projecting.make,
-        device=request.device,
-        report_to=request.report_to,
-        overwrite=request.overwrite,
     )
 
 

@@ -27,24 +27,26 @@ from ...errors import IntegrityError, UsageError
 from ...models.targets import HubId, locate
 from ...records import GREEDY
 from ...team import team
+from ..explainer.declared import SETTINGS
 from ..injection.learned import LEARNED, PROJECTION, Projection, write_learned
 from ..injection.spec import injections_as_json
 from ..models.devices import usable_device
 from ..models.pretrained import ADAPTER, WEIGHTS, load_tokenizer, weights_sha256, write_adapter
 from ..models.twins import make_twin
-from .checkpoints import LOG, SEAL, broken, cut_log, last_checkpoint, writing
+from .checkpoints import SEAL, broken, last_checkpoint, writing
 from .dataset import Lesson, lessons_sha256, plan_batches
 from .module import TrainedExplainer, collate, load_base, lora, trainable
-from .spec import ExplainerSettings
+from .spec import ExplainerSettings, TrainSpec
 from .trainer import ExplainerTrainer, Log, Patience, loss_curve, trainer_arguments
 
 SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
-RECORD, PLAN, CHECKPOINTS = "explainer.json", "training.json", "checkpoints"
+PLAN, CHECKPOINTS = "training.json", "checkpoints"
 PRODUCTS, CLEARLY = 10, 0.8  # products timed; share of the time that is clearly faster
+LOG = "training.jsonl"  # losses, one line a logged step
 CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
 CARD = "README.md"
 WRITTEN = (
-    *(RECORD, ADAPTER, WEIGHTS, LEARNED, PROJECTION, LOG, CURVE, CARD, "config.json"),
+    *(SEAL, SETTINGS, ADAPTER, WEIGHTS, LEARNED, PROJECTION, LOG, CURVE, CARD, "config.json"),
     *("generation_config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.*", "merges.txt", "chat_template.jinja", PLAN),
 )
@@ -55,6 +57,7 @@ WRITTEN = (
 class Training:
     """What is trained, on what and how."""
 
+    request: TrainSpec  # what was asked for
     base: Path  # folder of the base model
     base_name: str  # name under which the base is found when the explainer is loaded
     lessons: Sequence[Lesson]  # examples to learn from
@@ -63,14 +66,12 @@ class Training:
     about: Mapping[str, Any]  # what `explainer.json` says besides: suites, versions, templates
     pad: int  # token that fills batches up
     project: Callable[[Any], Projection] | None = None  # from the base to its maps
-    device: str = "cpu"  # a torch device
-    report_to: str | None = None  # also logs there: wandb, trackio or tensorboard
-    overwrite: bool = False  # start anew where a training is
 
 
-def train_explainer(training: Training, folder: Path, progress: Progress = silent) -> Path:
-    """Train into a folder, or go on training, or find it done."""
-    settings, model = training.settings, load_base(training.base, training.device)
+def train_explainer(training: Training, progress: Progress = silent) -> Path:
+    """Train into the folder that was asked for, or go on training, or find it done."""
+    request, settings = training.request, training.settings
+    folder, model = Path(request.output), load_base(training.base, request.device)
     validated = lessons_sha256(training.validation)
     plan = {
         "base": {"name": training.base_name, "sha256": weights_sha256(model)},
@@ -79,10 +80,10 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
         "validation": {"n": len(training.validation), "sha256": validated},
         "about": dict(training.about),
     }
-    if training.overwrite:
+    if request.overwrite:
         remove_training(folder, training.base)
     _check_same(folder, plan)
-    if (folder / RECORD).is_file():
+    if (folder / SETTINGS).is_file():
         if (folder / SEAL).exists() and (name := broken(folder)):
             raise IntegrityError(
                 f"{folder / name}: not as the training wrote it; restore it, or remove the folder "
@@ -129,23 +130,19 @@ def _fit(
     size, seed = settings.batch_size, settings.seed
     steps = plan_batches(lessons, batch_size=size, epochs=settings.epochs, seed=seed)
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
-    cut_log(folder / LOG, checkpoint)
-    log = Log(folder / LOG, progress)
     batches = sum(lessons[step[0]].early for step in steps)
     early = math.ceil(batches / (settings.accumulation * team().size))
     trainer = ExplainerTrainer(
         model=wrapped,
-        args=trainer_arguments(
-            folder / CHECKPOINTS, settings, len(steps), training.device, training.report_to
-        ),
+        args=trainer_arguments(folder / CHECKPOINTS, settings, training.request, len(steps)),
         train_dataset=list(lessons),
         eval_dataset=list(training.validation),
         data_collator=lambda part: collate(part, pad=training.pad),
-        callbacks=[log, Patience(settings.patience, since=early)],
+        callbacks=[Patience(settings.patience, since=early)],
     )
     trainer.steps, trainer.losses = steps, {}
     trainer.checks = plan_batches(training.validation, batch_size=2 * size, epochs=1, seed=seed)
-    log.trainer = trainer
+    trainer.add_callback(Log(folder / LOG, progress, trainer))
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     return trainer
@@ -166,7 +163,7 @@ def _finish(folder: Path, settings: ExplainerSettings, plan: Mapping[str, Any], 
     files.write_bytes_atomic(folder / CURVE, read_curve(folder / LOG).encode())
     if not (folder / CARD).exists():
         files.write_bytes_atomic(folder / CARD, model_card(record).encode())
-    files.write_json_atomic(folder / RECORD, record)
+    files.write_json_atomic(folder / SETTINGS, record)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 

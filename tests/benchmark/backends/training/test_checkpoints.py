@@ -8,13 +8,10 @@ import pytest
 from safetensors import SafetensorError
 
 from introspect_bench.benchmark.backends.training.checkpoints import (
-    LOG,
     SEAL,
     STATE,
     TRAINABLE,
     broken,
-    cut_log,
-    keep_log,
     last_checkpoint,
     seal,
     sole_trainer,
@@ -86,25 +83,6 @@ def test_a_seal_may_name_files_of_folders_below(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").touch()
     write_json_atomic(tmp_path / SEAL, {"a/b": "0" * 64})
     assert broken(tmp_path) == "a/b"
-
-
-@pytest.mark.parametrize("spoilt", [None, b"", b'{"step":5}\n{"step":6}\n{"st'])
-def test_the_log_goes_on_from_what_it_was_at_the_checkpoint(
-    tmp_path: Path, spoilt: bytes | None
-) -> None:
-    log, path = tmp_path / LOG, checkpoint(tmp_path / "checkpoints", 5, best=5, sealed=False)
-    log.write_bytes(b'{"step":5}\n')
-    keep_log(path)
-    log.unlink() if spoilt is None else log.write_bytes(spoilt)
-    cut_log(log, str(path))
-    assert log.read_bytes() == b'{"step":5}\n'
-
-
-def test_without_a_checkpoint_the_log_begins_anew(tmp_path: Path) -> None:
-    (tmp_path / LOG).write_bytes(b'{"step":5}\n{"st')
-    cut_log(tmp_path / LOG, None)
-    cut_log(tmp_path / LOG, None)
-    assert not (tmp_path / LOG).exists()
 
 
 def test_a_seal_knows_files_that_changed_or_left_but_not_new_or_hidden_ones(tmp_path: Path) -> None:
