@@ -18,8 +18,7 @@ from .benchmark.runs import provenance
 
 if TYPE_CHECKING:
     from .baselines.train_recipes import train_recipes
-    from .benchmark.backends.training.command import train
-    from .benchmark.backends.training.estimate import plan_training
+    from .benchmark.backends.training.command import plan_training, train
     from .benchmark.evaluation.import_run import import_run
     from .benchmark.evaluation.plan import TaskPlan
     from .benchmark.evaluation.spec import RunSpec
@@ -132,7 +131,7 @@ _PLACES = {
     "ledger_add": "introspect_bench.leaderboard.verification.record:ledger_add",
     "ledger_show": "introspect_bench.leaderboard.verification.record:ledger_show",
     "ls": "introspect_bench.listing:ls",
-    "plan_training": "introspect_bench.benchmark.backends.training.estimate:plan_training",
+    "plan_training": "introspect_bench.benchmark.backends.training.command:plan_training",
     "rate": "introspect_bench.tasks.feature_descriptions.judge.command:rate",
     "recheck": "introspect_bench.leaderboard.verification.recheck:recheck",
     "score": "introspect_bench.benchmark.scoring.score:score",

@@ -15,6 +15,7 @@ import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer import local, through_endpoint
 from introspect_bench.benchmark.backends.explainer.through_endpoint import open_endpoint
 from introspect_bench.benchmark.endpoint.limits import EndpointSpec
+from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.leaderboard.verification.rerun import Recheck, request_again
 
 __all__ = ["chats"]
@@ -213,6 +214,13 @@ def test_openai_itself_is_known_and_its_models_count_tokens_otherwise() -> None:
     explainer.close()
     assert card.settings["request"] == {"temperature": 0, "max_completion_tokens": 9}
     assert "own_code" not in card.settings
+
+
+@pytest.mark.parametrize("longest", ["many", -1, [9], 0.5])
+def test_a_longest_reply_that_is_no_number_is_refused(longest: Any) -> None:
+    options: dict[str, Any] = {"max_new_tokens": None, "system": None}
+    with pytest.raises(UsageError, match="give a whole number above 0"):
+        open_endpoint("openai:gpt", EndpointSpec(), fields={"max_tokens": longest}, **options)
 
 
 def test_the_longest_reply_is_that_of_a_local_model() -> None:

@@ -14,7 +14,7 @@ from tiny_training import make_base, train
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.injection.spec import Injection
-from introspect_bench.benchmark.backends.training.model_card import model_card
+from introspect_bench.benchmark.backends.training.train import model_card
 
 assert hub  # a fixture
 

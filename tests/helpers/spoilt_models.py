@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from spoilt import Case
-from tiny_models import D_MODEL, make_model, make_tokenizer
+from tiny_models import D_MODEL, make_model, make_tokenizer, save_model
 from tiny_prompts import make_prompts
 
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
@@ -35,11 +35,10 @@ from introspect_bench.benchmark.backends.models.pretrained import (
 )
 from introspect_bench.benchmark.backends.simulator.examples import PROMPT_VERSION
 from introspect_bench.benchmark.backends.simulator.model import _check_record, _load_head
-from introspect_bench.benchmark.backends.training.checkpoints import cut_log
+from introspect_bench.benchmark.backends.training.checkpoints import _best_of, seal
 from introspect_bench.benchmark.backends.training.command import _in_bfloat16
 from introspect_bench.benchmark.backends.training.spec import TrainSpec
 from introspect_bench.benchmark.backends.training.train import _check_same, read_curve
-from introspect_bench.benchmark.cache import silent
 from introspect_bench.benchmark.files import read_json, sha256_file, write_json_atomic
 from introspect_bench.benchmark.models.fetch import _check_prepared
 from introspect_bench.benchmark.models.targets import SMOLLM2_135M, check_weights, local_target
@@ -54,9 +53,7 @@ TEMPLATE = '<s>user\nWhat is "<slot>"?</s>'
 
 def save_base(root: Path) -> Path:
     """Write a model with tokenizer and index."""
-    base, tokenizer = root / "base", make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(base)
-    tokenizer.save_pretrained(base)
+    base = save_model(root / "base")
     weight_map = {"lm_head.weight": "model.safetensors"}
     write_json_atomic(base / "model.safetensors.index.json", {"weight_map": weight_map})
     return base
@@ -107,7 +104,7 @@ def adapter_cases(root: Path) -> list[Case]:
     write_json_atomic(adapter / "explainer.json", record)
 
     def adapted() -> None:
-        open_checkpoint(adapter, None, None, Weights(torch.float32), silent)
+        open_checkpoint(adapter, None, None, Weights(torch.float32))
 
     def beside() -> None:
         read_learned(adapter, way)
@@ -128,20 +125,17 @@ def training_cases(root: Path) -> list[Case]:
     write_json_atomic(state, {"global_step": 2, "log_history": [{"step": 1, "eval_loss": 0.5}]})
     write_json_atomic(folder / "training.json", TRAINING)
     steps = "".join(f'{{"step":{n},"steps":9,"loss":0.5,"eval_loss":0.6}}\n' for n in range(4))
-    (folder / "training.jsonl").write_text(steps)
+    log, sealed = folder / "training.jsonl", partial(seal, state.parent)
+    log.write_text(steps)
 
     def plan() -> None:
         _in_bfloat16(TrainSpec(base="x", output=folder))
         _check_same(folder, TRAINING)
 
-    def log() -> None:
-        cut_log(folder / "training.jsonl", str(state.parent))
-        read_curve(folder / "training.jsonl")
-
     return [
         Case("training.json", folder / "training.json", plan),
-        Case("training.jsonl", folder / "training.jsonl", log),
-        Case("trainer_state.json", state, log),
+        Case("training.jsonl", log, partial(read_curve, log)),
+        Case("trainer_state.json", state, partial(_best_of, state.parent), sealed),
     ]
 
 

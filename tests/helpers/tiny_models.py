@@ -1,7 +1,8 @@
-"""Tiny random language models and a tokenizer, made on the spot: no files, no network."""
+"""Tiny random language models and a tokenizer, made on the spot."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -114,3 +115,11 @@ def make_model(name: str, tokenizer: Any, *, seed: int = 0, **changes: Any) -> A
         shift = 1.0 if parameter.ndim == 1 and "gemma" not in name else 0.0
         parameter.data = noise * scale + shift
     return model.eval()
+
+
+def save_model(folder: Path, **changes: Any) -> Path:
+    """Write a small Llama and its tokenizer."""
+    tokenizer = make_tokenizer()
+    make_model("llama", tokenizer, **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tiny_models import make_model, make_tokenizer
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny_models import save_model
 from tiny_suites import D_TARGET
 
 import introspect_bench as ib
+from introspect_bench.benchmark.backends.training.trainer import ExplainerTrainer
 
 
 def make_base(folder: Path, **changes: Any) -> Path:
     """Write model and tokenizer."""
-    tokenizer = make_tokenizer()
     sizes = {"hidden_size": D_TARGET, "num_attention_heads": 1, "num_key_value_heads": 1}
     sizes |= {"head_dim": 4, "max_position_embeddings": 4096}
-    make_model("llama", tokenizer, **(sizes | changes)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_model(folder, **(sizes | changes))
 
 
 def train(base: Path | str, suites: Path, out: Path, **more: Any) -> Path:
@@ -34,3 +35,24 @@ def train(base: Path | str, suites: Path, out: Path, **more: Any) -> Path:
         "precision": "float32",
     }
     return ib.train(str(base), out, **(options | more))
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, *batches: int) -> None:
+    """Kill training before these batches, counted from 1 over all trainings."""
+    seen, loss = {"n": 0}, ExplainerTrainer.compute_loss
+
+    def stops(self: Any, model: Any, *args: Any, **more: Any) -> Any:
+        seen["n"] += model.training
+        if seen["n"] in batches:
+            raise KeyboardInterrupt
+        return loss(self, model, *args, **more)
+
+    monkeypatch.setattr(ExplainerTrainer, "compute_loss", stops)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    """Adapters of two explainers, bit by bit."""
+    mine, theirs = (load_file(path / "adapter_model.safetensors") for path in (one, other))
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        np.testing.assert_array_equal(value, theirs[name])

@@ -26,7 +26,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.models.pretrained import adapt, load_model, load_tokenizer
 from introspect_bench.benchmark.backends.training.dataset import Lesson, make_lessons
-from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
+from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, TrainSpec
 from introspect_bench.benchmark.backends.training.train import (
     Training,
     bfloat16_is_faster,
@@ -84,6 +84,7 @@ def ours(folder: Path, lessons: Sequence[Lesson], pad: int, work: Path) -> float
     )
     start = time.perf_counter()
     training = Training(
+        request=TrainSpec(base="speed", output=work),
         base=folder,
         base_name="speed",
         lessons=lessons,
@@ -92,7 +93,7 @@ def ours(folder: Path, lessons: Sequence[Lesson], pad: int, work: Path) -> float
         about={},
         pad=pad,
     )
-    train_explainer(training, work)
+    train_explainer(training)
     return time.perf_counter() - start
 
 

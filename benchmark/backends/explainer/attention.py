@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache
 
@@ -28,15 +29,15 @@ class CannotShareError(RuntimeError):
 class Reach:
     """What the rows of one forward pass may attend to."""
 
-    head: list[tuple[torch.Tensor, torch.Tensor]]
+    head: list[tuple[Tensor, Tensor]]
     """Keys and values of the prefix by layer, each (n_kv_heads, head_length, d_head); may be empty.
     """
-    queries: torch.Tensor  # positions of the tokens in this pass, int64 (rows, width)
-    keys: torch.Tensor  # their own cached and present tokens, int64 (rows, own_length)
+    queries: Tensor  # positions of the tokens in this pass, int64 (rows, width)
+    keys: Tensor  # their own cached and present tokens, int64 (rows, own_length)
     calls: int = 0  # attention calls that used this object
-    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # by sliding window
+    masks: dict[int | None, Tensor] = field(default_factory=dict)  # by sliding window
 
-    def own_mask(self, window: int | None) -> torch.Tensor:
+    def own_mask(self, window: int | None) -> Tensor:
         """True where a token must not look, (rows, 1, 1, width, own_length)."""
         if window not in self.masks:
             distance = self.queries[:, :, None] - self.keys[:, None, :]
@@ -54,7 +55,7 @@ class Store(Cache):
         """Reserve columns, the last `room` of them for replies; memory is taken on first use."""
         super().__init__(layers=[])
         self.rows, self.length, self.room = rows, length, room
-        self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.buffers: list[tuple[Tensor, Tensor]] = []
         self.aim(slice(0, rows), first=0, start=0, stop=length)
 
     def aim(self, rows: slice, *, first: int, start: int, stop: int) -> None:
@@ -62,13 +63,8 @@ class Store(Cache):
         self._rows, self._first, self._start, self._stop = rows, first, start, stop
 
     def update(
-        self,
-        key_states: torch.Tensor,
-        value_states: torch.Tensor,
-        layer_idx: int,
-        *_args: Any,
-        **_kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
         """Write keys and values (rows, n_kv_heads, width, d_head); return those to read."""
         if layer_idx == len(self.buffers):
             new = [
@@ -86,7 +82,7 @@ class Store(Cache):
         """Columns before those of this pass."""
         return self._start
 
-    def keep(self, rows: torch.Tensor) -> None:
+    def keep(self, rows: Tensor) -> None:
         """Keep these rows, int64 (n_kept,), in this order."""
         self.buffers = [(keys[rows], values[rows]) for keys, values in self.buffers]
         self.rows = len(rows)
@@ -94,14 +90,14 @@ class Store(Cache):
 
 def attend(
     module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # noqa: ARG001
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,  # noqa: ARG001
     *,
     reach: Reach | None = None,
     **options: Any,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     """Attention of rows over the shared prefix and their own tokens, as transformers calls it.
 
     `query` is (rows, n_heads, width, d_head), `key` and `value` are the rows' own, (rows,
@@ -128,20 +124,20 @@ def attend(
     return mixed.transpose(1, 2), None
 
 
-def _capped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+def _capped(scores: Tensor, softcap: float | None) -> Tensor:
     scores = scores.float()
     return scores if softcap is None else (scores / softcap).tanh_() * softcap
 
 
 def _merged(
-    asked: torch.Tensor,
-    own: torch.Tensor,
-    value: torch.Tensor,
+    asked: Tensor,
+    own: Tensor,
+    value: Tensor,
     reach: Reach,
     layer: Any,
     window: int | None,
     softcap: float | None,
-) -> torch.Tensor:
+) -> Tensor:
     """Softmax over head and own scores together; (rows, n_kv_heads, group * width, d_head)."""
     head_key, head_value = reach.head[layer]
     rows, n_kv, asks, d_head = asked.shape
@@ -158,7 +154,7 @@ def _merged(
     total = head.sum(dim=-1).view(n_kv, rows, asks, 1).transpose(0, 1) + own.sum(-1, keepdim=True)
     from_head = (head.to(value.dtype) @ head_value).view(n_kv, rows, asks, d_head).transpose(0, 1)
     from_own = own.to(value.dtype) @ value
-    mixed: torch.Tensor = (from_head.float() + from_own.float()) / total
+    mixed: Tensor = (from_head.float() + from_own.float()) / total
     return mixed
 
 

@@ -9,22 +9,24 @@ validation split: the prevalence rule for probabilities that are off (scikit-lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from ...metrics.verdicts import normalise_content
+from ...prompts import PromptSpec, build_prompts, cut_batches, render_all
 from ...records import Answer, Completion, Prompt
 from ...runs.reply_text import without_thinking
+from ...suite.suite import Suite
 from ...task import Task
 
 if TYPE_CHECKING:
     from .local import LocalExplainer
 
 VERDICTS = ("changed:", "unchanged:")  # how replies begin that a threshold chooses from
+BATCH_SIZE = 64  # prompts read together to find a threshold
 
-Begin = Callable[[torch.Tensor], list[Sequence[int]]]  # first logits to how replies begin
 Firsts = tuple[int, int]  # first tokens of `VERDICTS`, as an explainer writes them
 
 
@@ -53,6 +55,41 @@ def verdict_by(logits: torch.Tensor, firsts: Firsts, threshold: float) -> list[S
         ((changed if is_above else unchanged,) if token in firsts else ())
         for token, is_above in zip(likeliest, above, strict=True)
     ]
+
+
+def fit_threshold(explainer: LocalExplainer, task: Task, suite: Suite) -> float | None:
+    """Threshold of a task, from its headline's kinds in validation; None where no verdict is."""
+    spec = PromptSpec(
+        task=task,
+        suite=suite,
+        split="validation",
+        batch_size=BATCH_SIZE,
+        no_vector=not explainer.encoder.use_vectors,
+    )
+    own, truths = explainer.for_task(task.name), suite.answers(spec.split)
+    kinds = task.headline_kinds
+    asked = [query for query in spec.select() if kinds is None or query.kind in kinds]
+    questions = [q for q in render_all(task, asked) if {*q.openings} == {*VERDICTS}]
+    gaps: list[float] = []
+    n_changed = 0
+    for prompts in build_prompts(spec, cut_batches(questions, BATCH_SIZE)):
+        firsts = verdict_tokens(own, prompts[0])
+        if firsts is None:
+            return None
+        logits = own.first_logits(prompts)
+        gaps += (logits[:, firsts[0]] - logits[:, firsts[1]]).tolist()
+        for prompt in prompts:
+            truth = truths[prompt.query.id]
+            assert isinstance(truth, Answer)  # what begins with a verdict is no other kind
+            n_changed += truth.changed
+    return _between(sorted(gaps, reverse=True), n_changed) if gaps else None
+
+
+def _between(falling: Sequence[float], n: int) -> float:
+    """Midway between the nth and the next; beyond the ends, by one."""
+    above = falling[n - 1] if n else falling[0] + 1
+    below = falling[n] if n < len(falling) else falling[-1] - 1
+    return (above + below) / 2
 
 
 class Compared:

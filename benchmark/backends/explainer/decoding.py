@@ -14,12 +14,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...errors import IntegrityError
 from ..injection.hooks import Injector, Slots
 from ..models.batch import check_finite, pad, with_cache
-from . import attention as shared_head
+from .attention import ATTENTION, CannotShareError, Reach, Store, install
 from .chat import Encoded, joined
+
+Rows = Sequence[Encoded]
+Begin = Callable[[Tensor], list[Sequence[int]]]  # first logits to how replies begin
+Done = Callable[[Sequence[int]], bool]  # whether a reply of these tokens has ended
 
 PREFILL_TOKENS = 2048  # question tokens, padding included, that are read in one pass
 COMPACT_BELOW = 0.75  # finished rows are dropped once less than this share still grows
@@ -33,7 +38,7 @@ class Head:
     """Tokens shared by many questions, read once."""
 
     encoded: Encoded  # the tokens
-    layers: list[tuple[torch.Tensor, torch.Tensor]]  # by layer, (n_kv_heads, length, d_head)
+    layers: list[tuple[Tensor, Tensor]]  # by layer, (n_kv_heads, length, d_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,25 +63,20 @@ class Decoder:
         """Read the tokens that questions share."""
         if not self._shared or not encoded.ids:
             return Head(encoded=encoded, layers=[])
-        store = shared_head.Store(rows=1, length=len(encoded.ids))
+        store = Store(rows=1, length=len(encoded.ids))
         none = Head(encoded=Encoded(ids=()), layers=[])
         self._read(none, [encoded], store, slice(0, 1), stop=len(encoded.ids))
         layers = [(keys[0], values[0]) for keys, values in store.buffers]
         return Head(encoded=encoded, layers=layers)
 
-    def first_logits(self, head: Head, questions: Sequence[Encoded]) -> torch.Tensor:
+    def first_logits(self, head: Head, questions: Rows) -> Tensor:
         """Logits of the first reply token, float32 (n_questions, vocabulary)."""
         logits = self._prefill(head, questions, 1)[0]
         check_finite(logits, partial(_token, questions, 0))
         return logits
 
     def greedy(
-        self,
-        head: Head,
-        questions: Sequence[Encoded],
-        done: Callable[[Sequence[int]], bool],
-        begin: Callable[[torch.Tensor], list[Sequence[int]]] | None = None,
-        longest: int = 0,
+        self, head: Head, questions: Rows, done: Done, begin: Begin | None = None, longest: int = 0
     ) -> list[Written]:
         """Greedy reply to each question, up to and with the token after which `done` is true.
 
@@ -88,11 +88,7 @@ class Decoder:
         return self._grow(head, questions, begun, logits, store, done)
 
     def likeliest(
-        self,
-        head: Head,
-        questions: Sequence[Encoded],
-        openings: Sequence[Sequence[int]],
-        done: Callable[[Sequence[int]], bool],
+        self, head: Head, questions: Rows, openings: Sequence[Sequence[int]], done: Done
     ) -> list[Written]:
         """Of the greedy replies after each opening, the one that is likeliest, opening included."""
         logits, store = self._prefill(head, questions, self.max_new_tokens)
@@ -107,11 +103,11 @@ class Decoder:
     def _grow(
         self,
         head: Head,
-        questions: Sequence[Encoded],
+        questions: Rows,
         begun: Sequence[Sequence[int]],
-        logits: torch.Tensor,
-        store: shared_head.Store,
-        done: Callable[[Sequence[int]], bool],
+        logits: Tensor,
+        store: Store,
+        done: Done,
     ) -> list[Written]:
         """Greedy replies behind what each begins with, of at most `max_new_tokens` tokens more."""
         written = [Written(ids=[], logprobs=[]) for _ in questions]
@@ -154,15 +150,15 @@ class Decoder:
         size = self.model.config.get_text_config().vocab_size
         ids = tuple(index % size for index in range(3, 15))
         head, rows = Encoded(ids=ids[:6]), [Encoded(ids=ids[6:8]), Encoded(ids=ids[7:])]
-        if self.model.config._attn_implementation == shared_head.ATTENTION:
+        if self.model.config._attn_implementation == ATTENTION:
             self.model.set_attn_implementation("eager")  # wrapped before: start afresh
         before = self.model.config._attn_implementation
         with torch.inference_mode():
             plain = self._plain(head, rows)
-            self._shared = shared_head.install(self.model)
+            self._shared = install(self.model)
             try:
                 shared = self._prefill(self.head(head), rows, 1)[0]
-            except shared_head.CannotShareError:
+            except CannotShareError:
                 shared = torch.full_like(plain, float("inf"))
         allowed = TOLERANCE.get(self.model.dtype, 0.0) * plain.abs().max()
         if self._shared and bool((shared - plain).abs().max() <= allowed):
@@ -172,13 +168,11 @@ class Decoder:
         self._shared = False
         return "plain"
 
-    def _prefill(
-        self, head: Head, questions: Sequence[Encoded], room: int
-    ) -> tuple[torch.Tensor, shared_head.Store]:
+    def _prefill(self, head: Head, questions: Rows, room: int) -> tuple[Tensor, Store]:
         """First logits (rows, vocabulary) and the rows' keys and values, with room for replies."""
         lengths = [len(question.ids) for question in questions]
         length = max(lengths) + room
-        store = shared_head.Store(rows=len(questions), length=length, room=room)
+        store = Store(rows=len(questions), length=length, room=room)
         if not self._shared:
             return self._plain(head.encoded, questions), store
         logits = [
@@ -187,33 +181,18 @@ class Decoder:
         ]
         return torch.cat(logits), store
 
-    def _read(
-        self,
-        head: Head,
-        questions: Sequence[Encoded],
-        store: shared_head.Store,
-        rows: slice,
-        *,
-        stop: int,
-    ) -> torch.Tensor:
+    def _read(self, head: Head, questions: Rows, store: Store, rows: slice, *, stop: int) -> Tensor:
         """Read questions into rows of the store, ending before column `stop`; last logits."""
         width = max(len(question.ids) for question in questions)
         batch = pad([question.ids for question in questions], self.model)
         positions = torch.where(batch.mask > 0, batch.positions + len(head.encoded.ids), -1)
         store.aim(rows, first=stop - width, start=stop - width, stop=stop)
         slots = self._slots(questions, width)
-        reach = shared_head.Reach(head=head.layers, queries=positions, keys=positions)
+        reach = Reach(head=head.layers, queries=positions, keys=positions)
         with self.injector.during(slots):
             return self._pass(self.injector.embed(batch.ids, slots), store, reach)
 
-    def _next(
-        self,
-        head: Head,
-        questions: Sequence[Encoded],
-        tokens: torch.Tensor,
-        store: shared_head.Store,
-        turn: int,
-    ) -> torch.Tensor:
+    def _next(self, head: Head, questions: Rows, tokens: Tensor, store: Store, turn: int) -> Tensor:
         """Feed each row's token number `turn`; logits of the next (rows, vocabulary)."""
         column = store.length - store.room + turn
         lengths = torch.tensor([len(question.ids) for question in questions], device=tokens.device)
@@ -221,12 +200,10 @@ class Decoder:
         keys = torch.arange(column + 1, device=tokens.device)[None] - padding[:, None]
         keys = torch.where(keys < 0, -1, keys + len(head.encoded.ids))
         store.aim(slice(0, len(questions)), first=0, start=column, stop=column + 1)
-        reach = shared_head.Reach(head=head.layers, queries=keys[:, -1:], keys=keys)
+        reach = Reach(head=head.layers, queries=keys[:, -1:], keys=keys)
         return self._pass(self.injector.embed(tokens[:, None], None), store, reach)
 
-    def _pass(
-        self, embedded: torch.Tensor, store: shared_head.Store, reach: shared_head.Reach
-    ) -> torch.Tensor:
+    def _pass(self, embedded: Tensor, store: Store, reach: Reach) -> Tensor:
         """Last logits, float32 (rows, vocabulary), of a pass with shared head."""
         output = self.model(
             inputs_embeds=embedded,
@@ -237,11 +214,11 @@ class Decoder:
             **with_cache(store),
         )
         if reach.calls != self.n_layers:
-            raise shared_head.CannotShareError(f"{reach.calls} of {self.n_layers} layers took part")
-        last: torch.Tensor = output.logits[:, -1].float()
+            raise CannotShareError(f"{reach.calls} of {self.n_layers} layers took part")
+        last: Tensor = output.logits[:, -1].float()
         return last
 
-    def _plain(self, head: Encoded, questions: Sequence[Encoded]) -> torch.Tensor:
+    def _plain(self, head: Encoded, questions: Rows) -> Tensor:
         """Last logits, float32 (rows, vocabulary), of an ordinary pass over head and question."""
         rows = [joined(head, question) for question in questions]
         width = max(len(row.ids) for row in rows)
@@ -255,10 +232,10 @@ class Decoder:
                 use_cache=False,
                 logits_to_keep=1,
             )
-        last: torch.Tensor = output.logits[:, -1].float()
+        last: Tensor = output.logits[:, -1].float()
         return last
 
-    def _slots(self, rows: Sequence[Encoded], width: int) -> Slots | None:
+    def _slots(self, rows: Rows, width: int) -> Slots | None:
         places = [
             (index, width - len(row.ids) + column, vector)
             for index, row in enumerate(rows)
@@ -282,7 +259,7 @@ class Decoder:
         )
 
 
-def _token(questions: Sequence[Encoded], turn: int, row: int) -> str:
+def _token(questions: Rows, turn: int, row: int) -> str:
     return f"query {questions[row].name}, token {turn + 1} of the reply"
 
 

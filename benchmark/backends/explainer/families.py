@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import UsageError, check_choice
 from ...records import SLOT, Prompt
 from ..injection.spec import Injection, own_layers
 from .chat import Encoded, bos_ids, offsets_of, plain_ids, render_chat, token_at
@@ -112,8 +112,7 @@ FAMILIES = {
 
 def find_family(name: str) -> Family:
     """Return a family by its name."""
-    if name not in FAMILIES:
-        raise UsageError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
+    check_choice("family", name, FAMILIES)
     return FAMILIES[name]
 
 

@@ -9,7 +9,7 @@ it is merged (`twins.py`); learned parts lie beside it (`learned.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How weights are loaded."""
+    """How weights are found and loaded."""
 
     dtype: torch.dtype
     placing: Mapping[str, Any] = field(default_factory=dict)  # See `devices.placing`
+    base: str | None = None  # where an adapter's base model is, for one that moved
+    progress: Progress = silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +101,20 @@ def detect_family(directory: Path) -> str | None:
 
 
 def open_checkpoint(
-    directory: Path,
-    family: str | None,
-    injection: Injections | None,
-    weights: Weights,
-    progress: Progress,
-    base: str | None = None,
+    directory: Path, family: str | None, injection: Injections | None, weights: Weights
 ) -> Checkpoint:
-    """Read a folder as its family says; `injection` overrides `explainer.json` and family.
-
-    `base` is where an adapter's base model is, for one that moved.
-    """
+    """Read a folder as its family says; `injection` overrides `explainer.json` and family."""
     if not isinstance(injection, Injection) and (directory / SETTINGS).is_file():
         injection = merged(injection, declared_injection(directory / SETTINGS))
     name, _, file = (family or detect_family(directory) or "").partition(":")
     if name == "selfie-adapter":
-        return _selfie(directory, file or None, injection, weights, progress, base)
+        return _selfie(directory, file or None, injection, weights)
     if file:
         raise UsageError(f"family {family!r}: only selfie-adapter takes a file")
     known = find_family(name) if name else None
     chosen = merged(injection, Injection() if known is None else known.injection)
     learned = read_learned(directory, chosen)
-    loaded = _load(directory, weights, progress, base)
+    loaded = _load(directory, weights)
     decoding = declared(directory / SETTINGS, "decoding")
     return Checkpoint(
         *loaded,
@@ -134,18 +128,13 @@ def open_checkpoint(
 
 
 def _selfie(
-    directory: Path,
-    file: str | None,
-    injection: Injections | None,
-    weights: Weights,
-    progress: Progress,
-    base: str | None,
+    directory: Path, file: str | None, injection: Injections | None, weights: Weights
 ) -> Checkpoint:
     adapter = open_selfie_adapter(directory, file)
     relative = directory / adapter.base
-    base = base or (str(relative) if relative.is_dir() else adapter.base)
-    folder = _base_folder(directory, base, progress)
-    model, tokenizer, base_hashes = _load(folder, weights, progress)
+    base = weights.base or (str(relative) if relative.is_dir() else adapter.base)
+    folder = _base_folder(directory, base, weights.progress)
+    model, tokenizer, base_hashes = _load(folder, replace(weights, base=None))
     hashes = {adapter.path.name: sha256_file(adapter.path), **_of_base(base_hashes)}
     chosen = merged(injection, adapter.family.injection)
     learned = Learned(projection=adapter.projection)
@@ -167,27 +156,24 @@ def _base_folder(directory: Path, base: str, progress: Progress) -> Path:
 
 
 def _load(
-    directory: Path,
-    weights: Weights,
-    progress: Progress,
-    base: str | None = None,
-    above: Sequence[Path] = (),
+    directory: Path, weights: Weights, above: Sequence[Path] = ()
 ) -> tuple[Any, Any, dict[str, str]]:
     """Load model, tokenizer and sha256 by weight file of a folder; `above` it are adapters."""
     hashes = weight_files(directory)
     if not (directory / ADAPTER).is_file():
-        if base is not None:
+        if weights.base is not None:
             raise UsageError(f"{directory} is no adapter, and --base is for adapters")
         model = load_model(directory, weights.dtype, hashes, weights.placing)
         return model, load_tokenizer(directory), hashes
-    folder = _base_folder(directory, base or _base_model(directory), progress)
+    base = weights.base or _base_model(directory)
+    folder = _base_folder(directory, base, weights.progress)
     above = (*above, directory.resolve())
     if folder.resolve() in above:
         by_way = f", by way of {len(above) - 1} other adapters" if len(above) > 1 else ""
         raise UsageError(
             f"{directory / ADAPTER}: the adapter names itself as its base model{by_way}"
         )
-    model, tokenizer, base_hashes = _load(folder, weights, progress, above=above)
+    model, tokenizer, base_hashes = _load(folder, replace(weights, base=None), above)
     if (directory / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(directory)
     hashes |= _of_base(base_hashes)
@@ -211,6 +197,13 @@ def _base_model(directory: Path) -> str:
     return f"{base}@{revision}" if is_hub and isinstance(revision, str) else base
 
 
+def target_tokenizer(target: str | None, injections: Injections, progress: Progress) -> Any:
+    """What counts positions in a target's texts, where vectors enter at quoted tokens; or None."""
+    if target is None or not any(way.quotes for way in all_injections(injections)):
+        return None
+    return load_tokenizer(find_model(target, progress=progress).directory)
+
+
 def load_local(
     model: str,
     *,
@@ -230,14 +223,10 @@ def load_local(
     """
     where = usable_device(device)
     spread = {name: options.pop(name, None) for name in SPREAD}
-    weights = Weights(find_dtype(dtype, device), placing(where, **spread))
+    weights = Weights(find_dtype(dtype, device), placing(where, **spread), base, progress)
     place = find_model(model, progress=progress)
-    way = options.get("injection")
-    opened = open_checkpoint(place.directory, family, way, weights, progress, base)
-    quotes = any(way.quotes for way in all_injections(opened.injection))
-    target_tokenizer = None
-    if target is not None and options.get("use_vectors", True) and quotes:
-        target_tokenizer = load_tokenizer(find_model(target, progress=progress).directory)
+    opened = open_checkpoint(place.directory, family, options.get("injection"), weights)
+    counted = target if options.get("use_vectors", True) else None
     options["injection"] = opened.injection
     options["decoding"] = options.get("decoding") or opened.decoding or GREEDY
     options.setdefault("thresholds", opened.thresholds)
@@ -246,7 +235,7 @@ def load_local(
         opened.tokenizer,
         learned=opened.learned,
         family=opened.family,
-        target_tokenizer=target_tokenizer,
+        target_tokenizer=target_tokenizer(counted, opened.injection, progress),
         progress=progress,
         **options,
     )

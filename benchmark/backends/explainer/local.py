@@ -12,19 +12,18 @@ from typing import Any
 import torch
 
 from ...cache import Progress, silent
-from ...errors import UsageError
-from ...prompts import AUTO_BATCH_SIZE as AUTO_BATCH_SIZE
+from ...errors import UsageError, check_choice
+from ...prompts import AUTO_BATCH_SIZE
 from ...records import DECODINGS, GREEDY, WHOLE, Completion, Prompt
 from ...runs.reply_text import has_ended
 from ..injection.hooks import Injector
 from ..injection.learned import Learned, check_learned
 from ..injection.spec import Injections, injection_of, merged
-from ..models.batch import stop_tokens
+from ..models.batch import Room, stop_tokens
 from .chat import Encoded, Encoder
-from .decision import Begin, likeliest_opening, verdict_by, verdict_tokens
-from .decoding import Decoder, Head, Written
+from .decision import likeliest_opening, verdict_by, verdict_tokens
+from .decoding import Begin, Decoder, Head, Written
 from .families import Family, FamilyEncoder
-from .memory import Room
 
 MAX_NEW_TOKENS = 32  # longest reply, in explainer tokens
 MAX_THINKING_TOKENS = 1024  # the same with thinking
@@ -52,8 +51,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what no explainer can do."""
-        if self.decoding not in DECODINGS:
-            raise UsageError(f"decoding {self.decoding!r}: choose from {', '.join(DECODINGS)}")
+        check_choice("decoding", self.decoding, DECODINGS)
         if self.thinking and self.decoding != GREEDY:
             raise UsageError(
                 f"decoding {self.decoding} leaves no room for thinking; choose {GREEDY}"

@@ -12,7 +12,7 @@ from ...judging.rubric import PROMPT_VERSION, Message
 from ...models.targets import locate
 from ...records import Prompt, Query
 from .load import load_local
-from .local import MAX_NEW_TOKENS, LocalExplainer
+from .local import LocalExplainer
 
 
 class LocalJudge:
@@ -44,16 +44,11 @@ class LocalJudge:
 
 
 def load_judge(
-    model: str,
-    *,
-    device: str = "cpu",
-    batch_size: int | None = None,
-    progress: Progress = silent,
+    model: str, *, device: str = "cpu", batch_size: int | None = None, progress: Progress = silent
 ) -> LocalJudge:
     """Load a judge from a folder, a hub id or the name of a target."""
-    options: dict[str, Any] = {"use_vectors": False, "batch_size": batch_size}
-    options |= {"max_new_tokens": MAX_NEW_TOKENS, "progress": progress}
-    return LocalJudge(*load_local(model, device=device, **options))
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    return LocalJudge(*load_local(model, device=device, use_vectors=False, **options))
 
 
 def _prompt(messages: Sequence[Message]) -> Prompt:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...errors import IntegrityError, MissingPartError, UsageError
+from ...files import reading
 from ...records import SLOT
 from ..injection.learned import ALL, Projection
 from ..injection.spec import Maps
@@ -58,24 +59,21 @@ def is_selfie_adapter(directory: Path) -> bool:
 def open_selfie_adapter(directory: Path, file: str | None = None) -> SelfieAdapter:
     """Read the only adapter of a folder, or the one that is named."""
     path = _choose(directory, file)
-    try:
+    with reading(path, "a SelfIE adapter", "it is cut off or corrupt; get it again"):
         with safe_open(path, framework="pt") as stream:
             header = stream.metadata() or {}
             tensors = {name: stream.get_tensor(name).float() for name in stream.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise IntegrityError(f"{path} is cut off or corrupt: {error}; get it again") from error
-    config = _config(header, path)
-    kind = config["projection"].get("type")
-    if kind not in TENSORS or set(tensors) != TENSORS[kind]:
-        raise IntegrityError(
-            f"{path}: its header says {kind!r} but it holds {', '.join(sorted(tensors))}"
-        )
-    unit = config["projection"].get("normalize_input")
-    if not isinstance(unit, bool):
-        raise IntegrityError(f"{path}: its header does not say whether vectors are normalised")
-    width = _width(tensors, header, path)
-    maps = Maps(d_target=width, n_layers=0, layers=(), bias="bias" in tensors, unit=unit)
-    family, projection = _family(config, maps, path), Projection(maps, _affine(tensors, width))
+        config = _config(header, path)
+        kind, unit = (config["projection"].get(key) for key in ("type", "normalize_input"))
+        if kind not in TENSORS or set(tensors) != TENSORS[kind]:
+            raise IntegrityError(
+                f"{path}: its header says {kind!r} but it holds {', '.join(sorted(tensors))}"
+            )
+        if not isinstance(unit, bool):
+            raise IntegrityError(f"{path}: its header does not say whether vectors are normalised")
+        width = _width(tensors, header, path)
+        maps = Maps(d_target=width, n_layers=0, layers=(), bias="bias" in tensors, unit=unit)
+        family, projection = _family(config, maps, path), Projection(maps, _affine(tensors, width))
     base = config.get("model", {}).get("name")
     if not isinstance(base, str):
         raise UsageError(f"{path} does not name the model it is for")
@@ -111,7 +109,7 @@ def _config(header: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
         config = json.loads(header["config_json"])
         sections = [config["projection"], config.get("model", {}), config.get("soft_prompt", {})]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path}: its header has no config_json with projection, model and soft_prompt, so its "
             "prompt is not known"
@@ -147,12 +145,14 @@ def _width(tensors: Mapping[str, Tensor], header: Mapping[str, str], path: Path)
 
 
 def _affine(tensors: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
-    weight = torch.zeros(width, width)
+    terms = [torch.zeros(width, width)]
     if "weight" in tensors:
-        weight = weight + tensors["weight"]
+        terms.append(tensors["weight"])
     if "log_scale" in tensors:
-        weight = weight + tensors["log_scale"].exp() * torch.eye(width)
+        terms.append(float(tensors["log_scale"].exp()) * torch.eye(width))
     if "U" in tensors:
-        weight = weight + tensors["V"] @ tensors["U"].T
+        terms.append(tensors["V"] @ tensors["U"].mT)
+    if any(term.shape != terms[0].shape for term in terms):
+        raise ValueError("its tensors are of several widths")
     bias = {f"{ALL}.bias": tensors["bias"]} if "bias" in tensors else {}
-    return {f"{ALL}.weight": weight, **bias}
+    return {f"{ALL}.weight": sum(terms[1:], terms[0]), **bias}

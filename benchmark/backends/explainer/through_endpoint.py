@@ -25,9 +25,10 @@ class EndpointExplainer:
     ) -> None:
         """Ask a client; `fields` are those of every request besides its turns."""
         self.client, self.fields, self.system = client, fields, system
-        self.max_new_tokens = int(
-            fields.get("max_completion_tokens") or fields.get("max_tokens") or MAX_NEW_TOKENS
-        )
+        longest = fields.get("max_completion_tokens") or fields.get("max_tokens") or MAX_NEW_TOKENS
+        if type(longest) is not int or longest < 1:
+            raise UsageError(f"longest reply {longest!r}: give a whole number above 0")
+        self.max_new_tokens = longest
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """Answer prompts in order."""

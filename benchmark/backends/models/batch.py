@@ -1,19 +1,25 @@
 """What a forward pass takes: rows padded to one width, their positions, and a key-value cache.
 
+Batches become smaller when memory ends.
+
 transformers 5.24 renamed `past_key_values` to `cache`, in arguments and outputs alike; it takes the
 old argument with a warning and says that 5.40 no longer will.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from ...errors import IntegrityError
+from ...cache import Progress
+from ...errors import IntegrityError, MissingPartError, memory_ended
+
+T = TypeVar("T")
 
 
 def name_in(output: type) -> str:
@@ -58,16 +64,24 @@ class Padded:
         return position_ids(self.mask)
 
 
-def pad(rows: Sequence[Sequence[int]], model: Any, *, side: str = "left", fill: int = 0) -> Padded:
-    """Pad token rows to one width, on the device of a model."""
-    width = max(len(row) for row in rows)
+def pad(
+    rows: Sequence[Sequence[int]],
+    model: Any = None,
+    *,
+    side: str = "left",
+    fill: int = 0,
+    multiple: int = 1,
+) -> Padded:
+    """Pad token rows to one width, a multiple of a number, on the CPU or a model's device."""
+    width = -(-max(len(row) for row in rows) // multiple) * multiple
     ids = torch.full((len(rows), width), fill)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
     for index, row in enumerate(rows):
         where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
         ids[index, where] = torch.tensor(row, dtype=torch.long)
         mask[index, where] = 1
-    return Padded(ids=ids.to(model.device), mask=mask.to(model.device))
+    device = "cpu" if model is None else model.device
+    return Padded(ids=ids.to(device), mask=mask.to(device))
 
 
 def check_finite(
@@ -91,3 +105,46 @@ def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
     return frozenset(token for token in found if token is not None)
+
+
+class Room:
+    """How many prompts fit into memory at once: found by trying, unless it was said."""
+
+    def __init__(self, size: int, *, fixed: bool, tell: Progress) -> None:
+        """Begin with a size; a `fixed` one is what the user chose."""
+        self.size, self._fixed, self._tell = size, fixed, tell
+
+    def parts(
+        self, order: Sequence[int], work: Callable[[Sequence[int]], T]
+    ) -> Iterator[tuple[Sequence[int], T]]:
+        """Yield parts of `order` with what `work` makes of each, halving them as memory ends."""
+        start = 0
+        while start < len(order):
+            part = order[start : start + self.size]
+            try:
+                made = work(part)
+            except (RuntimeError, MemoryError) as error:
+                if not memory_ended(error):
+                    raise
+                self._shrink(len(part), error)
+                made = None
+            if made is None:
+                gc.collect()  # what was computed is let go of only here, behind the error
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
+            yield part, made
+            start += len(part)
+
+    def _shrink(self, tried: int, error: Exception) -> None:
+        if self._fixed or tried == 1:
+            less = "a device with more memory" if tried == 1 else f"--batch-size {tried // 2}"
+            raise MissingPartError(
+                f"memory ended with {tried} prompts at once; run it with {less}, "
+                "into another folder"
+            ) from error
+        self.size = tried // 2
+        self._tell(
+            f"memory ended with {tried} prompts at once; going on with {self.size} "
+            f"(--batch-size {self.size} begins with it)"
+        )

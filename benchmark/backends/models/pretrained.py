@@ -119,7 +119,7 @@ def _check_files(directory: Path) -> None:
 def _config(directory: Path) -> Mapping[str, Any]:
     try:
         value = json.loads((directory / "config.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from ...errors import UsageError
+from ...errors import UsageError, check_choice
 from ..injection.hooks import decoder_layers
 
 Twin = Literal["rotated", "random-init"]  # what is changed about a base model before it is trained
@@ -24,11 +24,9 @@ MLP_READERS = ("gate_proj", "up_proj")  # matrices that read the second
 
 def make_twin(model: Any, twin: str, *, seed: int) -> Any:
     """Change a float32 model as `Twin` says; the one given must not be used any more."""
-    if twin == "rotated":
-        return rotate_basis(model, seed=seed)
-    if twin == "random-init":
-        return reinitialise(model, seed=seed)
-    raise UsageError(f"unknown twin {twin!r}: choose from {', '.join(get_args(Twin))}")
+    check_choice("twin", twin, get_args(Twin))
+    change = rotate_basis if twin == "rotated" else reinitialise
+    return change(model, seed=seed)
 
 
 def rotation(width: int, *, seed: int) -> torch.Tensor:

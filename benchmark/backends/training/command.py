@@ -1,4 +1,4 @@
-"""From the words after `train` to a trained explainer's folder.
+"""From the words after `train` to what it would do, or to a trained explainer's folder.
 
 It learns from the training split of a suite and stops by the validation split; the test split is
 never opened. Nothing here imports torch before a training begins.
@@ -6,16 +6,19 @@ never opened. Nothing here imports torch before a training begins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...cache import Progress, silent
 from ...errors import UsageError
 from ...evaluation.explainers import named_target
-from ...files import read_json, reading
-from ...models.targets import home_folder
+from ...evaluation.plan import operations, operations_per_second, plan, size_of
+from ...files import read_json, reading, write_json_atomic
+from ...models.targets import find_name, home_folder
+from ...prompts import PromptSpec
 from ...records import GREEDY
 from ...runs import provenance
 from ...suite.select import tasks_of
@@ -23,8 +26,8 @@ from ...suite.suite import Suite
 from ...task import Task
 from ...team import team
 from ..explainer.chat import Encoder
-from ..injection.spec import Injection, Injections, all_injections, injection_of
-from .estimate import checks, n_train
+from ..explainer.declared import SETTINGS, THRESHOLDS
+from ..injection.spec import Injection, injection_of
 from .projection_plan import Projecting, plan_projection
 from .spec import ExplainerSettings, TrainSpec, split_options
 
@@ -33,34 +36,44 @@ if TYPE_CHECKING:
 
 
 Suites = Sequence[tuple[Task, Suite]]  # tasks to learn, with their suites
+N_VALIDATION = 200  # Most validation queries of a task that a training stops by
+SHARE = 0.1  # Most of the time that validation takes, unless evaluations are asked for
+COST = 2  # A query that is learnt from takes at least as long as two that are only read
+PASSES = 3  # Of learning from a query, at most: one forward, and one back that is twice as long
 
 
-def train(
-    base: str,
-    output: Path | str,
-    *,
-    progress: Progress = silent,
-    **options: Any,
-) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """What `train` would do."""
+
+    path: str  # The explainer's folder
+    queries: dict[str, int]  # To learn from, by task; questions about vectors come on top
+    validation: dict[str, int]  # To stop by, by task
+    steps: int  # Of the optimiser, about
+    evaluations: int  # Times that the validation loss is measured
+    prompt_tokens: int  # That are learnt from, estimated
+    seconds: float | None  # Upper bound on this CPU; None if the base or device is not known
+
+
+def train(base: str, output: Path | str, *, progress: Progress = silent, **options: Any) -> Path:
     """Fine-tune an explainer on the training split of a suite; resumed if it was killed.
 
     Options are fields of `TrainSpec`, such as `suite`, and of `ExplainerSettings`, such as
     `learning_rate`. Unless `evaluations` are given, a tenth of the time at most goes to validation.
     Returns `output`.
     """
-    from .checkpoints import SEAL, seal, sole_trainer
-    from .threshold import add_thresholds
+    from .checkpoints import seal, sole_trainer
     from .train import train_explainer
 
     request, options = split_options(base, output, options)
     suites = tasks_of(request.suite, request.tasks)
     training = _planned(request, suites, options, progress)
     with sole_trainer(Path(output).absolute()):
-        folder = train_explainer(training, Path(output), progress)
+        folder = train_explainer(training, progress)
         if training.settings.decoding == GREEDY:
-            add_thresholds(folder, request, suites, progress)
+            _add_thresholds(folder, request, suites, progress)
         if team().first:
-            seal(folder, folder / SEAL)
+            seal(folder)
     return folder
 
 
@@ -68,7 +81,7 @@ def _planned(
     request: TrainSpec, suites: Suites, options: Mapping[str, Any], progress: Progress
 ) -> Training:
     """Encode queries and settle how the explainer is trained."""
-    from ..explainer.load import find_model
+    from ..explainer.load import find_model, target_tokenizer
     from ..models.pretrained import load_tokenizer
     from .train import Training
 
@@ -81,13 +94,15 @@ def _planned(
     evaluations, few = checks(n_seen, suites, options.get("evaluations"))
     settings = replace(settings, evaluations=evaluations)
     tokenizer = load_tokenizer(folder)
-    counts = _target_tokenizer(settings.injection, suites, progress)
+    target = named_target(suites[0][1])
+    counts = target_tokenizer(target and target.name, settings.injection, progress)
     encoder = Encoder(tokenizer, use_vectors=not request.no_vector, target_tokenizer=counts)
     progress("encoding queries")
     lessons, validation = _lessons(request, settings, suites, encoder, few)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     home = home_folder(request.base).is_dir()
     return Training(
+        request=request,
         base=folder,
         base_name=str(folder.resolve()) if home else request.base,
         lessons=lessons,
@@ -96,9 +111,6 @@ def _planned(
         about=_about(request, suites, lessons, projecting),
         pad=end if pad is None else pad,
         project=projecting.make,
-        device=request.device,
-        report_to=request.report_to,
-        overwrite=request.overwrite,
     )
 
 
@@ -114,17 +126,6 @@ def _settings(
     )
 
 
-def _target_tokenizer(injection: Injections, suites: Suites, progress: Progress) -> Any:
-    """What counts positions in texts, where vectors enter at quoted tokens and it is known."""
-    from ..explainer.load import find_model
-    from ..models.pretrained import load_tokenizer
-
-    target = named_target(suites[0][1])
-    if target is None or not any(way.quotes for way in all_injections(injection)):
-        return None
-    return load_tokenizer(find_model(target.name, progress=progress).directory)
-
-
 def _lessons(
     request: TrainSpec,
     settings: ExplainerSettings,
@@ -132,8 +133,7 @@ def _lessons(
     encoder: Encoder,
     few: Mapping[str, int],
 ) -> tuple[list[Any], list[Any]]:
-    from .dataset import make_lessons
-    from .reading import make_reading_lessons
+    from .dataset import make_lessons, make_reading_lessons
 
     reading, n, seed = settings.reading, request.n_train, settings.seed
     if reading is not None and not any(task.reading for task, _ in suites):
@@ -167,6 +167,23 @@ def _in_bfloat16(request: TrainSpec) -> bool:
     return bfloat16_is_faster(request.device)
 
 
+def _add_thresholds(folder: Path, request: TrainSpec, suites: Suites, progress: Progress) -> None:
+    """Add to `explainer.json` the thresholds of verdicts, if they are not there."""
+    from ..explainer.decision import fit_threshold
+    from ..explainer.load import load_local
+
+    record = read_json(folder / SETTINGS)
+    asked = [(task, suite) for task, suite in suites if task.openings]
+    if THRESHOLDS in record or not asked or not team().first:
+        return
+    progress("finding thresholds of verdicts")
+    name, seen = str(folder.resolve()), not request.no_vector
+    explainer, _ = load_local(name, device=request.device, use_vectors=seen)
+    found = {task.name: fit_threshold(explainer, task, suite) for task, suite in asked}
+    thresholds = {name: value for name, value in found.items() if value is not None}
+    write_json_atomic(folder / SETTINGS, {**record, THRESHOLDS: thresholds})
+
+
 def _about(
     request: TrainSpec, suites: Suites, lessons: Sequence[Any], projecting: Projecting
 ) -> dict[str, Any]:
@@ -186,3 +203,61 @@ def _about(
         "package": provenance.package()["version"],
         **({"projection": dict(projecting.about)} if projecting.about else {}),
     }
+
+
+def checks(n_seen: int, suites: Suites, evaluations: int | None) -> tuple[int, dict[str, int]]:
+    """Return how often to validate, and on how many queries of each task.
+
+    By default at most `SHARE` of the time of seeing `n_seen` queries, at least one query a task.
+    """
+    sizes = {task.name: len(suite.queries("validation")) for task, suite in suites}
+    if evaluations is not None:
+        return evaluations, {name: min(N_VALIDATION, size) for name, size in sizes.items()}
+    budget = SHARE / (1 - SHARE) * COST * n_seen
+    few = max(1, min(N_VALIDATION, int(budget / len(sizes))))
+    counts = {name: min(few, size) for name, size in sizes.items()}
+    most = ExplainerSettings().evaluations
+    return max(1, min(most, int(budget / max(1, sum(counts.values()))))), counts
+
+
+def n_train(request: TrainSpec, suite: Suite) -> int:
+    """Return how many queries of a suite are learnt from."""
+    return len(replace(suite, n_train=request.n_train).queries("train"))
+
+
+def plan_training(base: str, output: Path | str, **options: Any) -> TrainPlan:
+    """Say what `train` with the same arguments would do; loads and downloads nothing."""
+    request, more = split_options(base, output, options)
+    given = more.pop("evaluations", None)
+    settings = ExplainerSettings(**more)
+    find_name(base)  # first of all: an unknown base is refused
+    size = size_of(base)
+    suites = tasks_of(request.suite, request.tasks)
+    queries = {task.name: n_train(request, suite) for task, suite in suites}
+    n_seen = sum(queries.values()) * settings.epochs
+    evaluations, validation = checks(n_seen, suites, given)
+    tokens = settings.epochs * sum(
+        plan(
+            PromptSpec(
+                task=task,
+                suite=replace(suite, n_train=request.n_train),
+                split="train",
+                batch_size=settings.batch_size,
+                no_vector=request.no_vector,
+            )
+        ).prompt_tokens
+        for task, suite in suites
+    )
+    read = evaluations * sum(validation.values()) / max(1, n_seen)
+    seconds = None
+    if size is not None and request.device == "cpu":
+        seconds = operations(*size, tokens) * (PASSES + read) / operations_per_second()
+    return TrainPlan(
+        path=str(output),
+        queries=queries,
+        validation=validation,
+        steps=math.ceil(n_seen / (settings.batch_size * settings.accumulation)),
+        evaluations=evaluations,
+        prompt_tokens=tokens,
+        seconds=seconds,
+    )

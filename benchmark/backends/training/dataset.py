@@ -1,7 +1,9 @@
-"""Training queries as token ids with vectors and a known beginning of the answer.
+"""Training queries, and questions about their vectors, as token ids with vectors and an answer.
 
 The answer's place is counted when the prompt is encoded, never searched for in text. A batch holds
-one template, whose instructions (the *head*) are then read once for all of it.
+one template, whose instructions (the *head*) are then read once for all of it. Which questions
+about vectors are drawn depends on queries and oracle rows alone, so that a control without vectors
+shares them.
 """
 
 from __future__ import annotations
@@ -9,11 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ...errors import UsageError
 from ...prompts import build_prompt, render_all
@@ -21,11 +21,11 @@ from ...records import Prompt
 from ...suite.rows import checked_vectors
 from ...suite.subset import Amount, draw_groups
 from ...suite.suite import Suite
-from ...task import Task
-from ..explainer.chat import Encoded, Encoder
+from ...task import ReadingQuestion, Task
+from ..explainer.chat import Encoded, Encoder, joined
+from .spec import Reading
 
 CHUNK = 8  # batches sorted by length together: little is padded, order stays random
-WIDTH = 8  # batches are as wide as a multiple of this: every new shape costs time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,45 +69,141 @@ def make_lessons(
     lessons = []
     for question in render_all(task, queries):
         prompt = build_prompt(question, vectors, ())
-        if prompt.template not in heads:
-            heads[prompt.template] = encoder.head(prompt)
         replayed = encoder.replays(prompt)
         write = (task.format_replayed if replayed else None) or task.format_answer
         reply = encoder.reply_ids(write(answers[prompt.query.id]), replayed=replayed)
-        head = heads[prompt.template]
-        lessons.append(encode_lesson(encoder, prompt, head, reply, task=task.name))
+        lessons.append(_lesson(encoder, prompt, heads, reply, task=task.name))
     return sorted(lessons, key=lambda lesson: lesson.qid)
 
 
-def encode_lesson(
+def _lesson(
     encoder: Encoder,
     prompt: Prompt,
-    head: Encoded,
+    heads: dict[str, Encoded],
     reply: Sequence[int],
     *,
     task: str,
     reading: str = "",
     early: bool = False,
 ) -> Lesson:
-    """Put a prompt, its head and the reply to it together."""
+    """Put a prompt and the reply to it together; `heads` are those known, by template."""
     end = encoder.tokenizer.eos_token_id
     if end is None:
         raise UsageError("the tokenizer names no end of text; an answer could not end")
-    (asked,) = encoder.questions([prompt])
-    start = (*head.ids, *asked.ids)
+    if prompt.template not in heads:
+        heads[prompt.template] = encoder.head(prompt)
+    head, (asked,) = heads[prompt.template], encoder.questions([prompt])
+    start = joined(head, asked)
     return Lesson(
         task=task,
         qid=f"{prompt.query.id}:{reading}" if reading else prompt.query.id,
         template=prompt.template,
-        ids=(*start, *reply, end),
+        ids=(*start.ids, *reply, end),
         n_head=len(head.ids),
-        n_prompt=len(start),
-        columns=tuple(len(head.ids) + column for column in asked.columns),
-        vectors=asked.vectors,
-        layers=asked.layers,
+        n_prompt=len(start.ids),
+        columns=start.columns,
+        vectors=start.vectors,
+        layers=start.layers,
         reading=reading,
         early=early,
     )
+
+
+class ContinuedEncoder(Encoder):
+    """Prompts as plain text that a reply goes on from: no turns, no label before the reply."""
+
+    def __init__(self, like: Encoder) -> None:
+        """Take tokenizer and injection of another encoder."""
+        vars(self).update(vars(like), chat=False)
+
+    def _texts(self, prompt: Prompt) -> tuple[str, str]:
+        return f"{prompt.instructions}\n" if prompt.instructions else "", ""
+
+
+def make_reading_lessons(
+    task: Task,
+    suite: Suite,
+    encoder: Encoder,
+    reading: Reading,
+    *,
+    n: Amount | None = None,
+    seed: int = 0,
+) -> list[Lesson]:
+    """Encode questions about the vectors of the training queries that `make_lessons` draws."""
+    if task.reading is None:
+        return []
+    if encoder.injection.quotes:
+        raise UsageError(
+            f"injection {encoder.injection.mode}: questions about a vector quote no text for it to "
+            "stand in; train without reading, or choose own-layers or embedding"
+        )
+    queries = draw_groups(suite.queries("train"), n, seed=seed)
+    questions = task.reading(queries, suite.oracle("train"))
+    wanted = round(reading.share * len(queries))
+    drawn = draw_questions(questions, wanted, kinds=reading.kinds, seed=seed)
+    vectors = checked_vectors(suite, "train", queries) if encoder.use_vectors else None
+    continued = ContinuedEncoder(encoder)
+    heads: dict[str, Encoded] = {}
+    lessons = []
+    for question, first_half in drawn:
+        place, kind = question.query.vector, question.kind
+        prompt = Prompt(
+            query=question.query,
+            template=f"{task.name}/reading/{kind}",
+            instructions=question.instructions,
+            question=question.question,
+            vector=None if vectors is None or place is None else vectors[place].astype("float32"),
+        )
+        own = continued if question.continued else encoder
+        early = reading.when == "before" or (reading.when == "both" and first_half)
+        reply = own.reply_ids(question.reply)
+        lessons.append(
+            _lesson(own, prompt, heads, reply, task=task.name, reading=kind, early=early)
+        )
+    return sorted(lessons, key=lambda lesson: lesson.qid)
+
+
+def draw_questions(
+    questions: Sequence[ReadingQuestion], n: int, *, kinds: Sequence[str] = (), seed: int = 0
+) -> list[tuple[ReadingQuestion, bool]]:
+    """Draw `n` questions by hash, as many of each kind as of the others while there are any.
+
+    Contrast groups stay together, but for the last one of a kind, so that choices stay balanced.
+    With each question: whether it is in the first half of its kind.
+    """
+    by_kind: dict[str, list[ReadingQuestion]] = {}
+    for question in questions:
+        by_kind.setdefault(question.kind, []).append(question)
+    if unknown := sorted(set(kinds) - by_kind.keys()):
+        raise UsageError(
+            f"reading kind {unknown[0]!r}: this suite gives {', '.join(sorted(by_kind))}"
+        )
+    chosen = {kind: by_kind[kind] for kind in sorted(kinds or by_kind)}
+    there = sum(map(len, chosen.values()))
+    if n > there or n < 1:
+        raise UsageError(
+            f"{n} questions about vectors: these training queries give 1 to {there} of the kinds "
+            f"{', '.join(chosen)}; choose another share or more kinds"
+        )
+
+    def order(question: ReadingQuestion) -> tuple[str, str]:
+        key = f"{seed}:{question.kind}:{question.query.group}"
+        return hashlib.sha256(key.encode()).hexdigest(), question.query.id
+
+    drawn = []
+    for kind, count in _shares({kind: len(own) for kind, own in chosen.items()}, n).items():
+        own = sorted(chosen[kind], key=order)[:count]
+        drawn += [(question, 2 * place < count) for place, question in enumerate(own)]
+    return drawn
+
+
+def _shares(there: dict[str, int], n: int) -> dict[str, int]:
+    """Share `n` among kinds, equally as far as they go; the scarcest are served first."""
+    shares: dict[str, int] = {}
+    for kind in sorted(there, key=lambda k: (there[k], k)):
+        shares[kind] = min(there[kind], n // (len(there) - len(shares)))
+        n -= shares[kind]
+    return shares
 
 
 def lessons_sha256(lessons: Sequence[Lesson]) -> str:
@@ -159,46 +255,3 @@ def _epoch(lessons: Sequence[Lesson], batch_size: int, rng: np.random.Generator)
             cuts = range(0, len(part), batch_size)
             batches += [part[i : i + batch_size].tolist() for i in cuts]
     return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def collate(lessons: Sequence[Lesson], *, pad: int) -> dict[str, Any]:
-    """Put the examples of one template side by side, padded on the right after their `head`.
-
-    `answers` (n, width) is the token to be predicted at each place of `ids` or -100; `rows` and
-    `columns` (n_slots,), `layers` (n_slots, 2) and `vectors` (n_slots, d_target) say where vectors
-    enter: `layers` is (0, 2) unless queries have their own, `vectors` (0, 0) without vectors.
-    """
-    first = lessons[0]
-    head = first.ids[: first.n_head]
-    if any((one.task, one.ids[: one.n_head]) != (first.task, head) for one in lessons):
-        raise ValueError("lessons of one batch must be of one task and begin with the same head")
-    longest = max(len(lesson.ids) for lesson in lessons) - len(head)
-    width = -(-longest // WIDTH) * WIDTH
-    ids = torch.full((len(lessons), width), pad, dtype=torch.int64)
-    mask = torch.zeros((len(lessons), width), dtype=torch.int64)
-    answers = torch.full((len(lessons), width), -100, dtype=torch.int64)
-    for row, lesson in enumerate(lessons):
-        tokens = torch.tensor(lesson.ids[len(head) :])
-        begin = lesson.n_prompt - len(head)
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-        # the token at place t is predicted at place t - 1
-        answers[row, begin - 1 : len(tokens) - 1] = tokens[begin:]
-    seen = [(row, lesson) for row, lesson in enumerate(lessons) if lesson.vectors]
-    rows = [row for row, lesson in seen for _ in lesson.columns]
-    columns = [column - len(head) for _, lesson in seen for column in lesson.columns]
-    layers = [own for _, lesson in seen for own in lesson.layers]
-    vectors = [vector for _, lesson in seen for vector in lesson.vectors]
-    stacked = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
-    return {
-        "ids": ids,  # first: Trainer takes its length for the number of lessons
-        "head": torch.tensor(head, dtype=torch.int64),
-        "mask": mask,
-        "answers": answers,
-        "rows": torch.tensor(rows, dtype=torch.int64),
-        "columns": torch.tensor(columns, dtype=torch.int64),
-        "layers": torch.tensor(layers, dtype=torch.int64).reshape(-1, 2),
-        "vectors": torch.from_numpy(stacked.astype(np.float32)),
-        "task": first.task,
-        "kind": first.kind,
-    }

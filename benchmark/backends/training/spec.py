@@ -52,8 +52,7 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         """Refuse an unknown choice."""
-        if self.projection not in STARTS:
-            raise UsageError(f"projection {self.projection!r}: choose from {', '.join(STARTS)}")
+        check_choice("projection", self.projection, STARTS)
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision {self.precision!r}: choose from {', '.join(PRECISIONS)}")
         if self.report_to is not None:
@@ -74,8 +73,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         """Check that it is possible."""
-        if self.when not in READING:
-            raise UsageError(f"reading {self.when!r}: choose from {', '.join(READING)}")
+        check_choice("reading", self.when, READING)
         if not 0 < self.share < math.inf:
             raise UsageError(f"a reading share of {self.share}; give a number above 0")
 
@@ -104,10 +102,8 @@ class ExplainerSettings:
 
     def __post_init__(self) -> None:
         """Check that the numbers are possible."""
-        if self.method not in ("lora", "full"):
-            raise UsageError(f"method {self.method!r}: choose lora or full")
-        if self.decoding not in DECODINGS:
-            raise UsageError(f"decoding {self.decoding!r}: choose from {', '.join(DECODINGS)}")
+        check_choice("method", self.method, ("lora", "full"))
+        check_choice("decoding", self.decoding, DECODINGS)
         for name in ("rank", "batch_size", "accumulation", "epochs", "evaluations", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', ' ')}: give 1 or more")

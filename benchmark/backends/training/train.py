@@ -8,6 +8,7 @@ training is done. The loop is transformers' Trainer.
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -26,33 +27,26 @@ from ...errors import IntegrityError, UsageError
 from ...models.targets import HubId, locate
 from ...records import GREEDY
 from ...team import team
+from ..explainer.declared import SETTINGS
 from ..injection.learned import LEARNED, PROJECTION, Projection, write_learned
 from ..injection.spec import injections_as_json
 from ..models.devices import usable_device
-from ..models.pretrained import (
-    ADAPTER,
-    WEIGHTS,
-    adapt,
-    load_model,
-    load_tokenizer,
-    weights_sha256,
-    write_adapter,
-)
+from ..models.pretrained import ADAPTER, WEIGHTS, load_tokenizer, weights_sha256, write_adapter
 from ..models.twins import make_twin
-from .checkpoints import LOG, SEAL, broken, cut_log, last_checkpoint, writing
-from .dataset import Lesson, collate, lessons_sha256, plan_batches
-from .model_card import model_card
-from .module import TrainedExplainer
-from .spec import ExplainerSettings
+from .checkpoints import SEAL, broken, last_checkpoint, writing
+from .dataset import Lesson, lessons_sha256, plan_batches
+from .module import TrainedExplainer, collate, load_base, lora, trainable
+from .spec import ExplainerSettings, TrainSpec
 from .trainer import ExplainerTrainer, Log, Patience, loss_curve, trainer_arguments
 
 SCHEMA = "introspect-bench/explainer/1"  # schema of `explainer.json`
-RECORD, PLAN, CHECKPOINTS = "explainer.json", "training.json", "checkpoints"
+PLAN, CHECKPOINTS = "training.json", "checkpoints"
 PRODUCTS, CLEARLY = 10, 0.8  # products timed; share of the time that is clearly faster
+LOG = "training.jsonl"  # losses, one line a logged step
 CURVE = "training.svg"  # the losses of `training.jsonl` as a picture
 CARD = "README.md"
 WRITTEN = (
-    *(RECORD, ADAPTER, WEIGHTS, LEARNED, PROJECTION, LOG, CURVE, CARD, "config.json"),
+    *(SEAL, SETTINGS, ADAPTER, WEIGHTS, LEARNED, PROJECTION, LOG, CURVE, CARD, "config.json"),
     *("generation_config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.*", "merges.txt", "chat_template.jinja", PLAN),
 )
@@ -63,6 +57,7 @@ WRITTEN = (
 class Training:
     """What is trained, on what and how."""
 
+    request: TrainSpec  # what was asked for
     base: Path  # folder of the base model
     base_name: str  # name under which the base is found when the explainer is loaded
     lessons: Sequence[Lesson]  # examples to learn from
@@ -71,14 +66,12 @@ class Training:
     about: Mapping[str, Any]  # what `explainer.json` says besides: suites, versions, templates
     pad: int  # token that fills batches up
     project: Callable[[Any], Projection] | None = None  # from the base to its maps
-    device: str = "cpu"  # a torch device
-    report_to: str | None = None  # also logs there: wandb, trackio or tensorboard
-    overwrite: bool = False  # start anew where a training is
 
 
-def train_explainer(training: Training, folder: Path, progress: Progress = silent) -> Path:
-    """Train into a folder, or go on training, or find it done."""
-    settings, model = training.settings, _loaded(training.base, training.device)
+def train_explainer(training: Training, progress: Progress = silent) -> Path:
+    """Train into the folder that was asked for, or go on training, or find it done."""
+    request, settings = training.request, training.settings
+    folder, model = Path(request.output), load_base(training.base, request.device)
     validated = lessons_sha256(training.validation)
     plan = {
         "base": {"name": training.base_name, "sha256": weights_sha256(model)},
@@ -87,11 +80,11 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
         "validation": {"n": len(training.validation), "sha256": validated},
         "about": dict(training.about),
     }
-    if training.overwrite:
+    if request.overwrite:
         remove_training(folder, training.base)
     _check_same(folder, plan)
-    if (folder / RECORD).is_file():
-        if (folder / SEAL).exists() and (name := broken(folder, folder / SEAL)):
+    if (folder / SETTINGS).is_file():
+        if (folder / SEAL).exists() and (name := broken(folder)):
             raise IntegrityError(
                 f"{folder / name}: not as the training wrote it; restore it, or remove the folder "
                 "and train again"
@@ -104,11 +97,11 @@ def train_explainer(training: Training, folder: Path, progress: Progress = silen
     if settings.twin is not None:
         model = make_twin(model, settings.twin, seed=settings.seed)
     maps = None if training.project is None else training.project(model)
-    wrapped, adapted = _trainable(model, settings, maps)
+    wrapped = trainable(model, settings, maps)
     trainer = _fit(training, wrapped, folder, progress)
     if team().first:
         with writing(folder):
-            _write(folder, adapted or model, training)
+            _write(folder, wrapped.model, training)
             write_learned(folder, wrapped.learned())
         _finish(folder, settings, plan, trainer.state.best_metric)
     trainer.accelerator.wait_for_everyone()
@@ -137,23 +130,19 @@ def _fit(
     size, seed = settings.batch_size, settings.seed
     steps = plan_batches(lessons, batch_size=size, epochs=settings.epochs, seed=seed)
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
-    cut_log(folder / LOG, checkpoint)
-    log = Log(folder / LOG, progress)
     batches = sum(lessons[step[0]].early for step in steps)
     early = math.ceil(batches / (settings.accumulation * team().size))
     trainer = ExplainerTrainer(
         model=wrapped,
-        args=trainer_arguments(
-            folder / CHECKPOINTS, settings, len(steps), training.device, training.report_to
-        ),
+        args=trainer_arguments(folder / CHECKPOINTS, settings, training.request, len(steps)),
         train_dataset=list(lessons),
         eval_dataset=list(training.validation),
         data_collator=lambda part: collate(part, pad=training.pad),
-        callbacks=[log, Patience(settings.patience, since=early)],
+        callbacks=[Patience(settings.patience, since=early)],
     )
     trainer.steps, trainer.losses = steps, {}
     trainer.checks = plan_batches(training.validation, batch_size=2 * size, epochs=1, seed=seed)
-    log.trainer = trainer
+    trainer.add_callback(Log(folder / LOG, progress, trainer))
     trainer.remove_callback(PrinterCallback)  # standard output is for results
     trainer.train(resume_from_checkpoint=checkpoint)
     return trainer
@@ -174,7 +163,7 @@ def _finish(folder: Path, settings: ExplainerSettings, plan: Mapping[str, Any], 
     files.write_bytes_atomic(folder / CURVE, read_curve(folder / LOG).encode())
     if not (folder / CARD).exists():
         files.write_bytes_atomic(folder / CARD, model_card(record).encode())
-    files.write_json_atomic(folder / RECORD, record)
+    files.write_json_atomic(folder / SETTINGS, record)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
@@ -211,46 +200,6 @@ def bfloat16_is_faster(device: str) -> bool:
     return seconds[torch.bfloat16] < CLEARLY * seconds[torch.float32]
 
 
-def _loaded(base: Path, device: str) -> Any:
-    """The base model in float32, with the attention that trains fastest on the device."""
-    where = usable_device(device)
-    model = load_model(base, torch.float32)
-    if where.type == "cpu":
-        model.set_attn_implementation("eager")  # a sixth faster there than the fused kernels
-    return model
-
-
-def _trainable(
-    model: Any, settings: ExplainerSettings, projection: Projection | None
-) -> tuple[TrainedExplainer, Any]:
-    if settings.method == "full":
-        return TrainedExplainer(model, settings.injection, projection=projection), None
-    model.requires_grad_(False)
-    if settings.bfloat16:
-        _store_in_bfloat16(model)
-    adapted = adapt(model, _lora(settings), settings.seed)
-    wrapped = TrainedExplainer(adapted, settings.injection, inner=model, projection=projection)
-    return wrapped, adapted
-
-
-def _store_in_bfloat16(model: Any) -> None:
-    """Round frozen matrices once, but the output's; autocast would do it again at every use."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings():
-            module.to(torch.bfloat16)
-
-
-def _lora(settings: ExplainerSettings) -> dict[str, Any]:
-    return {
-        "r": settings.rank,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "target_modules": "all-linear",
-        "task_type": "CAUSAL_LM",
-    }
-
-
 def _write(folder: Path, model: Any, training: Training) -> None:
     if training.settings.method == "full":
         model.save_pretrained(folder)
@@ -260,7 +209,7 @@ def _write(folder: Path, model: Any, training: Training) -> None:
     where = {"base_model_name_or_path": base.id if isinstance(base, HubId) else name}
     if isinstance(base, HubId) and base.revision:
         where["revision"] = base.revision  # so that peft finds it too
-    write_adapter(folder, model, where | _lora(training.settings))
+    write_adapter(folder, model, where | lora(training.settings))
 
 
 def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:
@@ -270,3 +219,60 @@ def _check_same(folder: Path, plan: Mapping[str, Any]) -> None:
     for name, value in plan.items():
         if files.canonical_json(stored.get(name)) != files.canonical_json(value):
             raise UsageError(f"{folder} holds a training with another {name}; give another folder")
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """Return `README.md`, for a hub, from `explainer.json`; no path of this machine is in it."""
+    training = record["training"]
+    name, about, settings = training["base"]["name"], training["about"], training["settings"]
+    base = locate(name)
+    front: dict[str, Any] = {
+        "library_name": "peft" if settings["method"] == "lora" else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["introspect-bench", "interpretability", "introspection"],
+    }
+    if isinstance(base, HubId):
+        front["base_model"] = base.id
+    else:  # a target by name, or a folder
+        name = name.rpartition("/")[2]
+    rows = [
+        f"| {one['task']} | {one['suite']} {one['version']} "
+        f"| {training['lessons']['n_train'].get(one['task'], 0)} | `{one['data_sha256']}` |"
+        for one in about["suites"]
+    ]
+    return _CARD.format(
+        front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items()),
+        base=name,
+        sha256=training["base"]["sha256"],
+        vectors="with" if about["vectors"] else "without",
+        rows="\n".join(rows),
+        loss=record["validation_loss"],
+        seed=settings["seed"],
+        package=about["package"],
+    )
+
+
+_CARD = """\
+---
+{front}
+---
+
+# An explainer of the inside of a language model
+
+It was trained to say what features of another model's inside respond to, or what that model writes
+after an intervention, {vectors} the vectors that are asked about. Made with introspect-bench
+{package} from `{base}` (sha256 of its weights `{sha256}`), seed {seed}; loss on the validation
+split {loss}. The test split was not opened.
+
+| task | suite | training queries | sha256 of the data |
+|---|---|---:|---|
+{rows}
+
+```bash
+introspect-bench run --model OWNER/NAME@COMMIT --task TASK
+```
+
+`explainer.json` says how vectors enter and how it was trained; without it and introspect-bench this
+is a model that reads placeholders. It answers in one form and says nothing of how sure it is. What
+it says about a model is to be scored, not believed.
+"""

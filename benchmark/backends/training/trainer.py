@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ... import files
 from ...cache import Progress
-from ...errors import CheckFailedError, IntegrityError, UsageError
+from ...errors import CheckFailedError, UsageError
 from ...team import team
-from .checkpoints import SEAL, TRAINABLE, keep_log, seal, writing
-from .spec import ExplainerSettings
+from .checkpoints import TRAINABLE, seal, writing
+from .spec import ExplainerSettings, TrainSpec
 
 
 class ExplainerTrainer(Trainer):
@@ -43,24 +42,15 @@ class ExplainerTrainer(Trainer):
         loader = own(data, batch_sampler=batches, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The module's own loss."""
-        training = model.training
-        if training:
-            self.tokens += int(inputs["mask"].sum()) + len(inputs["mask"]) * len(inputs["head"])
-        outputs = model(inputs)
-        loss = outputs["loss"]
+        loss = model(inputs)["loss"]
         if not bool(torch.isfinite(loss)):
             raise CheckFailedError("the loss is not finite any more; train with a lower rate")
-        if training:
+        if model.training:
+            self.tokens += int(inputs["mask"].sum()) + len(inputs["mask"]) * len(inputs["head"])
             self.losses.setdefault(inputs["kind"], []).append(loss.detach())
-        return (loss, outputs) if return_outputs else loss
+        return loss
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """Loss alone."""
@@ -81,8 +71,7 @@ class ExplainerTrainer(Trainer):
             super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if team().first:
-            keep_log(folder)
-            seal(folder, folder / SEAL)
+            seal(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _restore(model or self.model, Path(resume_from_checkpoint) / TRAINABLE)
@@ -109,31 +98,39 @@ class ExplainerTrainer(Trainer):
 class Log(TrainerCallback):
     """Writes logged numbers, one JSON line each, and tells a person."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
-        self._path, self._progress = path, progress
+    def __init__(self, path: Path, progress: Progress, trainer: ExplainerTrainer) -> None:
+        self._path, self._progress, self._trainer = path, progress, trainer
         self._since = (time.monotonic(), 0)
-        self.trainer: ExplainerTrainer | None = None  # counts tokens
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Begin with what was logged up to the checkpoint that training goes on from."""
+        if state.is_world_process_zero:
+            lines = [_line(row, state) for row in state.log_history]
+            files.write_bytes_atomic(self._path, b"".join(lines))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any, **_: Any) -> None:  # noqa: ARG002
         """Append a line."""
         # the summary at the end is over the steps since the last start alone
-        if not state.is_world_process_zero or "train_runtime" in (logs or {}):
+        if "train_runtime" in logs:
             return
-        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
-        row: dict[str, Any] = {"step": state.global_step, "steps": state.max_steps, **numbers}
-        if self.trainer is not None and "loss" in numbers:
-            now, tokens = time.monotonic(), self.trainer.tokens
+        row = state.log_history[-1]  # kept in checkpoints with what is added here
+        if "loss" in logs:
+            now, tokens = time.monotonic(), self._trainer.tokens
             before, seen = self._since
             row["tokens_per_second"] = round((tokens - seen) / max(now - before, 1e-9), 1)
+            row["losses"] = self._trainer.mean_losses()
             self._since = (now, tokens)
-            row["losses"] = self.trainer.mean_losses()
+        if not state.is_world_process_zero:
+            return
         with writing(self._path), self._path.open("ab") as stream:
-            stream.write(files.canonical_json(row).encode() + b"\n")
-        if "loss" in numbers:
-            note = f"loss {numbers['loss']:.3f}"
-            self._progress(
-                f"training {self._path.parent.name}", state.global_step, state.max_steps, note=note
-            )
+            stream.write(_line(row, state))
+        if "loss" in logs:
+            what, note = f"training {self._path.parent.name}", f"loss {logs['loss']:.3f}"
+            self._progress(what, state.global_step, state.max_steps, note=note)
+
+
+def _line(row: Mapping[str, Any], state: Any) -> bytes:
+    return files.canonical_json({**row, "steps": state.max_steps}).encode() + b"\n"
 
 
 class Patience(TrainerCallback):
@@ -155,7 +152,7 @@ class Patience(TrainerCallback):
 
 
 def trainer_arguments(
-    folder: Path, settings: ExplainerSettings, n_batches: int, device: str, report_to: str | None
+    folder: Path, settings: ExplainerSettings, request: TrainSpec, n_batches: int
 ) -> TrainingArguments:
     """The Trainer's settings for so many batches; processes that train together share them."""
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
@@ -180,7 +177,7 @@ def trainer_arguments(
         lr_scheduler_type="cosine",
         max_grad_norm=1.0,
         bf16=settings.bfloat16,
-        use_cpu=device == "cpu",
+        use_cpu=request.device == "cpu",
         seed=settings.seed,
         logging_steps=logged,
         eval_strategy="steps",
@@ -192,7 +189,7 @@ def trainer_arguments(
         greater_is_better=False,
         load_best_model_at_end=True,
         remove_unused_columns=False,
-        report_to=[] if report_to is None else [report_to],
+        report_to=[] if request.report_to is None else [request.report_to],
         disable_tqdm=True,
         dataloader_num_workers=0,
     )
@@ -204,14 +201,8 @@ def _trained(module: Any) -> dict[str, torch.nn.Parameter]:
 
 def _restore(module: Any, path: Path) -> None:
     own = _trained(module)
-    try:
-        saved: Mapping[str, torch.Tensor] = load_file(path)
-    except (SafetensorError, FileNotFoundError) as error:
-        raise IntegrityError(f"{path} is damaged: {error}; remove its folder") from error
-    if saved.keys() != own.keys():
-        raise IntegrityError(f"{path} is of another model; remove its folder")
     with torch.no_grad():
-        for name, value in saved.items():
+        for name, value in load_file(path).items():
             own[name].copy_(value)
 
 

@@ -28,7 +28,7 @@ from ..console import (
 )
 
 if TYPE_CHECKING:
-    from ..benchmark.backends.training.estimate import TrainPlan
+    from ..benchmark.backends.training.command import TrainPlan
 
 EXPLICIT = (
     ParameterSource.COMMANDLINE,

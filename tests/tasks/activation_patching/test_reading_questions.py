@@ -9,7 +9,7 @@ import pytest
 from tiny_reading import PATCHING, make_reading_suite
 from tiny_suites import make_suite_folder
 
-from introspect_bench.benchmark.backends.training.reading import draw_questions
+from introspect_bench.benchmark.backends.training.dataset import draw_questions
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT
 from introspect_bench.benchmark.registry import get_task

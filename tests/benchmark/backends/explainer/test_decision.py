@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from tiny_prompts import make_explainer, make_prompts
-from tiny_suites import make_suite_folder
 from tiny_training import make_base, train
 
 import introspect_bench as ib
@@ -88,9 +87,9 @@ def test_what_asks_for_no_verdict_is_left_alone(change: str) -> None:
     assert verdict_by(logits, (2, 3), -5.0) == [(), (2,)]
 
 
-def test_training_finds_what_says_changed_as_often_as_is_true(tmp_path: Path) -> None:
-    suites = make_suite_folder(tmp_path / "toy")
-    base = make_base(tmp_path / "base")
+def test_training_finds_what_says_changed_as_often_as_is_true(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
     folder = train(base, suites, tmp_path / "trained", epochs=1)
     record = json.loads((folder / "explainer.json").read_text())
     assert {*record[THRESHOLDS]} == {PATCHING, ABLATIONS}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import make_model, make_tokenizer
+from tiny_models import make_model, make_tokenizer, save_model
 from tiny_prompts import make_explainer, make_prompts
 
 from introspect_bench.benchmark.backends.explainer import load as checkpoints
@@ -20,11 +20,7 @@ from introspect_bench.benchmark.files import sha256_file
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    tokenizer = make_tokenizer()
-    path = tmp_path / "model"
-    make_model("llama", tokenizer).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return save_model(tmp_path / "model")
 
 
 class TestLoading:

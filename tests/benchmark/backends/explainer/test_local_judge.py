@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tiny_judges import ATTACKS, compared
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 
 from introspect_bench.benchmark.backends.explainer.local_judge import LocalJudge, load_judge
 from introspect_bench.benchmark.errors import CheckFailedError, MissingPartError
@@ -18,10 +18,7 @@ from introspect_bench.benchmark.judging.rubric import judge_answers, judge_messa
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("judges") / "toy-judge"
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer, max_position_embeddings=8192).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return save_model(path, max_position_embeddings=8192)
 
 
 @pytest.fixture(scope="module")

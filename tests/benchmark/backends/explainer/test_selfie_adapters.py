@@ -15,6 +15,7 @@ from tiny_places import Watch, feature, patching
 from tiny_prompts import vector
 
 from introspect_bench.benchmark.backends.explainer.load import detect_family, load_local
+from introspect_bench.benchmark.backends.explainer.selfie_adapters import open_selfie_adapter
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 TOKEN = "<|reserved_special_token_0|>"
@@ -159,6 +160,37 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(
     folder = save_adapter(tmp_path / "bad", "scalar_affine", **changes)
     with pytest.raises(error, match=message):
         load_local(str(folder), family="selfie-adapter")
+
+
+@pytest.mark.parametrize(
+    ("kind", "misshapen"),
+    [
+        ("scalar_affine", {"bias": torch.tensor(1.0)}),
+        ("scale_only", {"log_scale": torch.ones(3)}),
+        ("full_rank", {"weight": torch.ones(1, D_MODEL)}),  # it went through, row by row the same
+        ("low_rank_only", {"V": torch.ones(D_MODEL, 2)}),
+        ("low_rank_only", {"U": torch.ones(D_MODEL)}),
+        (["scale_only"], {}),
+    ],
+)
+def test_tensors_that_make_no_map_are_refused(
+    tmp_path: Path, kind: Any, misshapen: dict[str, torch.Tensor]
+) -> None:
+    own = KINDS[kind] if isinstance(kind, str) else KINDS["scale_only"]
+    config = {"projection": {"type": kind, "normalize_input": True}}
+    config |= {"model": {"name": "../base"}, "soft_prompt": {"template": TEMPLATE}}
+    header = {"config_json": json.dumps(config), "model_dim": str(D_MODEL)}
+    tensors = {name: TENSORS[name] for name in own} | misshapen
+    save_file(tensors, tmp_path / "one.safetensors", metadata=header)
+    with pytest.raises(IntegrityError, match=r"one.safetensors: (not a SelfIE|a projection)"):
+        open_selfie_adapter(tmp_path)
+
+
+def test_a_header_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    header = {"config_json": "[" * 200_000}
+    save_file({"log_scale": torch.ones(1)}, tmp_path / "one.safetensors", metadata=header)
+    with pytest.raises(UsageError, match="no config_json"):
+        open_selfie_adapter(tmp_path)
 
 
 def test_files_without_a_header_and_pickles_are_refused(tmp_path: Path) -> None:

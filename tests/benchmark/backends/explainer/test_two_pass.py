@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import pytest
 from tiny_prompts import make_explainer, make_prompts
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import train
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.decision import Compared
@@ -88,9 +87,7 @@ def test_the_second_reply_is_that_of_the_control(name: str) -> None:
     assert control.without_vectors() is control
 
 
-def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
-    suites = make_suite_folder(tmp_path / "toy")
-    base = make_base(tmp_path / "base")
+def test_a_run_says_how_its_verdicts_came_about(suites: Path, base: Path, tmp_path: Path) -> None:
     folder = train(
         base,
         suites,
@@ -130,10 +127,10 @@ def test_a_run_says_how_its_verdicts_came_about(tmp_path: Path) -> None:
     assert not any(answer.changed for answer in answers)
 
 
-def test_a_task_without_vectors_has_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_task_without_vectors_has_nothing_to_compare(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
     """Replies are then chosen as a whole, which the run says."""
-    suites = make_suite_folder(tmp_path / "toy")
-    base = make_base(tmp_path / "base")
     greedy, whole, compared = (
         ib.run(
             str(base),

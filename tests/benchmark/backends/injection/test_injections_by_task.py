@@ -35,8 +35,8 @@ from introspect_bench.benchmark.backends.injection.spec import (
     merged,
     parse_injection,
 )
-from introspect_bench.benchmark.backends.training.dataset import collate, plan_batches
-from introspect_bench.benchmark.backends.training.module import TrainedExplainer
+from introspect_bench.benchmark.backends.training.dataset import plan_batches
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer, collate
 from introspect_bench.benchmark.errors import UsageError
 
 PATCHING, FEATURES, ABLATIONS = "activation-patching", "feature-descriptions", "input-ablations"

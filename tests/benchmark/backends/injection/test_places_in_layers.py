@@ -21,8 +21,7 @@ from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
 from introspect_bench.benchmark.backends.injection.learned import Learned
 from introspect_bench.benchmark.backends.injection.spec import Injection
-from introspect_bench.benchmark.backends.training.dataset import collate
-from introspect_bench.benchmark.backends.training.module import TrainedExplainer
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer, collate
 from introspect_bench.benchmark.errors import UsageError
 from introspect_bench.benchmark.records import SLOT, Prompt, Query
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import make_model, make_tokenizer
+from tiny_models import make_model, make_tokenizer, save_model
 from tiny_prompts import make_prompts
 
 from introspect_bench.benchmark.backends.explainer.load import load_local
@@ -34,16 +34,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from peft import LoraConfig, get_peft_model
 
     root = tmp_path_factory.mktemp("adapters")
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(root / "base")
-    tokenizer.save_pretrained(root / "base")
+    save_model(root / "base")
     config = LoraConfig(
         r=2,
         target_modules=["q_proj", "v_proj"],
         modules_to_save=["lm_head"],
         init_lora_weights=False,
     )
-    adapted = get_peft_model(make_model("llama", tokenizer), config)
+    adapted = get_peft_model(make_model("llama", make_tokenizer()), config)
     with torch.no_grad():
         for name, value in adapted.named_parameters():
             if "lm_head.modules_to_save" in name:
@@ -126,9 +124,7 @@ def test_weights_that_do_not_match_are_refused(
 def test_an_adapter_of_a_deeper_model_is_refused(adapter: Path) -> None:
     """Its other layers would be left out."""
     shutil.rmtree(adapter.parent / "base")
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer, num_hidden_layers=2).save_pretrained(adapter.parent / "base")
-    tokenizer.save_pretrained(adapter.parent / "base")
+    save_model(adapter.parent / "base", num_hidden_layers=2)
     with pytest.raises(IntegrityError, match=r"holds the unknown .*layers\.2"):
         load_local(str(adapter))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 from tiny_prompts import make_prompts
 
 from introspect_bench.benchmark.backends.explainer.load import load_local
@@ -23,10 +23,7 @@ from introspect_bench.benchmark.records import Query
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
+    return save_model(tmp_path / "model")
 
 
 def test_auto_is_the_best_device_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:

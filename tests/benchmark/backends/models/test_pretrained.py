@@ -13,7 +13,7 @@ import torch
 from program import Call, the_sentence
 from safetensors.torch import load_file, save_file
 from tiny_code import bring_code, change
-from tiny_models import make_model, make_tokenizer
+from tiny_models import save_model
 
 from introspect_bench import benchmark
 from introspect_bench.__main__ import main
@@ -31,11 +31,7 @@ from introspect_bench.benchmark.errors import (
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sound") / "model"
-    tokenizer = make_tokenizer()
-    make_model("llama", tokenizer).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_model(tmp_path_factory.mktemp("sound") / "model")
 
 
 @pytest.fixture
@@ -181,6 +177,15 @@ def test_what_cannot_be_loaded_is_one_sentence(
 ) -> None:
     damage(folder)
     with pytest.raises(kind, match=part):
+        load(folder)
+
+
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+def test_a_configuration_nested_too_deeply_is_one_sentence(
+    folder: Path, load: Callable[[Path], object]
+) -> None:
+    (folder / "config.json").write_text("[" * 200_000)
+    with pytest.raises(IntrospectBenchError, match=r"nested deeper|cannot load it"):
         load(folder)
 
 

@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, make_model, make_tokenizer
+from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, make_model, make_tokenizer, save_model
 from tiny_targets import decoder_layers, make_target, slow_pass
-from transformers import (
-    AutoModelForCausalLM,
-    GPTNeoXConfig,
-    MambaConfig,
-)
+from transformers import AutoModelForCausalLM, GPTNeoXConfig, MambaConfig
 
 from introspect_bench.benchmark.backends.injection import hooks as injector
 from introspect_bench.benchmark.backends.models.target_model import (
@@ -111,9 +107,7 @@ def test_rounding_to_the_same_dtype_changes_nothing() -> None:
 def test_a_folder_is_loaded_as_it_was_saved(tmp_path: Path, dtype: torch.dtype) -> None:
     tokenizer = make_tokenizer()
     model = make_model("llama", tokenizer)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    target = load_target_model(tmp_path, dtype=dtype)
+    target = load_target_model(save_model(tmp_path), dtype=dtype)
     assert target.model.dtype == dtype
     for first, second in zip(model.parameters(), target.model.parameters(), strict=True):
         assert torch.equal(first.to(dtype), second)
@@ -122,11 +116,8 @@ def test_a_folder_is_loaded_as_it_was_saved(tmp_path: Path, dtype: torch.dtype) 
 
 
 def test_pickle_weights_are_never_loaded(tmp_path: Path) -> None:
-    tokenizer = make_tokenizer()
-    model = make_model("llama", tokenizer)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    save_model(tmp_path)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(OSError, match="safetensors"):
         load_target_model(tmp_path)

@@ -8,13 +8,10 @@ import pytest
 from safetensors import SafetensorError
 
 from introspect_bench.benchmark.backends.training.checkpoints import (
-    LOG,
     SEAL,
     STATE,
     TRAINABLE,
     broken,
-    cut_log,
-    keep_log,
     last_checkpoint,
     seal,
     sole_trainer,
@@ -35,7 +32,7 @@ def checkpoint(folder: Path, step: int, *, best: int, sealed: bool = True) -> Pa
     said = {"global_step": step, "best_model_checkpoint": f"elsewhere/checkpoint-{best}"}
     write_json_atomic(path / STATE, said)
     if sealed:
-        seal(path, path / SEAL)
+        seal(path)
     return path
 
 
@@ -67,45 +64,38 @@ def test_without_its_best_one_a_checkpoint_is_of_no_use(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("missing", [STATE, TRAINABLE])
-def test_one_that_was_not_sealed_must_be_whole(tmp_path: Path, missing: str) -> None:
-    """Of an earlier version, or killed before the seal."""
-    path = checkpoint(tmp_path, 5, best=5, sealed=False)
+def test_one_that_was_killed_before_its_seal_is_none(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, 5, best=5)
+    checkpoint(tmp_path, 10, best=10, sealed=False)
     assert last_checkpoint(tmp_path) == str(path)
-    (path / missing).unlink()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("missing", [STATE, TRAINABLE])
+def test_one_that_lacks_a_file_is_none(tmp_path: Path, missing: str) -> None:
+    (checkpoint(tmp_path, 5, best=5) / missing).unlink()
     assert last_checkpoint(tmp_path) is None
 
 
-@pytest.mark.parametrize("spoilt", [None, b"", b'{"step":5}\n{"step":6}\n{"st'])
-def test_the_log_goes_on_from_what_it_was_at_the_checkpoint(
-    tmp_path: Path, spoilt: bytes | None
-) -> None:
-    log, path = tmp_path / LOG, checkpoint(tmp_path / "checkpoints", 5, best=5, sealed=False)
-    log.write_bytes(b'{"step":5}\n')
-    keep_log(path)
-    log.unlink() if spoilt is None else log.write_bytes(spoilt)
-    cut_log(log, str(path))
-    assert log.read_bytes() == b'{"step":5}\n'
-
-
-def test_a_log_of_an_earlier_version_is_cut_at_the_checkpoints_step(tmp_path: Path) -> None:
-    log, path = tmp_path / LOG, checkpoint(tmp_path / "checkpoints", 5, best=5)
-    log.write_bytes(b'{"step":5}\n{"step":6}\n{"st')
-    cut_log(log, str(path))
-    assert log.read_bytes() == b'{"step":5}\n'
+def test_a_seal_may_name_files_of_folders_below(tmp_path: Path) -> None:
+    """A forged one; the name was looked up without its folder."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").touch()
+    write_json_atomic(tmp_path / SEAL, {"a/b": "0" * 64})
+    assert broken(tmp_path) == "a/b"
 
 
 def test_a_seal_knows_files_that_changed_or_left_but_not_new_or_hidden_ones(tmp_path: Path) -> None:
     for name in ("a", "b", ".a.7.partial"):
         (tmp_path / name).write_bytes(name.encode())
-    seal(tmp_path, tmp_path / SEAL)
+    seal(tmp_path)
     (tmp_path / "README.md").touch()
     (tmp_path / ".a.7.partial").unlink()
-    assert broken(tmp_path, tmp_path / SEAL) is None
+    assert broken(tmp_path) is None
     (tmp_path / "b").write_bytes(b"c")
-    assert broken(tmp_path, tmp_path / SEAL) == "b"
+    assert broken(tmp_path) == "b"
     (tmp_path / "b").unlink()
-    assert broken(tmp_path, tmp_path / SEAL) == "b"
+    assert broken(tmp_path) == "b"
 
 
 def test_a_second_process_is_sent_away(tmp_path: Path) -> None:

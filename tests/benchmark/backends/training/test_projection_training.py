@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_models import D_MODEL
 from tiny_projections import TEXTS, save_model
-from tiny_suites import D_TARGET, make_suite_folder
+from tiny_suites import D_TARGET
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.load import load_local
@@ -20,11 +20,6 @@ from introspect_bench.benchmark.backends.injection.spec import Injection, Maps
 from introspect_bench.benchmark.errors import IntegrityError, MissingPartError, UsageError
 
 FILE = "projection.safetensors"
-
-
-@pytest.fixture(scope="module")
-def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
 
 
 @pytest.fixture(scope="module")

@@ -9,22 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from tiny_models import make_tokenizer
 from tiny_reading import PATCHING, make_reading_suite
-from tiny_training import make_base, train
+from tiny_training import assert_same_weights, make_base, stop_at, train
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.injection.spec import Injection
-from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
 from introspect_bench.benchmark.backends.training.dataset import (
     Lesson,
     make_lessons,
+    make_reading_lessons,
     plan_batches,
 )
-from introspect_bench.benchmark.backends.training.reading import make_reading_lessons
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings, Reading
 from introspect_bench.benchmark.backends.training.trainer import Patience
 from introspect_bench.benchmark.errors import UsageError
@@ -156,21 +154,11 @@ def test_a_killed_training_with_reading_ends_as_the_whole_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, _ = trained
-    calls, loss = {"n": 0}, explainer_trainer.ExplainerTrainer.compute_loss
-
-    def stops(self: Any, model: Any, *args: Any, **more: Any) -> Any:
-        calls["n"] += model.training
-        if calls["n"] == 14:
-            raise KeyboardInterrupt
-        return loss(self, model, *args, **more)
-
-    monkeypatch.setattr(explainer_trainer.ExplainerTrainer, "compute_loss", stops)
+    stop_at(monkeypatch, 14)
     with pytest.raises(KeyboardInterrupt):
         train(base, folder, tmp_path / "part", **OPTIONS)
     part = train(base, folder, tmp_path / "part", **OPTIONS)
-    one, other = (load_file(path / "adapter_model.safetensors") for path in (whole, part))
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, other[name])
+    assert_same_weights(whole, part)
     told = [[row["losses"] for row in logged(path) if "loss" in row] for path in (whole, part)]
     assert told[0] == told[1]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import train
 
 from introspect_bench.benchmark.backends.training import spec
 from introspect_bench.benchmark.errors import MissingPartError, UsageError
@@ -27,10 +26,9 @@ def losses(path: Path) -> list[float]:
 
 
 def test_tensorboard_gets_the_losses_of_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    suites, base = make_suite_folder(tmp_path / "toy"), make_base(tmp_path / "base")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
     folder = train(base, suites, tmp_path / "out", epochs=1, report_to="tensorboard")
     rows = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]

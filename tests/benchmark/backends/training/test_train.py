@@ -10,23 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 from tiny_models import make_tokenizer
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import assert_same_weights, stop_at, train
 from told import Told
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.chat import Encoder
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.backends.training import checkpoints
-from introspect_bench.benchmark.backends.training import trainer as explainer_trainer
-from introspect_bench.benchmark.backends.training.dataset import (
-    collate,
-    make_lessons,
-    plan_batches,
-)
-from introspect_bench.benchmark.backends.training.module import TrainedExplainer
+from introspect_bench.benchmark.backends.training.dataset import make_lessons, plan_batches
+from introspect_bench.benchmark.backends.training.module import TrainedExplainer, collate
 from introspect_bench.benchmark.backends.training.spec import ExplainerSettings
 from introspect_bench.benchmark.backends.training.trainer import loss_curve
 from introspect_bench.benchmark.errors import IntegrityError, UsageError
@@ -36,17 +29,6 @@ from introspect_bench.benchmark.suite.subset import draw_groups
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
-
-
-@pytest.fixture(scope="module")
-def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model as wide as the toy target's vectors."""
-    return make_base(tmp_path_factory.mktemp("base") / "base")
 
 
 def suite_of(suites: Path, task: str) -> Suite:
@@ -179,29 +161,19 @@ def test_a_training_killed_twice_ends_as_the_uninterrupted_one(
     suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(base, suites, tmp_path / "whole")
-    calls = {"n": 0}
-    loss = explainer_trainer.ExplainerTrainer.compute_loss
-
-    def stops(self: Any, model: Any, *args: Any, **more: Any) -> Any:
-        calls["n"] += model.training
-        if calls["n"] in (9, 20):
-            raise KeyboardInterrupt
-        return loss(self, model, *args, **more)
-
-    monkeypatch.setattr(explainer_trainer.ExplainerTrainer, "compute_loss", stops)
+    stop_at(monkeypatch, 9, 20)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train(base, suites, tmp_path / "part")
-    # and a checkpoint that was being written
+    # and a checkpoint and a line of the log that were being written
+    with (tmp_path / "part" / "training.jsonl").open("ab") as log:
+        log.write(b'{"step":')
     torn = tmp_path / "part" / "checkpoints" / "checkpoint-999"
     shutil.copytree(next((tmp_path / "part" / "checkpoints").glob("checkpoint-*")), torn)
     (torn / checkpoints.STATE).unlink()
     part = train(base, suites, tmp_path / "part")
     assert not torn.exists()
-    one, other = (load_file(path / "adapter_model.safetensors") for path in (whole, part))
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, other[name])
+    assert_same_weights(whole, part)
     logs = [(path / "training.jsonl").read_text().splitlines() for path in (whole, part)]
     losses = [[json.loads(row).get("loss") for row in log] for log in logs]
     assert losses[0] == losses[1]

@@ -7,14 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import assert_same_weights, train
 
 from introspect_bench.benchmark.backends.training import trainer as module
-from introspect_bench.benchmark.backends.training.checkpoints import STATE
+from introspect_bench.benchmark.backends.training.checkpoints import SEAL, STATE
+from introspect_bench.benchmark.backends.training.train import WRITTEN, remove_training
 from introspect_bench.benchmark.errors import UsageError
 
 # peft 0.21 reads a property that transformers 5.23 deprecates
@@ -25,20 +23,17 @@ FEW: dict[str, Any] = {"tasks": ["input-ablations"], "epochs": 1, "evaluations":
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("again")
-    make_suite_folder(folder / "toy")
-    make_base(folder / "base")
-    return folder
+    return tmp_path_factory.mktemp("again")
 
 
-def test_another_training_takes_the_place_of_one(root: Path) -> None:
-    out = train(root / "base", root / "toy", root / "out", **FEW)
+def test_another_training_takes_the_place_of_one(suites: Path, base: Path, root: Path) -> None:
+    out = train(base, suites, root / "out", **FEW)
     (out / "notes.txt").write_text("mine")
     before = (out / "training.json").read_bytes()
     with pytest.raises(UsageError, match="another settings"):
-        train(root / "base", root / "toy", out, **FEW, seed=1)
+        train(base, suites, out, **FEW, seed=1)
     assert (out / "training.json").read_bytes() == before
-    train(root / "base", root / "toy", out, **FEW, method="full", seed=1, overwrite=True)
+    train(base, suites, out, **FEW, method="full", seed=1, overwrite=True)
     assert json.loads((out / "training.json").read_bytes())["settings"]["seed"] == 1
     assert (out / "notes.txt").read_text() == "mine"
     assert (out / "model.safetensors").is_file()
@@ -46,13 +41,27 @@ def test_another_training_takes_the_place_of_one(root: Path) -> None:
     steps = [json.loads(line)["step"] for line in (out / "training.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
     with pytest.raises(UsageError, match="the base of the new training"):
-        train(out, root / "toy", out, **FEW, overwrite=True)
+        train(out, suites, out, **FEW, overwrite=True)
     assert (out / "model.safetensors").is_file()
+
+
+def test_the_seal_of_the_training_before_leaves_first(tmp_path: Path) -> None:
+    """Else a training killed before its own seal was told that its files are not its own."""
+    for name in ("training.json", SEAL, "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    remove_training(tmp_path, tmp_path / "base")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert WRITTEN[0] == SEAL
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", STATE])
 def test_a_spoilt_checkpoint_is_none(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    suites: Path,
+    base: Path,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     whole = root / "killed"
     if not whole.exists():  # killed before its end, once for all names
@@ -63,15 +72,13 @@ def test_a_spoilt_checkpoint_is_none(
         with monkeypatch.context() as patch:
             patch.setattr(module.ExplainerTrainer, "_load_best_model", killed)
             with pytest.raises(KeyboardInterrupt):
-                train(root / "base", root / "toy", whole, **FEW)
+                train(base, suites, whole, **FEW)
     out = Path(shutil.copytree(whole, tmp_path / "out"))
     first, last = sorted((out / "checkpoints").glob("checkpoint-*"), key=lambda one: len(one.name))
     shutil.rmtree(last)  # at the end nothing is left to do
     assert (first / name).is_file()
     (first / name).write_bytes(b'{"global_step": "many"}')
-    train(root / "base", root / "toy", out, **FEW)
+    train(base, suites, out, **FEW)
     if not (root / "once").exists():
-        train(root / "base", root / "toy", root / "once", **FEW)
-    weights = [load_file(one / "adapter_model.safetensors") for one in (out, root / "once")]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(np.array_equal(value, weights[1][key]) for key, value in weights[0].items())
+        train(base, suites, root / "once", **FEW)
+    assert_same_weights(out, root / "once")

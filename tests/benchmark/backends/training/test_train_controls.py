@@ -8,24 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import train
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
 from introspect_bench.benchmark.errors import UsageError
 
 PATCHING = "activation-patching"
-
-
-@pytest.fixture(scope="module")
-def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_suite_folder(tmp_path_factory.mktemp("suites") / "toy")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "base")
 
 
 def test_full_fine_tuning_and_the_control_without_vectors(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from program import python
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import train
 
 import introspect_bench as ib
 from introspect_bench.__main__ import main
-from introspect_bench.benchmark.backends.training.estimate import checks
+from introspect_bench.benchmark.backends.training.command import checks
 from introspect_bench.benchmark.suite.select import tasks_of
+from introspect_bench.benchmark.suite.suite import Suite
 
 PATCHING, ABLATIONS = "activation-patching", "input-ablations"
 
@@ -30,8 +30,15 @@ def test_by_default_validation_takes_a_tenth_at_most(n_seen: int) -> None:
     assert checks(n_seen, suites, 4) == (4, {task.name: 200 for task, _ in suites})
 
 
-def test_a_training_measures_what_it_says(tmp_path: Path) -> None:
-    suites, base = make_suite_folder(tmp_path / "toy"), make_base(tmp_path / "base")
+def test_a_split_without_queries_to_stop_by_is_no_division_by_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suites = tasks_of("smollm2-135m", [PATCHING])
+    monkeypatch.setattr(Suite, "queries", lambda *_: [])
+    assert checks(100, suites, None) == (5, {PATCHING: 0})
+
+
+def test_a_training_measures_what_it_says(suites: Path, base: Path, tmp_path: Path) -> None:
     options = {"epochs": 3, "evaluations": None, "tasks": [PATCHING], "batch_size": 2}
     plan = ib.plan_training(str(base), "out", suite=str(suites), **options)
     assert plan.queries == {PATCHING: 16}
@@ -45,10 +52,13 @@ def test_a_training_measures_what_it_says(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_writes_and_loads_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    suites: Path,
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    suites, base = make_suite_folder(tmp_path / "toy"), make_base(tmp_path / "base")
     words = ["train", "-b", str(base), "--suite", str(suites), "-o", "out", "--dry-run"]
     assert main([*words, "--epochs", "2"]) == 0
     out = capsys.readouterr().out

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from program import environment
 from safetensors.numpy import load_file
-from tiny_suites import make_suite_folder
-from tiny_training import make_base, train
+from tiny_training import train
 
 from introspect_bench.benchmark.errors import UsageError
 
@@ -20,17 +19,16 @@ PATCHING = "activation-patching"
 
 
 def test_sharded_weights_are_refused_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suites: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    suites, base = make_suite_folder(tmp_path / "toy"), make_base(tmp_path / "base")
     with pytest.raises(UsageError, match="launch it with plain data parallelism"):
         train(base, suites, tmp_path / "sharded", tasks=[PATCHING], epochs=1)
 
 
-def test_two_processes_train_what_one_does_with_twice_the_batches(tmp_path: Path) -> None:
-    suites = make_suite_folder(tmp_path / "toy")
-    base = make_base(tmp_path / "base")
+def test_two_processes_train_what_one_does_with_twice_the_batches(
+    suites: Path, base: Path, tmp_path: Path
+) -> None:
     same = {"batch_size": 2, "epochs": 1, "evaluations": 5, "patience": 2}
     alone = train(base, suites, tmp_path / "alone", tasks=[PATCHING], accumulation=2, **same)
     words = ["train", "-b", str(base), "--suite", str(suites), "-t", PATCHING, "--precision"]
