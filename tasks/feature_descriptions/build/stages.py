@@ -127,7 +127,7 @@ def autoencoder(
     if not path.is_file():
         left = left_of(load_residuals(folder, layer), tokens, table)
         rng = np.random.default_rng([seed, layer])
-        weights = train_tokenized(left, settings, rng=rng, report=lambda _step, _share: None)
+        weights = train_tokenized(left, settings, rng=rng)
         top = top_coefficients(left, weights, STRONGEST)
         weights["threshold"] = (THRESHOLD * top.mean(axis=1)).astype(np.float32)
         write_safetensors_atomic(path, weights)
