@@ -158,7 +158,7 @@ def merged(*said: Injections | None) -> Injections:
     found: dict[str, Injection] = {}
     for one in said:
         if isinstance(one, Injection):
-            return {**found, "": one} if found else one
+            return {"": one, **found} if found else one
         found = {**(one or {}), **found}
     return found
 
