@@ -30,10 +30,6 @@ def hold_out(suite: Suite, n: int, out: Path) -> dict[str, Any]:
 
     Return its manifest: `held_out` says what it was derived from, how many queries were left out
     and what both parts still share.
-
-    Raises UsageError: the folder exists, the task describes features, or train has not so many;
-    IntegrityError: a file of the suite is corrupt; MissingPartError: the disk is full, or the
-    folder can't be written.
     """
     if out.exists():
         raise UsageError(f"{out} exists; choose another -o")

@@ -153,10 +153,7 @@ def near_duplicates(names: Collection[str]) -> set[str]:
 
 @cache
 def load_facts() -> tuple[Fact, ...]:
-    """All usable facts: phrased relations, near-duplicate subjects removed, in a fixed order.
-
-    Raises IntegrityError: the facts file is not the one this version was written for.
-    """
+    """All usable facts: phrased relations, near-duplicate subjects removed, in a fixed order."""
     with resources.as_file(resources.files(__package__) / "wikidata_facts.jsonl") as path:
         if (digest := sha256_file(path)) != FACTS_SHA256:
             raise IntegrityError(f"{path.name}: sha256 {digest}, expected {FACTS_SHA256}")

@@ -82,11 +82,11 @@ def data_import(
     for split in splits:
         check_choice("split", split, there)
     wanted = tuple(split for split in there if not splits or split in splits)
-    found = find_source(target, task, source, revision, wanted)
     known = get_task(task)
     root = output / f"paper-{target}" / task / known.version
     if root.exists():
         raise UsageError(f"{root} exists; choose another --output")
+    found = find_source(target, task, source, revision, wanted)
     rows, rejected, counts, more = _read(found, target, task, wanted, progress)
     kept = _sound(rows, rejected)
     listed = root.parent / "rejected.jsonl"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from introspect_bench.benchmark.backends.autoencoders.train import (
+from introspect_bench.benchmark.backends.autoencoder import (
     TokenizedSettings,
     coefficients,
     top_coefficients,

@@ -46,7 +46,8 @@ def test_a_direction_that_reads_the_token_before_is_traced_to_it() -> None:
     embedding.register_forward_hook(lambda _m, _i, out: seen.append(out))
 
     def add(states: torch.Tensor) -> torch.Tensor:
-        return states + torch.nn.functional.pad(seen[-1], (0, 0, 1, 0))[:, :-1] @ TURN
+        before: torch.Tensor = torch.nn.functional.pad(seen[-1], (0, 0, 1, 0))[:, :-1]
+        return states + before @ TURN
 
     decoder_layers(reader.model)[1].register_forward_hook(rewriting(add))
     lens = make_bigram_lens(reader, [1], [TEXT * 6])

@@ -97,7 +97,7 @@ def everywhere(
     """Written at every position."""
     del columns
 
-    def write(index: int, hidden: torch.Tensor) -> torch.Tensor:
+    def write(index: int, hidden: Any) -> Any:
         hidden = hidden.clone()
         for row, branch in enumerate(branches):
             if branch.layers is not None and branch.layers[0] <= index <= branch.layers[1]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from introspect_bench.benchmark.backends.autoencoders.train import (
+from introspect_bench.benchmark.backends.autoencoder import (
     Trainee,
     coefficients,
 )

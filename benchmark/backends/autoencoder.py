@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
-from ...errors import MissingPartError
-from ..models.target_model import TargetModel
+from ..errors import MissingPartError
+from .models.target_model import TargetModel
 
 ROWS = 8192  # residuals encoded at a time
 
