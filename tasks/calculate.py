@@ -28,10 +28,7 @@ Vectors = Sequence[npt.NDArray[np.float32] | None]
 def calculate(
     target: Calculator, queries: Sequence[Query], vectors: Vectors
 ) -> list[Answer | Choice | None]:
-    """Return each query's answer; None where no part's removal changes the output.
-
-    Raises UsageError: a vector is left out.
-    """
+    """Return each query's answer; None where no part's removal changes the output."""
     if queries and "layers" in queries[0].fields:
         return _patched(target, queries, vectors)
     texts = [_texts(query) for query in queries]

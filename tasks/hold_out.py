@@ -7,12 +7,12 @@ Subjects are shared between groups of train, mostly as sources; how many is coun
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..benchmark.errors import UsageError
+from ..benchmark.files import sha256_bytes
 from ..benchmark.registry import get_task
 from ..benchmark.suite.freeze import Measured, measured, write_manifest, write_split
 from ..benchmark.suite.suite import Suite
@@ -30,10 +30,6 @@ def hold_out(suite: Suite, n: int, out: Path) -> dict[str, Any]:
 
     Return its manifest: `held_out` says what it was derived from, how many queries were left out
     and what both parts still share.
-
-    Raises UsageError: the folder exists, the task describes features, or train has not so many;
-    IntegrityError: a file of the suite is corrupt; MissingPartError: the disk is full, or the
-    folder can't be written.
     """
     if out.exists():
         raise UsageError(f"{out} exists; choose another -o")
@@ -83,12 +79,8 @@ def _drawn(groups: Sequence[Group], n: int) -> list[Group]:
     by_text: dict[str, list[Group]] = {}
     for group in groups:
         by_text.setdefault(str(group[0].fields["text"]), []).append(group)
-
-    def order(text: str) -> str:
-        return hashlib.sha256(f"held-out:{text}".encode()).hexdigest()
-
     held: list[Group] = []
-    for text in sorted(by_text, key=order):
+    for text in sorted(by_text, key=lambda text: sha256_bytes(f"held-out:{text}".encode())):
         size = sum(map(len, by_text[text]))
         if size <= n:
             held += by_text[text]

@@ -68,10 +68,7 @@ def render_prompt(folder: Path, *, task: str, query_id: str, values: Mapping[str
 
 
 def render_file(folder: Path, name: str, values: Mapping[str, Any]) -> str:
-    """Render the template `NAME.jinja` of a folder.
-
-    Raises jinja2.UndefinedError: the template uses a value that is not given.
-    """
+    """Render the template `NAME.jinja` of a folder."""
     return _environment(folder).get_template(f"{name}.jinja").render(values)
 
 

@@ -175,7 +175,7 @@ def _model(run: Run, given: str | None) -> str:
 
 
 def _settings(run: Run, check: Recheck) -> dict[str, Any]:
-    from ...benchmark.backends.injection.spec import read_injection
+    from ...benchmark.backends.injection.spec import Injection
 
     explainer, generation = run.header.explainer, run.header.generation
     kept = explainer.settings
@@ -201,7 +201,7 @@ def _settings(run: Run, check: Recheck) -> dict[str, Any]:
         **{name: str(kept[name]) if kept.get(name) else None for name in ("family", "decoding")},
         "system": generation.system or None,
         "dtype": check.dtype or kept.get("dtype", "auto"),
-        "injection": read_injection(kept["injection"]) if kept.get("injection") else None,
+        "injection": Injection.from_json(kept["injection"]) if kept.get("injection") else None,
         "max_new_tokens": generation.max_new_tokens,
         "thinking": True if generation.thinking else None,
     }

@@ -18,7 +18,7 @@ from typing import Any
 from ...benchmark.errors import UsageError
 from ...benchmark.records import SLOT, Query
 from ...benchmark.task import ReadingQuestion
-from ..facts.fact_phrases import BY_RELATION
+from ..facts.facts import BY_RELATION
 from ..templates import render_file
 
 READING = Path(__file__).parent / "prompts" / "reading"  # folder of the questions' templates

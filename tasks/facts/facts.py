@@ -13,23 +13,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from itertools import zip_longest
 
 import numpy as np
 
 from ...benchmark.errors import IntegrityError
-from ...benchmark.files import read_jsonl
-from .fact_phrases import BY_RELATION
+from ...benchmark.files import read_jsonl, sha256_file
 
 FACTS_SHA256 = "7a2bf409b4bf2a932cfea69ed32cbb73626541ed33701d61aa5b3d2567bc7f12"
 """Hash of the facts file these suites were written from."""
 
 SHARES = (("train", 0.50), ("validation", 0.08), ("test", 0.21), ("reserve", 0.21))
 """Share of subjects in each split; the reserve is for fresh test splits and never frozen."""
-
-SIMILARITY = 0.75
-"""Subjects whose character trigrams have at least this Jaccard similarity are near-duplicates."""
-
+SIMILARITY = 0.75  # Jaccard index of character trigrams from which on subjects are near-duplicates
 MAX_SUBJECT_CHARACTERS = 48  # longer subjects make prompts unwieldy and are left out
 
 GENERIC = frozenset(
@@ -38,6 +34,67 @@ GENERIC = frozenset(
     | {"in", "on", "at", "to", "of", "as"}
 )
 """First words of an output that names nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """How one relation is said: an open sentence that the object completes, and a question."""
+
+    relation: str  # name in the facts file
+    cloze: str  # open sentence with `{s}` for the subject; the object follows after a space
+    key: str  # the word of `cloze` that names the relation; it is a patched position
+    question: str
+
+    def open(self, subject: str) -> str:
+        """Open sentence about a subject."""
+        return self.cloze.replace("{s}", subject)
+
+    def closed(self, subject: str, answer: str) -> str:
+        """Complete sentence, with a full stop."""
+        return f"{self.open(subject)} {answer}."
+
+    def ask(self, subject: str) -> str:
+        """Question about a subject."""
+        return self.question.replace("{s}", subject)
+
+
+PHRASES = tuple(
+    Phrase(*row.split("|"))
+    for row in """
+capital|The capital of {s} is|capital|What is the capital of {s}?
+color|The color of {s} is|color|What is the color of {s}?
+continent|The continent of {s} is|continent|Which continent is {s} on?
+country|{s} is in the country of|country|Which country is {s} in?
+country of citizenship|{s} is a citizen of|citizen|Which country is {s} a citizen of?
+currency|The currency of {s} is the|currency|What is the currency of {s}?
+genre|The genre of {s} is|genre|What is the genre of {s}?
+headquarters location|The headquarters of {s} is in|headquarters|Where is the headquarters of {s}?
+health specialty|The medical specialty for {s} is|specialty|What is the medical specialty for {s}?
+historic county|The historic county of {s} is|county|What is the historic county of {s}?
+indigenous to|The {s} people are indigenous to|indigenous|Where are the {s} people indigenous to?
+instrument|{s} plays the|plays|Which instrument does {s} play?
+language|The language of {s} is|language|What is the language of {s}?
+language used|The language used in {s} is|language|Which language is used in {s}?
+languages spoken|The language spoken by {s} is|language|Which language does {s} speak?
+located in|{s} is located in|located|Where is {s} located?
+main subject|The main subject of {s} is|subject|What is the main subject of {s}?
+military rank|The military rank of {s} is|rank|What is the military rank of {s}?
+native language|The native language of {s} is|language|What is the native language of {s}?
+official language|The official language of {s} is|language|What is the official language of {s}?
+official religion|The official religion of {s} is|religion|What is the official religion of {s}?
+original country|{s} comes from the country of|country|Which country does {s} come from?
+record label|The record label of {s} is|label|What is the record label of {s}?
+religion|The religion of {s} is|religion|What is the religion of {s}?
+residence|{s} lived in|lived|Where did {s} live?
+shares border with|{s} shares a border with|border|What does {s} share a border with?
+sport|{s} plays the sport of|sport|Which sport does {s} play?
+team position|The position played by {s} is|position|Which position does {s} play?
+voice type|The voice type of {s} is|voice|What is the voice type of {s}?
+""".strip().splitlines()
+)
+"""All relations in use, by name: those that a small language model answers with an entity."""
+
+BY_RELATION = {phrase.relation: phrase for phrase in PHRASES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +115,7 @@ def normalise(name: str) -> str:
 
 def split_of(subject: str) -> str:
     """Split of a subject, the same in every task."""
-    digest = hashlib.sha256(f"introspect-bench/split/2:{normalise(subject)}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
+    place = rank(f"introspect-bench/split/2:{normalise(subject)}") / 2**64
     for split, share in SHARES:
         if place < share:
             return split
@@ -97,13 +153,9 @@ def near_duplicates(names: Collection[str]) -> set[str]:
 
 @cache
 def load_facts() -> tuple[Fact, ...]:
-    """All usable facts: phrased relations, near-duplicate subjects removed, in a fixed order.
-
-    Raises IntegrityError: the facts file is not the one this version was written for.
-    """
+    """All usable facts: phrased relations, near-duplicate subjects removed, in a fixed order."""
     with resources.as_file(resources.files(__package__) / "wikidata_facts.jsonl") as path:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest != FACTS_SHA256:
+        if (digest := sha256_file(path)) != FACTS_SHA256:
             raise IntegrityError(f"{path.name}: sha256 {digest}, expected {FACTS_SHA256}")
         rows = [row for _, row in read_jsonl(path)]
     facts = [
@@ -145,14 +197,13 @@ def facts_of(split: str, seed: int) -> dict[str, list[Fact]]:
 
 def interleave(lists: dict[str, list[Fact]]) -> list[Fact]:
     """Facts in turn from each relation, one fact a subject."""
-    names = sorted(lists)
     taken: set[str] = set()
     order = []
-    for turn in range(max((len(facts) for facts in lists.values()), default=0)):
-        for name in names:
-            if turn < len(lists[name]) and lists[name][turn].subject not in taken:
-                taken.add(lists[name][turn].subject)
-                order.append(lists[name][turn])
+    for turn in zip_longest(*(lists[name] for name in sorted(lists))):
+        for fact in turn:
+            if fact is not None and fact.subject not in taken:
+                taken.add(fact.subject)
+                order.append(fact)
     return order
 
 
@@ -185,12 +236,6 @@ def one_shot(fact: Fact, shown: Fact) -> OneShot:
             "key": (start + key, start + key + len(phrase.key)),
         },
     )
-
-
-def token_spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
-    """Character span [start, end) of each token of a text; special tokens get an empty span."""
-    encoded = tokenizer(text, return_offsets_mapping=True)
-    return [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
 
 
 def tokens_in(spans: Sequence[tuple[int, int]], where: tuple[int, int]) -> list[int]:

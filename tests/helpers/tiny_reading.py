@@ -13,7 +13,7 @@ from introspect_bench.benchmark.registry import get_task
 from introspect_bench.benchmark.suite.freeze import Measured, query_id, write_manifest, write_split
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.tasks.activation_patching.task import KINDS
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
+from introspect_bench.tasks.facts.facts import BY_RELATION
 
 PATCHING = "activation-patching"
 RELATIONS = dict.fromkeys(KINDS, "capital") | {"relation": "country"}

@@ -17,8 +17,7 @@ from introspect_bench.benchmark.records import SPLITS, Answer, Query
 from introspect_bench.benchmark.suite.suite import Suite, open_suite
 from introspect_bench.benchmark.task import Task
 from introspect_bench.tasks import SUITES, TASKS, suite_root
-from introspect_bench.tasks.facts.fact_phrases import PHRASES
-from introspect_bench.tasks.facts.facts import load_facts, normalise, split_of
+from introspect_bench.tasks.facts.facts import PHRASES, load_facts, normalise, split_of
 from introspect_bench.tasks.verdicts import format_answer, parse_answer
 
 CASES = [(suite, task) for suite in SUITES for task in TASKS]

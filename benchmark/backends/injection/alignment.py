@@ -31,8 +31,6 @@ LONGEST = 256  # tokens read of a text
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
-
-
 Place = tuple[int, int] | None  # layers averaged, first and last; None for the embedding
 
 
@@ -51,17 +49,16 @@ def load_reader(folder: Path, *, device: str, model: Any = None) -> Reader:
     return Reader(model=loaded.to(where).eval(), tokenizer=load_tokenizer(folder))
 
 
+@dataclass(slots=True)
 class Moments:
     """Sums over pairs of a target's states x and an explainer's y."""
 
-    def __init__(self) -> None:
-        """Begin with no pairs."""
-        self.n = 0
-        self.x: Any = 0.0
-        self.y: Any = 0.0
-        self.xx: Any = 0.0
-        self.xy: Any = 0.0
-        self.yy: Any = 0.0
+    n: int = 0
+    x: Any = 0.0
+    y: Any = 0.0
+    xx: Any = 0.0
+    xy: Any = 0.0
+    yy: Any = 0.0
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Count pairs, float64 (n, d_target) and (n, d_explainer)."""

@@ -123,15 +123,15 @@ class Projection(nn.Module):
         wanted = {f"{name}.weight" for name in names} | {f"{name}.bias" for name in biased}
         if set(tensors) != wanted:
             raise IntegrityError(f"a projection must hold {', '.join(sorted(wanted))}")
+        rows = tensors[f"{names[0]}.weight"].shape[:1]
+        shapes = {"weight": (*rows, maps.d_target), "bias": rows}
+        for name, value in tensors.items():
+            if value.shape != shapes[name.rpartition(".")[2]] or not bool(value.isfinite().all()):
+                raise IntegrityError(
+                    "a projection's maps are of another size than declared, or not finite"
+                )
         self.maps = maps
-        self.d_explainer = len(tensors[f"{names[0]}.weight"])  # width of what comes out
-        good = all(
-            tensors[f"{name}.weight"].shape == (self.d_explainer, maps.d_target) for name in names
-        ) and all(tensors[f"{name}.bias"].shape == (self.d_explainer,) for name in biased)
-        if not good or not all(bool(value.isfinite().all()) for value in tensors.values()):
-            raise IntegrityError(
-                "a projection's maps are of another size than declared, or not finite"
-            )
+        self.d_explainer = rows[0]  # width of what comes out
         self.weights = nn.ParameterDict({n: tensors[f"{n}.weight"].float() for n in names})
         self.biases = nn.ParameterDict({n: tensors[f"{n}.bias"].float() for n in biased})
 

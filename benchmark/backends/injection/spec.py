@@ -7,11 +7,10 @@ single one. Importing this module does not import torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
-
-import numpy as np
 
 from ...errors import UsageError
 from ...evaluation.spec import INJECTIONS
@@ -25,10 +24,8 @@ the query names, or at the slot if it names none, so that a model with the targe
 what the target computed; `replay`: the same in a copy of the quoted text with which the explainer's
 turn begins, so that such a model first says what the target said and then reports it."""
 
-QUOTED, REPLAY = "quoted-token", "replay"
-QUOTING = (QUOTED, REPLAY)  # modes in which a vector stands at a token of the query's text
-
-OWN = ("own-layers", *QUOTING)  # modes in which layers differ from query to query
+REPLAY = "replay"
+QUOTING = ("quoted-token", REPLAY)  # modes in which a vector stands at a token of the query's text
 
 Scaling = Literal["raw", "norm-matched", "natural", "learned"]
 """`raw`: as stored; `norm-matched`: scaled to the mean embedding norm, or to the residual's norm at
@@ -84,22 +81,19 @@ class Injection:
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
-        if self.mode not in get_args(Mode):
-            raise UsageError(f"injection mode '{self.mode}': expected {', '.join(get_args(Mode))}")
-        if self.scaling not in get_args(Scaling):
-            raise UsageError(
-                f"injection scaling '{self.scaling}': expected {', '.join(get_args(Scaling))}"
-            )
-        if self.mode not in ("add", "replace") and self.layer is not None:
+        for what, said, known in (("mode", self.mode, Mode), ("scaling", self.scaling, Scaling)):
+            if said not in get_args(known):
+                expected = ", ".join(get_args(known))
+                raise UsageError(f"injection {what} '{said}': expected {expected}")
+        at_layer = self.mode in ("add", "replace")
+        if not at_layer and self.layer is not None:
             raise UsageError(f"injection mode '{self.mode}' takes no layer")
-        if self.mode in ("add", "replace") and (
-            not isinstance(self.layer, int) or isinstance(self.layer, bool) or self.layer < 0
-        ):
+        if at_layer and (type(self.layer) is not int or self.layer < 0):
             raise UsageError(f"injection mode '{self.mode}' needs a layer, counted from 0")
         if isinstance(self.multiplier, bool) or not isinstance(self.multiplier, int | float):
             raise UsageError(f"injection multiplier {self.multiplier!r} is not a number")
-        if not np.isfinite(self.multiplier) or self.multiplier <= 0:
-            raise UsageError(f"injection multiplier {self.multiplier} is not above 0")
+        if not 0 < self.multiplier <= sys.float_info.max:
+            raise UsageError(f"injection multiplier {self.multiplier} is not above 0 and finite")
         if self.projection is not None and self.projection.nearest and self.mode != "embedding":
             raise UsageError("nearest embeddings enter in injection mode 'embedding', nowhere else")
         if type(self.slots) is not int or not 1 <= self.slots <= MAX_SLOTS:
@@ -108,7 +102,7 @@ class Injection:
     @property
     def own(self) -> bool:
         """Whether layers differ from query to query."""
-        return self.mode in OWN
+        return self.mode in ("own-layers", *QUOTING)
 
     @property
     def quotes(self) -> bool:
@@ -121,8 +115,10 @@ class Injection:
         return self.own or (self.projection is not None and self.projection.layers != ())
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Injection:
+    def from_json(cls, values: object) -> Injection:
         """Read the declared choice, as in `{"mode": "add", "layer": 3}`."""
+        if not isinstance(values, Mapping):
+            raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
         values = dict(values)
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
@@ -162,7 +158,7 @@ def merged(*said: Injections | None) -> Injections:
     found: dict[str, Injection] = {}
     for one in said:
         if isinstance(one, Injection):
-            return {**found, "": one} if found else one
+            return {"": one, **found} if found else one
         found = {**(one or {}), **found}
     return found
 
@@ -173,11 +169,10 @@ def all_injections(injections: Injections) -> list[Injection]:
     return list(dict.fromkeys(injection_of(task, injections) for task in ["", *tasks]))
 
 
-def injections_from_json(values: object) -> Injections:
+def injections_from_json(values: Any) -> Injections:
     """Read what `injections_as_json` returned."""
-    if not isinstance(values, Mapping):
-        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
-    if values and all(isinstance(one, Mapping) for one in values.values()) and "mode" not in values:
+    by_task = isinstance(values, Mapping) and values and "mode" not in values
+    if by_task and all(isinstance(one, Mapping) for one in values.values()):
         return {str(task): Injection.from_json(one) for task, one in values.items()}
     return Injection.from_json(values)
 
@@ -224,13 +219,6 @@ def parse_injection(
         said = {name: words.get(task, words.get("")) for name, words in given.items()}
         injections[task] = Injection.from_json(_place(said["mode"] or "embedding") | _size(said))
     return injections[""] if list(injections) == [""] else injections or None
-
-
-def read_injection(values: object) -> Injection:
-    """Read an injection as a run file's header keeps it."""
-    if not isinstance(values, dict):
-        raise UsageError(f"injection {str(values)[:80]!r}: expected an object")
-    return Injection.from_json(values)
 
 
 def _by_task(option: str, words: Sequence[str]) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -37,11 +38,6 @@ class Ground:
     noise: torch.Tensor  # a random vector of the residual's norm for each row, (n_rows, d_model)
     own: torch.Tensor  # each row's own residual at (layer, place), (n_rows, d_model)
 
-    @property
-    def everyone(self) -> range:
-        """Indices of all rows."""
-        return range(len(self.rows))
-
 
 def lay(target: TargetModel) -> Ground:
     """Tokenise the prompts, choose places and read residuals."""
@@ -65,12 +61,11 @@ def blocks(n_layers: int, count: int) -> list[tuple[int, int]]:
 
 def stems(ground: Ground, *, plain: bool) -> list[Stem]:
     """Each row as a stem that ends before its place, with its patch and, if `plain`, without."""
-    made = []
-    for row, (tokens, place) in enumerate(zip(ground.rows, ground.place, strict=True)):
-        ids, layers = tokens[place:], (ground.layer, ground.layer)
-        patched = Branch(ids=ids, layers=layers, vector=ground.noise[row])
-        branches = (patched, Branch(ids=ids)) if plain else (patched,)
-        made.append(Stem(ids=tokens[:place], branches=branches))
+    layers, made = (ground.layer, ground.layer), []
+    for tokens, place, vector in zip(ground.rows, ground.place, ground.noise, strict=True):
+        patched = Branch(ids=tokens[place:], layers=layers, vector=vector)
+        bare = (Branch(ids=tokens[place:]),) if plain else ()
+        made.append(Stem(ids=tokens[:place], branches=(patched, *bare)))
     return made
 
 
@@ -83,7 +78,7 @@ def last_logits(
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> torch.Tensor:
     """Last-token logits of all rows, or some, in one batch; vectors and spans are by all rows."""
-    chosen = ground.everyone if which is None else which
+    chosen = range(len(ground.rows)) if which is None else which
     rows = [ground.rows[i] for i in chosen]
     batch = pad(rows, ground.target, side=side)
     width = batch.ids.shape[1]
@@ -128,11 +123,6 @@ def gap(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((first - second).abs().max() / second.abs().max().clamp(min=1e-9))
 
 
-def tolerance(target: TargetModel) -> float:
-    """Relative difference that counts as equal for the target's dtype."""
-    return TOLERANCE.get(target.model.dtype, LOW_PRECISION_TOLERANCE)
-
-
 EFFECT = 1e-3  # smallest relative difference of logits that counts as a change
 STEPS = 3  # decoding steps that are computed again from scratch
 
@@ -146,57 +136,14 @@ class Check:
     detail: str  # what was measured
 
 
-def _equal(ground: Ground, name: str, first: torch.Tensor, second: torch.Tensor) -> Check:
-    return _within(name, gap(first, second), tolerance(ground.target))
-
-
-def _within(name: str, measured: float, allowed: float) -> Check:
+def _within(ground: Ground, name: str, measured: float) -> Check:
+    allowed = TOLERANCE.get(ground.target.model.dtype, LOW_PRECISION_TOLERANCE)
     detail = f"relative gap {measured:.1e}, allowed {allowed:.0e}"
     return Check(name=name, passed=measured <= allowed, detail=detail)
 
 
-def identity_patch(ground: Ground) -> Check:
-    """Writing back what is there changes nothing."""
-    patched = last_logits(ground, ground.own)
-    return _equal(ground, "identity-patch", patched, last_logits(ground, None))
-
-
-def random_patch(ground: Ground) -> Check:
-    """Writing something else changes every row's output."""
-    clean = last_logits(ground, None)
-    patched = last_logits(ground, ground.noise)
-    least = min(gap(patched[i], clean[i]) for i in ground.everyone)
-    detail = f"least relative change {least:.1e}, needed {EFFECT:.0e}"
-    return Check(name="random-patch", passed=least >= EFFECT, detail=detail)
-
-
-def batched(ground: Ground) -> Check:
-    """A batch of prompts of different lengths gives what each gives alone."""
-    together = last_logits(ground, ground.noise)
-    alone = torch.cat([last_logits(ground, ground.noise, which=[i]) for i in ground.everyone])
-    return _equal(ground, "batched-equals-unbatched", together, alone)
-
-
-def padding(ground: Ground) -> Check:
-    """Padding on the left gives what padding on the right gives."""
-    left = last_logits(ground, ground.noise, side="left")
-    right = last_logits(ground, ground.noise, side="right")
-    return _equal(ground, "left-pad-equals-right-pad", left, right)
-
-
-def plain_hook(ground: Ground) -> Check:
-    """A trace of nnsight gives what a plain forward hook gives."""
-    traced = last_logits(ground, ground.noise)
-    hooked = [hooked_logits(ground, i, ground.noise[i]) for i in ground.everyone]
-    return _equal(ground, "nnsight-equals-hook", traced, torch.stack(hooked))
-
-
-def block(ground: Ground) -> Check:
-    """A patch over a block, at all depths, gives what a plain hook on each of its layers gives."""
-    spans = blocks(ground.target.n_layers, len(ground.rows))
-    patched = last_logits(ground, ground.noise, spans=spans)
-    hooked = [hooked_logits(ground, i, ground.noise[i], span=spans[i]) for i in ground.everyone]
-    return _equal(ground, "block-equals-hooks", patched, torch.stack(hooked))
+def _equal(ground: Ground, name: str, first: torch.Tensor, second: torch.Tensor) -> Check:
+    return _within(ground, name, gap(first, second))
 
 
 def right_place(ground: Ground) -> Check:
@@ -223,14 +170,7 @@ def right_place(ground: Ground) -> Check:
         before = slice(width - len(tokens), column)
         worst = max(worst, gap(patched[row, column].float(), ground.noise[row].float()))
         worst = max(worst, gap(patched[row, before].float(), clean[row, before].float()))
-    return _within("position-meant", worst, tolerance(ground.target))
-
-
-def shared_stem(ground: Ground) -> Check:
-    """Computing shared tokens once and patching after them gives what the whole prompt gives."""
-    shared = interventions.start(ground.target, stems(ground, plain=False)).logits
-    whole = last_logits(ground, ground.noise)
-    return _equal(ground, "stem-equals-whole", shared, whole)
+    return _within(ground, "position-meant", worst)
 
 
 def recomputed(ground: Ground) -> Check:
@@ -255,23 +195,37 @@ def recomputed(ground: Ground) -> Check:
     return _equal(ground, "greedy-equals-recompute", torch.cat(cached), torch.stack(whole))
 
 
-CHECKS: tuple[Callable[[Ground], Check], ...] = (
-    identity_patch,
-    random_patch,
-    batched,
-    padding,
-    plain_hook,
-    block,
-    right_place,
-    shared_stem,
-    recomputed,
-)
-
-
 def check_model(target: TargetModel) -> list[Check]:
     """Run every self-test on a loaded target."""
     ground = lay(target)
-    return [check(ground) for check in CHECKS]
+    rows, noise = range(len(ground.rows)), ground.noise
+    clean, patched = last_logits(ground, None), last_logits(ground, noise)
+    same = partial(_equal, ground)
+    # writing something else changes every row's output, and writing back what is there does not
+    own = last_logits(ground, ground.own)
+    least = min(gap(patched[i], clean[i]) for i in rows)
+    detail = f"least relative change {least:.1e}, needed {EFFECT:.0e}"
+    # prompts of different lengths together give what each gives alone, padded on either side
+    alone = torch.cat([last_logits(ground, noise, which=[i]) for i in rows])
+    right = last_logits(ground, noise, side="right")
+    # nnsight gives what plain forward hooks do: in one layer, and in blocks at all depths
+    hook = torch.stack([hooked_logits(ground, i, noise[i]) for i in rows])
+    spans = blocks(target.n_layers, len(rows))
+    block = last_logits(ground, noise, spans=spans)
+    hooks = torch.stack([hooked_logits(ground, i, noise[i], span=spans[i]) for i in rows])
+    # shared tokens computed once and patched after give what the whole prompt gives
+    stem = interventions.start(target, stems(ground, plain=False)).logits
+    return [
+        same("identity-patch", own, clean),
+        Check(name="random-patch", passed=least >= EFFECT, detail=detail),
+        same("batched-equals-unbatched", patched, alone),
+        same("left-pad-equals-right-pad", patched, right),
+        same("nnsight-equals-hook", patched, hook),
+        same("block-equals-hooks", block, hooks),
+        right_place(ground),
+        same("stem-equals-whole", stem, patched),
+        recomputed(ground),
+    ]
 
 
 def run_doctor(name: str, *, device: str = "cpu") -> list[Check]:

@@ -31,17 +31,16 @@ class Stability:
     stable: tuple[bool, ...]  # for each probe, whether its label may be frozen
     flip_rate: dict[str, float]  # share of probes whose output differs, by configuration
     noise_logits: float | None  # `NOISE_QUANTILE` of the margin's change in bf16
-    n_probes: int  # probes tested
-    n_dropped: int  # probes that are not stable
 
     def report(self) -> dict[str, Any]:
         """JSON fields for the manifest."""
+        dropped = self.stable.count(False)
         return {
             "flip_rate": self.flip_rate,
             "noise_logits": self.noise_logits,
-            "n_tested": self.n_probes,
-            "n_dropped": self.n_dropped,
-            "share_dropped": self.n_dropped / self.n_probes,
+            "n_tested": len(self.stable),
+            "n_dropped": dropped,
+            "share_dropped": dropped / len(self.stable),
         }
 
 
@@ -51,7 +50,6 @@ def measure_again(
     configuration: str,
     journal: Journal,
     *,
-    letter_ids: Sequence[int] = (),
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> list[Output]:
     """Outputs of all probes under one configuration; finished batches come from the journal."""
@@ -63,11 +61,10 @@ def measure_again(
         chosen = order[start : start + BATCH]
 
         def compute(chosen: Sequence[int] = chosen) -> list[dict[str, Any]]:
-            outputs: list[Output] = []
-            for first in range(0, len(chosen), size):
-                few = [probes[i] for i in chosen[first : first + size]]
-                outputs += confirm(target, few, side=side, letter_ids=letter_ids)
-            return [asdict(output) for output in outputs]
+            few = [probes[i] for i in chosen]
+            parts = [few[first : first + size] for first in range(0, len(few), size)]
+            outputs = [confirm(target, part, side=side) for part in parts]
+            return [asdict(output) for own in outputs for output in own]
 
         asked = [configuration, [_identity(probes[i]) for i in chosen]]
         rows = journal.run(asked, compute)
@@ -108,6 +105,4 @@ def judge(probes: Sequence[Probe], again: Mapping[str, Sequence[Output]]) -> Sta
         stable=tuple(stable.tolist()),
         flip_rate={name: float(1 - same[name].mean()) for name in again},
         noise_logits=noise if np.isfinite(noise) else None,
-        n_probes=len(probes),
-        n_dropped=int((~stable).sum()),
     )

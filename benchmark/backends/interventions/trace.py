@@ -57,9 +57,7 @@ def residuals(
     with torch.inference_mode(), target.trace.trace(**inputs):
         reads = []
         for layer in range(target.n_layers):
-            output = envoys[layer].output
-            hidden = output[0] if isinstance(output, tuple) else output
-            reads.append(hidden[row_index, column].clone())
+            reads.append(hidden_of(envoys[layer].output)[row_index, column].clone())
         saved = nnsight.save(reads)
     stacked = torch.stack(list(saved), dim=1)  # (n_reads, n_layers, d_model)
     check_finite(stacked, lambda read: prompt_name(target, rows[int(row_index[read])]))
@@ -89,9 +87,7 @@ def patched_forward(
     with torch.inference_mode(), target.trace.trace(**inputs):
         for layer in sorted(by_layer):
             rows = torch.tensor(by_layer[layer], device=target.device)
-            output = envoys[layer].output
-            hidden = output[0] if isinstance(output, tuple) else output
-            hidden[rows, column[rows]] = vectors[rows]
+            hidden_of(envoys[layer].output)[rows, column[rows]] = vectors[rows]
         logits = nnsight.save(target.trace.output.logits)
         cache = nnsight.save(cache_of(target.trace.output))
     return logits, cache

@@ -27,15 +27,11 @@ from ...suite.suite import Suite
 
 TASK = "input-ablations"
 CHAT, PLAIN = "chat", "plain"
-FORMS = (CHAT, PLAIN)
-"""How prompts reach a model: as turns of a chat template, or as plain text."""
-LOW, HIGH = "_low", "_high"
-"""Ends of the names of metrics that are ends of the headline's interval."""
-AGGREGATE = "aggregate_"
-"""How the name of an aggregation here begins; the metric's follows."""
+FORMS = (CHAT, PLAIN)  # how prompts reach a model: as turns of a chat template, or as plain text
+LOW, HIGH = "_low", "_high"  # how metrics that are ends of the headline's interval end
+AGGREGATE = "aggregate_"  # how the name of an aggregation here begins; the metric's follows
 
-Item = tuple[str, str, str, str]
-"""Suite, split, query and reply."""
+Item = tuple[str, str, str, str]  # suite, split, query and reply
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ the positions that follow the description; so a window's predictions are those o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,6 @@ class TrainingSettings:
         rise = (step + 1) / max(1.0, self.warmup * n_steps)
         fall = 0.5 * (1 + np.cos(np.pi * step / n_steps))
         return float(self.rate * min(1.0, rise) * fall)
-
-    def as_json(self) -> dict[str, Any]:
-        """All settings by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,7 @@ SCHEMA = "introspect-bench/simulator/1"  # schema of `RECORD`
 RECORD = "simulator.json"  # the file that describes a simulator and pins its parts
 HEAD = "head.safetensors"  # the head's file: weight (11, d_model) and bias (11,)
 
-_TOKENS_TOGETHER = {"cpu": 2048}
-_TOKENS_ELSEWHERE = 65536
+_TOKENS_TOGETHER = {"cpu": 2048}  # in one pass, by kind of device
 
 Halves = npt.NDArray[np.float16]
 
@@ -111,10 +110,9 @@ class Simulator:
 
     def _passes(self, prefixes: Sequence[Sequence[int]], n_tokens: int) -> Iterator[list[int]]:
         """Rows of each forward pass; similar lengths together, so that little is padded."""
-        budget = _TOKENS_TOGETHER.get(self._model.device.type, _TOKENS_ELSEWHERE)
-        order = sorted(range(len(prefixes)), key=lambda row: len(prefixes[row]))
+        budget = _TOKENS_TOGETHER.get(self._model.device.type, 65536)
         rows: list[int] = []
-        for row in order:
+        for row in sorted(range(len(prefixes)), key=lambda row: len(prefixes[row])):
             if rows and (len(rows) + 1) * (len(prefixes[row]) + n_tokens) > budget:
                 yield rows
                 rows = []

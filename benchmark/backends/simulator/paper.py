@@ -127,7 +127,6 @@ def load_paper_simulator(
     tokenizer: Path | None = None,
     device: str = "cpu",
     dtype: str = "bfloat16",
-    batch_size: int = BATCH_SIZE,
     progress: Progress = silent,
 ) -> PaperSimulator:
     """Load the simulator; the paper takes the target's `tokenizer`, here the model's if None."""
@@ -142,5 +141,4 @@ def load_paper_simulator(
         words,
         name=folder.resolve().name if isinstance(locate(model), Path) else model,
         sha256=files.sha256_bytes(files.canonical_json(read).encode()),
-        batch_size=batch_size,
     )

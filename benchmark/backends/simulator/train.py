@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def train_simulator(
         "base": [base.name, run.base_sha256],
         "lessons": lessons.sha256(),
         "validation": None if validation is None else validation.sha256(),
-        "settings": settings.as_json(),
+        "settings": asdict(settings),
         "prompt_version": PROMPT_VERSION,
         "name": name,
     }

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load, save
 
+from ....benchmark.backends.explainer.chat import offsets_of
 from ....benchmark.backends.interventions.outputs import Output, greedy
 from ....benchmark.backends.interventions.screen import Screened, screen
 from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
@@ -27,7 +28,7 @@ from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.files import canonical_json, read_derived, sha256_bytes, write_derived
 from ...build.answers import Progress, answers, journaled
-from ...facts.facts import OneShot, rank, token_spans, tokens_in
+from ...facts.facts import OneShot, rank, tokens_in
 from ..task import KINDS
 
 CLEAN_ROWS = 64  # prompts per batch of the clean pass
@@ -65,7 +66,7 @@ def blocks(n_layers: int) -> tuple[tuple[int, int], ...]:
 def place(tokenizer: Any, prompt: OneShot) -> Placed:
     """Find the places of a prompt. The first token is never one: it is the attention sink."""
     ids = tuple(tokenizer(prompt.text)["input_ids"])
-    spans = token_spans(tokenizer, prompt.text)
+    spans = offsets_of(tokenizer, prompt.text, special=True)
     subject = tokens_in(spans, prompt.spans["subject"])
     last = len(ids) - 1
     found: dict[str, int] = {"last": last}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ....benchmark.backends.autoencoders.train import TokenizedSettings, input_embeddings
+from ....benchmark.backends.autoencoder import TokenizedSettings, input_embeddings
 from ....benchmark.errors import CheckFailedError
 from ....benchmark.files import read_jsonl, write_jsonl_atomic
 from ..judge.conjunctions import Parts, make_parts

@@ -121,13 +121,13 @@ def autoencoder(
     with the layer decides initial weights and order. Returns its weights, and `threshold`
     (latents,).
     """
-    from ....benchmark.backends.autoencoders.train import top_coefficients, train_tokenized
+    from ....benchmark.backends.autoencoder import top_coefficients, train_tokenized
 
     path = folder / folder_of(layer, plain=plain) / "autoencoder.safetensors"
     if not path.is_file():
         left = left_of(load_residuals(folder, layer), tokens, table)
         rng = np.random.default_rng([seed, layer])
-        weights = train_tokenized(left, settings, rng=rng, report=lambda _step, _share: None)
+        weights = train_tokenized(left, settings, rng=rng)
         top = top_coefficients(left, weights, STRONGEST)
         weights["threshold"] = (THRESHOLD * top.mean(axis=1)).astype(np.float32)
         write_safetensors_atomic(path, weights)
@@ -143,7 +143,7 @@ def left_of(residuals: npt.NDArray[np.floating], tokens: Ids, table: TokenTable)
 
 def encode(left: Floats, weights: dict[str, Floats]) -> sparse.csr_matrix:
     """Activations of all latents, float32 (n, latents), exactly 0 below the threshold."""
-    from ....benchmark.backends.autoencoders.train import coefficients
+    from ....benchmark.backends.autoencoder import coefficients
 
     pieces = list(coefficients(left, weights, weights["threshold"]))
     rows = np.concatenate([start + rows for start, rows, _, _ in pieces])

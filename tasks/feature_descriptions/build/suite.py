@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....benchmark.backends.autoencoders.train import TokenizedSettings
+from ....benchmark.backends.autoencoder import TokenizedSettings
 from ....benchmark.backends.models.embedding import fetch_embedder, load_embedder
 from ....benchmark.errors import UsageError
 from ....benchmark.files import write_jsonl_atomic

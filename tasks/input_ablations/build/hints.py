@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....benchmark.backends.interventions.outputs import LETTERS
-from ...facts.fact_phrases import BY_RELATION
-from ...facts.facts import Fact, rank
+from ...facts.facts import BY_RELATION, Fact, rank
 
 ANSWER_PREFIX = "The answer is"
 """Beginning of the assistant's reply to a multiple-choice question; after a bare `Answer:` the

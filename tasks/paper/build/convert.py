@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers.decoders import ByteLevel
 
+from ....benchmark.files import canonical_json
 from ....benchmark.records import SLOT
 from ....benchmark.suite.freeze import Measured
 from ...activation_patching.task import COUNTERFACT
 from .published import VECTOR, PaperTarget
 
-HINT = "hint"  # kind of all queries of ablations
+HINT, SAE = "hint", "sae"  # kinds of all queries of ablations and of features
 ANSWER_PREFIX = "Answer:"
+
+measured = partial(Measured, clean_ids=None, outcome_ids=None, margin=None)
+"""What others measured, as a query of ours."""
 
 
 class RowError(ValueError):
@@ -61,19 +66,21 @@ def patching(row: Mapping[str, Any], number: int, target: PaperTarget, offset: i
     origin = {"row": number, "text": row["counterfactual_text"]}
     origin |= {"position": place["counterfact_pos"], "token": place["counterfact_text_token"]}
     origin |= {name: row[name] for name in ("gt_original_target", "gt_counterfactual_target")}
+    fields = {
+        "text": text,
+        "position": position,
+        "n_tokens": len(tokens) + offset,
+        "token": token,
+        "layers": [layers[0], layers[-1]],
+        "relation": COUNTERFACT,
+    }
     query = measured(
-        COUNTERFACT,
-        {
-            "text": text,
-            "position": position,
-            "n_tokens": len(tokens) + offset,
-            "token": token,
-            "layers": [layers[0], layers[-1]],
-            "relation": COUNTERFACT,
-        },
-        (clean, outcome),
-        origin,
-        float16(place[VECTOR], target.d_model),
+        kind=COUNTERFACT,
+        fields=fields,
+        clean=clean,
+        outcome=outcome,
+        origin=origin,
+        vector=float16(place[VECTOR], target.d_model),
     )
     return Converted(query=query, group=text, claim=(text, clean))
 
@@ -98,8 +105,29 @@ def ablation(row: Mapping[str, Any], number: int) -> Converted:
         "answer_form": "letter",
         "relation": "mmlu",
     }
-    query = measured(HINT, fields, (clean, outcome), {"row": number})
+    query = measured(kind=HINT, fields=fields, clean=clean, outcome=outcome, origin={"row": number})
     return Converted(query=query, group=without, claim=(f"{system}\0{without}", outcome))
+
+
+def feature(row: Mapping[str, Any], number: int, target: PaperTarget) -> Converted:
+    """Convert a feature: its column of the decoder, and its labels, the chosen one first."""
+    if "error" in row:
+        raise RowError(row["error"])
+    if not 0 <= row["layer"] < target.n_layers or row["vector"] is None:
+        raise RowError(f"there is no feature {row['feature']} of layer {row['layer']}")
+    labels, vector = row["labels"], float16(row["vector"], target.d_model)
+    origin = {"row": number, "feature": row["feature"], "scores": row["scores"]}
+    query = measured(
+        kind=SAE,
+        fields={"layer": row["layer"]},
+        clean=labels[0],
+        outcome=labels[0],
+        origin=origin,
+        vector=vector,
+        descriptions=labels,
+    )
+    name = f"{row['layer']}/{row['feature']}"
+    return Converted(query=query, group=name, claim=(name, canonical_json(labels)))
 
 
 def removed_span(shown: str, without: str, hint: str) -> tuple[int, int]:
@@ -123,29 +151,6 @@ def fits(row: Mapping[str, Any], offset: int) -> bool:
     place, tokens = row["patch_position"] or {}, row["input_tokens"] or []
     index = (place.get("orig_pos") or 0) - offset
     return 0 <= index < len(tokens) and bool(tokens[index] == place.get("orig_text_token"))
-
-
-def measured(
-    kind: str,
-    fields: Mapping[str, Any],
-    outputs: tuple[str, str],
-    origin: Mapping[str, Any],
-    vector: npt.NDArray[np.float16] | None = None,
-    descriptions: Sequence[str] | None = None,
-) -> Measured:
-    """Return what others measured as a query of ours."""
-    return Measured(
-        kind=kind,
-        fields=fields,
-        clean=outputs[0],
-        outcome=outputs[1],
-        clean_ids=None,
-        outcome_ids=None,
-        margin=None,
-        origin=origin,
-        vector=vector,
-        descriptions=descriptions,
-    )
 
 
 def float16(vector: Any, width: int) -> npt.NDArray[np.float16]:

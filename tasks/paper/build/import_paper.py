@@ -20,19 +20,17 @@ from ....benchmark.suite.suite import REFERENCES, open_suite
 from ....benchmark.task import Task
 from ...build.statistics import describe_kinds
 from ...build.verify import verify_suite
-from .archive import FeatureArchive, feature, find_archive
-from .convert import Converted, RowError, ablation, fits, patching
+from .convert import Converted, RowError, ablation, feature, fits, patching
 from .published import (
     ABLATIONS,
     DATASETS,
     FEATURES,
     SPLITS,
+    FeatureArchive,
     PaperSource,
     PaperTarget,
     find_source,
 )
-
-Source = PaperSource | FeatureArchive
 
 PAPER = "paper"
 LOOKED_AT = 1000  # rows that say how positions are counted
@@ -84,14 +82,11 @@ def data_import(
     for split in splits:
         check_choice("split", split, there)
     wanted = tuple(split for split in there if not splits or split in splits)
-    if task == FEATURES:
-        found: Source = find_archive(source)
-    else:
-        found = find_source(target, task, source, revision, wanted)
     known = get_task(task)
     root = output / f"paper-{target}" / task / known.version
     if root.exists():
         raise UsageError(f"{root} exists; choose another --output")
+    found = find_source(target, task, source, revision, wanted)
     rows, rejected, counts, more = _read(found, target, task, wanted, progress)
     kept = _sound(rows, rejected)
     listed = root.parent / "rejected.jsonl"
@@ -139,7 +134,11 @@ def _write(
 
 
 def _read(
-    source: Source, target: str, task: str, splits: Sequence[str], progress: Progress
+    source: PaperSource | FeatureArchive,
+    target: str,
+    task: str,
+    splits: Sequence[str],
+    progress: Progress,
 ) -> tuple[list[Row], list[Rejected], dict[str, dict[str, int]], dict[str, int]]:
     """Convert every row; return those that could be, the others, counts, and how it was done."""
     rows, rejected, counts = [], [], {}

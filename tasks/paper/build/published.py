@@ -1,15 +1,22 @@
 """The published datasets, their columns, and how they are opened: checked and memory-mapped.
 
 A source is a dataset of the hub at a commit, or a folder of the same columns: Parquet files named
-`SPLIT-*.parquet` (in it or in `data/`), or what `save_to_disk` of `datasets` wrote.
+`SPLIT-*.parquet` (in it or in `data/`), or what `save_to_disk` of `datasets` wrote. Features are an
+archive, unpacked by its user and unpickled in a process of its own.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors.numpy import load_file
 
 from ....benchmark.cache import cache_dir
 from ....benchmark.errors import IntegrityError, MissingPartError, UsageError
@@ -71,6 +78,8 @@ LLAMA = PaperTarget(location="meta-llama/Llama-3.1-8B", n_layers=32)
 INSTRUCT = PaperTarget(location="meta-llama/Llama-3.1-8B-Instruct", n_layers=32)
 
 FEATURES, ARCHIVE = "feature-descriptions", "SAE_feature_explanations_llama3.1_8b"
+N_FEATURES = 1600  # that the paper's configurations take, from the beginning of the list of test
+UNPICKLE = Path(__file__).with_name("unpickle.py")
 
 DATASETS: Mapping[str, Mapping[str, tuple[str, PaperTarget]]] = {
     "qwen3-8b": {
@@ -112,11 +121,53 @@ class PaperSource:
                 yield start + place, {name: values[place] for name, values in read.items()}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureArchive:
+    """The folder that the archive unpacks to."""
+
+    folder: Path
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What a manifest says of where it comes from; layers of 1 GB each are not hashed."""
+        path = self.folder / "explanations" / "test_explanations.pkl"
+        return {"dataset": ARCHIVE, "files_sha256": {path.name: sha256_file(path)}}
+
+    def rows(self, split: str, task: str) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ARG002
+        """Yield `(number from 0, row)`; the vector is float32 (d_target,), or None."""
+        with tempfile.TemporaryDirectory() as out:
+            words = [
+                sys.executable,
+                "-I",
+                str(UNPICKLE),
+                str(self.folder),
+                split,
+                str(N_FEATURES),
+                out,
+            ]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = (done.stderr.strip().splitlines() or ["it ended early"])[-1]
+                raise IntegrityError(f"{self.folder}: cannot convert its features: {said[:300]}")
+            labels = json.loads((Path(out) / "labels.json").read_text("utf-8"))
+            vectors = load_file(Path(out) / "vectors.safetensors")
+        for number, row in enumerate(labels):
+            yield number, {**row, "vector": vectors.get(str(number))}
+
+
 def find_source(
     target: str, task: str, source: Path | None, revision: str | None, splits: tuple[str, ...]
-) -> PaperSource:
+) -> PaperSource | FeatureArchive:
     """Find the dataset of a target and task: a folder, or the hub's at a commit."""
     name, _ = DATASETS[target][task]
+    if task == FEATURES:
+        if source is None or not (source / "explanations" / "test_explanations.pkl").is_file():
+            raise MissingPartError(
+                f"features are on no hub: unpack {ARCHIVE}.tar.gz, whose address is in the README "
+                "of the paper's repository, and give its folder (with explanations and features) "
+                "with --source"
+            )
+        return FeatureArchive(folder=source)
     if source is None:
         patterns = tuple(f"data/{split}-*.parquet" for split in splits)
         instead = "give a folder of its files with --source"

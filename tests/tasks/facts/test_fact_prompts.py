@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from tiny_models import make_tokenizer
 
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION, PHRASES, Phrase
+from introspect_bench.benchmark.backends.explainer.chat import offsets_of
 from introspect_bench.tasks.facts.facts import (
+    BY_RELATION,
     MAX_SUBJECT_CHARACTERS,
+    PHRASES,
     Fact,
+    Phrase,
     facts_of,
     interleave,
     names_something,
@@ -17,7 +20,6 @@ from introspect_bench.tasks.facts.facts import (
     other_fact,
     rank,
     split_of,
-    token_spans,
     tokens_in,
 )
 
@@ -60,7 +62,7 @@ def test_spans_are_the_words_they_name(phrase: Phrase, subject: str) -> None:
 def test_tokens_of_a_span_spell_it(subject: str) -> None:
     tokenizer = make_tokenizer(bos=True)
     prompt = one_shot(fact("capital", subject), fact("capital", "Perú", "Lima"))
-    spans = token_spans(tokenizer, prompt.text)
+    spans = offsets_of(tokenizer, prompt.text, special=True)
     ids = tokenizer(prompt.text)["input_ids"]
     assert len(spans) == len(ids)
     for name, text in (("subject", subject), ("key", "capital"), ("shown", "Lima")):

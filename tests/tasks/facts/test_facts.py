@@ -8,8 +8,8 @@ import pytest
 
 from introspect_bench.benchmark.errors import IntegrityError
 from introspect_bench.tasks.facts import facts
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
 from introspect_bench.tasks.facts.facts import (
+    BY_RELATION,
     SIMILARITY,
     load_facts,
     near_duplicates,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_targets import make_target
 
-from introspect_bench.benchmark.backends.autoencoders.train import (
+from introspect_bench.benchmark.backends.autoencoder import (
     TokenizedSettings,
     input_embeddings,
 )

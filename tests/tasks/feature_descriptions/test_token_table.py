@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from introspect_bench.benchmark.backends.autoencoders.train import (
+from introspect_bench.benchmark.backends.autoencoder import (
     TokenizedSettings,
     coefficients,
     top_coefficients,
@@ -66,11 +66,9 @@ def test_contexts_are_found_in_what_the_table_leaves() -> None:
     residuals, tokens, embeddings, contexts = made()
     left = fit_table(residuals, tokens, embeddings).left(residuals, tokens)
     settings = TokenizedSettings(latents=16, k=2, epochs=20, batch=200, dead_after=2000)
-    weights = train_tokenized(
-        left, settings, rng=np.random.default_rng(0), report=lambda _step, _share: None
-    )
+    weights = train_tokenized(left, settings, rng=np.random.default_rng(0))
     dense = np.zeros((N, 16), dtype=np.float32)
-    for start, rows, columns, values in coefficients(left, weights):
+    for start, rows, columns, values in coefficients(left, weights, np.zeros(16, np.float32)):
         dense[rows + start, columns] = values
     matched = np.corrcoef(dense.T + 1e-9 * np.arange(N), contexts.T)[:16, 16:]
     assert (np.nanmax(matched, axis=0) > 0.8).all()

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from introspect_bench.tasks.facts.fact_phrases import BY_RELATION
-from introspect_bench.tasks.facts.facts import Fact
+from introspect_bench.tasks.facts.facts import BY_RELATION, Fact
 from introspect_bench.tasks.input_ablations.build import hints as wording
 from introspect_bench.tasks.input_ablations.build.hints import Ablation
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_prompts
 import torch
-from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, make_model, make_tokenizer
+from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS
+from tiny_prompts import vector
 
 from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.hooks import decoder_layers
@@ -29,10 +31,6 @@ INJECTIONS = (
 IDS = [f"{i.mode}-{i.layer}-{i.scaling}" for i in INJECTIONS]
 
 
-def vector(seed: int, width: int = D_MODEL) -> Any:
-    return np.random.default_rng(seed).standard_normal(width).astype(np.float32)
-
-
 def make_prompt(given: Any, *, text: str = "What does it do?") -> Prompt:
     return Prompt(
         query=Query(id="0" * 16, group="0" * 16, kind="last", fields={}),
@@ -43,17 +41,8 @@ def make_prompt(given: Any, *, text: str = "What does it do?") -> Prompt:
     )
 
 
-def make_explainer(
-    name: str, injection: Injection, *, use_vectors: bool = True, **changes: Any
-) -> LocalExplainer:
-    tokenizer = make_tokenizer()
-    return LocalExplainer(
-        make_model(name, tokenizer, **changes),
-        tokenizer,
-        injection=injection,
-        use_vectors=use_vectors,
-        max_new_tokens=4,
-    )
+def make_explainer(name: str, injection: Injection, **more: Any) -> LocalExplainer:
+    return tiny_prompts.make_explainer(name, injection=injection, max_new_tokens=4, **more)
 
 
 @pytest.mark.parametrize("injection", INJECTIONS, ids=IDS)
@@ -192,6 +181,7 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
         ({"mode": "replace", "layer": True}, "needs a layer"),
         ({"multiplier": 0}, "not above 0"),
         ({"multiplier": float("nan")}, "not above 0"),
+        ({"multiplier": -(10**30)}, "not above 0"),
         ({"multiplier": "2"}, "not a number"),
         ({"mode": "own-layers", "layer": 1}, "takes no layer"),
         ({"mode": "quoted-copy"}, "expected embedding, add, replace"),
@@ -215,7 +205,9 @@ def test_a_single_slot_and_no_maps_are_not_written() -> None:
     assert Injection.from_json(quoted.as_json()) == quoted
 
 
-@pytest.mark.parametrize("injection", INJECTIONS, ids=IDS)
+@pytest.mark.parametrize(
+    "injection", [*INJECTIONS, Injection(multiplier=10**30)], ids=[*IDS, "whole number"]
+)
 def test_an_injection_survives_json(injection: Injection) -> None:
     assert Injection.from_json(injection.as_json()) == injection
 

@@ -74,6 +74,7 @@ def test_what_is_said_first_of_a_task_counts_and_the_empty_name_is_for_the_other
     assert merged(REPLAY, BOTH, other) == REPLAY
     assert merged({PATCHING: other}, BOTH) == {PATCHING: other, FEATURES: LENS}
     assert merged({PATCHING: other}, REPLAY) == {PATCHING: other, "": REPLAY}
+    assert merged({"": other, PATCHING: REPLAY}, LENS) == {"": other, PATCHING: REPLAY}
 
 
 def test_it_is_read_as_it_is_recorded() -> None:

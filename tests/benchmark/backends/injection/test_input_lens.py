@@ -14,14 +14,14 @@ import torch
 from safetensors.numpy import load_file
 from tiny_features import D_TARGET, NAME, make_feature_suite
 from tiny_lens import NEAREST
-from tiny_models import D_MODEL, make_model, make_tokenizer
+from tiny_models import D_MODEL
 from tiny_places import Watch, feature
 from tiny_projections import TEXTS, save_model
+from tiny_prompts import make_explainer
 from tiny_suites import make_suite_folder
 
 import introspect_bench as ib
 from introspect_bench.benchmark.backends.explainer.load import load_local
-from introspect_bench.benchmark.backends.explainer.local import LocalExplainer
 from introspect_bench.benchmark.backends.injection.learned import Learned, Projection
 from introspect_bench.benchmark.backends.injection.spec import Injection
 from introspect_bench.benchmark.errors import UsageError
@@ -30,11 +30,9 @@ FILE = "projection.safetensors"
 
 
 def test_each_slot_gets_the_next_nearest_embedding() -> None:
-    tokenizer = make_tokenizer()
     weights = {"0.weight": torch.eye(D_MODEL), "1.weight": -torch.eye(D_MODEL)}
-    explainer = LocalExplainer(
-        make_model("llama", tokenizer),
-        tokenizer,
+    explainer = make_explainer(
+        "llama",
         injection=Injection(slots=3, projection=NEAREST),
         learned=Learned(projection=Projection(NEAREST, weights)),
         max_new_tokens=2,

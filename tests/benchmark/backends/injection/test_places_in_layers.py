@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_prompts
 import torch
 from tiny_models import ARCHITECTURES, N_LAYERS, make_model, make_tokenizer
 from tiny_places import TEXT, Watch, feature, lesson_of, patching
@@ -48,15 +49,9 @@ def make_prompts() -> list[Prompt]:
 
 
 def make_explainer(name: str, injection: Injection, **more: Any) -> LocalExplainer:
-    tokenizer = make_tokenizer()
-    return LocalExplainer(
-        make_model(name, tokenizer),
-        tokenizer,
-        injection=injection,
-        learned=Learned(log_scale=LOG_SCALE if injection.scaling == "learned" else None),
-        max_new_tokens=4,
-        **more,
-    )
+    learned = Learned(log_scale=LOG_SCALE if injection.scaling == "learned" else None)
+    more = {"injection": injection, "learned": learned, "max_new_tokens": 4, **more}
+    return tiny_prompts.make_explainer(name, **more)
 
 
 def columns_and_layers(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_lens import drawn, still_reader
 from tiny_models import D_MODEL, N_LAYERS, make_model, make_tokenizer
 from tiny_places import Watch, feature, patching
 from tiny_prompts import vector
@@ -35,10 +36,6 @@ PATCHING = "activation-patching"
 FILE = "projection.safetensors"
 TEXT = "Bob met Bob in Kyōto. Bob"
 TEXTS = ["A man walked into a bar. So?", TEXT, "if (x > 3) { return 7; }", "Über straße, naïve."]
-
-
-def drawn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def with_vector(prompt: Prompt, given: Any) -> Prompt:
@@ -140,15 +137,10 @@ def test_own_layers_are_matched_by_relative_depth() -> None:
     torch.testing.assert_close(read[1], given[0])
 
 
-def linear_model(width: int, embedding: torch.Tensor) -> Any:
-    """A model whose layers change nothing, so every residual is the token's embedding."""
-    tokenizer = make_tokenizer()
-    model = make_model("llama", tokenizer, hidden_size=width)
-    for name, parameter in model.named_parameters():
-        if "o_proj" in name or "down_proj" in name:
-            parameter.data.zero_()
-    model.get_input_embeddings().weight.data = embedding
-    return Reader(model=model, tokenizer=tokenizer)
+def linear_model(width: int, embedding: torch.Tensor) -> Reader:
+    reader = still_reader(hidden_size=width)
+    reader.model.get_input_embeddings().weight.data = embedding
+    return reader
 
 
 def test_alignment_recovers_a_known_linear_relation() -> None:
@@ -235,6 +227,7 @@ def test_tokens_are_paired_where_they_end() -> None:
         {"0.weight": torch.ones(4, 4), "0.bias": torch.ones(4)},
         {"1.weight": torch.ones(4, 4)},
         {"0.weight": torch.full((4, 4), float("nan"))},
+        {"0.weight": torch.tensor(1.0)},
     ],
 )
 def test_other_maps_than_declared_are_refused(tensors: dict[str, torch.Tensor]) -> None:

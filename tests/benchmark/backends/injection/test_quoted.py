@@ -55,15 +55,14 @@ def asked(fields: dict[str, Any], shots: Sequence[Turn] = ()) -> Prompt:
     )
 
 
+def encoder_of(mode: Any, *, chat: bool = True, **more: Any) -> Encoder:
+    tokenizer = make_tokenizer() if chat else make_tokenizer(chat_template=None)
+    return Encoder(tokenizer, **{"use_vectors": True, "injection": Injection(mode=mode), **more})
+
+
 @pytest.mark.parametrize("chat", [True, False])
 def test_the_quoted_token_is_found_by_characters_of_the_targets_token(chat: bool) -> None:
-    explainer_tokenizer = make_tokenizer() if chat else make_tokenizer(chat_template=None)
-    encoder = Encoder(
-        explainer_tokenizer,
-        use_vectors=True,
-        injection=Injection(mode="quoted-token"),
-        target_tokenizer=word_tokenizer(TEXT),
-    )
+    encoder = encoder_of("quoted-token", chat=chat, target_tokenizer=word_tokenizer(TEXT))
     for position, end in ((0, 3), (2, 11), (4, 20), (6, 25)):  # Bob met Bob in Kyōto . Bob
         prompt = asked(words_of(TEXT, position))
         (question,) = encoder.questions([prompt])
@@ -76,13 +75,13 @@ def test_the_quoted_token_is_found_by_characters_of_the_targets_token(chat: bool
             question=prompt.question, answer="A", vector=vector(2), fields=prompt.query.fields
         )
         head = encoder.head(asked(words_of(TEXT, 2), shots=[solved]))
-        shown = explainer_tokenizer.decode(head.ids[: head.columns[0] + 1])
+        shown = encoder.tokenizer.decode(head.ids[: head.columns[0] + 1])
         assert shown.endswith(TEXT[:end])
-        assert "⟦" not in explainer_tokenizer.decode([*head.ids, *question.ids])
+        assert "⟦" not in encoder.tokenizer.decode([*head.ids, *question.ids])
 
 
 def test_pieces_of_one_character_are_told_apart() -> None:
-    encoder = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="quoted-token"))
+    encoder = encoder_of("quoted-token")
     ids = encoder.tokenizer(TEXT)["input_ids"]
     columns: list[int] = []
     for position in (len(TEXT[:17].encode()), len(TEXT[:18].encode()) - 1):  # two bytes of "ō"
@@ -96,7 +95,7 @@ def test_pieces_of_one_character_are_told_apart() -> None:
 
 
 def test_a_token_that_cannot_be_told_apart_is_refused_and_a_single_one_is_found() -> None:
-    encoder = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="quoted-token"))
+    encoder = encoder_of("quoted-token")
     with pytest.raises(UsageError, match="token 3 of 7 cannot be told apart"):
         encoder.questions([asked(words_of(TEXT, 2))])
     (question,) = encoder.questions([asked(words_of(TEXT, 1))])
@@ -112,13 +111,9 @@ def test_a_token_that_cannot_be_told_apart_is_refused_and_a_single_one_is_found(
 def test_a_replay_begins_the_explainers_turn_with_the_text_also_without_its_vector(
     chat: bool, use_vectors: bool
 ) -> None:
-    tokenizer = make_tokenizer() if chat else make_tokenizer(chat_template=None)
-    encoder = Encoder(
-        tokenizer,
-        use_vectors=use_vectors,
-        injection=Injection(mode="replay"),
-        target_tokenizer=word_tokenizer(TEXT),
-    )
+    words = word_tokenizer(TEXT)
+    encoder = encoder_of("replay", chat=chat, use_vectors=use_vectors, target_tokenizer=words)
+    tokenizer = encoder.tokenizer
     turns = Encoder(tokenizer, use_vectors=False)
     for position, end in ((0, 3), (2, 11), (4, 20), (6, 25)):  # Bob met Bob in Kyōto . Bob
         prompt = asked(words_of(TEXT, position))
@@ -138,29 +133,23 @@ def test_a_replay_begins_the_explainers_turn_with_the_text_also_without_its_vect
 
 
 def test_only_a_quoted_text_with_a_vector_is_replayed() -> None:
-    replaying = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="replay"))
+    replaying = encoder_of("replay")
     prompt = asked({"text": TEXT, "token": "Bob", "layer": 1})
     assert not replaying.replays(prompt)
     (question,) = replaying.questions([prompt])
-    plain = Encoder(make_tokenizer(), use_vectors=True, injection=Injection(mode="own-layers"))
+    plain = encoder_of("own-layers")
     assert question == plain.questions([prompt])[0]
     text_only = replace(asked(words_of(TEXT, 1)), question=f"Without it: {TEXT}", vector=None)
     assert not replaying.replays(text_only)
 
 
 def test_solved_queries_before_a_replay_hold_their_vectors_in_their_own_text() -> None:
-    tokenizer = make_tokenizer()
-    encoder = Encoder(
-        tokenizer,
-        use_vectors=True,
-        injection=Injection(mode="replay"),
-        target_tokenizer=word_tokenizer(TEXT),
-    )
+    encoder = encoder_of("replay", target_tokenizer=word_tokenizer(TEXT))
     first = asked(words_of(TEXT, 2))
     solved = Turn(question=first.question, answer="A", vector=vector(2), fields=first.query.fields)
     head = encoder.head(asked(words_of(TEXT, 0), shots=[solved]))
     (column,) = head.columns
-    assert tokenizer.decode(head.ids[: column + 1]).endswith(TEXT[:11])
+    assert encoder.tokenizer.decode(head.ids[: column + 1]).endswith(TEXT[:11])
 
 
 def test_the_targets_own_tokenizer_counts_when_it_is_known(tmp_path: Path) -> None:

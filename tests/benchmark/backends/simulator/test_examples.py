@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,12 +96,7 @@ def test_right_answers_fit_what_was_asked(lessons: Lessons) -> None:
 
 
 def test_features_without_an_opposite_are_asked_plainly(lessons: Lessons) -> None:
-    plain = Lessons(
-        descriptions=lessons.descriptions,
-        opposites=((),) * 10,
-        ids=lessons.ids,
-        activations=lessons.activations,
-    )
+    plain = replace(lessons, opposites=((),) * 10)
     texts = {t for b in batches(plain, opposite_share=0.9, vague_share=0.0) for t in b.descriptions}
     assert len(texts) == 10
     assert not any(text.startswith("not ") for text in texts)
@@ -150,12 +146,8 @@ def test_the_rate_rises_and_falls() -> None:
 def test_lessons_that_do_not_fit_are_refused(
     lessons: Lessons, changes: dict[str, Any], message: str
 ) -> None:
-    parts = {
-        name: getattr(lessons, name)
-        for name in ("descriptions", "opposites", "ids", "activations", "vague")
-    }
     with pytest.raises(UsageError, match=message):
-        Lessons(**(parts | changes))
+        replace(lessons, **changes)
 
 
 @pytest.mark.parametrize(
@@ -169,11 +161,4 @@ def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
 def test_lessons_are_told_apart_by_anything_in_them(lessons: Lessons) -> None:
     assert lessons.sha256() == lessons_of_pairs(pairs()[:10]).sha256()
     assert lessons.sha256() != lessons_of_pairs(pairs()[:10], seed=1).sha256()
-    other = Lessons(
-        descriptions=lessons.descriptions,
-        opposites=lessons.opposites,
-        ids=lessons.ids,
-        activations=lessons.activations,
-        vague=("", "a feature"),
-    )
-    assert lessons.sha256() != other.sha256()
+    assert lessons.sha256() != replace(lessons, vague=("", "a feature")).sha256()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from introspect_bench.tasks.feature_descriptions.judge.judges import quantise
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 
 SHORT = TrainingSettings(epochs=2, batch=4, rows=3, windows=3, rank=2, first_layer=1, rate=0.01)
+Train = Callable[..., Path]
 PARTS = ("adapter_config.json", "adapter_model.safetensors", "head.safetensors", "simulator.json")
 
 
@@ -59,6 +60,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 @pytest.fixture(scope="module")
 def lessons() -> Lessons:
     return lessons_of_pairs(pairs()[:10])
+
+
+@pytest.fixture
+def train(base: Base, lessons: Lessons, tmp_path: Path) -> Train:
+    """Train the toy simulator in the test's folder or one inside, with what else is given."""
+
+    def run(folder: str = "", settings: TrainingSettings = SHORT, **more: Any) -> Path:
+        more = {"lessons": lessons, "name": "toy", **more}
+        return train_simulator(base, settings=settings, folder=tmp_path / folder, **more)
+
+    return run
 
 
 def mean_r(truth: Any, predicted: Any) -> float:
@@ -86,72 +98,44 @@ class KillAt(Told):
             raise KilledError
 
 
-def test_an_interrupted_run_ends_in_the_same_bytes(
-    base: Base, lessons: Lessons, tmp_path: Path
-) -> None:
-    whole = train_simulator(base, lessons, SHORT, tmp_path / "whole", name="toy")
+def test_an_interrupted_run_ends_in_the_same_bytes(train: Train, tmp_path: Path) -> None:
+    whole = train("whole")
     assert set(content(whole)) == set(PARTS)
     for step in (3, 4):  # 5 steps in all, a checkpoint after 2 and after 4
         with pytest.raises(KilledError):
-            train_simulator(
-                base,
-                lessons,
-                SHORT,
-                tmp_path / "parts",
-                name="toy",
-                save_every=2,
-                progress=KillAt(step),
-            )
+            train("parts", save_every=2, progress=KillAt(step))
     assert (tmp_path / "parts" / CHECKPOINT).is_file()
     told = Told()
-    parts = train_simulator(
-        base,
-        lessons,
-        SHORT,
-        tmp_path / "parts",
-        name="toy",
-        progress=told,
-    )
+    parts = train("parts", progress=told)
     assert told.steps == [("training toy", step, 5) for step in (3, 4, 5)]
     assert content(parts) == content(whole)
 
 
-def test_a_finished_run_is_found_done(base: Base, lessons: Lessons, tmp_path: Path) -> None:
-    folder = train_simulator(base, lessons, SHORT, tmp_path, name="toy")
+def test_a_finished_run_is_found_done(train: Train) -> None:
+    folder = train()
     before = content(folder)
-    train_simulator(base, lessons, SHORT, tmp_path, name="toy", progress=KillAt(1))
+    train(progress=KillAt(1))
     assert content(folder) == before
     with pytest.raises(UsageError, match="other settings"):
-        train_simulator(base, lessons, SHORT, tmp_path, name="another")
+        train(name="another")
 
 
-def test_a_checkpoint_of_another_run_is_refused(
-    base: Base, lessons: Lessons, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_run_is_refused(train: Train, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        train_simulator(
-            base,
-            lessons,
-            SHORT,
-            tmp_path,
-            name="toy",
-            save_every=1,
-            progress=KillAt(2),
-        )
-    other = lessons_of_pairs(pairs()[:10], seed=1)
+        train(save_every=1, progress=KillAt(2))
     with pytest.raises(UsageError, match="other settings, lessons"):
-        train_simulator(base, other, SHORT, tmp_path, name="toy")
+        train(lessons=lessons_of_pairs(pairs()[:10], seed=1))
     path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(IntegrityError, match="not a checkpoint"):
-        train_simulator(base, lessons, SHORT, tmp_path, name="toy")
+        train()
 
 
 def test_only_adapter_and_head_of_the_chosen_layers_are_written(
-    base: Base, lessons: Lessons, tmp_path: Path
+    train: Train, lessons: Lessons, tmp_path: Path
 ) -> None:
     state = torch.get_rng_state()
-    train_simulator(base, lessons, SHORT, tmp_path, name="toy", validation=lessons)
+    train(validation=lessons)
     assert torch.equal(torch.get_rng_state(), state)
     adapter = load_file(tmp_path / "adapter_model.safetensors")
     layers = {name.split(".layers.")[1].split(".")[0] for name in adapter}
@@ -164,10 +148,9 @@ def test_only_adapter_and_head_of_the_chosen_layers_are_written(
 
 
 def test_the_loss_written_down_is_that_of_the_simulator_as_shipped(
-    base: Base, lessons: Lessons, tmp_path: Path
+    train: Train, base: Base, lessons: Lessons, tmp_path: Path
 ) -> None:
-    settings = replace(SHORT, rate=0.1)
-    train_simulator(base, lessons, settings, tmp_path, name="toy", validation=lessons)
+    train(settings=replace(SHORT, rate=0.1), validation=lessons)
     loss = json.loads((tmp_path / "simulator.json").read_text())["validation_loss"]
     simulator = load_simulator(tmp_path, base=base.folder)
     packed = pack(
@@ -181,34 +164,27 @@ def test_the_loss_written_down_is_that_of_the_simulator_as_shipped(
     assert loss == pytest.approx(float(-(right * logits).sum(-1).mean()), abs=1e-6)
 
 
-def test_half_precision_trains_nearly_the_same(
-    base: Base, lessons: Lessons, tmp_path: Path
-) -> None:
+def test_half_precision_trains_nearly_the_same(train: Train) -> None:
     losses: dict[bool, list[float]] = {}
     for half in (False, True):
-        settings, told = replace(SHORT, bfloat16=half), Told()
-        train_simulator(base, lessons, settings, tmp_path / str(half), name="toy", progress=told)
+        told = Told()
+        train(str(half), replace(SHORT, bfloat16=half), progress=told)
         losses[half] = [float(note.removeprefix("loss ")) for note in told.notes]
     assert losses[True] != losses[False]
     assert losses[True] == pytest.approx(losses[False], rel=0.03)
 
 
-def test_a_loss_that_is_not_finite_stops_training(
-    base: Base, lessons: Lessons, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_not_finite_stops_training(train: Train, tmp_path: Path) -> None:
     wild = TrainingSettings(epochs=20, batch=2, rank=2, rate=1e30, warmup=0.0, clip=1e30)
     with pytest.raises(CheckFailedError, match="lower rate"):
-        train_simulator(base, lessons, wild, tmp_path, name="toy")
+        train(settings=wild)
     assert not (tmp_path / "simulator.json").exists()
 
 
 @pytest.mark.parametrize("changes", [{"first_layer": 3}, {"depth": 4}, {"depth": 1}])
-def test_layers_that_do_not_exist_are_refused(
-    base: Base, lessons: Lessons, tmp_path: Path, changes: dict[str, Any]
-) -> None:
-    settings = replace(SHORT, **changes)
+def test_layers_that_do_not_exist_are_refused(train: Train, changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="layers"):
-        train_simulator(base, lessons, settings, tmp_path, name="toy")
+        train(settings=replace(SHORT, **changes))
 
 
 def test_held_out_descriptions_are_understood(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
-from ...errors import MissingPartError
-from ..models.target_model import TargetModel
+from ..errors import MissingPartError
+from .models.target_model import TargetModel
 
 ROWS = 8192  # residuals encoded at a time
 
@@ -42,14 +42,6 @@ class TokenizedSettings:
     decay: float = 0.2  # share of the steps at the end over which it falls to 0
     dead_after: int = 100_000  # tokens without firing after which a latent counts as dead
     auxiliary: float = 1 / 32  # weight of the auxiliary loss that revives dead latents
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepResult:
-    """What a step saw."""
-
-    unexplained: float  # fraction of the batch's variance that was not reconstructed
-    dead: int  # latents that were dead before the step
 
 
 class Trainee:
@@ -72,10 +64,11 @@ class Trainee:
         named = dict(self.coder.named_parameters())
         return {name: named[name] for name in ("encoder.weight", "encoder.bias", "W_dec", "b_dec")}
 
-    def step(
-        self, residuals: Tensor, rate: float, *, dead_after: int, auxiliary: float
-    ) -> StepResult:
-        """Train on one batch of residuals, float32 (n, d_model), with a learning rate."""
+    def step(self, residuals: Tensor, rate: float, *, dead_after: int, auxiliary: float) -> float:
+        """Train on one batch of residuals, float32 (n, d_model), with a learning rate.
+
+        Returns the share of the batch's variance that was not reconstructed.
+        """
         coder, inputs = self.coder, residuals / self.scale
         encode: Any = _Encode.apply
         values, indices = encode(
@@ -86,9 +79,8 @@ class Trainee:
         variance = (inputs - inputs.mean(dim=0)).square().sum()
         unexplained = error.square().sum() / variance
         dead = self.since_fired >= dead_after
-        n_dead = int(dead.sum())
         loss = unexplained
-        if n_dead:
+        if dead.any():
             loss = loss + auxiliary * self._auxiliary(inputs, error.detach(), dead)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -99,7 +91,7 @@ class Trainee:
         coder.set_decoder_norm_to_unit_norm()
         self.since_fired += len(inputs)
         self.since_fired[indices[values.detach() > 0]] = 0
-        return StepResult(unexplained=float(unexplained.detach()), dead=n_dead)
+        return float(unexplained.detach())
 
     def _auxiliary(self, inputs: Tensor, error: Tensor, dead: Tensor) -> Tensor:
         """How badly the strongest dead latents reconstruct the error, as a share of it."""
@@ -112,13 +104,19 @@ class Trainee:
         decoded = _decode(values, indices, coder.W_dec[places])
         return (error - decoded).square().sum() / error.square().sum()
 
-    def weights(self) -> dict[str, Tensor]:
-        """The weights for residuals as they are; decoder vectors then have the length `scale`."""
-        named = {name: value.detach().clone() for name, value in self.parameters().items()}
-        named["encoder.weight"] /= self.scale
-        named["W_dec"] *= self.scale
-        named["b_dec"] *= self.scale
-        return named
+    def arrays(self) -> dict[str, Floats]:
+        """The weights for residuals as they are, as `train_tokenized` returns them."""
+        named = {name: value.detach() for name, value in self.parameters().items()}
+        decoder = named["W_dec"] * self.scale
+        norms = decoder.norm(dim=1)
+        tensors = {
+            "encoder": named["encoder.weight"] / self.scale,
+            "encoder_bias": named["encoder.bias"],
+            "center": named["b_dec"] * self.scale,
+            "gain": norms,
+            "directions": decoder / norms.clamp_min(1e-12)[:, None],  # a zero row is never active
+        }
+        return {name: value.numpy().copy() for name, value in tensors.items()}
 
 
 def make_coder(width: int, latents: int, k: int) -> Any:
@@ -187,18 +185,13 @@ def input_embeddings(target: TargetModel) -> Floats:
 
 
 def train_tokenized(
-    left: Floats,
-    settings: TokenizedSettings,
-    *,
-    rng: np.random.Generator,
-    report: Callable[[int, float], None],
+    left: Floats, settings: TokenizedSettings, *, rng: np.random.Generator
 ) -> dict[str, Floats]:
     """Train one autoencoder of what a table leaves of residuals, (n, d_model).
 
     Returns `encoder` (latents, d_model), `encoder_bias` (latents,), `center` (d_model,), `gain`
     (latents,) and unit `directions` (latents, d_model): a coefficient is relu((left - center) @
     encoder.T + encoder_bias) * gain, and left is nearly center + coefficients @ directions.
-    `report` gets step and unexplained share of a batch after every hundredth step.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     trainee = Trainee(left.shape[1], settings.latents, settings.k, generator=generator)
@@ -212,29 +205,13 @@ def train_tokenized(
         rows = np.sort(order[place * settings.batch : (place + 1) * settings.batch])
         rise = (number + 1) / max(1.0, settings.warmup * total)
         fall = (total - number) / max(1.0, settings.decay * total)
-        result = trainee.step(
+        trainee.step(
             torch.from_numpy(left[rows]),
             settings.learning_rate * min(1.0, rise, fall),
             dead_after=settings.dead_after,
             auxiliary=settings.auxiliary,
         )
-        if not (number + 1) % 100 or number + 1 == total:
-            report(number + 1, result.unexplained)
-    return _arrays(trainee)
-
-
-def _arrays(trainee: Trainee) -> dict[str, Floats]:
-    weights = trainee.weights()
-    decoder = weights["W_dec"]
-    norms = decoder.norm(dim=1)
-    tensors = {
-        "encoder": weights["encoder.weight"],
-        "encoder_bias": weights["encoder.bias"],
-        "center": weights["b_dec"],
-        "gain": norms,
-        "directions": decoder / norms.clamp_min(1e-12)[:, None],  # a zero row is never active
-    }
-    return {name: np.ascontiguousarray(value.numpy()) for name, value in tensors.items()}
+    return trainee.arrays()
 
 
 def _encoded(left: Floats, weights: dict[str, Floats]) -> Iterator[tuple[int, Tensor]]:
@@ -248,10 +225,10 @@ def _encoded(left: Floats, weights: dict[str, Floats]) -> Iterator[tuple[int, Te
 
 
 def coefficients(
-    left: Floats, weights: dict[str, Floats], thresholds: Floats | None = None
+    left: Floats, weights: dict[str, Floats], thresholds: Floats
 ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
     """Rows, columns and values of what is not 0 or below `thresholds`, behind a piece's start."""
-    least = torch.from_numpy(np.zeros_like(weights["gain"]) if thresholds is None else thresholds)
+    least = torch.from_numpy(thresholds)
     for start, dense in _encoded(left, weights):
         where = ((dense > 0) & (dense >= least)).nonzero(as_tuple=True)
         yield start, where[0].numpy(), where[1].numpy(), dense[where].numpy()

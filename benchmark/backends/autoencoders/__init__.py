@@ -1,1 +1,0 @@
-"""Sparse autoencoders: trained and run."""
