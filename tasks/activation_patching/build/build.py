@@ -23,8 +23,7 @@ from ....benchmark.backends.interventions.trace import Branch
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.suite.freeze import Measured
-from ...build.answers import Progress
-from ...build.order import SplitJob
+from ...build.order import Report, SplitJob
 from ...build.statistics import Bar
 from ..task import DISRUPTED, KINDS
 from . import measure_patches as measure
@@ -167,7 +166,7 @@ def _freeze_member(
 
 
 def usable_cells(
-    target: TargetModel, seed: int, work: Path, report: Progress
+    target: TargetModel, seed: int, work: Path, report: Report
 ) -> tuple[list[Cell], list[Cell], dict[str, Any]]:
     """Cells of the headline, disrupted cells, and what the survey found of each cell."""
     found = reading.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)

@@ -26,7 +26,8 @@ from ....benchmark.backends.interventions.trace import Branch, Stem, residuals
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.files import canonical_json, read_derived, sha256_bytes, write_derived
-from ...build.answers import Progress, answers, journaled
+from ...build.answers import answers, journaled
+from ...build.order import Report
 from ...facts.facts import OneShot, rank, token_spans, tokens_in
 from ..task import KINDS
 
@@ -109,7 +110,7 @@ class Patch:
 
 
 def clean_outputs(
-    target: TargetModel, prompts: Sequence[Sequence[int]], journal: Journal, report: Progress
+    target: TargetModel, prompts: Sequence[Sequence[int]], journal: Journal, report: Report
 ) -> list[Output]:
     """Greedy answers of prompts without any intervention, in order."""
     stems = [Stem(ids=(), branches=(Branch(ids=tuple(ids)),)) for ids in prompts]
@@ -124,7 +125,7 @@ def clean_outputs(
 
 
 def source_vectors(
-    target: TargetModel, prompts: Sequence[Placed], folder: Path, report: Progress
+    target: TargetModel, prompts: Sequence[Placed], folder: Path, report: Report
 ) -> npt.NDArray[np.float16]:
     """Block means of the residual stream at every place of every prompt.
 
@@ -210,7 +211,7 @@ def first_tokens(
     vectors: npt.NDArray[np.float16],
     groups: Sequence[Sequence[Patch]],
     journal: Journal,
-    report: Progress,
+    report: Report,
 ) -> list[Screened]:
     """First answer tokens, clean and after each patch; a group shares base and kind."""
     stems = stems_of(target, prompts, vectors, groups)
@@ -232,7 +233,7 @@ def patched_outputs(
     vectors: npt.NDArray[np.float16],
     groups: Sequence[Sequence[Patch]],
     journal: Journal,
-    report: Progress,
+    report: Report,
 ) -> list[list[Output]]:
     """Greedy answers after each patch, group by group; a group shares base and kind."""
     stems = stems_of(target, prompts, vectors, groups)

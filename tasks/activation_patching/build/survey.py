@@ -17,7 +17,7 @@ from ....benchmark.backends.interventions.outputs import Output
 from ....benchmark.backends.interventions.screen import Screened
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
-from ...build.answers import Progress
+from ...build.order import Report
 from ...facts.facts import OneShot
 from ..task import KINDS
 from . import measure_patches as measure
@@ -213,7 +213,7 @@ class Surveyed:
 
 
 def survey(
-    target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Progress
+    target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Report
 ) -> Mapping[Cell, Surveyed]:
     """Try a few groups of every cell on training facts, the same for every split."""
     bench = trials.prepare(target, "train", pool, seed, work, report)

@@ -18,7 +18,7 @@ from ....benchmark.backends.interventions.outputs import Output, cut
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.records import Answer
-from ...build.answers import Progress
+from ...build.order import Report
 from ...facts.facts import facts_of, interleave, names_something, one_shot, other_fact, rank
 from ...verdicts import expressible as sayable
 from ..task import KINDS
@@ -60,7 +60,7 @@ class Bench:
 
     target: TargetModel
     work: Path
-    report: Progress
+    report: Report
     prompts: tuple[Placed, ...]  # base and source prompts
     clean: tuple[Output, ...]  # their clean outputs
     vectors: npt.NDArray[np.float16]  # float16 (n_prompts, n_kinds, n_blocks, d_model)
@@ -73,7 +73,7 @@ class Bench:
 
 
 def prepare(
-    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Progress
+    target: TargetModel, facts_from: str, pool: int, seed: int, work: Path, report: Report
 ) -> Bench:
     """Write prompts, keep those the target answers with an entity, and read their vectors."""
     facts = facts_of(facts_from, seed)

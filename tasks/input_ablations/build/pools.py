@@ -24,8 +24,8 @@ from ....benchmark.backends.interventions.outputs import (
 from ....benchmark.backends.interventions.trace import Branch, Stem
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
-from ...build.answers import Progress, answers, journaled
-from ...build.order import SplitJob
+from ...build.answers import answers, journaled
+from ...build.order import Report, SplitJob
 from ...facts.facts import Fact, facts_of, interleave, names_something, other_fact, rank
 from . import hints as wording
 from .hints import ANSWER_PREFIX, Ablation, FourParts
@@ -81,7 +81,7 @@ def letter_ids(target: TargetModel) -> tuple[int, ...]:
 
 
 def outputs_of(
-    target: TargetModel, groups: Sequence[Texts], journal: Journal, report: Progress
+    target: TargetModel, groups: Sequence[Texts], journal: Journal, report: Report
 ) -> list[list[Output]]:
     """Answers to all texts of all groups; the groups must be of one answer form."""
     if not groups:
