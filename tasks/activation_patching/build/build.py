@@ -26,16 +26,14 @@ from ....benchmark.suite.freeze import Measured
 from ...build.order import Report, SplitJob
 from ...build.statistics import Bar
 from ..task import DISRUPTED, KINDS
-from . import measure_patches as measure
 from . import survey as reading
 from . import trials
-from .balance import DISTANCES, Candidate, CandidateGroup, distances
+from .balance import DISTANCES, Candidate, Four, distances, with_nearest
 from .collect import collect, fit
 from .contrast import trim
-from .measure_patches import Patch, blocks
-from .nearness import with_nearest
+from .measure_patches import Bench, Cell, Patch, blocks, branch_of
 from .rules import fit_rules
-from .trials import Bench, Cell, SplitSize
+from .trials import SplitSize
 
 BUILD = 2
 """Version of what is measured. Raise it with every change after which rows of an old journal would
@@ -84,9 +82,9 @@ SIZES = {
 
 def keep_stable(
     bench: Bench,
-    groups: Sequence[tuple[CandidateGroup, tuple[Candidate, ...]]],
+    groups: Sequence[Four],
     rounded: Callable[[], TargetModel],
-) -> tuple[list[tuple[CandidateGroup, tuple[Candidate, ...]]], Stability]:
+) -> tuple[list[Four], Stability]:
     """Measure chosen groups again; keep those whose every label is stable."""
     probes: list[Probe] = []
     for _, four in groups:
@@ -95,7 +93,7 @@ def keep_stable(
         probes.append(Probe(ids=ids, branch=Branch(ids=ids), output=bench.clean[base]))
         for member in four:
             patch, output = member.payload
-            branch = measure.branch_of(patch, bench.prompts, bench.vectors, bench.target.n_layers)
+            branch = branch_of(bench, patch)
             position = bench.prompts[base].places[patch.kind].position
             probes.append(Probe(ids=ids, position=position, branch=branch, output=output))
     again = {}
@@ -115,11 +113,10 @@ def keep_stable(
     return kept, verdict
 
 
-def freeze_group(
-    bench: Bench, group: CandidateGroup, four: Sequence[Candidate], kind: str | None = None
-) -> list[Measured]:
+def freeze_group(bench: Bench, chosen: Four, kind: str | None = None) -> list[Measured]:
     """A chosen group as the queries that are written; `kind` replaces the kind of place."""
-    (found,) = distances(replace(group, members=tuple(four)), [range(len(four))])
+    group, four = chosen
+    (found,) = distances(replace(group, members=four), [range(len(four))])
     return [
         _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
         for member, own in zip(four, found.T, strict=True)
@@ -218,8 +215,8 @@ def make_split(
         sure = {id(group) for group, _ in stable}
         chosen = trim([g for g in chosen if id(g[0]) in sure], size.groups)
         others = [g for g in others if id(g[0]) in sure][: size.disrupted]
-    groups = [freeze_group(bench, *group) for group in chosen]
-    groups += [freeze_group(bench, *group, kind=DISRUPTED) for group in others]
+    groups = [freeze_group(bench, group) for group in chosen]
+    groups += [freeze_group(bench, group, DISRUPTED) for group in others]
     return groups, told
 
 

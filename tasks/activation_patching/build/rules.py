@@ -40,10 +40,6 @@ class Rows:
     texts: Sequence[str]  # shown text of each
     vectors: npt.NDArray[np.float32]  # (n, d_model)
 
-    def __len__(self) -> int:
-        """Return the number of queries."""
-        return len(self.cells)
-
 
 class Rules:
     """Fitted on the queries of train that were kept."""

@@ -23,9 +23,9 @@ from ..task import KINDS
 from . import measure_patches as measure
 from . import trials
 from .balance import Candidate, CandidateGroup, Probes, no_probes, overlap
-from .measure_patches import Patch, blocks
+from .measure_patches import Bench, Cell, Patch, blocks
 from .rules import Rows, Rules, cell_name
-from .trials import LEAST, Bench, Cell, expressible
+from .trials import LEAST, expressible
 
 READ = 4  # changed and unchanged candidates of a group whose whole answers are read, at most, each
 
@@ -111,8 +111,7 @@ def measured(
     Return for each place the groups that can be chosen from, at most one a block; counts by cell.
     """
     journal = Journal(bench.work / "patched" / f"{places[0][0].kind}.jsonl")
-    args = (bench.target, bench.prompts, bench.vectors)
-    screened = measure.first_tokens(*args, places, journal, bench.report)
+    screened = measure.first_tokens(bench, places, journal)
     chosen: list[list[Patch]] = []
     tried: dict[str, Counter[str]] = {}
     for place_, one in zip(places, screened, strict=True):
@@ -125,7 +124,7 @@ def measured(
             read += few
         chosen.append(read)
     asked = [few for few in chosen if few]
-    outputs = iter(measure.patched_outputs(*args, asked, journal, bench.report))
+    outputs = iter(measure.patched_outputs(bench, asked, journal))
     found: list[list[CandidateGroup]] = []
     for few, one in zip(chosen, screened, strict=True):
         answers = list(zip(few, next(outputs) if few else (), strict=True))
@@ -222,13 +221,9 @@ def survey(
     salt = f"survey:{seed}"
     journal = Journal(work / "survey.jsonl")
     for queue in trials.queues(bench, cells, len(KINDS), salt).values():
-        tried = queue[:groups]
-        if not tried:
-            continue
-        screened = measure.first_tokens(
-            target, bench.prompts, bench.vectors, tried, journal, report
-        )
-        found |= _surveyed(bench, tried, screened)
+        if tried := queue[:groups]:
+            screened = measure.first_tokens(bench, tried, journal)
+            found |= _surveyed(bench, tried, screened)
     return found
 
 

@@ -12,9 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from ....benchmark.backends.interventions.outputs import Output, cut
+from ....benchmark.backends.interventions.outputs import cut
 from ....benchmark.backends.models.target_model import TargetModel
 from ....benchmark.cache import Journal
 from ....benchmark.records import Answer
@@ -23,7 +22,7 @@ from ...facts.facts import facts_of, interleave, names_something, one_shot, othe
 from ...verdicts import expressible as sayable
 from ..task import KINDS
 from . import measure_patches as measure
-from .measure_patches import Patch, Placed, blocks, place
+from .measure_patches import Bench, Cell, Patch, blocks, place
 
 SOURCES = 16  # sources screened per place, in every block, by the first token of the answer
 POOL = 120  # possible sources looked at for one place, at most
@@ -34,8 +33,6 @@ patched."""
 FOREIGN = frozenset({"relation"})
 """Kinds whose sources are of other relations than the base: the word that names the relation
 changes nothing when it comes from the same relation. All other kinds stay within the relation."""
-
-Cell = tuple[str, int]  # kind and index of the block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,24 +49,6 @@ class SplitSize:
     """By how much the bounds of leans are widened (`matching`); train, which nobody is scored on,
     would else give out before it is full."""
     ruled_changed: float = 0.08  # largest share of changed answers that rules fitted on train guess
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """One split at work: target, prompts, clean outputs and vectors."""
-
-    target: TargetModel
-    work: Path
-    report: Report
-    prompts: tuple[Placed, ...]  # base and source prompts
-    clean: tuple[Output, ...]  # their clean outputs
-    vectors: npt.NDArray[np.float16]  # float16 (n_prompts, n_kinds, n_blocks, d_model)
-
-    def stack(self, indices: Sequence[int], cell: Cell) -> npt.NDArray[np.float32]:
-        """Vectors of prompts at a cell, float32 (n, d_model)."""
-        kind, block = cell
-        own = self.vectors[list(indices), KINDS.index(kind), block]
-        return own.astype(np.float32)
 
 
 def prepare(

@@ -166,7 +166,7 @@ def _choose(
     likely, hits = filtering.nothing_known(found)
     if kind in HEADLINE_KINDS:
         fitted_on = "train" if "train" in pools else next(iter(pools))
-        left, likely, _ = filtering.undecidable(found, fitted_on)
+        left, likely = filtering.undecidable(found, fitted_on)
         hits = filtering.guessed(found)[left]
         found = [found[i] for i in left]
     rations = {

@@ -36,7 +36,6 @@ class Chosen:
     question: str  # base text; queries of one are a group
     query: Measured
     probes: tuple[Probe, ...]  # every text that was read, with its answer
-    letter: bool  # whether the answers are letters
 
 
 def candidates_of(
@@ -46,8 +45,8 @@ def candidates_of(
     found = []
     for tried in pool:
         for ablation in tried.question.ablations:
-            clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
-            if not _may_be_frozen(target, (clean, outcome), margin, letter=ablation.letter):
+            clean, outcome = tried.outputs[ablation.text], tried.outputs[ablation.without]
+            if not _may_be_frozen(target, (clean, outcome), margin, letter=ablation.chat):
                 continue
             found.append(
                 Candidate(
@@ -117,15 +116,15 @@ def _guesses(ablation: Ablation, guesses: tuple[str, ...]) -> tuple[tuple[str, s
 
 
 def _probes(tried: Tried, texts: Sequence[str]) -> tuple[Probe, ...]:
-    rows = [tried.texts.rows[tried.texts.index[text]] for text in texts]
+    ids = tried.ids
     return tuple(
-        Probe(ids=ids, branch=Branch(ids=ids), output=tried.output(text))
-        for ids, text in zip(rows, texts, strict=True)
+        Probe(ids=ids[text], branch=Branch(ids=ids[text]), output=tried.outputs[text])
+        for text in texts
     )
 
 
 def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
-    clean, outcome = tried.output(ablation.text), tried.output(ablation.without)
+    clean, outcome = tried.outputs[ablation.text], tried.outputs[ablation.without]
     query = Measured(
         kind=ablation.kind,
         fields={
@@ -134,7 +133,7 @@ def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
             "answer_prefix": ANSWER_PREFIX if ablation.chat else "",
             "removed": ablation.removed,
             "span": list(ablation.span),
-            "answer_form": "letter" if ablation.letter else "text",
+            "answer_form": "letter" if ablation.chat else "text",
             "relation": ablation.relation,
         },
         clean=clean.text,
@@ -147,7 +146,6 @@ def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
         question=f"{ablation.kind}:{tried.question.fact.subject}",
         query=query,
         probes=_probes(tried, (ablation.text, ablation.without)),
-        letter=ablation.letter,
     )
 
 
@@ -158,7 +156,7 @@ def four_candidates_of(
     found = []
     for tried in pool:
         for parts in dict.fromkeys(tried.question.fours):  # two draws can give one order
-            outputs = [tried.output(text) for text in parts.texts]
+            outputs = [tried.outputs[text] for text in parts.texts]
             active = [i for i, one in enumerate(outputs[1:]) if one.text != outputs[0].text]
             if len(active) == 1 and _may_be_frozen(target, outputs, margin, letter=False):
                 found.append(_four(split, tried, parts, outputs, active[0]))
@@ -198,9 +196,7 @@ def _four(
         parts=tuple(zip(parts.roles, parts.named, strict=True)),
         known=(tried.question.guesses[0], tried.question.guesses[1]),
         active=active,
-        payload=Chosen(
-            question=question, query=query, probes=_probes(tried, parts.texts), letter=False
-        ),
+        payload=Chosen(question=question, query=query, probes=_probes(tried, parts.texts)),
     )
 
 
@@ -210,7 +206,7 @@ def keep_stable(
     """Queries (of one answer form) all of whose answers are stable, and the stability report."""
     distinct = {_key(probe): probe for one in chosen for probe in one.probes}
     probes = list(distinct.values())
-    letters = letter_ids(job.target) if chosen and chosen[0].letter else ()
+    letters = letter_ids(job.target) if kind == "option" else ()
     again = {name: _again(job, kind, probes, name, letters) for name in CONFIGURATIONS}
     verdict = judge(probes, again)
     stable = dict(zip(distinct, verdict.stable, strict=True))

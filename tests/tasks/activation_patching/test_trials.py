@@ -23,13 +23,14 @@ from introspect_bench.tasks.activation_patching.build import trials
 from introspect_bench.tasks.activation_patching.build.balance import CandidateGroup, no_probes
 from introspect_bench.tasks.activation_patching.build.contrast import Selection
 from introspect_bench.tasks.activation_patching.build.measure_patches import (
+    Bench,
     Patch,
     Placed,
     blocks,
     place,
 )
 from introspect_bench.tasks.activation_patching.build.survey import Centre
-from introspect_bench.tasks.activation_patching.build.trials import Bench, SplitSize
+from introspect_bench.tasks.activation_patching.build.trials import SplitSize
 from introspect_bench.tasks.activation_patching.task import KINDS
 from introspect_bench.tasks.facts import facts
 from introspect_bench.tasks.facts.facts import Fact, one_shot

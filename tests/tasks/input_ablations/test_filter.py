@@ -53,7 +53,7 @@ def tells(train: list[Candidate], other: list[Candidate]) -> float:
 
 
 def drawn(found: list[Candidate], split: str, fitted_on: str) -> list[Candidate]:
-    left, likely, _ = filtering.undecidable(found, fitted_on)
+    left, likely = filtering.undecidable(found, fitted_on)
     own = [k for k, i in enumerate(left) if found[i].split == split]
     ration = Ration(size=300, wanted=300, per_question=1, outcome_cap=0.2)
     hits = np.zeros(len(own), dtype=np.bool_)
