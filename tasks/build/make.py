@@ -31,7 +31,7 @@ from .order import NotFrozenError, Order, Report, SplitJob, mini_ids
 from .statistics import Bar, check_expressible, describe_kinds, missed
 
 if TYPE_CHECKING:
-    from ..nulls.which import Embed
+    from ..nulls.ablations import Embed
 
 CALCULATOR_ROWS = 8
 """Rows of a batch in which every label is measured again: fewer than when it was made."""
@@ -59,22 +59,18 @@ def make_suite(
     CheckFailedError: a self-test failed, or there was nothing to choose from; MissingPartError: the
     disk is full, a folder can't be written, or scikit-learn is missing.
     """
-    team().share(lambda: _check_order(order))
+    if order.task == FEATURES and team().size > 1:
+        raise UsageError(f"{FEATURES} are made by one process; start it without torchrun")
+    if team().share(order.out.exists):
+        raise UsageError(
+            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
+        )
     with _own_place(order) as order, sole_writer(order.work):
         if order.nulls and order.task != FEATURES:
             check_installed()
         target = load()
         doctor = _doctor(target)
         return _Build(order, target, doctor, load_rounded, report, encoder).run()
-
-
-def _check_order(order: Order) -> None:
-    if order.out.exists():
-        raise UsageError(
-            f"{order.out} exists: frozen suites are never rewritten, choose another -o"
-        )
-    if order.task == FEATURES and team().size > 1:
-        raise UsageError(f"{FEATURES} are made by one process; start it without torchrun")
 
 
 @contextmanager
@@ -175,8 +171,7 @@ class _Build:
     def fit_nulls(self) -> None:
         """Fit null models on train, or on the public suite's, and see which bars they break."""
         from ...benchmark.backends.interventions.calculator import Calculator, Places
-        from ..nulls.bars import missed_bars
-        from ..nulls.run import MEASURED, suite_nulls
+        from ..nulls.run import MEASURED, missed_bars, suite_nulls
 
         order = self.order
         splits = [split for split in MEASURED if split in self.counts]
@@ -225,7 +220,8 @@ class _Build:
         headline = get_task(order.task).headline_kinds
         for split, own in groups.items():
             self.statistics[split] = describe_kinds(own, headline)
-            misses = _misses(build, split, self.statistics[split])
+            sizes = order.sizes or build.SIZES
+            misses = _misses(build, split, self.statistics[split], sizes)
             self.misses += [f"{split}: {miss}" for miss in misses]
             check_expressible(split, own)
             self.counts[split] = write_split(self.folder / split, order.task, own)
@@ -270,10 +266,15 @@ def _doctor(target: Any) -> dict[str, str]:
     return {check.name: "pass" for check in checks}
 
 
-def _misses(build: ModuleType, split: str, statistics: Mapping[str, Any]) -> list[str]:
+def _misses(
+    build: ModuleType, split: str, statistics: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> list[str]:
+    """Bars that a split misses; a kind that its size names must be there to clear its own."""
     bars: tuple[Bar, ...] = build.BARS[split] + build.BARS_ALL
     found = missed(dict(statistics), bars)
     for kind, own in build.BARS_KIND.items():
         if kind in statistics["by_kind"]:
             found += [f"{kind} {miss}" for miss in missed(statistics["by_kind"][kind], own)]
+        elif kind in sizes[split]:
+            found.append(f"{kind} has no query")
     return found

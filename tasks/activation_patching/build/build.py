@@ -28,7 +28,7 @@ from ...build.statistics import Bar
 from ..task import DISRUPTED, KINDS
 from . import survey as reading
 from . import trials
-from .balance import DISTANCES, Candidate, Four, distances, with_nearest
+from .balance import DISTANCES, Four, distances, with_nearest
 from .collect import collect, fit
 from .contrast import trim
 from .measure_patches import Bench, Cell, Patch, blocks, branch_of
@@ -117,49 +117,42 @@ def freeze_group(bench: Bench, chosen: Four, kind: str | None = None) -> list[Me
     """A chosen group as the queries that are written; `kind` replaces the kind of place."""
     group, four = chosen
     (found,) = distances(replace(group, members=four), [range(len(four))])
-    return [
-        _freeze_member(bench, member, dict(zip(DISTANCES, map(float, own), strict=True)), kind)
-        for member, own in zip(four, found.T, strict=True)
-    ]
-
-
-def _freeze_member(
-    bench: Bench, member: Candidate, own: Mapping[str, float], kind: str | None
-) -> Measured:
-    patch: Patch
-    patch, output = member.payload
-    base = bench.prompts[patch.base]
-    where = base.places[patch.kind]
-    clean = bench.clean[patch.base]
-    source = bench.prompts[patch.source]
-    read = source.places[patch.kind]
-    return Measured(
-        kind=kind or patch.kind,
-        fields={
-            "text": base.prompt.text,
-            "position": where.position,
-            "n_tokens": len(base.ids),
-            "token": where.token,
-            "layers": list(blocks(bench.target.n_layers)[patch.block]),
-            "relation": base.prompt.fact.relation,
-        },
-        clean=clean.text,
-        outcome=output.text,
-        clean_ids=clean.ids,
-        outcome_ids=output.ids,
-        margin=min(clean.margin, output.margin),
-        source=bench.clean[patch.source].text,
-        origin={
-            "text": source.prompt.text,
-            "position": read.position,
-            "token": read.token,
-            "subject": source.prompt.fact.subject,
-            "relation": source.prompt.fact.relation,
-        },
-        vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
-        place=patch.kind,
-        distances=own,
-    )
+    rows = []
+    for member, own in zip(four, found.T, strict=True):
+        patch: Patch
+        patch, output = member.payload
+        base, source = bench.prompts[patch.base], bench.prompts[patch.source]
+        where, read = base.places[patch.kind], source.places[patch.kind]
+        clean = bench.clean[patch.base]
+        one = Measured(
+            kind=kind or patch.kind,
+            fields={
+                "text": base.prompt.text,
+                "position": where.position,
+                "n_tokens": len(base.ids),
+                "token": where.token,
+                "layers": list(blocks(bench.target.n_layers)[patch.block]),
+                "relation": base.prompt.fact.relation,
+            },
+            clean=clean.text,
+            outcome=output.text,
+            clean_ids=clean.ids,
+            outcome_ids=output.ids,
+            margin=min(clean.margin, output.margin),
+            source=bench.clean[patch.source].text,
+            origin={
+                "text": source.prompt.text,
+                "position": read.position,
+                "token": read.token,
+                "subject": source.prompt.fact.subject,
+                "relation": source.prompt.fact.relation,
+            },
+            vector=bench.vectors[patch.source, KINDS.index(patch.kind), patch.block],
+            place=patch.kind,
+            distances=dict(zip(DISTANCES, map(float, own), strict=True)),
+        )
+        rows.append(one)
+    return rows
 
 
 def usable_cells(

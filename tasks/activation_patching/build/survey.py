@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from . import trials
 from .balance import Candidate, CandidateGroup, Probes, no_probes, overlap
 from .measure_patches import Bench, Cell, Patch, blocks
 from .rules import Rows, Rules, cell_name
-from .trials import LEAST, expressible
+from .trials import LEAST, expressible, varied
 
 READ = 4  # changed and unchanged candidates of a group whose whole answers are read, at most, each
 
@@ -70,14 +71,9 @@ def worth_reading(bench: Bench, group: Sequence[Patch], screened: Screened) -> l
     middle = (gaps[changed].mean() + gaps[same].mean()) / 2
     changed.sort(key=lambda i: abs(gaps[i] - middle))
     same.sort(key=lambda i: abs(gaps[i] - middle))
-    seen: set[int] = {screened.clean[1]}  # the runner-up of the clean run is guessed most easily
-    fresh: list[int] = []
-    for i in changed:
-        if screened.tokens[i] not in seen:
-            fresh.append(i)
-            seen.add(screened.tokens[i])
-    changed = (fresh + [i for i in changed if i not in fresh])[:READ]
-    return [group[i] for i in changed + same[:READ]]
+    # the runner-up of the clean run is guessed most easily
+    changed = varied(changed, lambda i: screened.tokens[i], [screened.clean[1]])
+    return [group[i] for i in changed[:READ] + same[:READ]]
 
 
 def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
@@ -91,8 +87,8 @@ def distinct(group: Sequence[Patch], screened: Screened) -> list[Patch]:
 
 def by_block(place: Sequence[Patch], screened: Screened) -> Iterator[tuple[list[Patch], Screened]]:
     """The patches of a place, one block after the other, each with its own first tokens."""
-    for block in dict.fromkeys(patch.block for patch in place):
-        own = [i for i, patch in enumerate(place) if patch.block == block]
+    for _, places in groupby(range(len(place)), lambda i: place[i].block):
+        own = list(places)
         yield (
             [place[i] for i in own],
             Screened(
@@ -128,11 +124,10 @@ def measured(
     found: list[list[CandidateGroup]] = []
     for few, one in zip(chosen, screened, strict=True):
         answers = list(zip(few, next(outputs) if few else (), strict=True))
-        found.append([])
-        for block in dict.fromkeys(patch.block for patch in few):
-            own_answers = [(p, output) for p, output in answers if p.block == block]
-            where = centres[few[0].kind, block]
-            found[-1].append(candidates(bench, own_answers, one.clean[1], where))
+        by_cell = groupby(answers, lambda answer: answer[0].cell)
+        found.append(
+            [candidates(bench, list(own), one.clean[1], centres[cell]) for cell, own in by_cell]
+        )
     return found, tried
 
 

@@ -6,7 +6,7 @@ Owns the proposals of one split; what comes out is `survey.py`, which groups are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -147,7 +147,7 @@ def sources_for(bench: Bench, base: int, kind: str, salt: str) -> list[int]:
             pool.append(index)
         if len(pool) == POOL:
             break
-    return _varied(pool, bench)
+    return varied(pool, lambda index: bench.clean[index].text)[:SOURCES]
 
 
 def _ranked(bench: Bench, kind: str, salt: str) -> list[int]:
@@ -162,12 +162,14 @@ def _read(bench: Bench, index: int, kind: str) -> tuple[int, ...]:
     return prompt.ids[: prompt.places[kind].position + 1]
 
 
-def _varied(ordered: Sequence[int], bench: Bench) -> list[int]:
-    seen: set[str] = set()
+def varied(
+    ordered: Sequence[int], name_of: Callable[[int], Hashable], seen: Iterable[Hashable] = ()
+) -> list[int]:
+    """Items whose name was not seen before, then the others, each in their order."""
+    names = set(seen)
     fresh: list[int] = []
     rest: list[int] = []
-    for index in ordered:
-        answer = bench.clean[index].text
-        (rest if answer in seen else fresh).append(index)
-        seen.add(answer)
-    return (fresh + rest)[:SOURCES]
+    for one in ordered:
+        (rest if name_of(one) in names else fresh).append(one)
+        names.add(name_of(one))
+    return fresh + rest

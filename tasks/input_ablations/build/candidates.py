@@ -33,9 +33,11 @@ CONFIGURATIONS = ("fp32-batch-32-right", "bf16-weights")
 class Chosen:
     """A query as it would be written, and all the answers it rests on."""
 
-    question: str  # base text; queries of one are a group
     query: Measured
     probes: tuple[Probe, ...]  # every text that was read, with its answer
+
+
+Drawn = Candidate | FourCandidate  # what may be kept of a pool
 
 
 def candidates_of(
@@ -142,11 +144,7 @@ def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
         outcome_ids=outcome.ids,
         margin=min(clean.margin, outcome.margin),
     )
-    return Chosen(
-        question=f"{ablation.kind}:{tried.question.fact.subject}",
-        query=query,
-        probes=_probes(tried, (ablation.text, ablation.without)),
-    )
+    return Chosen(query=query, probes=_probes(tried, (ablation.text, ablation.without)))
 
 
 def four_candidates_of(
@@ -188,29 +186,28 @@ def _four(
         margin=min(output.margin for output in outputs),
         part=letters[active],
     )
-    question = f"which:{tried.question.fact.subject}"
     return FourCandidate(
         split=split,
-        question=question,
+        question=f"which:{tried.question.fact.subject}",
         relation=parts.relation,
         parts=tuple(zip(parts.roles, parts.named, strict=True)),
-        known=(tried.question.guesses[0], tried.question.guesses[1]),
+        known=tried.question.guesses[:2],
         active=active,
-        payload=Chosen(question=question, query=query, probes=_probes(tried, parts.texts)),
+        payload=Chosen(query=query, probes=_probes(tried, parts.texts)),
     )
 
 
 def keep_stable(
-    job: SplitJob, kind: str, chosen: Sequence[Chosen]
-) -> tuple[list[Chosen], dict[str, Any]]:
+    job: SplitJob, kind: str, chosen: Sequence[Drawn]
+) -> tuple[list[Drawn], dict[str, Any]]:
     """Queries (of one answer form) all of whose answers are stable, and the stability report."""
-    distinct = {_key(probe): probe for one in chosen for probe in one.probes}
+    distinct = {_key(probe): probe for one in chosen for probe in one.payload.probes}
     probes = list(distinct.values())
     letters = letter_ids(job.target) if kind == "option" else ()
     again = {name: _again(job, kind, probes, name, letters) for name in CONFIGURATIONS}
     verdict = judge(probes, again)
     stable = dict(zip(distinct, verdict.stable, strict=True))
-    kept = [one for one in chosen if all(stable[_key(probe)] for probe in one.probes)]
+    kept = [one for one in chosen if all(stable[_key(probe)] for probe in one.payload.probes)]
     return kept, verdict.report()
 
 
