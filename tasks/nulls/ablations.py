@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ...benchmark.metrics.verdicts import BALANCED_KINDS, WHICH, WHICH_CHANCE
+from ...benchmark.records import RUNS_TARGET, WORDS
 from .columns import (
     BoolArray,
     Columns,
@@ -33,8 +34,6 @@ from .columns import (
 )
 from .heads import Head, boosted, gram, guesses, logistic, ranked, scores
 from .null import (
-    RUNS_TARGET,
-    WORDS,
     Null,
     Rule,
     Score,

@@ -29,16 +29,13 @@ Head = Callable[[Any, npt.NDArray[Any], Any], FloatArray]
 
 def logistic(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
     """Logistic regression; returns log odds."""
-    if len(set(labels.tolist())) < 2:
-        return np.zeros(others.shape[0])
-    model = LogisticRegression(C=0.3, solver="liblinear", random_state=0).fit(rows, labels)
-    return np.asarray(model.decision_function(others), dtype=np.float64)
+    return _odds(
+        LogisticRegression(C=0.3, solver="liblinear", random_state=0), rows, labels, others
+    )
 
 
 def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
     """Gradient-boosted trees; returns log odds."""
-    if len(set(labels.tolist())) < 2:
-        return np.zeros(others.shape[0])
     model = HistGradientBoostingClassifier(
         max_iter=120,
         learning_rate=0.08,
@@ -46,8 +43,14 @@ def boosted(rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
         l2_regularization=1.0,
         early_stopping=False,
         random_state=0,
-    ).fit(rows, labels)
-    return np.asarray(model.decision_function(others), dtype=np.float64)
+    )
+    return _odds(model, rows, labels, others)
+
+
+def _odds(model: Any, rows: Any, labels: npt.NDArray[Any], others: Any) -> FloatArray:
+    if len(set(labels.tolist())) < 2:
+        return np.zeros(others.shape[0])
+    return np.asarray(model.fit(rows, labels).decision_function(others), dtype=np.float64)
 
 
 def out_of_fold(

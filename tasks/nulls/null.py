@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from ...benchmark.records import RUNS_TARGET, WORDS
 from .columns import BoolArray, Columns, FloatArray, IntArray, Texts, relation, texts, view
 from .heads import Head, commonest, copied, first_other, joined, scores
 
@@ -101,9 +102,6 @@ def expected(
 def _mean(values: FloatArray) -> float | None:
     return float(values.mean()) if len(values) else None
 
-
-WORDS, RUNS_TARGET, REPLAYS = "words", "runs-target", "replays"
-"""Access classes, `benchmark.records.ACCESS`."""
 
 Refit = Callable[[BoolArray], list[FloatArray]]
 """Scores of another label of train by the same head: train out of fold, then the others."""

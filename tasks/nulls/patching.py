@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ...benchmark.records import RUNS_TARGET, WORDS
 from .columns import (
     Columns,
     FloatArray,
@@ -34,8 +35,6 @@ from .heads import (
     logistic,
 )
 from .null import (
-    RUNS_TARGET,
-    WORDS,
     Null,
     Rule,
     Score,

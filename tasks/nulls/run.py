@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...benchmark.metrics.verdicts import normalise_content
+from ...benchmark.records import REPLAYS, RUNS_TARGET, WORDS
 from ...benchmark.registry import get_task
 from ...benchmark.scoring.scale import CALCULATOR
 from ...benchmark.suite.suite import Suite
@@ -25,7 +26,7 @@ from ..calculate import calculated_metrics
 from .ablations import Embed, fit_ablations
 from .columns import Columns, read_columns, texts
 from .heads import ranked
-from .null import REPLAYS, RUNS_TARGET, WORDS, Null, Rule, Score, fit_null, pairs
+from .null import Null, Rule, Score, fit_null, pairs
 from .patching import fit_patching
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def candidates_of(
                     part=ablation.removed,
                     fields=_fields(ablation, tried.question.guesses),
                     guesses=_guesses(ablation, tried.question.guesses),
-                    payload=_chosen(tried, ablation),
+                    payload=_one(tried, ablation),
                 )
             )
     return found
@@ -117,34 +117,47 @@ def _guesses(ablation: Ablation, guesses: tuple[str, ...]) -> tuple[tuple[str, s
     return tuple(found)
 
 
-def _probes(tried: Tried, texts: Sequence[str]) -> tuple[Probe, ...]:
-    ids = tried.ids
-    return tuple(
-        Probe(ids=ids[text], branch=Branch(ids=ids[text]), output=tried.outputs[text])
-        for text in texts
-    )
-
-
-def _chosen(tried: Tried, ablation: Ablation) -> Chosen:
-    clean, outcome = tried.outputs[ablation.text], tried.outputs[ablation.without]
+def _chosen(
+    tried: Tried,
+    kind: str,
+    texts: Sequence[str],
+    fields: dict[str, Any],
+    *,
+    removed: int = 1,
+    part: str | None = None,
+) -> Chosen:
+    """A query that rests on some texts: the whole one first, at `removed` that without the part."""
+    outputs = [tried.outputs[text] for text in texts]
+    clean, outcome = outputs[0], outputs[removed]
     query = Measured(
-        kind=ablation.kind,
-        fields={
-            "text": ablation.text,
-            "chat": ablation.chat,
-            "answer_prefix": ANSWER_PREFIX if ablation.chat else "",
-            "removed": ablation.removed,
-            "span": list(ablation.span),
-            "answer_form": "letter" if ablation.chat else "text",
-            "relation": ablation.relation,
-        },
+        kind=kind,
+        fields=fields,
         clean=clean.text,
         outcome=outcome.text,
         clean_ids=clean.ids,
         outcome_ids=outcome.ids,
-        margin=min(clean.margin, outcome.margin),
+        margin=min(output.margin for output in outputs),
+        part=part,
     )
-    return Chosen(query=query, probes=_probes(tried, (ablation.text, ablation.without)))
+    rows = [tried.ids[text] for text in texts]
+    probes = [
+        Probe(ids=ids, branch=Branch(ids=ids), output=output)
+        for ids, output in zip(rows, outputs, strict=True)
+    ]
+    return Chosen(query=query, probes=tuple(probes))
+
+
+def _one(tried: Tried, ablation: Ablation) -> Chosen:
+    fields = {
+        "text": ablation.text,
+        "chat": ablation.chat,
+        "answer_prefix": ANSWER_PREFIX if ablation.chat else "",
+        "removed": ablation.removed,
+        "span": list(ablation.span),
+        "answer_form": "letter" if ablation.chat else "text",
+        "relation": ablation.relation,
+    }
+    return _chosen(tried, ablation.kind, (ablation.text, ablation.without), fields)
 
 
 def four_candidates_of(
@@ -157,35 +170,21 @@ def four_candidates_of(
             outputs = [tried.outputs[text] for text in parts.texts]
             active = [i for i, one in enumerate(outputs[1:]) if one.text != outputs[0].text]
             if len(active) == 1 and _may_be_frozen(target, outputs, margin, letter=False):
-                found.append(_four(split, tried, parts, outputs, active[0]))
+                found.append(_four(split, tried, parts, active[0]))
     return found
 
 
-def _four(
-    split: str, tried: Tried, parts: FourParts, outputs: Sequence[Output], active: int
-) -> FourCandidate:
+def _four(split: str, tried: Tried, parts: FourParts, active: int) -> FourCandidate:
     letters = labels_for(parts.text)
-    clean, outcome = outputs[0], outputs[active + 1]
-    query = Measured(
-        kind="which",
-        fields={
-            "text": parts.text,
-            "chat": False,
-            "answer_prefix": "",
-            "parts": [
-                {"label": letter, "span": list(span)}
-                for letter, span in zip(letters, parts.spans, strict=True)
-            ],
-            "answer_form": "text",
-            "relation": parts.relation,
-        },
-        clean=clean.text,
-        outcome=outcome.text,
-        clean_ids=clean.ids,
-        outcome_ids=outcome.ids,
-        margin=min(output.margin for output in outputs),
-        part=letters[active],
-    )
+    labelled = zip(letters, parts.spans, strict=True)
+    fields = {
+        "text": parts.text,
+        "chat": False,
+        "answer_prefix": "",
+        "parts": [{"label": letter, "span": list(span)} for letter, span in labelled],
+        "answer_form": "text",
+        "relation": parts.relation,
+    }
     return FourCandidate(
         split=split,
         question=f"which:{tried.question.fact.subject}",
@@ -193,7 +192,9 @@ def _four(
         parts=tuple(zip(parts.roles, parts.named, strict=True)),
         known=tried.question.guesses[:2],
         active=active,
-        payload=Chosen(query=query, probes=_probes(tried, parts.texts)),
+        payload=_chosen(
+            tried, "which", parts.texts, fields, removed=active + 1, part=letters[active]
+        ),
     )
 
 
