@@ -160,13 +160,10 @@ def usable_cells(
 ) -> tuple[list[Cell], list[Cell], dict[str, Any]]:
     """Cells of the headline, disrupted cells, and what the survey found of each cell."""
     found = reading.survey(target, SURVEY_POOL, SURVEY_GROUPS, seed, work, report)
-    disrupted = [cell for cell, one in found.items() if one.neither >= NEITHER]
-    main = [cell for cell, one in found.items() if cell not in disrupted and one.changed >= INERT]
-    told = {
-        f"{kind}/{block}": {"neither": one.neither, "changed": one.changed}
-        for (kind, block), one in found.items()
-    }
-    return main, disrupted, told
+    disrupted = [cell for cell, one in found.items() if one["neither"] >= NEITHER]
+    changed = [cell for cell, one in found.items() if one["changed"] >= INERT]
+    main = [cell for cell in changed if cell not in disrupted]
+    return main, disrupted, {reading.name_of(cell): one for cell, one in found.items()}
 
 
 def make_split(

@@ -198,41 +198,25 @@ def _ruled(
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surveyed:
-    """What patches of a cell do, by first tokens."""
-
-    neither: float  # share of patches after which the answer begins like neither prompt's own
-    changed: float  # share of patches after which it begins unlike the base prompt's own
-
-
 def survey(
     target: TargetModel, pool: int, groups: int, seed: int, work: Path, report: Report
-) -> Mapping[Cell, Surveyed]:
-    """Try a few groups of every cell on training facts, the same for every split."""
+) -> dict[Cell, dict[str, float]]:
+    """Try a few groups of every cell on training facts, the same for every split.
+
+    Return for each cell the share of patches after which the answer begins like `neither` prompt's
+    own, and the share after which it begins unlike the base prompt's (`changed`).
+    """
     bench = trials.prepare(target, "train", pool, seed, work, report)
-    found: dict[Cell, Surveyed] = {}
-    cells = trials.all_cells(target)
-    salt = f"survey:{seed}"
     journal = Journal(work / "survey.jsonl")
-    for queue in trials.queues(bench, cells, len(KINDS), salt).values():
-        if tried := queue[:groups]:
-            screened = measure.first_tokens(bench, tried, journal)
-            found |= _surveyed(bench, tried, screened)
-    return found
-
-
-def _surveyed(
-    bench: Bench, places: Sequence[Sequence[Patch]], screened: Sequence[Screened]
-) -> dict[Cell, Surveyed]:
     seen: dict[Cell, list[tuple[bool, bool]]] = {}
-    for place_, one in zip(places, screened, strict=True):
-        for patch, token in zip(place_, one.tokens, strict=True):
-            own = bench.clean[patch.source].ids[0]
-            told = token not in (one.clean[0], own), token != one.clean[0]
-            seen.setdefault(patch.cell, []).append(told)
-    means = {cell: np.mean(pairs, axis=0) for cell, pairs in seen.items()}
-    return {
-        cell: Surveyed(neither=float(neither), changed=float(changed))
-        for cell, (neither, changed) in means.items()
-    }
+    queues = trials.queues(bench, trials.all_cells(target), len(KINDS), f"survey:{seed}")
+    for queue in queues.values():
+        tried = queue[:groups]
+        screened = measure.first_tokens(bench, tried, journal)
+        for place_, one in zip(tried, screened, strict=True):
+            for patch, token in zip(place_, one.tokens, strict=True):
+                own = bench.clean[patch.source].ids[0]
+                found = token not in (one.clean[0], own), token != one.clean[0]
+                seen.setdefault(patch.cell, []).append(found)
+    means = {cell: np.mean(pairs, axis=0).tolist() for cell, pairs in seen.items()}
+    return {cell: {"neither": one[0], "changed": one[1]} for cell, one in means.items()}
